@@ -1,0 +1,165 @@
+"""A trained recogniser in one folder: networks and fusion as ONNX, and everything that is known of them.
+
+``bundle.json`` names every file with its size and sha256, the recipe, the labels, the licence and where it
+all came from. Nothing in a bundle is a pickle, and nothing in it is run: it is data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from emofuse.atomic import write_atomically
+from emofuse.errors import BundleError, RecipeError
+from emofuse.recipes import Recipe, parse_recipe
+
+SCHEMA: Final = 1
+MANIFEST: Final = "bundle.json"
+NON_COMMERCIAL: Final = "CC BY-NC-SA 4.0"
+
+_LICENCE_TEXT: Final = """\
+Licence of this trained recogniser: {licence}
+
+It was trained on: {corpus}.
+{terms}
+The program that made it and reads it is licensed apart from it, under Apache-2.0.
+
+What it reports is the emotion a person expresses, as acted or posed for its training recordings.
+It does not know what anybody feels.
+"""
+
+_RAVDESS_TERMS: Final = """\
+RAVDESS (Livingstone SR, Russo FA 2018, PLoS ONE 13(5): e0196391) is licensed under Creative Commons
+Attribution-NonCommercial-ShareAlike 4.0, https://creativecommons.org/licenses/by-nc-sa/4.0/. Whatever is
+derived from it, this recogniser too, carries the same licence: name the source, no commercial use,
+share alike.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle that has been checked: its files are there and unaltered."""
+
+    folder: Path
+    recipe: Recipe
+    emotions: tuple[str, ...]
+    licence: str
+    provenance: Mapping[str, Any]
+    files: Mapping[str, Mapping[str, Any]]
+
+    def read(self, name: str) -> bytes:
+        """The content of one file of the bundle, checked against its sha256.
+
+        Raises:
+            BundleError: the file is missing or altered.
+        """
+        facts = self.files.get(name)
+        if facts is None:
+            raise BundleError(f"{self.folder}: this bundle has no {name}")
+        try:
+            data = (self.folder / name).read_bytes()
+        except OSError as error:
+            raise BundleError(f"{self.folder / name}: {error.strerror or error}") from None
+        if hashlib.sha256(data).hexdigest() != facts["sha256"]:
+            raise BundleError(f"{self.folder / name} is altered: its sha256 is not that of {MANIFEST}")
+        return data
+
+    @property
+    def fusions(self) -> tuple[str, ...]:
+        """The names of the fusion files, one a member."""
+        return tuple(sorted(name for name in self.files if name.startswith("fusion-")))
+
+
+def save_bundle(
+    folder: Path,
+    *,
+    files: Mapping[str, bytes],
+    recipe: Recipe,
+    emotions: tuple[str, ...],
+    licence: str,
+    provenance: Mapping[str, Any],
+) -> Bundle:
+    """Write a bundle, whole or not at all.
+
+    Raises:
+        BundleError: there is already something at ``folder``, or it cannot be written.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise BundleError(f"{folder} is not empty: give another folder or remove it")
+    ravdess = NON_COMMERCIAL in licence
+    text = _LICENCE_TEXT.format(
+        licence=licence, corpus=provenance.get("corpus", "?"), terms=_RAVDESS_TERMS if ravdess else ""
+    )
+    everything = {**files, "LICENSE.txt": text.encode()}
+    manifest = {
+        "schema": SCHEMA,
+        "emotions": list(emotions),
+        "licence": licence,
+        "provenance": dict(provenance),
+        "recipe": recipe.model_dump(mode="json"),
+        "files": {
+            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+            for name, data in sorted(everything.items())
+        },
+    }
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            for name, data in everything.items():
+                write_atomically(draft / name, data)
+            write_atomically(draft / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+            draft.chmod(0o755)
+            if folder.exists():
+                folder.rmdir()
+            draft.replace(folder)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise BundleError(f"{folder}: the bundle could not be written: {error.strerror or error}") from None
+    return load_bundle(folder)
+
+
+def load_bundle(folder: str | Path) -> Bundle:
+    """Read what a bundle says of itself; its networks are read, and checked, when they are needed.
+
+    Raises:
+        BundleError: it is missing, incomplete, or made by a version that this one does not read.
+    """
+    folder = Path(folder)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(
+            f"{folder} is not a bundle: it has no {MANIFEST} (emofuse train makes one)"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{folder / MANIFEST} cannot be read: {error}") from None
+    try:
+        if manifest["schema"] != SCHEMA:
+            raise BundleError(f"{folder}: bundle schema {manifest['schema']}, this version reads {SCHEMA}")
+        bundle = Bundle(
+            folder=folder,
+            recipe=parse_recipe(manifest["recipe"], source=f"{folder / MANIFEST}"),
+            emotions=tuple(manifest["emotions"]),
+            licence=manifest["licence"],
+            provenance=manifest["provenance"],
+            files=manifest["files"],
+        )
+    except RecipeError as error:
+        raise BundleError(f"{error}: made by another version of emofuse?") from None
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"{folder / MANIFEST} lacks {error}") from None
+    for name in bundle.files:
+        if Path(name).name != name:
+            raise BundleError(f"{folder / MANIFEST} names a file outside the bundle: {name}")
+        if not (folder / name).is_file():
+            raise BundleError(f"{folder}: {name} is missing")
+    return bundle

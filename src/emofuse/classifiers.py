@@ -1,0 +1,163 @@
+"""The classifiers of late fusion, behind one face: ``fit(X, y)``, ``predict_proba(X)``, ``to_onnx()``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.recipes import Classifier, Fusion, NeuralFusion, Training
+
+
+class FusionClassifier(Protocol):
+    """What every classifier of late fusion can do."""
+
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> FusionClassifier:
+        """Fit on (n, n_inputs) inputs and (n,) emotions."""
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, n_inputs) → (n, n_emotions) probabilities."""
+
+    def to_onnx(self) -> bytes:
+        """An ONNX model: ``inputs`` (n, n_inputs) float32 → ``probabilities`` (n, n_emotions) float32."""
+
+
+def make_classifier(
+    name: Classifier, parameters: Mapping[str, Any], settings: Fusion, *, n_emotions: int, seed: int
+) -> FusionClassifier:
+    """A classifier with the hyperparameters that were chosen for it."""
+    if name == "nn":
+        return NeuralClassifier(settings.nn, parameters, n_emotions=n_emotions, seed=seed)
+    return SklearnClassifier(name, parameters, n_emotions=n_emotions, seed=seed)
+
+
+class SklearnClassifier:
+    """Logistic regression, PCA before logistic regression, or an SVM, on standardised inputs."""
+
+    max_components = 800
+    """Of the PCA in the notebooks; never more than rows and columns allow."""
+
+    def __init__(
+        self, name: Classifier, parameters: Mapping[str, Any], *, n_emotions: int, seed: int
+    ) -> None:
+        self.name = name
+        self.parameters = parameters
+        self.n_emotions = n_emotions
+        self.seed = seed
+        self.pipeline: Any = None
+        self.n_inputs = 0
+
+    def _build(self, n: int, d: int) -> Any:
+        from sklearn.calibration import CalibratedClassifierCV
+        from sklearn.decomposition import PCA
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVC
+
+        p = self.parameters
+        if self.name == "svm":
+            # gamma is given in units of 1/n_inputs, as scikit-learn's own default counts it
+            gamma = p.get("gamma", 1.0) / d
+            svm = SVC(C=p["C"], kernel=p["kernel"], gamma=gamma, random_state=self.seed)
+            return make_pipeline(StandardScaler(), CalibratedClassifierCV(svm, ensemble=False, cv=3))
+        regression = LogisticRegression(C=p["C"], max_iter=300)
+        if self.name == "lr":
+            return make_pipeline(StandardScaler(), regression)
+        most = min(self.max_components, d, n - 1)
+        components = max(1, round(p["kept"] * most))
+        return make_pipeline(StandardScaler(), PCA(components, random_state=self.seed), regression)
+
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> SklearnClassifier:
+        """Fit on (n, n_inputs) inputs and (n,) emotions."""
+        from sklearn.exceptions import ConvergenceWarning
+
+        self.n_inputs = X.shape[1]
+        self.pipeline = self._build(*X.shape)
+        with warnings.catch_warnings():
+            # nearly unregularised regressions do not converge; the search finds out that they are no good
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.pipeline.fit(X.astype(np.float64), y)
+        return self
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, n_inputs) → (n, n_emotions) probabilities; an emotion never seen in training has 0."""
+        given = self.pipeline.predict_proba(X.astype(np.float64))
+        out = np.zeros((len(X), self.n_emotions))
+        out[:, self.pipeline.classes_] = given
+        return out
+
+    def to_onnx(self) -> bytes:
+        """The pipeline as ONNX, through skl2onnx."""
+        from skl2onnx import to_onnx
+        from skl2onnx.common.data_types import FloatTensorType
+
+        if len(self.pipeline.classes_) != self.n_emotions:
+            raise ValueError("a fusion that has not seen every emotion cannot be exported")
+        with warnings.catch_warnings():
+            # skl2onnx 1.20 reads attributes of SVC that scikit-learn 1.9 has begun to deprecate
+            warnings.simplefilter("ignore", FutureWarning)
+            model = to_onnx(
+                self.pipeline,
+                initial_types=[("inputs", FloatTensorType([None, self.n_inputs]))],
+                options={"zipmap": False},
+                target_opset={"": 17, "ai.onnx.ml": 3},
+            )
+        # the graph also returns the label: name and keep the probabilities alone
+        for output in [o for o in model.graph.output if o.name != "probabilities"]:
+            model.graph.output.remove(output)
+        return bytes(model.SerializeToString())
+
+
+class NeuralClassifier:
+    """The notebooks' fusion network, on inputs standardised by the training clips."""
+
+    def __init__(
+        self, settings: NeuralFusion, parameters: Mapping[str, Any], *, n_emotions: int, seed: int
+    ) -> None:
+        self.settings = settings
+        self.parameters = parameters
+        self.n_emotions = n_emotions
+        self.seed = seed
+        self.network: Any = None
+        self.n_inputs = 0
+
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> NeuralClassifier:
+        """Fit on (n, n_inputs) inputs and (n,) emotions."""
+        from emofuse.networks.fusion import FusionNetwork
+        from emofuse.training import Examples, train_network
+
+        self.n_inputs = X.shape[1]
+        X = X.astype(np.float32)
+        plan = Training(
+            epochs=self.settings.epochs,
+            batch_size=self.settings.batch_size,
+            learning_rate=self.parameters["learning_rate"],
+            weight_decay=self.parameters["weight_decay"],
+        )
+        mean, spread = X.mean(0), X.std(0)
+        self.network, _ = train_network(
+            lambda: FusionNetwork(
+                mean, spread, self.n_emotions, hidden=self.settings.hidden, dropout=self.settings.dropout
+            ),
+            Examples(X, y.astype(np.int64)),
+            plan,
+            n_emotions=self.n_emotions,
+            seed=self.seed,
+        )
+        return self
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, n_inputs) → (n, n_emotions) probabilities."""
+        from emofuse.training import infer
+
+        return np.exp(infer(self.network, X.astype(np.float32), batch_size=256)[1])
+
+    def to_onnx(self) -> bytes:
+        """The network as ONNX, probabilities at its end."""
+        from emofuse.networks.export import export_probabilities
+
+        return export_probabilities(self.network, self.n_inputs)

@@ -1,0 +1,56 @@
+"""The command line: parse, call, print. Errors that a user can meet are caught here, once."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from emofuse import __version__
+from emofuse.commands import corpus, fit, predict, weights
+from emofuse.errors import EmofuseError
+
+app = typer.Typer(
+    name="emofuse",
+    help="Reads the emotion a person expresses from voice and face together.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+for command in (fit.demo, predict.predict, fit.evaluate, fit.train, fit.report, fit.recipes):
+    app.command()(command)
+app.add_typer(corpus.app)
+app.add_typer(weights.app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"emofuse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def main() -> None:
+    """Run the command line; one line a problem, exit status 1 for what failed, 130 for an interrupt."""
+    try:
+        app()
+    except EmofuseError as error:
+        typer.echo(f"emofuse: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"emofuse: {named}{error.strerror or error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("emofuse: interrupted; the same command goes on where it was", err=True)
+        sys.exit(130)

@@ -1,0 +1,127 @@
+"""``emofuse predict``: files in, emotions out."""
+
+from __future__ import annotations
+
+import csv
+import enum
+import io
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from emofuse.labels import EMOTION_COLOURS
+from emofuse.records import Prediction
+
+BAR = "▏▎▍▌▋▊▉█"
+BAR_CELLS = 6
+
+
+class Format(enum.StrEnum):
+    """How predictions are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def predict(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="Media files with a voice, a face or both.")
+    ],
+    *,
+    bundle: Annotated[
+        Path,
+        typer.Option("--bundle", "-b", metavar="BUNDLE", help="A trained recogniser (see: emofuse train)."),
+    ],
+    output: Annotated[
+        Format, typer.Option("--format", "-f", help="How the answers are printed.")
+    ] = Format.TABLE,
+    action_units: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE", help="Action units a clip (.csv), for a bundle whose face branch reads them."
+        ),
+    ] = None,
+) -> None:
+    """Read the emotion that is expressed in each file: eight probabilities, and what they rest on.
+
+    A file that cannot be read is named with its reason, the others go on, and the exit status is 1.
+    What is reported is expression as in the training recordings, not what somebody feels.
+
+    Example: `emofuse predict clip.mp4 --bundle demo-run/bundle`
+    """
+    from emofuse.predictor import Recognizer
+
+    recognizer = Recognizer.load(bundle, action_units=action_units)
+    typer.echo(f"bundle: {bundle}, licence: {recognizer.licence}", err=True)
+    predictions = []
+    for prediction in recognizer.predict_files(files):
+        predictions.append(prediction)
+        if prediction.error is not None:
+            # media errors name their file themselves
+            named = prediction.error.startswith(prediction.source)
+            text = prediction.error if named else f"{prediction.source}: {prediction.error}"
+            typer.echo(f"emofuse: {text}", err=True)
+    if output is Format.JSON:
+        json.dump([p.as_dict() for p in predictions], sys.stdout, indent=2, ensure_ascii=False)
+        sys.stdout.write("\n")
+    elif output is Format.CSV:
+        sys.stdout.write(as_csv(predictions, recognizer.emotions))
+    else:
+        show_table([p for p in predictions if p.error is None], Console())
+    if any(p.error is not None for p in predictions):
+        raise typer.Exit(1)
+
+
+def as_csv(predictions: Iterable[Prediction], emotions: Sequence[str]) -> str:
+    """One row a file, also for those that could not be read."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "emotion", *emotions, "used", "voice_missing", "face_missing", "notes", "error"])
+    for p in predictions:
+        shown = [""] * len(emotions) if p.probabilities is None else [f"{x:.6f}" for x in p.probabilities]
+        writer.writerow([p.source, p.emotion or "", *shown, "+".join(p.used), p.voice_missing or "",
+                         p.face_missing or "", "; ".join(p.notes), p.error or ""])  # fmt: skip
+    return text.getvalue()
+
+
+def show_table(predictions: Sequence[Prediction], console: Console) -> None:
+    """A table of predictions: the winner, every probability as a bar, and what they rest on."""
+    if not predictions:
+        return
+    table = Table(show_lines=len(predictions) > 1, title_justify="left")
+    table.add_column("file", overflow="fold", ratio=3)
+    table.add_column("expresses", ratio=4)
+    table.add_column("read from", overflow="fold", ratio=4)
+    for p in predictions:
+        table.add_row(Path(p.source).name, _bars(p), _basis(p))
+    console.print(table)
+
+
+def _bars(p: Prediction) -> str:
+    assert p.probabilities is not None
+    order = p.probabilities.argsort()[::-1]
+    lines = []
+    for i in order[: max(1, int((p.probabilities >= 0.05).sum()))]:
+        name, value = p.emotions[i], float(p.probabilities[i])
+        eighths = round(value * BAR_CELLS * 8)
+        bar = "█" * (eighths // 8) + (BAR[eighths % 8 - 1] if eighths % 8 else "")
+        lines.append(f"{name:9} {value:4.0%} [{EMOTION_COLOURS[name]}]{bar}[/]")
+    return "\n".join(lines)
+
+
+def _basis(p: Prediction) -> str:
+    lines = [" and ".join(p.used)]
+    for name, reason in (("voice", p.voice_missing), ("face", p.face_missing)):
+        if reason is not None:
+            lines.append(f"[yellow]no {name}: {reason}[/yellow]")
+    frames = p.meta.get("n_frames")
+    if "face" in p.used and frames:
+        lines.append(f"face in {p.meta.get('frames_with_face')} of {frames} frames")
+    return "\n".join([*lines, *p.notes])

@@ -1,0 +1,77 @@
+"""Progress on standard error with time left, so that what a command prints can be piped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+OnStage = Callable[[str, int, int], None]
+
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", min=0, metavar="N", help="Processes; 0: one for each core.")
+]
+
+
+def processes(jobs: int) -> int:
+    """What ``--jobs`` asks for: 0 is one for each core this process may use."""
+    return (
+        jobs or len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else jobs or os.cpu_count() or 1
+    )
+
+
+@contextmanager
+def _shown(*columns: ProgressColumn) -> Iterator[OnStage]:
+    """A bar a label, in the order in which they are first told of."""
+    text = TextColumn("{task.description}")
+    console = Console(stderr=True)
+    with Progress(
+        text, BarColumn(), *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console
+    ) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def on_progress(label: str, done: int, total: int) -> None:
+            if label not in tasks:
+                tasks[label] = bars.add_task(label, total=total or None)
+            bars.update(tasks[label], completed=done, total=total or None)
+
+        yield on_progress
+
+
+@contextmanager
+def stages() -> Iterator[OnStage]:
+    """Steps of a run: ``on_progress(stage, done, total)``."""
+    with _shown(MofNCompleteColumn()) as on_progress:
+        yield on_progress
+
+
+@contextmanager
+def transfers() -> Iterator[OnStage]:
+    """Downloads: ``on_progress(file, bytes done, bytes in all)``."""
+    with _shown(DownloadColumn(), TransferSpeedColumn()) as on_progress:
+        yield on_progress
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """One step: ``on_done(done, total)``."""
+    with stages() as on_progress:
+        yield lambda done, total: on_progress(what, done, total)

@@ -1,0 +1,46 @@
+"""``emofuse weights``: the public weight files that emofuse knows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from emofuse.commands.progress import transfers
+
+app = typer.Typer(
+    name="weights",
+    help="List and fetch the public weight files that emofuse knows.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+
+@app.command("list")
+def list_weights() -> None:
+    """List the weight files: what they are, whose, and whether they are here.
+
+    Example: `emofuse weights list`
+    """
+    from emofuse.weights import WEIGHTS, weights_folder
+
+    folder = weights_folder()
+    typer.echo(f"weights folder: {folder}")
+    for file in WEIGHTS.values():
+        here = "here" if (folder / file.file_name).is_file() else "not here"
+        typer.echo(f"{file.name} ({here}): {file.about}. {file.licence}. sha256 {file.sha256}")
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of emofuse weights list.")],
+) -> None:
+    """Fetch one weight file from its public address and check its sha256.
+
+    Example: `emofuse weights fetch deepface-emotion`
+    """
+    from emofuse.weights import fetch_weights
+
+    with transfers() as on_progress:
+        path = fetch_weights(name, on_progress=on_progress)
+    typer.echo(path)

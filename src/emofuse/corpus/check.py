@@ -1,0 +1,366 @@
+"""Look at every file of a corpus once, and say what a person should know before training on it."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from emofuse.corpus import Corpus
+from emofuse.corpus.ravdess import ACTOR_WITHOUT_SONG, N_ACTORS, design, parse_name
+from emofuse.errors import CorpusError, MediaError
+from emofuse.labels import EMOTIONS
+from emofuse.media import decode
+from emofuse.records import Clip
+
+SILENT_BELOW: Final = 1e-4
+"""A peak below this (-80 dB of full scale) is silence; the quietest RAVDESS recording peaks at 0.006."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileCheck:
+    """What one file turned out to be. ``problem`` says why it cannot be read; the rest is then unknown."""
+
+    path: Path
+    problem: str | None = None
+    has_sound: bool = False
+    has_picture: bool = False
+    n_channels: int = 0
+    duration_s: float = 0.0
+    silent: bool = False
+    sound_sha256: str | None = None
+    """Of the samples mixed to mono; None where there are none or they are silent."""
+    file_sha256: str | None = None
+    damage: tuple[str, ...] = ()
+    """What is broken in a file that can be read all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identical:
+    """Files of different performances with the same sound, sample for sample."""
+
+    paths: tuple[Path, ...]
+    same_bytes: bool
+    """Whether the files are the same too, not only their sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Files of one kind that a speaker lacks, seen from the design of the corpus."""
+
+    kind: str
+    speaker: str
+    takes: tuple[str, ...]
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusReport:
+    """Everything that :func:`check_corpus` found."""
+
+    corpus: Corpus
+    files: tuple[FileCheck, ...]
+    counts: dict[str, dict[str, dict[str, int]]]
+    """Kind of file (``"audio, speech"``) → speaker → emotion → number of clips."""
+    misnamed: tuple[tuple[Path, str], ...]
+    unreadable: tuple[tuple[Path, str], ...]
+    damaged: tuple[tuple[Path, str], ...]
+    """Files that can be read, though not to the end or not without gaps."""
+    silent: tuple[Path, ...]
+    stereo: tuple[Path, ...]
+    """Voice recordings with more than one channel. The sound of videos has two as a rule: no finding."""
+    without_sound: tuple[Path, ...]
+    without_picture: tuple[Path, ...]
+    identical: tuple[Identical, ...]
+    missing: tuple[Missing, ...]
+    absent: tuple[str, ...]
+    """Speakers of the design of whom there is nothing."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every file could be read."""
+        return not self.unreadable
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain JSON types; paths are relative to the corpus."""
+        show = self._shown
+        return {
+            "schema": 1,
+            "corpus": self.corpus.name,
+            "root": str(self.corpus.root),
+            "licence": self.corpus.licence,
+            "synthetic": self.corpus.synthetic,
+            "ok": self.ok,
+            "files": len(self.files),
+            "speakers": list(self.corpus.speakers),
+            "counts": self.counts,
+            "misnamed": [{"path": show(path), "problem": why} for path, why in self.misnamed],
+            "unreadable": [{"path": show(path), "problem": why} for path, why in self.unreadable],
+            "damaged": [{"path": show(path), "problem": why} for path, why in self.damaged],
+            "duplicate_names": [
+                {"used": show(used), "left_out": show(left)} for used, left in self.corpus.duplicate_names
+            ],
+            "silent": [show(path) for path in self.silent],
+            "stereo": [show(path) for path in self.stereo],
+            "without_sound": [show(path) for path in self.without_sound],
+            "without_picture": [show(path) for path in self.without_picture],
+            "identical": [
+                {"paths": [show(path) for path in group.paths], "same_bytes": group.same_bytes}
+                for group in self.identical
+            ],
+            "missing": [
+                {"kind": m.kind, "speaker": m.speaker, "expected": m.expected, "takes": list(m.takes)}
+                for m in self.missing
+            ],
+            "absent": list(self.absent),
+        }
+
+    def as_text(self) -> str:
+        """The report for people: counts first, then what is odd."""
+        return "\n".join(self._lines()) + "\n"
+
+    def _lines(self) -> Iterator[str]:
+        yield f"{self.corpus.name} in {self.corpus.root} (licence: {self.corpus.licence})"
+        for name, speakers in self.counts.items():
+            n = sum(sum(emotions.values()) for emotions in speakers.values())
+            yield ""
+            yield f"{name}: {_counted(n, 'recording')} of {_counted(len(speakers), 'speaker')}"
+            yield from _count_table(speakers)
+        show = self._shown
+        yield ""
+        yield from _section("misnamed", [f"{show(path)}: {why}" for path, why in self.misnamed])
+        yield from _section("unreadable", [f"{show(path)}: {why}" for path, why in self.unreadable])
+        yield from _section("damaged", [f"{show(path)}: {why}" for path, why in self.damaged])
+        yield from _section(
+            "two files of one name",
+            [f"{show(used)} is used, {show(left)} is not" for used, left in self.corpus.duplicate_names],
+        )
+        yield from _section("silent", map(show, self.silent))
+        yield from _section("stereo", map(show, self.stereo))
+        yield from _section("without sound", map(show, self.without_sound))
+        yield from _section("without picture", map(show, self.without_picture))
+        yield from _section(
+            "identical sound under different names",
+            [
+                " = ".join(map(show, group.paths)) + (" (the same file)" if group.same_bytes else "")
+                for group in self.identical
+            ],
+        )
+        yield from _section("missing", _missing_lines(self.missing, self.absent))
+
+    def _shown(self, path: Path) -> str:
+        try:
+            return path.relative_to(self.corpus.root).as_posix()
+        except ValueError:
+            return str(path)
+
+
+def check_corpus(
+    corpus: Corpus, *, jobs: int = 1, on_done: Callable[[int, int], None] | None = None
+) -> CorpusReport:
+    """Decode the sound of every file once and report what was found.
+
+    Args:
+        corpus: what was read by name or from a table.
+        jobs: number of processes.
+        on_done: called with (files done, files in all) after each file.
+    """
+    used = [clip.path for clip in corpus.clips]
+    beside = [*corpus.misnamed, *(left for _, left in corpus.duplicate_names)]
+    paths = sorted(dict.fromkeys([*used, *beside]))
+    files = []
+    for file in _each(paths, jobs):
+        files.append(file)
+        if on_done is not None:
+            on_done(len(files), len(paths))
+    by_path = {file.path: file for file in files}
+    clips = {clip.path: clip for clip in corpus.clips}
+    missing, absent = _missing(corpus)
+    return CorpusReport(
+        corpus=corpus,
+        files=tuple(files),
+        counts=_counts(corpus.clips),
+        misnamed=tuple((path, _why_misnamed(path)) for path in corpus.misnamed),
+        unreadable=(
+            *((folder, "the folder cannot be listed") for folder in corpus.unlistable),
+            *((file.path, file.problem) for file in files if file.problem is not None),
+        ),
+        damaged=tuple((file.path, "; ".join(file.damage)) for file in files if file.damage),
+        silent=tuple(file.path for file in files if file.silent),
+        stereo=tuple(file.path for file in files if file.n_channels > 1 and not file.has_picture),
+        without_sound=tuple(
+            path
+            for path, clip in clips.items()
+            if clip.modality != "video" and not by_path[path].problem and not by_path[path].has_sound
+        ),
+        without_picture=tuple(
+            path
+            for path, clip in clips.items()
+            if clip.modality != "audio" and not by_path[path].problem and not by_path[path].has_picture
+        ),
+        identical=_identical(files, clips),
+        missing=missing,
+        absent=absent,
+    )
+
+
+def check_file(path: Path) -> FileCheck:
+    """Decode the sound of one file; a file that cannot be read is an answer, not an error."""
+    try:
+        media = decode(path, threads=1)
+        with path.open("rb") as file:
+            file_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except MediaError as error:
+        return FileCheck(path, problem=error.problem)
+    except OSError as error:
+        return FileCheck(path, problem=error.strerror or str(error))
+    facts: dict[str, Any] = {
+        "has_picture": media.has_video,
+        "file_sha256": file_sha256,
+        "damage": media.notes,
+    }
+    if media.sound is None:
+        return FileCheck(path, **facts)
+    samples = media.sound.samples
+    silent = samples.size == 0 or float(np.abs(samples).max()) < SILENT_BELOW
+    mono = samples.mean(axis=0, dtype=np.float32)
+    return FileCheck(
+        path,
+        has_sound=True,
+        n_channels=media.sound.n_channels,
+        duration_s=media.sound.duration_s,
+        silent=silent,
+        sound_sha256=None if silent else hashlib.sha256(mono.tobytes()).hexdigest(),
+        **facts,
+    )
+
+
+def _each(paths: Sequence[Path], jobs: int) -> Iterator[FileCheck]:
+    if jobs <= 1 or len(paths) < 2:
+        yield from map(check_file, paths)
+        return
+    # Forking a process that has threads (a progress display has) may deadlock; a fresh one cannot.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(jobs, len(paths)), mp_context=context)
+    try:
+        yield from pool.map(check_file, paths, chunksize=8)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _kind(clip: Clip) -> str:
+    channel = clip.facts.get("channel")
+    return clip.modality if channel is None else f"{clip.modality}, {channel}"
+
+
+def _counts(clips: Iterable[Clip]) -> dict[str, dict[str, dict[str, int]]]:
+    counter = Counter((_kind(clip), clip.speaker, clip.emotion or "unlabelled") for clip in clips)
+    counts: dict[str, dict[str, dict[str, int]]] = {}
+    for kind, speaker, emotion in sorted(counter):
+        counts.setdefault(kind, {}).setdefault(speaker, {})[emotion] = counter[kind, speaker, emotion]
+    return counts
+
+
+def _why_misnamed(path: Path) -> str:
+    try:
+        parse_name(path.stem)
+    except CorpusError as error:
+        return str(error).removeprefix(f"{path.stem}: ")
+    return "not a name of this corpus"
+
+
+def _identical(files: Sequence[FileCheck], clips: dict[Path, Clip]) -> tuple[Identical, ...]:
+    """Groups of files with one sound. The files of one take may share theirs: that is no finding."""
+    by_name = {clip.clip_id: clip for clip in clips.values()}
+
+    def take_of(path: Path) -> str:
+        # A file left out for another of its name is of that one's take; a misnamed one is its own.
+        clip = clips.get(path) or by_name.get(path.stem)
+        return str(path) if clip is None else clip.take
+
+    groups: defaultdict[str, list[FileCheck]] = defaultdict(list)
+    for file in files:
+        if file.sound_sha256 is not None:
+            groups[file.sound_sha256].append(file)
+    return tuple(
+        Identical(
+            paths=tuple(file.path for file in group),
+            same_bytes=len({file.file_sha256 for file in group}) == 1,
+        )
+        for group in groups.values()
+        if len({take_of(file.path) for file in group}) > 1
+    )
+
+
+def _missing(corpus: Corpus) -> tuple[tuple[Missing, ...], tuple[str, ...]]:
+    """What the design of RAVDESS, or in a synthetic corpus what the other speakers gave, leads to expect."""
+    have: defaultdict[tuple[str, str], defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for clip in corpus.clips:
+        if "channel" in clip.facts:
+            code = clip.take.rpartition("-")[0]
+            have[_kind(clip), clip.facts["channel"]][clip.speaker].add(code)
+    missing = []
+    for (kind, channel), speakers in sorted(have.items()):
+        expected = set().union(*speakers.values()) if corpus.synthetic else set(design(channel))
+        for speaker in corpus.speakers:
+            if channel == "song" and speaker == f"{ACTOR_WITHOUT_SONG:02d}" and not corpus.synthetic:
+                continue
+            lacking = sorted(expected - speakers[speaker])
+            if lacking:
+                takes = tuple(f"{code}-{speaker}" for code in lacking)
+                missing.append(Missing(kind, speaker, takes, len(expected)))
+    designed = () if corpus.synthetic or not have else tuple(f"{n:02d}" for n in range(1, N_ACTORS + 1))
+    return tuple(missing), tuple(speaker for speaker in designed if speaker not in corpus.speakers)
+
+
+def _missing_lines(missing: Iterable[Missing], absent: Sequence[str]) -> Iterator[str]:
+    if absent:
+        yield f"everything of {_ranges(absent)}"
+    whole: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+    for m in missing:
+        if len(m.takes) == m.expected:
+            whole[m.kind, m.expected].append(m.speaker)
+            continue
+        shown = ", ".join(m.takes[:3]) + (", …" if len(m.takes) > 3 else "")
+        yield f"{m.kind}: {m.speaker} lacks {len(m.takes)} of {m.expected} takes ({shown})"
+    for (kind, expected), speakers in whole.items():
+        yield f"{kind}: {_ranges(speakers)} {'lacks' if len(speakers) == 1 else 'lack'} all {expected} takes"
+
+
+def _ranges(speakers: Sequence[str]) -> str:
+    """``02–05, 07``: runs of numbered speakers in short."""
+    runs: list[list[str]] = []
+    for speaker in speakers:
+        last = runs[-1][-1] if runs else ""
+        if speaker.isdigit() and last.isdigit() and int(speaker) == int(last) + 1:
+            runs[-1].append(speaker)
+        else:
+            runs.append([speaker])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
+
+
+def _count_table(speakers: dict[str, dict[str, int]]) -> Iterator[str]:
+    width = max(len("speaker"), *map(len, speakers))
+    columns = [*EMOTIONS, *(["unlabelled"] if any("unlabelled" in row for row in speakers.values()) else [])]
+    yield f"  {'speaker':<{width}}  " + "  ".join(columns) + "  total"
+    for speaker, row in speakers.items():
+        cells = "  ".join(f"{row.get(emotion, 0):>{len(emotion)}}" for emotion in columns)
+        yield f"  {speaker:<{width}}  {cells}  {sum(row.values()):>5}"
+
+
+def _section(title: str, items: Iterable[str]) -> Iterator[str]:
+    lines = list(items)
+    yield f"{title}: {len(lines) if lines else 'none'}"
+    for line in lines:
+        yield f"  {line}"
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -1,0 +1,411 @@
+"""Fetch RAVDESS from its own place, Zenodo record 1188976, and unpack it safely.
+
+Names, sizes and checksums of the archives come from the record at the time of the download. Every recording
+lands in ``DIR/Actor_NN/``, whatever archive it comes from: RAVDESS file names are unique over all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from emofuse.corpus.ravdess import ADDRESS, CITATION, LICENCE, N_ACTORS, ZENODO_RECORD
+from emofuse.download import Checksum, Progress, check_free_space, download, fetch_bytes, size_text
+from emofuse.errors import CorpusError
+
+RECORD_URL: Final = f"https://zenodo.org/api/records/{ZENODO_RECORD}"
+PARTS: Final = ("audio-speech", "audio-song", "video-speech", "video-song")
+ACTOR_WITHOUT_SONG: Final = 18
+
+LICENCE_NOTE: Final = f"""\
+RAVDESS: The Ryerson Audio-Visual Database of Emotional Speech and Song
+{ADDRESS}
+
+The recordings in this folder are licensed under {LICENCE}: name the source, no commercial use, share
+what you make of them under the same licence. https://creativecommons.org/licenses/by-nc-sa/4.0/
+
+Cite: {CITATION}
+"""
+
+LARGEST_RECORD_BYTES: Final = 4 << 20
+AUDIO_UNPACKED_RATIO: Final = 3.5
+"""Deflate makes RAVDESS's 16-bit speech 3.0 times smaller (20 recordings of two actors), and some room."""
+VIDEO_UNPACKED_RATIO: Final = 1.05
+"""H.264 does not shrink in a zip."""
+BOMB_RATIO: Final = 200
+"""Nothing recorded shrinks this far; deflate can reach 1,032."""
+LARGEST_UNPACKED_BYTES: Final = 16 << 30
+"""More than any one archive of RAVDESS (the whole corpus is 24.8 GB)."""
+CHUNK_BYTES: Final = 1 << 20
+STATE_FOLDER: Final = ".fetch"
+"""Archives under way, and a receipt for each that is done: a second run asks for nothing twice."""
+
+_ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
+"""What zipfile raises on damage, encryption (RuntimeError) and unknown methods (its NotImplementedError)."""
+_RAVDESS_NAME: Final = re.compile(r"\d{2}(?:-\d{2}){5}-(?P<actor>\d{2})\.(?:wav|mp4)", re.IGNORECASE)
+_ACTOR_FOLDER: Final = re.compile(r"Actor_(?P<actor>\d{2})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedArchive:
+    """What became of one archive."""
+
+    archive: str
+    files: tuple[Path, ...]
+    """The wanted recordings, all of which are there now, sorted."""
+    written: int
+    """How many of them this run wrote; the others were there already."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Archive:
+    """One archive that is wanted: its facts from the record, and whose recordings to take from it."""
+
+    name: str
+    url: str
+    size: int
+    checksum: Checksum
+    actors: frozenset[int]
+    unpacked_size: int
+    """An estimate, for the free-space check before anything is downloaded."""
+
+
+def parse_actor_range(text: str) -> tuple[int, ...]:
+    """Actors as people write them, ``"1-24"`` or ``"1,3,5-7"``, sorted, each once.
+
+    Raises:
+        CorpusError: not of this form, or an actor that RAVDESS does not have.
+    """
+    actors: set[int] = set()
+    for item in text.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,3})\s*(?:-\s*([0-9]{1,3})\s*)?", item)
+        if match is None:
+            raise CorpusError(
+                f"actors {text!r}: {item.strip()!r} is neither a number nor a range such as 5-7"
+            )
+        first, last = int(match[1]), int(match[2] or match[1])
+        if first > last:
+            raise CorpusError(f"actors {text!r}: the range {item.strip()} runs backwards")
+        actors.update(range(first, last + 1))
+    return _checked_actors(actors)
+
+
+def fetch_ravdess(
+    root: Path,
+    *,
+    actors: Sequence[int],
+    parts: Sequence[str],
+    api_url: str = RECORD_URL,
+    on_progress: Progress | None = None,
+    keep_archives: bool = False,
+    timeout_s: float = 30.0,
+    attempts: int = 5,
+    pause_s: float = 1.0,
+) -> list[FetchedArchive]:
+    """Download the archives that hold these parts of these actors, unpack them below ``root``.
+
+    A run that broke is gone on with by running it again: archives, and recordings of the right size and
+    CRC-32, that are there already are kept.
+
+    Args:
+        root: the corpus folder; it is made. Recordings go to ``root/Actor_NN``.
+        actors: 1 to 24.
+        parts: some of :data:`PARTS`.
+        api_url: the record as JSON.
+        on_progress: called with ``"NAME"`` or ``"unpacking NAME"``, bytes done, bytes in all.
+        keep_archives: leave the archives in ``root/.fetch``.
+        timeout_s: as in :func:`emofuse.download.download`, like the two that follow.
+        attempts: tries in a row that bring nothing.
+        pause_s: pause after the first failure.
+
+    Raises:
+        CorpusError: an actor or part that does not exist; the record lacks an archive; an archive is damaged,
+            unsafe to unpack or holds no recording of these actors; the folder cannot be written.
+        DownloadError: the network, a checksum, or too little space.
+    """
+    wanted = _wanted_archives(_checked_actors(actors), parts)
+    record = fetch_bytes(
+        api_url, limit=LARGEST_RECORD_BYTES, timeout_s=timeout_s, attempts=attempts, pause_s=pause_s
+    )
+    archives = _read_record(api_url, record, wanted)
+    state = root / STATE_FOLDER
+    done = {archive.name: files for archive in archives if (files := _finished(root, state, archive))}
+    todo = [archive for archive in archives if archive.name not in done]
+    _check_space(root, state, todo, keep_archives=keep_archives)
+    fetched = []
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        _write_atomically(root / "LICENSE-RAVDESS.txt", LICENCE_NOTE)
+        for archive in archives:
+            if archive.name in done:
+                fetched.append(FetchedArchive(archive.name, done[archive.name], 0))
+                continue
+            path = download(
+                archive.url,
+                state / archive.name,
+                checksum=archive.checksum,
+                size=archive.size,
+                on_progress=on_progress,
+                timeout_s=timeout_s,
+                attempts=attempts,
+                pause_s=pause_s,
+            )
+            fetched.append(unpack(path, root, actors=archive.actors, on_progress=on_progress))
+            _write_receipt(root, state, archive, fetched[-1].files)
+            if not keep_archives:
+                path.unlink()
+    except OSError as error:
+        raise CorpusError(f"{error.filename or root}: {error.strerror or error}") from error
+    return fetched
+
+
+def unpack(
+    path: Path, root: Path, *, actors: frozenset[int], on_progress: Progress | None = None
+) -> FetchedArchive:
+    """Unpack these actors' recordings from one archive to ``root/Actor_NN``, each written atomically.
+
+    Nothing is written unless every member's name is safe and what is declared is of a sane size.
+
+    Raises:
+        CorpusError: the archive is damaged, unsafe or holds no recording of these actors.
+        DownloadError: too little space.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _wanted_members(path, archive, actors)
+            targets = {root / place: member for place, member in sorted(members.items())}
+            missing = {t: m for t, m in targets.items() if not _is_there(t, m.file_size, m.CRC)}
+            check_free_space(root, sum(m.file_size for m in missing.values()), f"unpacking {path.name}")
+            total = sum(member.file_size for member in targets.values())
+            size = total - sum(member.file_size for member in missing.values())
+            for target, member in missing.items():
+                _check_inside(path, root, target)
+                _extract(archive, member, target)
+                size += member.file_size
+                if on_progress is not None:
+                    on_progress(f"unpacking {path.name}", size, total)
+    except _ZIP_ERRORS as error:
+        raise CorpusError(f"{path}: damaged or not a zip archive that can be read: {error}") from error
+    return FetchedArchive(path.name, tuple(targets), len(missing))
+
+
+def _checked_actors(actors: Sequence[int] | set[int]) -> tuple[int, ...]:
+    strange = sorted(set(actors) - set(range(1, N_ACTORS + 1)))
+    if strange or not actors:
+        shown = ", ".join(map(str, strange)) or "none"
+        raise CorpusError(f"actors: RAVDESS has the actors 1 to {N_ACTORS}, asked for {shown}")
+    return tuple(sorted(set(actors)))
+
+
+def _wanted_archives(actors: Sequence[int], parts: Sequence[str]) -> dict[str, frozenset[int]]:
+    """Archive names of the record, and whose recordings to take from each."""
+    strange = [part for part in parts if part not in PARTS]
+    if strange or not parts:
+        raise CorpusError(f"parts: {', '.join(strange) or 'none'} given: use some of {', '.join(PARTS)}")
+    wanted: dict[str, frozenset[int]] = {}
+    for part in (part for part in PARTS if part in parts):
+        medium, channel = part.title().split("-")
+        whose = [actor for actor in actors if channel == "Speech" or actor != ACTOR_WITHOUT_SONG]
+        if medium == "Video":
+            wanted |= {f"Video_{channel}_Actor_{actor:02d}.zip": frozenset({actor}) for actor in whose}
+        elif whose:
+            wanted[f"Audio_{channel}_Actors_01-24.zip"] = frozenset(whose)
+    if not wanted:
+        raise CorpusError(
+            f"actor {ACTOR_WITHOUT_SONG} has no song in RAVDESS: ask for speech, or more actors"
+        )
+    return wanted
+
+
+def _read_record(url: str, text: bytes, wanted: Mapping[str, frozenset[int]]) -> list[_Archive]:
+    try:
+        files = {file["key"]: file for file in json.loads(text)["files"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{url}: not a Zenodo record with files ({error!r})") from None
+    absent = [name for name in wanted if name not in files]
+    if absent:
+        raise CorpusError(f"{url}: the record has no file {', '.join(absent)}")
+    return [_archive(url, files[name], name, actors) for name, actors in wanted.items()]
+
+
+def _archive(url: str, file: Mapping[str, Any], name: str, actors: frozenset[int]) -> _Archive:
+    try:
+        size, checksum, link = file["size"], file["checksum"], file["links"]["self"]
+    except (KeyError, TypeError) as error:
+        raise CorpusError(f"{url}: {name}: the record does not give {error}") from None
+    match = re.fullmatch(r"(\w+):([0-9a-fA-F]+)", str(checksum))
+    if match is None or type(size) is not int or size <= 0 or not isinstance(link, str):
+        raise CorpusError(
+            f"{url}: {name}: size {size!r}, checksum {checksum!r} or link {link!r} is not usable"
+        )
+    if name.startswith("Video"):
+        unpacked = size * VIDEO_UNPACKED_RATIO
+    else:
+        unpacked = size * AUDIO_UNPACKED_RATIO * len(actors) / N_ACTORS
+    return _Archive(name, link, size, (match[1].lower(), match[2].lower()), actors, int(unpacked))
+
+
+def _check_space(root: Path, state: Path, archives: Sequence[_Archive], *, keep_archives: bool) -> None:
+    """All that will be unpacked, and the archives: every one if they are kept, else the largest."""
+    if not archives:
+        return
+    sizes = [archive.size for archive in archives]
+    have = sum(
+        place.stat().st_size
+        for archive in archives
+        for place in (state / archive.name, state / f"{archive.name}.part")
+        if place.is_file()
+    )
+    needed = (sum(sizes) if keep_archives else max(sizes)) + sum(a.unpacked_size for a in archives) - have
+    names = f"{len(archives)} archives" if len(archives) > 1 else archives[0].name
+    check_free_space(root, needed, f"fetching {names} of RAVDESS ({size_text(sum(sizes))})")
+
+
+def _wanted_members(
+    path: Path, archive: zipfile.ZipFile, actors: frozenset[int]
+) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """Where below the root each wanted member goes: ``Actor_NN/name``."""
+    members: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        _check_safe(path, member)
+        actor = None if member.is_dir() else _actor(member)
+        if actor not in actors:
+            continue
+        place = PurePosixPath(f"Actor_{actor:02d}", PurePosixPath(member.filename).name)
+        other = members.setdefault(place, member)
+        if (other.file_size, other.CRC) != (member.file_size, member.CRC):
+            raise CorpusError(f"{path}: holds two different recordings of the name {place.name}")
+    if not members:
+        raise CorpusError(f"{path}: holds no recording of the actors {', '.join(map(str, sorted(actors)))}")
+    total = sum(member.file_size for member in members.values())
+    # Against the bytes that are really there: members that overlap each other declare too much.
+    if total > min(BOMB_RATIO * path.stat().st_size, LARGEST_UNPACKED_BYTES):
+        raise CorpusError(
+            f"{path}: {size_text(path.stat().st_size)} would unpack to {size_text(total)}: "
+            "refused, no recordings shrink that far"
+        )
+    return members
+
+
+def _check_safe(path: Path, member: zipfile.ZipInfo) -> None:
+    """Refuse a member that could land outside the folder, or that is anything but a file or a folder."""
+    name = member.orig_filename.replace("\\", "/")
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    problem = None
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
+        problem = "an absolute path"
+    elif ".." in name.split("/"):
+        problem = "a path that leads out of the folder"
+    elif "\0" in name:
+        problem = "a name with a zero byte"
+    elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        problem = "a link" if kind == stat.S_IFLNK else "a special file"
+    if problem is not None:
+        raise CorpusError(f"{path}: refused, {member.orig_filename!r} is {problem}: nothing was unpacked")
+
+
+def _actor(member: zipfile.ZipInfo) -> int | None:
+    """Whose recording it is, by its RAVDESS name or else by an Actor_NN folder; None: no recording."""
+    place = PurePosixPath(member.filename)
+    if place.name.startswith(".") or place.suffix.lower() not in (".wav", ".mp4"):
+        return None
+    if match := _RAVDESS_NAME.fullmatch(place.name):
+        return int(match["actor"])
+    folders = [match for folder in place.parts[:-1] if (match := _ACTOR_FOLDER.fullmatch(folder))]
+    return int(folders[-1]["actor"]) if folders else None
+
+
+def _check_inside(path: Path, root: Path, target: Path) -> None:
+    """A folder that is a link is followed by nobody."""
+    if not target.parent.resolve().is_relative_to(root.resolve()):
+        raise CorpusError(f"{path}: refused, {target.parent} leads out of {root}")
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(file: Any) -> None:
+        left = member.file_size
+        with archive.open(member) as source:
+            while chunk := source.read(CHUNK_BYTES):
+                left -= len(chunk)
+                if left < 0:
+                    raise zipfile.BadZipFile(f"{member.filename} is longer than it declares")
+                file.write(chunk)
+        if left:
+            raise zipfile.BadZipFile(f"{member.filename} is shorter than it declares")
+
+    _replace(target, write)
+
+
+def _is_there(path: Path, size: int, crc: int) -> bool:
+    if not path.is_file() or path.stat().st_size != size:
+        return False
+    return _crc32(path) == crc
+
+
+def _crc32(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            crc = zlib.crc32(chunk, crc)
+    return crc
+
+
+def _write_receipt(root: Path, state: Path, archive: _Archive, files: Sequence[Path]) -> None:
+    """Remember what an archive gave, so that it is not needed again once it is deleted."""
+    receipt = {
+        "archive": archive.name,
+        "checksum": list(archive.checksum),
+        "actors": sorted(archive.actors),
+        "files": {
+            file.relative_to(root).as_posix(): {"size": file.stat().st_size, "crc32": _crc32(file)}
+            for file in files
+        },
+    }
+    _write_atomically(state / f"{archive.name}.json", json.dumps(receipt, indent=1) + "\n")
+
+
+def _finished(root: Path, state: Path, archive: _Archive) -> tuple[Path, ...]:
+    """The wanted recordings of an archive that an earlier run unpacked, if all are there unaltered."""
+    try:
+        receipt = json.loads((state / f"{archive.name}.json").read_text(encoding="utf-8"))
+        if tuple(receipt["checksum"]) != archive.checksum or not archive.actors <= set(receipt["actors"]):
+            return ()
+        folders = {f"Actor_{actor:02d}" for actor in archive.actors}
+        files = {n: f for n, f in receipt["files"].items() if PurePosixPath(n).parent.name in folders}
+        if all(_is_there(root / name, fact["size"], fact["crc32"]) for name, fact in files.items()):
+            return tuple(sorted(root / name for name in files))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ()  # no receipt, or one that cannot be read: the archive is fetched again
+    return ()
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    _replace(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def _replace(path: Path, write: Callable[[Any], object]) -> None:
+    """Write a file so that it is either whole or not there."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(0o644)  # mkstemp's 0600 would hide the corpus from a group that shares it
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,217 @@
+"""RAVDESS: what its file names say, and a reader for any folder tree of its files.
+
+Livingstone SR, Russo FA (2018) The Ryerson Audio-Visual Database of Emotional Speech and Song (RAVDESS):
+A dynamic, multimodal set of facial and vocal expressions in North American English.
+PLoS ONE 13(5): e0196391. https://doi.org/10.1371/journal.pone.0196391
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from emofuse.corpus import SYNTHETIC_MARK, Corpus
+from emofuse.errors import CorpusError
+from emofuse.labels import EMOTIONS
+from emofuse.records import Clip, Modality
+
+CITATION: Final = (
+    "Livingstone SR, Russo FA (2018) The Ryerson Audio-Visual Database of Emotional Speech and Song "
+    "(RAVDESS): A dynamic, multimodal set of facial and vocal expressions in North American English. "
+    "PLoS ONE 13(5): e0196391. https://doi.org/10.1371/journal.pone.0196391"
+)
+LICENCE: Final = "CC BY-NC-SA 4.0"
+SYNTHETIC_LICENCE: Final = "CC0-1.0"
+ADDRESS: Final = "https://zenodo.org/records/1188976"
+ZENODO_RECORD: Final = "1188976"
+
+N_ACTORS: Final = 24
+ACTOR_WITHOUT_SONG: Final = 18
+SUFFIXES: Final = (".wav", ".flac", ".mp4")
+
+MODALITIES: Final[dict[str, Modality]] = {"01": "audio-video", "02": "video", "03": "audio"}
+CHANNELS: Final = {"01": "speech", "02": "song"}
+INTENSITIES: Final = {"01": "normal", "02": "strong"}
+STATEMENTS: Final = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
+_ONE_OR_TWO: Final = {"01": 1, "02": 2}
+_EMOTION_CODES: Final = {f"{i:02d}": emotion for i, emotion in enumerate(EMOTIONS, start=1)}
+
+SUNG: Final = ("neutral", "calm", "happy", "sad", "angry", "fearful")
+"""Disgust and surprise were spoken only."""
+
+T = TypeVar("T")
+
+# The length of a name in fields: modality, channel, emotion, intensity, statement, repetition, actor.
+_FIELDS: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class RavdessName:
+    """What the name of a RAVDESS file says."""
+
+    modality: Modality
+    channel: str
+    emotion: str
+    intensity: str
+    statement: int
+    repetition: int
+    actor: int
+    take: str
+    """The name without its modality: the same for all files of one performance."""
+
+    @property
+    def speaker(self) -> str:
+        """The actor as the two digits of the name."""
+        return f"{self.actor:02d}"
+
+    @property
+    def sex(self) -> str:
+        """``"male"`` for odd actors, ``"female"`` for even ones."""
+        return sex_of_actor(self.actor)
+
+
+def sex_of_actor(actor: int) -> str:
+    """``"male"`` for odd actors, ``"female"`` for even ones."""
+    return "male" if actor % 2 else "female"
+
+
+def parse_name(stem: str, *, n_actors: int = N_ACTORS) -> RavdessName:
+    """Read a file name without its suffix, such as ``03-01-05-02-01-01-12``.
+
+    Args:
+        stem: the name.
+        n_actors: the highest actor that may occur; synthetic corpora may have more than the real 24.
+
+    Raises:
+        CorpusError: the name is not one of RAVDESS; the text names the field that is wrong.
+    """
+    fields = stem.split("-")
+    if len(fields) != _FIELDS:
+        raise CorpusError(
+            f"{stem}: a RAVDESS name has 7 fields of two digits "
+            f"(modality-channel-emotion-intensity-statement-repetition-actor), this has {len(fields)}"
+        )
+    modality, channel, emotion, intensity, statement, repetition, actor = fields
+    name = RavdessName(
+        modality=_decoded(stem, "modality", modality, MODALITIES),
+        channel=_decoded(stem, "channel", channel, CHANNELS),
+        emotion=_decoded(stem, "emotion", emotion, _EMOTION_CODES),
+        intensity=_decoded(stem, "intensity", intensity, INTENSITIES),
+        statement=_decoded(stem, "statement", statement, _ONE_OR_TWO),
+        repetition=_decoded(stem, "repetition", repetition, _ONE_OR_TWO),
+        actor=_decoded(stem, "actor", actor, {f"{n:02d}": n for n in range(1, n_actors + 1)}),
+        take="-".join(fields[1:]),
+    )
+    if name.emotion == "neutral" and name.intensity == "strong":
+        raise CorpusError(f"{stem}: intensity is 02 (strong), but neutral has no strong")
+    if name.channel == "song" and name.emotion not in SUNG:
+        raise CorpusError(f"{stem}: emotion is {emotion} ({name.emotion}), which was spoken only, not sung")
+    return name
+
+
+def design(channel: str = "speech") -> tuple[str, ...]:
+    """The takes that each actor gave, as codes without modality and actor: 60 spoken or 44 sung ones."""
+    emotions = SUNG if channel == "song" else EMOTIONS
+    code = next(key for key, value in CHANNELS.items() if value == channel)
+    return tuple(
+        "-".join((code, emotion, intensity, statement, repetition))
+        for emotion, intensity, statement, repetition in itertools.product(
+            _EMOTION_CODES, INTENSITIES, STATEMENTS, _ONE_OR_TWO
+        )
+        if _EMOTION_CODES[emotion] in emotions
+        and not (_EMOTION_CODES[emotion] == "neutral" and INTENSITIES[intensity] == "strong")
+    )
+
+
+def read_ravdess(root: str | Path) -> Corpus:
+    """Read a folder tree of RAVDESS files (.wav, .flac, .mp4) by their names; no file is opened.
+
+    Hidden files (and the ``._`` files that macOS leaves) are passed over, and so is everything with
+    another suffix. The order of the clips is that of their names, wherever they lie.
+
+    Raises:
+        CorpusError: ``root`` is not a folder that can be listed, or there is no media file in it.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise CorpusError(f"{root}: no such folder")
+    synthetic = (root / SYNTHETIC_MARK).is_file()
+    unlistable: list[Path] = []
+    paths = sorted(_media_files(root, unlistable))
+    if root in unlistable:
+        raise CorpusError(f"{root}: the folder cannot be listed: look at its permissions")
+    if not paths and not unlistable:
+        raise CorpusError(f"{root}: no {', '.join(SUFFIXES)} file in this folder or below it")
+    clips: dict[str, Clip] = {}
+    misnamed: list[Path] = []
+    duplicates: list[tuple[Path, Path]] = []
+    for path in paths:
+        try:
+            name = parse_name(path.stem, n_actors=99 if synthetic else N_ACTORS)
+        except CorpusError:
+            misnamed.append(path)
+            continue
+        if path.stem in clips:
+            duplicates.append((clips[path.stem].path, path))
+        else:
+            clips[path.stem] = _clip(path, name)
+    return Corpus(
+        name="synthetic" if synthetic else "RAVDESS",
+        root=root,
+        clips=tuple(clips[stem] for stem in sorted(clips)),
+        misnamed=tuple(misnamed),
+        duplicate_names=tuple(duplicates),
+        unlistable=tuple(sorted(unlistable)),
+        synthetic=synthetic,
+        licence=SYNTHETIC_LICENCE if synthetic else LICENCE,
+    )
+
+
+def _decoded(stem: str, field: str, code: str, table: Mapping[str, T]) -> T:
+    try:
+        return table[code]
+    except KeyError:
+        codes = sorted(table)
+        raise CorpusError(f"{stem}: {field} is {code!r}, must be {codes[0]} to {codes[-1]}") from None
+
+
+def _clip(path: Path, name: RavdessName) -> Clip:
+    return Clip(
+        path=path,
+        clip_id=path.stem,
+        take=name.take,
+        speaker=name.speaker,
+        emotion=name.emotion,
+        modality=name.modality,
+        facts={
+            "channel": name.channel,
+            "intensity": name.intensity,
+            "statement": STATEMENTS[f"{name.statement:02d}"],
+            "repetition": str(name.repetition),
+            "sex": name.sex,
+        },
+    )
+
+
+def _media_files(root: Path, unlistable: list[Path]) -> Iterator[Path]:
+    """Media files below ``root``, linked folders included, each real folder once (links may form a ring)."""
+    seen = set()
+
+    def note(error: OSError) -> None:
+        unlistable.append(Path(error.filename))
+
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=note):
+        real = Path(folder).resolve()
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in names:
+            path = Path(folder, name)
+            if not name.startswith(".") and path.suffix.lower() in SUFFIXES:
+                yield path

@@ -1,0 +1,401 @@
+"""Protocol × recipe → out-of-fold predictions and figures. The only place where folds are walked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse import metrics
+from emofuse.atomic import write_atomically
+from emofuse.corpus import Corpus
+from emofuse.corpus.protocols import Fold, get_protocol
+from emofuse.dataset import Dataset, read_dataset
+from emofuse.errors import ExperimentError
+from emofuse.features.store import FeatureStore
+from emofuse.fitting import (
+    MODALITIES,
+    FittedFusion,
+    Inputs,
+    NetworkJob,
+    Plan,
+    fit_fusion,
+    make_plan,
+    network_jobs,
+    read_answers,
+    run_network_job,
+)
+from emofuse.labels import EMOTIONS
+from emofuse.recipes import Recipe
+
+T = TypeVar("T")
+OnProgress = Callable[[str, int, int], None]
+"""Told of a stage, how much of it is done, and how much there is."""
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+def evaluate(
+    corpus: Corpus,
+    recipe: Recipe,
+    protocol: str,
+    run: Path,
+    *,
+    jobs: int = 1,
+    store: FeatureStore | None = None,
+    on_progress: OnProgress = quiet,
+) -> dict[str, Any]:
+    """Measure a recipe on a corpus: every fold is held out from everything that is fitted.
+
+    Args:
+        corpus: the takes.
+        recipe: what is fitted, and how.
+        protocol: name of the folds (see :mod:`emofuse.corpus.protocols`).
+        run: folder of the results; a run that was broken off there goes on where it was.
+        jobs: processes. The figures do not depend on it.
+        store: where features are kept; None computes them anew.
+        on_progress: told of every step.
+
+    Returns:
+        What ``run``/results.json holds.
+
+    Raises:
+        ExperimentError: ``run`` holds another run, or the corpus is too small for the protocol.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    dataset = read_dataset(corpus, recipe, run / "work", jobs=jobs, store=store, on_progress=on_progress)
+    chosen = get_protocol(protocol)
+    plan = chosen.plan(dataset.takes)
+    claim_run(run, corpus, recipe, dataset, {"protocol": protocol, "protocol_hash": chosen.hash()})
+    plans = [
+        make_plan(f"fold-{fold.index + 1}", dataset.inputs, fold.train, fold.test, recipe)
+        for fold in plan.folds
+    ]
+    run_network_jobs(plans, dataset.inputs, recipe, run / "work", jobs, on_progress)
+    arguments = [(one, dataset.inputs, recipe, run / "work") for one in plans]
+    fused = list(_in_processes(_fuse_fold, arguments, jobs, lambda n: on_progress("fusions", n, len(plans))))
+
+    table = [row for fold, one, said in zip(plan.folds, plans, fused, strict=True)
+             for row in _fold_predictions(fold, one, dataset, recipe, run / "work", said)]  # fmt: skip
+    results = {
+        "schema": 1,
+        "protocol": protocol,
+        "protocol_hash": chosen.hash(),
+        "speaker_independent": chosen.speaker_independent,
+        "recipe": {"name": recipe.name, "hash": recipe.hash(), "settings": recipe.model_dump(mode="json")},
+        "seed": recipe.seed,
+        "corpus": {
+            "name": corpus.name,
+            "clips": len(dataset.takes),
+            "actors": len(set(dataset.inputs.speakers.tolist())),
+            "synthetic": corpus.synthetic,
+            "licence": corpus.licence,
+        },
+        "notes": [*plan.notes, *dataset.notes],
+        "systems": _systems(table, plan.folds, recipe),
+        "fused_choice": {_name(f): said["chosen"] for f, said in zip(plan.folds, fused, strict=True)},
+        "software": software(),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - clock, 1),
+    }
+    _write_predictions(run / "predictions.csv", table)
+    _write_json(run / "details.json", _details(dataset, plans, plan.folds, fused, recipe, run / "work"))
+    _write_map(run, plan.folds[0], plans[0], dataset, recipe)
+    _write_examples(run, table, dataset, recipe)
+    _write_json(run / "results.json", results)
+    dataset.forget()
+    return results
+
+
+def claim_run(run: Path, corpus: Corpus, recipe: Recipe, dataset: Dataset, more: dict[str, str]) -> None:
+    """Mark a folder as the place of one run, or see that it already is.
+
+    Raises:
+        ExperimentError: the folder holds a run of something else.
+    """
+    wanted = {"recipe": recipe.hash(), "corpus": dataset.fingerprint, "corpus_name": corpus.name, **more}
+    mark = run / "run.json"
+    if mark.is_file():
+        found = json.loads(mark.read_text())
+        differing = [key for key in wanted if found.get(key) != wanted[key]]
+        if differing:
+            raise ExperimentError(
+                f"{run} holds another run ({', '.join(differing)} differ): give another folder or remove it"
+            )
+        return
+    _write_json(mark, wanted)
+
+
+def run_network_jobs(
+    plans: Sequence[Plan], inputs: Inputs, recipe: Recipe, work: Path, jobs: int, on_progress: OnProgress
+) -> list[NetworkJob]:
+    """Train every network that the plans need and that is not yet there."""
+    wanted = [job for plan in plans for job in network_jobs(plan, inputs, recipe)]
+    on_progress("networks", 0, len(wanted))
+    arguments = [(job, inputs, recipe, work) for job in wanted]
+    for _ in _in_processes(
+        run_network_job, arguments, jobs, lambda n: on_progress("networks", n, len(wanted))
+    ):
+        pass
+    return wanted
+
+
+def _in_processes(
+    function: Callable[..., T],
+    arguments: Sequence[tuple[Any, ...]],
+    jobs: int,
+    on_done: Callable[[int], None],
+) -> Iterator[T]:
+    """Results in the order of the arguments; a failure stops what has not begun."""
+    if jobs <= 1 or len(arguments) <= 1:
+        for n, one in enumerate(arguments, 1):
+            yield function(*one)
+            on_done(n)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        futures = [pool.submit(function, *one) for one in arguments]
+        pending: set[Future[T]] = set(futures)
+        try:
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                on_done(len(futures) - len(pending))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        for future in futures:
+            yield future.result()
+
+
+def _one_thread() -> None:
+    """A worker is one of several: numerical libraries inside it keep to one thread."""
+    import threadpoolctl
+
+    threadpoolctl.threadpool_limits(1)
+
+
+def _fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> dict[str, Any]:
+    """Tune, fit and ask every fusion of a fold; plain data, kept in ``work`` for a run that goes on."""
+    path = work / plan.name / "fusion.json"
+    if path.is_file():
+        kept: dict[str, Any] = json.loads(path.read_text())
+        return kept
+    fusion: FittedFusion = fit_fusion(plan, inputs, recipe, work)
+    rows = plan.test[inputs.has["voice"][plan.test] & inputs.has["face"][plan.test]]
+    members = [member.index for member in plan.members]
+    voice, face = (read_answers(plan, modality, rows, members, work) for modality in MODALITIES)
+    said = {
+        "rows": rows.tolist(),
+        "chosen": fusion.chosen,
+        "probabilities": {
+            name: fusion.predict(name, recipe, voice, face).tolist() for name in recipe.fusion.classifiers
+        },
+        "tuning": [
+            {"classifier": t.classifier, "best": dict(t.parameters), "score": t.score, "trials": t.trials}
+            for t in fusion.tuned
+        ],
+    }
+    _write_json(path, said)
+    return said
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of predictions.csv: what one system says of one take."""
+
+    row: int
+    take: str
+    clip: str
+    actor: str
+    emotion: int
+    fold: str
+    system: str
+    probabilities: NDArray[np.float64]
+
+
+def _name(fold: Fold) -> str:
+    return str(fold.index + 1)
+
+
+def _fold_predictions(
+    fold: Fold, plan: Plan, dataset: Dataset, recipe: Recipe, work: Path, fused: dict[str, Any]
+) -> Iterator[Row]:
+    inputs = dataset.inputs
+    members = [member.index for member in plan.members]
+    said: dict[str, dict[int, NDArray[np.float64]]] = {}
+    for modality in MODALITIES:
+        rows = plan.test[inputs.has[modality][plan.test]]
+        answers = read_answers(plan, modality, rows, members, work)
+        said[modality] = dict(zip(rows.tolist(), np.exp(answers.log_probabilities), strict=True))
+    # a take that lacks a modality is judged by the other alone, whatever the fusion
+    alone = {row: p for modality in MODALITIES for row, p in said[modality].items()}
+    for name in recipe.fusion.classifiers:
+        both = dict(zip(fused["rows"], map(np.asarray, fused["probabilities"][name]), strict=True))
+        said[f"fused:{name}"] = {**alone, **both}
+    said["fused"] = said[f"fused:{fused['chosen']}"]
+    for system, by_row in said.items():
+        for row in sorted(by_row):
+            take = dataset.takes[row]
+            yield Row(row, take.take, take.clip_id, take.speaker, int(inputs.labels[row]), _name(fold), system,
+                      by_row[row])  # fmt: skip
+
+
+def _systems(table: Sequence[Row], folds: Sequence[Fold], recipe: Recipe) -> dict[str, Any]:
+    names = [*MODALITIES, *(f"fused:{name}" for name in recipe.fusion.classifiers), "fused"]
+    out = {}
+    for name in names:
+        rows = [row for row in table if row.system == name]
+        parts = {_name(fold): [row for row in rows if row.fold == _name(fold)] for fold in folds}
+        out[name] = {
+            **_figures(rows, recipe.seed),
+            "folds": [
+                {
+                    "fold": _name(fold),
+                    "test_actors": list(fold.test_actors),
+                    "n": len(parts[_name(fold)]),
+                    **{key: _figures_of(parts[_name(fold)])[key] for key in ("accuracy", "uar")},
+                }
+                for fold in folds
+            ],
+        }
+    return out
+
+
+def _figures_of(rows: Sequence[Row]) -> dict[str, float]:
+    truth = np.array([row.emotion for row in rows])
+    scores = np.array([row.probabilities for row in rows])
+    predicted = scores.argmax(1)
+    return {
+        "accuracy": metrics.accuracy(truth, predicted),
+        "uar": metrics.uar(truth, predicted),
+        "f1_macro": metrics.f1_macro(truth, predicted),
+        "log_loss": metrics.log_loss(truth, scores),
+        "ece": metrics.expected_calibration_error(truth, scores),
+    }
+
+
+def _figures(rows: Sequence[Row], seed: int) -> dict[str, Any]:
+    truth = np.array([row.emotion for row in rows])
+    predicted = np.array([row.probabilities.argmax() for row in rows])
+    actors = np.array([row.actor for row in rows])
+    intervals = {
+        f"{name}_ci95": list(metrics.bootstrap_interval(metric, truth, predicted, actors, seed=seed))
+        for name, metric in (("accuracy", metrics.accuracy), ("uar", metrics.uar))
+    }
+    return {**_figures_of(rows), **intervals, "n": len(rows)}
+
+
+def _write_predictions(path: Path, table: Iterable[Row]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["take", "clip", "actor", "emotion", "fold", "system", *EMOTIONS])
+    for row in table:
+        writer.writerow([row.take, row.clip, row.actor, EMOTIONS[row.emotion], row.fold, row.system,
+                         *(f"{p:.9f}" for p in row.probabilities)])  # fmt: skip
+    write_atomically(path, text.getvalue().encode())
+
+
+def _details(
+    dataset: Dataset,
+    plans: Sequence[Plan],
+    folds: Sequence[Fold],
+    fused: Sequence[dict[str, Any]],
+    recipe: Recipe,
+    work: Path,
+) -> dict[str, Any]:
+    curves = []
+    for fold, plan in zip(folds, plans, strict=True):
+        for job in network_jobs(plan, dataset.inputs, recipe):
+            epochs = json.loads((work / job.name / "curve.json").read_text())
+            curves.append(
+                {"fold": _name(fold), "member": job.member, "modality": job.modality, "epochs": epochs}
+            )
+    tuning = [
+        {"fold": _name(fold), **t} for fold, said in zip(folds, fused, strict=True) for t in said["tuning"]
+    ]
+    return {
+        "curves": curves,
+        "tuning": tuning,
+        "sources": dataset.sources,
+        "features_notes": dataset.feature_notes,
+        "failed": dataset.failed,
+        "command": sys.argv[1:],
+    }
+
+
+def _write_map(run: Path, fold: Fold, plan: Plan, dataset: Dataset, recipe: Recipe) -> None:
+    """The joined feature layers of the first fold's test clips, for the report to draw."""
+    inputs = dataset.inputs
+    rows = plan.test[inputs.has["voice"][plan.test] & inputs.has["face"][plan.test]]
+    if len(rows) < 2:
+        return
+    first = [plan.members[0].index]
+    answers = [read_answers(plan, modality, rows, first, run / "work") for modality in MODALITIES]
+    joined = np.concatenate([said.features[0] for said in answers], axis=1)
+    with write_atomically(run / "maps" / f"fused-fold-{_name(fold)}.npz") as file:
+        np.savez(
+            file,
+            features=joined,
+            takes=np.array([dataset.takes[row].take for row in rows]),
+            emotion=inputs.labels[rows],
+        )
+
+
+def _write_examples(run: Path, table: Sequence[Row], dataset: Dataset, recipe: Recipe, most: int = 8) -> None:
+    """The mistakes of the fusion that it was surest of, with what it saw and heard."""
+    wrong = [row for row in table if row.system == "fused" and row.probabilities.argmax() != row.emotion]
+    wrong.sort(key=lambda row: (-row.probabilities.max(), row.take))
+    inputs = dataset.inputs
+    for number, row in enumerate(wrong[:most], 1):
+        arrays: dict[str, Any] = {
+            "take": row.take,
+            "emotion": EMOTIONS[row.emotion],
+            "predicted": EMOTIONS[int(row.probabilities.argmax())],
+            "probabilities": row.probabilities,
+        }
+        if inputs.has["voice"][row.row]:
+            heard = inputs.load("voice")[row.row]
+            if recipe.voice.features.kind == "log-mel":
+                arrays["log_mel"] = heard
+            elif recipe.voice.features.kind == "rosred-image":
+                arrays["log_mel"] = heard[::-1].mean(2, dtype=np.float32)
+        if inputs.has["face"][row.row] and recipe.face.features.kind == "stack":
+            stack = inputs.load("face")[row.row]
+            arrays["strip"] = stack[:: max(1, len(stack) // 8)][:8]
+        with write_atomically(run / "examples" / f"{number:02d}-{row.take}.npz") as file:
+            np.savez(file, **arrays)
+
+
+def software() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    packages = ("emofuse", "numpy", "torch", "scikit-learn", "optuna", "av", "soxr", "dlib-bin",
+                "opencv-python-headless", "onnxruntime")  # fmt: skip
+    out = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in packages:
+        try:
+            out[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            out[name] = "absent"
+    return out
+
+
+def _write_json(path: Path, data: Any) -> None:
+    write_atomically(path, (json.dumps(data, indent=1, sort_keys=False) + "\n").encode())

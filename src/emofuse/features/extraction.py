@@ -1,0 +1,381 @@
+"""The one way from a media file to feature arrays: training, evaluation and prediction all take it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final, Literal
+
+import cv2
+
+from emofuse.errors import EmofuseError, FeatureError, MediaError
+from emofuse.features.action_units import ActionUnitTable
+from emofuse.features.face import face_meta, face_notes
+from emofuse.features.store import FeatureStore, Part, StoreError, file_sha256, part_key
+from emofuse.features.voice import voice_array
+from emofuse.media import Media, decode
+from emofuse.recipes import Recipe
+from emofuse.records import Clip, Features, Take
+from emofuse.signal.face import track_face
+from emofuse.signal.voice import is_silent, voice_segment
+
+_NOT_ASKED: Final = Part(None, "not asked for")
+_SHORTEST_S: Final = 0.1
+"""Sound shorter than this says nothing of a voice."""
+_SHORT_S: Final = 1.0
+"""Sound shorter than this is padded with a note."""
+
+Modality = Literal["voice", "face"]
+
+
+def extract(
+    path: Path | str,
+    recipe: Recipe,
+    *,
+    voice: bool = True,
+    face: bool = True,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    take: str | None = None,
+    table: ActionUnitTable | None = None,
+    threads: int = 0,
+) -> Features:
+    """Everything the networks of a recipe read of one file, or of one span of it.
+
+    Args:
+        path: a sound or video file.
+        recipe: says which features, and how.
+        voice: whether the voice is wanted.
+        face: whether the face is wanted.
+        start_s: where the span starts; None: at the start of the file.
+        end_s: where it ends; None: at the end of the file.
+        take: the row of the table, for recipes that read the face from a table of action units.
+        table: that table.
+        threads: decoding threads; 0: one a core. The features do not depend on it.
+
+    Returns:
+        The arrays; a modality that cannot be had has its reason instead.
+
+    Raises:
+        MediaError: the file cannot be read at all.
+        MissingExtraError: the recipe's voice features need an optional part of the package.
+    """
+    parts = _extract_parts(
+        Path(path), recipe, _wanted(voice, face), start_s, end_s, take=take, table=table, threads=threads
+    )
+    return _joined(parts.get("voice", _NOT_ASKED), parts.get("face", _NOT_ASKED))
+
+
+def extract_takes(
+    takes: Sequence[Take],
+    recipe: Recipe,
+    *,
+    store: FeatureStore | None = None,
+    table: ActionUnitTable | None = None,
+    jobs: int = 1,
+    on_done: Callable[[int, int], None] | None = None,
+) -> list[Features | EmofuseError]:
+    """Features of many takes: the voice from each take's sound file, the face from its video file.
+
+    Args:
+        takes: what to read.
+        recipe: says which features, and how.
+        store: where results are kept and found again; None: nowhere.
+        table: action units, for recipes that read them.
+        jobs: processes that work at once.
+        on_done: called after each take with the number done and the number of all.
+
+    Returns:
+        One result a take, in their order. A take that cannot be read has its error there.
+
+    Raises:
+        StoreError: the store cannot be written. What was kept before stays, and is found by the next run.
+    """
+    if jobs < 1:
+        raise FeatureError(f"jobs must be at least 1, got {jobs}")
+    work = _Work(recipe, store, table, threads=1 if jobs > 1 else 0)
+    results: dict[int, Features | EmofuseError] = {}
+
+    def done(place: int, result: Features | EmofuseError) -> None:
+        results[place] = result
+        if on_done is not None:
+            on_done(len(results), len(takes))
+
+    left = []
+    for place, take in enumerate(takes):
+        kept = work.kept(take)
+        if kept is not None:
+            done(place, kept)
+        elif jobs == 1:
+            done(place, work.result(take))
+        else:
+            left.append(place)
+    if left:
+        _in_processes(work, takes, left, min(jobs, len(left)), done)
+    return [results[place] for place in range(len(takes))]
+
+
+def _wanted(voice: bool, face: bool) -> tuple[Modality, ...]:
+    wanted: list[Modality] = []
+    wanted += ["voice"] if voice else []
+    wanted += ["face"] if face else []
+    return tuple(wanted)
+
+
+def _extract_parts(
+    path: Path,
+    recipe: Recipe,
+    wanted: Sequence[Modality],
+    start_s: float | None,
+    end_s: float | None,
+    *,
+    take: str | None,
+    table: ActionUnitTable | None,
+    threads: int,
+) -> dict[Modality, Part]:
+    parts: dict[Modality, Part] = {}
+    features = recipe.face.features
+    if "face" in wanted and features.kind == "au-table":
+        parts["face"] = _row(take, table)
+    pictures = "face" in wanted and features.kind == "stack"
+    if "voice" not in wanted and not pictures:
+        return parts
+    media = decode(
+        path,
+        audio="voice" in wanted,
+        n_frames=features.n_frames if pictures else None,
+        square=features.square,
+        start_s=start_s,
+        end_s=end_s,
+        threads=threads,
+    )
+    if "voice" in wanted:
+        parts["voice"] = _voice(media, recipe)
+    if pictures:
+        parts["face"] = _face(media, recipe)
+    return parts
+
+
+def _voice(media: Media, recipe: Recipe) -> Part:
+    features = recipe.voice.features
+    sound = media.sound
+    if not media.has_audio:
+        return Part(None, "no audio stream", media.notes)
+    if sound is None:
+        return Part(None, "no sound could be decoded", media.notes)
+    if is_silent(sound.samples):
+        return Part(None, "the audio stream is silent", media.notes)
+    if sound.duration_s < _SHORTEST_S:
+        return Part(None, f"sound too short: {sound.duration_s:.2f} s", media.notes)
+    segment, facts = voice_segment(sound, features)
+    notes = media.notes
+    if sound.duration_s < min(_SHORT_S, features.duration_s):
+        notes += (f"sound is {sound.duration_s:.1f} s, padded to {features.duration_s:g} s",)
+    return Part(voice_array(segment, features), None, notes, facts)
+
+
+def _face(media: Media, recipe: Recipe) -> Part:
+    if not media.has_video:
+        return Part(None, "no video stream", media.notes)
+    if media.frames is None:
+        return Part(None, "no picture could be decoded", media.notes)
+    track = track_face(media.frames, recipe.face.features)
+    if isinstance(track, str):
+        return Part(None, track, media.notes, {"n_frames": len(media.frames.images), "frames_with_face": 0})
+    return Part(track.crops, None, media.notes + face_notes(track), face_meta(track))
+
+
+def _row(take: str | None, table: ActionUnitTable | None) -> Part:
+    if table is None:
+        return Part(None, "this recogniser reads action units from a table, and none was given")
+    row = None if take is None else table.row(take)
+    if row is None:
+        return Part(None, f"no row for take {take} in {table.path.name}")
+    return Part(row, None, (), {"n_units": len(row)})
+
+
+def _joined(voice: Part, face: Part) -> Features:
+    return Features(
+        voice=voice.array,
+        face=face.array,
+        voice_missing=voice.missing,
+        face_missing=face.missing,
+        notes=tuple(dict.fromkeys(voice.notes + face.notes)),
+        meta={**voice.meta, **face.meta},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What every take is read with; travels to worker processes once."""
+
+    recipe: Recipe
+    store: FeatureStore | None
+    table: ActionUnitTable | None
+    threads: int
+
+    def result(self, take: Take) -> Features | EmofuseError:
+        """The features of a take, or the error that stands for them."""
+        try:
+            return self._features(take)
+        except StoreError:
+            raise
+        except EmofuseError as error:
+            return error
+        except Exception as error:  # One bad file must not end the batch, whatever it does.
+            return FeatureError(
+                f"{_paths(take)}: features cannot be computed: {type(error).__name__}: {error}"
+            )
+
+    def kept(self, take: Take) -> Features | None:
+        """The features of a take where the store has them all."""
+        if self.store is None:
+            return None
+        parts: dict[Modality, Part] = {}
+        for clip, wanted in self._files(take):
+            try:
+                content = file_sha256(clip.path)
+            except MediaError:
+                return None
+            for modality in wanted:
+                part = self.store.get(self._key(modality, content, clip))
+                if part is None:
+                    return None
+                parts[modality] = part
+        return self._whole(take, parts)
+
+    def _features(self, take: Take) -> Features:
+        parts: dict[Modality, Part] = {}
+        errors: dict[Modality, MediaError] = {}
+        for clip, wanted in self._files(take):
+            try:
+                parts |= self._of_file(clip, wanted)
+            except MediaError as error:
+                errors |= dict.fromkeys(wanted, error)
+        if errors and not any(part.array is not None for part in parts.values()):
+            raise next(iter(errors.values()))
+        for modality, failure in errors.items():
+            reason = f"{failure.path.name}: {failure.problem}"
+            parts[modality] = Part(None, reason, (reason,))
+        return self._whole(take, parts)
+
+    def _of_file(self, clip: Clip, wanted: Sequence[Modality]) -> dict[Modality, Part]:
+        content = "" if self.store is None else file_sha256(clip.path)
+        parts: dict[Modality, Part] = {}
+        if self.store is not None:
+            for modality in wanted:
+                part = self.store.get(self._key(modality, content, clip))
+                if part is not None:
+                    parts[modality] = part
+        absent = [modality for modality in wanted if modality not in parts]
+        if absent:
+            new = _extract_parts(
+                clip.path, self.recipe, absent, clip.start_s, clip.end_s,
+                take=None, table=None, threads=self.threads,
+            )  # fmt: skip
+            for modality, part in new.items():
+                parts[modality] = part
+                if self.store is not None:
+                    self.store.put(self._key(modality, content, clip), part)
+        return parts
+
+    def _whole(self, take: Take, parts: dict[Modality, Part]) -> Features:
+        voice = parts.get("voice", Part(None, "the take has no recording of the voice"))
+        if self.recipe.face.features.kind == "au-table":
+            return _joined(voice, _row(take.take, self.table))
+        return _joined(voice, parts.get("face", Part(None, "the take has no video")))
+
+    def _files(self, take: Take) -> list[tuple[Clip, tuple[Modality, ...]]]:
+        """Which file is read for what; one that carries both is read once."""
+        voice, face = take.voice, take.face
+        if self.recipe.face.features.kind == "au-table":
+            face = None
+        if voice is not None and face is not None and _span(voice) == _span(face):
+            return [(voice, ("voice", "face"))]
+        files: list[tuple[Clip, tuple[Modality, ...]]] = []
+        if voice is not None:
+            files.append((voice, ("voice",)))
+        if face is not None:
+            files.append((face, ("face",)))
+        return files
+
+    def _key(self, modality: Modality, content_sha256: str, clip: Clip) -> str:
+        part = self.recipe.voice.features if modality == "voice" else self.recipe.face.features
+        return part_key(modality, content_sha256, part, clip.start_s, clip.end_s)
+
+
+def _span(clip: Clip) -> tuple[Path, float | None, float | None]:
+    return clip.path, clip.start_s, clip.end_s
+
+
+def _paths(take: Take) -> str:
+    return ", ".join(dict.fromkeys(str(clip.path) for clip in (take.voice, take.face) if clip is not None))
+
+
+_worker_work: _Work | None = None
+
+
+def _start_worker(work: _Work) -> None:
+    global _worker_work  # noqa: PLW0603 - the one way to hand a worker process something once
+    _worker_work = work
+    # The parent hears the interrupt and ends the pool; workers finish their file in silence.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+
+
+def _in_worker(take: Take) -> Features | EmofuseError:
+    assert _worker_work is not None
+    return _worker_work.result(take)
+
+
+def _pool(work: _Work, jobs: int) -> ProcessPoolExecutor:
+    # Not forked: forking a process with decoder and algebra threads deadlocks now and then.
+    return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_start_worker, initargs=(work,))
+
+
+def _in_processes(
+    work: _Work,
+    takes: Sequence[Take],
+    places: Sequence[int],
+    jobs: int,
+    done: Callable[[int, Features | EmofuseError], None],
+) -> None:
+    left = list(places)
+    pool = _pool(work, jobs)
+    try:
+        running = {pool.submit(_in_worker, takes[place]): place for place in places}
+        while running:
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                place = running.pop(future)
+                done(place, future.result())
+                left.remove(place)
+    except BrokenProcessPool:
+        _one_by_one(work, takes, left, done)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _one_by_one(
+    work: _Work,
+    takes: Sequence[Take],
+    places: Sequence[int],
+    done: Callable[[int, Features | EmofuseError], None],
+) -> None:
+    """A process died. Give each file that is left a process that may die alone, to find the culprit."""
+    pool = _pool(work, 1)
+    try:
+        for place in places:
+            try:
+                done(place, pool.submit(_in_worker, takes[place]).result())
+            except BrokenProcessPool:
+                done(place, FeatureError(f"{_paths(takes[place])}: the process that read it died"))
+                pool.shutdown(wait=False, cancel_futures=True)
+                pool = _pool(work, 1)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

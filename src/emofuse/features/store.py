@@ -1,0 +1,145 @@
+"""What was computed once is kept on disk, under a name made of everything it depends on.
+
+An entry is named by the sha256 of: the content of the media file, the part of the recipe, the span, and the
+version of the extraction code. A changed file, setting or version therefore never finds an old entry; voice
+and face are kept apart, so that a change of one leaves the other. Entries are written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.atomic import write_atomically
+from emofuse.errors import FeatureError, MediaError
+from emofuse.recipes import FaceFeatures, VoiceFeatures
+
+FEATURES_VERSION: Final = 1
+"""Raise it when the extraction code gives other numbers: every kept entry is then computed anew."""
+
+_BROKEN: Final = (
+    OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
+
+
+class StoreError(FeatureError):
+    """The store cannot be written: its disk is full, or its folder is not ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The features of one modality of one clip: an array, or the reason why there is none."""
+
+    array: NDArray[Any] | None
+    missing: str | None
+    notes: tuple[str, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that there is exactly one of an array and a reason."""
+        if (self.array is None) != (self.missing is not None):
+            raise ValueError("exactly one of an array and a reason must be given")
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's content.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MediaError(path, f"cannot be read ({error.strerror or error})") from None
+
+
+def part_key(
+    modality: Literal["voice", "face"],
+    content_sha256: str,
+    features: VoiceFeatures | FaceFeatures,
+    start_s: float | None,
+    end_s: float | None,
+) -> str:
+    """The name under which one modality of one clip is kept: 64 hexadecimal digits."""
+    facts = [FEATURES_VERSION, modality, content_sha256, features.hash(), start_s, end_s]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def default_store_folder() -> Path:
+    """``$EMOFUSE_CACHE``, else ``emofuse/features`` in the user's cache folder."""
+    chosen = os.environ.get("EMOFUSE_CACHE")
+    if chosen:
+        return Path(chosen)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "emofuse" / "features"
+
+
+class FeatureStore:
+    """Computed features in a folder, safe for several processes at once."""
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        """Use a folder; None: the default one. It is made when something is first kept."""
+        self.root = default_store_folder() if root is None else Path(root)
+
+    def get(self, key: str) -> Part | None:
+        """What is kept under a key; None where nothing is, or where it is damaged."""
+        try:
+            with np.load(self._path(key), allow_pickle=False) as entry:
+                facts = json.loads(entry["facts"].tobytes())
+                array = entry["array"] if facts["has_array"] else None
+            if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
+                return None
+            return Part(array, facts["missing"], tuple(facts["notes"]), facts["meta"])
+        except _BROKEN:
+            return None
+
+    def put(self, key: str, part: Part) -> None:
+        """Keep a part under a key.
+
+        Raises:
+            StoreError: the folder cannot be written, or the disk is full; nothing half-written is left.
+        """
+        facts = {
+            "has_array": part.array is not None,
+            "missing": part.missing,
+            "notes": part.notes,
+            "meta": dict(part.meta),
+        }
+        arrays = {"facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)}
+        if part.array is not None:
+            arrays["array"] = part.array
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        try:
+            write_atomically(self._path(key), buffer.getvalue())
+        except OSError as error:
+            raise StoreError(
+                f"{self.root}: features cannot be kept: {error.strerror or error}; free some space or name "
+                "another folder in EMOFUSE_CACHE"
+            ) from None
+
+    def size_bytes(self) -> int:
+        """How much disk the entries take."""
+        total = 0
+        for path in self.root.glob("??/*.npz"):
+            with contextlib.suppress(OSError):
+                total += path.stat().st_size
+        return total
+
+    def _path(self, key: str) -> Path:
+        return self.root / key[:2] / f"{key}.npz"

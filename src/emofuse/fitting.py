@@ -1,0 +1,311 @@
+"""Fitting one recogniser on one set of training takes: networks that leave actors out, then a fusion.
+
+Networks are jobs that can run in any order, in any process, and be taken up again after a break: each
+writes what it says of the takes it was asked about, and is skipped where that is already there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.atomic import write_atomically
+from emofuse.classifiers import FusionClassifier, make_classifier
+from emofuse.corpus.protocols import inner_folds
+from emofuse.errors import ExperimentError
+from emofuse.labels import EMOTIONS
+from emofuse.recipes import LEAST_LOG_PROBABILITY, Classifier, Recipe
+from emofuse.tuning import Tuned, tune
+
+ModalityName = Literal["voice", "face"]
+MODALITIES: tuple[ModalityName, ...] = ("voice", "face")
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The features of every take, on disk, and whose they are. Row i is take i."""
+
+    folder: Path
+    labels: Rows
+    speakers: NDArray[np.str_]
+    has: dict[ModalityName, NDArray[np.bool_]]
+
+    def load(self, modality: ModalityName) -> NDArray[Any]:
+        """(n_takes, …) raw features; rows without the modality hold zeros. Mapped, not read."""
+        array: NDArray[Any] = np.load(self.folder / f"{modality}.npy", mmap_mode="r", allow_pickle=False)
+        return array
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkJob:
+    """One network: the rows it trains on, those it stops on, and those it is asked about."""
+
+    plan: str
+    member: int
+    modality: ModalityName
+    train: tuple[int, ...]
+    held_out: tuple[int, ...]
+    score: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Folder of this job's results."""
+        return f"{self.plan}/member-{self.member}-{self.modality}"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One pair of networks: who trains it, who stops it, and the actors whose answers the fusion learns from."""
+
+    index: int
+    network_rows: Rows
+    stopping_rows: Rows
+    fusion_rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is fitted on ``train``; ``test`` is only asked about."""
+
+    name: str
+    train: Rows
+    test: Rows
+    members: tuple[Member, ...]
+
+
+def make_plan(name: str, inputs: Inputs, train: Sequence[int], test: Sequence[int], recipe: Recipe) -> Plan:
+    """Part the training actors as the recipe's fusion asks.
+
+    Raises:
+        ExperimentError: there are too few training actors.
+    """
+    train_rows = np.asarray(train, dtype=np.int64)
+    whose = inputs.speakers[train_rows]
+    speakers = sorted(set(whose.tolist()))
+    patience = any(part.training.patience for part in (recipe.voice, recipe.face))
+    least = 3 if patience else 2
+    if len(speakers) < least:
+        raise ExperimentError(f"{name}: {len(speakers)} training actors are too few, {least} are needed")
+    groups = inner_folds(speakers, min(recipe.fusion.inner_folds, len(speakers)))
+    if patience and len(groups) < 3:
+        raise ExperimentError("patience needs fusion.inner_folds of 3 or more: one part stops the networks")
+    wanted = recipe.fusion.members if recipe.fusion.inputs == "features" else None
+    members = []
+    for k in range(wanted or len(groups)):
+        fusion = np.isin(whose, groups[k])
+        stopping = np.isin(whose, groups[(k + 1) % len(groups)]) & patience
+        rest = ~fusion & ~stopping
+        members.append(Member(k, train_rows[rest], train_rows[stopping], train_rows[fusion]))
+    return Plan(name, train_rows, np.asarray(test, dtype=np.int64), tuple(members))
+
+
+def network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe) -> list[NetworkJob]:
+    """The networks that a plan needs.
+
+    Raises:
+        ExperimentError: a modality has too few clips to train on.
+    """
+    jobs = []
+    for member in plan.members:
+        for modality in MODALITIES:
+            there = inputs.has[modality]
+
+            def having(rows: Rows, there: NDArray[np.bool_] = there) -> tuple[int, ...]:
+                return tuple(int(i) for i in rows[there[rows]])
+
+            part = getattr(recipe, modality)
+            patience = part.training.patience is not None
+            # without patience nothing is learnt from the stopping actors: they train as well
+            rows = member.network_rows
+            if not patience:
+                rows = np.sort(np.concatenate([rows, member.stopping_rows]))
+            train = having(rows)
+            held_out = having(member.stopping_rows if patience else member.fusion_rows)
+            if len(train) < 2 or (patience and not held_out):
+                raise ExperimentError(f"{plan.name}: too few clips with a {modality} to train on")
+            score = having(np.concatenate([member.fusion_rows, plan.test]))
+            jobs.append(NetworkJob(plan.name, member.index, modality, train, held_out, score))
+    return jobs
+
+
+def derive_seed(seed: int, *names: object) -> int:
+    """A seed for one part of a run, from the run's seed and the part's names."""
+    text = "/".join(str(part) for part in (seed, *names))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def run_network_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path) -> None:
+    """Train one network and write what it says; nothing is done where that is already written.
+
+    Writes ``outputs.npz`` (rows, features, log_probabilities), ``weights.safetensors`` and, last,
+    ``curve.json`` into ``work``/job.name.
+    """
+    folder = work / job.name
+    if (folder / "curve.json").is_file():
+        return
+    from safetensors.torch import save
+
+    from emofuse.training import Examples, augmentation_for, infer, train_network
+
+    part = getattr(recipe, job.modality)
+    features = inputs.load(job.modality)
+
+    def examples(rows: Sequence[int]) -> Examples:
+        return Examples(np.ascontiguousarray(features[list(rows)]), inputs.labels[list(rows)])
+
+    network, curve = train_network(
+        lambda: build_network(recipe, job.modality, features.shape[1:]),
+        examples(job.train),
+        part.training,
+        n_emotions=len(EMOTIONS),
+        seed=derive_seed(recipe.seed, job.plan, job.member, job.modality),
+        augment=augmentation_for(part.features.kind, part.training),
+        held_out=examples(job.held_out) if job.held_out else None,
+    )
+    layer, logs = infer(network, np.ascontiguousarray(features[list(job.score)]))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "weights.safetensors", save(network.state_dict()))
+    with write_atomically(folder / "outputs.npz") as file:
+        np.savez(file, rows=np.asarray(job.score), features=layer, log_probabilities=logs)
+    write_atomically(folder / "curve.json", json.dumps([epoch.as_dict() for epoch in curve]).encode())
+
+
+def build_network(recipe: Recipe, modality: ModalityName, input_shape: Sequence[int]) -> Any:
+    """The recipe's network for a modality, untrained."""
+    if modality == "voice":
+        from emofuse.networks.voice import build_voice_network
+
+        return build_voice_network(recipe.voice.network, input_shape, len(EMOTIONS))
+    from emofuse.networks.face import build_face_network
+
+    return build_face_network(
+        recipe.face.network, input_shape, len(EMOTIONS), noise=recipe.face.training.augmentation.noise
+    )
+
+
+def load_network(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path) -> Any:
+    """A network that :func:`run_network_job` has trained."""
+    from safetensors.torch import load
+
+    network = build_network(recipe, job.modality, inputs.load(job.modality).shape[1:])
+    network.load_state_dict(load((work / job.name / "weights.safetensors").read_bytes()))
+    return network.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the pairs of networks say of some takes.
+
+    ``features``: (n_members, n_takes, n_features) float32; ``logs``: (n_members, n_takes, n_emotions).
+    """
+
+    features: NDArray[np.float32]
+    logs: NDArray[np.float64]
+
+    @property
+    def log_probabilities(self) -> NDArray[np.float64]:
+        """(n_takes, n_emotions): the members' mean log-probabilities, made to sum to 1 again."""
+        mean = self.logs.mean(0)
+        return np.asarray(mean - np.logaddexp.reduce(mean, axis=1, keepdims=True), dtype=np.float64)
+
+
+def read_answers(
+    plan: Plan, modality: ModalityName, rows: Rows, members: Sequence[int], work: Path
+) -> Answers:
+    """What some of a plan's networks have said of ``rows``."""
+    features, logs = [], []
+    for member in members:
+        path = work / f"{plan.name}/member-{member}-{modality}/outputs.npz"
+        with np.load(path, allow_pickle=False) as said:
+            place = {int(row): i for i, row in enumerate(said["rows"])}
+            where = [place[int(row)] for row in rows]
+            features.append(said["features"][where])
+            logs.append(said["log_probabilities"][where])
+    return Answers(np.stack(features), np.stack(logs))
+
+
+def join_inputs(recipe: Recipe, voice: Answers, face: Answers, member: int | None) -> NDArray[np.float32]:
+    """What the fusion reads: (n_takes, n_inputs) float32, voice first.
+
+    For ``features`` the joined feature layers of one member, for ``probabilities`` the log-probabilities.
+    """
+    if recipe.fusion.inputs == "features":
+        assert member is not None
+        return np.concatenate([voice.features[member], face.features[member]], axis=1)
+    both = np.concatenate([voice.log_probabilities, face.log_probabilities], axis=1)
+    return np.asarray(np.maximum(both, LEAST_LOG_PROBABILITY), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedFusion:
+    """The classifiers of late fusion, each as its members, and the one that inner folds chose."""
+
+    classifiers: dict[Classifier, list[FusionClassifier]]
+    tuned: list[Tuned]
+    chosen: Classifier
+
+    def predict(
+        self, classifier: Classifier, recipe: Recipe, voice: Answers, face: Answers
+    ) -> NDArray[np.float64]:
+        """(n_takes, n_emotions) probabilities, the mean over the members."""
+        members = self.classifiers[classifier]
+        per_member = recipe.fusion.inputs == "features"
+        said = [
+            model.predict_proba(join_inputs(recipe, voice, face, k if per_member else None))
+            for k, model in enumerate(members)
+        ]
+        return np.asarray(np.mean(said, axis=0), dtype=np.float64)
+
+
+def fit_fusion(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> FittedFusion:
+    """Tune and fit every classifier on answers about training actors that the networks had not seen.
+
+    Raises:
+        ExperimentError: too few takes with both a voice and a face.
+    """
+    sets = [(index, *said) for index, said in enumerate(_fusion_sets(plan, inputs, recipe, work))]
+    classifiers: dict[Classifier, list[FusionClassifier]] = {}
+    tuned: list[Tuned] = []
+    for name in recipe.fusion.classifiers:
+        classifiers[name] = []
+        for index, X, rows in sets:
+            y, groups = inputs.labels[rows], inputs.speakers[rows]
+            seed = derive_seed(recipe.seed, plan.name, index, name)
+            storage = work / plan.name / f"tuning-{index}.sqlite3"
+            best = tune(
+                name, X, y, groups, recipe.fusion, n_emotions=len(EMOTIONS), seed=seed, storage=storage
+            )
+            model = make_classifier(name, best.parameters, recipe.fusion, n_emotions=len(EMOTIONS), seed=seed)
+            classifiers[name].append(model.fit(X, y))
+            tuned.append(best)
+    scores = {
+        name: float(np.mean([t.score for t in tuned if t.classifier == name]))
+        for name in recipe.fusion.classifiers
+    }
+    return FittedFusion(classifiers, tuned, min(scores, key=lambda name: scores[name]))
+
+
+def _fusion_sets(
+    plan: Plan, inputs: Inputs, recipe: Recipe, work: Path
+) -> list[tuple[NDArray[np.float32], Rows]]:
+    """What each fusion is fitted on, and whose rows they are."""
+    both = inputs.has["voice"] & inputs.has["face"]
+    parts = []
+    for member in plan.members:
+        rows = member.fusion_rows[both[member.fusion_rows]]
+        if len(rows) < 2:
+            raise ExperimentError(f"{plan.name}: too few takes with both a voice and a face to fuse")
+        voice = read_answers(plan, "voice", rows, [member.index], work)
+        face = read_answers(plan, "face", rows, [member.index], work)
+        parts.append((join_inputs(recipe, voice, face, 0), rows))
+    if recipe.fusion.inputs == "features":
+        return parts
+    return [(np.concatenate([X for X, _ in parts]), np.concatenate([rows for _, rows in parts]))]

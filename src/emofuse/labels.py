@@ -1,0 +1,59 @@
+"""The one order of the eight emotions, and named maps to other label sets.
+
+The order is that of the emotion field in RAVDESS file names, 01 to 08 (Livingstone & Russo 2018,
+PLoS ONE 13(5): e0196391, table 1), so that ``code == index + 1``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+EMOTIONS: Final[tuple[str, ...]] = (
+    "neutral",
+    "calm",
+    "happy",
+    "sad",
+    "angry",
+    "fearful",
+    "disgust",
+    "surprised",
+)
+"""The eight emotions, in the order of every probability vector in this package."""
+
+FER2013: Final[tuple[str, ...]] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+"""The output order of networks trained on FER2013 (Goodfellow et al. 2013), DeepFace's among them."""
+
+FER2013_TO_EMOTION: Final[dict[str, str]] = {
+    "angry": "angry",
+    "disgust": "disgust",
+    "fear": "fearful",
+    "happy": "happy",
+    "sad": "sad",
+    "surprise": "surprised",
+    "neutral": "neutral",
+}
+"""FER2013 names in ours. FER2013 has no calm: nothing maps to it."""
+
+EMOTION_COLOURS: Final[dict[str, str]] = {
+    "neutral": "#8a8f98",
+    "calm": "#3aa6a0",
+    "happy": "#e0a800",
+    "sad": "#3f6fd1",
+    "angry": "#d1382f",
+    "fearful": "#7a4fbf",
+    "disgust": "#5b8f2a",
+    "surprised": "#e0762b",
+}
+"""One colour an emotion, the same in every figure and page."""
+
+
+def emotion_index(emotion: str) -> int:
+    """The place of an emotion in :data:`EMOTIONS`.
+
+    Raises:
+        ValueError: the name is not one of the eight.
+    """
+    try:
+        return EMOTIONS.index(emotion)
+    except ValueError:
+        raise ValueError(f"unknown emotion {emotion!r}: use one of {', '.join(EMOTIONS)}") from None

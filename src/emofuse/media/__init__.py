@@ -1,0 +1,169 @@
+"""A media file becomes samples and timed frames. Nothing else in the package touches a media file.
+
+Times are presentation timestamps in seconds after the start of the file (its earliest timestamp), one clock
+for sound and picture. Where pictures are wanted, the packets are listed first, without decoding, to learn
+when each picture is shown; then one pass decodes what is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emofuse.errors import MediaError
+from emofuse.media.container import Damage, declared_s, file_duration_s, opened, origin_s, seek, streams
+from emofuse.media.passes import Pass, first_picture
+from emofuse.media.pictures import Pictures, Plan, list_packets, make_plan
+from emofuse.media.sound import Sound
+from emofuse.records import TimedFrames, Waveform
+
+__all__ = ["Media", "MediaInfo", "decode", "probe"]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What a file says of itself, and what its packets and its first picture show.
+
+    ``width`` and ``height`` are those of the upright picture; ``rotation_deg`` is what turns it upright
+    (anticlockwise, a multiple of 90). Durations are in seconds, None where the file does not say.
+    """
+
+    duration_s: float | None
+    has_audio: bool
+    has_video: bool
+    n_channels: int = 0
+    layout: str | None = None
+    sample_rate_hz: int = 0
+    audio_duration_s: float | None = None
+    width: int = 0
+    height: int = 0
+    rotation_deg: int = 0
+    average_fps: float | None = None
+    n_frames: int = 0
+    video_duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What was decoded. A stream that the file has not, or that was not asked for, is None."""
+
+    sound: Waveform | None
+    frames: TimedFrames | None
+    has_audio: bool
+    has_video: bool
+    notes: tuple[str, ...] = ()
+    """Damage that was met and survived."""
+
+
+def probe(path: Path | str) -> MediaInfo:
+    """Describe a media file. Of the pictures only the first is decoded.
+
+    Raises:
+        MediaError: the file is missing, empty, unreadable or no recording.
+    """
+    path = Path(path)
+    with opened(path) as container:
+        audio, video = streams(path, container)
+        facts: dict[str, Any] = {
+            "duration_s": file_duration_s(container),
+            "has_audio": audio is not None,
+            "has_video": video is not None,
+        }
+        if audio is not None:
+            facts |= {
+                "n_channels": audio.codec_context.channels,
+                "layout": audio.codec_context.layout.name,
+                "sample_rate_hz": audio.codec_context.sample_rate,
+                "audio_duration_s": declared_s(audio),
+            }
+        if video is not None:
+            rate = video.average_rate
+            packets = list_packets(container, video, Damage(), None, 0.0)
+            facts |= {
+                "average_fps": float(rate) if rate else None,
+                "n_frames": sum(packet.shown for packet in packets),
+                "video_duration_s": declared_s(video),
+            }
+    if video is not None:
+        facts |= first_picture(path)
+    return MediaInfo(**facts)
+
+
+def decode(
+    path: Path | str,
+    *,
+    audio: bool = True,
+    n_frames: int | None = None,
+    square: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    threads: int = 0,
+) -> Media:
+    """Decode the sound of a file, or ``n_frames`` of its pictures evenly in time, or both in one pass.
+
+    Args:
+        path: a sound or video file, of any kind that FFmpeg reads.
+        audio: whether the sound is wanted: all channels, at the file's own rate.
+        n_frames: how many pictures, from the first to the last, each the nearest to its place in time; a
+            file with fewer repeats some. None: no pictures.
+        square: keep only the central square of each picture.
+        start_s: leave out what is presented before this time.
+        end_s: leave out what is presented at or after this time.
+        threads: decoding threads; 0: one a core. The result does not depend on it.
+
+    Returns:
+        Samples and grey, upright, full-range pictures. A damaged file yields what can be had, and a note.
+
+    Raises:
+        MediaError: nothing of what was asked for can be read.
+    """
+    job = _Job(Path(path), audio, n_frames, square, start_s, end_s)
+    media, exact = job.run(threads=threads, skip=True)
+    if media.notes or not exact:
+        # Concealment of damage may depend on the timing of threads, so damaged files are read by one.
+        media, _ = job.run(threads=1, skip=False)
+    asked = (audio and media.has_audio) or (n_frames is not None and media.has_video)
+    if asked and media.sound is None and media.frames is None and media.notes:
+        raise MediaError(path, media.notes[0])
+    return media
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What :func:`decode` was asked for."""
+
+    path: Path
+    audio: bool
+    n_frames: int | None
+    square: bool
+    start_s: float | None
+    end_s: float | None
+
+    def run(self, *, threads: int, skip: bool) -> tuple[Media, bool]:
+        """Decode; the second value says whether every wanted picture came out under its own timestamp."""
+        damage = Damage()
+        plan = self._plan(damage, threads)
+        with opened(self.path) as container:
+            audio, video = streams(self.path, container)
+            origin = origin_s(container)
+            sound = Sound(self.path, self.start_s, self.end_s, origin) if self.audio and audio else None
+            pictures = Pictures(plan, self.square) if plan is not None and len(plan.wanted) else None
+            if sound is not None or pictures is not None:
+                seek(container, self.start_s, origin)
+                Pass(container, audio, sound, video, pictures, damage).run(threads=threads, skip=skip)
+            if sound is not None and audio is not None and self.end_s is None and not sound.full:
+                damage.check_end(container, audio, sound.end_s)
+            if plan is not None and video is not None and self.end_s is None:
+                damage.check_end(container, video, plan.last_s)
+        waveform = None if sound is None else sound.result()
+        frames = None if pictures is None else pictures.result()
+        stopped_s = max(0.0 if sound is None else sound.end_s, 0.0 if plan is None else plan.last_s)
+        notes = damage.notes(stopped_s) + (() if sound is None else sound.notes)
+        media = Media(waveform, frames, audio is not None, video is not None, notes)
+        return media, pictures is None or pictures.exact
+
+    def _plan(self, damage: Damage, threads: int) -> Plan | None:
+        if self.n_frames is None:
+            return None
+        return make_plan(self.path, self.n_frames, (self.start_s, self.end_s), damage, threads=threads)

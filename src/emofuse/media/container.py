@@ -1,0 +1,193 @@
+"""Opening a media file safely: what may be opened, its two streams, its clock, and what is wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from emofuse.errors import MediaError
+
+# Only containers of recordings: no playlists, scripts or image lists, which can name other files and hosts.
+_FORMATS: Final = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dv,eac3,flac,flv,h264,hevc,ivf,loas,m4v,matroska,webm,"
+    "mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,tta,w64,wav,wv,yuv4mpegpipe"
+)
+_OPTIONS: Final = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+# Containers that write their length down; others guess it from the bit rate.
+_DECLARES_LENGTH: Final = ("mov", "matroska", "wav", "w64", "flac", "avi")
+_SHORT_BY_S: Final = 0.5
+"""A stream that ends this much before its declared end was cut off."""
+_SEEK_FROM_S: Final = 5.0
+"""A span that starts earlier is reached by decoding from the start: some formats seek inexactly."""
+_NEITHER: Final = "there is neither sound nor moving picture in it"
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """An open container; whatever a file can do wrong leaves here as a :class:`MediaError`."""
+    _check_file(path)
+    try:
+        with _open(path) as container:
+            yield container
+    except MediaError:
+        raise
+    except av.error.InvalidDataError as error:
+        raise MediaError(path, f"not a media file, or damaged beyond reading ({_plain(error)})") from None
+    except Exception as error:  # A damaged file makes decoders and bindings fail in every way there is.
+        raise MediaError(path, f"cannot be read ({_plain(error)})") from error
+
+
+def _open(path: Path) -> InputContainer:
+    name = str(path.absolute())
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:  # A name that is no text: hand over the bytes instead.
+        return av.open(path.open("rb"), "r", options=_OPTIONS, metadata_errors="replace")
+    # With the protocol written out, no name can be taken for an address ("concat:a|b").
+    return av.open(f"file:{name}", "r", options=_OPTIONS, metadata_errors="replace")
+
+
+def _check_file(path: Path) -> None:
+    problem = None
+    try:
+        if path.is_dir():
+            problem = "is a folder, not a media file"
+        elif not path.exists():
+            problem = "there is no such file"
+        elif not path.is_file():
+            problem = "is not a regular file"
+        elif path.stat().st_size == 0:
+            problem = "the file is empty (0 bytes)"
+        else:
+            os.close(os.open(path, os.O_RDONLY))
+    except PermissionError:
+        problem = "permission denied"
+    except (OSError, ValueError) as error:
+        problem = f"cannot be opened ({_plain(error)})"
+    if problem is not None:
+        raise MediaError(path, problem)
+
+
+def _plain(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())
+
+
+def streams(path: Path, container: InputContainer) -> tuple[AudioStream | None, VideoStream | None]:
+    """The first decodable sound and moving picture. A cover picture in a sound file is not one.
+
+    Raises:
+        MediaError: the file has neither.
+    """
+    audio = next((s for s in container.streams.audio if _decodable(s)), None)
+    video = next(
+        (
+            s
+            for s in container.streams.video
+            if _decodable(s) and not s.disposition & Disposition.attached_pic
+        ),
+        None,
+    )
+    if audio is None and video is None:
+        raise MediaError(path, _NEITHER)
+    return audio, video
+
+
+def _decodable(stream: AudioStream | VideoStream) -> bool:
+    # The binding gives streams of an unknown codec no context.
+    return getattr(stream, "codec_context", None) is not None
+
+
+def origin_s(container: InputContainer) -> float:
+    """The earliest timestamp of the file, from which all our times are counted."""
+    start: int | None = container.start_time
+    return 0.0 if start is None or abs(start) > 2**62 else start / av.time_base
+
+
+def file_duration_s(container: InputContainer) -> float | None:
+    """The declared or estimated length of the file."""
+    return None if container.duration is None or container.duration < 0 else container.duration / av.time_base
+
+
+def declared_s(stream: AudioStream | VideoStream) -> float | None:
+    """The declared length of a stream."""
+    if stream.duration is None or stream.time_base is None or stream.duration < 0:
+        return None
+    return float(stream.duration * stream.time_base)
+
+
+def seek(container: InputContainer, start_s: float | None, origin: float) -> None:
+    """Go to the key frame at or before a time; where a file cannot, reading starts at its beginning."""
+    if start_s is None or start_s < _SEEK_FROM_S:
+        return
+    # One second early, so that sound decoders that lean on earlier packets have settled.
+    with contextlib.suppress(av.error.FFmpegError):
+        container.seek(int((start_s - 1 + origin) * av.time_base), backward=True)
+
+
+def packets_of(
+    container: InputContainer, wanted: Sequence[AudioStream | VideoStream], damage: Damage
+) -> Iterator[Packet[Any]]:
+    """Packets of some streams until the end of the file or of what can be read of it."""
+    source = container.demux(tuple(wanted))
+    while True:
+        try:
+            packet = next(source)
+        except (StopIteration, av.error.EOFError):
+            return
+        except (av.error.FFmpegError, ValueError):
+            damage.stopped = True
+            return
+        yield packet
+
+
+class Damage:
+    """What went wrong while a file was read."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.bad_packets = 0
+        self.stopped = False
+
+    def survive(self, decode: Callable[[], list[Any]]) -> list[Any]:
+        """What a decoder yields for one packet; a packet it cannot decode is counted and passed over."""
+        try:
+            return decode()
+        except av.error.EOFError:
+            return []
+        except (av.error.FFmpegError, ValueError):
+            self.bad_packets += 1
+            return []
+
+    def check_end(
+        self, container: InputContainer, stream: AudioStream | VideoStream, reached_s: float
+    ) -> None:
+        """Notice a stream that ends well before its declared end."""
+        if not container.format.name.startswith(_DECLARES_LENGTH):
+            return
+        length = declared_s(stream)
+        if length is None or stream.time_base is None:
+            length = file_duration_s(container) if len(container.streams) == 1 else None
+        if length is None:
+            return
+        start = float((stream.start_time or 0) * (stream.time_base or 0)) - origin_s(container)
+        self.stopped |= start + length - reached_s > max(_SHORT_BY_S, 0.02 * length)
+
+    def notes(self, stopped_s: float) -> tuple[str, ...]:
+        """One line a user can understand, or none."""
+        if self.stopped:
+            return (f"damaged: decoding stopped at {stopped_s:.2f} s",)
+        if self.bad_packets:
+            plural = "" if self.bad_packets == 1 else "s"
+            return (f"damaged: {self.bad_packets} packet{plural} could not be decoded",)
+        return ()

@@ -1,0 +1,258 @@
+"""Which pictures of a file are wanted, which packets hold them, and how they become grey arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from emofuse.media.container import Damage, opened, origin_s, packets_of, seek, streams
+from emofuse.records import TimedFrames, UInt8
+
+_LIMITED_TO_FULL: Final = np.clip(np.rint((np.arange(256) - 16.0) * (255.0 / 219.0)), 0, 255).astype(np.uint8)
+# Pixel formats whose first plane is the luma, eight bits a pixel.
+_LUMA_FIRST: Final = frozenset(
+    f"{family}{layout}p" for family in ("yuv", "yuvj", "yuva") for layout in (410, 411, 420, 422, 440, 444)
+) | {"nv12", "nv21", "nv16", "nv24", "gray", "gray8"}
+_FULL_RANGE: Final = 2
+"""AVCOL_RANGE_JPEG."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One video packet as the container lists it, in decoding order."""
+
+    pts: int | None
+    key: bool
+    shown: bool
+    """False for packets that an edit list hides: they are decoded and never shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which pictures are wanted, and which packets the decoder must see for them."""
+
+    wanted: NDArray[np.int64]
+    """(n_frames,) never decreasing: presentation timestamps, or places in the order of showing."""
+    times_s: NDArray[np.float64]
+    """(n_frames,) presentation times of the wanted pictures."""
+    by_order: bool
+    """The file has no timestamps before decoding: pictures are known by their place."""
+    feed: NDArray[np.bool_] | None
+    """Per packet in decoding order, whether it is needed; None: all are."""
+    restart: frozenset[int]
+    """Packets before which the decoder starts afresh, since the run before was left out."""
+    n_in_span: int
+    last_s: float
+    """Time of the last picture the file lists."""
+
+
+def list_packets(
+    container: InputContainer, video: VideoStream, damage: Damage, end_s: float | None, origin: float
+) -> list[Listed]:
+    """The video packets, without decoding, up to a little after ``end_s``."""
+    base = float(video.time_base or 0)
+    listed = []
+    for packet in packets_of(container, [video], damage):
+        if not packet.size:
+            continue
+        listed.append(Listed(packet.pts, bool(packet.is_keyframe), not packet.is_discard))
+        # Decoding order runs ahead of showing order by less than this.
+        if end_s is not None and packet.dts is not None and packet.dts * base - origin > end_s + 1.0:
+            break
+    return listed
+
+
+def make_plan(
+    path: Path, n_frames: int, span_s: tuple[float | None, float | None], damage: Damage, *, threads: int
+) -> Plan | None:
+    """Choose ``n_frames`` pictures evenly in time between two times; None where there is no video."""
+    start_s, end_s = span_s
+    with opened(path) as container:
+        _, video = streams(path, container)
+        if video is None:
+            return None
+        origin = origin_s(container)
+        seek(container, start_s, origin)
+        packets = list_packets(container, video, damage, end_s, origin)
+        base = float(video.time_base or 0)
+    stamps = [packet.pts for packet in packets if packet.shown and packet.pts is not None]
+    by_order = not base or any(packet.shown and packet.pts is None for packet in packets)
+    times: NDArray[np.float64]
+    if by_order:
+        times = _decoded_times(path, start_s, threads, damage)
+        keys = np.arange(len(times), dtype=np.int64)
+    else:
+        keys = np.unique(np.array(stamps, dtype=np.int64))
+        times = keys * base - origin
+    last_s = float(times[-1]) if len(times) else 0.0
+    inside = times >= (-np.inf if start_s is None else start_s - 1e-6)
+    inside &= times < (np.inf if end_s is None else end_s - 1e-6)
+    keys, times = keys[inside], times[inside]
+    feed, restart = None, frozenset[int]()
+    if len(keys):
+        chosen = _nearest(times, np.linspace(times[0], times[-1], n_frames))
+        n_in_span = len(keys)
+        keys, times = keys[chosen], times[chosen]
+        if not by_order:
+            feed, restart = _needed(packets, frozenset(keys.tolist()))
+    else:
+        n_in_span = 0
+    return Plan(keys, times, by_order, feed, restart, n_in_span, last_s)
+
+
+def _nearest(times: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Index of the time nearest to each place; the earlier one where two are as near."""
+    right = np.searchsorted(times, places).clip(1, max(1, len(times) - 1)).clip(0, len(times) - 1)
+    left = np.maximum(right - 1, 0)
+    return np.where(places - times[left] <= times[right] - places + 1e-9, left, right)
+
+
+def _decoded_times(path: Path, start_s: float | None, threads: int, damage: Damage) -> NDArray[np.float64]:
+    """Decode once only for the times: for containers that have none, such as a bare H.264 stream."""
+    times: list[float] = []
+    with opened(path) as container:
+        _, video = streams(path, container)
+        assert video is not None
+        origin = origin_s(container)
+        seek(container, start_s, origin)
+        video.thread_type = "AUTO"
+        video.codec_context.thread_count = threads
+        rate = float(video.average_rate or video.guessed_rate or 25)
+        for packet in packets_of(container, [video], damage):
+            for frame in damage.survive(packet.decode):
+                known = frame.time
+                # A stream with no clock at all has only its nominal rate.
+                times.append(known - origin if known is not None else len(times) / rate)
+    return np.maximum.accumulate(np.array(times)) if times else np.zeros(0)
+
+
+def _needed(packets: list[Listed], wanted: frozenset[int]) -> tuple[NDArray[np.bool_] | None, frozenset[int]]:
+    """Leave out runs between key frames that hold no wanted picture, and all after the last wanted one."""
+    starts = [i for i, packet in enumerate(packets) if packet.key]
+    if not starts or starts[0] != 0:
+        return None, frozenset()
+    ends = [*starts[1:], len(packets)]
+    needed = [False] * len(starts)
+    last = 0
+    for run, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        places = [i for i in range(start, end) if packets[i].pts in wanted]
+        if not places:
+            continue
+        needed[run], last = True, places[-1]
+        # Pictures shown before the key frame they follow may lean on the run before it.
+        key_pts = packets[start].pts
+        if run and key_pts is not None and any((packets[i].pts or 0) < key_pts for i in places):
+            needed[run - 1] = True
+    feed = np.repeat(needed, np.subtract(ends, starts))
+    feed[last + 1 :] = False
+    restart = frozenset(starts[run] for run in range(1, len(starts)) if needed[run] and not needed[run - 1])
+    return feed, restart
+
+
+class Pictures:
+    """Keeps, of the decoded pictures in the order of showing, those nearest to the wanted ones."""
+
+    def __init__(self, plan: Plan, square: bool) -> None:
+        """Nothing is kept that the plan does not name; ``square`` keeps its central square only."""
+        self.plan = plan
+        self.exact = True
+        """Every wanted picture so far came out under its own timestamp."""
+        self._square = square
+        self._unique = np.unique(plan.wanted)
+        self._set = frozenset(self._unique.tolist())
+        self._found: list[UInt8] = []
+        self._before: tuple[int, VideoFrame] | None = None
+        self._n_seen = 0
+        self._reformatter = VideoReformatter()
+
+    @property
+    def full(self) -> bool:
+        """Every wanted picture is there."""
+        return len(self._found) == len(self._unique)
+
+    def wants(self, pts: int | None) -> bool:
+        """Whether a packet with this timestamp holds a wanted picture."""
+        return pts is None or pts in self._set
+
+    def add(self, frame: VideoFrame) -> None:
+        """Take the next decoded picture."""
+        key = self._n_seen if self.plan.by_order else frame.pts
+        self._n_seen += 1
+        if key is None or self.full:
+            return
+        image: UInt8 | None = None
+        while not self.full and (target := int(self._unique[len(self._found)])) <= key:
+            if self._before is not None and target - self._before[0] < key - target:
+                self._found.append(self._grey(self._before[1]))
+            else:
+                image = self._grey(frame) if image is None else image
+                self._found.append(image)
+            self.exact &= target == key
+        self._before = (key, frame)
+
+    def result(self) -> TimedFrames | None:
+        """The pictures; None where not one came out. A missing one is replaced by the one before."""
+        if not self.full and self._before is not None:
+            self.exact = False
+            last = self._grey(self._before[1])
+            self._found += [last] * (len(self._unique) - len(self._found))
+        if not self._found:
+            self.exact = False
+            return None
+        places = np.searchsorted(self._unique, self.plan.wanted)
+        images = tuple(self._found[i] for i in places)
+        return TimedFrames(images, self.plan.times_s, self.plan.n_in_span)
+
+    def _grey(self, frame: VideoFrame) -> UInt8:
+        return grey(frame, self._reformatter, square=self._square)
+
+
+def grey(frame: VideoFrame, reformatter: VideoReformatter, *, square: bool) -> UInt8:
+    """(height, width) uint8, upright, full range; with ``square`` only the central square."""
+    plane = frame.planes[0]
+    name = frame.format.name
+    full = name.startswith(("yuvj", "gray")) or int(frame.color_range) == _FULL_RANGE
+    if name in _LUMA_FIRST and plane.line_size >= frame.width:
+        image = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
+            : frame.height, : frame.width
+        ]
+    else:
+        image, full = reformatter.reformat(frame, format="gray").to_ndarray(), True
+    image = _square_pixels(image, frame)
+    if square:
+        side = min(image.shape)
+        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+        image = image[top : top + side, left : left + side]
+    image = image.copy() if full else cv2.LUT(np.ascontiguousarray(image), _LIMITED_TO_FULL)
+    return np.ascontiguousarray(np.rot90(image, quarter_turns(frame)))
+
+
+def quarter_turns(frame: VideoFrame) -> int:
+    """How many quarter turns anticlockwise make the picture upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def _square_pixels(image: UInt8, frame: VideoFrame) -> UInt8:
+    """Widen pictures whose pixels are not square (some camcorders and broadcasts)."""
+    aspect = _pixel_aspect(frame)
+    if aspect == 1.0:
+        return image
+    width = max(1, round(image.shape[1] * aspect))
+    return cv2.resize(image, (width, image.shape[0]), interpolation=cv2.INTER_LINEAR).astype(
+        np.uint8, copy=False
+    )
+
+
+def _pixel_aspect(frame: VideoFrame) -> float:
+    aspect = getattr(frame, "sample_aspect_ratio", None)
+    value = float(aspect) if aspect else 1.0
+    return value if 0.25 < value < 4 else 1.0

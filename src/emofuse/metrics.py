@@ -1,0 +1,314 @@
+"""Figures of merit: pure functions of what is true and what was said.
+
+One vocabulary throughout. ``truth``: (n,) integers, the class that was acted. ``predicted``: (n,) integers,
+the class that was said. ``probabilities``: (n, n_classes) floats whose rows sum to 1. ``groups``: (n,) labels
+of whoever is resampled, the actors here. Figures are fractions, not per cent.
+
+The figures of hard decisions are derived from confusion matrices, so that a resample of actors is a
+weighted sum of one small matrix an actor and two thousand resamples cost milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Metric = Callable[[ArrayLike, ArrayLike], float]
+"""A figure of hard decisions: :func:`accuracy`, :func:`uar` or :func:`f1_macro`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How sure and how right a recogniser is, by bins of its confidence.
+
+    ``edges``: (n_bins + 1,) bounds of the bins; ``confidence`` and ``accuracy``: (n_bins,) means, NaN in
+    an empty bin; ``count``: (n_bins,) decisions a bin.
+    """
+
+    edges: Floats
+    confidence: Floats
+    accuracy: Floats
+    count: Counts
+
+
+def accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:
+    """Share of decisions that are right: ``Σ [predicted = truth] / n``, from 0 to 1.
+
+    With eight classes equally often, guessing reaches 1/8.
+
+    >>> accuracy([0, 0, 1, 2], [0, 1, 1, 2])
+    0.75
+    """
+    t, p = _decisions(truth, predicted)
+    return float(np.mean(t == p))
+
+
+def uar(truth: ArrayLike, predicted: ArrayLike) -> float:
+    """Unweighted average recall: the mean over classes of the share of each that was found, from 0 to 1.
+
+    ``1/K Σ_k TP_k / (TP_k + FN_k)`` over the K classes present in ``truth``. Rare classes weigh as much
+    as common ones, and saying always the same reaches 1/K. (Schuller, Steidl & Batliner 2009, The
+    INTERSPEECH 2009 Emotion Challenge.)
+
+    >>> uar([0, 0, 0, 1], [0, 0, 0, 0])
+    0.5
+    """
+    return float(_uar_of(_counts(truth, predicted)))
+
+
+def f1_macro(truth: ArrayLike, predicted: ArrayLike) -> float:
+    """Mean over classes of F1, the harmonic mean of precision and recall, from 0 to 1.
+
+    ``1/K Σ_k 2 TP_k / (2 TP_k + FP_k + FN_k)`` over the K classes present in ``truth`` or ``predicted``;
+    a class never right counts 0. Equals ``sklearn.metrics.f1_score(average="macro")``. (Opitz & Burst
+    2019, arXiv:1911.03347, on this mean of F1 against the F1 of means.)
+
+    >>> round(f1_macro([0, 0, 1, 1], [0, 1, 1, 1]), 4)
+    0.7333
+    """
+    return float(_f1_of(_counts(truth, predicted)))
+
+
+def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, n_classes: int) -> Counts:
+    """Count each pair of truth and decision: (n_classes, n_classes) int64, one row a true class.
+
+    Raises:
+        ValueError: a class is below 0 or not below ``n_classes``.
+
+    >>> confusion_matrix([0, 0, 1], [0, 1, 1], 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    t, p = _decisions(truth, predicted)
+    if max(int(t.max()), int(p.max())) >= n_classes:
+        raise ValueError(
+            f"classes must be below n_classes {n_classes}, got {max(int(t.max()), int(p.max()))}"
+        )
+    return (
+        np.bincount(t * n_classes + p, minlength=n_classes**2).reshape(n_classes, n_classes).astype(np.int64)
+    )
+
+
+def recall_per_class(truth: ArrayLike, predicted: ArrayLike, n_classes: int) -> Floats:
+    """Share of each true class that was found: (n_classes,) from 0 to 1, NaN where ``truth`` has none.
+
+    >>> recall_per_class([0, 0, 1], [0, 1, 1], 3).tolist()
+    [0.5, 1.0, nan]
+    """
+    counts = confusion_matrix(truth, predicted, n_classes)
+    return _ratio(np.diagonal(counts), counts.sum(axis=1), empty=np.nan)
+
+
+def log_loss(truth: ArrayLike, probabilities: ArrayLike) -> float:
+    """Mean surprise at the truth, ``-1/n Σ ln p(truth)``, in nats, from 0 (sure and right) upwards.
+
+    Saying every class is equally probable costs ``ln K``: 2.079 for eight. Probabilities are kept 2.2e-16
+    away from 0 and 1, as scikit-learn does, so one impossible truth costs 36 and not infinity. (Good
+    1952, Rational Decisions.)
+
+    >>> round(log_loss([0, 1], [[0.5, 0.5], [0.25, 0.75]]), 4)
+    0.4904
+    """
+    t, p = _scores(truth, probabilities)
+    tiny = np.finfo(np.float64).eps
+    return float(-np.mean(np.log(np.clip(p[np.arange(len(t)), t], tiny, 1 - tiny))))
+
+
+def reliability(truth: ArrayLike, probabilities: ArrayLike, n_bins: int = 15) -> Reliability:
+    """Sort decisions into equally wide bins ``(a, b]`` of the greatest probability (Guo et al. 2017).
+
+    >>> reliability([0, 1], [[0.9, 0.1], [0.8, 0.2]], n_bins=2).accuracy.tolist()
+    [nan, 0.5]
+    """
+    t, p = _scores(truth, probabilities)
+    if n_bins < 1:
+        raise ValueError(f"n_bins must be at least 1, got {n_bins}")
+    confidence = p.max(axis=1)
+    right = (p.argmax(axis=1) == t).astype(np.float64)
+    place = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+    count = np.bincount(place, minlength=n_bins).astype(np.int64)
+    return Reliability(
+        edges=np.linspace(0, 1, n_bins + 1),
+        confidence=_ratio(np.bincount(place, confidence, n_bins), count, empty=np.nan),
+        accuracy=_ratio(np.bincount(place, right, n_bins), count, empty=np.nan),
+        count=count,
+    )
+
+
+def expected_calibration_error(truth: ArrayLike, probabilities: ArrayLike, n_bins: int = 15) -> float:
+    """How far confidence is from accuracy: ``Σ_b n_b/n |accuracy_b - confidence_b|``, from 0 to 1, 0 is best.
+
+    Over equally wide bins of the greatest probability; empty bins count nothing. (Naeini, Cooper &
+    Hauskrecht 2015; 15 bins as Guo et al. 2017, On Calibration of Modern Neural Networks.)
+
+    >>> round(expected_calibration_error([0, 1], [[0.9, 0.1], [0.9, 0.1]]), 4)
+    0.4
+    """
+    bins = reliability(truth, probabilities, n_bins)
+    gaps = np.abs(np.nan_to_num(bins.accuracy - bins.confidence))
+    return float((gaps * bins.count).sum() / bins.count.sum())
+
+
+def bootstrap_interval(
+    metric: Metric,
+    truth: ArrayLike,
+    predicted: ArrayLike,
+    groups: ArrayLike,
+    *,
+    seed: int,
+    n_resamples: int = 2000,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile interval of a figure when whole groups are drawn anew with replacement.
+
+    Clips of one actor are alike, so clips must not be drawn one by one: the interval answers how the
+    figure would move with other actors. (Efron & Tibshirani 1993, chapter 13; Field & Welsh 2007 for
+    whole clusters.) With one group there is nothing to draw from and both bounds are the figure itself.
+
+    Args:
+        metric: :func:`accuracy`, :func:`uar` or :func:`f1_macro`.
+        truth: (n,) integers.
+        predicted: (n,) integers.
+        groups: (n,) labels of any kind, one a group.
+        seed: the same seed gives the same interval.
+        n_resamples: how often groups are drawn anew.
+        level: share of resamples between the bounds, above 0 and below 1.
+
+    Raises:
+        ValueError: another metric, arrays of different length, or a level that is none.
+
+    >>> bootstrap_interval(accuracy, [0, 0, 1, 1], [0, 0, 1, 0], ["a", "a", "b", "b"], seed=0)
+    (0.5, 1.0)
+    """
+    of_counts = _derived(metric)
+    t, p = _decisions(truth, predicted)
+    return _interval(of_counts(_resampled(t, p, np.asarray(groups), n_resamples, seed)), level)
+
+
+def bootstrap_difference(
+    metric: Metric,
+    truth: ArrayLike,
+    predicted: ArrayLike,
+    other: ArrayLike,
+    groups: ArrayLike,
+    *,
+    seed: int,
+    n_resamples: int = 2000,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Interval of how much better ``predicted`` scores than ``other`` when whole groups are drawn anew.
+
+    Both are scored on the same draws, so that what makes an actor easy for both cancels out: two systems
+    whose own intervals overlap may still differ clearly. Arguments as :func:`bootstrap_interval`.
+
+    >>> bootstrap_difference(accuracy, [0, 1, 1], [0, 1, 1], [1, 1, 1], ["a", "a", "b"], seed=0)
+    (0.0, 0.5)
+    """
+    of_counts = _derived(metric)
+    t, p = _decisions(truth, predicted)
+    _, q = _decisions(truth, other)
+    # The same seed draws the same groups twice: that is what pairs the two.
+    first, second = (of_counts(_resampled(t, x, np.asarray(groups), n_resamples, seed)) for x in (p, q))
+    return _interval(first - second, level)
+
+
+def _derived(metric: Metric) -> Callable[[Counts], Floats]:
+    if metric not in _OF_COUNTS:
+        names = ", ".join(getattr(m, "__name__", "?") for m in _OF_COUNTS)
+        raise ValueError(f"metric must be one of {names}, got {metric!r}")
+    return _OF_COUNTS[metric]
+
+
+def _resampled(truth: Counts, predicted: Counts, groups: NDArray[Any], n_resamples: int, seed: int) -> Counts:
+    """Confusion matrices of resampled groups: (n_resamples, n_classes, n_classes)."""
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples must be at least 1, got {n_resamples}")
+    counts = _counts_per_group(truth, predicted, groups)
+    n, k, _ = counts.shape
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples)
+    return (drawn @ counts.reshape(n, -1)).reshape(-1, k, k)
+
+
+def _interval(values: Floats, level: float) -> tuple[float, float]:
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _decisions(truth: ArrayLike, predicted: ArrayLike) -> tuple[Counts, Counts]:
+    t, p = np.asarray(truth), np.asarray(predicted)
+    if t.ndim != 1 or t.shape != p.shape or not len(t):
+        raise ValueError(
+            f"truth and predicted must be (n,) and as long, n at least 1; got {t.shape} and {p.shape}"
+        )
+    for name, array in (("truth", t), ("predicted", p)):
+        if array.dtype.kind not in "iu":
+            raise ValueError(f"{name} must be integers, got {array.dtype}")
+        if array.min() < 0:
+            raise ValueError(f"{name} must not be below 0, got {array.min()}")
+    return t.astype(np.int64), p.astype(np.int64)
+
+
+def _scores(truth: ArrayLike, probabilities: ArrayLike) -> tuple[Counts, Floats]:
+    p = np.asarray(probabilities, dtype=np.float64)
+    if p.ndim != 2 or not p.size:
+        raise ValueError(f"probabilities must be (n, n_classes), got {p.shape}")
+    t, _ = _decisions(truth, p.argmax(axis=1))
+    if t.max() >= p.shape[1]:
+        raise ValueError(f"truth has class {t.max()}, but probabilities have {p.shape[1]} columns")
+    if not np.isfinite(p).all() or p.min() < 0 or np.abs(p.sum(axis=1) - 1).max() > 1e-3:
+        raise ValueError("probabilities must be finite, not below 0, and sum to 1 in each row")
+    return t, p
+
+
+def _counts(truth: ArrayLike, predicted: ArrayLike) -> Counts:
+    t, p = _decisions(truth, predicted)
+    return confusion_matrix(t, p, max(int(t.max()), int(p.max())) + 1)
+
+
+def _counts_per_group(truth: Counts, predicted: Counts, groups: NDArray[Any]) -> Counts:
+    """One confusion matrix a group: (n_groups, n_classes, n_classes)."""
+    if groups.shape != truth.shape:
+        raise ValueError(f"groups must be {truth.shape}, got {groups.shape}")
+    names, place = np.unique(groups, return_inverse=True)
+    k = max(int(truth.max()), int(predicted.max())) + 1
+    flat = np.bincount((place * k + truth) * k + predicted, minlength=len(names) * k * k)
+    return flat.reshape(len(names), k, k).astype(np.int64)
+
+
+def _ratio(above: NDArray[Any], below: NDArray[Any], *, empty: float) -> Floats:
+    out = np.full(np.broadcast_shapes(above.shape, below.shape), empty, dtype=np.float64)
+    np.divide(above, below, out=out, where=below > 0)
+    return out
+
+
+# The figures of one confusion matrix or of many at once: (..., n_classes, n_classes) → (...).
+
+
+def _accuracy_of(counts: Counts) -> Floats:
+    return np.asarray(np.trace(counts, axis1=-2, axis2=-1) / counts.sum(axis=(-2, -1)), dtype=np.float64)
+
+
+def _uar_of(counts: Counts) -> Floats:
+    acted = counts.sum(axis=-1)
+    recall = _ratio(np.diagonal(counts, axis1=-2, axis2=-1), acted, empty=0)
+    return np.asarray(recall.sum(axis=-1) / (acted > 0).sum(axis=-1), dtype=np.float64)
+
+
+def _f1_of(counts: Counts) -> Floats:
+    seen = counts.sum(axis=-1) + counts.sum(axis=-2)
+    f1 = _ratio(2 * np.diagonal(counts, axis1=-2, axis2=-1), seen, empty=0)
+    return np.asarray(f1.sum(axis=-1) / (seen > 0).sum(axis=-1), dtype=np.float64)
+
+
+_OF_COUNTS: Final[dict[Metric, Callable[[Counts], Floats]]] = {
+    accuracy: _accuracy_of,
+    uar: _uar_of,
+    f1_macro: _f1_of,
+}

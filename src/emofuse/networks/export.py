@@ -1,0 +1,83 @@
+"""Trained networks as ONNX, for prediction without torch."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+class Ensemble(nn.Module):
+    """Networks that read the same features: their feature layers side by side, their mean log-probabilities."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(n, …) → features (n, n_networks, n_features), log-probabilities of each (n, n_networks, n_emotions)
+        and of all together (n, n_emotions)."""
+        answers = [network(inputs) for network in self.networks]
+        features = torch.stack([features for features, _ in answers], 1)
+        logs = torch.stack([logits.log_softmax(1) for _, logits in answers], 1)
+        return features, logs, logs.mean(1).log_softmax(1)
+
+
+class _Probabilities(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.network(inputs)[1]
+        return logits.softmax(1)
+
+
+def export_ensemble(networks: Sequence[nn.Module], example: NDArray[Any]) -> bytes:
+    """ONNX of networks that read the same features.
+
+    Args:
+        networks: trained networks.
+        example: raw features of one clip, without the batch axis; gives shape and dtype.
+
+    Returns:
+        A model ``inputs`` (n, …) → ``features`` (n, n_networks, n_features), ``member_log_probabilities``
+        (n, n_networks, n_emotions), ``log_probabilities`` (n, n_emotions).
+    """
+    inputs = torch.from_numpy(np.stack([example, example]))
+    names = ["features", "member_log_probabilities", "log_probabilities"]
+    return _export(Ensemble(networks), inputs, names)
+
+
+def export_probabilities(network: nn.Module, n_inputs: int) -> bytes:
+    """ONNX of a fusion network: ``inputs`` (n, n_inputs) → ``probabilities`` (n, n_emotions)."""
+    return _export(_Probabilities(network), torch.zeros(2, n_inputs), ["probabilities"])
+
+
+def _export(module: nn.Module, inputs: Tensor, output_names: list[str]) -> bytes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger = logging.getLogger("torch.onnx")
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
+            program = torch.onnx.export(
+                module.eval(),
+                (inputs,),
+                input_names=["inputs"],
+                output_names=output_names,
+                dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+                opset_version=18,
+                dynamo=True,
+                verbose=False,
+            )
+        finally:
+            logger.setLevel(level)
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())

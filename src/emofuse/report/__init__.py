@@ -1,0 +1,45 @@
+"""The report of a run: one page for people, one table for the terminal."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from emofuse.errors import MissingExtraError
+from emofuse.report.run import read_results, read_run
+from emofuse.report.terminal import summary_table
+
+__all__ = ["read_results", "summary_table", "write_report"]
+
+
+def write_report(run: Path) -> Path:
+    """Draw RUN/report.html from what the folder holds, and return its path.
+
+    Needed are results.json and predictions.csv; details.json, maps/ and examples/ are drawn where they are.
+    The page is written whole or not at all.
+
+    Raises:
+        ExperimentError: results.json or predictions.csv is missing or damaged.
+        MissingExtraError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("train", "drawing a report")
+    from emofuse.report.page import render
+
+    target = run / "report.html"
+    _write(target, render(read_run(run)))
+    return target
+
+
+def _write(target: Path, text: str) -> None:
+    """Write beside the target, flush, rename: a reader sees the old page or the new one."""
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Signals: samples become a voice segment, pictures become a face track."""

@@ -1,0 +1,86 @@
+"""Corpus × recipe → a bundle: the recogniser that prediction uses, fitted on everybody in the corpus."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from emofuse.bundle import Bundle, save_bundle
+from emofuse.corpus import Corpus
+from emofuse.dataset import read_dataset
+from emofuse.errors import BundleError
+from emofuse.experiment import OnProgress, claim_run, quiet, run_network_jobs, software
+from emofuse.features.store import FeatureStore
+from emofuse.fitting import MODALITIES, fit_fusion, load_network, make_plan
+from emofuse.labels import EMOTIONS
+from emofuse.networks.export import export_ensemble
+from emofuse.recipes import Recipe
+
+
+def train(
+    corpus: Corpus,
+    recipe: Recipe,
+    out: Path,
+    *,
+    jobs: int = 1,
+    store: FeatureStore | None = None,
+    on_progress: OnProgress = quiet,
+) -> Bundle:
+    """Fit a recogniser on every take of a corpus and write it as a bundle.
+
+    The pairs of networks leave training actors out in turn, as in :func:`emofuse.experiment.evaluate`, so
+    that the fusion learns from actors the networks had not seen; no take is set aside for testing.
+
+    Args:
+        corpus: the takes.
+        recipe: what is fitted, and how.
+        out: folder of the bundle; must not exist or be empty. Work goes to ``out``.work beside it, is
+            taken up again after a break, and is removed at the end.
+        jobs: processes.
+        store: where features are kept; None computes them anew.
+        on_progress: told of every step.
+
+    Raises:
+        BundleError: ``out`` is not empty.
+        ExperimentError: the corpus is too small, or the work folder holds another run.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BundleError(f"{out} is not empty: give another folder or remove it")
+    run = out.with_name(out.name + ".work")
+    work = run / "work"
+    dataset = read_dataset(corpus, recipe, work, jobs=jobs, store=store, on_progress=on_progress)
+    claim_run(run, corpus, recipe, dataset, {"protocol": "none: trained on everybody"})
+    inputs = dataset.inputs
+    plan = make_plan("all", inputs, range(len(dataset.takes)), (), recipe)
+    trained = run_network_jobs([plan], inputs, recipe, work, jobs, on_progress)
+    on_progress("fusions", 0, 1)
+    fusion = fit_fusion(plan, inputs, recipe, work)
+    on_progress("fusions", 1, 1)
+    files = {}
+    for modality in MODALITIES:
+        networks = [load_network(job, inputs, recipe, work) for job in trained if job.modality == modality]
+        files[f"{modality}.onnx"] = export_ensemble(networks, inputs.load(modality)[0].copy())
+    for k, model in enumerate(fusion.classifiers[fusion.chosen]):
+        files[f"fusion-{k}.onnx"] = model.to_onnx()
+    bundle = save_bundle(
+        out,
+        files=files,
+        recipe=recipe,
+        emotions=EMOTIONS,
+        licence=corpus.licence,
+        provenance={
+            "corpus": corpus.name,
+            "synthetic": corpus.synthetic,
+            "takes": len(dataset.takes),
+            "speakers": sorted(set(inputs.speakers.tolist())),
+            "features_fingerprint": dataset.fingerprint,
+            "recipe_hash": recipe.hash(),
+            "fusion": fusion.chosen,
+            "trained": datetime.now(UTC).isoformat(timespec="seconds"),
+            "software": software(),
+            "notes": list(dataset.notes),
+        },
+    )
+    shutil.rmtree(run)
+    return bundle

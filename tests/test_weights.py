@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emofuse import weights
+from emofuse.errors import DownloadError, WeightsError
+from emofuse.weights import WEIGHTS, fetch_weights, find_weights, known_weights, verify_sha256, weights_folder
+
+NAME = "deepface-emotion"
+FAST = {"pause_s": 0.001, "timeout_s": 5.0}
+DATA = b"stands for a weight file" * 100
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path / "weights"))
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> weights.WeightFile:
+    """A known weight file that a test can make."""
+    entry = weights.WeightFile("small", "small.h5", "", hashlib.sha256(DATA).hexdigest(), "MIT", "for tests")
+    monkeypatch.setitem(WEIGHTS, "small", entry)
+    return entry
+
+
+def test_registry():
+    entry = WEIGHTS[NAME]
+    assert entry.sha256 == "e8e8851d3fa05c001b1c27fd8841dfe08d7f82bb786a53ad8776725b7a1e824c"
+    assert entry.url.startswith("https://") and entry.url.endswith("/" + entry.file_name)
+    assert entry.licence == "MIT"
+    assert all(name == entry.name and len(entry.sha256) == 64 for name, entry in WEIGHTS.items())
+    with pytest.raises(WeightsError, match=f"unknown weights 'none': use one of .*{NAME}"):
+        known_weights("none")
+
+
+def test_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert weights_folder() == tmp_path
+    monkeypatch.delenv("EMOFUSE_WEIGHTS")
+    assert weights_folder() == tmp_path / "cache/emofuse/weights"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert weights_folder() == tmp_path / "home/.cache/emofuse/weights"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert weights_folder() == tmp_path / "home/.cache/emofuse/weights"
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_absent_weights_name_both_ways(folder, given):
+    path = folder / "mine.h5" if given else None
+    with pytest.raises(WeightsError) as caught:
+        find_weights(NAME, path)
+    assert f"emofuse weights fetch {NAME}" in str(caught.value)
+    assert "face.network.emotion_cnn.path" in str(caught.value)
+    assert str(path or folder / WEIGHTS[NAME].file_name) in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_altered_weights_are_refused(folder, given):
+    path = folder / ("mine.h5" if given else WEIGHTS[NAME].file_name)
+    folder.mkdir()
+    path.write_bytes(DATA)
+    with pytest.raises(WeightsError, match=f"wrong sha256: expected {WEIGHTS[NAME].sha256}, got "):
+        find_weights(NAME, path if given else None)
+
+
+def test_fetch_then_find(folder, small, http_server):
+    seen: list[tuple[str, int, int]] = []
+    url = http_server.serve("/small.h5", DATA, drops=[100])
+    path = fetch_weights(small.name, url=url, on_progress=lambda *a: seen.append(a), **FAST)
+    assert path == folder / "small.h5"
+    assert path.read_bytes() == DATA
+    assert seen[-1] == ("small.h5", len(DATA), len(DATA))
+    assert find_weights(small.name) == path
+    assert find_weights(small.name, path) == path
+    fetch_weights(small.name, url=url, **FAST)
+    assert len(http_server.requests) == 2  # the drop and the rest; the second fetch asked nothing
+
+
+def test_fetch_of_something_else_leaves_nothing(folder, http_server):
+    with pytest.raises(DownloadError, match=f"expected {WEIGHTS[NAME].sha256}, got "):
+        fetch_weights(NAME, url=http_server.serve("/w.h5", DATA), **FAST)
+    assert list(folder.iterdir()) == []
+    with pytest.raises(WeightsError):
+        find_weights(NAME)
+
+
+def test_fetch_refuses_a_flood(folder, small, http_server):
+    url = http_server.serve("/w.h5", DATA, declared=weights.LARGEST_BYTES + 1)
+    with pytest.raises(DownloadError, match="more than"):
+        fetch_weights(small.name, url=url, **FAST)
+    assert not (folder / small.file_name).exists()
+
+
+def test_verify_sha256(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    verify_sha256(path, hashlib.sha256(DATA).hexdigest().upper())
+    with pytest.raises(WeightsError, match="wrong sha256"):
+        verify_sha256(path, "0" * 64)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        verify_sha256(tmp_path / "absent", "0" * 64)
+
+
+def test_import_needs_neither_torch_nor_h5py():
+    code = "import emofuse.weights, sys; assert not {'torch', 'sklearn', 'h5py'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
