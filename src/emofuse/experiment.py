@@ -117,7 +117,7 @@ def evaluate(
     }
     _write_predictions(run / "predictions.csv", table)
     _write_json(run / "details.json", _details(dataset, plans, plan.folds, fused, recipe, run / "work"))
-    _write_map(run, plan.folds[0], plans[0], dataset, recipe)
+    _write_map(run, plan.folds[0], plans[0], dataset)
     _write_examples(run, table, dataset, recipe)
     _write_json(run / "results.json", results)
     dataset.forget()
@@ -254,8 +254,16 @@ def _fold_predictions(
     for system, by_row in said.items():
         for row in sorted(by_row):
             take = dataset.takes[row]
-            yield Row(row, take.take, take.clip_id, take.speaker, int(inputs.labels[row]), _name(fold), system,
-                      by_row[row])  # fmt: skip
+            yield Row(
+                row=row,
+                take=take.take,
+                clip=take.clip_id,
+                actor=take.speaker,
+                emotion=int(inputs.labels[row]),
+                fold=_name(fold),
+                system=system,
+                probabilities=by_row[row],
+            )
 
 
 def _systems(table: Sequence[Row], folds: Sequence[Fold], recipe: Recipe) -> dict[str, Any]:
@@ -341,7 +349,7 @@ def _details(
     }
 
 
-def _write_map(run: Path, fold: Fold, plan: Plan, dataset: Dataset, recipe: Recipe) -> None:
+def _write_map(run: Path, fold: Fold, plan: Plan, dataset: Dataset) -> None:
     """The joined feature layers of the first fold's test clips, for the report to draw."""
     inputs = dataset.inputs
     rows = plan.test[inputs.has["voice"][plan.test] & inputs.has["face"][plan.test]]

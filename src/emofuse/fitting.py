@@ -63,7 +63,7 @@ class NetworkJob:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One pair of networks: who trains it, who stops it, and the actors whose answers the fusion learns from."""
+    """One pair of networks: who trains it, who stops it, and on whose answers the fusion is fitted."""
 
     index: int
     network_rows: Rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -153,17 +154,16 @@ def _passes(
         settings.learning_rate,
         weight_decay=settings.weight_decay,
     )
-    schedule = None
-    if settings.schedule == "one-cycle":
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=n_batches * settings.epochs, pct_start=0.2
-        )
+    n_steps = n_batches * settings.epochs
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: one_cycle(step, n_steps) if settings.schedule == "one-cycle" else 1.0
+    )
 
     def one_pass() -> float:
         network.train()
         total = 0.0
         places = torch.from_numpy(order.permutation(n))
-        for batch in places[: n_batches * batch_size].split(batch_size):
+        for batch in places[: n_batches * batch_size].reshape(n_batches, batch_size):
             x, y = inputs[batch], targets[batch]
             if augment is not None:
                 x = augment(x, generator)
@@ -174,12 +174,19 @@ def _passes(
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimizer.step()
-            if schedule is not None:
-                schedule.step()
+            schedule.step()
             total += loss.item()
         return total / n_batches
 
     return one_pass
+
+
+def one_cycle(step: int, n_steps: int) -> float:
+    """The share of the learning rate: up over the first fifth, then down along a cosine (Smith 2018)."""
+    rise = max(1, n_steps // 5)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, n_steps - rise)))
 
 
 def _mix(x: Tensor, y: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

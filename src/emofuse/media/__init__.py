@@ -14,7 +14,7 @@ from typing import Any
 from emofuse.errors import MediaError
 from emofuse.media.container import Damage, declared_s, file_duration_s, opened, origin_s, seek, streams
 from emofuse.media.passes import Pass, first_picture
-from emofuse.media.pictures import Pictures, Plan, list_packets, make_plan
+from emofuse.media.pictures import Pictures, Plan, list_packets, make_plan, pixel_aspect
 from emofuse.media.sound import Sound
 from emofuse.records import TimedFrames, Waveform
 
@@ -148,7 +148,9 @@ class _Job:
             audio, video = streams(self.path, container)
             origin = origin_s(container)
             sound = Sound(self.path, self.start_s, self.end_s, origin) if self.audio and audio else None
-            pictures = Pictures(plan, self.square) if plan is not None and len(plan.wanted) else None
+            pictures = None
+            if video is not None and plan is not None and len(plan.wanted):
+                pictures = Pictures(plan, self.square, pixel_aspect(video))
             if sound is not None or pictures is not None:
                 seek(container, self.start_s, origin)
                 Pass(container, audio, sound, video, pictures, damage).run(threads=threads, skip=skip)

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from emofuse.errors import MediaError
 from emofuse.media.container import Damage, opened, packets_of, streams
-from emofuse.media.pictures import Pictures, grey, quarter_turns
+from emofuse.media.pictures import Pictures, grey, pixel_aspect, quarter_turns
 from emofuse.media.sound import Sound
 
 # Decoders that leave out unwanted pictures which no other picture needs, without touching the others.
@@ -104,7 +104,9 @@ def first_picture(path: Path) -> dict[str, int]:
         damage = Damage()
         for packet in packets_of(container, [video], damage):
             for frame in damage.survive(packet.decode):
-                height, width = grey(frame, VideoReformatter(), square=False).shape
+                height, width = grey(
+                    frame, VideoReformatter(), square=False, aspect=pixel_aspect(video)
+                ).shape
                 turns = quarter_turns(frame)
                 return {"width": width, "height": height, "rotation_deg": 90 * turns}
     raise MediaError(path, "no picture can be decoded")

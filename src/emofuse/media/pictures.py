@@ -132,7 +132,8 @@ def _decoded_times(path: Path, start_s: float | None, threads: int, damage: Dama
                 known = frame.time
                 # A stream with no clock at all has only its nominal rate.
                 times.append(known - origin if known is not None else len(times) / rate)
-    return np.maximum.accumulate(np.array(times)) if times else np.zeros(0)
+    ordered: NDArray[np.float64] = np.maximum.accumulate(np.array(times, dtype=np.float64))
+    return ordered
 
 
 def _needed(packets: list[Listed], wanted: frozenset[int]) -> tuple[NDArray[np.bool_] | None, frozenset[int]]:
@@ -161,12 +162,12 @@ def _needed(packets: list[Listed], wanted: frozenset[int]) -> tuple[NDArray[np.b
 class Pictures:
     """Keeps, of the decoded pictures in the order of showing, those nearest to the wanted ones."""
 
-    def __init__(self, plan: Plan, square: bool) -> None:
-        """Nothing is kept that the plan does not name; ``square`` keeps its central square only."""
+    def __init__(self, plan: Plan, square: bool, aspect: float) -> None:
+        """Nothing is kept that the plan does not name; ``square`` and ``aspect`` are those of grey()."""
         self.plan = plan
         self.exact = True
         """Every wanted picture so far came out under its own timestamp."""
-        self._square = square
+        self._square, self._aspect = square, aspect
         self._unique = np.unique(plan.wanted)
         self._set = frozenset(self._unique.tolist())
         self._found: list[UInt8] = []
@@ -213,26 +214,33 @@ class Pictures:
         return TimedFrames(images, self.plan.times_s, self.plan.n_in_span)
 
     def _grey(self, frame: VideoFrame) -> UInt8:
-        return grey(frame, self._reformatter, square=self._square)
+        return grey(frame, self._reformatter, square=self._square, aspect=self._aspect)
 
 
-def grey(frame: VideoFrame, reformatter: VideoReformatter, *, square: bool) -> UInt8:
-    """(height, width) uint8, upright, full range; with ``square`` only the central square."""
+def grey(frame: VideoFrame, reformatter: VideoReformatter, *, square: bool, aspect: float = 1.0) -> UInt8:
+    """(height, width) uint8, upright, full range; with ``square`` only the central square.
+
+    ``aspect``: width of a pixel over its height. Only some camcorders and broadcasts have other than 1.
+    """
     plane = frame.planes[0]
     name = frame.format.name
     full = name.startswith(("yuvj", "gray")) or int(frame.color_range) == _FULL_RANGE
+    image: UInt8
     if name in _LUMA_FIRST and plane.line_size >= frame.width:
-        image = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
-            : frame.height, : frame.width
-        ]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        image = rows[: frame.height, : frame.width]
     else:
-        image, full = reformatter.reformat(frame, format="gray").to_ndarray(), True
-    image = _square_pixels(image, frame)
+        image = np.asarray(reformatter.reformat(frame, format="gray").to_ndarray(), dtype=np.uint8)
+        full = True
+    if aspect != 1.0:
+        size = (max(1, round(image.shape[1] * aspect)), image.shape[0])
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
     if square:
         side = min(image.shape)
         top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
         image = image[top : top + side, left : left + side]
-    image = image.copy() if full else cv2.LUT(np.ascontiguousarray(image), _LIMITED_TO_FULL)
+    # Taken out of the decoder's buffer, which it will use again.
+    image = image.copy() if full else _LIMITED_TO_FULL[image]
     return np.ascontiguousarray(np.rot90(image, quarter_turns(frame)))
 
 
@@ -241,18 +249,8 @@ def quarter_turns(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) % 4
 
 
-def _square_pixels(image: UInt8, frame: VideoFrame) -> UInt8:
-    """Widen pictures whose pixels are not square (some camcorders and broadcasts)."""
-    aspect = _pixel_aspect(frame)
-    if aspect == 1.0:
-        return image
-    width = max(1, round(image.shape[1] * aspect))
-    return cv2.resize(image, (width, image.shape[0]), interpolation=cv2.INTER_LINEAR).astype(
-        np.uint8, copy=False
-    )
-
-
-def _pixel_aspect(frame: VideoFrame) -> float:
-    aspect = getattr(frame, "sample_aspect_ratio", None)
-    value = float(aspect) if aspect else 1.0
+def pixel_aspect(video: VideoStream) -> float:
+    """Width of a pixel over its height; 1 where the file does not say, or says nonsense."""
+    ratio = video.sample_aspect_ratio
+    value = float(ratio) if ratio else 1.0
     return value if 0.25 < value < 4 else 1.0

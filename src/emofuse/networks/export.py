@@ -14,15 +14,17 @@ from torch import Tensor, nn
 
 
 class Ensemble(nn.Module):
-    """Networks that read the same features: their feature layers side by side, their mean log-probabilities."""
+    """Networks that read the same features, side by side, and what they say together."""
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(n, …) → features (n, n_networks, n_features), log-probabilities of each (n, n_networks, n_emotions)
-        and of all together (n, n_emotions)."""
+        """(n, …) → features (n, n_networks, n_features) and log-probabilities.
+
+        The latter of each, (n, n_networks, n_emotions), and of all together, (n, n_emotions).
+        """
         answers = [network(inputs) for network in self.networks]
         features = torch.stack([features for features, _ in answers], 1)
         logs = torch.stack([logits.log_softmax(1) for _, logits in answers], 1)

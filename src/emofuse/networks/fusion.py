@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 
 class FusionNetwork(nn.Module):
-    """Dense layers with batch normalisation, ReLU and dropout on standardised inputs: 2096-1024-8 in the notebooks."""
+    """Dense layers with batch normalisation, ReLU and dropout: 2096-1024-8 in the notebooks.
+
+    Inputs are standardised by the training clips.
+    """
 
     def __init__(
         self,

@@ -94,7 +94,7 @@ class Augmentation(_Part):
     """Changes drawn anew each time a training clip is shown. Zero switches one off."""
 
     strength: Annotated[float, Field(ge=0, le=3)] = 0.0
-    """Spectrogram: tempo, pitch, tilt, noise floor, time shift and masks. Faces: shift, zoom, light, mirror."""
+    """Log-mel: tempo, pitch, tilt, noise, time shift, masks. Faces: shift, zoom, turn, light, mirror."""
     mixup: Annotated[float, Field(ge=0, le=2)] = 0.0
     """Parameter of the beta distribution that mixes two clips (Zhang et al. 2018)."""
     label_smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.0

@@ -6,7 +6,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from emofuse.errors import MissingExtraError
+from emofuse.errors import ExperimentError, MissingExtraError
 from emofuse.report.run import read_results, read_run
 from emofuse.report.terminal import summary_table
 
@@ -20,7 +20,7 @@ def write_report(run: Path) -> Path:
     The page is written whole or not at all.
 
     Raises:
-        ExperimentError: results.json or predictions.csv is missing or damaged.
+        ExperimentError: results.json or predictions.csv is missing or damaged, or the page cannot be written.
         MissingExtraError: matplotlib is not installed.
     """
     if find_spec("matplotlib") is None:
@@ -41,5 +41,7 @@ def _write(target: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)
+    except OSError as error:
+        raise ExperimentError(f"{target} cannot be written: {error.strerror}") from error
     finally:
         beside.unlink(missing_ok=True)

@@ -75,8 +75,8 @@ def _lead(run: Run) -> str:
         out.append(callout("Synthetic corpus.", f"{said} about people."))
     if not results.get("speaker_independent"):
         said = (
-            "Test actors were also heard and seen in training. Such figures are far above what new people "
-            "would give, and must not be compared with speaker-independent ones."
+            "Test actors were also heard and seen in training. Such figures are usually far above what new "
+            "people would give, and must not be compared with speaker-independent ones."
         )
         out.append(callout("Not speaker-independent.", said))
     notes = results.get("notes") or []

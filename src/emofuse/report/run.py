@@ -192,7 +192,7 @@ def _scores(rows: list[dict[str, str]]) -> Scores:
 
 
 def _read_map(path: Path) -> FeatureMap:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         features = np.asarray(arrays["features"], dtype=np.float32)
         takes = np.asarray(arrays["takes"]).astype(str)
         emotion = np.asarray(arrays["emotion"]).astype(np.int64)
@@ -204,7 +204,7 @@ def _read_map(path: Path) -> FeatureMap:
 
 
 def _read_example(path: Path) -> Example:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         log_mel = np.asarray(arrays["log_mel"], dtype=np.float32) if "log_mel" in arrays else None
         strip = np.asarray(arrays["strip"], dtype=np.uint8) if "strip" in arrays else None
         example = Example(

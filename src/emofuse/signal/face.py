@@ -9,6 +9,7 @@ The boxes are those of a full-size search, within rounding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -140,11 +141,11 @@ class _Pyramid:
     def level_of_height(self, height_px: int) -> int:
         """The level whose shorter side is nearest to a height."""
         side = min(self._levels[0].shape)
-        return max(0, round(np.log(side / height_px) / np.log(1.2)))
+        return max(0, round(math.log(side / height_px) / math.log(1.2)))
 
     def level_of_face(self, width_px: int) -> int:
         """The level on which a face of this width is still easily found, and as small as can be."""
-        return max(0, int(np.log(max(width_px, 1) / _FOLLOW_PX) / np.log(1.2)))
+        return max(0, int(math.log(max(width_px, 1) / _FOLLOW_PX) / math.log(1.2)))
 
     def search(self, number: int, around: Box | None = None) -> list[Box]:
         """Boxes, in pixels of the full picture, of the faces found from a level upwards."""
