@@ -17,13 +17,14 @@ help: ## List the targets.
 setup: $(STAMP) ## Make .venv with the versions of requirements.lock.
 
 # Made again only when what is installed may have changed.
+# --no-compile: Python compiles what is imported; pip would compile all of torch and scipy, for a minute.
 $(STAMP): pyproject.toml requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "emofuse needs Python 3.11 or newer, and there is no $(PYTHON)."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "emofuse needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1)."; \
 		echo "Name another one: make setup PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $@
 
 demo: setup ## The whole way on a synthetic corpus: features, networks, fusion, report, prediction.

@@ -111,9 +111,11 @@ def main() -> None:
     found = sum(int(ours(path, 1).found.sum()) for path in args.videos)
     print(f"{len(args.videos)} clips, {args.repeats} repeats, medians summed over the clips")
     print(
-        f"{'threads':>7} {'notebooks s':>12} {'decode s':>9} {'ours s':>7} {'notebooks/ours':>15} {'ours/decode':>12}"
+        f"{'threads':>7} {'notebooks s':>12} {'decode s':>9} {'ours s':>7} "
+        f"{'notebooks/ours':>15} {'ours/decode':>12}"
     )
     for threads in args.threads:
+        cv2.setNumThreads(threads)
         totals = np.zeros(3)
         for path in args.videos:
             ways = (

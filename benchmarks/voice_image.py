@@ -21,12 +21,12 @@ import matplotlib as mpl
 import numpy as np
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
-from emofuse.features.voice import rosred_image  # noqa: E402
-from emofuse.media import decode  # noqa: E402
-from emofuse.recipes import VoiceFeatures  # noqa: E402
-from emofuse.signal.voice import voice_segment  # noqa: E402
+from emofuse.features.voice import rosred_image
+from emofuse.media import decode
+from emofuse.recipes import VoiceFeatures
+from emofuse.signal.voice import voice_segment
 
 FEATURES = VoiceFeatures(
     kind="rosred-image", sample_rate_hz=48000, trim_db=60.0, trim_margin_s=0.0, fmin_hz=0.0, fmax_hz=None

@@ -13,30 +13,32 @@ from torch.nn import functional
 
 from emofuse.networks.voice import LOG_MEL_FLOOR
 
-MAX_TEMPO = 0.18
-"""Log of the largest change of tempo: 0.84 to 1.2 times."""
-MAX_BAND_SHIFT = 3.0
-"""Largest shift in mel bands: about two semitones at 80 bands."""
-MAX_BAND_STRETCH = 0.06
-"""Log of the largest stretch of the frequency axis, as from another vocal tract length."""
+MAX_TEMPO = 0.06
+"""Log of the largest change of tempo. More of it blurs what tells emotions apart."""
+MAX_BAND_SHIFT = 1.0
+"""Largest shift in mel bands, of 80."""
+MAX_PITCH_SHIFT = 0.05
+"""Largest shift of the pitch row, in octaves."""
 
 
 def _uniform(low: float, high: float, n: int, generator: Generator) -> Tensor:
     return torch.rand(n, generator=generator) * (high - low) + low
 
 
-def augment_log_mel(log_mel: Tensor, strength: float, generator: Generator) -> Tensor:
+def augment_log_mel(rows: Tensor, strength: float, generator: Generator, *, n_mels: int) -> Tensor:
     """Tempo, pitch, place in time, tilt, noise floor and masks (SpecAugment, Park et al. 2019).
 
     Args:
-        log_mel: (n, n_mels, n_frames) float32; padding holds the floor in every band and lies at the end.
+        rows: (n, n_rows, n_frames) float32: a log-mel, and pitch and voicing under it if there are more
+            rows than ``n_mels``; padding holds the floor in every band and lies at the end.
         strength: 0 changes nothing.
         generator: source of every random number.
+        n_mels: rows that are mel bands.
     """
     if strength <= 0:
-        return log_mel
-    x = _warp(log_mel, strength, generator)
-    n, n_mels, n_frames = x.shape
+        return rows
+    x, other = _warp(rows, strength, generator, n_mels)
+    n, _, n_frames = x.shape
     heard = (x.amax(1, keepdim=True) > LOG_MEL_FLOOR + 0.5).to(x.dtype)
     length = heard.sum((1, 2)).clamp(min=1)
     mean = (x * heard).sum((1, 2)) / (length * n_mels)
@@ -48,39 +50,41 @@ def augment_log_mel(log_mel: Tensor, strength: float, generator: Generator) -> T
     tilt = tilt + torch.randn(n, 1, generator=generator) * 0.1 * strength * torch.cos(ripples)
     x = x + (tilt * spread[:, None])[:, :, None] * heard
 
-    noisy = (torch.rand(n, generator=generator) < 0.4 * strength).to(x.dtype)
+    noisy = (torch.rand(n, generator=generator) < 0.2 * strength).to(x.dtype)
     level = mean + spread * _uniform(-1.6, -0.3, n, generator)
     floor = level[:, None, None] + 0.3 * spread[:, None, None] * torch.randn(x.shape, generator=generator)
     x = torch.where((noisy[:, None, None] * heard) > 0, torch.logaddexp(x, floor), x)
 
     fill = mean[:, None, None].expand_as(x)
-    for _ in range(2):
-        x = torch.where(_mask(n, n_mels, 10 * strength, generator)[:, :, None], fill, x)
-        x = torch.where(_mask(n, n_frames, 24 * strength, generator)[:, None, :] & (heard > 0), fill, x)
-    return x
+    x = torch.where(_mask(n, n_mels, 6 * strength, generator)[:, :, None], fill, x)
+    x = torch.where(_mask(n, n_frames, 12 * strength, generator)[:, None, :] & (heard > 0), fill, x)
+    return torch.cat([x, other], 1)
 
 
-def _warp(log_mel: Tensor, strength: float, generator: Generator) -> Tensor:
-    """Stretch time and frequency and move the sound in its window, in one bilinear sampling."""
-    n, n_mels, n_frames = log_mel.shape
-    length = (log_mel.amax(1) > LOG_MEL_FLOOR + 0.5).sum(1).clamp(min=1).to(torch.float32)
+def _warp(rows: Tensor, strength: float, generator: Generator, n_mels: int) -> tuple[Tensor, Tensor]:
+    """Stretch time, shift frequency and move the sound in its window: mel bands, and the rows under them.
+
+    Whole frames and bands are taken, never values between two: interpolation would smooth the very
+    roughness from frame to frame that clips are told apart by.
+    """
+    n, n_rows, n_frames = rows.shape
+    length = (rows[:, :n_mels].amax(1) > LOG_MEL_FLOOR + 0.5).sum(1).clamp(min=1).to(torch.float32)
     tempo = torch.exp(_uniform(-MAX_TEMPO, MAX_TEMPO, n, generator) * strength)
-    room = n_frames - length * tempo
     # where the sound is longer than the window, its start is cut instead
-    start = _uniform(0, 1, n, generator) * room
-    t = (torch.arange(n_frames)[None] - start[:, None]) / tempo[:, None]
-    stretch = torch.exp(_uniform(-MAX_BAND_STRETCH, MAX_BAND_STRETCH, n, generator) * strength)
-    shift = _uniform(-MAX_BAND_SHIFT, MAX_BAND_SHIFT, n, generator) * strength * n_mels / 80
-    f = (torch.arange(n_mels)[None] * stretch[:, None] + shift[:, None]).clamp(0, n_mels - 1)
-    grid = torch.stack(
-        [
-            (2 * t / (n_frames - 1) - 1)[:, None, :].expand(n, n_mels, n_frames),
-            (2 * f / (n_mels - 1) - 1)[:, :, None].expand(n, n_mels, n_frames),
-        ],
-        -1,
-    )
-    above = (log_mel - LOG_MEL_FLOOR)[:, None]
-    return functional.grid_sample(above, grid, align_corners=True)[:, 0] + LOG_MEL_FLOOR
+    start = (_uniform(0, 1, n, generator) * (n_frames - length * tempo)).round()
+    t = ((torch.arange(n_frames)[None] - start[:, None]) / tempo[:, None]).round().to(torch.int64)
+    inside = ((t >= 0) & (t < n_frames))[:, None]
+    taken = rows.gather(2, t.clamp(0, n_frames - 1)[:, None].expand(n, n_rows, n_frames))
+    raised = _uniform(-1, 1, n, generator) * strength
+    shift = (raised * MAX_BAND_SHIFT * n_mels / 80).round().to(torch.int64)
+    bands = (torch.arange(n_mels)[None] - shift[:, None]).clamp(0, n_mels - 1)
+    mel = taken[:, :n_mels].gather(1, bands[:, :, None].expand(n, n_mels, n_frames))
+    mel = torch.where(inside, mel, torch.full_like(mel, LOG_MEL_FLOOR))
+    other = torch.where(inside, taken[:, n_mels:], torch.zeros(()))
+    if n_rows > n_mels:
+        octaves = (raised * MAX_PITCH_SHIFT)[:, None] * (other[:, 1] > 0)
+        other = torch.stack([other[:, 0] + octaves, other[:, 1]], 1)
+    return mel, other
 
 
 def _mask(n: int, size: int, widest: float, generator: Generator) -> Tensor:

@@ -167,7 +167,7 @@ def run_network_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path)
         part.training,
         n_emotions=len(EMOTIONS),
         seed=derive_seed(recipe.seed, job.plan, job.member, job.modality),
-        augment=augmentation_for(part.features.kind, part.training),
+        augment=augmentation_for(part.features, part.training),
         held_out=examples(job.held_out) if job.held_out else None,
     )
     layer, logs = infer(network, np.ascontiguousarray(features[list(job.score)]))
@@ -183,7 +183,7 @@ def build_network(recipe: Recipe, modality: ModalityName, input_shape: Sequence[
     if modality == "voice":
         from emofuse.networks.voice import build_voice_network
 
-        return build_voice_network(recipe.voice.network, input_shape, len(EMOTIONS))
+        return build_voice_network(recipe.voice, input_shape, len(EMOTIONS))
     from emofuse.networks.face import build_face_network
 
     return build_face_network(

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from emofuse.augmentation import augment_faces, augment_log_mel
 from emofuse.errors import ExperimentError
-from emofuse.recipes import Training
+from emofuse.recipes import FaceFeatures, Training, VoiceFeatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,13 @@ class Examples:
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
-def augmentation_for(feature_kind: str, settings: Training) -> Augment | None:
+def augmentation_for(features: VoiceFeatures | FaceFeatures, settings: Training) -> Augment | None:
     """The changes that suit a kind of features, or None."""
     strength = settings.augmentation.strength
-    if strength > 0 and feature_kind == "log-mel":
-        return lambda x, generator: augment_log_mel(x, strength, generator)
-    if strength > 0 and feature_kind == "stack":
+    if strength > 0 and isinstance(features, VoiceFeatures) and features.kind == "log-mel":
+        n_mels = features.n_mels
+        return lambda x, generator: augment_log_mel(x, strength, generator, n_mels=n_mels)
+    if strength > 0 and features.kind == "stack":
         return lambda x, generator: augment_faces(x, strength, generator)
     return None
 

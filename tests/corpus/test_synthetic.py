@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import wave
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -13,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from emofuse.corpus.synthetic import GENERATOR, MARK, synthesise
-from emofuse.corpus.synthetic.clip import TakeCode, face_poses, n_frames, person, pictures, sound
+from emofuse.corpus.synthetic.clip import TakeCode, face_poses, n_frames, person, sound
 from emofuse.corpus.synthetic.encode import atomic_path
 from emofuse.corpus.synthetic.expression import FACE_SPREAD, VOICE_SPREAD, face_style
 from emofuse.errors import CorpusError
@@ -68,7 +71,7 @@ def test_formats_are_those_of_ravdess(corpus: Path) -> None:
             assert (audio.codec_context.name, audio.sample_rate) == ("aac", 48_000)
             packets = [packet for packet in container.demux(video) if packet.pts is not None]
             times = sorted(packet.pts * packet.time_base for packet in packets)
-        steps = {later - earlier for earlier, later in zip(times[:-1], times[1:], strict=True)}
+        steps = {later - earlier for earlier, later in pairwise(times)}
         assert times[0] == 0
         assert steps == {Fraction(1001, 30000)}
         with wave.open(str(path.with_name(path.name.replace("01-", "03-", 1)).with_suffix(".wav"))) as file:
@@ -153,11 +156,11 @@ def test_detector_finds_the_face(emotion: int) -> None:
     detector = dlib.get_frontal_face_detector()
     code = TakeCode(emotion, 1 if emotion == 1 else 2, 1, 1, 3)
     portrait = person(5, 3).portrait
-    speech = sound(5, code)
-    for index, patch in enumerate(pictures(5, code, speech)):
-        if index % 12:
-            continue
-        square = cv2.cvtColor(portrait.picture(patch)[:, 280:1000], cv2.COLOR_BGR2GRAY)
+    poses = face_poses(5, code, sound(5, code))
+    rng = np.random.default_rng(0)
+    for index in range(0, len(poses), 12):
+        picture = portrait.picture(portrait.patch(poses[index], rng))
+        square = cv2.cvtColor(picture[:, 280:1000], cv2.COLOR_BGR2GRAY)
         small = detector(cv2.resize(square, (240, 240), interpolation=cv2.INTER_AREA))
         assert len(small) == 1, f"frame {index}"
         assert small[0].width() >= 80 - 7
@@ -215,6 +218,21 @@ def test_numbers_out_of_range(tmp_path: Path, wrong: dict[str, int], says: str) 
     with pytest.raises(CorpusError, match=says):
         synthesise(tmp_path / "out", **{"n_actors": 1, "n_takes": 1, "seed": 0, **wrong})
     assert not (tmp_path / "out").exists()
+
+
+def test_without_scipy_it_says_what_to_install(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; sys.modules['scipy.signal'] = None\n"
+        "from emofuse.corpus.synthetic import synthesise\n"
+        "synthesise(Path(sys.argv[1]), n_actors=1, n_takes=1, seed=0)"
+    )
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(out)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "making a synthetic corpus needs an optional part: pip install 'emofuse[train]'" in done.stderr
+    assert not out.exists()
 
 
 def test_another_corpus_is_not_mixed_in(corpus: Path, tmp_path: Path) -> None:

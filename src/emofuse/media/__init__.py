@@ -7,14 +7,42 @@ when each picture is shown; then one pass decodes what is needed.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
 from emofuse.errors import MediaError
-from emofuse.media.container import Damage, declared_s, file_duration_s, opened, origin_s, seek, streams
-from emofuse.media.passes import Pass, first_picture
-from emofuse.media.pictures import Pictures, Plan, list_packets, make_plan, pixel_aspect
+from emofuse.media.container import (
+    Damage,
+    declared_s,
+    file_duration_s,
+    opened,
+    origin_s,
+    packets_of,
+    seek,
+    streams,
+)
+from emofuse.media.passes import Pass
+from emofuse.media.pictures import (
+    Listing,
+    Pictures,
+    Plan,
+    decoded_times,
+    grey,
+    list_packets,
+    make_plan,
+    pixel_aspect,
+    quarter_turns,
+)
 from emofuse.media.sound import Sound
 from emofuse.records import TimedFrames, Waveform
 
@@ -79,14 +107,14 @@ def probe(path: Path | str) -> MediaInfo:
             }
         if video is not None:
             rate = video.average_rate
-            packets = list_packets(container, video, Damage(), None, 0.0)
+            listing = list_packets(packets_of(container, [video], Damage()), video, None, 0.0, keep=False)
             facts |= {
                 "average_fps": float(rate) if rate else None,
-                "n_frames": sum(packet.shown for packet in packets),
+                "n_frames": sum(packet.shown for packet in listing.listed),
                 "video_duration_s": declared_s(video),
             }
     if video is not None:
-        facts |= first_picture(path)
+        facts |= _first_picture(path)
     return MediaInfo(**facts)
 
 
@@ -143,29 +171,77 @@ class _Job:
     def run(self, *, threads: int, skip: bool) -> tuple[Media, bool]:
         """Decode; the second value says whether every wanted picture came out under its own timestamp."""
         damage = Damage()
-        plan = self._plan(damage, threads)
-        with opened(self.path) as container:
-            audio, video = streams(self.path, container)
-            origin = origin_s(container)
-            sound = Sound(self.path, self.start_s, self.end_s, origin) if self.audio and audio else None
+        with contextlib.ExitStack() as open_files:
+            source = self._source(open_files, damage)
+            packets: Iterable[Packet[Any]] = source.packets
+            plan = None
+            if source.video is not None and self.n_frames is not None:
+                listing = list_packets(source.packets, source.video, self.end_s, source.origin_s)
+                plan = self._plan(listing, source, damage, threads)
+                if listing.kept is None:  # Too much to be held in memory: read it once more.
+                    source = self._source(open_files, damage)
+                    packets = source.packets
+                else:
+                    packets = itertools.chain(listing.kept, source.packets)
+            sound = None
+            if self.audio and source.audio is not None:
+                sound = Sound(self.path, self.start_s, self.end_s, source.origin_s)
             pictures = None
-            if video is not None and plan is not None and len(plan.wanted):
-                pictures = Pictures(plan, self.square, pixel_aspect(video))
+            if source.video is not None and plan is not None and len(plan.wanted):
+                pictures = Pictures(plan, self.square, pixel_aspect(source.video))
             if sound is not None or pictures is not None:
-                seek(container, self.start_s, origin)
-                Pass(container, audio, sound, video, pictures, damage).run(threads=threads, skip=skip)
-            if sound is not None and audio is not None and self.end_s is None and not sound.full:
-                damage.check_end(container, audio, sound.end_s)
-            if plan is not None and video is not None and self.end_s is None:
-                damage.check_end(container, video, plan.last_s)
+                Pass(sound, source.video, pictures, damage).run(packets, threads=threads, skip=skip)
+            if self.end_s is None and sound is not None and source.audio is not None and not sound.full:
+                damage.check_end(source.container, source.audio, sound.end_s)
+            if self.end_s is None and plan is not None and source.video is not None:
+                damage.check_end(source.container, source.video, plan.last_s)
+            has_audio, has_video = source.audio is not None, source.video is not None
         waveform = None if sound is None else sound.result()
         frames = None if pictures is None else pictures.result()
         stopped_s = max(0.0 if sound is None else sound.end_s, 0.0 if plan is None else plan.last_s)
         notes = damage.notes(stopped_s) + (() if sound is None else sound.notes)
-        media = Media(waveform, frames, audio is not None, video is not None, notes)
-        return media, pictures is None or pictures.exact
+        return Media(waveform, frames, has_audio, has_video, notes), pictures is None or pictures.exact
 
-    def _plan(self, damage: Damage, threads: int) -> Plan | None:
-        if self.n_frames is None:
-            return None
-        return make_plan(self.path, self.n_frames, (self.start_s, self.end_s), damage, threads=threads)
+    def _source(self, open_files: contextlib.ExitStack, damage: Damage) -> _Source:
+        """Open the file at the start of the span."""
+        container = open_files.enter_context(opened(self.path))
+        audio, video = streams(self.path, container)
+        origin = origin_s(container)
+        seek(container, self.start_s, origin)
+        wanted = [audio if self.audio else None, video if self.n_frames is not None else None]
+        packets = packets_of(container, [stream for stream in wanted if stream is not None], damage)
+        return _Source(container, audio, video, origin, packets)
+
+    def _plan(self, listing: Listing, source: _Source, damage: Damage, threads: int) -> Plan:
+        assert source.video is not None and self.n_frames is not None
+        times = None
+        if not listing.timed:
+            with opened(self.path) as again:
+                times = decoded_times(self.path, again, self.start_s, damage, threads=threads)
+        clock = (float(source.video.time_base or 0), source.origin_s)
+        return make_plan(listing, self.n_frames, (self.start_s, self.end_s), clock, times)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file, open at the start of a span."""
+
+    container: InputContainer
+    audio: AudioStream | None
+    video: VideoStream | None
+    origin_s: float
+    packets: Iterator[Packet[Any]]
+
+
+def _first_picture(path: Path) -> dict[str, int]:
+    """Upright width and height, and the rotation that makes them so, from the first picture."""
+    with opened(path) as container:
+        _, video = streams(path, container)
+        assert video is not None
+        damage = Damage()
+        for packet in packets_of(container, [video], damage):
+            for frame in damage.survive(packet.decode):
+                image = grey(frame, VideoReformatter(), square=False, aspect=pixel_aspect(video))
+                height, width = image.shape
+                return {"width": width, "height": height, "rotation_deg": 90 * quarter_turns(frame)}
+    raise MediaError(path, "no picture can be decoded")

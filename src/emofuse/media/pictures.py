@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from emofuse.media.container import Damage, opened, origin_s, packets_of, seek, streams
+from emofuse.media.container import Damage, origin_s, packets_of, seek, streams
 from emofuse.records import TimedFrames, UInt8
 
 _LIMITED_TO_FULL: Final = np.clip(np.rint((np.arange(256) - 16.0) * (255.0 / 219.0)), 0, 255).astype(np.uint8)
@@ -24,6 +26,9 @@ _LUMA_FIRST: Final = frozenset(
 ) | {"nv12", "nv21", "nv16", "nv24", "gray", "gray8"}
 _FULL_RANGE: Final = 2
 """AVCOL_RANGE_JPEG."""
+_KEEP_BYTES: Final = 64 * 2**20
+"""Packets up to this size in all are held between listing and decoding; of more, the file is read twice."""
+_ROUNDING_S: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,21 @@ class Listed:
     key: bool
     shown: bool
     """False for packets that an edit list hides: they are decoded and never shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The packets of a file, seen without decoding."""
+
+    listed: tuple[Listed, ...]
+    """The video packets."""
+    kept: tuple[Packet[Any], ...] | None
+    """All packets that went by, so that the file is read once; None where that would take much memory."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether every shown packet has its presentation timestamp."""
+        return all(packet.pts is not None for packet in self.listed if packet.shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,58 +74,73 @@ class Plan:
     last_s: float
     """Time of the last picture the file lists."""
 
+    @property
+    def last_place(self) -> float:
+        """The last packet that is needed."""
+        return np.inf if self.feed is None else int(np.flatnonzero(self.feed)[-1])
+
 
 def list_packets(
-    container: InputContainer, video: VideoStream, damage: Damage, end_s: float | None, origin: float
-) -> list[Listed]:
-    """The video packets, without decoding, up to a little after ``end_s``."""
+    packets: Iterable[Packet[Any]],
+    video: VideoStream,
+    end_s: float | None,
+    origin: float,
+    *,
+    keep: bool = True,
+) -> Listing:
+    """List the video packets, without decoding, up to a little after ``end_s``, and keep all that go by."""
     base = float(video.time_base or 0)
-    listed = []
-    for packet in packets_of(container, [video], damage):
-        if not packet.size:
+    listed: list[Listed] = []
+    kept: list[Packet[Any]] | None = [] if keep else None
+    n_bytes = 0
+    for packet in packets:
+        n_bytes += packet.size
+        if kept is not None:
+            kept.append(packet)
+            kept = None if n_bytes > _KEEP_BYTES else kept
+        if packet.stream is not video or not packet.size:
             continue
         listed.append(Listed(packet.pts, bool(packet.is_keyframe), not packet.is_discard))
-        # Decoding order runs ahead of showing order by less than this.
+        # Decoding order runs ahead of showing order by less than a second.
         if end_s is not None and packet.dts is not None and packet.dts * base - origin > end_s + 1.0:
             break
-    return listed
+    return Listing(tuple(listed), None if kept is None else tuple(kept))
 
 
 def make_plan(
-    path: Path, n_frames: int, span_s: tuple[float | None, float | None], damage: Damage, *, threads: int
-) -> Plan | None:
-    """Choose ``n_frames`` pictures evenly in time between two times; None where there is no video."""
-    start_s, end_s = span_s
-    with opened(path) as container:
-        _, video = streams(path, container)
-        if video is None:
-            return None
-        origin = origin_s(container)
-        seek(container, start_s, origin)
-        packets = list_packets(container, video, damage, end_s, origin)
-        base = float(video.time_base or 0)
-    stamps = [packet.pts for packet in packets if packet.shown and packet.pts is not None]
-    by_order = not base or any(packet.shown and packet.pts is None for packet in packets)
-    times: NDArray[np.float64]
-    if by_order:
-        times = _decoded_times(path, start_s, threads, damage)
+    listing: Listing,
+    n_frames: int,
+    span_s: tuple[float | None, float | None],
+    clock: tuple[float, float],
+    decoded_times_s: NDArray[np.float64] | None,
+) -> Plan:
+    """Choose ``n_frames`` pictures evenly in time between two times.
+
+    ``clock``: seconds of a tick, and the time of tick zero. ``decoded_times_s``: times in the order of
+    showing, of files whose packets have none.
+    """
+    tick_s, origin = clock
+    by_order = decoded_times_s is not None
+    if decoded_times_s is not None:
+        times = decoded_times_s
         keys = np.arange(len(times), dtype=np.int64)
     else:
+        stamps = [packet.pts for packet in listing.listed if packet.shown and packet.pts is not None]
         keys = np.unique(np.array(stamps, dtype=np.int64))
-        times = keys * base - origin
+        times = np.asarray(keys * tick_s - origin, dtype=np.float64)
     last_s = float(times[-1]) if len(times) else 0.0
-    inside = times >= (-np.inf if start_s is None else start_s - 1e-6)
-    inside &= times < (np.inf if end_s is None else end_s - 1e-6)
+    start_s, end_s = span_s
+    inside = times >= (-np.inf if start_s is None else start_s - _ROUNDING_S)
+    inside &= times < (np.inf if end_s is None else end_s - _ROUNDING_S)
     keys, times = keys[inside], times[inside]
+    n_in_span = len(keys)
+    if n_in_span == 0:
+        return Plan(keys, times, by_order, None, frozenset(), 0, last_s)
+    chosen = _nearest(times, np.linspace(times[0], times[-1], n_frames))
+    keys, times = keys[chosen], times[chosen]
     feed, restart = None, frozenset[int]()
-    if len(keys):
-        chosen = _nearest(times, np.linspace(times[0], times[-1], n_frames))
-        n_in_span = len(keys)
-        keys, times = keys[chosen], times[chosen]
-        if not by_order:
-            feed, restart = _needed(packets, frozenset(keys.tolist()))
-    else:
-        n_in_span = 0
+    if not by_order:
+        feed, restart = _needed(listing.listed, frozenset(keys.tolist()))
     return Plan(keys, times, by_order, feed, restart, n_in_span, last_s)
 
 
@@ -116,27 +151,30 @@ def _nearest(times: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray
     return np.where(places - times[left] <= times[right] - places + 1e-9, left, right)
 
 
-def _decoded_times(path: Path, start_s: float | None, threads: int, damage: Damage) -> NDArray[np.float64]:
-    """Decode once only for the times: for containers that have none, such as a bare H.264 stream."""
+def decoded_times(
+    path: Path, container: InputContainer, start_s: float | None, damage: Damage, *, threads: int
+) -> NDArray[np.float64]:
+    """Decode only for the times: for containers that have none, such as a bare H.264 stream."""
     times: list[float] = []
-    with opened(path) as container:
-        _, video = streams(path, container)
-        assert video is not None
-        origin = origin_s(container)
-        seek(container, start_s, origin)
-        video.thread_type = "AUTO"
-        video.codec_context.thread_count = threads
-        rate = float(video.average_rate or video.guessed_rate or 25)
-        for packet in packets_of(container, [video], damage):
-            for frame in damage.survive(packet.decode):
-                known = frame.time
-                # A stream with no clock at all has only its nominal rate.
-                times.append(known - origin if known is not None else len(times) / rate)
+    _, video = streams(path, container)
+    assert video is not None
+    origin = origin_s(container)
+    seek(container, start_s, origin)
+    video.thread_type = "AUTO"
+    video.codec_context.thread_count = threads
+    rate = float(video.average_rate or video.guessed_rate or 25)
+    for packet in packets_of(container, [video], damage):
+        for frame in damage.survive(packet.decode):
+            known = frame.time
+            # A stream with no clock at all has only its nominal rate.
+            times.append(known - origin if known is not None else len(times) / rate)
     ordered: NDArray[np.float64] = np.maximum.accumulate(np.array(times, dtype=np.float64))
     return ordered
 
 
-def _needed(packets: list[Listed], wanted: frozenset[int]) -> tuple[NDArray[np.bool_] | None, frozenset[int]]:
+def _needed(
+    packets: Sequence[Listed], wanted: frozenset[int]
+) -> tuple[NDArray[np.bool_] | None, frozenset[int]]:
     """Leave out runs between key frames that hold no wanted picture, and all after the last wanted one."""
     starts = [i for i, packet in enumerate(packets) if packet.key]
     if not starts or starts[0] != 0:
@@ -240,7 +278,9 @@ def grey(frame: VideoFrame, reformatter: VideoReformatter, *, square: bool, aspe
         top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
         image = image[top : top + side, left : left + side]
     # Taken out of the decoder's buffer, which it will use again.
-    image = image.copy() if full else _LIMITED_TO_FULL[image]
+    image = image.copy()
+    if not full:
+        image = np.asarray(cv2.LUT(image, _LIMITED_TO_FULL), dtype=np.uint8)
     return np.ascontiguousarray(np.rot90(image, quarter_turns(frame)))
 
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from emofuse.recipes import VoiceNetwork
+from emofuse.networks.functionals import Functionals
+from emofuse.recipes import VoiceNetwork, VoicePart
 
 LOG_MEL_FLOOR = math.log(1e-10)
 """What a frame of zero-padding holds in every band of a log-mel."""
@@ -63,28 +64,17 @@ class AlexNet(nn.Module):
         return features, self.output(self.dropout(features))
 
 
-class CompactVoiceNetwork(nn.Module):
-    """Convolutions over a log-mel, then attention, maximum and spread over time.
+class ConvolutionBranch(nn.Module):
+    """Convolutions over a normalised log-mel, then attention, maximum and spread over time.
 
     Each block halves bands and time; a frame's bands are then one vector, and four attention heads, the
     maximum and the standard deviation over time give one vector a clip, whatever its length.
     """
 
     n_heads = 4
-    n_reduced = 192
 
-    def __init__(
-        self,
-        n_mels: int,
-        n_emotions: int,
-        *,
-        channels: Sequence[int] = (24, 48, 96, 160),
-        n_features: int = 1000,
-        dropout: float = 0.4,
-        keep_level: bool = False,
-    ) -> None:
+    def __init__(self, n_mels: int, channels: Sequence[int], n_reduced: int) -> None:
         super().__init__()
-        self.keep_level = keep_level
         layers: list[nn.Module] = []
         n_in, bands = 1, n_mels
         for i, n_out in enumerate(channels):
@@ -104,23 +94,61 @@ class CompactVoiceNetwork(nn.Module):
             raise ValueError(f"{n_mels} bands are too few for {len(channels)} blocks")
         self.convolutions = nn.Sequential(*layers)
         self.reduce = nn.Sequential(
-            nn.Conv1d(n_in * bands, self.n_reduced, 1, bias=False), nn.BatchNorm1d(self.n_reduced), nn.ReLU()
+            nn.Conv1d(n_in * bands, n_reduced, 1, bias=False), nn.BatchNorm1d(n_reduced), nn.ReLU()
         )
-        self.attention = nn.Conv1d(self.n_reduced, self.n_heads, 1)
-        self.dense = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(self.n_reduced * (self.n_heads + 2), n_features),
-            nn.BatchNorm1d(n_features), nn.ReLU(),
-        )  # fmt: skip
-        self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(n_features, n_emotions)
+        self.attention = nn.Conv1d(n_reduced, self.n_heads, 1)
+        self.size = n_reduced * (self.n_heads + 2)
 
-    def normalise(self, log_mel: Tensor) -> Tensor:
+    def forward(self, normalised: Tensor) -> Tensor:
+        """(n, n_mels, n_frames) → (n, size)."""
+        x = normalised[:, None]
+        if self.training:
+            # twice as fast on a CPU; exported graphs do not know memory formats
+            x = x.contiguous(memory_format=torch.channels_last)
+        frames = self.reduce(self.convolutions(x).flatten(1, 2))
+        weights = self.attention(frames).softmax(2)
+        pooled = torch.einsum("ndt,nht->nhd", frames, weights).flatten(1)
+        mean = frames.mean(2, keepdim=True)
+        spread = ((frames - mean).square().mean(2) + 1e-5).sqrt()
+        return torch.cat([pooled, frames.amax(2), spread], 1)
+
+
+class CompactVoiceNetwork(nn.Module):
+    """Two views of a log-mel: convolutions that learn their own descriptors, and functionals of known ones.
+
+    On RAVDESS' few speakers the functionals carry most, and the convolutions add what they do not name.
+    """
+
+    def __init__(self, n_rows: int, n_emotions: int, settings: VoiceNetwork, *, pitch: bool) -> None:
+        super().__init__()
+        self.n_mels = n_rows - 2 * pitch
+        self.keep_level = settings.keep_level
+        self.branch = (
+            ConvolutionBranch(self.n_mels, settings.channels, settings.hidden // 2)
+            if settings.channels
+            else None
+        )
+        self.functionals = Functionals(self.n_mels, pitch=pitch) if settings.functionals else None
+        if self.branch is None and self.functionals is None:
+            raise ValueError("the default voice network needs channels, functionals or both")
+        width = 0
+        if self.branch is not None:
+            self.read_branch = _dense(self.branch.size, settings.hidden, settings.dropout)
+            width += settings.hidden
+        if self.functionals is not None:
+            self.standardise = nn.BatchNorm1d(self.functionals.size, affine=False)
+            self.read_functionals = _dense(self.functionals.size, settings.hidden, settings.dropout)
+            width += settings.hidden
+        self.dense = _dense(width, settings.n_features, settings.dropout)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.output = nn.Linear(settings.n_features, n_emotions)
+
+    def normalise(self, log_mel: Tensor, heard: Tensor) -> Tensor:
         """Scale to about ±1; padding becomes the quietest value of the clip.
 
         With ``keep_level`` the scale is fixed and the recording's loudness stays; otherwise each clip has
         mean 0 and standard deviation 1 over its own sound.
         """
-        heard = (log_mel.amax(1, keepdim=True) > LOG_MEL_FLOOR + 0.5).to(log_mel.dtype)
         quiet = -14.0
         x = log_mel.clamp(min=quiet)
         if self.keep_level:
@@ -132,19 +160,22 @@ class CompactVoiceNetwork(nn.Module):
         lowest = (z * heard).amin((1, 2), keepdim=True)
         return z * heard + lowest * (1 - heard)
 
-    def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, n_mels, n_frames) float32 → features, logits."""
-        x = self.normalise(log_mel)[:, None]
-        if self.training:
-            # twice as fast on a CPU; exported graphs do not know memory formats
-            x = x.contiguous(memory_format=torch.channels_last)
-        frames = self.reduce(self.convolutions(x).flatten(1, 2))
-        weights = self.attention(frames).softmax(2)
-        pooled = torch.einsum("ndt,nht->nhd", frames, weights).flatten(1)
-        mean = frames.mean(2, keepdim=True)
-        spread = ((frames - mean).square().mean(2) + 1e-5).sqrt()
-        features = self.dense(torch.cat([pooled, frames.amax(2), spread], 1))
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, n_rows, n_frames) float32 → features, logits."""
+        log_mel = rows[:, : self.n_mels]
+        heard = (log_mel.amax(1, keepdim=True) > LOG_MEL_FLOOR + 0.5).to(rows.dtype)
+        views = []
+        if self.branch is not None:
+            views.append(self.read_branch(self.branch(self.normalise(log_mel, heard))))
+        if self.functionals is not None:
+            standard = self.standardise(self.functionals(rows, heard)).clamp(-6, 6)
+            views.append(self.read_functionals(standard))
+        features = self.dense(torch.cat(views, 1))
         return features, self.output(self.dropout(features))
+
+
+def _dense(n_in: int, n_out: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.ReLU())
 
 
 class DenseVoiceNetwork(nn.Module):
@@ -166,23 +197,17 @@ class DenseVoiceNetwork(nn.Module):
         return features, self.output(self.dropout(features))
 
 
-def build_voice_network(settings: VoiceNetwork, input_shape: Sequence[int], n_emotions: int) -> nn.Module:
+def build_voice_network(part: VoicePart, input_shape: Sequence[int], n_emotions: int) -> nn.Module:
     """The voice network that a recipe names, with random weights from torch's current seed.
 
     Args:
-        settings: the recipe's part.
+        part: the recipe's part.
         input_shape: shape of one clip's voice features.
         n_emotions: width of the output.
     """
+    settings = part.network
     if settings.kind == "alexnet":
         return AlexNet(n_emotions, settings.n_features, settings.dropout)
     if settings.kind == "mlp":
         return DenseVoiceNetwork(input_shape[0], n_emotions, settings.n_features, settings.dropout)
-    return CompactVoiceNetwork(
-        input_shape[0],
-        n_emotions,
-        channels=settings.channels,
-        n_features=settings.n_features,
-        dropout=settings.dropout,
-        keep_level=settings.keep_level,
-    )
+    return CompactVoiceNetwork(input_shape[0], n_emotions, settings, pitch=part.features.pitch)

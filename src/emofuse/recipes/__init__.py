@@ -39,8 +39,9 @@ class _Part(BaseModel):
 class VoiceFeatures(_Part):
     """How a recording becomes the voice network's input.
 
-    ``log-mel``: (n_mels, n_frames) float32, natural log of power, floored; ``rosred-image``: the notebooks'
-    picture, (224, 224, 3) uint8 RGB; ``rosred-1d``: (n_values,) float32, the notebooks' statistics.
+    ``log-mel``: (n_mels, n_frames) float32, natural log of power, floored; two rows more with ``pitch``;
+    ``rosred-image``: the notebooks' picture, (224, 224, 3) uint8 RGB; ``rosred-1d``: (n_values,) float32,
+    the notebooks' statistics.
     """
 
     kind: Literal["log-mel", "rosred-image", "rosred-1d"] = "log-mel"
@@ -56,6 +57,8 @@ class VoiceFeatures(_Part):
     n_mels: Annotated[int, Field(ge=8, le=256)] = 80
     fmin_hz: Annotated[float, Field(ge=0)] = 40.0
     fmax_hz: Annotated[float, Field(gt=0)] | None = 8000.0
+    pitch: bool = False
+    """Two more rows under a log-mel: pitch in octaves above 55 Hz, and voicing from 0 to 1."""
 
     @model_validator(mode="after")
     def _consistent(self) -> VoiceFeatures:
@@ -127,7 +130,11 @@ class VoiceNetwork(_Part):
     dropout: Fraction = 0.4
     n_features: Positive = 1000
     keep_level: bool = False
-    """Let ``default`` hear how loud a recording is: right where one gain was kept, as in RAVDESS."""
+    """Let ``default`` hear how loud a recording is: right where one gain was kept."""
+    functionals: bool = True
+    """Give ``default`` statistics over time beside its convolutions; no channels: nothing but these."""
+    hidden: Positive = 256
+    """Width of each branch of ``default`` before the feature layer."""
 
 
 class EmotionCnnWeights(_Part):

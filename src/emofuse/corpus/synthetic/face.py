@@ -51,12 +51,14 @@ class Portrait:
         head = self._head.copy()
         features.draw(head, self.identity, pose, (_MID, _MID))
         # OpenCV's edges are sharper than a lens's; enlarging softens the rest.
-        soft = cv2.GaussianBlur(head, (3, 3), 0.6)
+        # Four channels are turned faster than three, and the mask needs turning too.
+        layer = cv2.cvtColor(cv2.GaussianBlur(head, (3, 3), 0.6), cv2.COLOR_BGR2BGRA)
+        layer[:, :, 3] = self._mask
         turn = cv2.getRotationMatrix2D((_MID, _MID + _PIVOT), pose.roll, _ZOOM)
         turn += np.array([[0, 0, pose.shift[0]], [0, 0, pose.shift[1]]])
-        turned = cv2.warpAffine(soft, turn, (PATCH, PATCH), borderMode=cv2.BORDER_REPLICATE)
-        share = cv2.warpAffine(self._mask, turn, (PATCH, PATCH)).astype(np.float32) / 255
-        mixed = cv2.blendLinear(turned, self._back, share, 1 - share)
+        turned = cv2.warpAffine(layer, turn, (PATCH, PATCH))
+        share = turned[:, :, 3].astype(np.float32) / 255
+        mixed = cv2.blendLinear(cv2.cvtColor(turned, cv2.COLOR_BGRA2BGR), self._back, share, 1 - share)
         y, x = rng.integers(0, 64, 2)
         grain = self._grain[y : y + PATCH, x : x + PATCH]
         return np.asarray(cv2.add(mixed, grain, dtype=cv2.CV_8U), np.uint8)

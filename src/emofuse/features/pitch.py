@@ -1,0 +1,67 @@
+"""Pitch and voicing over time, by autocorrelation: two rows beside a log-mel."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.records import Float32
+
+LOWEST_HZ: Final = 70.0
+HIGHEST_HZ: Final = 600.0
+REFERENCE_HZ: Final = 55.0
+"""Pitch is counted in octaves above this."""
+WINDOW_S: Final = 0.064
+"""Four to five periods of the lowest pitch."""
+_OCTAVE_COST: Final = 0.02
+"""Of two equal peaks the shorter period is meant (Boersma 1993)."""
+
+
+def pitch_rows(samples: Float32, sample_rate_hz: int, hop_length: int) -> Float32:
+    """Pitch and voicing of every frame of a log-mel with the same hop.
+
+    The autocorrelation of each frame, divided by that of its window (Boersma 1993), has its highest peak at
+    the period; its height says how voiced the frame is.
+
+    Args:
+        samples: (n_samples,) float32.
+        sample_rate_hz: their rate.
+        hop_length: samples between frames; frame i is centred on sample i · hop_length.
+
+    Returns:
+        (2, 1 + n_samples // hop_length) float32: octaves above 55 Hz, and voicing from 0 to 1. Both are 0
+        where there is no sound.
+    """
+    size = 2 * round(WINDOW_S * sample_rate_hz / 2)
+    window, envelope = _window(size)
+    padded = np.pad(samples, size // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop_length]
+    frames = (frames - frames.mean(axis=1, keepdims=True)) * window
+    spectrum = np.fft.rfft(frames, 2 * size)
+    correlation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2)[:, : size // 2 + 1]
+    power = correlation[:, :1]
+    r = correlation / np.maximum(power, 1e-10) / envelope
+    shortest, longest = int(sample_rate_hz / HIGHEST_HZ), int(sample_rate_hz / LOWEST_HZ)
+    lags = np.arange(shortest, longest)
+    best = (r[:, lags] - _OCTAVE_COST * np.log2(lags / shortest)).argmax(axis=1) + shortest
+    row = np.arange(len(r))
+    before, peak, after = r[row, best - 1], r[row, best], r[row, best + 1]
+    bend = before - 2 * peak + after
+    # the top of the parabola through the peak and its neighbours
+    shift = np.divide(0.5 * (before - after), bend, out=np.zeros_like(peak), where=bend < -1e-9)
+    period = best + np.clip(shift, -0.5, 0.5)
+    heard = power[:, 0] > 1e-10
+    pitch = np.where(heard, np.log2(sample_rate_hz / period / REFERENCE_HZ), 0)
+    voicing = np.where(heard, np.clip(peak, 0, 1), 0)
+    return np.stack([pitch, voicing]).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _window(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A Hann window and the first half of its normalised autocorrelation."""
+    window = np.hanning(size)
+    correlation = np.fft.irfft(np.abs(np.fft.rfft(window, 2 * size)) ** 2)[: size // 2 + 1]
+    return window, correlation / correlation[0]

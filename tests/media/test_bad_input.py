@@ -1,0 +1,194 @@
+"""Every way in which a file can be wrong: a one-line MediaError, or what can be had with a note."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+
+from emofuse.errors import MediaError
+from emofuse.media import Media, decode, probe
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory, files: ModuleType) -> Path:
+    """A two-second video whose index is at its front, so that a cut file can still be opened."""
+    noise = np.random.default_rng(0)
+    pictures = [noise.integers(16, 235, (96, 160)).astype(np.uint8) for _ in range(60)]
+    return files.write_video(
+        tmp_path_factory.mktemp("clip") / "clip.mp4", [1001 * i for i in range(60)], pictures=pictures,
+        sound=(files.tone(2.0, 48000), 48000), options={"g": "12", "bf": "2"},
+        container_options={"movflags": "faststart"},
+    )  # fmt: skip
+
+
+def refuses(path: Path, words: str) -> None:
+    for call in (probe, lambda p: decode(p, n_frames=5)):
+        with pytest.raises(MediaError, match=words) as caught:
+            call(path)
+        assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_missing(tmp_path: Path) -> None:
+    refuses(tmp_path / "nothing.wav", "no such file")
+
+
+def test_folder(tmp_path: Path) -> None:
+    refuses(tmp_path, "is a folder")
+
+
+def test_zero_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "empty.mp4"
+    path.touch()
+    refuses(path, "empty")
+
+
+def test_not_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.wav"
+    os.mkfifo(path)
+    refuses(path, "not a regular file")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_no_permission(tmp_path: Path, files: ModuleType) -> None:
+    path = files.write_wav(tmp_path / "a.wav", files.tone(0.2, 8000), 8000)
+    path.chmod(0)
+    refuses(path, "permission denied")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_no_permission_for_somebody_else(tmp_path: Path, files: ModuleType) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    path = files.write_wav(folder / "a.wav", files.tone(0.2, 8000), 8000)
+    folder.chmod(0)
+    child = os.fork()
+    if child == 0:  # pragma: no cover - in the child
+        status = 1
+        try:
+            os.setuid(65534)
+            decode(path)
+        except MediaError as error:
+            status = 0 if "permission denied" in str(error) else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("content", [b"hello, this is a text\n" * 50, bytes(5000), os.urandom(3000)])
+def test_not_media(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+    refuses(path, "not a media file|cannot be read|neither sound")
+
+
+def test_a_picture_is_no_recording(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.zeros((32, 32), np.uint8))
+    refuses(path, "not a media file|neither sound")
+
+
+def test_a_playlist_opens_no_other_file(tmp_path: Path, files: ModuleType) -> None:
+    files.write_wav(tmp_path / "secret.wav", files.tone(1, 8000), 8000)
+    path = tmp_path / "list.m3u8"
+    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.wav\n#EXT-X-ENDLIST\n")
+    refuses(path, "not a media file")
+
+
+def test_a_name_is_no_address(tmp_path: Path, files: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files.write_wav(tmp_path / "concat:a|b.wav", files.tone(0.3, 8000), 8000)
+    assert decode("concat:a|b.wav").sound is not None
+
+
+def test_a_name_that_is_no_text(tmp_path: Path, files: ModuleType) -> None:
+    path = files.write_wav(tmp_path / "a.wav", files.tone(0.3, 8000), 8000)
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.wav"))
+    path.rename(odd)
+    assert decode(odd).sound is not None
+
+
+def test_the_extension_does_not_matter(tmp_path: Path, files: ModuleType) -> None:
+    path = files.write_wav(tmp_path / "sound.mp4", files.tone(0.3, 8000), 8000)
+    media = decode(path, n_frames=5)
+    assert media.sound is not None and not media.has_video
+
+
+def test_cut_before_its_index(tmp_path: Path, clip: Path) -> None:
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(clip.read_bytes()[:500])
+    refuses(path, "not a media file")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_cut_video_yields_what_is_there(tmp_path: Path, clip: Path, share: float) -> None:
+    path = tmp_path / "cut.mp4"
+    content = clip.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    media = decode(path, n_frames=10)
+    assert media.frames is not None and len(media.frames.images) == 10
+    assert media.notes and media.notes[0].startswith("damaged: decoding stopped at")
+    again = decode(path, n_frames=10, threads=1)
+    assert again.frames is not None
+    for a, b in zip(media.frames.images, again.frames.images, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.flac", "flac"), ("a.wav", "pcm_s16le")])
+def test_cut_sound_yields_what_is_there(tmp_path: Path, files: ModuleType, name: str, codec: str) -> None:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 96000)).astype(np.float32)
+    path = files.write_sound(tmp_path / name, samples, 48000, codec=codec)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    media = decode(path)
+    assert media.sound is not None and 0.8 < media.sound.duration_s < 1.1
+    n = media.sound.samples.shape[1] - 5000
+    np.testing.assert_allclose(media.sound.samples[:, :n], samples[:, :n], atol=1e-4)
+    assert media.notes and media.notes[0].startswith("damaged")
+
+
+def test_values_beyond_all_measure_are_tamed(tmp_path: Path, files: ModuleType) -> None:
+    samples = files.tone(0.5, 16000)
+    samples[0, 100:104] = [np.nan, np.inf, -np.inf, 1e30]
+    sound = decode(files.write_sound(tmp_path / "a.wav", samples, 16000, codec="pcm_f32le")).sound
+    assert sound is not None and np.isfinite(sound.samples).all() and np.abs(sound.samples).max() <= 32
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_damage_anywhere_is_survived(tmp_path: Path, files: ModuleType, clip: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    source = clip
+    if seed % 3 == 0:
+        source = files.write_sound(tmp_path / "b.flac", files.tone(0.5, 16000), 16000, codec="flac")
+    content = np.frombuffer(source.read_bytes(), np.uint8).copy()
+    where = rng.integers(0, len(content) if seed % 2 else min(3000, len(content)), 40)
+    content[where] = rng.integers(0, 256, 40)
+    path = tmp_path / "bad.mp4"
+    path.write_bytes(content.tobytes())
+    for call in (probe, lambda p: decode(p, n_frames=8)):
+        try:
+            result = call(path)
+        except MediaError as error:
+            assert "\n" not in str(error)
+        else:
+            if isinstance(result, Media) and result.sound is not None:
+                assert np.isfinite(result.sound.samples).all()
+
+
+def test_nothing_is_printed(tmp_path: Path, clip: Path) -> None:
+    content = np.frombuffer(clip.read_bytes(), np.uint8).copy()
+    content[4000::97] ^= 255
+    path = tmp_path / "bad.mp4"
+    path.write_bytes(content.tobytes())
+    code = (
+        "import sys; from emofuse.media import decode; from emofuse.errors import MediaError\n"
+        "try: decode(sys.argv[1], n_frames=5)\nexcept MediaError: pass"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=True)
+    assert done.stdout == b"" and done.stderr == b""

@@ -1,0 +1,134 @@
+"""Makes small media files of every kind with real encoders. Loaded by the conftest files beside the tests."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+TICKS = 30000
+"""Ticks of a second in the videos made here."""
+NTSC = 1001
+"""Ticks of a picture at 30000/1001 fps."""
+
+
+def tone(duration_s: float, rate: int, *, hertz: float = 220.0, level: float = 0.3, channels: int = 1) -> Any:
+    """(channels, n) float32: a tone, each channel an octave above the one before, a little softer."""
+    times = np.arange(round(duration_s * rate)) / rate
+    rows = [level * 0.9**c * np.sin(2 * np.pi * hertz * 2**c * times) for c in range(channels)]
+    return np.array(rows, dtype=np.float32)
+
+
+def write_wav(path: Path, samples: Any, rate: int, *, width: int = 2) -> Path:
+    """PCM through the standard library, so that reading has an independent oracle."""
+    if width == 1:
+        data = (np.rint(samples.T * 127) + 128).astype(np.uint8).tobytes()
+    else:
+        scaled = np.rint(np.clip(samples.T, -1, 1 - 2.0**-31) * 2.0 ** (8 * width - 1)).astype(np.int64)
+        scaled = np.clip(scaled, -(2 ** (8 * width - 1)), 2 ** (8 * width - 1) - 1)
+        data = scaled.astype("<i8").reshape(-1, 1).view(np.uint8)[:, :width].tobytes()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(samples.shape[0])
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        file.writeframes(data)
+    return path
+
+
+def write_sound(path: Path, samples: Any, rate: int, *, codec: str, layout: str = "mono", **how: Any) -> Path:
+    """Any codec and container, through FFmpeg."""
+    with av.open(str(path), "w", format=how.get("format")) as container:
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        _encode_sound(container, stream, samples, rate, layout)
+    return path
+
+
+def _encode_sound(container: Any, stream: Any, samples: Any, rate: int, layout: str) -> None:
+    resampler = av.AudioResampler(format=stream.codec_context.format.name, layout=layout, rate=rate)
+    for first in range(0, samples.shape[1], 1024):
+        block = np.ascontiguousarray(samples[:, first : first + 1024], dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, first, Fraction(1, rate)
+        for ready in resampler.resample(frame):
+            container.mux(stream.encode(ready))
+    container.mux(stream.encode(None))
+
+
+def picture(index: int, width: int, height: int) -> Any:
+    """(height, width) uint8: a bar that wanders over a slope, different in every frame."""
+    image = np.tile(np.linspace(30, 200, width), (height, 1))
+    image[:, (7 * index) % width : (7 * index) % width + 12] = 235
+    image[: height // 4] = (40 + 9 * index) % 200
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def write_video(
+    path: Path,
+    ticks: Sequence[int],
+    *,
+    size: tuple[int, int] = (160, 96),
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    pictures: Sequence[Any] | None = None,
+    sound: tuple[Any, int] | None = None,
+    rotation: int = 0,
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+    cover: bool = False,
+) -> Path:
+    """Pictures at given ticks, with sound if wanted; ``pictures``: (height, width) uint8 luma, limited range."""
+    width, height = size
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        video = container.add_stream(codec, rate=Fraction(TICKS, NTSC), options=options or {})
+        video.width, video.height, video.pix_fmt = width, height, pix_fmt
+        # MPEG-2 knows a few fixed picture rates only.
+        video.codec_context.time_base = Fraction(NTSC if codec == "mpeg2video" else 1, TICKS)
+        if rotation:
+            video.set_display_rotation(rotation)
+        if cover:
+            video.disposition = av.stream.Disposition.attached_pic
+        audio = None
+        if sound is not None:
+            layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(sound[0])]
+            audio = container.add_stream("aac", rate=sound[1], layout=layout)
+        for index, tick in enumerate(ticks):
+            luma = picture(index, width, height) if pictures is None else pictures[index]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(luma), format="gray")
+            # The luma of a grey picture is taken as it is: written into the plane, not converted.
+            frame = _with_luma(luma, pix_fmt, frame)
+            frame.pts, frame.time_base = tick, Fraction(1, TICKS)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        if audio is not None and sound is not None:
+            _encode_sound(container, audio, sound[0], sound[1], layout)
+    return path
+
+
+def _with_luma(luma: Any, pix_fmt: str, grey: Any) -> Any:
+    height, width = luma.shape
+    frame = av.VideoFrame(width, height, pix_fmt)
+    for number, plane in enumerate(frame.planes):
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        if number == 0:
+            rows[:height, :width] = luma
+        else:
+            rows[:] = 128
+    return frame
+
+
+def decoded(path: Path) -> list[tuple[float, Any]]:
+    """The oracle: every picture by a plain full decode, (time, luma plane)."""
+    out = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        for frame in container.decode(stream):
+            plane = frame.planes[0]
+            luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+            out.append((float(frame.pts * frame.time_base), luma.copy()))
+    return out
