@@ -81,7 +81,7 @@ def write_video(
     container_options: dict[str, str] | None = None,
     cover: bool = False,
 ) -> Path:
-    """Pictures at given ticks, with sound if wanted; ``pictures``: (height, width) uint8 luma, limited range."""
+    """Pictures at given ticks, with sound if wanted; ``pictures``: (height, width) uint8 limited luma."""
     width, height = size
     with av.open(str(path), "w", options=container_options or {}) as container:
         video = container.add_stream(codec, rate=Fraction(TICKS, NTSC), options=options or {})
@@ -98,9 +98,7 @@ def write_video(
             audio = container.add_stream("aac", rate=sound[1], layout=layout)
         for index, tick in enumerate(ticks):
             luma = picture(index, width, height) if pictures is None else pictures[index]
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(luma), format="gray")
-            # The luma of a grey picture is taken as it is: written into the plane, not converted.
-            frame = _with_luma(luma, pix_fmt, frame)
+            frame = _with_luma(luma, pix_fmt)
             frame.pts, frame.time_base = tick, Fraction(1, TICKS)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
@@ -109,7 +107,8 @@ def write_video(
     return path
 
 
-def _with_luma(luma: Any, pix_fmt: str, grey: Any) -> Any:
+def _with_luma(luma: Any, pix_fmt: str) -> Any:
+    """The luma is written into its plane as it is: nothing is converted."""
     height, width = luma.shape
     frame = av.VideoFrame(width, height, pix_fmt)
     for number, plane in enumerate(frame.planes):

@@ -36,6 +36,7 @@ from emofuse.fitting import (
     fit_fusion,
     make_plan,
     network_jobs,
+    pretrained_sha256,
     read_answers,
     run_network_job,
 )
@@ -79,10 +80,19 @@ def evaluate(
         ExperimentError: ``run`` holds another run, or the corpus is too small for the protocol.
     """
     started, clock = datetime.now(UTC), time.monotonic()
+    pretrained = pretrained_sha256(recipe)
     dataset = read_dataset(corpus, recipe, run / "work", jobs=jobs, store=store, on_progress=on_progress)
     chosen = get_protocol(protocol)
     plan = chosen.plan(dataset.takes)
-    claim_run(run, corpus, recipe, dataset, {"protocol": protocol, "protocol_hash": chosen.hash()})
+    claim_run(
+        run,
+        {
+            "recipe": recipe.hash(),
+            "pretrained_sha256": pretrained,
+            "corpus": dataset.fingerprint,
+            "protocol": chosen.hash(),
+        },
+    )
     plans = [
         make_plan(f"fold-{fold.index + 1}", dataset.inputs, fold.train, fold.test, recipe)
         for fold in plan.folds
@@ -99,6 +109,7 @@ def evaluate(
         "protocol_hash": chosen.hash(),
         "speaker_independent": chosen.speaker_independent,
         "recipe": {"name": recipe.name, "hash": recipe.hash(), "settings": recipe.model_dump(mode="json")},
+        "pretrained_sha256": pretrained,
         "seed": recipe.seed,
         "corpus": {
             "name": corpus.name,
@@ -124,13 +135,16 @@ def evaluate(
     return results
 
 
-def claim_run(run: Path, corpus: Corpus, recipe: Recipe, dataset: Dataset, more: dict[str, str]) -> None:
+def claim_run(run: Path, wanted: dict[str, str | None]) -> None:
     """Mark a folder as the place of one run, or see that it already is.
+
+    Args:
+        run: the folder.
+        wanted: everything that the run's results depend on, as hashes.
 
     Raises:
         ExperimentError: the folder holds a run of something else.
     """
-    wanted = {"recipe": recipe.hash(), "corpus": dataset.fingerprint, "corpus_name": corpus.name, **more}
     mark = run / "run.json"
     if mark.is_file():
         found = json.loads(mark.read_text())

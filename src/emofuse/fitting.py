@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from emofuse.atomic import write_atomically
 from emofuse.classifiers import FusionClassifier, make_classifier
 from emofuse.corpus.protocols import inner_folds
+from emofuse.download import file_digest
 from emofuse.errors import ExperimentError
 from emofuse.labels import EMOTIONS
 from emofuse.recipes import LEAST_LOG_PROBABILITY, Classifier, Recipe
@@ -140,6 +141,20 @@ def derive_seed(seed: int, *names: object) -> int:
     """A seed for one part of a run, from the run's seed and the part's names."""
     text = "/".join(str(part) for part in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def pretrained_sha256(recipe: Recipe) -> str | None:
+    """The sha256 of the pre-trained weights that a recipe needs; None where it needs none.
+
+    Raises:
+        WeightsError: they are missing or altered; better said before hours of work than after.
+    """
+    if recipe.face.network.kind != "lrcn":
+        return None
+    from emofuse.networks.face import find_emotion_cnn_weights
+
+    path = find_emotion_cnn_weights(recipe.face.network.emotion_cnn)
+    return None if path is None else file_digest(path, "sha256")
 
 
 def run_network_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path) -> None:

@@ -12,7 +12,7 @@ from emofuse.dataset import read_dataset
 from emofuse.errors import BundleError
 from emofuse.experiment import OnProgress, claim_run, quiet, run_network_jobs, software
 from emofuse.features.store import FeatureStore
-from emofuse.fitting import MODALITIES, fit_fusion, load_network, make_plan
+from emofuse.fitting import MODALITIES, fit_fusion, load_network, make_plan, pretrained_sha256
 from emofuse.labels import EMOTIONS
 from emofuse.networks.export import export_ensemble
 from emofuse.recipes import Recipe
@@ -47,10 +47,11 @@ def train(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BundleError(f"{out} is not empty: give another folder or remove it")
+    pretrained = pretrained_sha256(recipe)
     run = out.with_name(out.name + ".work")
     work = run / "work"
     dataset = read_dataset(corpus, recipe, work, jobs=jobs, store=store, on_progress=on_progress)
-    claim_run(run, corpus, recipe, dataset, {"protocol": "none: trained on everybody"})
+    claim_run(run, {"recipe": recipe.hash(), "pretrained_sha256": pretrained, "corpus": dataset.fingerprint})
     inputs = dataset.inputs
     plan = make_plan("all", inputs, range(len(dataset.takes)), (), recipe)
     trained = run_network_jobs([plan], inputs, recipe, work, jobs, on_progress)
@@ -76,6 +77,7 @@ def train(
             "speakers": sorted(set(inputs.speakers.tolist())),
             "features_fingerprint": dataset.fingerprint,
             "recipe_hash": recipe.hash(),
+            "pretrained_sha256": pretrained,
             "fusion": fusion.chosen,
             "trained": datetime.now(UTC).isoformat(timespec="seconds"),
             "software": software(),

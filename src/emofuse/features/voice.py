@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from functools import lru_cache
 from typing import Any, Final
 
@@ -105,21 +104,31 @@ def rosred_1d(segment: Float32, features: VoiceFeatures) -> Float32:
     except ImportError:
         raise MissingExtraError("train", "the recipe's voice features 'rosred-1d'") from None
     rate = features.sample_rate_hz
-    with warnings.catch_warnings():
-        # librosa warns of silence it cannot tune to; the value it then takes is the one wanted here.
-        warnings.simplefilter("ignore", UserWarning)
-        magnitude = np.abs(librosa.stft(segment, n_fft=_ROSRED_N_FFT, hop_length=_ROSRED_HOP))
-        mel = librosa.feature.melspectrogram(S=magnitude**2, sr=rate, n_mels=_ROSRED_MELS)
-        rows = np.vstack(
-            [
-                librosa.feature.zero_crossing_rate(y=segment, hop_length=_ROSRED_HOP),
-                librosa.feature.chroma_stft(S=magnitude**2, sr=rate),
-                librosa.feature.mfcc(S=librosa.power_to_db(mel), n_mfcc=_ROSRED_MFCC),
-                librosa.feature.rms(y=segment, frame_length=_ROSRED_N_FFT, hop_length=_ROSRED_HOP),
-                mel,
-            ]
-        )
+    power = np.abs(librosa.stft(segment, n_fft=_ROSRED_N_FFT, hop_length=_ROSRED_HOP)) ** 2
+    mel = librosa.feature.melspectrogram(S=power, sr=rate, n_mels=_ROSRED_MELS)
+    rows = np.vstack(
+        [
+            _zero_crossing_rate(segment),
+            # Tuned to 440 Hz: estimating the tuning of speech finds none, and goes through compiled
+            # code whose cache on disk can crash the process (numba 0.68).
+            librosa.feature.chroma_stft(S=power, sr=rate, tuning=0.0),
+            librosa.feature.mfcc(S=librosa.power_to_db(mel), n_mfcc=_ROSRED_MFCC),
+            librosa.feature.rms(y=segment, frame_length=_ROSRED_N_FFT, hop_length=_ROSRED_HOP),
+            mel,
+        ]
+    )
     return np.concatenate([rows.mean(axis=1), rows.std(axis=1)]).astype(np.float32)
+
+
+def _zero_crossing_rate(samples: Float32) -> NDArray[np.float64]:
+    """(1 + n_samples // hop,) share of samples in a frame before which the sign changes."""
+    padded = np.pad(samples, _ROSRED_N_FFT // 2, mode="edge")
+    # What librosa takes for zero.
+    negative = np.signbit(np.where(np.abs(padded) <= 1e-10, np.float32(0), padded))
+    changes = np.concatenate([[0.0], np.not_equal(negative[1:], negative[:-1])])
+    frames = np.lib.stride_tricks.sliding_window_view(changes, _ROSRED_N_FFT)[::_ROSRED_HOP]
+    rate: NDArray[np.float64] = frames.mean(axis=1)
+    return rate
 
 
 def _mel_power(
@@ -131,7 +140,7 @@ def _mel_power(
 ) -> Float32:
     """(n_mels, 1 + n_samples // hop) float32 power; ``stft``: n_fft, win_length, hop_length."""
     n_fft, win_length, hop = stft
-    padded = np.pad(samples, n_fft // 2)
+    padded = np.pad(samples, (n_fft // 2, n_fft - n_fft // 2))
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
     power = _power_spectrum(frames, _window(n_fft, win_length))
     low_hz, high_hz = range_hz

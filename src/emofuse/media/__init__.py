@@ -192,9 +192,9 @@ class _Job:
             if sound is not None or pictures is not None:
                 Pass(sound, source.video, pictures, damage).run(packets, threads=threads, skip=skip)
             if self.end_s is None and sound is not None and source.audio is not None and not sound.full:
-                damage.check_end(source.container, source.audio, sound.end_s)
+                damage.check_end(self.path, source.container, source.audio, sound.end_s)
             if self.end_s is None and plan is not None and source.video is not None:
-                damage.check_end(source.container, source.video, plan.last_s)
+                damage.check_end(self.path, source.container, source.video, plan.last_s)
             has_audio, has_video = source.audio is not None, source.video is not None
         waveform = None if sound is None else sound.result()
         frames = None if pictures is None else pictures.result()

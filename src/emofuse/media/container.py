@@ -37,24 +37,28 @@ def opened(path: Path) -> Iterator[InputContainer]:
     """An open container; whatever a file can do wrong leaves here as a :class:`MediaError`."""
     _check_file(path)
     try:
-        with _open(path) as container:
-            yield container
+        with contextlib.ExitStack() as stack:
+            yield _open(path, stack)
     except MediaError:
         raise
-    except av.error.InvalidDataError as error:
-        raise MediaError(path, f"not a media file, or damaged beyond reading ({_plain(error)})") from None
     except Exception as error:  # A damaged file makes decoders and bindings fail in every way there is.
         raise MediaError(path, f"cannot be read ({_plain(error)})") from error
 
 
-def _open(path: Path) -> InputContainer:
+def _open(path: Path, stack: contextlib.ExitStack) -> InputContainer:
     name = str(path.absolute())
+    source: Any = f"file:{name}"  # With the protocol, no name is taken for an address ("concat:a|b").
     try:
         name.encode("utf-8")
-    except UnicodeEncodeError:  # A name that is no text: hand over the bytes instead.
-        return av.open(path.open("rb"), "r", options=_OPTIONS, metadata_errors="replace")
-    # With the protocol written out, no name can be taken for an address ("concat:a|b").
-    return av.open(f"file:{name}", "r", options=_OPTIONS, metadata_errors="replace")
+    except UnicodeEncodeError:  # A name that is no text: hand over the content instead.
+        source = stack.enter_context(path.open("rb"))
+    try:
+        container = av.open(source, "r", options=_OPTIONS, metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        problem = f"not a media file, or damaged beyond reading ({_plain(error)})"
+        raise MediaError(path, problem) from None
+    stack.callback(container.close)
+    return container  # type: ignore[no-any-return, unused-ignore]
 
 
 def _check_file(path: Path) -> None:
@@ -151,6 +155,14 @@ def packets_of(
         yield packet
 
 
+def _riff_is_cut(path: Path) -> bool:
+    """FFmpeg corrects the length of a cut WAV file in silence; its header still has the true one."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    length = int.from_bytes(head[4:8], "little")
+    return head[:4] == b"RIFF" and length != 0xFFFFFFFF and length + 8 > path.stat().st_size + 1
+
+
 class Damage:
     """What went wrong while a file was read."""
 
@@ -170,9 +182,15 @@ class Damage:
             return []
 
     def check_end(
-        self, container: InputContainer, stream: AudioStream | VideoStream, reached_s: float
+        self,
+        path: Path,
+        container: InputContainer,
+        stream: AudioStream | VideoStream,
+        reached_s: float,
     ) -> None:
         """Notice a stream that ends well before its declared end."""
+        if container.format.name == "wav" and _riff_is_cut(path):
+            self.stopped = True
         if not container.format.name.startswith(_DECLARES_LENGTH):
             return
         length = declared_s(stream)
