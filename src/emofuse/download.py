@@ -292,7 +292,7 @@ class _Transfer:
 class _HttpRedirects(urllib.request.HTTPRedirectHandler):
     """Follow redirects over http and https alone, and never from https down to http."""
 
-    def redirect_request( - urllib's signature
+    def redirect_request(
         self,
         req: urllib.request.Request,
         fp: IO[bytes],
