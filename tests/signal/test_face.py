@@ -13,6 +13,7 @@ from emofuse.records import FaceTrack, TimedFrames
 from emofuse.signal.face import crop, track_face
 
 FEATURES = FaceFeatures()
+DETECTOR = dlib.get_frontal_face_detector()
 
 
 def face_picture(size: int, face_px: int, centre: tuple[int, int]) -> np.ndarray:
@@ -40,17 +41,14 @@ def face_picture(size: int, face_px: int, centre: tuple[int, int]) -> np.ndarray
 
 
 def full_size_boxes(image: np.ndarray) -> list[tuple[int, int, int, int]]:
-    return [
-        (f.left(), f.top(), f.right() + 1, f.bottom() + 1) for f in dlib.get_frontal_face_detector()(image, 0)
-    ]
+    return [(f.left(), f.top(), f.right() + 1, f.bottom() + 1) for f in DETECTOR(image, 0)]
 
 
 def frames(*images: np.ndarray) -> TimedFrames:
     return TimedFrames(images, np.arange(len(images)) / 10, len(images))
 
 
-@pytest.mark.parametrize("face_px", [110, 160, 260, 330, 420])
-@pytest.mark.parametrize("size", [480, 720])
+@pytest.mark.parametrize(("size", "face_px"), [(480, 110), (480, 260), (720, 160), (720, 330), (720, 420)])
 def test_boxes_are_those_of_a_full_size_search(size: int, face_px: int) -> None:
     images = [face_picture(size, face_px, (size // 2 + 5 * i, size // 2 - 3 * i)) for i in range(3)]
     track = track_face(frames(*images), FEATURES)

@@ -140,6 +140,7 @@ def _mel_power(
 ) -> Float32:
     """(n_mels, 1 + n_samples // hop) float32 power; ``stft``: n_fft, win_length, hop_length."""
     n_fft, win_length, hop = stft
+    # As many frames for an odd n_fft as for an even one.
     padded = np.pad(samples, (n_fft // 2, n_fft - n_fft // 2))
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
     power = _power_spectrum(frames, _window(n_fft, win_length))

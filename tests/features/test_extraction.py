@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from emofuse.errors import FeatureError, MediaError
+from emofuse.features import extract, extract_takes
+from emofuse.features.action_units import read_action_units
+from emofuse.features.store import FeatureStore, StoreError
+from emofuse.media import decode
+from emofuse.recipes import Recipe, parse_recipe
+from emofuse.records import Clip, Features, Take
+
+RECIPE = Recipe(name="test")
+TABLED = parse_recipe(
+    {
+        "name": "tabled",
+        "face": {"features": {"kind": "au-table", "table": "au.csv"}, "network": {"kind": "au-mlp"}},
+    }
+)
+TICKS = [1001 * i for i in range(30)]
+
+
+def clip(path: Path, take: str = "t") -> Clip:
+    return Clip(path, path.stem, take, "s", "happy", "audio-video")
+
+
+def take_of(voice: Path | None, face: Path | None, name: str = "t") -> Take:
+    return Take(name, "s", "happy", clip(voice) if voice else None, clip(face) if face else None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, files: ModuleType) -> Path:
+    """voice.wav, mute.mp4 (its sound is silent), faceless.mp4 (both), still.mkv (no sound), bad.wav."""
+    root = tmp_path_factory.mktemp("clips")
+    files.write_wav(root / "voice.wav", files.tone(1.2, 16000), 16000)
+    files.write_video(root / "mute.mp4", TICKS, sound=(np.zeros((1, 16000), np.float32), 16000))
+    files.write_video(root / "faceless.mp4", TICKS, sound=(files.tone(1.0, 48000, channels=2), 48000))
+    files.write_video(root / "still.mkv", TICKS)
+    (root / "bad.wav").write_bytes(b"RIFF nothing of use")
+    return root
+
+
+def test_voice_and_face_have_an_array_or_a_reason(folder: Path) -> None:
+    both = extract(folder / "faceless.mp4", RECIPE)
+    assert both.voice is not None and both.voice.shape == (80, 241)
+    assert both.face_missing == "no face found in 20 frames"
+    assert extract(folder / "mute.mp4", RECIPE).voice_missing == "the audio stream is silent"
+    assert extract(folder / "still.mkv", RECIPE).voice_missing == "no audio stream"
+    assert extract(folder / "voice.wav", RECIPE).face_missing == "no video stream"
+    only = extract(folder / "faceless.mp4", RECIPE, face=False)
+    assert only.voice is not None and only.face_missing == "not asked for"
+    neither = extract(folder / "mute.mp4", RECIPE, voice=False)
+    assert neither.voice is None and neither.face is None and neither.voice_missing == "not asked for"
+
+
+@pytest.mark.parametrize(("seconds", "voice"), [(0.05, False), (0.2, True), (0.9, True)])
+def test_short_sounds(tmp_path: Path, files: ModuleType, seconds: float, voice: bool) -> None:
+    found = extract(files.write_wav(tmp_path / "a.wav", files.tone(seconds, 16000), 16000), RECIPE)
+    if voice:
+        assert found.notes == (f"sound is {seconds:.1f} s, padded to 3 s",)
+        assert found.voice is not None and found.voice.shape == (80, 241)
+    else:
+        assert found.voice_missing == f"sound too short: {seconds:.2f} s"
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 96000])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_one_sound_at_any_rate_is_one_feature(
+    tmp_path: Path, files: ModuleType, rate: int, channels: int
+) -> None:
+    tone = np.repeat(files.tone(2.0, rate), channels, axis=0)
+    reference = np.repeat(files.tone(2.0, 48000), 1, axis=0)
+    path = files.write_wav(tmp_path / "a.wav", tone, rate, width=3)
+    other = files.write_wav(tmp_path / "b.wav", reference, 48000, width=3)
+    ours, theirs = extract(path, RECIPE).voice, extract(other, RECIPE).voice
+    assert ours is not None and theirs is not None
+    # Around the tone itself, away from its ends.
+    band = int(theirs[:, 50].argmax())
+    np.testing.assert_allclose(ours[band, 20:140], theirs[band, 20:140], atol=0.05)
+
+
+def test_faces_from_a_table(tmp_path: Path, folder: Path) -> None:
+    path = tmp_path / "au.csv"
+    path.write_text("code,AU01_r,AU12_r\n01-01-03-01-01-01-01,1,2\n")
+    table = read_action_units(path)
+    found = extract(folder / "voice.wav", TABLED, take="01-03-01-01-01-01", table=table)
+    assert found.voice is not None and found.face is not None
+    np.testing.assert_array_equal(found.face, [1, 2])
+    absent = extract(folder / "voice.wav", TABLED, take="other", table=table)
+    assert absent.face_missing == "no row for take other in au.csv"
+    none = extract(folder / "voice.wav", TABLED)
+    assert none.face_missing is not None and "none was given" in none.face_missing
+
+
+def test_unreadable_files_raise(folder: Path) -> None:
+    with pytest.raises(MediaError, match=r"bad\.wav"):
+        extract(folder / "bad.wav", RECIPE)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_batch_goes_on_after_a_bad_file(tmp_path: Path, folder: Path, jobs: int) -> None:
+    takes = [
+        take_of(folder / "voice.wav", None, "a"),
+        take_of(folder / "bad.wav", None, "b"),
+        take_of(folder / "voice.wav", folder / "still.mkv", "c"),
+        take_of(folder / "bad.wav", folder / "gone.mp4", "d"),
+        take_of(folder / "bad.wav", folder / "still.mkv", "e"),
+        take_of(folder / "faceless.mp4", folder / "faceless.mp4", "f"),
+    ]
+    store = FeatureStore(tmp_path)
+    progress: list[tuple[int, int]] = []
+    first = extract_takes(
+        takes, RECIPE, store=store, jobs=jobs, on_done=lambda done, total: progress.append((done, total))
+    )
+    assert progress == [(i, 6) for i in range(1, 7)]
+    assert [type(result) for result in first] == [
+        Features, MediaError, Features, MediaError, MediaError, Features
+    ]  # fmt: skip
+    a, _, c, _, _, f = first
+    assert isinstance(a, Features) and a.voice is not None and a.face_missing == "the take has no video"
+    assert isinstance(c, Features) and c.voice is not None and c.face_missing == "no face found in 20 frames"
+    assert isinstance(f, Features)
+    np.testing.assert_array_equal(f.voice, extract(folder / "faceless.mp4", RECIPE).voice)
+    # The same again, from the store alone.
+    again = extract_takes(takes, RECIPE, store=store, jobs=1)[5]
+    assert isinstance(again, Features) and again.meta == f.meta and again.notes == f.notes
+    np.testing.assert_array_equal(again.voice, f.voice)
+
+
+def test_a_change_of_one_modality_leaves_the_other_in_the_store(tmp_path: Path, folder: Path) -> None:
+    store = FeatureStore(tmp_path)
+    takes = [take_of(folder / "faceless.mp4", folder / "faceless.mp4")]
+    extract_takes(takes, RECIPE, store=store)
+    before = set(tmp_path.rglob("*.npz"))
+    face = RECIPE.face.model_copy(
+        update={"features": RECIPE.face.features.model_copy(update={"n_frames": 5})}
+    )
+    extract_takes(takes, RECIPE.model_copy(update={"face": face}), store=store)
+    assert len(before) == 2 and len(set(tmp_path.rglob("*.npz"))) == 3
+
+
+def test_a_span_is_another_entry(tmp_path: Path, folder: Path) -> None:
+    store = FeatureStore(tmp_path)
+    whole = take_of(folder / "voice.wav", None)
+    assert whole.voice is not None
+    part = replace(whole, voice=replace(whole.voice, start_s=0.0, end_s=0.4))
+    one, other = extract_takes([whole, part], RECIPE, store=store)
+    assert isinstance(one, Features) and isinstance(other, Features)
+    assert one.meta["sound_s"] == pytest.approx(1.2) and other.meta["sound_s"] == pytest.approx(0.4)
+
+
+def test_a_store_that_cannot_be_written_ends_the_batch(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "file").touch()
+    for jobs in (1, 2):
+        with pytest.raises(StoreError):
+            extract_takes(
+                [take_of(folder / "voice.wav", None)] * 3,
+                RECIPE,
+                store=FeatureStore(tmp_path / "file"),
+                jobs=jobs,
+            )
+
+
+def test_jobs_must_be_positive() -> None:
+    with pytest.raises(FeatureError, match="jobs"):
+        extract_takes([], RECIPE, jobs=0)
+
+
+def test_extraction_needs_no_training_package() -> None:
+    code = (
+        "import sys, emofuse.features\n"
+        "print(*{'torch', 'sklearn', 'librosa', 'scipy', 'matplotlib', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.ravdess
+def test_real_clips_have_a_face_in_every_frame(ravdess: Path) -> None:
+    paths = sorted(ravdess.glob("video/Actor_01/*.mp4"))
+    assert len(paths) == 9
+    for path in paths:
+        found = extract(path, RECIPE)
+        assert found.face is not None and found.face.shape == (20, 48, 48), path.name
+        assert found.meta["frames_with_face"] == 20 and found.notes == ()
+        if path.name.startswith("02-"):
+            assert found.voice_missing == "the audio stream is silent"
+        else:
+            assert found.voice is not None
+
+
+@pytest.mark.ravdess
+def test_real_video_sound_lags_by_a_frame(ravdess: Path) -> None:
+    for path in sorted(ravdess.glob("video/Actor_01/01-*.mp4"))[:3]:
+        film = decode(path).sound
+        alone = decode(ravdess / "audio" / "Actor_01" / f"03{path.stem[2:]}.flac").sound
+        assert film is not None and alone is not None
+        a, b = film.samples.mean(axis=0), alone.samples.mean(axis=0)
+        n = 1 << 19
+        product = np.fft.irfft(np.fft.rfft(a, n) * np.conj(np.fft.rfft(b, n)), n)
+        lag = int(product.argmax())
+        lag_s = (lag - n if lag > n // 2 else lag) / 48000
+        assert abs(lag_s) == pytest.approx(0.0333, abs=0.002), path.name
+
+
+@pytest.mark.ravdess
+def test_real_stereo_recordings_have_equal_channels(ravdess: Path) -> None:
+    sound = decode(ravdess / "audio" / "Actor_01" / "03-01-02-01-01-02-01.flac").sound
+    assert sound is not None and sound.n_channels == 2
+    np.testing.assert_array_equal(sound.samples[0], sound.samples[1])
