@@ -1,12 +1,16 @@
-"""A real HTTP server on this machine that misbehaves on request."""
+"""A real HTTP server on this machine that misbehaves on request, and small corpora with what they train."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -118,3 +122,101 @@ def http_server() -> Iterator[FileServer]:
     server = FileServer()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def small() -> ModuleType:
+    """The module ``tests/small_corpus.py``."""
+    path = Path(__file__).with_name("small_corpus.py")
+    spec = importlib.util.spec_from_file_location("small_corpus", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what is made once and only read."""
+    return tmp_path_factory.mktemp("small")
+
+
+@pytest.fixture(scope="session")
+def store(home: Path) -> Any:
+    """A store of features that every test shares."""
+    from emofuse.features.store import FeatureStore
+
+    return FeatureStore(home / "store")
+
+
+@pytest.fixture(scope="session")
+def au_folder(small: ModuleType, home: Path) -> Path:
+    """Recordings of six actors, three takes of each emotion, and a table of action units."""
+    folder: Path = small.write_au_corpus(home / "au")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def au_toml(small: ModuleType, home: Path) -> Path:
+    """A recipe for that: fusion on probabilities, every classifier."""
+    path = home / "small-au.toml"
+    path.write_text(small.AU_RECIPE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def au_run(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
+    """Its run in two folds, in one go."""
+    from emofuse.corpus import load_corpus
+    from emofuse.experiment import evaluate
+    from emofuse.recipes import load_recipe
+
+    evaluate(load_corpus(au_folder), load_recipe(au_toml), "actors-2", home / "au-run", store=store)
+    return home / "au-run"
+
+
+@pytest.fixture(scope="session")
+def au_bundle(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
+    """Its bundle."""
+    from emofuse.corpus import load_corpus
+    from emofuse.recipes import load_recipe
+    from emofuse.trainer import train
+
+    train(load_corpus(au_folder), load_recipe(au_toml), home / "au-bundle", store=store)
+    return home / "au-bundle"
+
+
+@pytest.fixture(scope="session")
+def films(small: ModuleType, home: Path) -> dict[str, Path]:
+    """Clips of a drawn person: two that speak, and one whose sound is silence."""
+    return {
+        "happy": small.write_film(home / "films" / "happy.mp4", emotion=2),
+        "sad": small.write_film(home / "films" / "sad.mp4", emotion=3, actor=2),
+        "silent": small.write_film(home / "films" / "silent.mp4", emotion=2, silent=True),
+    }
+
+
+@pytest.fixture(scope="session")
+def film_folder(small: ModuleType, home: Path, films: dict[str, Path]) -> Path:
+    """Recordings and films of three actors, one take of each emotion."""
+    folder: Path = small.write_film_corpus(home / "film", [films["happy"], films["sad"]])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def film_toml(small: ModuleType, home: Path) -> Path:
+    """A recipe for that: the LRCN, fusion on joined features."""
+    path = home / "small-film.toml"
+    path.write_text(small.FILM_RECIPE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def film_bundle(home: Path, film_folder: Path, film_toml: Path, store: Any) -> Path:
+    """Its bundle."""
+    from emofuse.corpus import load_corpus
+    from emofuse.recipes import load_recipe
+    from emofuse.trainer import train
+
+    train(load_corpus(film_folder), load_recipe(film_toml), home / "film-bundle", store=store)
+    return home / "film-bundle"

@@ -24,6 +24,7 @@ hop_length = 400
 
 [voice.network]
 channels = [4]
+functionals = false
 hidden = 8
 n_features = 12
 
@@ -49,7 +50,7 @@ epochs = 2
 batch_size = 8
 
 [fusion]
-inner_folds = 3
+inner_folds = 2
 trials = 2
 selection_folds = 2
 nn = { hidden = [8], epochs = 2, trials = 1 }
@@ -62,7 +63,7 @@ extends = "default"
 name = "small-film"
 seed = 4
 """
-    + VOICE
+    + VOICE.replace("channels = [4]\nfunctionals = false", "channels = []")
     + """
 [face.features]
 n_frames = 2
@@ -146,11 +147,18 @@ def write_film(path: Path, *, emotion: int, actor: int = 1, silent: bool = False
 
 
 def write_film_corpus(root: Path, films: list[Path], *, actors: int = 3) -> Path:
-    """A recording of its own for every take, but one of a few films: with a store each is read once."""
+    """A recording of its own for every take, but one of a few films: with a store each is read once.
+
+    Actor 1's first take is the first film alone, with its own sound.
+    """
     for actor in range(1, actors + 1):
         for emotion in range(len(EMOTIONS)):
             code = take_code(emotion, 0, actor)
             folder = root / f"Actor_{actor:02d}"
+            folder.mkdir(parents=True, exist_ok=True)
+            if (actor, emotion) == (1, 0):
+                os.link(films[0], folder / f"01-{code}.mp4")
+                continue
             write_wav(folder / f"03-{code}.wav", speak(emotion, 0, actor))
             os.link(films[(emotion + actor) % len(films)], folder / f"02-{code}.mp4")
     return root

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.errors import ExperimentError
 from emofuse.recipes import Classifier, Fusion, NeuralFusion, Training
 
 
@@ -48,9 +49,10 @@ class SklearnClassifier:
         self.n_emotions = n_emotions
         self.seed = seed
         self.pipeline: Any = None
+        self.classes: NDArray[np.int64] = np.arange(0)
         self.n_inputs = 0
 
-    def _build(self, n: int, d: int) -> Any:
+    def _build(self, n: int, d: int, rarest: int) -> Any:
         from sklearn.calibration import CalibratedClassifierCV
         from sklearn.decomposition import PCA
         from sklearn.linear_model import LogisticRegression
@@ -63,7 +65,9 @@ class SklearnClassifier:
             # gamma is given in units of 1/n_inputs, as scikit-learn's own default counts it
             gamma = p.get("gamma", 1.0) / d
             svm = SVC(C=p["C"], kernel=p["kernel"], gamma=gamma, random_state=self.seed)
-            return make_pipeline(StandardScaler(), CalibratedClassifierCV(svm, ensemble=False, cv=3))
+            # Platt's method on held-out clips, some of every emotion in each part
+            calibrated = CalibratedClassifierCV(svm, ensemble=False, cv=min(3, rarest))
+            return make_pipeline(StandardScaler(), calibrated)
         regression = LogisticRegression(C=p["C"], max_iter=300)
         if self.name == "lr":
             return make_pipeline(StandardScaler(), regression)
@@ -72,11 +76,21 @@ class SklearnClassifier:
         return make_pipeline(StandardScaler(), PCA(components, random_state=self.seed), regression)
 
     def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> SklearnClassifier:
-        """Fit on (n, n_inputs) inputs and (n,) emotions."""
+        """Fit on (n, n_inputs) inputs and (n,) emotions.
+
+        Raises:
+            ExperimentError: there is one emotion only, or an SVM has a single clip of one.
+        """
         from sklearn.exceptions import ConvergenceWarning
 
         self.n_inputs = X.shape[1]
-        self.pipeline = self._build(*X.shape)
+        # skl2onnx 1.20 takes the labels for places: they are 0, 1, … here, and emotions again outside
+        self.classes, y, counts = np.unique(y, return_inverse=True, return_counts=True)
+        if len(counts) < 2 or (self.name == "svm" and counts.min() < 2):
+            raise ExperimentError(
+                f"too few takes: fusing by {self.name} needs clips of two emotions, an SVM two clips of each"
+            )
+        self.pipeline = self._build(*X.shape, rarest=int(counts.min()))
         with warnings.catch_warnings():
             # nearly unregularised regressions do not converge; the search finds out that they are no good
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -87,7 +101,7 @@ class SklearnClassifier:
         """(n, n_inputs) → (n, n_emotions) probabilities; an emotion never seen in training has 0."""
         given = self.pipeline.predict_proba(X.astype(np.float64))
         out = np.zeros((len(X), self.n_emotions))
-        out[:, self.pipeline.classes_] = given
+        out[:, self.classes] = given
         return out
 
     def to_onnx(self) -> bytes:
@@ -95,8 +109,6 @@ class SklearnClassifier:
         from skl2onnx import to_onnx
         from skl2onnx.common.data_types import FloatTensorType
 
-        if len(self.pipeline.classes_) != self.n_emotions:
-            raise ValueError("a fusion that has not seen every emotion cannot be exported")
         with warnings.catch_warnings():
             # skl2onnx 1.20 reads attributes of SVC that scikit-learn 1.9 has begun to deprecate
             warnings.simplefilter("ignore", FutureWarning)
@@ -106,10 +118,24 @@ class SklearnClassifier:
                 options={"zipmap": False},
                 target_opset={"": 17, "ai.onnx.ml": 3},
             )
-        # the graph also returns the label: name and keep the probabilities alone
-        for output in [o for o in model.graph.output if o.name != "probabilities"]:
-            model.graph.output.remove(output)
+        _probabilities_of_all(model, self.classes, self.n_emotions)
         return bytes(model.SerializeToString())
+
+
+def _probabilities_of_all(model: Any, classes: NDArray[np.int64], n_emotions: int) -> None:
+    """Leave one output, ``probabilities`` (n, n_emotions): 0 for emotions the fusion has never met."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    for node in graph.node:
+        node.output[:] = ["seen" if name == "probabilities" else name for name in node.output]
+    places = np.zeros((len(classes), n_emotions), np.float32)
+    places[np.arange(len(classes)), classes] = 1
+    graph.initializer.append(numpy_helper.from_array(places, "places"))
+    graph.node.append(helper.make_node("MatMul", ["seen", "places"], ["probabilities"]))
+    del graph.output[:]
+    shape: list[str | int | None] = ["n", n_emotions]
+    graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape))
 
 
 class NeuralClassifier:

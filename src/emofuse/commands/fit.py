@@ -148,7 +148,7 @@ def recipes(
         typer.echo(f"{one:12} {load_recipe(one).description}")
 
 
-DEMO_ACTORS = 8
+DEMO_ACTORS = 9
 DEMO_TAKES = 2
 STRANGER = 99
 
@@ -185,7 +185,7 @@ def demo(
             on_clip=lambda done, total: on_progress("drawing and speaking", done, total),
         )  # fmt: skip
         synthesise(stranger, n_actors=1, n_takes=1, seed=seed, jobs=n, first_actor=STRANGER)
-    results = _evaluate(corpus, "demo", "actors-2", out / "run", jobs, out / "features")
+    results = _evaluate(corpus, "demo", "actors-3", out / "run", jobs, out / "features")
     if not (bundle / "bundle.json").is_file():
         _train(corpus, "demo", bundle, jobs, out / "features")
     console = Console()
