@@ -84,13 +84,12 @@ class SklearnClassifier:
         from sklearn.exceptions import ConvergenceWarning
 
         self.n_inputs = X.shape[1]
-        # skl2onnx 1.20 takes the labels for places: they are 0, 1, … here, and emotions again outside
         self.classes, y, counts = np.unique(y, return_inverse=True, return_counts=True)
         if len(counts) < 2 or (self.name == "svm" and counts.min() < 2):
             raise ExperimentError(
                 f"too few takes: fusing by {self.name} needs clips of two emotions, an SVM two clips of each"
             )
-        self.pipeline = self._build(*X.shape, rarest=int(counts.min()))
+        self.pipeline = self._build(len(X), self.n_inputs, int(counts.min()))
         with warnings.catch_warnings():
             # nearly unregularised regressions do not converge; the search finds out that they are no good
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -128,7 +127,8 @@ def _probabilities_of_all(model: Any, classes: NDArray[np.int64], n_emotions: in
 
     graph = model.graph
     for node in graph.node:
-        node.output[:] = ["seen" if name == "probabilities" else name for name in node.output]
+        for names in (node.input, node.output):
+            names[:] = ["seen" if name == "probabilities" else name for name in names]
     places = np.zeros((len(classes), n_emotions), np.float32)
     places[np.arange(len(classes)), classes] = 1
     graph.initializer.append(numpy_helper.from_array(places, "places"))
