@@ -72,8 +72,9 @@ class Bundle:
 
     @property
     def fusions(self) -> tuple[str, ...]:
-        """The names of the fusion files, one a member."""
-        return tuple(sorted(name for name in self.files if name.startswith("fusion-")))
+        """The names of the fusion files, one a member, in the order of the members: 2 before 10."""
+        names = [name for name in self.files if name.startswith("fusion-")]
+        return tuple(sorted(names, key=lambda name: (len(name), name)))
 
 
 def save_bundle(

@@ -331,7 +331,7 @@ def _write_predictions(path: Path, table: Iterable[Row]) -> None:
     writer.writerow(["take", "clip", "actor", "emotion", "fold", "system", *EMOTIONS])
     for row in table:
         writer.writerow([row.take, row.clip, row.actor, EMOTIONS[row.emotion], row.fold, row.system,
-                         *(f"{p:.9f}" for p in row.probabilities)])  # fmt: skip
+                         *(repr(float(p)) for p in row.probabilities)])  # fmt: skip
     write_atomically(path, text.getvalue().encode())
 
 

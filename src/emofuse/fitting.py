@@ -176,15 +176,28 @@ def run_network_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path)
     def examples(rows: Sequence[int]) -> Examples:
         return Examples(np.ascontiguousarray(features[list(rows)]), inputs.labels[list(rows)])
 
-    network, curve = train_network(
-        lambda: build_network(recipe, job.modality, features.shape[1:]),
-        examples(job.train),
-        part.training,
-        n_emotions=len(EMOTIONS),
-        seed=derive_seed(recipe.seed, job.plan, job.member, job.modality),
-        augment=augmentation_for(part.features, part.training),
-        held_out=examples(job.held_out) if job.held_out else None,
-    )
+    def build() -> Any:
+        return build_network(recipe, job.modality, features.shape[1:])
+
+    seed = derive_seed(recipe.seed, job.plan, job.member, job.modality)
+    held_out = examples(job.held_out) if job.held_out else None
+    n_emotions = len(EMOTIONS)
+    if part.network.kind == "lrcn":
+        from emofuse.lrcn_training import train_lrcn
+
+        network, curve = train_lrcn(
+            build, examples(job.train), part, n_emotions=n_emotions, seed=seed, held_out=held_out
+        )
+    else:
+        network, curve = train_network(
+            build,
+            examples(job.train),
+            part.training,
+            n_emotions=n_emotions,
+            seed=seed,
+            augment=augmentation_for(part.features, part.training),
+            held_out=held_out,
+        )
     layer, logs = infer(network, np.ascontiguousarray(features[list(job.score)]))
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "weights.safetensors", save(network.state_dict()))

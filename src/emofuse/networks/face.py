@@ -54,6 +54,12 @@ class SpatialTransformer(nn.Module):
         return functional.grid_sample(faces, grid, mode="bilinear", align_corners=False)
 
 
+def standardised(faces: Tensor) -> Tensor:
+    """Mean 0 and standard deviation 1 over each picture of (n, 1, height, width)."""
+    centred = faces - faces.mean((2, 3), keepdim=True)
+    return centred / (centred.square().mean((2, 3), keepdim=True) + 1e-4).sqrt()
+
+
 class Lrcn(nn.Module):
     """The Emotion CNN on each frame, a (bidirectional) LSTM over the frames (Donahue et al. 2015).
 
@@ -69,8 +75,11 @@ class Lrcn(nn.Module):
         lstm_units: int = 200,
         bidirectional: bool = True,
         dropout: float = 0.3,
+        standardise: bool = False,
     ) -> None:
+        """Build it; ``standardise`` gives every face mean 0 and deviation 1, for a CNN that starts anew."""
         super().__init__()
+        self.standardise = standardise
         self.transformer = SpatialTransformer() if spatial_transformer else nn.Identity()
         self.cnn = EmotionCnn()
         self.frozen = frozen
@@ -89,10 +98,20 @@ class Lrcn(nn.Module):
 
     def forward(self, stack: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_frames, 48, 48) uint8 → features, logits."""
+        return self.classify(self.encode(stack))
+
+    def encode(self, stack: Tensor) -> Tensor:
+        """What the CNN sees in every frame: (n, n_frames, 48, 48) uint8 → (n, n_frames, 1024)."""
         n, n_frames = stack.shape[:2]
         faces = stack.to(torch.float32).reshape(n * n_frames, 1, *stack.shape[2:]) / 255
-        seen = self.cnn.features(self.transformer(faces)).reshape(n, n_frames, -1)
-        _, (last, _) = self.lstm(self.dropout(seen))
+        if self.standardise:
+            faces = standardised(faces)
+        encoded: Tensor = self.cnn.features(self.transformer(faces))
+        return encoded.reshape(n, n_frames, -1)
+
+    def classify(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, n_frames, 1024) → features, logits."""
+        _, (last, _) = self.lstm(self.dropout(encoded))
         features = last.transpose(0, 1).flatten(1)
         return features, self.output(self.dropout(features))
 
@@ -169,6 +188,8 @@ def build_face_network(
         lstm_units=settings.lstm_units,
         bidirectional=settings.bidirectional,
         dropout=settings.dropout,
+        # published weights expect faces as they are
+        standardise=settings.emotion_cnn.source == "scratch",
     )
     load_emotion_cnn(lrcn.cnn, settings.emotion_cnn)
     return lrcn

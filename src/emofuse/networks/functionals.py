@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 N_CEPSTRAL = 26
 N_BROAD = 16
+N_PARTS = 10
+"""Parts of equal length into which an utterance is cut for its contours."""
+N_CONTOUR_CEPSTRAL = 13
 SPEECH_RANGE = 6.9
 """Frames within this of the loudest (30 dB, in nats of power) carry speech."""
 VOICED_FROM = 0.5
@@ -37,7 +40,8 @@ class Functionals(nn.Module):
         self.matrix: Tensor
         self.register_buffer("matrix", torch.cat([cosines * math.sqrt(2 / n_mels), broad]), persistent=False)
         n_rows = N_CEPSTRAL + N_BROAD + 5
-        self.size = n_rows * 19 + 4 + (2 * 10 + 2 * 9 + 3 if pitch else 0)
+        contours = N_PARTS * (N_CONTOUR_CEPSTRAL + 2 + 2 * pitch)
+        self.size = n_rows * 19 + 4 + contours + (2 * 10 + 2 * 9 + 3 if pitch else 0)
 
     def forward(self, rows: Tensor, heard: Tensor) -> Tensor:
         """Statistics of each clip.
@@ -74,6 +78,10 @@ class Functionals(nn.Module):
         )
         slopes = _slope(descriptors)
         parts = [_statistics(descriptors, speech, drift=True), _statistics(slopes, speech), rhythm]
+        contours = [descriptors[:, :N_CONTOUR_CEPSTRAL], level]
+        if self.pitch:
+            contours.append(_relative_pitch(rows[:, self.n_mels :], speech))
+        parts.append(_contours(torch.cat(contours, 1), speech))
         if self.pitch:
             parts.append(self._of_pitch(rows[:, self.n_mels :], speech))
         return torch.cat(parts, 1)
@@ -92,6 +100,28 @@ class Functionals(nn.Module):
             1,
         )
         return torch.cat([_statistics(rows, voiced, drift=True), _statistics(slopes, voiced), rest], 1)
+
+
+def _relative_pitch(rows: Tensor, speech: Tensor) -> Tensor:
+    """Pitch above the clip's own mean where it is voiced, 0 elsewhere; and how voiced: (n, 2, n_frames)."""
+    voicing = rows[:, 1:]
+    voiced = speech * torch.sigmoid((voicing - VOICED_FROM) * 20)
+    return torch.cat([(rows[:, :1] - _mean(rows[:, :1], voiced)) * voiced, voiced], 1)
+
+
+def _contours(x: Tensor, speech: Tensor) -> Tensor:
+    """The mean of each row, and the share of speech, in ten overlapping parts from first to last speech."""
+    n_frames = x.shape[2]
+    time = torch.arange(n_frames, dtype=x.dtype)[None, None]
+    first = torch.where(speech > 0, time, float(n_frames)).amin(2, keepdim=True)
+    last = torch.where(speech > 0, time, -1.0).amax(2, keepdim=True)
+    place = (time - first + 0.5) / (last - first + 1).clamp(min=1) * N_PARTS
+    middles = torch.arange(N_PARTS, dtype=x.dtype)[None, :, None] + 0.5
+    hats = (1 - (place - middles).abs()).clamp(min=0)
+    amount = hats.sum(2).clamp(min=1e-3)
+    means = (x @ hats.transpose(1, 2)) / amount[:, None]
+    share = (hats * speech).sum(2) / amount
+    return torch.cat([means.flatten(1), share], 1)
 
 
 def _mean(x: Tensor, weights: Tensor) -> Tensor:

@@ -141,19 +141,25 @@ class EmotionCnnWeights(_Part):
     """Where the Emotion CNN's weights come from.
 
     ``deepface``: DeepFace's own file, sha256 checked, from ``path`` or the user's weights folder;
-    ``file``: any file of that layout at ``path``; ``scratch``: none, trained with the rest.
+    ``file``: any file of that layout at ``path``; ``scratch``: none, trained on single frames of the
+    training clips before the LSTM is.
     """
 
     source: Literal["deepface", "file", "scratch"] = "deepface"
     path: str | None = None
     frozen: bool = True
+    """Whether it stays as it is while the LSTM is trained."""
+    frames_per_clip: Annotated[int, Field(ge=1, le=200)] = 4
+    """For ``scratch``: frames of each clip that it is trained on."""
+    frame_epochs: Positive = 15
+    frame_learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
 
     @model_validator(mode="after")
     def _consistent(self) -> EmotionCnnWeights:
         if self.source == "file" and self.path is None:
             raise ValueError("source = 'file' needs path")
-        if self.source == "scratch" and (self.path is not None or self.frozen):
-            raise ValueError("source = 'scratch' has no path and cannot be frozen (frozen = false)")
+        if self.source == "scratch" and self.path is not None:
+            raise ValueError("source = 'scratch' has no path")
         return self
 
 
