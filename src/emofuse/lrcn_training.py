@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from emofuse.augmentation import augment_faces
 from emofuse.networks.emotion_cnn import N_FEATURES, EmotionCnn
-from emofuse.networks.face import Lrcn
-from emofuse.recipes import FacePart, Training
+from emofuse.networks.face import Lrcn, standardised
+from emofuse.recipes import Augmentation, FacePart, Training
 from emofuse.training import Epoch, Examples, augmentation_for, one_thread, train_network
 
 
@@ -30,7 +30,7 @@ class FrameNetwork(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """(n, 48, 48) uint8 → features, logits."""
-        features = self.cnn.features(frames[:, None].to(torch.float32) / 255)
+        features = self.cnn.features(standardised(frames[:, None].to(torch.float32) / 255))
         return features, self.output(features)
 
 
@@ -82,7 +82,13 @@ def _train_on_frames(examples: Examples, part: FacePart, *, n_emotions: int, see
         examples.inputs[:, kept].reshape(-1, *examples.inputs.shape[2:]),
         np.repeat(examples.labels, len(kept)),
     )
-    settings = Training(epochs=weights.frame_epochs, batch_size=32, learning_rate=weights.frame_learning_rate)
+    settings = Training(
+        epochs=weights.frame_epochs,
+        batch_size=16,
+        learning_rate=weights.frame_learning_rate,
+        weight_decay=0.1,
+        augmentation=Augmentation(label_smoothing=0.1),
+    )
 
     def build() -> nn.Module:
         cnn = EmotionCnn()
@@ -100,7 +106,7 @@ def _train_on_frames(examples: Examples, part: FacePart, *, n_emotions: int, see
         settings,
         n_emotions=n_emotions,
         seed=seed,
-        augment=lambda x, generator: augment_faces(x[:, None], 0.7, generator)[:, 0],
+        augment=lambda x, generator: augment_faces(x[:, None], 1.0, generator)[:, 0],
     )
     assert isinstance(trained, FrameNetwork)
     return trained.cnn

@@ -149,10 +149,10 @@ class EmotionCnnWeights(_Part):
     path: str | None = None
     frozen: bool = True
     """Whether it stays as it is while the LSTM is trained."""
-    frames_per_clip: Annotated[int, Field(ge=1, le=200)] = 4
+    frames_per_clip: Annotated[int, Field(ge=1, le=200)] = 3
     """For ``scratch``: frames of each clip that it is trained on."""
-    frame_epochs: Positive = 15
-    frame_learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    frame_epochs: Positive = 20
+    frame_learning_rate: Annotated[float, Field(gt=0, le=1)] = 7e-4
 
     @model_validator(mode="after")
     def _consistent(self) -> EmotionCnnWeights:
