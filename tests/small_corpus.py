@@ -70,7 +70,7 @@ n_frames = 2
 
 [face.network]
 lstm_units = 5
-emotion_cnn = { source = "scratch", frozen = false }
+emotion_cnn = { source = "scratch", frozen = false, frames_per_clip = 1, frame_epochs = 1 }
 
 [face.training]
 epochs = 1

@@ -56,7 +56,7 @@ def augment_log_mel(rows: Tensor, strength: float, generator: Generator, *, n_me
     x = torch.where((noisy[:, None, None] * heard) > 0, torch.logaddexp(x, floor), x)
 
     fill = mean[:, None, None].expand_as(x)
-    x = torch.where(_mask(n, n_mels, 6 * strength, generator)[:, :, None], fill, x)
+    x = torch.where(_mask(n, n_mels, 6 * strength, generator)[:, :, None] & (heard > 0), fill, x)
     x = torch.where(_mask(n, n_frames, 12 * strength, generator)[:, None, :] & (heard > 0), fill, x)
     return torch.cat([x, other], 1)
 

@@ -21,6 +21,7 @@ from emofuse.recipes import Recipe, parse_recipe
 
 SCHEMA: Final = 1
 MANIFEST: Final = "bundle.json"
+LICENCE: Final = "LICENSE.txt"
 NON_COMMERCIAL: Final = "CC BY-NC-SA 4.0"
 
 _LICENCE_TEXT: Final = """\
@@ -52,6 +53,8 @@ class Bundle:
     licence: str
     provenance: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
+    action_units: tuple[str, ...] = ()
+    """The columns that the face branch reads, in order; empty where it reads pictures."""
 
     def read(self, name: str) -> bytes:
         """The content of one file of the bundle, checked against its sha256.
@@ -85,6 +88,7 @@ def save_bundle(
     emotions: tuple[str, ...],
     licence: str,
     provenance: Mapping[str, Any],
+    action_units: tuple[str, ...] = (),
 ) -> Bundle:
     """Write a bundle, whole or not at all.
 
@@ -97,13 +101,14 @@ def save_bundle(
     text = _LICENCE_TEXT.format(
         licence=licence, corpus=provenance.get("corpus", "?"), terms=_RAVDESS_TERMS if ravdess else ""
     )
-    everything = {**files, "LICENSE.txt": text.encode()}
+    everything = {**files, LICENCE: text.encode()}
     manifest = {
         "schema": SCHEMA,
         "emotions": list(emotions),
         "licence": licence,
         "provenance": dict(provenance),
         "recipe": recipe.model_dump(mode="json"),
+        "action_units": list(action_units),
         "files": {
             name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
             for name, data in sorted(everything.items())
@@ -152,15 +157,19 @@ def load_bundle(folder: str | Path) -> Bundle:
             emotions=tuple(manifest["emotions"]),
             licence=manifest["licence"],
             provenance=manifest["provenance"],
-            files=manifest["files"],
+            files={name: dict(facts) for name, facts in manifest["files"].items()},
+            action_units=tuple(manifest["action_units"]),
         )
     except RecipeError as error:
         raise BundleError(f"{error}: made by another version of emofuse?") from None
-    except (KeyError, TypeError) as error:
-        raise BundleError(f"{folder / MANIFEST} lacks {error}") from None
-    for name in bundle.files:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BundleError(f"{folder / MANIFEST} is not what this version writes: {error}") from None
+    for name, facts in bundle.files.items():
         if Path(name).name != name:
             raise BundleError(f"{folder / MANIFEST} names a file outside the bundle: {name}")
         if not (folder / name).is_file():
             raise BundleError(f"{folder}: {name} is missing")
+        if "sha256" not in facts:
+            raise BundleError(f"{folder / MANIFEST} has no sha256 of {name}")
+    bundle.read(LICENCE)
     return bundle

@@ -36,6 +36,8 @@ class Dataset:
     failed: list[dict[str, str]]
     sources: dict[str, dict[str, str | None]]
     feature_notes: dict[str, list[str]]
+    action_units: tuple[str, ...]
+    """The columns of the table that the face branch reads, or none."""
 
     def forget(self) -> None:
         """Remove the arrays; they can be made again from the store."""
@@ -122,6 +124,7 @@ def read_dataset(
         failed=failed,
         sources={take.take: _sources(take, corpus.root) for take, _ in kept},
         feature_notes={take.take: list(features.notes) for take, features in kept if features.notes},
+        action_units=() if table is None else table.names,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import platform
 import sys
 import time
@@ -41,9 +42,11 @@ from emofuse.fitting import (
     run_network_job,
 )
 from emofuse.labels import EMOTIONS
+from emofuse.processes import end_with_parent
 from emofuse.recipes import Recipe
 
 T = TypeVar("T")
+_MARK = "run.json"
 OnProgress = Callable[[str, int, int], None]
 """Told of a stage, how much of it is done, and how much there is."""
 
@@ -81,18 +84,16 @@ def evaluate(
     """
     started, clock = datetime.now(UTC), time.monotonic()
     pretrained = pretrained_sha256(recipe)
-    dataset = read_dataset(corpus, recipe, run / "work", jobs=jobs, store=store, on_progress=on_progress)
     chosen = get_protocol(protocol)
+    depends = {"recipe": recipe.hash(), "pretrained_sha256": pretrained, "protocol": chosen.hash()}
+    check_run(run, depends)
+    dataset = read_dataset(corpus, recipe, run / "work", jobs=jobs, store=store, on_progress=on_progress)
     plan = chosen.plan(dataset.takes)
-    claim_run(
-        run,
-        {
-            "recipe": recipe.hash(),
-            "pretrained_sha256": pretrained,
-            "corpus": dataset.fingerprint,
-            "protocol": chosen.hash(),
-        },
-    )
+    claim_run(run, {**depends, "corpus": dataset.fingerprint})
+    for fold in plan.folds:
+        for modality in MODALITIES:
+            if not dataset.inputs.has[modality][list(fold.test)].any():
+                raise ExperimentError(f"{fold.name}: no test take has a {modality}, so nothing is measured")
     plans = [
         make_plan(f"fold-{fold.index + 1}", dataset.inputs, fold.train, fold.test, recipe)
         for fold in plan.folds
@@ -145,16 +146,26 @@ def claim_run(run: Path, wanted: dict[str, str | None]) -> None:
     Raises:
         ExperimentError: the folder holds a run of something else.
     """
-    mark = run / "run.json"
-    if mark.is_file():
-        found = json.loads(mark.read_text())
-        differing = [key for key in wanted if found.get(key) != wanted[key]]
-        if differing:
-            raise ExperimentError(
-                f"{run} holds another run ({', '.join(differing)} differ): give another folder or remove it"
-            )
+    check_run(run, wanted)
+    if not (run / _MARK).is_file():
+        _write_json(run / _MARK, wanted)
+
+
+def check_run(run: Path, wanted: dict[str, str | None]) -> None:
+    """See that a folder holds no run of something else, as far as ``wanted`` tells.
+
+    Raises:
+        ExperimentError: it does.
+    """
+    mark = run / _MARK
+    if not mark.is_file():
         return
-    _write_json(mark, wanted)
+    found = json.loads(mark.read_text())
+    differing = [key for key in wanted if found.get(key) != wanted[key]]
+    if differing:
+        raise ExperimentError(
+            f"{run} holds another run ({', '.join(differing)} differ): give another folder or remove it"
+        )
 
 
 def run_network_jobs(
@@ -183,7 +194,10 @@ def _in_processes(
             yield function(*one)
             on_done(n)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(os.getpid(),)
+    )
+    with pool:
         futures = [pool.submit(function, *one) for one in arguments]
         pending: set[Future[T]] = set(futures)
         try:
@@ -199,11 +213,12 @@ def _in_processes(
             yield future.result()
 
 
-def _one_thread() -> None:
-    """A worker is one of several: numerical libraries inside it keep to one thread."""
+def _start_worker(parent: int) -> None:
+    """A worker is one of several: its libraries keep to one thread. It does not outlive its parent."""
     import threadpoolctl
 
     threadpoolctl.threadpool_limits(1)
+    end_with_parent(parent)
 
 
 def _fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> dict[str, Any]:
@@ -396,7 +411,7 @@ def _write_examples(run: Path, table: Sequence[Row], dataset: Dataset, recipe: R
         if inputs.has["voice"][row.row]:
             heard = inputs.load("voice")[row.row]
             if recipe.voice.features.kind == "log-mel":
-                arrays["log_mel"] = heard
+                arrays["log_mel"] = heard[: recipe.voice.features.n_mels]
             elif recipe.voice.features.kind == "rosred-image":
                 arrays["log_mel"] = heard[::-1].mean(2, dtype=np.float32)
         if inputs.has["face"][row.row] and recipe.face.features.kind == "stack":

@@ -99,6 +99,13 @@ def make_plan(name: str, inputs: Inputs, train: Sequence[int], test: Sequence[in
     if patience and len(groups) < 3:
         raise ExperimentError("patience needs fusion.inner_folds of 3 or more: one part stops the networks")
     wanted = recipe.fusion.members if recipe.fusion.inputs == "features" else None
+    if recipe.fusion.inputs == "features" and min(len(group) for group in groups) < 2:
+        raise ExperimentError(
+            f"{name}: {len(speakers)} training actors in {len(groups)} inner folds leave a fusion one actor, "
+            "and its settings are chosen on actors it has not seen: lower fusion.inner_folds"
+        )
+    if wanted is not None and wanted > len(groups):
+        raise ExperimentError(f"{name}: fusion.members {wanted} is more than the {len(groups)} inner folds")
     members = []
     for k in range(wanted or len(groups)):
         fusion = np.isin(whose, groups[k])

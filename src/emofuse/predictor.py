@@ -35,7 +35,7 @@ class Recognizer:
         self, bundle: Bundle, *, threads: int = 1, action_units: ActionUnitTable | None = None
     ) -> None:
         self.bundle = bundle
-        self.action_units = action_units
+        self.action_units = action_units and action_units.in_order(bundle.action_units)
         self._threads = threads
         self._voice = self._session("voice.onnx")
         self._face = self._session("face.onnx")
@@ -56,7 +56,7 @@ class Recognizer:
 
         Raises:
             BundleError: the bundle is missing, incomplete or altered.
-            FeatureError: the table cannot be read.
+            FeatureError: the table cannot be read, or lacks a column that the bundle reads.
         """
         bundle = load_bundle(path)
         if NON_COMMERCIAL in bundle.licence:
@@ -126,9 +126,12 @@ class Recognizer:
             try:
                 yield self.predict(path)
             except EmofuseError as error:
-                yield Prediction(
-                    source=str(path), emotions=self.emotions, probabilities=None, used=(), error=str(error)
-                )
+                yield self._unread(path, str(error))
+            except Exception as error:  # one bad file must not end the batch, whatever it does
+                yield self._unread(path, f"{type(error).__name__}: {error}")
+
+    def _unread(self, path: str | Path, error: str) -> Prediction:
+        return Prediction(source=str(path), emotions=self.emotions, probabilities=None, used=(), error=error)
 
     def predict_features(self, features: Features, *, source: str = "features") -> Prediction:
         """Read features that :func:`emofuse.features.extract` returned for this bundle's recipe."""

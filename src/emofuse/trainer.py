@@ -45,6 +45,7 @@ def train(
         BundleError: ``out`` is not empty.
         ExperimentError: the corpus is too small, or the work folder holds another run.
     """
+    out = out.resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BundleError(f"{out} is not empty: give another folder or remove it")
     pretrained = pretrained_sha256(recipe)
@@ -70,6 +71,7 @@ def train(
         recipe=recipe,
         emotions=EMOTIONS,
         licence=corpus.licence,
+        action_units=dataset.action_units,
         provenance={
             "corpus": corpus.name,
             "synthetic": corpus.synthetic,

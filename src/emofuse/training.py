@@ -127,6 +127,8 @@ def train_network(
                     break
         if best is not None:
             network.load_state_dict(best[2])
+        if not all(torch.isfinite(parameter).all() for parameter in network.parameters()):
+            raise ExperimentError("the last step left weights that are not numbers: lower learning_rate")
     return network.eval(), curve
 
 
@@ -197,6 +199,8 @@ def _mix(x: Tensor, y: Tensor, alpha: float, rng: np.random.Generator) -> tuple[
     other = torch.from_numpy(rng.permutation(len(x)))
     kind = x.dtype
     mixed = share * x.to(torch.float32) + (1 - share) * x[other].to(torch.float32)
+    if not kind.is_floating_point:
+        mixed = mixed.round()
     return mixed.to(kind), share * y + (1 - share) * y[other]
 
 

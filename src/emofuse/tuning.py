@@ -104,7 +104,7 @@ def tune(
 
     url = None if storage is None else f"sqlite:///{storage}"
     study = optuna.create_study(study_name=classifier, storage=url, direction="minimize", load_if_exists=True)
-    while len(done := [t for t in study.trials if t.state.is_finished()]) < n_trials:
+    while len(done := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < n_trials:
         number = len(done)
         study.sampler = optuna.samplers.TPESampler(seed=seed + 7919 * number, n_startup_trials=8)
         with warnings.catch_warnings():

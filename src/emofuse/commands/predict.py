@@ -9,10 +9,11 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from emofuse.labels import EMOTION_COLOURS
@@ -67,9 +68,9 @@ def predict(
             # media errors name their file themselves
             named = prediction.error.startswith(prediction.source)
             text = prediction.error if named else f"{prediction.source}: {prediction.error}"
-            typer.echo(f"emofuse: {text}", err=True)
+            typer.echo(f"emofuse: {printable(text)}", err=True)
     if output is Format.JSON:
-        json.dump([p.as_dict() for p in predictions], sys.stdout, indent=2, ensure_ascii=False)
+        json.dump([_named(p) for p in predictions], sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
     elif output is Format.CSV:
         sys.stdout.write(as_csv(predictions, recognizer.emotions))
@@ -79,6 +80,10 @@ def predict(
         raise typer.Exit(1)
 
 
+def _named(prediction: Prediction) -> dict[str, Any]:
+    return {**prediction.as_dict(), "source": printable(prediction.source)}
+
+
 def as_csv(predictions: Iterable[Prediction], emotions: Sequence[str]) -> str:
     """One row a file, also for those that could not be read."""
     text = io.StringIO()
@@ -86,9 +91,15 @@ def as_csv(predictions: Iterable[Prediction], emotions: Sequence[str]) -> str:
     writer.writerow(["file", "emotion", *emotions, "used", "voice_missing", "face_missing", "notes", "error"])
     for p in predictions:
         shown = [""] * len(emotions) if p.probabilities is None else [f"{x:.6f}" for x in p.probabilities]
-        writer.writerow([p.source, p.emotion or "", *shown, "+".join(p.used), p.voice_missing or "",
-                         p.face_missing or "", "; ".join(p.notes), p.error or ""])  # fmt: skip
+        missing = [p.voice_missing or "", p.face_missing or ""]
+        basis = ["+".join(p.used), *missing, "; ".join(p.notes), p.error or ""]
+        writer.writerow([printable(p.source), p.emotion or "", *shown, *basis])
     return text.getvalue()
+
+
+def printable(name: str) -> str:
+    """A file name as text: bytes that are not UTF-8 are shown as such."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def show_table(predictions: Sequence[Prediction], console: Console) -> None:
@@ -100,7 +111,7 @@ def show_table(predictions: Sequence[Prediction], console: Console) -> None:
     table.add_column("expresses", ratio=4)
     table.add_column("read from", overflow="fold", ratio=4)
     for p in predictions:
-        table.add_row(Path(p.source).name, _bars(p), _basis(p))
+        table.add_row(escape(printable(Path(p.source).name)), _bars(p), _basis(p))
     console.print(table)
 
 
@@ -120,8 +131,8 @@ def _basis(p: Prediction) -> str:
     lines = [" and ".join(p.used)]
     for name, reason in (("voice", p.voice_missing), ("face", p.face_missing)):
         if reason is not None:
-            lines.append(f"[yellow]no {name}: {reason}[/yellow]")
+            lines.append(f"[yellow]no {name}: {escape(reason)}[/yellow]")
     frames = p.meta.get("n_frames")
     if "face" in p.used and frames:
         lines.append(f"face in {p.meta.get('frames_with_face')} of {frames} frames")
-    return "\n".join([*lines, *p.notes])
+    return "\n".join([*lines, *(escape(note) for note in p.notes)])

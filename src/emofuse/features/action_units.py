@@ -33,6 +33,20 @@ class ActionUnitTable:
     rows: Mapping[str, Float32]
     path: Path
 
+    def in_order(self, names: tuple[str, ...]) -> ActionUnitTable:
+        """The same table with the columns that a recogniser was trained on, in its order.
+
+        Raises:
+            FeatureError: a column is missing.
+        """
+        missing = [name for name in names if name not in self.names]
+        if missing:
+            raise FeatureError(f"{self.path}: the recogniser also reads {', '.join(missing)}")
+        if names == self.names:
+            return self
+        order = [self.names.index(name) for name in names]
+        return ActionUnitTable(names, {take: row[order] for take, row in self.rows.items()}, self.path)
+
     def row(self, take: str) -> Float32 | None:
         """(n_units,) float32 of one take, or None where the table has no such row."""
         return self.rows.get(take)

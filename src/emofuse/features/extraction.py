@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -19,6 +20,7 @@ from emofuse.features.face import face_meta, face_notes
 from emofuse.features.store import FeatureStore, Part, StoreError, file_sha256, part_key
 from emofuse.features.voice import voice_array
 from emofuse.media import Media, decode
+from emofuse.processes import end_with_parent
 from emofuse.recipes import Recipe
 from emofuse.records import Clip, Features, Take
 from emofuse.signal.face import track_face
@@ -320,12 +322,13 @@ def _paths(take: Take) -> str:
 _worker_work: _Work | None = None
 
 
-def _start_worker(work: _Work) -> None:
+def _start_worker(work: _Work, parent: int) -> None:
     global _worker_work  # noqa: PLW0603 - the one way to hand a worker process something once
     _worker_work = work
     # The parent hears the interrupt and ends the pool; workers finish their file in silence.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
+    end_with_parent(parent)
 
 
 def _in_worker(take: Take) -> Features | EmofuseError:
@@ -335,7 +338,9 @@ def _in_worker(take: Take) -> Features | EmofuseError:
 
 def _pool(work: _Work, jobs: int) -> ProcessPoolExecutor:
     # Not forked: forking a process with decoder and algebra threads deadlocks now and then.
-    return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_start_worker, initargs=(work,))
+    return ProcessPoolExecutor(
+        jobs, get_context("spawn"), initializer=_start_worker, initargs=(work, os.getpid())
+    )
 
 
 def _in_processes(

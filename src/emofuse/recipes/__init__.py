@@ -28,7 +28,15 @@ LEAST_LOG_PROBABILITY = -10.0
 class _Part(BaseModel):
     """A frozen part of a recipe: no unknown keys, no silent conversions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none(cls, data: Any) -> Any:
+        """TOML has no null: ``patience = "none"`` unsets what a recipe takes over from another."""
+        if not isinstance(data, dict):
+            return data
+        return {key: None if value == "none" else value for key, value in data.items()}
 
     def hash(self) -> str:
         """Sixteen hexadecimal digits of the sha256 of this part's canonical JSON."""
@@ -126,7 +134,7 @@ class VoiceNetwork(_Part):
     """
 
     kind: Literal["alexnet", "default", "mlp"] = "default"
-    channels: tuple[Positive, ...] = (24, 48, 96, 160)
+    channels: Annotated[tuple[Positive, ...], Field(strict=False)] = (24, 48, 96, 160)
     dropout: Fraction = 0.4
     n_features: Positive = 1000
     keep_level: bool = False
@@ -226,7 +234,7 @@ class FacePart(_Part):
 class NeuralFusion(_Part):
     """The neural network among the classifiers: dense layers with batch normalisation, ReLU and dropout."""
 
-    hidden: tuple[Positive, ...] = (2096, 1024)
+    hidden: Annotated[tuple[Positive, ...], Field(strict=False)] = (2096, 1024)
     dropout: Fraction = 0.4
     epochs: Positive = 30
     batch_size: Annotated[int, Field(ge=2)] = 32
@@ -247,7 +255,7 @@ class Fusion(_Part):
     inner_folds: Annotated[int, Field(ge=2, le=20)] = 4
     members: Positive | None = None
     """Train only the first so many of the inner_folds pairs; none: all."""
-    classifiers: tuple[Classifier, ...] = ("lr", "pca-lr", "svm", "nn")
+    classifiers: Annotated[tuple[Classifier, ...], Field(strict=False)] = ("lr", "pca-lr", "svm", "nn")
     nn: NeuralFusion = NeuralFusion()
     trials: Annotated[int, Field(ge=1)] = 20
     """Optuna trials a classifier."""
@@ -325,7 +333,10 @@ def _read(name_or_path: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
         if not path.is_file():
             raise RecipeError(f"no recipe {key!r}: give a TOML file or one of {', '.join(shipped_recipes())}")
         base = path.resolve().parent
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise RecipeError(f"{key}: not a text file in UTF-8") from None
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -1,0 +1,109 @@
+"""Each classifier against what it stands on, and its ONNX against itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from emofuse.classifiers import make_classifier
+from emofuse.errors import ExperimentError
+from emofuse.recipes import Fusion, NeuralFusion
+
+SETTINGS = Fusion(nn=NeuralFusion(hidden=(32, 16), epochs=40, dropout=0.1))
+CASES: list[Any] = [
+    ("lr", {"C": 0.1}),
+    ("lr", {"C": 1e4}),
+    ("pca-lr", {"C": 1.0, "kept": 0.5}),
+    ("svm", {"C": 1.0, "kernel": "linear"}),
+    ("svm", {"C": 1.0, "kernel": "poly", "gamma": 1.0}),
+    ("svm", {"C": 10.0, "kernel": "rbf", "gamma": 1.0}),
+    ("nn", {"learning_rate": 5e-3, "weight_decay": 1e-2}),
+]
+
+
+def data(n: int = 96, d: int = 16, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 8
+    centres = np.random.default_rng(5).standard_normal((8, d)) * 1.5
+    return (centres[y] + rng.standard_normal((n, d))).astype(np.float32), y
+
+
+def through_onnx(model: bytes, X: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    assert [one.name for one in session.get_outputs()] == ["probabilities"]
+    out: np.ndarray = session.run(None, {"inputs": X})[0]
+    return out
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_learns_and_says_the_same_through_onnx(name: Any, parameters: dict[str, Any]) -> None:
+    X, y = data()
+    new, truth = data(seed=1)
+    model = make_classifier(name, parameters, SETTINGS, n_emotions=8, seed=3).fit(X, y)
+    said = model.predict_proba(new)
+    assert said.shape == (96, 8)
+    np.testing.assert_allclose(said.sum(1), 1, atol=1e-6)
+    assert (said.argmax(1) == truth).mean() > 0.7
+    onnx = model.to_onnx()
+    np.testing.assert_allclose(through_onnx(onnx, new), said, atol=1e-4)
+    np.testing.assert_allclose(through_onnx(onnx, new[:1]), said[:1], atol=1e-4)
+    again = make_classifier(name, parameters, SETTINGS, n_emotions=8, seed=3).fit(X, y)
+    assert (again.predict_proba(new) == said).all()
+
+
+def test_logistic_regression_is_scikit_learns_on_standardised_inputs() -> None:
+    X, y = data()
+    said = make_classifier("lr", {"C": 0.3}, SETTINGS, n_emotions=8, seed=0).fit(X, y).predict_proba(X)
+    Z = StandardScaler().fit_transform(X.astype(np.float64))
+    wanted = LogisticRegression(C=0.3, max_iter=300).fit(Z, y).predict_proba(Z)
+    np.testing.assert_allclose(said, wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_emotions_that_never_occurred(name: Any, parameters: dict[str, Any]) -> None:
+    X, y = data()
+    seen = ~np.isin(y, [1, 7])
+    model = make_classifier(name, parameters, SETTINGS, n_emotions=8, seed=0).fit(X[seen], y[seen])
+    said = model.predict_proba(X)
+    np.testing.assert_allclose(through_onnx(model.to_onnx(), X), said, atol=1e-4)
+    assert (said[seen].argmax(1) == y[seen]).mean() > 0.8
+    assert said[:, [1, 7]].max() < (0.2 if name == "nn" else 1e-12)
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_columns_that_never_vary(name: Any, parameters: dict[str, Any]) -> None:
+    """Layers after a ReLU have values that are always 0."""
+    X, y = data()
+    X[:, 3] = 0
+    X[:, 4] = 2
+    model = make_classifier(name, parameters, SETTINGS, n_emotions=8, seed=0).fit(X, y)
+    said = model.predict_proba(X)
+    assert np.isfinite(said).all()
+    np.testing.assert_allclose(through_onnx(model.to_onnx(), X), said, atol=1e-4)
+
+
+def test_few_clips_of_an_emotion() -> None:
+    X, y = data(n=16)
+    said = make_classifier("svm", {"C": 1.0, "kernel": "linear"}, SETTINGS, n_emotions=8, seed=0).fit(X, y)
+    np.testing.assert_allclose(said.predict_proba(X).sum(1), 1)
+    with pytest.raises(ExperimentError, match="an SVM two clips of each"):
+        make_classifier("svm", {"C": 1.0, "kernel": "linear"}, SETTINGS, n_emotions=8, seed=0).fit(
+            X[:8], y[:8]
+        )
+    for name, parameters in CASES[:3]:
+        with pytest.raises(ExperimentError, match="two emotions"):
+            make_classifier(name, parameters, SETTINGS, n_emotions=8, seed=0).fit(X[::8], y[::8])
+
+
+def test_pca_has_no_more_components_than_there_are_clips() -> None:
+    X, y = data(n=24, d=40)
+    model: Any = make_classifier("pca-lr", {"C": 1.0, "kept": 1.0}, SETTINGS, n_emotions=8, seed=0)
+    model.fit(X, y)
+    assert model.pipeline.named_steps["pca"].n_components == 23
+    model = make_classifier("pca-lr", {"C": 1.0, "kept": 0.1}, SETTINGS, n_emotions=8, seed=0).fit(X, y)
+    assert model.pipeline.named_steps["pca"].n_components == 2
