@@ -198,7 +198,7 @@ def films(small: ModuleType, home: Path) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def film_folder(small: ModuleType, home: Path, films: dict[str, Path]) -> Path:
-    """Recordings and films of three actors, one take of each emotion."""
+    """Recordings and films of four actors, one take of each emotion."""
     folder: Path = small.write_film_corpus(home / "film", [films["happy"], films["sad"]])
     return folder
 

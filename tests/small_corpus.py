@@ -146,7 +146,7 @@ def write_film(path: Path, *, emotion: int, actor: int = 1, silent: bool = False
     return path
 
 
-def write_film_corpus(root: Path, films: list[Path], *, actors: int = 3) -> Path:
+def write_film_corpus(root: Path, films: list[Path], *, actors: int = 4) -> Path:
     """A recording of its own for every take, but one of a few films: with a store each is read once.
 
     Actor 1's first take is the first film alone, with its own sound.

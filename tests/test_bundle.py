@@ -124,7 +124,12 @@ def test_a_manifest_of_another_kind(tmp_path: Path, change: dict[str, Any], says
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("{", "cannot be read"), ("[]", "lacks"), ("{}", "lacks 'schema'"), ('{"schema": 1}', "lacks 'recipe'")],
+    [
+        ("{", "cannot be read"),
+        ("[]", "is not what this version writes"),
+        ("{}", "is not what this version writes.*'schema'"),
+        ('{"schema": 1}', "is not what this version writes.*'recipe'"),
+    ],
 )
 def test_a_manifest_that_is_none(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / MANIFEST).write_text(text)
@@ -133,7 +138,6 @@ def test_a_manifest_that_is_none(tmp_path: Path, text: str, says: str) -> None:
 
 
 @pytest.mark.parametrize("files", [None, ["voice.onnx"], {"voice.onnx": {}}])
-@pytest.mark.xfail(reason="the table of files is believed to be one", strict=True)
 def test_a_manifest_whose_files_have_no_checksums(tmp_path: Path, files: Any) -> None:
     bundle = save(tmp_path / "b")
     edit(bundle.folder, files=files)

@@ -100,7 +100,7 @@ def spoilt(inputs: Inputs, rows: np.ndarray, folder: Path) -> Inputs:
     ids=["probabilities", "features-with-patience"],
 )
 def test_nothing_of_the_test_part_reaches_what_is_fitted(tmp_path: Path, recipe: Recipe) -> None:
-    inputs = make_inputs(tmp_path / "a", n_actors=6)
+    inputs = make_inputs(tmp_path / "a", n_actors=8 if recipe.fusion.inputs == "features" else 6)
     test = np.flatnonzero(np.isin(inputs.speakers, ["02", "05"]))
     train = np.flatnonzero(~np.isin(inputs.speakers, ["02", "05"]))
     others = spoilt(inputs, test, tmp_path / "b")
@@ -153,7 +153,7 @@ def test_what_is_fitted_depends_on_the_training_part(tmp_path: Path) -> None:
 def test_plans_of_random_corpora_keep_actors_apart(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     planned = 0
-    for _ in range(300):
+    for _ in range(400):
         n_actors = int(rng.integers(2, 14))
         names = np.array([f"{n:02d}" if rng.random() < 0.7 else f"s{n}" for n in range(1, n_actors + 1)])
         n = int(rng.integers(n_actors, 60))
@@ -174,8 +174,6 @@ def test_plans_of_random_corpora_keep_actors_apart(tmp_path: Path) -> None:
             jobs = network_jobs(plan, inputs, recipe)
         except ExperimentError:
             continue
-        except IndexError:  # test_fewer_actors_than_pairs
-            continue
         planned += 1
         assert set(plan.train) == set(train)
         assert set(plan.test) == set(test)
@@ -188,7 +186,7 @@ def test_plans_of_random_corpora_keep_actors_apart(tmp_path: Path) -> None:
             assert not whose[0] & whose[1]
             assert not whose[0] & whose[2]
             assert not whose[1] & whose[2]
-            assert whose[2]
+            assert len(whose[2]) >= (2 if features else 1)
             assert bool(len(parts[1])) == patience
             assert not set().union(*whose) & set(tested.tolist())
         if not features:
@@ -286,19 +284,21 @@ def test_too_few_actors(tmp_path: Path, actors: int, recipe: Recipe, says: str) 
         make_plan("fold-1", inputs, range(8 * actors), (), recipe)
 
 
-@pytest.mark.xfail(raises=IndexError, reason="make_plan walks more members than there are groups of actors")
 def test_fewer_actors_than_pairs(tmp_path: Path) -> None:
     inputs = make_inputs(tmp_path, n_actors=2, takes=1)
     recipe = small_recipe("features", inner_folds=4, members=3)
-    with pytest.raises(ExperimentError):
+    with pytest.raises(ExperimentError, match=r"fold-1: .*lower fusion\.inner_folds"):
         make_plan("fold-1", inputs, range(16), (), recipe)
 
 
-@pytest.mark.xfail(reason="found out only after every network is trained", strict=True)
 def test_a_fusion_of_one_actor_is_refused_before_training(tmp_path: Path) -> None:
-    inputs = make_inputs(tmp_path, n_actors=4, takes=1)
-    with pytest.raises(ExperimentError):
-        make_plan("fold-1", inputs, range(32), (), small_recipe("features", inner_folds=4))
+    inputs = make_inputs(tmp_path, n_actors=8, takes=1)
+    recipe = small_recipe("features", inner_folds=4)
+    with pytest.raises(ExperimentError, match="7 training actors in 4 inner folds leave a fusion one actor"):
+        make_plan("fold-1", inputs, range(56), (), recipe)
+    assert len(make_plan("fold-1", inputs, range(64), (), recipe).members) == 4
+    # probabilities are fused for everybody at once
+    assert len(make_plan("fold-1", inputs, range(32), (), small_recipe(inner_folds=4)).members) == 4
 
 
 def test_a_modality_that_training_actors_lack(tmp_path: Path) -> None:
@@ -369,12 +369,13 @@ def test_the_notebooks_way_joins_1400_features_and_compares_four_classifiers(
 ) -> None:
     keras_weights(tmp_path / "cnn.h5")
     recipe = rosred(tmp_path, 'source = "file"\npath = "cnn.h5"')
-    inputs = pictures(5, 3)
-    test = np.arange(4)  # asked about only
-    plan = make_plan("fold-1", inputs, range(5 * 24), test.tolist(), recipe)
+    inputs = pictures(8, 2)
+    n = len(inputs.labels)
+    plan = make_plan("fold-1", inputs, range(n), (), recipe)
     assert len(plan.members) == 1
     assert len(set(inputs.speakers[plan.members[0].fusion_rows])) == 2
-    plan = make_plan("fold-1", inputs, [i for i in range(5 * 24) if i not in test], test.tolist(), recipe)
+    test = plan.members[0].network_rows[:4]  # asked about only
+    plan = make_plan("fold-1", inputs, [i for i in range(n) if i not in test], test.tolist(), recipe)
     for job in network_jobs(plan, inputs, recipe):
         run_network_job(job, inputs, recipe, tmp_path)
     fusion = fit_fusion(plan, inputs, recipe, tmp_path)
@@ -395,8 +396,8 @@ def test_absent_weights_stop_a_job_before_it_trains(
 ) -> None:
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path / "none"))
     recipe = rosred(tmp_path, 'source = "deepface"')
-    inputs = pictures(5, 1)
-    plan = make_plan("fold-1", inputs, range(40), (), recipe)
+    inputs = pictures(8, 1)
+    plan = make_plan("fold-1", inputs, range(64), (), recipe)
     job = next(j for j in network_jobs(plan, inputs, recipe) if j.modality == "face")
     with pytest.raises(WeightsError, match=r"emofuse weights fetch deepface-emotion.*emotion_cnn\.path"):
         run_network_job(job, inputs, recipe, tmp_path / "work")

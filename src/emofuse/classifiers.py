@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.errors import ExperimentError
-from emofuse.recipes import Classifier, Fusion, NeuralFusion, Training
+from emofuse.recipes import LEAST_SPREAD, Classifier, Fusion, NeuralFusion, Training
 
 
 class FusionClassifier(Protocol):
@@ -55,11 +55,14 @@ class SklearnClassifier:
     def _build(self, n: int, d: int, rarest: int) -> Any:
         from sklearn.calibration import CalibratedClassifierCV
         from sklearn.decomposition import PCA
+        from sklearn.feature_selection import VarianceThreshold
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
         from sklearn.svm import SVC
 
+        # a value that hardly varies would only be blown up rounding, another one on each runtime
+        scaled = (VarianceThreshold(LEAST_SPREAD**2), StandardScaler())
         p = self.parameters
         if self.name == "svm":
             # gamma is given in units of 1/n_inputs, as scikit-learn's own default counts it
@@ -67,13 +70,13 @@ class SklearnClassifier:
             svm = SVC(C=p["C"], kernel=p["kernel"], gamma=gamma, random_state=self.seed)
             # Platt's method on held-out clips, some of every emotion in each part
             calibrated = CalibratedClassifierCV(svm, ensemble=False, cv=min(3, rarest))
-            return make_pipeline(StandardScaler(), calibrated)
+            return make_pipeline(*scaled, calibrated)
         regression = LogisticRegression(C=p["C"], max_iter=300)
         if self.name == "lr":
-            return make_pipeline(StandardScaler(), regression)
+            return make_pipeline(*scaled, regression)
         most = min(self.max_components, d, n - 1)
         components = max(1, round(p["kept"] * most))
-        return make_pipeline(StandardScaler(), PCA(components, random_state=self.seed), regression)
+        return make_pipeline(*scaled, PCA(components, random_state=self.seed), regression)
 
     def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> SklearnClassifier:
         """Fit on (n, n_inputs) inputs and (n,) emotions.

@@ -145,7 +145,6 @@ def test_table_shows_the_probable_ones_most_probable_first() -> None:
     show_table([], Console(file=io.StringIO()))
 
 
-@pytest.mark.xfail(reason="file names and reasons are read as Rich markup", strict=True)
 @pytest.mark.parametrize("name", ["take[red]1.wav", "[bold].wav"])
 def test_table_takes_names_as_they_are(name: str) -> None:
     assert name in shown(name)
@@ -158,7 +157,6 @@ def test_csv_of_odd_text() -> None:
     assert row["error"] == "x; y, z"
 
 
-@pytest.mark.xfail(reason="a name that is no UTF-8 cannot be written as UTF-8", strict=True)
 def test_a_name_that_is_no_unicode(film_bundle: Path, recording: Path, tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/caf\xe9.wav"
     Path(os.fsdecode(path)).write_bytes(recording.read_bytes())

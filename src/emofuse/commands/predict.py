@@ -61,6 +61,10 @@ def predict(
 
     recognizer = Recognizer.load(bundle, action_units=action_units)
     typer.echo(f"bundle: {bundle}, licence: {recognizer.licence}", err=True)
+    if recognizer.bundle.provenance.get("synthetic"):
+        typer.echo(
+            "this recogniser was trained on drawn faces and synthetic voices: it cannot read people", err=True
+        )
     predictions = []
     for prediction in recognizer.predict_files(files):
         predictions.append(prediction)

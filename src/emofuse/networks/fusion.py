@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from emofuse.recipes import LEAST_SPREAD
+
 
 class FusionNetwork(nn.Module):
     """Dense layers with batch normalisation, ReLU and dropout: 2096-1024-8 in the notebooks.
@@ -29,8 +31,9 @@ class FusionNetwork(nn.Module):
         self.mean: Tensor
         self.spread: Tensor
         self.register_buffer("mean", torch.from_numpy(mean.copy()))
-        # a value that never varies in training says nothing: it is left at zero
-        self.register_buffer("spread", torch.from_numpy(np.where(spread > 1e-6, spread, 1.0)))
+        self.register_buffer(
+            "spread", torch.from_numpy(np.where(spread > LEAST_SPREAD, spread, np.float32(1)))
+        )
         layers: list[nn.Module] = []
         n_in = len(mean)
         for n_out in hidden:

@@ -24,6 +24,9 @@ Classifier = Literal["lr", "pca-lr", "svm", "nn"]
 LEAST_LOG_PROBABILITY = -10.0
 """Log-probabilities enter the fusion no lower than this: a network's certainty has no more weight."""
 
+LEAST_SPREAD = 1e-4
+"""Inputs of the fusion whose standard deviation over the training clips is below this say nothing."""
+
 
 class _Part(BaseModel):
     """A frozen part of a recipe: no unknown keys, no silent conversions."""
