@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -220,3 +221,23 @@ def film_bundle(home: Path, film_folder: Path, film_toml: Path, store: Any) -> P
 
     train(load_corpus(film_folder), load_recipe(film_toml), home / "film-bundle", store=store)
     return home / "film-bundle"
+
+
+@pytest.fixture(scope="session")
+def files() -> ModuleType:
+    """The module ``tests/media_files.py``."""
+    path = Path(__file__).parent / "media_files.py"
+    spec = importlib.util.spec_from_file_location("media_files", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def ravdess() -> Path:
+    """The folder of real recordings."""
+    folder = os.environ.get("EMOFUSE_RAVDESS")
+    if not folder:
+        pytest.skip("EMOFUSE_RAVDESS names no folder of real recordings")
+    return Path(folder)

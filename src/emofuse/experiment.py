@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from emofuse import metrics
 from emofuse.atomic import write_atomically
+from emofuse.audit import audit_folds
 from emofuse.corpus import Corpus
 from emofuse.corpus.protocols import Fold, get_protocol
 from emofuse.dataset import Dataset, read_dataset
@@ -90,6 +91,9 @@ def evaluate(
     dataset = read_dataset(corpus, recipe, run / "work", jobs=jobs, store=store, on_progress=on_progress)
     plan = chosen.plan(dataset.takes)
     claim_run(run, {**depends, "corpus": dataset.fingerprint})
+    warned = audit_folds(
+        plan.folds, dataset.takes, dataset.inputs, speaker_independent=chosen.speaker_independent
+    )
     for fold in plan.folds:
         for modality in MODALITIES:
             if not dataset.inputs.has[modality][list(fold.test)].any():
@@ -119,7 +123,7 @@ def evaluate(
             "synthetic": corpus.synthetic,
             "licence": corpus.licence,
         },
-        "notes": [*plan.notes, *dataset.notes],
+        "notes": [*plan.notes, *warned, *dataset.notes],
         "systems": _systems(table, plan.folds, recipe),
         "fused_choice": {_name(f): said["chosen"] for f, said in zip(plan.folds, fused, strict=True)},
         "software": software(),

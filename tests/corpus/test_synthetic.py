@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emofuse.corpus.synthetic import GENERATOR, MARK, synthesise
+from emofuse.corpus import SYNTHETIC_MARK
+from emofuse.corpus.synthetic import GENERATOR, synthesise
 from emofuse.corpus.synthetic.clip import TakeCode, face_poses, n_frames, person, sound
 from emofuse.corpus.synthetic.encode import atomic_path
 from emofuse.corpus.synthetic.expression import FACE_SPREAD, VOICE_SPREAD, face_style
@@ -53,7 +54,7 @@ def test_names_are_those_of_ravdess(corpus: Path) -> None:
         for emotion in range(1, 9)
         for modality, ending in (("01", "mp4"), ("03", "wav"))
     }
-    assert json.loads((corpus / MARK).read_text()) == {
+    assert json.loads((corpus / SYNTHETIC_MARK).read_text()) == {
         "generator": GENERATOR,
         "seed": 5,
         "n_actors": 1,
@@ -119,7 +120,7 @@ def test_same_seed_same_corpus_whatever_the_jobs(corpus: Path, tmp_path: Path) -
         target.parent.mkdir(exist_ok=True)
         if path.name not in stems:
             target.write_bytes(path.read_bytes())
-    (tmp_path / MARK).write_bytes((corpus / MARK).read_bytes())
+    (tmp_path / SYNTHETIC_MARK).write_bytes((corpus / SYNTHETIC_MARK).read_bytes())
     synthesise(tmp_path, n_actors=1, n_takes=1, seed=5, first_actor=2)
     assert (tmp_path / "Actor_02" / stems[1]).read_bytes() == (corpus / "Actor_02" / stems[1]).read_bytes()
     again = decoded(tmp_path / "Actor_02" / stems[0])

@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from emofuse.corpus.ravdess import ADDRESS, CITATION, LICENCE, N_ACTORS, ZENODO_RECORD
+from emofuse.corpus.ravdess import ACTOR_WITHOUT_SONG, ADDRESS, CITATION, LICENCE, N_ACTORS, ZENODO_RECORD
 from emofuse.download import Checksum, Progress, check_free_space, download, fetch_bytes, size_text
 from emofuse.errors import CorpusError
 
 RECORD_URL: Final = f"https://zenodo.org/api/records/{ZENODO_RECORD}"
 PARTS: Final = ("audio-speech", "audio-song", "video-speech", "video-song")
-ACTOR_WITHOUT_SONG: Final = 18
 
 LICENCE_NOTE: Final = f"""\
 RAVDESS: The Ryerson Audio-Visual Database of Emotional Speech and Song

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
+from emofuse.atomic import write_atomically
 from emofuse.errors import ExperimentError, MissingExtraError
 from emofuse.report.run import read_results, read_run
 from emofuse.report.terminal import summary_table
@@ -28,20 +28,9 @@ def write_report(run: Path) -> Path:
     from emofuse.report.page import render
 
     target = run / "report.html"
-    _write(target, render(read_run(run)))
-    return target
-
-
-def _write(target: Path, text: str) -> None:
-    """Write beside the target, flush, rename: a reader sees the old page or the new one."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    page = render(read_run(run))
     try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
+        write_atomically(target, page.encode())
     except OSError as error:
         raise ExperimentError(f"{target} cannot be written: {error.strerror}") from error
-    finally:
-        beside.unlink(missing_ok=True)
+    return target

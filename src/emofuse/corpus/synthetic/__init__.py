@@ -1,7 +1,7 @@
 """A corpus in the names and formats of RAVDESS, made from nothing: drawn faces, computed voices.
 
 It is there so that the whole pipeline can be run and tested without data. Figures measured on it say
-nothing about people: a corpus made here is marked by a file, :data:`MARK`.
+nothing about people: a corpus made here is marked by a file, :data:`emofuse.corpus.SYNTHETIC_MARK`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 import cv2
 
+from emofuse.corpus import SYNTHETIC_MARK
 from emofuse.errors import CorpusError
 from emofuse.labels import EMOTIONS
 
 if TYPE_CHECKING:
     from emofuse.corpus.synthetic.clip import TakeCode
 
-MARK: Final = "SYNTHETIC.json"
-"""The file at the root of a synthetic corpus, with its generator, seed, number of actors and of takes."""
 
 GENERATOR: Final = "emofuse-synthetic-1"
 """Changes when the same seed would give other faces or voices."""
@@ -134,7 +133,7 @@ def _mark(out: Path, actors: range, n_takes: int, seed: int) -> None:
     from emofuse.corpus.synthetic.encode import atomic_path
 
     out.mkdir(parents=True, exist_ok=True)
-    path = out / MARK
+    path = out / SYNTHETIC_MARK
     present = {int(folder.name[-2:]) for folder in out.glob("Actor_[0-9][0-9]") if any(folder.iterdir())}
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
