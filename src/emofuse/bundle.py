@@ -80,6 +80,12 @@ class Bundle:
         return tuple(sorted(names, key=lambda name: (len(name), name)))
 
 
+def licence_text(licence: str, corpus: str) -> str:
+    """What lies beside everything that was trained on a corpus."""
+    terms = _RAVDESS_TERMS if NON_COMMERCIAL in licence else ""
+    return _LICENCE_TEXT.format(licence=licence, corpus=corpus, terms=terms)
+
+
 def save_bundle(
     folder: Path,
     *,
@@ -97,10 +103,7 @@ def save_bundle(
     """
     if folder.exists() and any(folder.iterdir()):
         raise BundleError(f"{folder} is not empty: give another folder or remove it")
-    ravdess = NON_COMMERCIAL in licence
-    text = _LICENCE_TEXT.format(
-        licence=licence, corpus=provenance.get("corpus", "?"), terms=_RAVDESS_TERMS if ravdess else ""
-    )
+    text = licence_text(licence, str(provenance.get("corpus", "?")))
     everything = {**files, LICENCE: text.encode()}
     manifest = {
         "schema": SCHEMA,

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from emofuse import metrics
 from emofuse.atomic import write_atomically
 from emofuse.audit import audit_folds
+from emofuse.bundle import licence_text
 from emofuse.corpus import Corpus
 from emofuse.corpus.protocols import Fold, get_protocol
 from emofuse.dataset import Dataset, read_dataset
@@ -91,6 +92,8 @@ def evaluate(
     dataset = read_dataset(corpus, recipe, run / "work", jobs=jobs, store=store, on_progress=on_progress)
     plan = chosen.plan(dataset.takes)
     claim_run(run, {**depends, "corpus": dataset.fingerprint})
+    licence = licence_text(corpus.licence, corpus.name)
+    write_atomically(run / "work" / "LICENSE.txt", licence.encode())
     warned = audit_folds(
         plan.folds, dataset.takes, dataset.inputs, speaker_independent=chosen.speaker_independent
     )

@@ -60,7 +60,7 @@ class Recognizer:
         """
         bundle = load_bundle(path)
         if NON_COMMERCIAL in bundle.licence:
-            logger.info("this recogniser is licensed %s: no commercial use", bundle.licence)
+            logger.warning("this recogniser is licensed %s: no commercial use", bundle.licence)
         table = None if action_units is None else read_action_units(Path(action_units))
         return cls(bundle, threads=threads, action_units=table)
 

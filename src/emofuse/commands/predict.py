@@ -6,6 +6,7 @@ import csv
 import enum
 import io
 import json
+import logging
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -59,6 +60,8 @@ def predict(
     """
     from emofuse.predictor import Recognizer
 
+    # the licence is said below, with the bundle's name
+    logging.getLogger("emofuse").setLevel(logging.ERROR)
     recognizer = Recognizer.load(bundle, action_units=action_units)
     typer.echo(f"bundle: {bundle}, licence: {recognizer.licence}", err=True)
     if recognizer.bundle.provenance.get("synthetic"):
