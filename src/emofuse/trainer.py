@@ -10,7 +10,7 @@ from emofuse.bundle import Bundle, save_bundle
 from emofuse.corpus import Corpus
 from emofuse.dataset import read_dataset
 from emofuse.errors import BundleError
-from emofuse.experiment import OnProgress, claim_run, quiet, run_network_jobs, software
+from emofuse.experiment import OnProgress, check_run, claim_run, quiet, run_network_jobs, software
 from emofuse.features.store import FeatureStore
 from emofuse.fitting import MODALITIES, fit_fusion, load_network, make_plan, pretrained_sha256
 from emofuse.labels import EMOTIONS
@@ -51,8 +51,10 @@ def train(
     pretrained = pretrained_sha256(recipe)
     run = out.with_name(out.name + ".work")
     work = run / "work"
+    depends = {"recipe": recipe.hash(), "pretrained_sha256": pretrained}
+    check_run(run, depends)
     dataset = read_dataset(corpus, recipe, work, jobs=jobs, store=store, on_progress=on_progress)
-    claim_run(run, {"recipe": recipe.hash(), "pretrained_sha256": pretrained, "corpus": dataset.fingerprint})
+    claim_run(run, {**depends, "corpus": dataset.fingerprint})
     inputs = dataset.inputs
     plan = make_plan("all", inputs, range(len(dataset.takes)), (), recipe)
     trained = run_network_jobs([plan], inputs, recipe, work, jobs, on_progress)
