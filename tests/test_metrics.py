@@ -6,6 +6,7 @@ import doctest
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -156,6 +157,106 @@ def test_interval_is_seeded_wider_with_the_level_and_quick() -> None:
     assert first[0] < narrow[0] < narrow[1] < first[1]
 
 
+@pytest.mark.parametrize(
+    "metric",
+    [
+        metrics.log_loss,
+        metrics.expected_calibration_error,
+        partial(metrics.accuracy_at_coverage, coverage=0.8),
+    ],
+)
+def test_interval_of_scores_is_that_of_resampling_actors_one_by_one(metric: metrics.Metric) -> None:
+    truth, probabilities = _probabilities(11, n=200, k=4)
+    actors = np.random.default_rng(2).integers(6, size=200).astype(str)
+    interval = metrics.bootstrap_interval(metric, truth, probabilities, actors, seed=5, n_resamples=200)
+    drawn = np.random.default_rng(5).multinomial(6, np.full(6, 1 / 6), size=200)
+    clips = [np.flatnonzero(actors == a) for a in np.unique(actors)]
+    values = []
+    for times in drawn:
+        chosen = np.concatenate([np.tile(c, t) for c, t in zip(clips, times, strict=True)])
+        values.append(metric(truth[chosen], probabilities[chosen]))
+    np.testing.assert_allclose(interval, np.quantile(values, [0.025, 0.975]))
+    value = metric(truth, probabilities)
+    alone = metrics.bootstrap_interval(metric, truth, probabilities, ["1"] * 200, seed=0, n_resamples=5)
+    assert alone == pytest.approx((value, value))
+
+
+def test_an_interval_of_scores_is_quick_enough() -> None:
+    truth, probabilities = _probabilities(1, n=1200)
+    start = time.perf_counter()
+    low, high = metrics.bootstrap_interval(
+        metrics.expected_calibration_error, truth, probabilities, np.arange(1200) % 20, seed=3
+    )
+    assert time.perf_counter() - start < 5
+    assert 0 < low < high < 0.2
+
+
+def test_a_difference_of_scores_is_paired() -> None:
+    truth, probabilities = _probabilities(1, n=300)
+    blunt = 0.5 * probabilities + 0.5 / EIGHT
+    actors = np.arange(300) % 10
+    low, high = metrics.bootstrap_difference(
+        metrics.log_loss, truth, blunt, probabilities, actors, seed=0, n_resamples=300
+    )
+    assert low < oracle.log_loss(truth, blunt) - oracle.log_loss(truth, probabilities) < high
+    same = metrics.bootstrap_difference(metrics.log_loss, truth, blunt, blunt, actors, seed=0, n_resamples=9)
+    assert same == (0, 0)
+
+
+def test_coverage_worked_by_hand() -> None:
+    # sure and right, then two that tie of which one is wrong, then one unsure and wrong
+    scores = [[0.625, 0.375], [0.75, 0.25], [1.0, 0.0], [0.25, 0.75]]
+    coverage, right, threshold = metrics.coverage_curve([1, 0, 0, 0], scores)
+    assert coverage.tolist() == [0.25, 0.75, 1]
+    assert right.tolist() == [1, pytest.approx(2 / 3), 0.5]
+    assert threshold.tolist() == [1, 0.75, 0.625]
+    # half of four is two, and the third has the second's confidence
+    assert metrics.threshold_for_coverage(scores, 0.5) == 0.75
+    assert metrics.accuracy_at_coverage([1, 0, 0, 0], scores, 0.5) == pytest.approx(2 / 3)
+    assert metrics.accuracy_at_coverage([1, 0, 0, 0], scores, 0.25) == 1
+    assert metrics.accuracy_at_coverage([1, 0, 0, 0], scores, 1e-6) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_coverage_curve_is_scikit_learns_on_what_is_answered(seed: int) -> None:
+    truth, probabilities = _probabilities(seed)
+    # one decimal: many ties
+    probabilities = np.round(probabilities, 1)
+    probabilities[:, 0] += 1 - probabilities.sum(axis=1)
+    probabilities = np.abs(probabilities) / np.abs(probabilities).sum(axis=1, keepdims=True)
+    confidence, said = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    coverage, right, threshold = metrics.coverage_curve(truth, probabilities)
+    assert threshold.tolist() == sorted(set(confidence.tolist()), reverse=True)
+    for c, a, t in zip(coverage, right, threshold, strict=True):
+        answered = confidence >= t
+        assert c == pytest.approx(answered.mean())
+        assert a == pytest.approx(oracle.accuracy_score(truth[answered], said[answered]))
+        assert metrics.threshold_for_coverage(probabilities, c) == t
+        assert metrics.accuracy_at_coverage(truth, probabilities, c) == pytest.approx(a)
+    order = np.random.default_rng(1).permutation(len(truth))
+    for curve, mixed in zip(
+        (coverage, right, threshold), metrics.coverage_curve(truth[order], probabilities[order]), strict=True
+    ):
+        np.testing.assert_array_equal(curve, mixed)
+
+
+def test_a_share_that_floats_cannot_say_is_not_rounded_up() -> None:
+    # 0.07 · 100 is 7.000000000000001: seven decisions, not eight
+    confidence = np.linspace(0.51, 0.99, 100)
+    scores = np.stack([confidence, 1 - confidence], axis=1)
+    assert metrics.threshold_for_coverage(scores, 0.07) == confidence[-7]
+    assert metrics.threshold_for_coverage(scores, 0.071) == confidence[-8]
+    assert metrics.threshold_for_coverage(scores, 1) == confidence[0]
+
+
+@pytest.mark.parametrize("coverage", [0, -0.1, 1.01, 80, np.nan])
+def test_a_coverage_that_is_none_is_refused(coverage: float) -> None:
+    with pytest.raises(ValueError, match="coverage must be above 0"):
+        metrics.accuracy_at_coverage([0], [[0.5, 0.5]], coverage)
+    with pytest.raises(ValueError, match="coverage must be above 0"):
+        metrics.threshold_for_coverage([[0.5, 0.5]], coverage)
+
+
 def test_difference_is_paired() -> None:
     rng = np.random.default_rng(0)
     actors = np.repeat(np.arange(20), 60)
@@ -207,6 +308,10 @@ def test_bad_scores_and_bad_requests_are_refused() -> None:
         metrics.bootstrap_interval(metrics.accuracy, [0, 1], [0, 1], ["a"], seed=0)
     with pytest.raises(ValueError, match="accuracy, uar, f1_macro"):
         metrics.bootstrap_interval(oracle.accuracy_score, [0, 1], [0, 1], ["a", "b"], seed=0)
+    with pytest.raises(ValueError, match="groups"):
+        metrics.bootstrap_interval(metrics.log_loss, [0, 1], [[1.0, 0.0]] * 2, ["a"], seed=0)
+    with pytest.raises(ValueError, match="must be"):
+        metrics.bootstrap_interval(metrics.accuracy, [0, 1], [[1.0, 0.0]] * 2, ["a", "b"], seed=0)
     with pytest.raises(ValueError, match="level"):
         metrics.bootstrap_interval(metrics.accuracy, [0, 1], [0, 1], ["a", "b"], seed=0, level=95)
 

@@ -1,8 +1,8 @@
 """Figures of merit: pure functions of what is true and what was said.
 
 One vocabulary throughout. ``truth``: (n,) integers, the class that was acted. ``predicted``: (n,) integers,
-the class that was said. ``probabilities``: (n, n_classes) floats whose rows sum to 1. ``groups``: (n,) labels
-of whoever is resampled, the actors here. Figures are fractions, not per cent.
+the class that was said. ``probabilities`` or ``scores``: (n, n_classes) floats whose rows sum to 1.
+``groups``: (n,) labels of whoever is resampled, the actors here. Figures are fractions, not per cent.
 
 The figures of hard decisions are derived from confusion matrices, so that a resample of actors is a
 weighted sum of one small matrix an actor and two thousand resamples cost milliseconds.
@@ -10,6 +10,7 @@ weighted sum of one small matrix an actor and two thousand resamples cost millis
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Metric = Callable[[ArrayLike, ArrayLike], float]
-"""A figure of hard decisions: :func:`accuracy`, :func:`uar` or :func:`f1_macro`."""
+"""A figure of truth and decisions (:func:`accuracy`), or of truth and scores (:func:`log_loss`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,66 @@ def expected_calibration_error(truth: ArrayLike, probabilities: ArrayLike, n_bin
     return float((gaps * bins.count).sum() / bins.count.sum())
 
 
+def coverage_curve(truth: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Accuracy on what is answered when the least confident decisions are abstained from.
+
+    At threshold ``t`` the decisions with a greatest probability of at least ``t`` are answered, n_t of n:
+    ``coverage = n_t / n``, ``accuracy = Σ_answered [predicted = truth] / n_t``, both from 0 to 1. Equal
+    confidences are answered or abstained from together. (El-Yaniv & Wiener 2010, On the Foundations of
+    Noise-free Selective Classification; Geifman & El-Yaniv 2017, arXiv:1705.08500.)
+
+    Returns:
+        Coverage, which rises to 1; the accuracy there; the threshold, which falls. Each (m,), one place a
+        distinct confidence; at coverage 1 stands :func:`accuracy`.
+
+    >>> [a.tolist() for a in coverage_curve([0, 0, 1], [[0.9, 0.1], [0.75, 0.25], [0.75, 0.25]])]
+    [[0.3333333333333333, 1.0], [1.0, 0.6666666666666666], [0.9, 0.75]]
+    """
+    t, p = _scores(truth, scores)
+    confidence = p.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    ranked = confidence[order]
+    right = np.cumsum(p.argmax(axis=1)[order] == t[order])
+    last = np.flatnonzero(np.append(np.diff(ranked) != 0, True))
+    answered = last + 1
+    return answered / len(t), right[last] / answered, ranked[last]
+
+
+def accuracy_at_coverage(truth: ArrayLike, scores: ArrayLike, coverage: float) -> float:
+    """Accuracy on the most confident share of decisions, from 0 to 1.
+
+    ``Σ_answered [predicted = truth] / n_answered``, answered being those at or above
+    :func:`threshold_for_coverage`: no fewer than ``coverage``, more where confidences are equal. The
+    threshold is set on these very scores, without their truth.
+
+    >>> accuracy_at_coverage([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]], 0.6)
+    1.0
+    """
+    t, p = _scores(truth, scores)
+    answered = p.max(axis=1) >= threshold_for_coverage(p, coverage)
+    return float(np.mean(p.argmax(axis=1)[answered] == t[answered]))
+
+
+def threshold_for_coverage(scores: ArrayLike, coverage: float) -> float:
+    """Confidence from which on to answer, so that at least a share ``coverage`` is answered, up to 1.
+
+    ``max {t : Σ [max_k p_k ≥ t] / n ≥ coverage}``, one of the confidences that occur. No truth is asked for,
+    so it may be set on whatever recordings are at hand.
+
+    Raises:
+        ValueError: ``coverage`` is not above 0 and at most 1.
+
+    >>> threshold_for_coverage([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]], 0.6)
+    0.8
+    """
+    p = _probabilities(scores)
+    if not 0 < coverage <= 1:
+        raise ValueError(f"coverage must be above 0 and at most 1, got {coverage}")
+    # 0.8 of 1200 is 960, not 961, whatever the last bit of the product says
+    answered = max(1, math.ceil(coverage * len(p) - 1e-9))
+    return float(np.sort(p.max(axis=1))[-answered])
+
+
 def bootstrap_interval(
     metric: Metric,
     truth: ArrayLike,
@@ -170,24 +231,29 @@ def bootstrap_interval(
     figure would move with other actors. (Efron & Tibshirani 1993, chapter 13; Field & Welsh 2007 for
     whole clusters.) With one group there is nothing to draw from and both bounds are the figure itself.
 
+    Figures of scores are computed anew on each draw. Drawing with replacement pushes a calibration error
+    upwards, as fewer clips would: its interval reaches further up than down, and the error itself, where it
+    is small, may lie at the lower bound or below it.
+
     Args:
-        metric: :func:`accuracy`, :func:`uar` or :func:`f1_macro`.
+        metric: for decisions :func:`accuracy`, :func:`uar` or :func:`f1_macro`; for scores any figure of
+            truth and scores, such as ``partial(accuracy_at_coverage, coverage=0.8)``.
         truth: (n,) integers.
-        predicted: (n,) integers.
+        predicted: (n,) integers, the decisions; or (n, n_classes) floats, the scores.
         groups: (n,) labels of any kind, one a group.
         seed: the same seed gives the same interval.
         n_resamples: how often groups are drawn anew.
         level: share of resamples between the bounds, above 0 and below 1.
 
     Raises:
-        ValueError: another metric, arrays of different length, or a level that is none.
+        ValueError: another metric of decisions, arrays of different length, or a level that is none.
 
     >>> bootstrap_interval(accuracy, [0, 0, 1, 1], [0, 0, 1, 0], ["a", "a", "b", "b"], seed=0)
     (0.5, 1.0)
+    >>> bootstrap_interval(log_loss, [0, 1], [[0.5, 0.5], [0.0, 1.0]], ["a", "b"], seed=0)[0] < 1e-12
+    True
     """
-    of_counts = _derived(metric)
-    t, p = _decisions(truth, predicted)
-    return _interval(of_counts(_resampled(t, p, np.asarray(groups), n_resamples, seed)), level)
+    return _interval(_resampled(metric, truth, predicted, np.asarray(groups), n_resamples, seed), level)
 
 
 def bootstrap_difference(
@@ -209,11 +275,10 @@ def bootstrap_difference(
     >>> bootstrap_difference(accuracy, [0, 1, 1], [0, 1, 1], [1, 1, 1], ["a", "a", "b"], seed=0)
     (0.0, 0.5)
     """
-    of_counts = _derived(metric)
-    t, p = _decisions(truth, predicted)
-    _, q = _decisions(truth, other)
     # The same seed draws the same groups twice: that is what pairs the two.
-    first, second = (of_counts(_resampled(t, x, np.asarray(groups), n_resamples, seed)) for x in (p, q))
+    first, second = (
+        _resampled(metric, truth, said, np.asarray(groups), n_resamples, seed) for said in (predicted, other)
+    )
     return _interval(first - second, level)
 
 
@@ -224,14 +289,26 @@ def _derived(metric: Metric) -> Callable[[Counts], Floats]:
     return _OF_COUNTS[metric]
 
 
-def _resampled(truth: Counts, predicted: Counts, groups: NDArray[Any], n_resamples: int, seed: int) -> Counts:
-    """Confusion matrices of resampled groups: (n_resamples, n_classes, n_classes)."""
+def _resampled(
+    metric: Metric, truth: ArrayLike, said: ArrayLike, groups: NDArray[Any], n_resamples: int, seed: int
+) -> Floats:
+    """The figure on each resample of whole groups: (n_resamples,). ``said``: decisions or scores."""
     if n_resamples < 1:
         raise ValueError(f"n_resamples must be at least 1, got {n_resamples}")
-    counts = _counts_per_group(truth, predicted, groups)
-    n, k, _ = counts.shape
+    of_scores = np.ndim(said) == 2
+    t, s = _scores(truth, said) if of_scores else _decisions(truth, said)
+    if groups.shape != t.shape:
+        raise ValueError(f"groups must be {t.shape}, got {groups.shape}")
+    names, place = np.unique(groups, return_inverse=True)
+    n = len(names)
     drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples)
-    return (drawn @ counts.reshape(n, -1)).reshape(-1, k, k)
+    if of_scores:
+        rows = (np.repeat(np.arange(len(t)), times[place]) for times in drawn)
+        return np.array([metric(t[chosen], s[chosen]) for chosen in rows])
+    of_counts = _derived(metric)
+    counts = _counts_per_group(t, np.asarray(s, dtype=np.int64), place, n)
+    k = counts.shape[-1]
+    return of_counts((drawn @ counts.reshape(n, -1)).reshape(-1, k, k))
 
 
 def _interval(values: Floats, level: float) -> tuple[float, float]:
@@ -256,15 +333,20 @@ def _decisions(truth: ArrayLike, predicted: ArrayLike) -> tuple[Counts, Counts]:
 
 
 def _scores(truth: ArrayLike, probabilities: ArrayLike) -> tuple[Counts, Floats]:
-    p = np.asarray(probabilities, dtype=np.float64)
-    if p.ndim != 2 or not p.size:
-        raise ValueError(f"probabilities must be (n, n_classes), got {p.shape}")
+    p = _probabilities(probabilities)
     t, _ = _decisions(truth, p.argmax(axis=1))
     if t.max() >= p.shape[1]:
         raise ValueError(f"truth has class {t.max()}, but probabilities have {p.shape[1]} columns")
+    return t, p
+
+
+def _probabilities(probabilities: ArrayLike) -> Floats:
+    p = np.asarray(probabilities, dtype=np.float64)
+    if p.ndim != 2 or not p.size:
+        raise ValueError(f"probabilities must be (n, n_classes), got {p.shape}")
     if not np.isfinite(p).all() or p.min() < 0 or np.abs(p.sum(axis=1) - 1).max() > 1e-3:
         raise ValueError("probabilities must be finite, not below 0, and sum to 1 in each row")
-    return t, p
+    return p
 
 
 def _counts(truth: ArrayLike, predicted: ArrayLike) -> Counts:
@@ -272,14 +354,11 @@ def _counts(truth: ArrayLike, predicted: ArrayLike) -> Counts:
     return confusion_matrix(t, p, max(int(t.max()), int(p.max())) + 1)
 
 
-def _counts_per_group(truth: Counts, predicted: Counts, groups: NDArray[Any]) -> Counts:
+def _counts_per_group(truth: Counts, predicted: Counts, place: NDArray[np.intp], n_groups: int) -> Counts:
     """One confusion matrix a group: (n_groups, n_classes, n_classes)."""
-    if groups.shape != truth.shape:
-        raise ValueError(f"groups must be {truth.shape}, got {groups.shape}")
-    names, place = np.unique(groups, return_inverse=True)
     k = max(int(truth.max()), int(predicted.max())) + 1
-    flat = np.bincount((place * k + truth) * k + predicted, minlength=len(names) * k * k)
-    return flat.reshape(len(names), k, k).astype(np.int64)
+    flat = np.bincount((place * k + truth) * k + predicted, minlength=n_groups * k * k)
+    return flat.reshape(n_groups, k, k).astype(np.int64)
 
 
 def _ratio(above: NDArray[Any], below: NDArray[Any], *, empty: float) -> Floats:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,17 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("run")
     write_run(run)
     return run
+
+
+@pytest.fixture(scope="session")
+def taken_apart() -> ModuleType:
+    """The module ``taken_apart.py`` beside this one."""
+    path = Path(__file__).with_name("taken_apart.py")
+    spec = importlib.util.spec_from_file_location("taken_apart", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def write_run(run: Path) -> None:

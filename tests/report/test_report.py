@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import doctest
 import io
-import json
 import re
 import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,66 +23,6 @@ from emofuse.labels import EMOTIONS
 from emofuse.report import origin, read_results, summary_table, write_report
 from emofuse.report.run import SYSTEMS, read_run
 
-VOID = {"meta", "img", "br", "hr", "link", "input", "wbr", "col"}
-
-
-class Page(HTMLParser):
-    """A page taken apart: its tags in order, its tables as text, and whether every tag is closed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.tables: dict[str, list[list[str]]] = {}
-        self.words: list[str] = []
-        self._open: list[str] = []
-        self._rows: list[list[str]] = []
-        self._caption = ""
-        self.feed(text)
-        self.close()
-        assert not self._open, f"never closed: {self._open}"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-        if tag == "table":
-            self._rows, self._caption = [], ""
-        elif tag == "tr":
-            self._rows.append([])
-        elif tag in ("th", "td"):
-            self._rows[-1].append("")
-        elif tag in ("small", "code") and {"th", "td"} & set(self._open):
-            self._rows[-1][-1] += " "
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open, f"</{tag}> closes nothing"
-        assert self._open.pop() == tag
-        if tag == "table":
-            self.tables[self._caption] = self._rows
-
-    def handle_data(self, data: str) -> None:
-        if "style" in self._open:
-            return
-        self.words.append(data)
-        if "caption" in self._open:
-            self._caption += data
-        elif {"th", "td"} & set(self._open):
-            self._rows[-1][-1] += data
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
-
-    def table(self, start: str) -> list[list[str]]:
-        return next(rows for caption, rows in self.tables.items() if caption.startswith(start))
-
-    @property
-    def sections(self) -> list[str]:
-        return [str(attrs["id"]) for tag, attrs in self.tags if tag == "section"]
-
 
 @pytest.fixture(scope="module")
 def page_text(full_run: Path) -> str:
@@ -92,8 +30,8 @@ def page_text(full_run: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def page(page_text: str) -> Page:
-    return Page(page_text)
+def page(page_text: str, taken_apart: ModuleType) -> Any:
+    return taken_apart.Page(page_text)
 
 
 @pytest.fixture
@@ -104,14 +42,7 @@ def bare_run(full_run: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def change(run: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    path = run / "results.json"
-    results = json.loads(path.read_text(encoding="utf-8"))
-    edit(results)
-    path.write_text(json.dumps(results), encoding="utf-8")
-
-
-def test_every_part_is_there_in_order(page: Page) -> None:
+def test_every_part_is_there_in_order(page: Any) -> None:
     assert page.sections == [
         "results", "folds", "mistakes", "actors", "calibration", "map", "learning", "tuning",
         "examples", "skipped", "settings", "versions", "reproduce",
@@ -129,7 +60,7 @@ def test_every_part_is_there_in_order(page: Page) -> None:
         assert said in page.text
 
 
-def test_the_page_asks_nothing_of_the_network(page: Page, page_text: str) -> None:
+def test_the_page_asks_nothing_of_the_network(page: Any, page_text: str) -> None:
     assert "http://" not in page_text
     assert "https://" not in page_text
     assert "@import" not in page_text
@@ -144,14 +75,14 @@ def test_the_page_asks_nothing_of_the_network(page: Page, page_text: str) -> Non
     assert "default-src 'none'" in policy
 
 
-def test_identifiers_are_unique_and_every_reference_finds_its_own(page: Page, page_text: str) -> None:
+def test_identifiers_are_unique_and_every_reference_finds_its_own(page: Any, page_text: str) -> None:
     identifiers = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert len(identifiers) == len(set(identifiers))
     wanted = re.findall(r'url\(#([^)]+)\)|(?:href|aria-labelledby)="#?([^"]+)"', page_text)
     assert {a or b for a, b in wanted} <= set(identifiers)
 
 
-def test_a_reader_without_eyes_is_told_what_there_is(page: Page) -> None:
+def test_a_reader_without_eyes_is_told_what_there_is(page: Any) -> None:
     assert dict(page.tags)["html"]["lang"] == "en"
     for tag, attrs in page.tags:
         if tag == "img":
@@ -172,7 +103,7 @@ def test_pictures_take_the_colours_of_the_page(page_text: str) -> None:
     assert "font-family: inherit" in svg
 
 
-def test_systems_have_the_figures_of_results_json(page: Page, full_run: Path) -> None:
+def test_systems_have_the_figures_of_results_json(page: Any, full_run: Path) -> None:
     results = read_results(full_run / "results.json")
     rows = {row[0].split()[-1]: row[1:] for row in page.table("All systems")[1:]}
     assert list(rows) == list(SYSTEMS)
@@ -189,7 +120,7 @@ def test_systems_have_the_figures_of_results_json(page: Page, full_run: Path) ->
         ]
 
 
-def test_folds_have_the_figures_of_results_json(page: Page, full_run: Path) -> None:
+def test_folds_have_the_figures_of_results_json(page: Any, full_run: Path) -> None:
     results = read_results(full_run / "results.json")
     table = page.table("Accuracy % in each fold")
     columns = ["voice", "face", "fused:lr", "fused:pca-lr", "fused:svm", "fused:nn", "fused"]
@@ -210,7 +141,7 @@ def test_best_of_each_column_is_bold(page_text: str, full_run: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["voice", "face", "fused"])
-def test_confusions_and_recalls_are_scikit_learns(page: Page, full_run: Path, name: str) -> None:
+def test_confusions_and_recalls_are_scikit_learns(page: Any, full_run: Path, name: str) -> None:
     scores = read_run(full_run).scores[name]
     expected = oracle.confusion_matrix(scores.truth, scores.predicted, normalize="true")
     shown = page.table(f"{SYSTEMS[name]}, % of row")
@@ -222,7 +153,7 @@ def test_confusions_and_recalls_are_scikit_learns(page: Page, full_run: Path, na
     ]
 
 
-def test_gain_is_over_the_clips_both_answered(page: Page, full_run: Path) -> None:
+def test_gain_is_over_the_clips_both_answered(page: Any, full_run: Path) -> None:
     run = read_run(full_run)
     face, fused = run.scores["face"], run.scores["fused"]
     assert len(face.takes) < len(fused.takes)
@@ -235,12 +166,12 @@ def test_gain_is_over_the_clips_both_answered(page: Page, full_run: Path) -> Non
     assert low < 100 * gain < high
 
 
-def test_text_from_a_run_is_escaped(page: Page, page_text: str) -> None:
+def test_text_from_a_run_is_escaped(page: Any, page_text: str) -> None:
     assert "no &lt;audio&gt; stream &amp; nothing else" in page_text
     assert page.table("Clips that could not be used")[1][1] == "no <audio> stream & nothing else"
 
 
-def test_settings_are_a_recipe_again(page: Page) -> None:
+def test_settings_are_a_recipe_again(page: Any) -> None:
     import tomllib
 
     text = next(words for words in page.words if words.startswith('name = "ravdess-au"'))
@@ -258,8 +189,8 @@ def test_drawn_again_the_page_is_the_same(full_run: Path, page_text: str) -> Non
     assert write_report(full_run).read_text(encoding="utf-8") == page_text
 
 
-def test_without_optional_parts(bare_run: Path) -> None:
-    page = Page(write_report(bare_run).read_text(encoding="utf-8"))
+def test_without_optional_parts(bare_run: Path, taken_apart: ModuleType) -> None:
+    page = taken_apart.drawn(bare_run)
     assert page.sections == [
         "results", "folds", "mistakes", "actors", "calibration", "settings", "versions", "reproduce",
     ]  # fmt: skip
@@ -270,25 +201,25 @@ def test_without_optional_parts(bare_run: Path) -> None:
     ]
 
 
-def test_with_the_least_that_results_can_say(bare_run: Path) -> None:
+def test_with_the_least_that_results_can_say(bare_run: Path, taken_apart: ModuleType) -> None:
     def least(results: dict[str, Any]) -> None:
         kept = {"accuracy": 0.4625, "uar": 0.46, "f1_macro": 0.45, "log_loss": None, "folds": []}
         systems = {"voice": kept, "tea-leaves": {**kept, "accuracy": 0.1234}}
         results.clear()
         results.update(schema=1, systems=systems)
 
-    change(bare_run, least)
+    taken_apart.change(bare_run, least)
     lines = (bare_run / "predictions.csv").read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if ",voice," in line and ",01,neutral" in line]
     (bare_run / "predictions.csv").write_text("\n".join([lines[0], *kept]), encoding="utf-8")
-    page = Page(write_report(bare_run).read_text(encoding="utf-8"))
+    page = taken_apart.drawn(bare_run)
     assert [row[1] for row in page.table("All systems")[1:]] == ["46.2", "12.3"]
     assert page.table("All systems")[1][4] == "–"
     assert "folds" not in page.sections
     assert "actors" not in page.sections
 
 
-def test_warnings_are_shown_where_they_are_due(bare_run: Path, page: Page) -> None:
+def test_warnings_are_shown_where_they_are_due(bare_run: Path, page: Any, taken_apart: ModuleType) -> None:
     assert "Synthetic corpus" not in page.text
     assert "Not speaker-independent" not in page.text
 
@@ -296,14 +227,16 @@ def test_warnings_are_shown_where_they_are_due(bare_run: Path, page: Page) -> No
         results["speaker_independent"] = False
         results["corpus"]["synthetic"] = True
 
-    change(bare_run, speaker_dependent_toy)
-    warned = Page(write_report(bare_run).read_text(encoding="utf-8"))
+    taken_apart.change(bare_run, speaker_dependent_toy)
+    warned = taken_apart.drawn(bare_run)
     assert "they say nothing about people" in warned.text
     assert "Test actors were also heard and seen in training" in warned.text
     assert "never met its actor" not in warned.text
 
 
-def test_damaged_optional_parts_are_named_and_left_out(full_run: Path, tmp_path: Path) -> None:
+def test_damaged_optional_parts_are_named_and_left_out(
+    full_run: Path, tmp_path: Path, taken_apart: ModuleType
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(full_run, run)
     (run / "details.json").write_text('{"curves": [', encoding="utf-8")
@@ -312,7 +245,7 @@ def test_damaged_optional_parts_are_named_and_left_out(full_run: Path, tmp_path:
     (run / "examples" / "0.npz").write_bytes(b"")
     np.savez(run / "examples" / "1.npz", take="x", emotion="sad", predicted="calm", probabilities=np.ones(3))
     np.savez(run / "examples" / "2.npz", take=np.array([object()]), probabilities=np.ones(8))
-    page = Page(write_report(run).read_text(encoding="utf-8"))
+    page = taken_apart.drawn(run)
     for name in ("details.json", "fused-fold-1.npz", "0.npz", "1.npz", "2.npz"):
         assert name in page.text
     assert "probabilities must be (8,)" in page.text
@@ -320,13 +253,15 @@ def test_damaged_optional_parts_are_named_and_left_out(full_run: Path, tmp_path:
     assert sum(tag == "article" for tag, _ in page.tags) == 1
 
 
-def test_few_clips_are_placed_by_principal_components(full_run: Path, bare_run: Path) -> None:
+def test_few_clips_are_placed_by_principal_components(
+    full_run: Path, bare_run: Path, taken_apart: ModuleType
+) -> None:
     with np.load(full_run / "maps" / "fused-fold-1.npz") as arrays:
         few = {key: arrays[key][:12] for key in arrays}
     (bare_run / "maps").mkdir()
     np.savez(bare_run / "maps" / "fused-fold-1.npz", **few)
     np.savez(bare_run / "maps" / "fused-fold-2.npz", **{key: value[:2] for key, value in few.items()})
-    page = Page(write_report(bare_run).read_text(encoding="utf-8"))
+    page = taken_apart.drawn(bare_run)
     assert "by principal components" in page.text
     assert "fold 2:" not in page.text
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from emofuse.labels import EMOTIONS
 from emofuse.metrics import reliability
-from emofuse.report import figures, tables
+from emofuse.report import conditions, figures, tables
 from emofuse.report.html import callout, esc, figure, legend, number
 from emofuse.report.origin import failures, reproduction, settings, versions
 from emofuse.report.run import Run, title
@@ -169,12 +169,92 @@ def _calibration(run: Run) -> str | None:
     if name is None:
         return None
     scores = run.scores[name]
+    system = run.results["systems"].get(name) or {}
+    said = ""
+    if system.get("ece") is not None and system.get("ece_ci95"):
+        said = (
+            f" Expected calibration error {number(system['ece'], digits=1, scale=100)} % "
+            f"(95 % interval {tables.interval(system['ece_ci95'])} %; drawing anew pushes it upwards)."
+        )
     return figure(
         figures.reliability_diagram(reliability(scores.truth, scores.probabilities)),
         f"{title(name)}: how often it was right for how sure it was. On the dashed diagonal its confidence "
-        "is deserved; below it, it is too sure. The larger a dot, the more clips; beneath: how many.",
+        "is deserved; below it, it is too sure. The larger a dot, the more clips; beneath: how many." + said,
         kind="narrow side",
     )
+
+
+def _abstaining(run: Run) -> str | None:
+    systems = run.results["systems"]
+    blocks = {name: systems[name]["coverage"] for name in run.systems if systems[name].get("coverage")}
+    if not blocks:
+        return None
+    names = conditions.shown(blocks)
+    picture = figure(
+        conditions.coverage_curves(blocks),
+        "How often an answer is right when only the surest share of clips is answered and the others are "
+        "abstained from; at the right edge all are answered. Bars: 95 % intervals over actors.",
+        above=legend((title(name), _KEYS.get(name, "var(--other)"), "line") for name in names),
+        kind="narrow side",
+    )
+    return picture + (tables.coverage_table({name: blocks[name] for name in names}) or "")
+
+
+def _groups(run: Run) -> str | None:
+    groups = run.results.get("groups") or {}
+    if not any(groups.values()):
+        return None
+    names = conditions.shown(groups)
+    kinds = conditions.GROUP_KINDS
+    out = tables.groups_table(groups, names, kinds) or ""
+    if out:
+        out = (
+            figure(
+                conditions.accuracy_by_group(groups),
+                f"Accuracy by group. Large dot and bar: “{title(names[-1])}” with its 95 % interval when the "
+                "group's actors are drawn anew; small dots: the others.",
+                above=legend((title(name), _KEYS.get(name, "var(--other)"), "dot") for name in names),
+                kind="side",
+            )
+            + out
+        )
+    actors = tables.groups_table(groups, names, ("actor",))
+    return out + (f"<details><summary>Each actor</summary>{actors}</details>" if actors else "")
+
+
+def _enrolment(run: Run) -> str | None:
+    systems = (run.results.get("enrolment") or {}).get("systems") or {}
+    if not any(systems.values()):
+        return None
+    names = conditions.shown(systems)
+    picture = figure(
+        conditions.enrolment_curves(systems),
+        "Accuracy when unlabelled recordings of the person are known beforehand; 0 is a stranger. Bars: "
+        "95 % intervals over actors. Hollow, “all”: every clip of the person was known, those that are "
+        "scored among them. That is transductive: compare it only with other such figures.",
+        above=legend((title(name), _KEYS.get(name, "var(--other)"), "line") for name in names),
+        kind="narrow side",
+    )
+    steps, remarks = conditions.clip_steps(systems), {"0": "stranger", conditions.ALL: "transductive"}
+    return picture + tables.enrolment_table(systems, steps, remarks)
+
+
+def _robustness(run: Run) -> str | None:
+    records = run.results.get("robustness") or []
+    if not records:
+        return None
+    order = conditions.in_condition_order(records)
+    said = "Accuracy when recordings are worse than those it was fitted on. Bars: 95 % intervals over actors."
+    if conditions.CLEAN in order:
+        said += " Dashed: each system on clean recordings."
+    names = conditions.shown({record["system"]: None for record in records})
+    picture = figure(
+        conditions.accuracy_by_condition(records),
+        said,
+        above=legend((title(name), _KEYS.get(name, "var(--other)"), "dot") for name in names),
+        kind="side",
+    )
+    return picture + tables.robustness_table(records, order, conditions.CLEAN)
 
 
 def _maps(run: Run) -> str | None:
@@ -262,7 +342,11 @@ _SECTIONS: Final[tuple[tuple[str, str, Callable[[Run], str | None]], ...]] = (
     ("folds", "Fold by fold", _folds),
     ("mistakes", "What is taken for what", _mistakes),
     ("actors", "Actor by actor", _actors),
+    ("groups", "Group by group", _groups),
     ("calibration", "Is its confidence deserved?", _calibration),
+    ("abstaining", "When it may abstain", _abstaining),
+    ("enrolment", "When the person is known", _enrolment),
+    ("robustness", "When recordings are worse", _robustness),
     ("map", "Map of the features", _maps),
     ("learning", "Learning curves", _learning),
     ("tuning", "Tuning", _tuning),

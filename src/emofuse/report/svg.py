@@ -50,6 +50,7 @@ _STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, found and copied
     "svg.hashsalt": "emofuse",
     "font.size": 9,
+    "text.parse_math": False,  # a group or a condition may be called anything, dollars included
     "text.color": Ink.TEXT,
     "axes.edgecolor": Ink.QUIET,
     "axes.labelcolor": Ink.TEXT,

@@ -219,6 +219,109 @@ def tuning_table(tuning: Sequence[Mapping[str, Any]]) -> str:
     return table("What tuning chose on inner folds of training actors", head, rows, kind="figures")
 
 
+def coverage_table(blocks: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Accuracy where only the surest share is answered; None where no share was measured."""
+    names = in_order(blocks)
+    found = {name: {float(k): point for k, point in (blocks[name].get("at") or {}).items()} for name in names}
+    rows = []
+    for share in sorted({share for points in found.values() for share in points}):
+        cells = [Cell(number(share, digits=0, scale=100))]
+        for name in names:
+            point = found[name].get(share, {})
+            cells += [_with_interval(point), Cell(number(point.get("threshold")), kind="quiet")]
+        rows.append(cells)
+    if not rows:
+        return None
+    head = [cell for name in names for cell in (f"{title(name).split(',')[0]} %", "from")]
+    return table(
+        "Accuracy on what is answered; from: the least confidence",
+        ["Answered %", *head],
+        rows,
+        kind="figures two",
+    )
+
+
+def groups_table(
+    groups: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[str], kinds: Sequence[str]
+) -> str | None:
+    """Accuracy of the named systems on each group of these kinds, UAR of the last; None without any group."""
+    found = {name: {(r["kind"], r["value"]): r for r in groups[name]} for name in names}
+    keys = list(dict.fromkeys(key for name in reversed(names) for key in found[name] if key[0] in kinds))
+    keys.sort(key=lambda key: (list(kinds).index(key[0]), natural(key[1]) if key[0] == "actor" else (0, "")))
+    rows = []
+    for key in keys:
+        records = [found[name].get(key, {}) for name in names]
+        size = max((r for r in records if r), key=lambda r: r.get("n") or 0)
+        rows.append(
+            [
+                Cell(esc(key[1])),
+                Cell(esc(key[0]), kind="quiet words"),
+                *(_with_interval(record, "accuracy_ci95") for record in records),
+                _with_interval(records[-1], "uar_ci95", key="uar"),
+                Cell(f"{size.get('n', '–')}<small>of {size.get('n_actors', '–')}</small>", kind="quiet"),
+            ]
+        )
+    if not rows:
+        return None
+    short = [title(name).split(",")[0] for name in names]
+    head: list[Cell | str] = ["Group", Cell("by", kind="words"), *(f"{name} %" for name in short)]
+    what = "actor" if tuple(kinds) == ("actor",) else "group"
+    return table(
+        f"Accuracy on each {what}, 95 % intervals beneath; clips, and of how many actors",
+        [*head, f"{short[-1]}, UAR %", "Clips"],
+        rows,
+        kind="figures two",
+    )
+
+
+def enrolment_table(
+    systems: Mapping[str, Sequence[Mapping[str, Any]]], steps: Sequence[str], remarks: Mapping[str, str]
+) -> str:
+    """Accuracy of each system by the number of enrolled clips; ``remarks``: what is said beside a number."""
+    names = in_order(systems)
+    found = {name: {str(point["clips"]): point for point in systems[name]} for name in names}
+    rows = []
+    for step in steps:
+        points = [found[name].get(step, {}) for name in names]
+        remark = f" <small>{esc(remarks[step])}</small>" if step in remarks else ""
+        draws = sorted({int(p["draws"]) for p in points if p.get("draws") is not None})
+        drawn = " to ".join(map(str, draws[:1] + draws[1:][-1:])) or "–"
+        rows.append(
+            [Cell(esc(step) + remark), *(_with_interval(p) for p in points), Cell(drawn, kind="quiet")]
+        )
+    head = ["Clips", *(f"{title(name).split(',')[0]} %" for name in names), "Draws"]
+    return table(
+        "Accuracy by number of unlabelled clips known of the person, 95 % intervals beneath",
+        head,
+        rows,
+        kind="figures two",
+    )
+
+
+def robustness_table(records: Sequence[Mapping[str, Any]], conditions: Sequence[str], clean: str) -> str:
+    """Accuracy of each system under each condition, and points against ``clean`` where it was measured."""
+    names = in_order({record["system"]: None for record in records})
+    found = {(str(record["condition"]), record["system"]): record for record in records}
+    rows = []
+    for condition in conditions:
+        cells = [Cell(esc(condition))]
+        for name in names:
+            record, reference = found.get((condition, name), {}), found.get((clean, name), {})
+            cells.append(_with_interval(record))
+            known = condition != clean and "accuracy" in record and "accuracy" in reference
+            lost = f"{100 * (record['accuracy'] - reference['accuracy']):+.1f}" if known else "–"
+            cells.append(Cell(lost, kind="quiet"))
+        sizes = sorted({found[condition, n]["n"] for n in names if "n" in found.get((condition, n), {})})
+        rows.append([*cells, Cell(str(sizes[-1]) if sizes else "–", kind="quiet")])
+    head = [cell for name in names for cell in (f"{title(name).split(',')[0]} %", "points")]
+    return table(
+        f"Accuracy under each condition, 95 % intervals beneath; points against {clean}",
+        ["Condition", *head, "Clips"],
+        rows,
+        kind="figures two",
+    )
+
+
 def probabilities_table(probabilities: NDArray[np.float64], acted: str, said: str) -> str:
     """Eight probabilities as bars, what was acted and what was said marked."""
     rows = []
@@ -250,6 +353,13 @@ def _part(scores: Scores, chosen: NDArray[np.intp]) -> Scores:
         scores.truth[chosen],
         scores.probabilities[chosen],
     )
+
+
+def _with_interval(record: Mapping[str, Any], bounds: str = "ci95", *, key: str = "accuracy") -> Cell:
+    """A figure in per cent, its interval beneath it."""
+    found = record.get(bounds)
+    beneath = f"<small>{interval(found)}</small>" if found else ""
+    return Cell(number(record.get(key), digits=1, scale=100) + beneath)
 
 
 def _short(system: str) -> str:
