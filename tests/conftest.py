@@ -235,6 +235,17 @@ def files() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def small_faces() -> ModuleType:
+    """The module ``tests/small_faces.py``."""
+    path = Path(__file__).parent / "small_faces.py"
+    spec = importlib.util.spec_from_file_location("small_faces", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
 def ravdess() -> Path:
     """The folder of real recordings."""
     folder = os.environ.get("EMOFUSE_RAVDESS")

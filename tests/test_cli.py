@@ -17,7 +17,7 @@ from emofuse.cli import app
 COMMANDS = [
     ("demo",), ("predict",), ("evaluate",), ("train",), ("report",), ("recipes",),
     ("corpus", "check"), ("corpus", "fetch"), ("corpus", "synth"),
-    ("weights", "list"), ("weights", "fetch"),
+    ("weights", "list"), ("weights", "fetch"), ("faces", "train"), ("faces", "test"),
 ]  # fmt: skip
 
 

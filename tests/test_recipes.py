@@ -79,6 +79,10 @@ def test_extends_changes_what_is_named_and_nothing_else(tmp_path: Path) -> None:
         ("[face.network.emotion_cnn]\nsource = 'file'", ["source = 'file' needs path"]),
         ("[face.network.emotion_cnn]\nsource = 'scratch'\npath = 'x.h5'", ["source = 'scratch' has no path"]),
         (
+            "[face.network.emotion_cnn]\npath = 'x.safetensors'",
+            ["face.network.emotion_cnn", "a .safetensors file needs source = 'file'"],
+        ),
+        (
             "[voice.network]\nkind = 'alexnet'",
             ["network 'alexnet' reads features 'rosred-image', got 'log-mel'"],
         ),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from emofuse import __version__
-from emofuse.commands import corpus, fit, predict, weights
+from emofuse.commands import corpus, faces, fit, predict, weights
 from emofuse.errors import EmofuseError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ for command in (fit.demo, predict.predict, fit.evaluate, fit.train, fit.report, 
     app.command()(command)
 app.add_typer(corpus.app)
 app.add_typer(weights.app)
+app.add_typer(faces.app)
 
 
 def _version(wanted: bool) -> None:

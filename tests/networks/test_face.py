@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from emofuse.errors import WeightsError
-from emofuse.networks.face import ActionUnitNetwork, SpatialTransformer, build_face_network
+from emofuse.networks.emotion_cnn import EmotionCnn
+from emofuse.networks.expression_cnn import CompactExpressionCnn
+from emofuse.networks.face import (
+    ActionUnitNetwork,
+    SpatialTransformer,
+    build_face_network,
+    find_emotion_cnn_weights,
+)
 from emofuse.recipes import EmotionCnnWeights, FaceNetwork
 
 
@@ -107,3 +117,38 @@ def test_absent_weights_are_not_replaced_by_random_ones(
     missing = FaceNetwork(emotion_cnn=EmotionCnnWeights(source="file", path=f"{tmp_path}/none.h5"))
     with pytest.raises(WeightsError, match=r"none\.h5"):
         build_face_network(missing, (3, 48, 48), 8)
+
+
+def test_weights_of_our_own_training(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    trained = EmotionCnn().eval()
+    path = tmp_path / "weights.safetensors"
+    save_file(trained.state_dict(), path, {"architecture": "emotion"})
+    settings = lrcn(emotion_cnn=EmotionCnnWeights(source="file", path=str(path)), spatial_transformer=False)
+    torch.manual_seed(4)
+    network = build_face_network(settings, (3, 48, 48), 8).eval()
+    stack = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
+    with torch.no_grad():
+        # it was trained on faces as they are, from 0 to 1
+        wanted = trained.features(stack.reshape(6, 1, 48, 48).float() / 255).reshape(2, 3, 1024)
+        np.testing.assert_allclose(network.encode(stack), wanted, atol=1e-6)
+    assert not any(parameter.requires_grad for parameter in network.cnn.parameters())
+
+
+def test_weights_of_another_network_are_refused_before_anything_is_built(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    settings = EmotionCnnWeights(source="file", path=str(path))
+    with pytest.raises(WeightsError, match=r"no weight file .*weights\.safetensors"):
+        find_emotion_cnn_weights(settings)
+    save_file(CompactExpressionCnn().state_dict(), path, {"architecture": "compact"})
+    with pytest.raises(WeightsError, match=r"compact network.*emofuse faces train --architecture emotion"):
+        find_emotion_cnn_weights(settings)
+    save_file(EmotionCnn().state_dict(), path)
+    with pytest.raises(WeightsError, match="names no architecture"):
+        find_emotion_cnn_weights(settings)
+    path.write_bytes(b"\x89HDF")
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        find_emotion_cnn_weights(settings)
+    save_file({"conv1.bias": torch.zeros(64)}, path, {"architecture": "emotion"})
+    with pytest.raises(WeightsError, match=r"missing arrays: conv1\.weight"):
+        build_face_network(lrcn(emotion_cnn=settings), (3, 48, 48), 8)

@@ -17,6 +17,7 @@ from torch.nn import functional
 from emofuse import weights
 from emofuse.errors import WeightsError
 from emofuse.networks.emotion_cnn import EmotionCnn, load_keras_weights
+from emofuse.networks.expression_cnn import check_architecture, load_expression_weights
 from emofuse.recipes import EmotionCnnWeights, FaceNetwork
 
 
@@ -198,7 +199,11 @@ def build_face_network(
 def load_emotion_cnn(cnn: EmotionCnn, settings: EmotionCnnWeights) -> None:
     """Fill the Emotion CNN with the weights that the recipe names; ``scratch`` leaves it as it is."""
     path = find_emotion_cnn_weights(settings)
-    if path is not None:
+    if path is None:
+        return
+    if path.suffix == ".safetensors":
+        load_expression_weights(cnn, path)
+    else:
         load_keras_weights(cnn, path, sha256=None)
 
 
@@ -206,7 +211,8 @@ def find_emotion_cnn_weights(settings: EmotionCnnWeights) -> Path | None:
     """The weight file that the recipe names, checked; None for ``scratch``.
 
     Raises:
-        WeightsError: the file is absent (the text gives the two ways to get it) or altered.
+        WeightsError: the file is absent (the text gives the two ways to get it) or altered, or a
+            .safetensors file is not one of `emofuse faces train --architecture emotion`.
     """
     if settings.source == "scratch":
         return None
@@ -215,4 +221,6 @@ def find_emotion_cnn_weights(settings: EmotionCnnWeights) -> Path | None:
         return weights.find_weights("deepface-emotion", path)
     if path is None or not path.is_file():
         raise WeightsError(f"no weight file {path}: face.network.emotion_cnn.path must name one")
+    if path.suffix == ".safetensors":
+        check_architecture(path, "emotion")
     return path

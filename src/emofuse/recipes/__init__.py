@@ -152,7 +152,8 @@ class EmotionCnnWeights(_Part):
     """Where the Emotion CNN's weights come from.
 
     ``deepface``: DeepFace's own file, sha256 checked, from ``path`` or the user's weights folder;
-    ``file``: any file of that layout at ``path``; ``scratch``: none, trained on single frames of the
+    ``file``: at ``path`` a file of your own, of that layout or the weights.safetensors of
+    ``emofuse faces train --architecture emotion``; ``scratch``: none, trained on single frames of the
     training clips before the LSTM is.
     """
 
@@ -171,6 +172,8 @@ class EmotionCnnWeights(_Part):
             raise ValueError("source = 'file' needs path")
         if self.source == "scratch" and self.path is not None:
             raise ValueError("source = 'scratch' has no path")
+        if self.source == "deepface" and self.path is not None and self.path.endswith(".safetensors"):
+            raise ValueError("DeepFace's file is HDF5: a .safetensors file needs source = 'file'")
         return self
 
 
