@@ -9,7 +9,15 @@ import pytest
 
 from emofuse import weights
 from emofuse.errors import DownloadError, WeightsError
-from emofuse.weights import WEIGHTS, fetch_weights, find_weights, known_weights, verify_sha256, weights_folder
+from emofuse.weights import (
+    WEIGHTS,
+    fetch_weights,
+    find_weights,
+    known_weights,
+    verify_sha256,
+    weights_folder,
+    weights_of_sha256,
+)
 
 NAME = "deepface-emotion"
 FAST = {"pause_s": 0.001, "timeout_s": 5.0}
@@ -25,7 +33,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> weights.WeightFile:
     """A known weight file that a test can make."""
-    entry = weights.WeightFile("small", "small.h5", "", hashlib.sha256(DATA).hexdigest(), "MIT", "for tests")
+    digest = hashlib.sha256(DATA).hexdigest()
+    entry = weights.WeightFile("small", "small.h5", "", digest, "MIT", "for tests", "nothing")
     monkeypatch.setitem(WEIGHTS, "small", entry)
     return entry
 
@@ -38,6 +47,14 @@ def test_registry():
     assert all(name == entry.name and len(entry.sha256) == 64 for name, entry in WEIGHTS.items())
     with pytest.raises(WeightsError, match=f"unknown weights 'none': use one of .*{NAME}"):
         known_weights("none")
+
+
+def test_what_weights_had_seen_is_known_by_their_bytes() -> None:
+    known = weights_of_sha256(WEIGHTS[NAME].sha256.upper())
+    assert known is WEIGHTS[NAME]
+    assert known.trained_on.startswith("FER2013")
+    assert all(entry.trained_on.strip() for entry in WEIGHTS.values())
+    assert weights_of_sha256("0" * 64) is None
 
 
 def test_folder(monkeypatch, tmp_path):

@@ -29,6 +29,8 @@ class WeightFile:
     licence: str
     """SPDX identifier."""
     about: str
+    trained_on: str
+    """What it had seen before it came to us, for the model card: a clause that follows "trained on"."""
     size: int | None = None
     """Bytes, where they are published."""
 
@@ -44,6 +46,8 @@ WEIGHTS: Final[dict[str, WeightFile]] = {
             sha256="e8e8851d3fa05c001b1c27fd8841dfe08d7f82bb786a53ad8776725b7a1e824c",
             licence="MIT",
             about="DeepFace's Emotion CNN: 48×48 grey faces to seven classes (5.98 MB, Keras HDF5)",
+            trained_on="FER2013 (Goodfellow et al. 2013), grey pictures of faces found on the web in seven "
+            "expressions, years before RAVDESS was published",
         ),
     )
 }
@@ -60,6 +64,11 @@ def known_weights(name: str) -> WeightFile:
         return WEIGHTS[name]
     except KeyError:
         raise WeightsError(f"unknown weights {name!r}: use one of {', '.join(WEIGHTS)}") from None
+
+
+def weights_of_sha256(sha256: str) -> WeightFile | None:
+    """The known weight file with these bytes; None where emofuse does not know them."""
+    return next((known for known in WEIGHTS.values() if known.sha256 == sha256.lower()), None)
 
 
 def weights_folder() -> Path:

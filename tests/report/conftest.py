@@ -128,6 +128,7 @@ def _results(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "protocol": "six-fold",
         "speaker_independent": True,
         "recipe": {"name": "ravdess-au", "hash": "9b1f03ac77de", "settings": _settings()},
+        "pretrained_sha256": None,
         "seed": 0,
         "corpus": {
             "name": "RAVDESS speech",

@@ -195,6 +195,8 @@ def test_without_optional_parts(bare_run: Path, taken_apart: ModuleType) -> None
         "results", "folds", "mistakes", "actors", "calibration", "settings", "versions", "reproduce",
     ]  # fmt: skip
     assert sorted(path.name for path in bare_run.iterdir()) == [
+        "data-card.md",
+        "model-card.md",
         "predictions.csv",
         "report.html",
         "results.json",
@@ -206,7 +208,7 @@ def test_with_the_least_that_results_can_say(bare_run: Path, taken_apart: Module
         kept = {"accuracy": 0.4625, "uar": 0.46, "f1_macro": 0.45, "log_loss": None, "folds": []}
         systems = {"voice": kept, "tea-leaves": {**kept, "accuracy": 0.1234}}
         results.clear()
-        results.update(schema=1, systems=systems)
+        results.update(schema=1, systems=systems, pretrained_sha256=None)
 
     taken_apart.change(bare_run, least)
     lines = (bare_run / "predictions.csv").read_text(encoding="utf-8").splitlines()
