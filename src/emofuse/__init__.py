@@ -11,6 +11,7 @@ from emofuse.labels import EMOTIONS
 if TYPE_CHECKING:
     from emofuse.bundle import Bundle, load_bundle
     from emofuse.predictor import Recognizer
+    from emofuse.profile import Profile
     from emofuse.recipes import Recipe, load_recipe
     from emofuse.records import Prediction
 
@@ -21,6 +22,7 @@ __all__ = [
     "Bundle",
     "EmofuseError",
     "Prediction",
+    "Profile",
     "Recipe",
     "Recognizer",
     "__version__",
@@ -31,6 +33,7 @@ __all__ = [
 _HOMES = {
     "Bundle": "bundle",
     "Prediction": "records",
+    "Profile": "profile",
     "Recipe": "recipes",
     "Recognizer": "predictor",
     "load_bundle": "bundle",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -23,6 +24,10 @@ SCHEMA: Final = 1
 MANIFEST: Final = "bundle.json"
 LICENCE: Final = "LICENSE.txt"
 NON_COMMERCIAL: Final = "CC BY-NC-SA 4.0"
+NO_SHIPPED: Final = "EMOFUSE_NO_SHIPPED"
+"""Environment variable: set, and not 0, the recogniser that comes with emofuse is not used."""
+SHIPPED: Final = Path(__file__).parent / "recognisers" / "out-of-the-box"
+"""Where that recogniser lies, under a licence of its own. Who builds without it removes the folder."""
 
 _LICENCE_TEXT: Final = """\
 Licence of this trained recogniser: {licence}
@@ -80,9 +85,32 @@ class Bundle:
         return tuple(sorted(names, key=lambda name: (len(name), name)))
 
 
-def licence_text(licence: str, corpus: str) -> str:
-    """What lies beside everything that was trained on a corpus."""
-    terms = _RAVDESS_TERMS if NON_COMMERCIAL in licence else ""
+def shipped_bundle() -> Path:
+    """The folder of the recogniser that comes with emofuse.
+
+    Raises:
+        BundleError: it is switched off by ``EMOFUSE_NO_SHIPPED``, or was left out of this installation.
+    """
+    ways = "train one (emofuse train) and give its folder (emofuse predict FILE --bundle BUNDLE)"
+    if os.environ.get(NO_SHIPPED, "0") not in ("", "0"):
+        raise BundleError(
+            f"the recogniser that comes with emofuse is switched off by {NO_SHIPPED}: unset it for "
+            f"non-commercial use, or {ways}"
+        )
+    if not (SHIPPED / MANIFEST).is_file():
+        raise BundleError(f"this installation of emofuse comes without a recogniser: {ways}")
+    return SHIPPED
+
+
+def licence_text(licence: str, corpus: str, more: str = "") -> str:
+    """What lies beside everything that was trained on a corpus.
+
+    Args:
+        licence: of what was trained.
+        corpus: what it was trained on.
+        more: terms of other things that it was trained on.
+    """
+    terms = (_RAVDESS_TERMS if NON_COMMERCIAL in licence else "") + more
     return _LICENCE_TEXT.format(licence=licence, corpus=corpus, terms=terms)
 
 
@@ -95,15 +123,16 @@ def save_bundle(
     licence: str,
     provenance: Mapping[str, Any],
     action_units: tuple[str, ...] = (),
+    terms: str = "",
 ) -> Bundle:
-    """Write a bundle, whole or not at all.
+    """Write a bundle, whole or not at all; ``terms`` are added to its licence.
 
     Raises:
         BundleError: there is already something at ``folder``, or it cannot be written.
     """
     if folder.exists() and any(folder.iterdir()):
         raise BundleError(f"{folder} is not empty: give another folder or remove it")
-    text = licence_text(licence, str(provenance.get("corpus", "?")))
+    text = licence_text(licence, str(provenance.get("corpus", "?")), terms)
     everything = {**files, LICENCE: text.encode()}
     manifest = {
         "schema": SCHEMA,

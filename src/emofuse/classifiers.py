@@ -30,9 +30,87 @@ def make_classifier(
     name: Classifier, parameters: Mapping[str, Any], settings: Fusion, *, n_emotions: int, seed: int
 ) -> FusionClassifier:
     """A classifier with the hyperparameters that were chosen for it."""
+    if name == "pool":
+        return LogLinearPool(parameters, n_emotions=n_emotions)
     if name == "nn":
         return NeuralClassifier(settings.nn, parameters, n_emotions=n_emotions, seed=seed)
     return SklearnClassifier(name, parameters, n_emotions=n_emotions, seed=seed)
+
+
+class LogLinearPool:
+    """Weighted product of the modalities' posteriors: log p = Σ w_m · log p_m + b, made to sum to 1.
+
+    One weight a modality, which is its inverse temperature, and one offset an emotion: the calibrated product
+    of posteriors (logarithmic opinion pool, Genest & Zidek 1986). So few parameters need few actors.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any], *, n_emotions: int) -> None:
+        self.parameters = parameters
+        self.n_emotions = n_emotions
+        self.weights: NDArray[np.float64] = np.zeros(0)
+        self.offsets: NDArray[np.float64] = np.zeros(n_emotions)
+
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> LogLinearPool:
+        """Fit on (n, n_modalities · n_emotions) log-probabilities and (n,) emotions.
+
+        Raises:
+            ExperimentError: the inputs are no log-probabilities, several modalities side by side.
+        """
+        from scipy.optimize import minimize
+
+        if X.shape[1] % self.n_emotions or (X > 1e-3).any():
+            raise ExperimentError("pool fuses log-probabilities: it needs fusion.inputs = 'probabilities'")
+        logs = X.astype(np.float64).reshape(len(X), -1, self.n_emotions)
+        targets = np.eye(self.n_emotions)[y]
+        n_weights = logs.shape[1]
+        strength = float(self.parameters["offset_penalty"])
+
+        def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            weights, offsets = values[:n_weights], values[n_weights:]
+            scores = np.einsum("nme,m->ne", logs, weights) + offsets
+            said = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+            error = np.exp(said) - targets
+            gradient = np.concatenate([np.einsum("nme,ne->m", logs, error), error.sum(0)]) / len(X)
+            gradient[n_weights:] += 2 * strength * offsets
+            value = -(said * targets).sum() / len(X) + strength * np.square(offsets).sum()
+            return float(value), gradient
+
+        start = np.concatenate([np.ones(n_weights), np.zeros(self.n_emotions)])
+        bounds = [(0.0, None)] * n_weights + [(None, None)] * self.n_emotions
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+        self.weights, self.offsets = found[:n_weights], found[n_weights:]
+        return self
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, n_inputs) → (n, n_emotions) probabilities."""
+        logs = X.astype(np.float64).reshape(len(X), -1, self.n_emotions)
+        scores = np.einsum("nme,m->ne", logs, self.weights) + self.offsets
+        return np.asarray(np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)))
+
+    def to_onnx(self) -> bytes:
+        """One matrix product and a softmax."""
+        from onnx import TensorProto, checker, helper, numpy_helper
+
+        n_inputs = len(self.weights) * self.n_emotions
+        matrix = np.concatenate([w * np.eye(self.n_emotions) for w in self.weights]).astype(np.float32)
+        shape_in: list[str | int | None] = ["n", n_inputs]
+        shape_out: list[str | int | None] = ["n", self.n_emotions]
+        graph = helper.make_graph(
+            [
+                helper.make_node("Gemm", ["inputs", "weights", "offsets"], ["scores"]),
+                helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+            ],
+            "pool",
+            [helper.make_tensor_value_info("inputs", TensorProto.FLOAT, shape_in)],
+            [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape_out)],
+            [
+                numpy_helper.from_array(matrix, "weights"),
+                numpy_helper.from_array(self.offsets.astype(np.float32), "offsets"),
+            ],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        checker.check_model(model)
+        return bytes(model.SerializeToString())
 
 
 class SklearnClassifier:

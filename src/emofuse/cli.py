@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from emofuse import __version__
-from emofuse.commands import corpus, faces, fit, predict, weights
+from emofuse.commands import corpus, enroll, faces, fit, leak, predict, robustness, ship, weights
 from emofuse.errors import EmofuseError
 
 app = typer.Typer(
@@ -18,7 +18,18 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (fit.demo, predict.predict, fit.evaluate, fit.train, fit.report, fit.recipes):
+for command in (
+    fit.demo,
+    predict.predict,
+    enroll.enroll,
+    fit.evaluate,
+    leak.leak,
+    fit.train,
+    fit.report,
+    fit.recipes,
+    robustness.robustness,
+    ship.ship,
+):
     app.command()(command)
 app.add_typer(corpus.app)
 app.add_typer(weights.app)

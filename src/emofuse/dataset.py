@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ class Dataset:
     def forget(self) -> None:
         """Remove the arrays; they can be made again from the store."""
         for modality in MODALITIES:
-            (self.inputs.folder / f"{modality}.npy").unlink(missing_ok=True)
+            for path in self.inputs.folder.glob(f"{modality}*.npy"):
+                path.unlink(missing_ok=True)
 
 
 def action_units_of(corpus_root: Path, recipe: Recipe) -> ActionUnitTable | None:
@@ -109,8 +110,10 @@ def read_dataset(
             raise ExperimentError(f"{corpus.root}: no take has a {modality}: {reason}")
     labels = np.array([emotion_index(str(take.emotion)) for take, _ in kept], dtype=np.int64)
     speakers = np.array([take.speaker for take, _ in kept])
-    inputs = Inputs(folder, labels, speakers, has)
+    inputs = Inputs(folder, labels, speakers, has, 1 + len(recipe.voice.speeds))
     fingerprint = _lay_out(kept, inputs)
+    for version, speed in enumerate(recipe.voice.speeds, 1):
+        fingerprint += _lay_out_faster(kept, inputs, recipe, version, speed, jobs, store, on_progress)
     notes = [f"{len(failed)} of {len(takes)} takes could not be read"] if failed else []
     for modality in MODALITIES:
         without = int((~has[modality]).sum())
@@ -119,7 +122,9 @@ def read_dataset(
     return Dataset(
         takes=tuple(take for take, _ in kept),
         inputs=inputs,
-        fingerprint=fingerprint,
+        fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
+        if recipe.voice.speeds
+        else fingerprint,
         notes=tuple(notes),
         failed=failed,
         sources={take.take: _sources(take, corpus.root) for take, _ in kept},
@@ -146,20 +151,54 @@ def _lay_out(kept: Sequence[tuple[Take, Features]], inputs: Inputs) -> str:
         digest.update(f"{take.take}\t{take.speaker}\t{take.emotion}\n".encode())
     for modality in MODALITIES:
         rows: list[NDArray[Any] | None] = [getattr(features, modality) for _, features in kept]
-        first = next(row for row in rows if row is not None)
-        needed = first.nbytes * len(rows)
-        if needed > free:
-            raise ExperimentError(f"{inputs.folder}: {needed} bytes are needed, {free} are free")
-        empty = np.zeros_like(first)
-        with write_atomically(inputs.folder / f"{modality}.npy") as file:
-            header = {"descr": first.dtype.str, "fortran_order": False, "shape": (len(rows), *first.shape)}
-            np.lib.format.write_array_header_1_0(file, header)
-            for row in rows:
-                if row is not None and row.shape != first.shape:
-                    raise ExperimentError(
-                        f"{modality} features of one corpus have shapes {first.shape}, {row.shape}"
-                    )
-                data = np.ascontiguousarray(empty if row is None else row).tobytes()
-                digest.update(data)
-                file.write(data)
+        if sum(row.nbytes for row in rows if row is not None) > free:
+            raise ExperimentError(f"{inputs.folder}: {free} bytes are free, which is too few")
+        _write_rows(inputs.folder / f"{modality}.npy", rows, digest)
+    return digest.hexdigest()[:16]
+
+
+def _write_rows(path: Path, rows: Sequence[NDArray[Any] | None], digest: Any) -> None:
+    """One array a take, zeros where there is none."""
+    first = next(row for row in rows if row is not None)
+    empty = np.zeros_like(first)
+    with write_atomically(path) as file:
+        header = {"descr": first.dtype.str, "fortran_order": False, "shape": (len(rows), *first.shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for row in rows:
+            if row is not None and row.shape != first.shape:
+                raise ExperimentError(
+                    f"{path.stem} features of one corpus have shapes {first.shape}, {row.shape}"
+                )
+            data = np.ascontiguousarray(empty if row is None else row).tobytes()
+            digest.update(data)
+            file.write(data)
+
+
+def _lay_out_faster(
+    kept: Sequence[tuple[Take, Features]],
+    inputs: Inputs,
+    recipe: Recipe,
+    version: int,
+    speed: float,
+    jobs: int,
+    store: FeatureStore | None,
+    on_progress: Callable[[str, int, int], None],
+) -> str:
+    """The voices at another speed; one that cannot be read that way stays as it is."""
+    features = recipe.voice.features.model_copy(update={"speed": speed})
+    other = recipe.model_copy(update={"voice": recipe.voice.model_copy(update={"features": features})})
+    heard = [replace(take, face=None) for take, there in kept if there.voice is not None]
+    stage = f"features at speed {speed:g}"
+    found = iter(
+        extract_takes(
+            heard, other, store=store, jobs=jobs, on_done=lambda done, total: on_progress(stage, done, total)
+        )
+    )
+    rows: list[NDArray[Any] | None] = []
+    for _, there in kept:
+        result = next(found) if there.voice is not None else None
+        read = isinstance(result, Features) and result.voice is not None
+        rows.append(result.voice if read and isinstance(result, Features) else there.voice)
+    digest = hashlib.sha256()
+    _write_rows(inputs.folder / f"voice-{version}.npy", rows, digest)
     return digest.hexdigest()[:16]

@@ -60,6 +60,10 @@ class BundleError(EmofuseError):
     """A trained recogniser is missing, incomplete or altered."""
 
 
+class ProfileError(EmofuseError):
+    """A person's profile is missing, damaged, or of another recogniser; or nobody can be enrolled."""
+
+
 class ExperimentError(EmofuseError):
     """A run cannot start or go on."""
 

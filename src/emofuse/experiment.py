@@ -5,31 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse import metrics
 from emofuse.atomic import write_atomically
 from emofuse.audit import audit_folds
 from emofuse.bundle import licence_text
 from emofuse.corpus import Corpus
 from emofuse.corpus.protocols import Fold, get_protocol
 from emofuse.dataset import Dataset, read_dataset
+from emofuse.enrolment_evaluation import EnrolledAnswers, System, answer_enrolled
 from emofuse.errors import ExperimentError
 from emofuse.features.store import FeatureStore
+from emofuse.figures import Row, fold_name, more_figures, system_figures
 from emofuse.fitting import (
     MODALITIES,
     FittedFusion,
@@ -44,10 +41,9 @@ from emofuse.fitting import (
     run_network_job,
 )
 from emofuse.labels import EMOTIONS
-from emofuse.processes import end_with_parent
+from emofuse.processes import in_processes
 from emofuse.recipes import Recipe
 
-T = TypeVar("T")
 _MARK = "run.json"
 OnProgress = Callable[[str, int, int], None]
 """Told of a stage, how much of it is done, and how much there is."""
@@ -107,7 +103,13 @@ def evaluate(
     ]
     run_network_jobs(plans, dataset.inputs, recipe, run / "work", jobs, on_progress)
     arguments = [(one, dataset.inputs, recipe, run / "work") for one in plans]
-    fused = list(_in_processes(_fuse_fold, arguments, jobs, lambda n: on_progress("fusions", n, len(plans))))
+    fused = list(in_processes(_fuse_fold, arguments, jobs, lambda n: on_progress("fusions", n, len(plans))))
+    enrolled: list[EnrolledAnswers] = []
+    if recipe.enrolment is not None:
+        more = [(*one, said) for one, said in zip(arguments, fused, strict=True)]
+        enrolled = list(
+            in_processes(_enrol_fold, more, jobs, lambda n: on_progress("enrolment", n, len(plans)))
+        )
 
     table = [row for fold, one, said in zip(plan.folds, plans, fused, strict=True)
              for row in _fold_predictions(fold, one, dataset, recipe, run / "work", said)]  # fmt: skip
@@ -127,8 +129,9 @@ def evaluate(
             "licence": corpus.licence,
         },
         "notes": [*plan.notes, *warned, *dataset.notes],
-        "systems": _systems(table, plan.folds, recipe),
-        "fused_choice": {_name(f): said["chosen"] for f, said in zip(plan.folds, fused, strict=True)},
+        "systems": system_figures(table, plan.folds, recipe),
+        **more_figures(table, dataset, recipe, enrolled),
+        "fused_choice": {fold_name(f): said["chosen"] for f, said in zip(plan.folds, fused, strict=True)},
         "software": software(),
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -182,50 +185,11 @@ def run_network_jobs(
     wanted = [job for plan in plans for job in network_jobs(plan, inputs, recipe)]
     on_progress("networks", 0, len(wanted))
     arguments = [(job, inputs, recipe, work) for job in wanted]
-    for _ in _in_processes(
+    for _ in in_processes(
         run_network_job, arguments, jobs, lambda n: on_progress("networks", n, len(wanted))
     ):
         pass
     return wanted
-
-
-def _in_processes(
-    function: Callable[..., T],
-    arguments: Sequence[tuple[Any, ...]],
-    jobs: int,
-    on_done: Callable[[int], None],
-) -> Iterator[T]:
-    """Results in the order of the arguments; a failure stops what has not begun."""
-    if jobs <= 1 or len(arguments) <= 1:
-        for n, one in enumerate(arguments, 1):
-            yield function(*one)
-            on_done(n)
-        return
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(os.getpid(),)
-    )
-    with pool:
-        futures = [pool.submit(function, *one) for one in arguments]
-        pending: set[Future[T]] = set(futures)
-        try:
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                on_done(len(futures) - len(pending))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        for future in futures:
-            yield future.result()
-
-
-def _start_worker(parent: int) -> None:
-    """A worker is one of several: its libraries keep to one thread. It does not outlive its parent."""
-    import threadpoolctl
-
-    threadpoolctl.threadpool_limits(1)
-    end_with_parent(parent)
 
 
 def _fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> dict[str, Any]:
@@ -235,14 +199,13 @@ def _fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> dict[s
         kept: dict[str, Any] = json.loads(path.read_text())
         return kept
     fusion: FittedFusion = fit_fusion(plan, inputs, recipe, work)
-    rows = plan.test[inputs.has["voice"][plan.test] & inputs.has["face"][plan.test]]
-    members = [member.index for member in plan.members]
-    voice, face = (read_answers(plan, modality, rows, members, work) for modality in MODALITIES)
+    rows = inputs.having("both", plan.test)
+    answers = [read_answers(plan, modality, rows, plan.answering, work) for modality in MODALITIES]
     said = {
         "rows": rows.tolist(),
         "chosen": fusion.chosen,
         "probabilities": {
-            name: fusion.predict(name, recipe, voice, face).tolist() for name in recipe.fusion.classifiers
+            name: fusion.predict(name, recipe, answers).tolist() for name in recipe.fusion.classifiers
         },
         "tuning": [
             {"classifier": t.classifier, "best": dict(t.parameters), "score": t.score, "trials": t.trials}
@@ -253,33 +216,32 @@ def _fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> dict[s
     return said
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of predictions.csv: what one system says of one take."""
-
-    row: int
-    take: str
-    clip: str
-    actor: str
-    emotion: int
-    fold: str
-    system: str
-    probabilities: NDArray[np.float64]
+def _strangers(plan: Plan, work: Path, fused: dict[str, Any]) -> dict[System, dict[int, NDArray[np.float64]]]:
+    """What is said of a fold's test takes that have voice and face, without enrolment."""
+    rows = np.array(fused["rows"], dtype=np.int64)
+    said: dict[System, dict[int, NDArray[np.float64]]] = {}
+    for modality in MODALITIES:
+        answers = read_answers(plan, modality, rows, plan.answering, work)
+        said[modality] = dict(zip(rows.tolist(), np.exp(answers.log_probabilities), strict=True))
+    both = np.array(fused["probabilities"][fused["chosen"]])
+    said["fused"] = dict(zip(rows.tolist(), both, strict=True))
+    return said
 
 
-def _name(fold: Fold) -> str:
-    return str(fold.index + 1)
+def _enrol_fold(
+    plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, fused: dict[str, Any]
+) -> EnrolledAnswers:
+    return answer_enrolled(plan, inputs, recipe, work, _strangers(plan, work, fused))
 
 
 def _fold_predictions(
     fold: Fold, plan: Plan, dataset: Dataset, recipe: Recipe, work: Path, fused: dict[str, Any]
 ) -> Iterator[Row]:
     inputs = dataset.inputs
-    members = [member.index for member in plan.members]
     said: dict[str, dict[int, NDArray[np.float64]]] = {}
     for modality in MODALITIES:
         rows = plan.test[inputs.has[modality][plan.test]]
-        answers = read_answers(plan, modality, rows, members, work)
+        answers = read_answers(plan, modality, rows, plan.answering, work)
         said[modality] = dict(zip(rows.tolist(), np.exp(answers.log_probabilities), strict=True))
     # a take that lacks a modality is judged by the other alone, whatever the fusion
     alone = {row: p for modality in MODALITIES for row, p in said[modality].items()}
@@ -296,55 +258,10 @@ def _fold_predictions(
                 clip=take.clip_id,
                 actor=take.speaker,
                 emotion=int(inputs.labels[row]),
-                fold=_name(fold),
+                fold=fold_name(fold),
                 system=system,
                 probabilities=by_row[row],
             )
-
-
-def _systems(table: Sequence[Row], folds: Sequence[Fold], recipe: Recipe) -> dict[str, Any]:
-    names = [*MODALITIES, *(f"fused:{name}" for name in recipe.fusion.classifiers), "fused"]
-    out = {}
-    for name in names:
-        rows = [row for row in table if row.system == name]
-        parts = {_name(fold): [row for row in rows if row.fold == _name(fold)] for fold in folds}
-        out[name] = {
-            **_figures(rows, recipe.seed),
-            "folds": [
-                {
-                    "fold": _name(fold),
-                    "test_actors": list(fold.test_actors),
-                    "n": len(parts[_name(fold)]),
-                    **{key: _figures_of(parts[_name(fold)])[key] for key in ("accuracy", "uar")},
-                }
-                for fold in folds
-            ],
-        }
-    return out
-
-
-def _figures_of(rows: Sequence[Row]) -> dict[str, float]:
-    truth = np.array([row.emotion for row in rows])
-    scores = np.array([row.probabilities for row in rows])
-    predicted = scores.argmax(1)
-    return {
-        "accuracy": metrics.accuracy(truth, predicted),
-        "uar": metrics.uar(truth, predicted),
-        "f1_macro": metrics.f1_macro(truth, predicted),
-        "log_loss": metrics.log_loss(truth, scores),
-        "ece": metrics.expected_calibration_error(truth, scores),
-    }
-
-
-def _figures(rows: Sequence[Row], seed: int) -> dict[str, Any]:
-    truth = np.array([row.emotion for row in rows])
-    predicted = np.array([row.probabilities.argmax() for row in rows])
-    actors = np.array([row.actor for row in rows])
-    intervals = {
-        f"{name}_ci95": list(metrics.bootstrap_interval(metric, truth, predicted, actors, seed=seed))
-        for name, metric in (("accuracy", metrics.accuracy), ("uar", metrics.uar))
-    }
-    return {**_figures_of(rows), **intervals, "n": len(rows)}
 
 
 def _write_predictions(path: Path, table: Iterable[Row]) -> None:
@@ -370,10 +287,12 @@ def _details(
         for job in network_jobs(plan, dataset.inputs, recipe):
             epochs = json.loads((work / job.name / "curve.json").read_text())
             curves.append(
-                {"fold": _name(fold), "member": job.member, "modality": job.modality, "epochs": epochs}
+                {"fold": fold_name(fold), "member": job.member, "modality": job.modality, "epochs": epochs}
             )
     tuning = [
-        {"fold": _name(fold), **t} for fold, said in zip(folds, fused, strict=True) for t in said["tuning"]
+        {"fold": fold_name(fold), **t}
+        for fold, said in zip(folds, fused, strict=True)
+        for t in said["tuning"]
     ]
     return {
         "curves": curves,
@@ -388,13 +307,13 @@ def _details(
 def _write_map(run: Path, fold: Fold, plan: Plan, dataset: Dataset) -> None:
     """The joined feature layers of the first fold's test clips, for the report to draw."""
     inputs = dataset.inputs
-    rows = plan.test[inputs.has["voice"][plan.test] & inputs.has["face"][plan.test]]
+    rows = inputs.having("both", plan.test)
     if len(rows) < 2:
         return
-    first = [plan.members[0].index]
+    first = plan.answering[:1]
     answers = [read_answers(plan, modality, rows, first, run / "work") for modality in MODALITIES]
     joined = np.concatenate([said.features[0] for said in answers], axis=1)
-    with write_atomically(run / "maps" / f"fused-fold-{_name(fold)}.npz") as file:
+    with write_atomically(run / "maps" / f"fused-fold-{fold_name(fold)}.npz") as file:
         np.savez(
             file,
             features=joined,

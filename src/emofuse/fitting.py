@@ -27,6 +27,8 @@ from emofuse.tuning import Tuned, tune
 
 ModalityName = Literal["voice", "face"]
 MODALITIES: tuple[ModalityName, ...] = ("voice", "face")
+Branch = Literal["voice", "face", "both"]
+"""What one network reads; ``both`` sees voice and face at once."""
 Rows = NDArray[np.int64]
 
 
@@ -38,11 +40,19 @@ class Inputs:
     labels: Rows
     speakers: NDArray[np.str_]
     has: dict[ModalityName, NDArray[np.bool_]]
+    n_voice_versions: int = 1
+    """How often each recording is there: as it is, then at the recipe's other speeds."""
 
-    def load(self, modality: ModalityName) -> NDArray[Any]:
+    def load(self, modality: ModalityName, version: int = 0) -> NDArray[Any]:
         """(n_takes, …) raw features; rows without the modality hold zeros. Mapped, not read."""
-        array: NDArray[Any] = np.load(self.folder / f"{modality}.npy", mmap_mode="r", allow_pickle=False)
+        path = self.folder / (f"{modality}-{version}.npy" if version else f"{modality}.npy")
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
+
+    def having(self, branch: Branch, rows: Rows) -> Rows:
+        """Those of the rows that have what a network reads."""
+        wanted = MODALITIES if branch == "both" else (branch,)
+        return rows[np.logical_and.reduce([self.has[modality][rows] for modality in wanted])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +61,24 @@ class NetworkJob:
 
     plan: str
     member: int
-    modality: ModalityName
+    modality: Branch
     train: tuple[int, ...]
     held_out: tuple[int, ...]
     score: tuple[int, ...]
+    enrolled: bool = False
+    """Reads features that are standardised by each person's own recordings."""
+    test: tuple[int, ...] = ()
+    """Those of ``score`` that are asked about after few clips as well; none but where ``enrolled``."""
 
     @property
     def name(self) -> str:
         """Folder of this job's results."""
-        return f"{self.plan}/member-{self.member}-{self.modality}"
+        return f"{self.plan}/{job_name(self.member, self.modality, self.enrolled)}"
+
+
+def job_name(member: int, branch: Branch, enrolled: bool) -> str:
+    """Folder of one network's results within its plan."""
+    return f"member-{member}-{branch}" + ("-enrolled" if enrolled else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +99,13 @@ class Plan:
     train: Rows
     test: Rows
     members: tuple[Member, ...]
+    refitted: Member | None = None
+    """Trained on all of ``train``, to answer about ``test``; None: the members' mean answers."""
+
+    @property
+    def answering(self) -> list[int]:
+        """The members whose answers about ``test`` count."""
+        return [m.index for m in self.members] if self.refitted is None else [self.refitted.index]
 
 
 def make_plan(name: str, inputs: Inputs, train: Sequence[int], test: Sequence[int], recipe: Recipe) -> Plan:
@@ -110,25 +136,41 @@ def make_plan(name: str, inputs: Inputs, train: Sequence[int], test: Sequence[in
         stopping = np.isin(whose, groups[(k + 1) % len(groups)]) & patience
         rest = ~fusion & ~stopping
         members.append(Member(k, train_rows[rest], train_rows[stopping], train_rows[fusion]))
-    return Plan(name, train_rows, np.asarray(test, dtype=np.int64), tuple(members))
+    nobody = np.zeros(0, dtype=np.int64)
+    refitted = Member(len(members), train_rows, nobody, nobody) if recipe.fusion.refit else None
+    return Plan(name, train_rows, np.asarray(test, dtype=np.int64), tuple(members), refitted)
+
+
+def branches(recipe: Recipe, enrolled: bool) -> tuple[Branch, ...]:
+    """The networks that stand side by side, and in whose order the fusion reads them."""
+    if enrolled and recipe.enrolment is not None and recipe.enrolment.both is not None:
+        return (*MODALITIES, "both")
+    return MODALITIES
 
 
 def network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe) -> list[NetworkJob]:
-    """The networks that a plan needs.
+    """The networks that a plan needs, those for enrolled people last.
 
     Raises:
         ExperimentError: a modality has too few clips to train on.
     """
+    jobs = _network_jobs(plan, inputs, recipe, enrolled=False)
+    if recipe.enrolment is not None:
+        jobs += _network_jobs(plan, inputs, recipe, enrolled=True)
+    return jobs
+
+
+def _network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe, *, enrolled: bool) -> list[NetworkJob]:
     jobs = []
-    for member in plan.members:
-        for modality in MODALITIES:
-            there = inputs.has[modality]
+    everybody = plan.members if plan.refitted is None else (*plan.members, plan.refitted)
+    for member in everybody:
+        answers = member.index in plan.answering
+        for branch in branches(recipe, enrolled):
 
-            def having(rows: Rows, there: NDArray[np.bool_] = there) -> tuple[int, ...]:
-                return tuple(int(i) for i in rows[there[rows]])
+            def having(rows: Rows, branch: Branch = branch) -> tuple[int, ...]:
+                return tuple(int(i) for i in inputs.having(branch, rows))
 
-            part = getattr(recipe, modality)
-            patience = part.training.patience is not None
+            patience = branch != "both" and getattr(recipe, branch).training.patience is not None
             # without patience nothing is learnt from the stopping actors: they train as well
             rows = member.network_rows
             if not patience:
@@ -136,9 +178,15 @@ def network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe) -> list[NetworkJob]
             train = having(rows)
             held_out = having(member.stopping_rows if patience else member.fusion_rows)
             if len(train) < 2 or (patience and not held_out):
-                raise ExperimentError(f"{plan.name}: too few clips with a {modality} to train on")
-            score = having(np.concatenate([member.fusion_rows, plan.test]))
-            jobs.append(NetworkJob(plan.name, member.index, modality, train, held_out, score))
+                raise ExperimentError(f"{plan.name}: too few clips with a {branch} to train on")
+            test = having(plan.test) if answers else ()
+            score = (*having(member.fusion_rows), *test)
+            jobs.append(
+                NetworkJob(
+                    plan.name, member.index, branch, train, held_out, score,
+                    enrolled=enrolled, test=test if enrolled else (),
+                )
+            )  # fmt: skip
     return jobs
 
 
@@ -154,6 +202,11 @@ def pretrained_sha256(recipe: Recipe) -> str | None:
     Raises:
         WeightsError: they are missing or altered; better said before hours of work than after.
     """
+    if recipe.face.network.kind == "expression":
+        from emofuse.networks.expression import load_expression_over_time
+
+        load_expression_over_time(recipe.face.network.expression_weights)
+        return file_digest(Path(str(recipe.face.network.expression_weights)), "sha256")
     if recipe.face.network.kind != "lrcn":
         return None
     from emofuse.networks.face import find_emotion_cnn_weights
@@ -171,10 +224,16 @@ def run_network_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path)
     folder = work / job.name
     if (folder / "curve.json").is_file():
         return
+    if is_ensemble(job.modality, recipe):
+        from emofuse.ensembles import run_ensemble_job
+
+        run_ensemble_job(job, inputs, recipe, folder)
+        return
     from safetensors.torch import save
 
-    from emofuse.training import Examples, augmentation_for, infer, train_network
+    from emofuse.training import Epoch, Examples, augmentation_for, infer, train_network
 
+    assert job.modality != "both"
     part = getattr(recipe, job.modality)
     features = inputs.load(job.modality)
 
@@ -182,12 +241,16 @@ def run_network_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path)
         return Examples(np.ascontiguousarray(features[list(rows)]), inputs.labels[list(rows)])
 
     def build() -> Any:
+        assert job.modality != "both"
         return build_network(recipe, job.modality, features.shape[1:])
 
     seed = derive_seed(recipe.seed, job.plan, job.member, job.modality)
     held_out = examples(job.held_out) if job.held_out else None
     n_emotions = len(EMOTIONS)
-    if part.network.kind == "lrcn":
+    if part.network.kind == "expression":
+        # trained elsewhere, on other faces
+        network, curve = build(), list[Epoch]()
+    elif part.network.kind == "lrcn":
         from emofuse.lrcn_training import train_lrcn
 
         network, curve = train_lrcn(
@@ -203,12 +266,20 @@ def run_network_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path)
             augment=augmentation_for(part.features, part.training),
             held_out=held_out,
         )
-    layer, logs = infer(network, np.ascontiguousarray(features[list(job.score)]))
+    # a network that was refitted for a bundle is asked about nobody
+    layer, logs = np.zeros((0, 1), np.float32), np.zeros((0, n_emotions))
+    if job.score:
+        layer, logs = infer(network, np.ascontiguousarray(features[list(job.score)]))
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "weights.safetensors", save(network.state_dict()))
     with write_atomically(folder / "outputs.npz") as file:
         np.savez(file, rows=np.asarray(job.score), features=layer, log_probabilities=logs)
     write_atomically(folder / "curve.json", json.dumps([epoch.as_dict() for epoch in curve]).encode())
+
+
+def is_ensemble(branch: Branch, recipe: Recipe) -> bool:
+    """Whether a branch is one of :mod:`emofuse.networks.ensemble`."""
+    return branch == "both" or getattr(recipe, branch).network.kind == "ensemble"
 
 
 def build_network(recipe: Recipe, modality: ModalityName, input_shape: Sequence[int]) -> Any:
@@ -217,6 +288,10 @@ def build_network(recipe: Recipe, modality: ModalityName, input_shape: Sequence[
         from emofuse.networks.voice import build_voice_network
 
         return build_voice_network(recipe.voice, input_shape, len(EMOTIONS))
+    if recipe.face.network.kind == "expression":
+        from emofuse.networks.expression import load_expression_over_time
+
+        return load_expression_over_time(recipe.face.network.expression_weights)
     from emofuse.networks.face import build_face_network
 
     return build_face_network(
@@ -228,6 +303,11 @@ def load_network(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path) ->
     """A network that :func:`run_network_job` has trained."""
     from safetensors.torch import load
 
+    if is_ensemble(job.modality, recipe):
+        from emofuse.ensembles import load_ensemble
+
+        return load_ensemble(job, recipe, work)
+    assert job.modality != "both"
     network = build_network(recipe, job.modality, inputs.load(job.modality).shape[1:])
     network.load_state_dict(load((work / job.name / "weights.safetensors").read_bytes()))
     return network.eval()
@@ -251,12 +331,12 @@ class Answers:
 
 
 def read_answers(
-    plan: Plan, modality: ModalityName, rows: Rows, members: Sequence[int], work: Path
+    plan: Plan, branch: Branch, rows: Rows, members: Sequence[int], work: Path, *, enrolled: bool = False
 ) -> Answers:
     """What some of a plan's networks have said of ``rows``."""
     features, logs = [], []
     for member in members:
-        path = work / f"{plan.name}/member-{member}-{modality}/outputs.npz"
+        path = work / plan.name / job_name(member, branch, enrolled) / "outputs.npz"
         with np.load(path, allow_pickle=False) as said:
             place = {int(row): i for i, row in enumerate(said["rows"])}
             where = [place[int(row)] for row in rows]
@@ -265,16 +345,20 @@ def read_answers(
     return Answers(np.stack(features), np.stack(logs))
 
 
-def join_inputs(recipe: Recipe, voice: Answers, face: Answers, member: int | None) -> NDArray[np.float32]:
+def join_inputs(recipe: Recipe, answers: Sequence[Answers], member: int | None) -> NDArray[np.float32]:
     """What the fusion reads: (n_takes, n_inputs) float32, voice first.
 
     For ``features`` the joined feature layers of one member, for ``probabilities`` the log-probabilities.
     """
     if recipe.fusion.inputs == "features":
         assert member is not None
-        return np.concatenate([voice.features[member], face.features[member]], axis=1)
-    both = np.concatenate([voice.log_probabilities, face.log_probabilities], axis=1)
-    return np.asarray(np.maximum(both, LEAST_LOG_PROBABILITY), dtype=np.float32)
+        return np.concatenate([said.features[member] for said in answers], axis=1)
+    return join_logs([said.log_probabilities for said in answers])
+
+
+def join_logs(logs: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
+    """Log-probabilities of several networks side by side, none lower than counts."""
+    return np.asarray(np.maximum(np.concatenate(logs, axis=1), LEAST_LOG_PROBABILITY), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,33 +370,36 @@ class FittedFusion:
     chosen: Classifier
 
     def predict(
-        self, classifier: Classifier, recipe: Recipe, voice: Answers, face: Answers
+        self, classifier: Classifier, recipe: Recipe, answers: Sequence[Answers]
     ) -> NDArray[np.float64]:
         """(n_takes, n_emotions) probabilities, the mean over the members."""
         members = self.classifiers[classifier]
         per_member = recipe.fusion.inputs == "features"
         said = [
-            model.predict_proba(join_inputs(recipe, voice, face, k if per_member else None))
+            model.predict_proba(join_inputs(recipe, answers, k if per_member else None))
             for k, model in enumerate(members)
         ]
         return np.asarray(np.mean(said, axis=0), dtype=np.float64)
 
 
-def fit_fusion(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> FittedFusion:
+def fit_fusion(
+    plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, *, enrolled: bool = False
+) -> FittedFusion:
     """Tune and fit every classifier on answers about training actors that the networks had not seen.
 
     Raises:
         ExperimentError: too few takes with both a voice and a face.
     """
-    sets = [(index, *said) for index, said in enumerate(_fusion_sets(plan, inputs, recipe, work))]
+    sets = list(enumerate(_fusion_sets(plan, inputs, recipe, work, enrolled)))
+    stance = "enrolled-" if enrolled else ""
     classifiers: dict[Classifier, list[FusionClassifier]] = {}
     tuned: list[Tuned] = []
     for name in recipe.fusion.classifiers:
         classifiers[name] = []
-        for index, X, rows in sets:
+        for index, (X, rows) in sets:
             y, groups = inputs.labels[rows], inputs.speakers[rows]
-            seed = derive_seed(recipe.seed, plan.name, index, name)
-            storage = work / plan.name / f"tuning-{index}.sqlite3"
+            seed = derive_seed(recipe.seed, plan.name, index, stance + name)
+            storage = work / plan.name / f"tuning-{stance}{index}.sqlite3"
             best = tune(
                 name, X, y, groups, recipe.fusion, n_emotions=len(EMOTIONS), seed=seed, storage=storage
             )
@@ -327,18 +414,19 @@ def fit_fusion(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> Fitted
 
 
 def _fusion_sets(
-    plan: Plan, inputs: Inputs, recipe: Recipe, work: Path
+    plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, enrolled: bool
 ) -> list[tuple[NDArray[np.float32], Rows]]:
     """What each fusion is fitted on, and whose rows they are."""
-    both = inputs.has["voice"] & inputs.has["face"]
     parts = []
     for member in plan.members:
-        rows = member.fusion_rows[both[member.fusion_rows]]
+        rows = inputs.having("both", member.fusion_rows)
         if len(rows) < 2:
             raise ExperimentError(f"{plan.name}: too few takes with both a voice and a face to fuse")
-        voice = read_answers(plan, "voice", rows, [member.index], work)
-        face = read_answers(plan, "face", rows, [member.index], work)
-        parts.append((join_inputs(recipe, voice, face, 0), rows))
+        answers = [
+            read_answers(plan, branch, rows, [member.index], work, enrolled=enrolled)
+            for branch in branches(recipe, enrolled)
+        ]
+        parts.append((join_inputs(recipe, answers, 0), rows))
     if recipe.fusion.inputs == "features":
         return parts
     return [(np.concatenate([X for X, _ in parts]), np.concatenate([rows for _, rows in parts]))]

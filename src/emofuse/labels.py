@@ -34,6 +34,25 @@ FER2013_TO_EMOTION: Final[dict[str, str]] = {
 }
 """FER2013 names in ours. FER2013 has no calm: nothing maps to it."""
 
+FER_PLUS_TO_EMOTION_VERSION: Final = 1
+"""Of the table that follows: raised whenever it changes, and named by every bundle that rests on it."""
+
+FER_PLUS_TO_EMOTION: Final[dict[str, dict[str, float]]] = {
+    "neutral": {"neutral": 0.5, "calm": 0.5},
+    "happiness": {"happy": 1.0},
+    "surprise": {"surprised": 1.0},
+    "sadness": {"sad": 1.0},
+    "anger": {"angry": 1.0},
+    "disgust": {"disgust": 1.0},
+    "fear": {"fearful": 1.0},
+    "contempt": {},
+}
+"""FER+ names (Barsoum et al. 2016) in shares of ours.
+
+FER+ has no calm, and a calm face is voted neutral: both get half of it, which says that such a picture
+cannot tell them apart. Contempt is none of ours: it is dropped, and the rest made to sum to 1 again.
+"""
+
 EMOTION_COLOURS: Final[dict[str, str]] = {
     "neutral": "#8a8f98",
     "calm": "#3aa6a0",

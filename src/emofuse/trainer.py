@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+
+import numpy as np
 
 from emofuse.bundle import Bundle, save_bundle
 from emofuse.corpus import Corpus
@@ -12,7 +15,17 @@ from emofuse.dataset import read_dataset
 from emofuse.errors import BundleError
 from emofuse.experiment import OnProgress, check_run, claim_run, quiet, run_network_jobs, software
 from emofuse.features.store import FeatureStore
-from emofuse.fitting import MODALITIES, fit_fusion, load_network, make_plan, pretrained_sha256
+from emofuse.fitting import (
+    MODALITIES,
+    Inputs,
+    NetworkJob,
+    Plan,
+    fit_fusion,
+    load_network,
+    make_plan,
+    pretrained_sha256,
+)
+from emofuse.known_people import enrolled_file
 from emofuse.labels import EMOTIONS
 from emofuse.networks.export import export_ensemble
 from emofuse.recipes import Recipe
@@ -63,10 +76,13 @@ def train(
     on_progress("fusions", 1, 1)
     files = {}
     for modality in MODALITIES:
-        networks = [load_network(job, inputs, recipe, work) for job in trained if job.modality == modality]
+        asked = [job for job in trained if job.member in plan.answering and not job.enrolled]
+        networks = [load_network(job, inputs, recipe, work) for job in asked if job.modality == modality]
         files[f"{modality}.onnx"] = export_ensemble(networks, inputs.load(modality)[0].copy())
     for k, model in enumerate(fusion.classifiers[fusion.chosen]):
         files[f"fusion-{k}.onnx"] = model.to_onnx()
+    if recipe.enrolment is not None:
+        files |= _for_known_people(plan, trained, inputs, recipe, work)
     bundle = save_bundle(
         out,
         files=files,
@@ -90,3 +106,21 @@ def train(
     )
     shutil.rmtree(run)
     return bundle
+
+
+def _for_known_people(
+    plan: Plan, trained: Sequence[NetworkJob], inputs: Inputs, recipe: Recipe, work: Path
+) -> dict[str, bytes]:
+    """The networks for enrolled people, what is known of people in general, and their fusion."""
+    files = {}
+    for job in trained:
+        if not job.enrolled or job.member not in plan.answering:
+            continue
+        network = load_network(job, inputs, recipe, work)
+        example = np.zeros(len(network.mean), dtype=np.float32)
+        name = enrolled_file(job.modality)
+        files[f"{name}.onnx"] = export_ensemble([network], example)
+        files[f"{name}.npz"] = (work / job.name / "population.npz").read_bytes()
+    fusion = fit_fusion(plan, inputs, recipe, work, enrolled=True)
+    files[f"{enrolled_file('fusion')}.onnx"] = fusion.classifiers[fusion.chosen][0].to_onnx()
+    return files

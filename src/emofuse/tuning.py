@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class Tuned:
 
 def _suggest(trial: Any, classifier: Classifier) -> dict[str, Any]:
     """The spaces of the notebooks: C of logistic regression in 1e-10..1e10, of the SVM in 1e-2..1e2."""
+    if classifier == "pool":
+        return {"offset_penalty": trial.suggest_float("offset_penalty", 1e-4, 1.0, log=True)}
     if classifier == "lr":
         return {"C": trial.suggest_float("C", 1e-10, 1e10, log=True)}
     if classifier == "pca-lr":
@@ -87,14 +89,9 @@ def tune(
     Returns:
         The setting with the least log loss, a proper score: it rewards honest probabilities.
     """
-    import optuna
-
-    optuna.logging.set_verbosity(logging.WARNING)
     folds = group_folds(groups, settings.selection_folds)
-    n_trials = settings.nn.trials if classifier == "nn" else settings.trials
 
-    def objective(trial: Any) -> float:
-        parameters = _suggest(trial, classifier)
+    def loss(parameters: Parameters) -> float:
         losses = []
         for held_out in folds:
             model = make_classifier(classifier, parameters, settings, n_emotions=n_emotions, seed=seed)
@@ -102,6 +99,22 @@ def tune(
             losses.append(log_loss(y[held_out], model.predict_proba(X[held_out])))
         return float(np.mean(losses))
 
+    return search(classifier, loss, settings, seed=seed, storage=storage)
+
+
+def search(
+    classifier: Classifier,
+    loss: Callable[[Parameters], float],
+    settings: Fusion,
+    *,
+    seed: int,
+    storage: Path | None = None,
+) -> Tuned:
+    """The setting of a classifier with the least loss; arguments as those of :func:`tune`."""
+    import optuna
+
+    optuna.logging.set_verbosity(logging.WARNING)
+    n_trials = settings.nn.trials if classifier == "nn" else settings.trials
     url = None if storage is None else f"sqlite:///{storage}"
     study = optuna.create_study(study_name=classifier, storage=url, direction="minimize", load_if_exists=True)
     while len(done := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < n_trials:
@@ -109,5 +122,5 @@ def tune(
         study.sampler = optuna.samplers.TPESampler(seed=seed + 7919 * number, n_startup_trials=8)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            study.optimize(objective, n_trials=1)
+            study.optimize(lambda trial: loss(_suggest(trial, classifier)), n_trials=1)
     return Tuned(classifier, dict(study.best_params), float(study.best_value), n_trials)

@@ -39,22 +39,31 @@ def evaluate(
             help="six-fold, emobox-6, luna-5, rosred-stratified-5 (speaker-dependent), or actors-K.",
         ),
     ] = "six-fold",
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="S", help="Another seed than the recipe's.")
+    ] = None,
     jobs: Jobs = 0,
     cache: Cache = None,
 ) -> None:  # fmt: skip
     """Measure a recipe on a corpus: every fold is held out from everything that is fitted.
 
-    Writes results.json, predictions.csv and report.html into RUN. A run that was broken off goes on where it
-    was when the same command is given again.
+    Writes results.json, predictions.csv, report.html, model-card.md and data-card.md into RUN. A run that was
+    broken off goes on where it was when the same command is given again.
 
     Example: `emofuse evaluate ravdess --recipe ravdess-au --protocol six-fold --out runs/au`
     """
-    results = _evaluate(corpus, recipe, protocol, out, jobs, cache)
+    results = _evaluate(corpus, recipe, protocol, out, jobs, cache, seed)
     _print_results(results, out)
 
 
 def _evaluate(
-    corpus: Path, recipe: str, protocol: str, out: Path, jobs: int, cache: Path | None
+    corpus: Path,
+    recipe: str,
+    protocol: str,
+    out: Path,
+    jobs: int,
+    cache: Path | None,
+    seed: int | None = None,
 ) -> dict[str, Any]:
     from emofuse.corpus import load_corpus
     from emofuse.experiment import evaluate as run_evaluation
@@ -62,6 +71,8 @@ def _evaluate(
     from emofuse.report import write_report
 
     settings, clips = load_recipe(recipe), load_corpus(corpus)
+    if seed is not None:
+        settings = settings.model_copy(update={"seed": seed})
     with stages() as on_progress:
         results = run_evaluation(
             clips, settings, protocol, out, jobs=processes(jobs), store=_store(cache), on_progress=on_progress

@@ -22,6 +22,7 @@ from emofuse.records import Prediction
 
 BAR = "▏▎▍▌▋▊▉█"
 BAR_CELLS = 6
+SHIPPED_NAME = "the one that comes with emofuse"
 
 
 class Format(enum.StrEnum):
@@ -38,9 +39,12 @@ def predict(
     ],
     *,
     bundle: Annotated[
-        Path,
-        typer.Option("--bundle", "-b", metavar="BUNDLE", help="A trained recogniser (see: emofuse train)."),
-    ],
+        Path | None,
+        typer.Option(
+            "--bundle", "-b", metavar="BUNDLE",
+            help="A trained recogniser (see: emofuse train); default: the one that comes with emofuse.",
+        ),
+    ] = None,
     output: Annotated[
         Format, typer.Option("--format", "-f", help="How the answers are printed.")
     ] = Format.TABLE,
@@ -50,26 +54,35 @@ def predict(
             metavar="TABLE", help="Action units a clip (.csv), for a bundle whose face branch reads them."
         ),
     ] = None,
-) -> None:
+    profile: Annotated[
+        Path | None,
+        typer.Option(metavar="PROFILE", help="Of the person who is seen and heard (see: emofuse enroll)."),
+    ] = None,
+) -> None:  # fmt: skip
     """Read the emotion that is expressed in each file: eight probabilities, and what they rest on.
 
     A file that cannot be read is named with its reason, the others go on, and the exit status is 1.
     What is reported is expression as in the training recordings, not what somebody feels.
 
-    Example: `emofuse predict clip.mp4 --bundle demo-run/bundle`
+    The recogniser that comes with emofuse is licensed CC BY-NC-SA 4.0, for no commercial use; the environment
+    variable EMOFUSE_NO_SHIPPED=1 switches it off.
+
+    Example: `emofuse predict clip.mp4`
     """
     from emofuse.predictor import Recognizer
+    from emofuse.profile import Profile
 
     # the licence is said below, with the bundle's name
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     recognizer = Recognizer.load(bundle, action_units=action_units)
-    typer.echo(f"bundle: {bundle}, licence: {recognizer.licence}", err=True)
+    typer.echo(f"bundle: {bundle or SHIPPED_NAME}, licence: {recognizer.licence}", err=True)
     if recognizer.bundle.provenance.get("synthetic"):
         typer.echo(
             "this recogniser was trained on drawn faces and synthetic voices: it cannot read people", err=True
         )
     predictions = []
-    for prediction in recognizer.predict_files(files):
+    person = None if profile is None else Profile.load(profile)
+    for prediction in recognizer.predict_files(files, profile=person):
         predictions.append(prediction)
         if prediction.error is not None:
             # media errors name their file themselves

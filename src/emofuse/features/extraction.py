@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import cv2
+import numpy as np
 
 from emofuse.errors import EmofuseError, FeatureError, MediaError
 from emofuse.features.action_units import ActionUnitTable
@@ -22,7 +24,7 @@ from emofuse.features.voice import voice_array
 from emofuse.media import Media, decode
 from emofuse.processes import end_with_parent
 from emofuse.recipes import Recipe
-from emofuse.records import Clip, Features, Take
+from emofuse.records import Clip, Features, Take, Waveform
 from emofuse.signal.face import track_face
 from emofuse.signal.voice import is_silent, voice_segment
 
@@ -174,11 +176,20 @@ def _voice(media: Media, recipe: Recipe) -> Part:
         return Part(None, "the audio stream is silent", media.notes)
     if sound.duration_s < _SHORTEST_S:
         return Part(None, f"sound too short: {sound.duration_s:.2f} s", media.notes)
+    if features.condition is not None:
+        sound = _degraded(sound, features.condition)
     segment, facts = voice_segment(sound, features)
     notes = media.notes
     if sound.duration_s < min(_SHORT_S, features.duration_s):
         notes += (f"sound is {sound.duration_s:.1f} s, padded to {features.duration_s:g} s",)
     return Part(voice_array(segment, features), None, notes, facts)
+
+
+def _degraded(sound: Waveform, condition: str) -> Waveform:
+    """The sound as it comes that way; what is random follows from the sound itself."""
+    from emofuse.signal.degrade import degrade
+
+    return degrade(sound, condition, np.random.default_rng(zlib.crc32(sound.samples.tobytes())))
 
 
 def _face(media: Media, recipe: Recipe) -> Part:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.errors import MissingExtraError
+from emofuse.features.descriptors import descriptor_size, descriptors
 from emofuse.features.pitch import pitch_rows
 from emofuse.recipes import VoiceFeatures
 from emofuse.records import Float32, UInt8
@@ -37,6 +38,10 @@ def voice_array(segment: Float32, features: VoiceFeatures) -> NDArray[Any]:
         if not features.pitch:
             return rows
         return np.vstack([rows, pitch_rows(segment, features.sample_rate_hz, features.hop_length)])
+    if features.kind == "descriptors":
+        rows = log_mel(segment, features)
+        pitch = pitch_rows(segment, features.sample_rate_hz, features.hop_length)
+        return descriptors(np.vstack([rows, pitch]))
     if features.kind == "rosred-image":
         return rosred_image(segment, features)
     return rosred_1d(segment, features)
@@ -49,6 +54,8 @@ def voice_shape(features: VoiceFeatures) -> tuple[int, ...]:
         return features.n_mels + 2 * features.pitch, 1 + n_samples // features.hop_length
     if features.kind == "rosred-image":
         return _IMAGE_SIDE_PX, _IMAGE_SIDE_PX, 3
+    if features.kind == "descriptors":
+        return (descriptor_size(features.n_mels),)
     return (ROSRED_1D_SIZE,)
 
 

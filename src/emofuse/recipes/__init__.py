@@ -19,7 +19,7 @@ from emofuse.errors import RecipeError
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Classifier = Literal["lr", "pca-lr", "svm", "nn"]
+Classifier = Literal["pool", "lr", "pca-lr", "svm", "nn"]
 
 LEAST_LOG_PROBABILITY = -10.0
 """Log-probabilities enter the fusion no lower than this: a network's certainty has no more weight."""
@@ -52,10 +52,11 @@ class VoiceFeatures(_Part):
 
     ``log-mel``: (n_mels, n_frames) float32, natural log of power, floored; two rows more with ``pitch``;
     ``rosred-image``: the notebooks' picture, (224, 224, 3) uint8 RGB; ``rosred-1d``: (n_values,) float32,
-    the notebooks' statistics.
+    the notebooks' statistics; ``descriptors``: (n_values,) float32, several views of a log-mel with pitch
+    (see :mod:`emofuse.features.descriptors`).
     """
 
-    kind: Literal["log-mel", "rosred-image", "rosred-1d"] = "log-mel"
+    kind: Literal["log-mel", "rosred-image", "rosred-1d", "descriptors"] = "log-mel"
     sample_rate_hz: Annotated[int, Field(ge=8000, le=96000)] = 16000
     duration_s: Annotated[float, Field(gt=0.2, le=30)] = 3.0
     """The segment is cut or zero-padded to this."""
@@ -70,6 +71,10 @@ class VoiceFeatures(_Part):
     fmax_hz: Annotated[float, Field(gt=0)] | None = 8000.0
     pitch: bool = False
     """Two more rows under a log-mel: pitch in octaves above 55 Hz, and voicing from 0 to 1."""
+    speed: Annotated[float, Field(ge=0.5, le=2)] = 1.0
+    """The recording is read as if played that much faster: another tempo, pitch and vocal tract."""
+    condition: str | None = None
+    """The recording is read as if it had come that way: a name of emofuse.signal.degrade, to measure it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> VoiceFeatures:
@@ -77,6 +82,8 @@ class VoiceFeatures(_Part):
             raise ValueError(f"win_length {self.win_length} is longer than n_fft {self.n_fft}")
         if self.fmax_hz is not None and not self.fmin_hz < self.fmax_hz <= self.sample_rate_hz / 2:
             raise ValueError(f"fmax_hz {self.fmax_hz} must lie between fmin_hz and half of sample_rate_hz")
+        if self.kind == "descriptors" and not (self.pitch and self.n_mels >= 26):
+            raise ValueError("descriptors need pitch = true and 26 or more n_mels")
         return self
 
 
@@ -129,14 +136,39 @@ class Training(_Part):
     augmentation: Augmentation = Augmentation()
 
 
+class Ensemble(_Part):
+    """A kernel machine, dense networks and a linear model side by side on principal components of features.
+
+    Ridge and temperature of the kernel machine are chosen by leaving each training actor out in turn, which
+    has a closed form.
+    """
+
+    components: Positive = 100
+    """Principal components a view."""
+    gamma: Annotated[float, Field(gt=0)] = 0.3
+    """Of the Gaussian kernel, over the mean squared length of a view."""
+    ridges: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False, min_length=1)] = (
+        0.1, 0.2, 0.4,
+    )  # fmt: skip
+    person_damping: Annotated[float, Field(ge=0)] = 0.0
+    """How much the directions in which training actors differ are shortened."""
+    networks: Annotated[int, Field(ge=0, le=32)] = 3
+    hidden: Positive = 128
+    dropout: Fraction = 0.4
+    linear: Annotated[float, Field(gt=0)] | None = None
+    """C of a logistic regression that joins; none: it does not."""
+
+
 class VoiceNetwork(_Part):
     """The network behind the voice.
 
     ``alexnet``: the notebooks' network, on ``rosred-image``; ``default``: the compact network of this
-    project, on ``log-mel``; ``mlp``: a small dense network, on ``rosred-1d``.
+    project, on ``log-mel``; ``mlp``: a small dense network, on ``rosred-1d``; ``ensemble``: kernel machine
+    and dense networks, on ``descriptors``.
     """
 
-    kind: Literal["alexnet", "default", "mlp"] = "default"
+    kind: Literal["alexnet", "default", "mlp", "ensemble"] = "default"
+    ensemble: Ensemble = Ensemble()
     channels: Annotated[tuple[Positive, ...], Field(strict=False)] = (24, 48, 96, 160)
     dropout: Fraction = 0.4
     n_features: Positive = 1000
@@ -181,12 +213,17 @@ class FaceNetwork(_Part):
     """The network behind the face.
 
     ``lrcn``: an optional spatial transformer, the Emotion CNN on each frame, an LSTM over the frames;
-    ``au-mlp``: a small ensemble of dense networks on a row of action units.
+    ``au-mlp``: a small ensemble of dense networks on a row of action units; ``ensemble``: kernel machine,
+    dense networks and logistic regression, on the same; ``expression``: the compact expression CNN on each
+    frame, averaged over time, which is not trained on the corpus.
     """
 
-    kind: Literal["lrcn", "au-mlp"] = "lrcn"
+    kind: Literal["lrcn", "au-mlp", "ensemble", "expression"] = "lrcn"
+    ensemble: Ensemble = Ensemble()
     spatial_transformer: bool = True
     emotion_cnn: EmotionCnnWeights = EmotionCnnWeights()
+    expression_weights: str | None = None
+    """For ``expression``: the weights.safetensors of ``emofuse faces train --architecture compact``."""
     lstm_units: Positive = 200
     bidirectional: bool = True
     dropout: Fraction = 0.3
@@ -207,10 +244,16 @@ class VoicePart(_Part):
     features: VoiceFeatures = VoiceFeatures()
     network: VoiceNetwork = VoiceNetwork()
     training: Training = Training()
+    speeds: Annotated[tuple[Annotated[float, Field(ge=0.5, le=2)], ...], Field(strict=False)] = ()
+    """Every training recording is heard at these speeds as well, as if other people spoke it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> VoicePart:
-        wanted = {"alexnet": "rosred-image", "default": "log-mel", "mlp": "rosred-1d"}[self.network.kind]
+        wanted = {
+            "alexnet": "rosred-image", "default": "log-mel", "mlp": "rosred-1d", "ensemble": "descriptors",
+        }[self.network.kind]  # fmt: skip
+        if self.speeds and self.network.kind != "ensemble":
+            raise ValueError("speeds go with network.kind = 'ensemble'")
         if self.features.kind != wanted:
             raise ValueError(
                 f"network {self.network.kind!r} reads features {wanted!r}, got {self.features.kind!r}"
@@ -227,13 +270,17 @@ class FacePart(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> FacePart:
-        wanted = {"lrcn": "stack", "au-mlp": "au-table"}[self.network.kind]
+        wanted = {
+            "lrcn": "stack", "au-mlp": "au-table", "ensemble": "au-table", "expression": "stack",
+        }[self.network.kind]  # fmt: skip
         if self.features.kind != wanted:
             raise ValueError(
                 f"network {self.network.kind!r} reads features {wanted!r}, got {self.features.kind!r}"
             )
-        if self.network.kind == "lrcn" and self.features.size != 48:
-            raise ValueError("the Emotion CNN reads faces of 48×48: features.size must be 48")
+        if self.network.kind in ("lrcn", "expression") and self.features.size != 48:
+            raise ValueError("the CNN reads faces of 48×48: features.size must be 48")
+        if self.network.expression_weights is not None and self.network.kind != "expression":
+            raise ValueError("expression_weights goes with network.kind = 'expression'")
         return self
 
 
@@ -267,6 +314,8 @@ class Fusion(_Part):
     """Optuna trials a classifier."""
     selection_folds: Annotated[int, Field(ge=2, le=20)] = 4
     """Folds of training actors on which hyperparameters and the classifier are chosen."""
+    refit: bool = False
+    """Train one more pair of networks on all training actors and let it answer for the others' mean."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Fusion:
@@ -276,7 +325,22 @@ class Fusion(_Part):
             raise ValueError(f"members {self.members} is more than inner_folds {self.inner_folds}")
         if self.inputs == "probabilities" and self.members is not None:
             raise ValueError("members goes with inputs = 'features': probabilities need every inner fold")
+        if self.refit and self.inputs != "probabilities":
+            raise ValueError("refit goes with inputs = 'probabilities': feature layers are not comparable")
         return self
+
+
+class Enrolment(_Part):
+    """A second pair of networks, on features standardised by each person's own unlabelled recordings."""
+
+    prior_clips: Annotated[float, Field(gt=0, le=100)] = 3.0
+    """How many recordings of a person what is known of people in general counts for."""
+    both: Ensemble | None = None
+    """A third network beside them that sees voice and face at once; none: it is left out."""
+    clips: Annotated[tuple[Positive, ...], Field(strict=False)] = (1, 2, 4, 8, 16, 30)
+    """Numbers of enrolled recordings at which an evaluation measures."""
+    draws: Positive = 5
+    """Random choices of recordings a number."""
 
 
 class Recipe(_Part):
@@ -288,6 +352,16 @@ class Recipe(_Part):
     voice: VoicePart = VoicePart()
     face: FacePart = FacePart()
     fusion: Fusion = Fusion()
+    enrolment: Enrolment | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        kinds = {self.voice.network.kind, self.face.network.kind}
+        if self.enrolment is not None and kinds != {"ensemble"}:
+            raise ValueError("enrolment needs network.kind = 'ensemble' for voice and face")
+        if self.fusion.refit and (self.voice.training.patience or self.face.training.patience):
+            raise ValueError("refit trains on all actors: nobody is left for patience")
+        return self
 
 
 def shipped_recipes() -> tuple[str, ...]:
@@ -360,11 +434,18 @@ def _read(name_or_path: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
 
 def _resolve_weights(data: dict[str, Any], base: Path) -> None:
     """A weight file's path is relative to the recipe that names it."""
-    try:
-        weights = data["face"]["network"]["emotion_cnn"]
-        weights["path"] = str((base / weights["path"]).resolve())
-    except (KeyError, TypeError):
-        return
+    for where, key in (
+        (("face", "network", "emotion_cnn"), "path"),
+        (("face", "network"), "expression_weights"),
+    ):
+        try:
+            part = data
+            for name in where:
+                part = part[name]
+            if part[key] != "none":
+                part[key] = str((base / part[key]).resolve())
+        except (KeyError, TypeError):
+            continue
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,8 @@ def voice_segment(waveform: Waveform, features: VoiceFeatures) -> tuple[Float32,
         (n_samples,) float32 of ``features.duration_s`` at ``features.sample_rate_hz``; JSON-ready facts.
     """
     rate = features.sample_rate_hz
-    samples = resample(to_mono(waveform), waveform.sample_rate_hz, rate)
+    from_hz = round(waveform.sample_rate_hz * features.speed)
+    samples = resample(to_mono(waveform), from_hz, rate)
     voiced = samples
     if features.trim_db is not None:
         voiced = trim_silence(samples, rate, features.trim_db, features.trim_margin_s)

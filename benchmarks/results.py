@@ -1,0 +1,262 @@
+"""Makes every figure of docs/results.md anew: runs the commands, reads what they left, writes the tables.
+
+    python benchmarks/results.py --ravdess DIR --fer2013 DIR --runs runs/results --docs docs/results.md
+
+A step that is finished is not run again, one that was broken off goes on. Hours on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- made by benchmarks/results.py -->", "<!-- end -->"
+SEEDS = (0, 1, 2)
+RECIPE = "ravdess-ensemble"
+LEAK_RECIPE = "ravdess-au"
+SYSTEMS = ("voice", "face", "fused")
+
+
+def main() -> None:
+    """Run what is missing, then write the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--ravdess", type=Path, required=True, help="RAVDESS, with openface_au_mean.csv")
+    parser.add_argument("--fer2013", type=Path, required=True, help="folder of train.npz and public_test.npz")
+    parser.add_argument("--runs", type=Path, default=Path("runs/results"))
+    parser.add_argument("--docs", type=Path, default=Path("docs/results.md"))
+    parser.add_argument("--only-write", action="store_true", help="run nothing, write what is there")
+    given = parser.parse_args()
+    steps = commands(given.ravdess, given.fer2013, given.runs)
+    if not given.only_write:
+        for name, (command, finished) in steps.items():
+            if not finished.exists():
+                run(name, command, given.runs)
+    write(given.docs, tables(given.runs))
+    for picture in ("leak.svg",):
+        if (given.runs / "leak" / picture).is_file():
+            shutil.copy(given.runs / "leak" / picture, given.docs.parent / picture)
+
+
+def commands(ravdess: Path, fer2013: Path, runs: Path) -> dict[str, tuple[list[str], Path]]:
+    """Each step's command, and the file that is there when it is done."""
+    emofuse = [sys.executable, "-m", "emofuse"]
+    steps: dict[str, tuple[list[str], Path]] = {}
+    for seed in SEEDS:
+        out = runs / f"seed-{seed}"
+        steps[f"seed-{seed}"] = (
+            [*emofuse, "evaluate", str(ravdess), "--recipe", RECIPE, "--protocol", "six-fold",
+             "--seed", str(seed), "--out", str(out)],
+            out / "results.json",
+        )  # fmt: skip
+    steps["robustness"] = (
+        [*emofuse, "robustness", str(runs / "seed-0"), str(ravdess)],
+        runs / "robustness.done",
+    )
+    steps["leak"] = (
+        [*emofuse, "leak", str(ravdess), "--recipe", LEAK_RECIPE, "--out", str(runs / "leak")],
+        runs / "leak" / "leak.json",
+    )
+    for kind in ("compact", "emotion"):
+        steps[f"faces-{kind}"] = (
+            [*emofuse, "faces", "train", str(fer2013), "--architecture", kind,
+             "--out", str(runs / f"faces-{kind}")],
+            runs / f"faces-{kind}" / "results.json",
+        )  # fmt: skip
+    return steps
+
+
+def run(name: str, command: list[str], runs: Path) -> None:
+    """Run one step and note how long it took."""
+    print(f"{name}: {' '.join(command[2:])}", flush=True)
+    began = time.monotonic()
+    runs.mkdir(parents=True, exist_ok=True)
+    subprocess.run(command, check=True)
+    times = runs / "seconds.json"
+    known = json.loads(times.read_text()) if times.is_file() else {}
+    known[name] = round(known.get(name, 0) + time.monotonic() - began)
+    times.write_text(json.dumps(known, indent=1) + "\n")
+    if name == "robustness":
+        (runs / "robustness.done").touch()
+
+
+def tables(runs: Path) -> str:
+    """Everything that could be read, as Markdown."""
+    seeds = {seed: read(runs / f"seed-{seed}" / "results.json") for seed in SEEDS}
+    found = {seed: results for seed, results in seeds.items() if results}
+    parts: list[str] = []
+    if found:
+        parts += [strangers(found), enrolled(found), abstaining(found)]
+        first = next(iter(found.values()))
+        if first.get("robustness"):
+            parts.append(robustness(first))
+        parts.append(groups(first))
+    leak = read(runs / "leak" / "leak.json")
+    if leak:
+        parts.append((runs / "leak" / "leak.md").read_text())
+    faces = {kind: read(runs / f"faces-{kind}" / "results.json") for kind in ("compact", "emotion")}
+    if any(faces.values()):
+        parts.append(expression(faces))
+    times = read(runs / "seconds.json")
+    if times:
+        steps = ", ".join(f"{name} {seconds / 60:.0f} min" for name, seconds in times.items())
+        parts.append(f"Run times on this machine: {steps}.")
+    if found:
+        versions = next(iter(found.values()))["software"]
+        parts.append(
+            "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
+        )
+    return "\n\n".join(parts)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON file, empty where there is none."""
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def percent(value: float) -> str:
+    """One decimal."""
+    return f"{100 * value:.1f}"
+
+
+def interval(record: dict[str, Any], key: str = "accuracy") -> str:
+    """A figure and its interval."""
+    low, high = record.get(f"{key}_ci95") or record["ci95"]
+    return f"{percent(record[key])} ({percent(low)} to {percent(high)})"
+
+
+def mean(values: list[float]) -> str:
+    """The mean over seeds."""
+    return f"**{percent(sum(values) / len(values))}**"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join(["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)])
+
+
+def strangers(found: dict[int, dict[str, Any]]) -> str:
+    """Accuracy, calibration, by seed."""
+    rows = []
+    for name in SYSTEMS:
+        systems = [results["systems"][name] for results in found.values()]
+        rows.append(
+            [name, *(interval(one) for one in systems), mean([one["accuracy"] for one in systems]),
+             mean([one["uar"] for one in systems]), mean([one["ece"] for one in systems])]
+        )  # fmt: skip
+    hashes = ", ".join(f"`{results['recipe']['hash']}`" for results in found.values())
+    first = next(iter(found.values()))
+    head = ["system", *(f"seed {seed}" for seed in found), "mean", "UAR", "ECE"]
+    return (
+        "## A stranger's clip\n\n"
+        f"`emofuse evaluate ravdess --recipe {RECIPE} --protocol six-fold --seed S --out RUN`\n\n"
+        f"{first['corpus']['name']}, {first['corpus']['clips']} clips of {first['corpus']['actors']} actors; "
+        f"{'; '.join(first['notes']) or 'all folds'}. Recipe hashes {hashes}. "
+        "Accuracy in %, 95 % interval.\n\n" + table(head, rows)
+    )
+
+
+def enrolled(found: dict[int, dict[str, Any]]) -> str:
+    """The curve over the number of known clips."""
+    curves = [results["enrolment"]["systems"] for results in found.values() if "enrolment" in results]
+    rows = []
+    for i, point in enumerate(curves[0]["fused"]):
+        row = [str(point["clips"]) + (" (transductive)" if point["clips"] == "all" else "")]
+        for name in SYSTEMS:
+            points = [curve[name][i] for curve in curves]
+            row.append(f"{mean([p['accuracy'] for p in points])}; seed 0: {interval(points[0])}")
+        rows.append([*row, str(point["draws"])])
+    return (
+        "## Once some unlabelled clips of the person are known\n\n"
+        "The same runs. Enrolled clips are never scored, but at «all», where every clip of the person, also "
+        "the scored one, was used without its label.\n\n" + table(["enrolled clips", *SYSTEMS, "draws"], rows)
+    )
+
+
+def abstaining(found: dict[int, dict[str, Any]]) -> str:
+    """Accuracy at coverage."""
+    places = list(next(iter(found.values()))["systems"]["fused"]["coverage"]["at"])
+    rows = []
+    for place in places:
+        at = [results["systems"]["fused"]["coverage"]["at"][place] for results in found.values()]
+        rows.append(
+            [f"{float(place):.0%}", *(interval(one) for one in at), mean([o["accuracy"] for o in at])]
+        )
+    head = ["coverage", *(f"seed {seed}" for seed in found), "mean"]
+    return "## Abstaining: the fused stranger model where it answers\n\n" + table(head, rows)
+
+
+def robustness(results: dict[str, Any]) -> str:
+    """Accuracy under damage, seed 0."""
+    order = list(dict.fromkeys(one["condition"] for one in results["robustness"]))
+    rows = []
+    for condition in order:
+        by_system = {one["system"]: one for one in results["robustness"] if one["condition"] == condition}
+        rows.append(
+            [condition, *(interval(by_system[n]) if n in by_system else "" for n in ("voice", "fused"))]
+        )
+    return (
+        "## Damaged recordings\n\n`emofuse robustness RUN ravdess`, seed 0: the same networks and clips, the "
+        "sound damaged.\n\n" + table(["condition", "voice", "fused"], rows)
+    )
+
+
+def groups(results: dict[str, Any]) -> str:
+    """Accuracy by group, seed 0."""
+    kinds = ("sex", "intensity", "statement", "emotion")
+    rows = [
+        [one["kind"], one["value"], str(one["n"]), interval(one)]
+        for one in results["groups"]["fused"]
+        if one["kind"] in kinds and one["accuracy_ci95"]
+    ]  # fmt: skip
+    actors = [one for one in results["groups"]["fused"] if one["kind"] == "actor"]
+    worst, best = (f(actors, key=lambda one: one["accuracy"]) for f in (min, max))
+    return (
+        "## By group, fused, seed 0\n\n" + table(["what", "", "clips", "accuracy"], rows) + "\n\n"
+        f"Single actors: from {percent(worst['accuracy'])} (actor {worst['value']}) to "
+        f"{percent(best['accuracy'])} (actor {best['value']})."
+    )
+
+
+def expression(faces: dict[str, dict[str, Any]]) -> str:
+    """The expression networks on public_test."""
+    rows = []
+    for kind, results in faces.items():
+        if results:
+            figures = results["figures"]
+            rows.append(
+                [kind, f"{results['parameters']:,}", percent(figures["fer2013_accuracy"]),
+                 percent(figures["fer_plus_majority_accuracy"]),
+                 percent(figures["fer_plus_most_voted_accuracy"])]
+            )  # fmt: skip
+    figures = next(results for results in faces.values() if results)["figures"]
+    head = ["network", "parameters", f"FER labels (n {figures['fer2013_n']})",
+            f"FER+ majority (n {figures['fer_plus_majority_n']})",
+            f"FER+ most voted (n {figures['fer_plus_most_voted_n']})"]  # fmt: skip
+    return (
+        "## Expression networks on FER2013's public_test\n\n"
+        "`emofuse faces train FER2013 --architecture A --out DIR`. Epochs are fixed beforehand, "
+        "the last one's weights are kept, one look at each face. Training faces that are also in public_test "
+        "were left out. The Emotion CNN's FER+ figures come from a head beside it that only training has.\n\n"
+        + table(head, rows)
+    )
+
+
+def write(path: Path, text: str) -> None:
+    """Put the tables between the marks."""
+    page = path.read_text()
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()
