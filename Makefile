@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check fmt lock clean
+.PHONY: help setup demo test check fmt results lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ check: setup ## Style, types and import contracts.
 fmt: setup ## Format and sort.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# RAVDESS and FER2013 name the folders with the data. Steps that are finished are not run again.
+results: setup ## Make every figure of docs/results.md anew: RAVDESS=DIR FER2013=DIR. Hours.
+	$(BIN)/python benchmarks/results.py --ravdess "$(RAVDESS)" --fer2013 "$(FER2013)"
 
 # The local part of a version (torch's +cpu) names one build of it and cannot be had everywhere.
 lock: ## Write requirements.lock anew from the newest versions that pyproject.toml allows.
