@@ -260,7 +260,9 @@ def _notes(recipe: Recipe) -> list[str]:
     notes = [
         "selection on the test fold trains one pair of networks a fold, on the whole training part, and fits "
         "the fusion on its answers about its own training clips, as the notebooks did; nested selection is "
-        "what emofuse evaluate does, so a difference between the two holds that as well"
+        "what emofuse evaluate does, so a difference between the two holds that as well",
+        "nested selection parts the training part by actors, where the folds are random too: the fusion is "
+        "fitted on answers about people whom the networks had not seen",
     ]
     if recipe.enrolment is not None:
         notes.append("the recipe's enrolment is left out: nobody's recordings are known beforehand")

@@ -19,9 +19,9 @@ from emofuse.report.markdown import code, document, esc, items, table
 SINGLE: Final = ("voice", "face", "fused")
 NOTEBOOKS: Final = (
     "The notebooks report, on one fold of their own, 85.4 (logistic regression on principal components), "
-    "85.8 (neural network) and 83.0 (support vector machine) for the fusion, and 75.4 for the face, the mean of "
-    "five folds. The fusion took networks that had seen the test clips, so a+ is the row to lay beside it, "
-    "and a for the face alone."
+    "85.8 (neural network) and 83.0 (support vector machine) for the fusion, and 75.4 for the face, the mean "
+    "of five folds. The fusion took networks that had seen the test clips, so a+ is the row to lay beside "
+    "it, and a for the face alone."
 )
 WARNING: Final = (
     "**Every figure but those of condition d is flattered, on purpose.** They show what shortcuts are worth; "
@@ -73,8 +73,9 @@ def leak_markdown(found: Mapping[str, Any]) -> str:
             f"# What leaks are worth: {esc(found['recipe']['name'])}",
             WARNING,
             f"{corpus['clips']} clips of {corpus['actors']} actors of {esc(corpus['name'])}"
-            f"{_synthetic(found)}; random folds: {code(protocols['random'])}; strangers: {code(protocols['strangers'])}; seed "
-            f"{found['seed']}. Accuracy in %, with 95 % intervals over actors.",
+            f"{_synthetic(found)}; random folds: {code(protocols['random'])}; strangers: "
+            f"{code(protocols['strangers'])}; seed {found['seed']}. "
+            "Accuracy in %, with 95 % intervals over actors.",
             table(
                 ["", "condition", *SINGLE],
                 [
