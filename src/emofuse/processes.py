@@ -64,5 +64,7 @@ def _start_worker(parent: int) -> None:
     """A worker is one of several: its libraries keep to one thread. It does not outlive its parent."""
     import threadpoolctl
 
+    # for libraries that are not loaded yet, and for those that are
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
     threadpoolctl.threadpool_limits(1)
     end_with_parent(parent)

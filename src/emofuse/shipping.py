@@ -180,7 +180,8 @@ def ship(
         "speakers": sorted(set(inputs.speakers.tolist())),
         "recipe_hash": recipe.hash(),
         "pretrained_sha256": sha256,
-        "pretrained_on": "FER2013 and FER+, research use; none of the corpus' people",
+        "pretrained_on": "FER2013 with the votes of FER+: faces found on the web, years before RAVDESS was "
+        "published",
         "fer_plus_to_emotion": {"version": FER_PLUS_TO_EMOTION_VERSION, "shares": FER_PLUS_TO_EMOTION},
         "fusion": "pool",
         "weights": {"voice": voices[0].weight, "face": FACE_CAUTION},

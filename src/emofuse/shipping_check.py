@@ -18,16 +18,12 @@ from emofuse.features.extraction import extract_takes
 from emofuse.features.store import FeatureStore
 from emofuse.predictor import Recognizer
 from emofuse.recipes import FaceFeatures
-from emofuse.records import FaceTrack, Features, Prediction, TimedFrames
-from emofuse.signal.face import track_face
+from emofuse.records import Features, Prediction
 
 NOTE: Final = (
     "The voice that answers here was trained without this speaker, the shipped one with. The face had never "
     "seen the speaker. One speaker, few clips: a check that it works, not a measurement."
 )
-
-_SEARCHED_PX: Final = 288
-"""Faces that come as small pictures are searched at this size: the detector finds none below 75 pixels."""
 
 
 def largest_difference(model: bytes, other: bytes, inputs: NDArray[Any]) -> float:
@@ -127,17 +123,12 @@ def _read_stacks(path: Path, features: FaceFeatures) -> dict[str, NDArray[np.uin
 
 
 def _crops(stack: NDArray[np.uint8], features: FaceFeatures) -> NDArray[np.uint8]:
-    """(n_frames, size, size) uint8: the face as prediction frames it; where none is found, the picture."""
+    """(n_frames, size, size) uint8. How tightly a face is framed hardly matters to the expression CNN."""
     places = np.linspace(0, len(stack) - 1, features.n_frames).round().astype(int)
-    side = (_SEARCHED_PX, _SEARCHED_PX)
-    larger = [cv2.resize(stack[i], side, interpolation=cv2.INTER_CUBIC).astype(np.uint8) for i in places]
-    times = np.arange(len(places), dtype=np.float64)  # none are known, and their order is all that counts
-    track = track_face(TimedFrames(tuple(larger), times, len(stack)), features)
-    if isinstance(track, FaceTrack):
-        return track.crops
-    size = (features.size, features.size)
-    whole = [cv2.resize(stack[i], size, interpolation=cv2.INTER_AREA) for i in places]
-    return np.stack(whole).astype(np.uint8)
+    side = (features.size, features.size)
+    return np.stack(
+        [cv2.resize(stack[i], side, interpolation=cv2.INTER_AREA).astype(np.uint8) for i in places]
+    )
 
 
 def _counted(said: list[tuple[str, Prediction]]) -> dict[str, Any]:

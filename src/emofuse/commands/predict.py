@@ -137,7 +137,7 @@ def show_table(predictions: Sequence[Prediction], console: Console) -> None:
 
 def _bars(p: Prediction) -> str:
     assert p.probabilities is not None
-    order = p.probabilities.argsort()[::-1]
+    order = (-p.probabilities).argsort(kind="stable")  # of equals the first, as in Prediction.emotion
     lines = []
     for i in order[: max(1, int((p.probabilities >= 0.05).sum()))]:
         name, value = p.emotions[i], float(p.probabilities[i])

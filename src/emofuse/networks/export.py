@@ -82,4 +82,9 @@ def _export(module: nn.Module, inputs: Tensor, output_names: list[str]) -> bytes
         finally:
             logger.setLevel(level)
     assert program is not None
-    return bytes(program.model_proto.SerializeToString())
+    model = program.model_proto
+    for node in model.graph.node:
+        # where in whose source files each node came from: of no use to who reads a bundle
+        del node.metadata_props[:]
+        node.doc_string = ""
+    return bytes(model.SerializeToString())

@@ -19,7 +19,6 @@ from emofuse.errors import RecipeError
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Margin = Annotated[float, Field(ge=-0.25, le=1)]
 Classifier = Literal["pool", "lr", "pca-lr", "svm", "nn"]
 
 LEAST_LOG_PROBABILITY = -10.0
@@ -102,8 +101,6 @@ class FaceFeatures(_Part):
     """Crop the picture to its central square first, as the notebooks do."""
     detect_height_px: Annotated[int, Field(ge=120, le=2160)] = 240
     """Faces are looked for at this height and cropped at full size; none found: looked for at full size."""
-    margins: Annotated[tuple[Margin, Margin, Margin], Field(strict=False)] = (0.0, 0.0, 0.0)
-    """Added to the found face at both sides, above and below it, in widths of what was found."""
     table: str | None = None
     """File name of the table of action units, in the corpus folder."""
 

@@ -63,7 +63,7 @@ def track_face(frames: TimedFrames, features: FaceFeatures) -> FaceTrack | str:
         nearest = int(places[np.abs(frames.times_s[places] - frames.times_s[i]).argmin()])
         face = found[nearest]
         assert face is not None
-        crops.append(crop(frames.images[nearest], widened(face.box, features.margins), features.size))
+        crops.append(crop(frames.images[nearest], face.box, features.size))
         boxes.append(face.box)
     return FaceTrack(
         crops=np.stack(crops),
@@ -72,13 +72,6 @@ def track_face(frames: TimedFrames, features: FaceFeatures) -> FaceTrack | str:
         found=seen,
         n_faces=np.array([0 if face is None else face.n_faces for face in found], dtype=np.int32),
     )
-
-
-def widened(box: Box, margins: tuple[float, float, float]) -> Box:
-    """The box with margins at both sides, above and below it, in widths of the box."""
-    left, top, right, bottom = box
-    side, above, below = (round(margin * (right - left)) for margin in margins)
-    return left - side, top - above, right + side, bottom + below
 
 
 def crop(image: UInt8, box: Box, size: int) -> UInt8:
