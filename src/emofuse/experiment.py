@@ -112,7 +112,7 @@ def evaluate(
         )
 
     table = [row for fold, one, said in zip(plan.folds, plans, fused, strict=True)
-             for row in _fold_predictions(fold, one, dataset, recipe, run / "work", said)]  # fmt: skip
+             for row in fold_predictions(fold, one, dataset, recipe, run / "work", said)]  # fmt: skip
     results = {
         "schema": 1,
         "protocol": protocol,
@@ -137,7 +137,7 @@ def evaluate(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 1),
     }
-    _write_predictions(run / "predictions.csv", table)
+    write_predictions(run / "predictions.csv", table)
     _write_json(run / "details.json", _details(dataset, plans, plan.folds, fused, recipe, run / "work"))
     _write_map(run, plan.folds[0], plans[0], dataset)
     _write_examples(run, table, dataset, recipe)
@@ -234,9 +234,10 @@ def _enrol_fold(
     return answer_enrolled(plan, inputs, recipe, work, _strangers(plan, work, fused))
 
 
-def _fold_predictions(
+def fold_predictions(
     fold: Fold, plan: Plan, dataset: Dataset, recipe: Recipe, work: Path, fused: dict[str, Any]
 ) -> Iterator[Row]:
+    """What every system says of a fold's test takes."""
     inputs = dataset.inputs
     said: dict[str, dict[int, NDArray[np.float64]]] = {}
     for modality in MODALITIES:
@@ -264,7 +265,8 @@ def _fold_predictions(
             )
 
 
-def _write_predictions(path: Path, table: Iterable[Row]) -> None:
+def write_predictions(path: Path, table: Iterable[Row]) -> None:
+    """Write predictions.csv: one line a take and system, probabilities in full."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["take", "clip", "actor", "emotion", "fold", "system", *EMOTIONS])

@@ -21,13 +21,13 @@ from emofuse.dataset import Dataset, read_dataset
 from emofuse.errors import ExperimentError
 from emofuse.experiment import (
     OnProgress,
-    _fold_predictions,
-    _write_predictions,
     check_run,
     claim_run,
     evaluate,
+    fold_predictions,
     quiet,
     software,
+    write_predictions,
 )
 from emofuse.features.store import FeatureStore
 from emofuse.figures import fold_name, system_figures
@@ -206,9 +206,9 @@ class _Meter:
         table = [
             row
             for fold, one, said in zip(plan.folds, asked, fused, strict=True)
-            for row in _fold_predictions(fold, one, self.dataset, recipe, network_work, said)
+            for row in fold_predictions(fold, one, self.dataset, recipe, network_work, said)
         ]
-        _write_predictions(folder / "predictions.csv", table)
+        write_predictions(folder / "predictions.csv", table)
         results = {
             "schema": 1,
             "flattered": True,

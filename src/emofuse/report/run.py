@@ -19,6 +19,7 @@ from emofuse.labels import EMOTIONS
 SYSTEMS: Final[dict[str, str]] = {
     "voice": "Voice alone",
     "face": "Face alone",
+    "fused:pool": "Fusion by calibrated product",
     "fused:lr": "Fusion by logistic regression",
     "fused:pca-lr": "Fusion by PCA and logistic regression",
     "fused:svm": "Fusion by support vector machine",
