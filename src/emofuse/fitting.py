@@ -179,6 +179,11 @@ def _network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe, *, enrolled: bool)
             held_out = having(member.stopping_rows if patience else member.fusion_rows)
             if len(train) < 2 or (patience and not held_out):
                 raise ExperimentError(f"{plan.name}: too few clips with a {branch} to train on")
+            if is_ensemble(branch, recipe) and len(set(inputs.speakers[list(train)].tolist())) < 2:
+                raise ExperimentError(
+                    f"{plan.name}: an ensemble trains on clips of at least two actors beside those that the "
+                    f"fusion learns from: there are too few actors with a {branch}"
+                )
             test = having(plan.test) if answers else ()
             score = (*having(member.fusion_rows), *test)
             jobs.append(
