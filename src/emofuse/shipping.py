@@ -46,6 +46,8 @@ from emofuse.networks.half import store_as_float16
 from emofuse.processes import in_processes
 from emofuse.recipes import Recipe
 from emofuse.records import Features, Take
+from emofuse.report.shipped_card import NAME as CARD
+from emofuse.report.shipped_card import shipped_card
 from emofuse.shipping_check import check_recogniser, largest_difference
 
 LARGEST_BYTES: Final = 12_000_000
@@ -199,6 +201,7 @@ def ship(
         provenance["check"] = {"voice": _figures(voices[1]), **checked}
         on_progress("check", 1, 1)
     bundle = _save(out, built[0], recipe, corpus, provenance)
+    write_atomically(out / CARD, shipped_card(bundle).encode())
     shutil.rmtree(run)
     return bundle
 

@@ -59,6 +59,12 @@ def _pretrained_cnn(sha256: object, network: Mapping[str, Any], fitted_on: str) 
         return f"Networks and fusion: nothing pre-trained: every parameter was fitted on {fitted_on}."
     if not isinstance(sha256, str) or not sha256:
         raise ExperimentError(f"results.json: pretrained_sha256 is {sha256!r}, not a sha256: evaluate again")
+    if network.get("kind") == "expression":
+        return (
+            f"The expression CNN, sha256 {code(sha256)}, comes from `emofuse faces train`, which learns from "
+            "FER2013 and the votes of FER+: pictures of faces from the web, none of them of this corpus. "
+            f"Every other parameter was fitted on {fitted_on}."
+        )
     known = weights_of_sha256(sha256)
     if known is None:
         return (
