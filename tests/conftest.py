@@ -188,6 +188,43 @@ def au_bundle(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
 
 
 @pytest.fixture(scope="session")
+def ensembles() -> ModuleType:
+    """The module ``tests/small_ensembles.py``."""
+    path = Path(__file__).with_name("small_ensembles.py")
+    spec = importlib.util.spec_from_file_location("small_ensembles", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def ensemble_toml(ensembles: ModuleType, home: Path) -> Path:
+    """A recipe of ensembles and enrolment, for recordings and a table of action units."""
+    path = home / "small-ensemble.toml"
+    path.write_text(ensembles.TOML)
+    return path
+
+
+@pytest.fixture(scope="session")
+def few_folder(small: ModuleType, home: Path) -> Path:
+    """Recordings of six actors, one take of each emotion, and a table of action units."""
+    folder: Path = small.write_au_corpus(home / "few", takes=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ensemble_bundle(home: Path, few_folder: Path, ensemble_toml: Path, store: Any) -> Path:
+    """A recogniser of these that enrols people."""
+    from emofuse.corpus import load_corpus
+    from emofuse.recipes import load_recipe
+    from emofuse.trainer import train
+
+    train(load_corpus(few_folder), load_recipe(ensemble_toml), home / "ensemble-bundle", store=store)
+    return home / "ensemble-bundle"
+
+
+@pytest.fixture(scope="session")
 def films(small: ModuleType, home: Path) -> dict[str, Path]:
     """Clips of a drawn person: two that speak, and one whose sound is silence."""
     return {

@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from emofuse.classifiers import make_classifier
+from emofuse.classifiers import LogLinearPool, make_classifier
 from emofuse.errors import ExperimentError
 from emofuse.recipes import Fusion, NeuralFusion
 
@@ -85,6 +85,74 @@ def test_columns_that_never_vary(name: Any, parameters: dict[str, Any]) -> None:
     said = model.predict_proba(X)
     assert np.isfinite(said).all()
     np.testing.assert_allclose(through_onnx(model.to_onnx(), X), said, atol=1e-4)
+
+
+def two_opinions(n: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities of two modalities, the second of which is worth less and says it louder."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 8
+    scores = [rng.standard_normal((n, 8)) + gain * np.eye(8)[y] for gain in (3.0, 1.0)]
+    logs = [s * loud - np.logaddexp.reduce(s * loud, axis=1, keepdims=True)
+            for s, loud in zip(scores, (1.0, 3.0), strict=True)]  # fmt: skip
+    return np.concatenate(logs, axis=1).astype(np.float32), y
+
+
+def pool_loss(values: np.ndarray, X: np.ndarray, y: np.ndarray, strength: float) -> float:
+    """Mean negative log-likelihood, and the penalty; written down anew."""
+    weights, offsets = values[:2], values[2:]
+    total = 0.0
+    for row, truth in zip(X.astype(np.float64), y, strict=True):
+        scores = weights[0] * row[:8] + weights[1] * row[8:] + offsets
+        total -= scores[truth] - np.log(np.exp(scores).sum())
+    return total / len(y) + strength * float(np.square(offsets).sum())
+
+
+@pytest.mark.parametrize("strength", [1e-3, 0.1])
+def test_pool_is_the_best_of_its_kind(strength: float) -> None:
+    """Against SciPy's derivative-free search on a loss of our own, and finite differences at the optimum."""
+    from scipy.optimize import approx_fprime, minimize
+
+    X, y = two_opinions()
+    pool = LogLinearPool({"offset_penalty": strength}, n_emotions=8).fit(X, y)
+    found = np.concatenate([pool.weights, pool.offsets])
+    slope = approx_fprime(found, pool_loss, 1e-6, X, y, strength)
+    assert np.abs(slope).max() < 2e-3
+    other = minimize(pool_loss, np.full(10, 0.5), (X, y, strength), method="L-BFGS-B").x
+    np.testing.assert_allclose(found, other, atol=0.02)
+    assert pool_loss(found, X, y, strength) <= pool_loss(other, X, y, strength) + 1e-6
+    assert pool.weights[0] > 2 * pool.weights[1] > 0
+
+
+def test_pool_says_the_same_through_onnx_and_learns() -> None:
+    X, y = two_opinions()
+    new, truth = two_opinions(seed=1)
+    pool = make_classifier("pool", {"offset_penalty": 0.01}, SETTINGS, n_emotions=8, seed=0).fit(X, y)
+    said = pool.predict_proba(new)
+    np.testing.assert_allclose(said.sum(1), 1)
+    np.testing.assert_allclose(through_onnx(pool.to_onnx(), new), said, atol=1e-5)
+    np.testing.assert_allclose(through_onnx(pool.to_onnx(), new[:1]), said[:1], atol=1e-5)
+
+    def loss(p: np.ndarray) -> float:
+        return float(-np.log(p[np.arange(len(truth)), truth]).mean())
+
+    assert loss(said) < min(loss(np.exp(new[:, :8].astype(float))), loss(np.exp(new[:, 8:].astype(float))))
+
+
+def test_pool_takes_one_modality_and_three() -> None:
+    X, y = two_opinions()
+    alone = LogLinearPool({"offset_penalty": 1.0}, n_emotions=8).fit(X[:, 8:], y)
+    assert alone.weights.shape == (1,)
+    assert alone.weights[0] < 0.6  # what was said three times too loud is turned down
+    three = LogLinearPool({"offset_penalty": 1.0}, n_emotions=8).fit(np.concatenate([X, X[:, :8]], axis=1), y)
+    assert three.weights.shape == (3,)
+    assert (three.weights >= 0).all()
+
+
+def test_pool_refuses_what_is_no_log_probability() -> None:
+    X, y = data()
+    for rows in (X, -np.abs(X[:, :15])):
+        with pytest.raises(ExperimentError, match=r"fusion\.inputs = 'probabilities'"):
+            LogLinearPool({"offset_penalty": 0.1}, n_emotions=8).fit(rows, y)
 
 
 def test_few_clips_of_an_emotion() -> None:

@@ -15,7 +15,8 @@ import emofuse
 from emofuse.cli import app
 
 COMMANDS = [
-    ("demo",), ("predict",), ("evaluate",), ("train",), ("report",), ("recipes",),
+    ("demo",), ("predict",), ("enroll",),
+    ("evaluate",), ("leak",), ("robustness",), ("train",), ("report",), ("recipes",), ("ship",),
     ("corpus", "check"), ("corpus", "fetch"), ("corpus", "synth"),
     ("weights", "list"), ("weights", "fetch"), ("faces", "train"), ("faces", "test"),
 ]  # fmt: skip
@@ -95,7 +96,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, au_folder: Path, au_tom
 
 @pytest.mark.parametrize(
     "args",
-    [["nonsense"], ["predict"], ["predict", "x"], ["predict", "x", "-b", "y", "-f", "xml"], ["train", "x"],
+    [["nonsense"], ["predict"], ["predict", "x", "-b", "y", "-f", "xml"], ["train", "x"],
      ["evaluate", "x", "-o", "y", "--jobs", "-1"], ["--nope"], ["demo", "--seed", "-1"]],
 )  # fmt: skip
 def test_wrong_use_is_status_2(args: list[str]) -> None:

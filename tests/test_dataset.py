@@ -105,3 +105,40 @@ def test_a_corpus_without_a_modality(corpus: Path, au_toml: Path, tmp_path: Path
     (corpus / small.TABLE).write_text("code,AU01_r\n01-someone-else,1\n")
     with pytest.raises(ExperimentError, match="no take has a face: no row for take"):
         read(corpus, au_toml, tmp_path / "work")
+
+
+def test_voices_at_other_speeds_stand_beside(
+    corpus: Path, ensemble_toml: Path, tmp_path: Path, small: ModuleType
+) -> None:
+    silent = small.take_code(3, 0, 2)
+    small.write_wav(corpus / "Actor_02" / f"03-{silent}.wav", np.zeros(16000))
+    dataset = read(corpus, ensemble_toml, tmp_path / "work")
+    recipe = load_recipe(ensemble_toml)
+    assert recipe.voice.speeds == (1.1,)
+    assert dataset.inputs.n_voice_versions == 2
+    voice, faster = dataset.inputs.load("voice"), dataset.inputs.load("voice", 1)
+    assert voice.shape == faster.shape == (16, len(voice[0]))
+    features = recipe.voice.features.model_copy(update={"speed": 1.1})
+    other = recipe.model_copy(update={"voice": recipe.voice.model_copy(update={"features": features})})
+    for row, take in enumerate(dataset.takes):
+        assert take.voice is not None
+        if row in (0, 15):
+            np.testing.assert_array_equal(faster[row], extract(take.voice.path, other, face=False).voice)
+        assert (take.take == silent) == (not voice[row].any()) == np.array_equal(faster[row], voice[row])
+    dataset.forget()
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_fingerprint_follows_the_speeds(
+    corpus: Path, ensemble_toml: Path, tmp_path: Path, store: Any
+) -> None:
+    seen = set()
+    for i, speeds in enumerate(((), (1.1,), (0.9,), (1.1, 0.9), (0.9, 1.1), (1.1,))):
+        recipe = load_recipe(ensemble_toml)
+        recipe = recipe.model_copy(update={"voice": recipe.voice.model_copy(update={"speeds": speeds})})
+        dataset = read_dataset(
+            load_corpus(corpus), recipe, tmp_path / str(i), jobs=1, store=store, on_progress=quiet
+        )
+        seen.add(dataset.fingerprint)
+        assert len(dataset.fingerprint) == 16
+    assert len(seen) == 5

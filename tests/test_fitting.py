@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from emofuse.enrolment import Population
+from emofuse.ensembles import values_of
 from emofuse.errors import ExperimentError, WeightsError
 from emofuse.fitting import (
     MODALITIES,
     Inputs,
+    Plan,
     derive_seed,
     fit_fusion,
     join_inputs,
@@ -87,11 +92,11 @@ def spoilt(inputs: Inputs, rows: np.ndarray, folder: Path) -> Inputs:
     labels = inputs.labels.copy()
     labels[rows] = (labels[rows] + rng.integers(1, 8, len(rows))) % 8
     folder.mkdir(parents=True)
-    for modality in MODALITIES:
-        array = np.array(inputs.load(modality))
+    for path in sorted(inputs.folder.glob("*.npy")):
+        array = np.load(path)
         array[rows] = rng.uniform(0, 50, array[rows].shape)
-        np.save(folder / f"{modality}.npy", array)
-    return Inputs(folder, labels, inputs.speakers, inputs.has)
+        np.save(folder / path.name, array)
+    return Inputs(folder, labels, inputs.speakers, inputs.has, inputs.n_voice_versions)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +138,222 @@ def test_nothing_of_the_test_part_reaches_what_is_fitted(tmp_path: Path, recipe:
     # and the test part was other indeed: the networks say other things of it
     assert not np.allclose(s1[0].logs, s2[0].logs)
     assert not np.allclose(s1[1].logs, s2[1].logs)
+
+
+def everything_fitted(
+    place: Inputs, recipe: Recipe, train: np.ndarray, test: np.ndarray, plant: Callable[[Plan], Plan] | None
+) -> dict[str, Any]:
+    """Every array and choice that fitting leaves, by name."""
+    plan = make_plan("fold-1", place, train.tolist(), test.tolist(), recipe)
+    plan = plan if plant is None else plant(plan)
+    work = place.folder / "work"
+    found: dict[str, Any] = {}
+    for job in network_jobs(plan, place, recipe):
+        run_network_job(job, place, recipe, work)
+        found[f"{job.name} weights"] = (work / job.name / "weights.safetensors").read_bytes()
+        found[f"{job.name} curve"] = (work / job.name / "curve.json").read_bytes()
+        if job.enrolled:
+            with np.load(work / job.name / "population.npz") as file:
+                found[f"{job.name} population"] = [file[name].tobytes() for name in sorted(file.files)]
+    for enrolled in (False, True) if recipe.enrolment else (False,):
+        fusion = fit_fusion(plan, place, recipe, work, enrolled=enrolled)
+        said: dict[str, Any] = {"tuned": fusion.tuned, "chosen": fusion.chosen}
+        for name, models in fusion.classifiers.items():
+            said[name] = [model.to_onnx() for model in models]
+        found |= {f"fusion {name}{' enrolled' * enrolled}": value for name, value in said.items()}
+    return found
+
+
+def what_differs(
+    folder: Path,
+    inputs: Inputs,
+    recipe: Recipe,
+    plant: Callable[[Plan], Plan] | None = None,
+) -> set[str]:
+    """Names of what is fitted otherwise once the test part has other labels and other sound."""
+    test = np.flatnonzero(np.isin(inputs.speakers, ["02", "05"]))
+    train = np.flatnonzero(~np.isin(inputs.speakers, ["02", "05"]))
+    one, other = (
+        everything_fitted(place, recipe, train, test, plant)
+        for place in (inputs, spoilt(inputs, test, folder / "spoilt"))
+    )
+    assert one.keys() == other.keys()
+    return {name for name in one if one[name] != other[name]}
+
+
+@pytest.mark.parametrize(("refit", "both"), [(True, True), (False, False)])
+def test_nothing_of_the_test_part_reaches_ensembles_and_enrolment(
+    tmp_path: Path, ensembles: ModuleType, refit: bool, both: bool
+) -> None:
+    """Test clips of a person may standardise that person's own, when asked about; they enter no fit."""
+    inputs = ensembles.make_inputs(tmp_path / "a")
+    more = {"classifiers": ["pool", "lr"], "trials": 2} if refit else {}
+    recipe = ensembles.recipe(refit=refit, both=both, **more)
+    assert what_differs(tmp_path, inputs, recipe) == set()
+    # and the test part was other indeed: the networks say other things of it
+    said = []
+    for folder in (inputs.folder, tmp_path / "spoilt"):
+        (path,) = folder.glob(f"work/fold-1/member-{2 if refit else 0}-voice-enrolled/outputs.npz")
+        with np.load(path) as file:
+            said.append(file["log_probabilities"][-5:])
+    assert not np.allclose(*said)
+
+
+def a_network_trains_on_test_clips(plan: Plan) -> Plan:
+    assert plan.refitted is not None
+    rows = np.sort(np.concatenate([plan.refitted.network_rows, plan.test[:1]]))
+    return replace(plan, refitted=replace(plan.refitted, network_rows=rows))
+
+
+def the_fusion_is_fitted_on_test_clips(plan: Plan) -> Plan:
+    first = plan.members[0]
+    first = replace(first, fusion_rows=np.concatenate([first.fusion_rows, plan.test[:8]]))
+    return replace(plan, members=(first, *plan.members[1:]))
+
+
+def stopped_by_test_clips(plan: Plan) -> Plan:
+    members = [replace(m, stopping_rows=np.concatenate([m.stopping_rows, plan.test])) for m in plan.members]
+    return replace(plan, members=tuple(members))
+
+
+@pytest.mark.parametrize(
+    ("leak", "shows"),
+    [
+        (a_network_trains_on_test_clips, "fold-1/member-2-voice-enrolled weights"),
+        (the_fusion_is_fitted_on_test_clips, "fusion pool enrolled"),
+    ],
+)
+def test_a_planted_leak_is_caught(
+    tmp_path: Path, ensembles: ModuleType, leak: Callable[[Plan], Plan], shows: str
+) -> None:
+    inputs = ensembles.make_inputs(tmp_path / "a")
+    assert shows in what_differs(tmp_path, inputs, ensembles.recipe(), leak)
+
+
+def test_a_leak_through_the_stopping_epoch_is_caught(tmp_path: Path) -> None:
+    recipe = with_patience(small_recipe(inner_folds=3, classifiers=["lr"]))
+    inputs = make_inputs(tmp_path / "a", takes=1)
+    assert what_differs(tmp_path, inputs, recipe) == set()
+    leaky = what_differs(
+        tmp_path / "leaky", inputs_copied(inputs, tmp_path / "b"), recipe, stopped_by_test_clips
+    )
+    assert any(name.endswith("curve") for name in leaky)
+
+
+def inputs_copied(inputs: Inputs, folder: Path) -> Inputs:
+    """The same, where nothing is fitted yet."""
+    folder.mkdir()
+    for path in inputs.folder.glob("*.npy"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return replace(inputs, folder=folder)
+
+
+def test_a_leak_through_what_is_known_of_people_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ensembles: ModuleType
+) -> None:
+    inputs = ensembles.make_inputs(tmp_path / "a")
+    recipe = ensembles.recipe(both=False)
+    real = Population.of
+    place = [inputs]
+
+    def of_everybody(rows: np.ndarray, _: np.ndarray) -> Population:
+        branch: Any = "voice" if rows.shape[1] > 100 else "face"
+        return real(values_of(branch, place[0], enrolled=True)[0], place[0].speakers)
+
+    def remember(plan: Plan) -> Plan:
+        if (tmp_path / "spoilt").exists() and (inputs.folder / "work").exists():
+            place[0] = replace(inputs, folder=tmp_path / "spoilt")
+        return plan
+
+    monkeypatch.setattr(Population, "of", of_everybody)
+    differs = what_differs(tmp_path, inputs, recipe, remember)
+    assert "fold-1/member-0-voice-enrolled population" in differs
+    assert "fold-1/member-0-voice-enrolled weights" in differs
+    assert "fold-1/member-0-voice weights" not in differs
+
+
+def test_in_speaker_dependent_folds_enrolment_does_not_carry_test_clips_over(
+    tmp_path: Path, ensembles: ModuleType
+) -> None:
+    """A person has clips in both parts: the test ones do not standardise those the fusion learns from."""
+    inputs = ensembles.make_inputs(tmp_path / "a", n_actors=4)
+    recipe = ensembles.recipe(both=False, refit=False)
+    rng = np.random.default_rng(0)
+    test = np.sort(rng.choice(len(inputs.labels), 16, replace=False))
+    train = np.setdiff1d(np.arange(len(inputs.labels)), test)
+    one, other = (
+        everything_fitted(place, recipe, train, test, None)
+        for place in (inputs, spoilt(inputs, test, tmp_path / "spoilt"))
+    )
+    assert {name for name in one if one[name] != other[name]} == set()
+
+
+def test_refitted_networks_alone_answer_about_the_test(tmp_path: Path, ensembles: ModuleType) -> None:
+    inputs = ensembles.make_inputs(tmp_path, n_actors=5)
+    test = np.flatnonzero(inputs.speakers == "03")
+    train = np.flatnonzero(inputs.speakers != "03")
+    recipe = ensembles.recipe()
+    plan = make_plan("p", inputs, train.tolist(), test.tolist(), recipe)
+    assert plan.refitted is not None
+    assert plan.answering == [plan.refitted.index] == [2]
+    jobs = network_jobs(plan, inputs, recipe)
+    assert len(jobs) == 3 * (2 + 3)
+    assert len({job.name for job in jobs}) == len(jobs)
+    for job in jobs:
+        if job.member == 2:
+            assert job.train == tuple(train)
+            assert job.score == tuple(test)
+            assert job.test == (tuple(test) if job.enrolled else ())
+        else:
+            assert job.test == ()
+            assert set(job.score) == set(plan.members[job.member].fusion_rows.tolist())
+            assert not set(inputs.speakers[list(job.train)]) & set(inputs.speakers[list(job.score)])
+        run_network_job(job, inputs, recipe, tmp_path / "work")
+    # the fusion stands on the inner members' answers, on nothing that the refitted networks say
+    models = [fit_fusion(plan, inputs, recipe, tmp_path / "work", enrolled=e) for e in (False, True)]
+    for path in (tmp_path / "work" / "p").glob("member-2-*/outputs.npz"):
+        path.unlink()
+    for path in (tmp_path / "work" / "p").glob("tuning-*.sqlite3"):
+        path.unlink()
+    again = [fit_fusion(plan, inputs, recipe, tmp_path / "work", enrolled=e) for e in (False, True)]
+    for one, two in zip(models, again, strict=True):
+        assert one.tuned == two.tuned
+        assert one.classifiers["pool"][0].to_onnx() == two.classifiers["pool"][0].to_onnx()
+    # out of fold: each training clip once, as the member that had not seen its actor answered
+    member = plan.members[1]
+    rows = member.fusion_rows
+    answers = [read_answers(plan, m, rows, [1], tmp_path / "work") for m in MODALITIES]
+    path = tmp_path / "work" / "p" / "member-1-voice" / "outputs.npz"
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    said = np.maximum(arrays["log_probabilities"], LEAST_LOG_PROBABILITY)
+    np.testing.assert_allclose(join_inputs(recipe, answers, 0)[:, :8], said, atol=1e-5)
+    arrays["log_probabilities"] = np.roll(arrays["log_probabilities"], 1, axis=1)
+    np.savez(path, **arrays)
+    for sqlite in (tmp_path / "work" / "p").glob("tuning-*.sqlite3"):
+        sqlite.unlink()
+    changed = fit_fusion(plan, inputs, recipe, tmp_path / "work")
+    assert changed.classifiers["pool"][0].to_onnx() != models[0].classifiers["pool"][0].to_onnx()
+
+
+def test_too_few_actors_for_ensembles_are_told_before_training(tmp_path: Path, ensembles: ModuleType) -> None:
+    inputs = ensembles.make_inputs(tmp_path, n_actors=3, takes=1)
+    plan = make_plan("fold-1", inputs, range(24), (), ensembles.recipe())
+    with pytest.raises(ExperimentError, match="fold-1: an ensemble trains on clips of at least two actors"):
+        network_jobs(plan, inputs, ensembles.recipe())
+
+
+def test_networks_without_ensemble_are_refitted_too(tmp_path: Path) -> None:
+    """Also where there is no test, as for a bundle."""
+    recipe = small_recipe(refit=True, classifiers=["pool"])
+    inputs = make_inputs(tmp_path, n_actors=4, takes=1)
+    plan = make_plan("all", inputs, range(32), (), recipe)
+    for job in network_jobs(plan, inputs, recipe):
+        run_network_job(job, inputs, recipe, tmp_path / "work")
+    (job,) = [j for j in network_jobs(plan, inputs, recipe) if j.member == 2 and j.modality == "voice"]
+    assert job.train == tuple(range(32))
+    load_network(job, inputs, recipe, tmp_path / "work")
+    assert fit_fusion(plan, inputs, recipe, tmp_path / "work").chosen == "pool"
 
 
 def test_what_is_fitted_depends_on_the_training_part(tmp_path: Path) -> None:
@@ -251,10 +472,10 @@ def test_joined_inputs_are_voice_first_and_bounded() -> None:
         rng.random((2, 3, 7), dtype=np.float32), np.log(rng.dirichlet(np.full(8, 0.1), (2, 3)) + 1e-9)
     )
     face = Answers(rng.random((2, 3, 4), dtype=np.float32), np.log(rng.dirichlet(np.ones(8), (2, 3))))
-    joined = join_inputs(small_recipe("features"), voice, face, 1)
+    joined = join_inputs(small_recipe("features"), [voice, face], 1)
     assert joined.shape == (3, 11)
     assert (joined[:, :7] == voice.features[1]).all()
-    logs = join_inputs(small_recipe(), voice, face, None)
+    logs = join_inputs(small_recipe(), [voice, face], None)
     assert logs.shape == (3, 16)
     assert logs.dtype == np.float32
     assert logs.min() == LEAST_LOG_PROBABILITY
@@ -382,11 +603,11 @@ def test_the_notebooks_way_joins_1400_features_and_compares_four_classifiers(
     voice, face = (read_answers(plan, m, test, [0], tmp_path) for m in MODALITIES)
     assert voice.features.shape == (1, 4, 1000)
     assert face.features.shape == (1, 4, 400)
-    assert join_inputs(recipe, voice, face, 0).shape == (4, 1400)
+    assert join_inputs(recipe, [voice, face], 0).shape == (4, 1400)
     assert [t.classifier for t in fusion.tuned] == ["lr", "pca-lr", "svm", "nn"]
     assert fusion.chosen == min(fusion.tuned, key=lambda t: t.score).classifier
     for name in ("lr", "pca-lr", "svm", "nn"):
-        said = fusion.predict(name, recipe, voice, face)
+        said = fusion.predict(name, recipe, [voice, face])
         assert said.shape == (4, 8)
         np.testing.assert_allclose(said.sum(1), 1, atol=1e-6)
 

@@ -42,7 +42,7 @@ def through_torch(
     fusion = fit_fusion(plan, dataset.inputs, recipe, work)
     members = [member.index for member in plan.members]
     voice, face = (read_answers(plan, m, rows, members, work) for m in MODALITIES)
-    fused = fusion.predict(fusion.chosen, recipe, voice, face)[0]
+    fused = fusion.predict(fusion.chosen, recipe, [voice, face])[0]
     return fusion.chosen, [fused, np.exp(voice.log_probabilities[0]), np.exp(face.log_probabilities[0])]
 
 

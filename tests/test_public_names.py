@@ -9,7 +9,7 @@ import pytest
 import emofuse
 
 NAMES = {
-    "EMOTIONS", "Bundle", "EmofuseError", "Prediction", "Recipe", "Recognizer", "__version__",
+    "EMOTIONS", "Bundle", "EmofuseError", "Prediction", "Profile", "Recipe", "Recognizer", "__version__",
     "load_bundle", "load_recipe",
 }  # fmt: skip
 
@@ -37,5 +37,5 @@ def test_every_error_of_ours_has_one_root() -> None:
     from emofuse import errors
 
     kinds = [x for x in vars(errors).values() if isinstance(x, type) and issubclass(x, Exception)]
-    assert len(kinds) == 10
+    assert len(kinds) == 11
     assert all(issubclass(kind, emofuse.EmofuseError) for kind in kinds)

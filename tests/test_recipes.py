@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from emofuse.errors import RecipeError
 from emofuse.recipes import Recipe, load_recipe, parse_recipe, shipped_recipes
 
-SHIPPED = ("default", "demo", "ravdess-au", "rosred-2022")
+SHIPPED = ("default", "demo", "out-of-the-box", "ravdess-au", "ravdess-ensemble", "rosred-2022")
 
 
 def write(path: Path, text: str) -> Path:
@@ -37,6 +37,15 @@ def test_the_notebooks_recipe_joins_1400_features() -> None:
     assert recipe.face.network.n_features == 400
     assert recipe.fusion.classifiers == ("lr", "pca-lr", "svm", "nn")
     assert recipe.fusion.nn.hidden == (2096, 1024)
+
+
+def test_the_most_accurate_recipe_enrols_and_refits() -> None:
+    recipe = load_recipe("ravdess-ensemble")
+    assert recipe.voice.network.kind == recipe.face.network.kind == "ensemble"
+    assert recipe.fusion.refit
+    assert recipe.enrolment is not None
+    assert recipe.enrolment.clips == (1, 2, 4, 8, 16, 30)
+    assert recipe.enrolment.both is not None
 
 
 def test_extends_changes_what_is_named_and_nothing_else(tmp_path: Path) -> None:
@@ -88,6 +97,23 @@ def test_extends_changes_what_is_named_and_nothing_else(tmp_path: Path) -> None:
         ),
         ("[fusion]\nmembers = 2", ["members goes with inputs = 'features'"]),
         ("[fusion]\ninputs = 'features'\nmembers = 9", ["members 9 is more than inner_folds 4"]),
+        ("[fusion]\ninputs = 'features'\nrefit = true", ["refit goes with inputs = 'probabilities'"]),
+        ("[fusion]\nrefit = true\n[voice.training]\npatience = 3", ["nobody is left for patience"]),
+        ("[enrolment]", ["enrolment needs network.kind = 'ensemble' for voice and face"]),
+        ("[voice]\nspeeds = [0.9]", ["speeds go with network.kind = 'ensemble'"]),
+        ("[voice]\nspeeds = [3.0]", ["voice.speeds.0", "less than or equal to 2", "got 3.0"]),
+        ("[voice.features]\nspeed = 0.0", ["voice.features.speed", "greater than or equal to 0.5"]),
+        (
+            "[voice.features]\nkind = 'descriptors'\npitch = false",
+            ["descriptors need pitch = true and 26 or more n_mels"],
+        ),
+        (
+            "[voice.network]\nkind = 'ensemble'",
+            ["network 'ensemble' reads features 'descriptors', got 'log-mel'"],
+        ),
+        ("[face.network]\nkind = 'ensemble'", ["network 'ensemble' reads features 'au-table', got 'stack'"]),
+        ("[voice.network.ensemble]\nridges = []", ["voice.network.ensemble.ridges", "at least 1"]),
+        ("[voice.network.ensemble]\ngamma = 0.0", ["voice.network.ensemble.gamma", "greater than 0"]),
         ("voice = 3", ["voice: ", "got 3"]),
         ("x ==", ["not valid TOML"]),
     ],
@@ -126,7 +152,7 @@ def test_none_unsets_what_another_recipe_sets(tmp_path: Path) -> None:
 
 
 def test_no_such_recipe(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"no recipe 'defualt'.*default, demo, ravdess-au, rosred-2022"):
+    with pytest.raises(RecipeError, match=f"no recipe 'defualt'.*{', '.join(SHIPPED)}"):
         load_recipe("defualt")
     with pytest.raises(RecipeError, match="no recipe"):
         load_recipe(tmp_path)

@@ -20,6 +20,8 @@ from emofuse.recipes import Recipe
 
 COVERAGES = (0.9, 0.8, 0.7, 0.5)
 _CURVE_PLACES = 200
+_RESAMPLES = 1000
+"""For figures of scores, which are computed anew on every draw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def system_figures(table: Sequence[Row], folds: Sequence[Fold], recipe: Recipe) 
         rows = [row for row in table if row.system == name]
         parts = {fold_name(fold): [row for row in rows if row.fold == fold_name(fold)] for fold in folds}
         out[name] = {
-            **_figures(rows, recipe.seed),
+            **_figures(rows, recipe.seed, whole=name in SYSTEMS),
             "folds": [
                 {
                     "fold": fold_name(fold),
@@ -105,7 +107,9 @@ def _coverage(
         metric = partial(metrics.accuracy_at_coverage, coverage=place)
         at[f"{place:g}"] = {
             "accuracy": metric(truth, scores),
-            "ci95": list(metrics.bootstrap_interval(metric, truth, scores, actors, seed=seed)),
+            "ci95": list(
+                metrics.bootstrap_interval(metric, truth, scores, actors, seed=seed, n_resamples=_RESAMPLES)
+            ),
             "threshold": metrics.threshold_for_coverage(scores, place),
         }
     return {"coverage": coverage[kept].tolist(), "accuracy": accuracy[kept].tolist(), "at": at}
@@ -124,7 +128,8 @@ def _figures_of(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
-def _figures(rows: Sequence[Row], seed: int) -> dict[str, Any]:
+def _figures(rows: Sequence[Row], seed: int, *, whole: bool) -> dict[str, Any]:
+    """A system's figures; the ``whole`` of them has calibration and coverage with their intervals as well."""
     truth = np.array([row.emotion for row in rows])
     predicted = np.array([row.probabilities.argmax() for row in rows])
     actors = np.array([row.actor for row in rows])
@@ -132,12 +137,13 @@ def _figures(rows: Sequence[Row], seed: int) -> dict[str, Any]:
         f"{name}_ci95": list(metrics.bootstrap_interval(metric, truth, predicted, actors, seed=seed))
         for name, metric in (("accuracy", metrics.accuracy), ("uar", metrics.uar))
     }
-    scores = np.array([row.probabilities for row in rows])
-    ece = metrics.bootstrap_interval(metrics.expected_calibration_error, truth, scores, actors, seed=seed)
-    return {
-        **_figures_of(rows),
-        **intervals,
-        "ece_ci95": list(ece),
-        "coverage": _coverage(truth, scores, actors, seed),
-        "n": len(rows),
-    }
+    figures = {**_figures_of(rows), **intervals, "n": len(rows)}
+    if whole:
+        scores = np.array([row.probabilities for row in rows])
+        figures["ece_ci95"] = list(
+            metrics.bootstrap_interval(
+                metrics.expected_calibration_error, truth, scores, actors, seed=seed, n_resamples=_RESAMPLES
+            )
+        )
+        figures["coverage"] = _coverage(truth, scores, actors, seed)
+    return figures

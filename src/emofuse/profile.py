@@ -39,7 +39,7 @@ class Profile:
     moments: Mapping[str, Moments]
     clips: int
     skipped: tuple[str, ...] = ()
-    """Recordings that gave neither voice nor face, with the reasons."""
+    """Recordings that gave neither voice nor face, with the reasons; not kept in the file: names can tell."""
 
     def save(self, path: str | Path) -> None:
         """Write the profile, whole or not at all."""
@@ -47,7 +47,6 @@ class Profile:
             "schema": SCHEMA,
             "recogniser": self.recogniser,
             "clips": self.clips,
-            "skipped": list(self.skipped),
             "n": {name: known.n for name, known in self.moments.items()},
         }
         arrays: dict[str, NDArray[Any]] = {"about": np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)}
@@ -76,8 +75,7 @@ class Profile:
                     name: _moments(int(n), file[f"{name}-mean"], file[f"{name}-deviations"])
                     for name, n in about["n"].items()
                 }
-                skipped = tuple(map(str, about["skipped"]))
-                return cls(str(about["recogniser"]), moments, int(about["clips"]), skipped)
+                return cls(str(about["recogniser"]), moments, int(about["clips"]))
         except FileNotFoundError:
             raise ProfileError(f"{path}: there is no such profile (emofuse enroll makes one)") from None
         except _DAMAGED as error:
