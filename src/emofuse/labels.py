@@ -53,6 +53,72 @@ FER+ has no calm, and a calm face is voted neutral: both get half of it, which s
 cannot tell them apart. Contempt is none of ours: it is dropped, and the rest made to sum to 1 again.
 """
 
+LABEL_SETS: Final[dict[str, dict[str, str]]] = {
+    "ravdess-8": {name: name for name in EMOTIONS},
+    "fer-7": FER2013_TO_EMOTION,
+    "fer-plus-8": {
+        "neutral": "neutral",
+        "happiness": "happy",
+        "surprise": "surprised",
+        "sadness": "sad",
+        "anger": "angry",
+        "disgust": "disgust",
+        "fear": "fearful",
+        "contempt": "contempt",
+    },
+    "ekman-6": {
+        "anger": "angry",
+        "disgust": "disgust",
+        "fear": "fearful",
+        "happiness": "happy",
+        "sadness": "sad",
+        "surprise": "surprised",
+    },
+    "crema-d-6": {
+        "ANG": "angry",
+        "DIS": "disgust",
+        "FEA": "fearful",
+        "HAP": "happy",
+        "NEU": "neutral",
+        "SAD": "sad",
+    },
+    "savee-7": {
+        "a": "angry",
+        "d": "disgust",
+        "f": "fearful",
+        "h": "happy",
+        "n": "neutral",
+        "sa": "sad",
+        "su": "surprised",
+    },
+    "tess-7": {
+        "angry": "angry",
+        "disgust": "disgust",
+        "fear": "fearful",
+        "happy": "happy",
+        "neutral": "neutral",
+        "ps": "surprised",
+        "sad": "sad",
+    },
+    "emo-db-7": {
+        "W": "angry",
+        "L": "boredom",
+        "E": "disgust",
+        "A": "fearful",
+        "F": "happy",
+        "T": "sad",
+        "N": "neutral",
+    },
+}
+"""Label sets by name: their labels, in order, each with what it means.
+
+A meaning is one of :data:`EMOTIONS`, or ``contempt`` or ``boredom``, which are none of ours. The labels are
+written as the data sets write them: codes in file names (EMO-DB's are the initials of the German words:
+Wut, Langeweile, Ekel, Angst, Freude, Trauer, neutral), names of networks' outputs for FER2013 and FER+
+(those two in the order of the outputs). TESS says *pleasant* surprise (ps): taken for surprise, which
+it is only a part of. Ekman P (1992) An argument for basic emotions, Cognition and Emotion 6: 169-200.
+"""
+
 EMOTION_COLOURS: Final[dict[str, str]] = {
     "neutral": "#8a8f98",
     "calm": "#3aa6a0",

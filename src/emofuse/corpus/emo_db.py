@@ -1,0 +1,78 @@
+"""EMO-DB: about 500 utterances of ten German actors, seven emotions, named as ``03a01Fa.wav``.
+
+Places 1-2 are the speaker, 3-5 the sentence, 6 the emotion (initial of the German word), 7 the version.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from emofuse.corpus import Corpus
+from emofuse.corpus.named import NamedFile, Naming, read_named
+from emofuse.errors import CorpusError
+from emofuse.labels import LABEL_SETS
+
+SPEAKERS: Final = {
+    "03": ("male", "31"),
+    "08": ("female", "34"),
+    "09": ("female", "21"),
+    "10": ("male", "32"),
+    "11": ("male", "26"),
+    "12": ("male", "30"),
+    "13": ("female", "32"),
+    "14": ("female", "35"),
+    "15": ("male", "25"),
+    "16": ("female", "31"),
+}
+"""Sex and age."""
+
+SENTENCES: Final = ("a01", "a02", "a04", "a05", "a07", "b01", "b02", "b03", "b09", "b10")
+
+# The version may be missing where there is only one.
+_NAME = re.compile(r"([0-9]{2})([ab][0-9]{2})([A-Z])([a-z]?)")
+
+
+def parse_name(path: Path) -> NamedFile:
+    """Read a name such as ``03a01Fa.wav``.
+
+    Raises:
+        CorpusError: the name is not one of EMO-DB; the text names the field that is wrong.
+    """
+    match = _NAME.fullmatch(path.stem)
+    if match is None:
+        raise CorpusError(
+            f"{path.name}: an EMO-DB name is two digits, a sentence (a01), a capital and a version letter"
+        )
+    speaker, sentence, label, version = match.groups()
+    for field, code, known in (
+        ("speaker", speaker, SPEAKERS),
+        ("sentence", sentence, SENTENCES),
+        ("emotion", label, LABEL_SETS["emo-db-7"]),
+    ):
+        if code not in known:
+            raise CorpusError(f"{path.name}: {field} is {code!r}, must be one of {', '.join(known)}")
+    sex, age = SPEAKERS[speaker]
+    facts = {"statement": sentence, "version": version, "sex": sex, "age": age, "language": "de"}
+    return NamedFile(take=path.stem, speaker=speaker, label=label, facts=facts)
+
+
+NAMING: Final = Naming(
+    corpus="EMO-DB",
+    licence="free for research (check before use)",
+    citation=(
+        "Burkhardt F, Paeschke A, Rolfes M, Sendlmeier WF, Weiss B (2005) A Database of German Emotional "
+        "Speech. Proc. Interspeech 2005, 1517-1520. https://doi.org/10.21437/Interspeech.2005-446"
+    ),
+    address="http://emodb.bilderbar.info/",
+    labels="emo-db-7",
+    suffixes={".wav": "audio", ".flac": "audio"},
+    example="03a01Fa.wav",
+    parse=parse_name,
+)
+
+
+def read_emo_db(root: str | Path) -> Corpus:
+    """Read a folder tree of EMO-DB files by their names, see :func:`emofuse.corpus.named.read_named`."""
+    return read_named(root, NAMING)

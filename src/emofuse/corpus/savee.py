@@ -1,0 +1,62 @@
+"""SAVEE: 480 utterances of four men, seven emotions, named as ``DC_a01.wav`` or ``DC/a01.wav``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from emofuse.corpus import Corpus
+from emofuse.corpus.named import NamedFile, Naming, read_named
+from emofuse.errors import CorpusError
+
+SPEAKERS: Final = ("DC", "JE", "JK", "KL")
+N_SENTENCES: Final = 15
+N_NEUTRAL: Final = 30
+"""Neutral has twice as many sentences as any emotion."""
+
+_NAME = re.compile(r"(?:(?P<speaker>[A-Z]{2})_)?(?P<label>sa|su|[adfhn])(?P<number>[0-9]{2})")
+
+
+def parse_name(path: Path) -> NamedFile:
+    """Read a name such as ``DC_a01.wav``, or ``a01.wav`` in a folder of the speaker's name.
+
+    Raises:
+        CorpusError: the name is not one of SAVEE; the text says what is wrong.
+    """
+    match = _NAME.fullmatch(path.stem)
+    if match is None:
+        raise CorpusError(
+            f"{path.name}: a SAVEE name is the speaker and _, then a, d, f, h, n, sa or su and two digits"
+        )
+    speaker = match["speaker"] or path.parent.name
+    if speaker not in SPEAKERS:
+        raise CorpusError(f"{path.name}: speaker is {speaker!r}, must be one of {', '.join(SPEAKERS)}")
+    label, number = match["label"], int(match["number"])
+    highest = N_NEUTRAL if label == "n" else N_SENTENCES
+    if not 1 <= number <= highest:
+        raise CorpusError(
+            f"{path.name}: sentence is {match['number']!r}, must be 01 to {highest} for {label}"
+        )
+    facts = {"sentence_number": match["number"], "sex": "male"}
+    return NamedFile(f"{speaker}_{label}{match['number']}", speaker, label, facts)
+
+
+NAMING: Final = Naming(
+    corpus="SAVEE",
+    licence="research use, on request (check before use)",
+    citation=(
+        "Haq S, Jackson PJB (2010) Multimodal Emotion Recognition. In: Wang W (ed) Machine Audition: "
+        "Principles, Algorithms and Systems. IGI Global, chapter 17, 398-423."
+    ),
+    address="http://kahlan.eps.surrey.ac.uk/savee/",
+    labels="savee-7",
+    suffixes={".wav": "audio", ".flac": "audio", ".avi": "audio-video", ".mp4": "audio-video"},
+    example="DC_a01.wav",
+    parse=parse_name,
+)
+
+
+def read_savee(root: str | Path) -> Corpus:
+    """Read a folder tree of SAVEE files by their names, see :func:`emofuse.corpus.named.read_named`."""
+    return read_named(root, NAMING)
