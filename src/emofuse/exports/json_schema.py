@@ -1,0 +1,90 @@
+"""JSON under a published JSON Schema (2020-12), which lies beside this module."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from importlib import resources
+from typing import IO, Any
+
+from emofuse.exports.tables import segment_rows
+from emofuse.exports.times import encodable, part_ms, span_ms
+from emofuse.timeline_records import Timeline
+
+SCHEMA_VERSION = 1
+"""Raised whenever a new document would not be valid under the old schema, or would mean another thing."""
+SCHEMA_ID = f"urn:emofuse:timeline:{SCHEMA_VERSION}"
+
+
+def timeline_schema() -> dict[str, Any]:
+    """The JSON Schema of what :func:`write_json` writes."""
+    text = resources.files(__package__).joinpath("timeline.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def write_json(timeline: Timeline, file: IO[bytes]) -> None:
+    """The whole timeline; a line a window and a line a segment, so that ten hours need no memory."""
+    start_ms, end_ms = span_ms(timeline)
+    head = {
+        "schema": SCHEMA_ID,
+        "schema_version": SCHEMA_VERSION,
+        "units": {"times": "s", "probabilities": "1", "confidence": "1", "speech": "1", "face_present": "1"},
+        "source": timeline.source,
+        "start_s": start_ms / 1000,
+        "duration_s": (end_ms - start_ms) / 1000,
+        "recogniser": timeline.recogniser,
+        "licence": timeline.licence,
+        "emotions": list(timeline.emotions),
+        "people": list(timeline.people),
+    }
+    file.write(b"{\n")
+    for key, value in head.items():
+        file.write(f' "{key}": '.encode() + _json(value) + b",\n")
+    _write_list(file, "windows", _windows(timeline))
+    file.write(b",\n")
+    _write_list(file, "segments", (_rounded(row) for row in segment_rows(timeline)))
+    file.write(b"\n}\n")
+
+
+def _json(value: object) -> bytes:
+    return encodable(json.dumps(value, ensure_ascii=False, allow_nan=False)).encode()
+
+
+def _write_list(file: IO[bytes], key: str, items: Iterable[dict[str, Any]]) -> None:
+    file.write(f' "{key}": ['.encode())
+    before = b"\n  "
+    for item in items:
+        file.write(before + _json(item))
+        before = b",\n  "
+    file.write(b"\n ]" if before != b"\n  " else b"]")
+
+
+def _share(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 6)
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"confidence": _share(row["confidence"])}
+
+
+def _windows(timeline: Timeline) -> Iterator[dict[str, Any]]:
+    span = span_ms(timeline)
+    for window in timeline.windows:
+        start_ms, end_ms = part_ms(window, span)
+        named = {
+            kind: None
+            if array is None
+            else {e: round(p, 6) for e, p in zip(timeline.emotions, array.tolist(), strict=True)}
+            for kind, array in window.probabilities.items()
+        }
+        yield {
+            "start_s": start_ms / 1000,
+            "end_s": end_ms / 1000,
+            "person": window.person,
+            **named,
+            "speech": _share(window.speech),
+            "face_present": _share(window.face_present),
+            "quality": dict(window.quality),
+            "reasons": list(window.reasons),
+        }
