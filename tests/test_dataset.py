@@ -142,3 +142,33 @@ def test_fingerprint_follows_the_speeds(
         seen.add(dataset.fingerprint)
         assert len(dataset.fingerprint) == 16
     assert len(seen) == 5
+
+
+def test_voices_under_conditions_stand_beside_after_the_speeds(
+    corpus: Path, tmp_path: Path, ensemble_toml: Path, store: Any
+) -> None:
+    recipe = load_recipe(ensemble_toml)
+    voice = recipe.voice.model_copy(update={"speeds": (1.1,), "conditions": ("telephone",)})
+    recipe = recipe.model_copy(update={"voice": voice})
+    data = read_dataset(load_corpus(corpus), recipe, tmp_path, jobs=1, store=store, on_progress=quiet)
+    assert data.inputs.n_voice_versions == 3
+    clean, faster, telephone = (np.asarray(data.inputs.load("voice", version)) for version in range(3))
+    assert not np.allclose(clean, telephone) and not np.allclose(faster, telephone)
+    take = data.takes[0]
+    assert take.voice is not None
+    features = recipe.voice.features.model_copy(update={"condition": "telephone"})
+    alone = recipe.model_copy(update={"voice": recipe.voice.model_copy(update={"features": features})})
+    assert np.array_equal(extract(take.voice.path, alone, face=False).voice, telephone[0])
+
+
+def test_an_unknown_condition_is_refused_before_anything_is_read(
+    corpus: Path, tmp_path: Path, ensemble_toml: Path
+) -> None:
+    recipe = load_recipe(ensemble_toml)
+    voice = recipe.voice.model_copy(update={"conditions": ("underwater",)})
+    with pytest.raises(ExperimentError, match=r"underwater.*choose from.*telephone"):
+        read_dataset(
+            load_corpus(corpus), recipe.model_copy(update={"voice": voice}), tmp_path / "work",
+            jobs=1, store=None, on_progress=quiet,
+        )  # fmt: skip
+    assert not (tmp_path / "work").exists()

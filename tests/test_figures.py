@@ -57,7 +57,8 @@ def test_figures_are_those_of_scikit_learn(table: list[Row], systems: dict[str, 
         assert said["uar"] == pytest.approx(balanced_accuracy_score(truth, scores.argmax(1)))
         assert said["f1_macro"] == pytest.approx(f1_score(truth, scores.argmax(1), average="macro"))
         assert said["log_loss"] == pytest.approx(log_loss(truth, scores))
-        for key in ("accuracy", "uar", "ece"):
+        # figures of scores have intervals where they are quoted, not for every classifier
+        for key in ("accuracy", "uar", *(() if ":" in name else ("ece",))):
             low, high = said[f"{key}_ci95"]
             assert low <= high
         assert said["accuracy_ci95"][0] <= said["accuracy"] <= said["accuracy_ci95"][1]

@@ -12,7 +12,15 @@ from pydantic import BaseModel, ValidationError
 from emofuse.errors import RecipeError
 from emofuse.recipes import Recipe, load_recipe, parse_recipe, shipped_recipes
 
-SHIPPED = ("default", "demo", "out-of-the-box", "ravdess-au", "ravdess-ensemble", "rosred-2022")
+SHIPPED = (
+    "default",
+    "demo",
+    "out-of-the-box",
+    "ravdess-au",
+    "ravdess-ensemble",
+    "ravdess-robust",
+    "rosred-2022",
+)
 
 
 def write(path: Path, text: str) -> Path:
@@ -100,7 +108,7 @@ def test_extends_changes_what_is_named_and_nothing_else(tmp_path: Path) -> None:
         ("[fusion]\ninputs = 'features'\nrefit = true", ["refit goes with inputs = 'probabilities'"]),
         ("[fusion]\nrefit = true\n[voice.training]\npatience = 3", ["nobody is left for patience"]),
         ("[enrolment]", ["enrolment needs network.kind = 'ensemble' for voice and face"]),
-        ("[voice]\nspeeds = [0.9]", ["speeds go with network.kind = 'ensemble'"]),
+        ("[voice]\nspeeds = [0.9]", ["speeds and conditions go with network.kind = 'ensemble'"]),
         ("[voice]\nspeeds = [3.0]", ["voice.speeds.0", "less than or equal to 2", "got 3.0"]),
         ("[voice.features]\nspeed = 0.0", ["voice.features.speed", "greater than or equal to 0.5"]),
         (

@@ -20,8 +20,9 @@ from emofuse.features.extraction import extract_takes
 from emofuse.features.store import FeatureStore
 from emofuse.fitting import MODALITIES, Inputs, ModalityName
 from emofuse.labels import emotion_index
-from emofuse.recipes import Recipe
+from emofuse.recipes import Recipe, VoiceFeatures
 from emofuse.records import Features, Take
+from emofuse.signal.degrade import DEGRADATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,11 @@ def read_dataset(
     Raises:
         ExperimentError: no take has the voice, or none has the face, that the recipe reads.
     """
+    for name in recipe.voice.conditions:
+        if name not in DEGRADATIONS:
+            raise ExperimentError(
+                f"voice.conditions: no degradation is called {name!r}: choose from {', '.join(DEGRADATIONS)}"
+            )
     takes = [take for take in corpus.takes() if take.emotion is not None]
     if not takes:
         raise ExperimentError(f"{corpus.root}: no takes with a known emotion")
@@ -110,10 +116,11 @@ def read_dataset(
             raise ExperimentError(f"{corpus.root}: no take has a {modality}: {reason}")
     labels = np.array([emotion_index(str(take.emotion)) for take, _ in kept], dtype=np.int64)
     speakers = np.array([take.speaker for take, _ in kept])
-    inputs = Inputs(folder, labels, speakers, has, 1 + len(recipe.voice.speeds))
+    others = recipe.voice.versions[1:]
+    inputs = Inputs(folder, labels, speakers, has, 1 + len(others))
     fingerprint = _lay_out(kept, inputs)
-    for version, speed in enumerate(recipe.voice.speeds, 1):
-        fingerprint += _lay_out_faster(kept, inputs, recipe, version, speed, jobs, store, on_progress)
+    for version, heard in enumerate(others, 1):
+        fingerprint += _lay_out_otherwise(kept, inputs, recipe, version, heard, jobs, store, on_progress)
     notes = [f"{len(failed)} of {len(takes)} takes could not be read"] if failed else []
     for modality in MODALITIES:
         without = int((~has[modality]).sum())
@@ -122,9 +129,7 @@ def read_dataset(
     return Dataset(
         takes=tuple(take for take, _ in kept),
         inputs=inputs,
-        fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
-        if recipe.voice.speeds
-        else fingerprint,
+        fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest()[:16] if others else fingerprint,
         notes=tuple(notes),
         failed=failed,
         sources={take.take: _sources(take, corpus.root) for take, _ in kept},
@@ -174,24 +179,23 @@ def _write_rows(path: Path, rows: Sequence[NDArray[Any] | None], digest: Any) ->
             file.write(data)
 
 
-def _lay_out_faster(
+def _lay_out_otherwise(
     kept: Sequence[tuple[Take, Features]],
     inputs: Inputs,
     recipe: Recipe,
     version: int,
-    speed: float,
+    heard: VoiceFeatures,
     jobs: int,
     store: FeatureStore | None,
     on_progress: Callable[[str, int, int], None],
 ) -> str:
-    """The voices at another speed; one that cannot be read that way stays as it is."""
-    features = recipe.voice.features.model_copy(update={"speed": speed})
-    other = recipe.model_copy(update={"voice": recipe.voice.model_copy(update={"features": features})})
-    heard = [replace(take, face=None) for take, there in kept if there.voice is not None]
-    stage = f"features at speed {speed:g}"
+    """The voices at another speed or condition; one that cannot be read that way stays as it is."""
+    other = recipe.model_copy(update={"voice": recipe.voice.model_copy(update={"features": heard})})
+    takes = [replace(take, face=None) for take, there in kept if there.voice is not None]
+    stage = f"features, {heard.condition or f'speed {heard.speed:g}'}"
     found = iter(
         extract_takes(
-            heard, other, store=store, jobs=jobs, on_done=lambda done, total: on_progress(stage, done, total)
+            takes, other, store=store, jobs=jobs, on_done=lambda done, total: on_progress(stage, done, total)
         )
     )
     rows: list[NDArray[Any] | None] = []

@@ -264,7 +264,7 @@ def read_voices(
     store: FeatureStore | None,
     on_progress: OnProgress,
 ) -> Inputs:
-    """The voices of every take at every speed, laid down in ``folder``. Pictures are not looked at.
+    """The voices of every take in every version, laid down in ``folder``. Pictures are not looked at.
 
     Raises:
         ExperimentError: a voice cannot be read; a shipped recogniser is not trained on part of a corpus.
@@ -272,8 +272,7 @@ def read_voices(
     takes = [t for t in corpus.takes() if t.emotion is not None and t.voice is not None]
     if not takes:
         raise ExperimentError(f"{corpus.root}: no recordings with a known emotion")
-    for version, speed in enumerate((1.0, *recipe.voice.speeds)):
-        features = recipe.voice.features.model_copy(update={"speed": speed})
+    for version, features in enumerate(recipe.voice.versions):
         voice = recipe.voice.model_copy(update={"features": features})
         rows = _voices_at(takes, recipe.model_copy(update={"voice": voice}), jobs, store, on_progress)
         name = f"voice-{version}.npy" if version else "voice.npy"
@@ -284,7 +283,7 @@ def read_voices(
         np.array([emotion_index(str(take.emotion)) for take in takes], dtype=np.int64),
         np.array([take.speaker for take in takes]),
         {"voice": np.ones(len(takes), dtype=bool), "face": np.zeros(len(takes), dtype=bool)},
-        1 + len(recipe.voice.speeds),
+        len(recipe.voice.versions),
     )
 
 

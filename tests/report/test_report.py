@@ -106,7 +106,7 @@ def test_pictures_take_the_colours_of_the_page(page_text: str) -> None:
 def test_systems_have_the_figures_of_results_json(page: Any, full_run: Path) -> None:
     results = read_results(full_run / "results.json")
     rows = {row[0].split()[-1]: row[1:] for row in page.table("All systems")[1:]}
-    assert list(rows) == list(SYSTEMS)
+    assert list(rows) == [name for name in SYSTEMS if name in results["systems"]]
     for name, system in results["systems"].items():
         low, high = system["accuracy_ci95"]
         bottom, top = system["uar_ci95"]

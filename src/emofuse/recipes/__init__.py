@@ -246,19 +246,30 @@ class VoicePart(_Part):
     training: Training = Training()
     speeds: Annotated[tuple[Annotated[float, Field(ge=0.5, le=2)], ...], Field(strict=False)] = ()
     """Every training recording is heard at these speeds as well, as if other people spoke it."""
+    conditions: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """And under these: names of emofuse.signal.degrade. It then stands such damage, and related ones."""
 
     @model_validator(mode="after")
     def _consistent(self) -> VoicePart:
         wanted = {
             "alexnet": "rosred-image", "default": "log-mel", "mlp": "rosred-1d", "ensemble": "descriptors",
         }[self.network.kind]  # fmt: skip
-        if self.speeds and self.network.kind != "ensemble":
-            raise ValueError("speeds go with network.kind = 'ensemble'")
+        if (self.speeds or self.conditions) and self.network.kind != "ensemble":
+            raise ValueError("speeds and conditions go with network.kind = 'ensemble'")
         if self.features.kind != wanted:
             raise ValueError(
                 f"network {self.network.kind!r} reads features {wanted!r}, got {self.features.kind!r}"
             )
         return self
+
+    @property
+    def versions(self) -> tuple[VoiceFeatures, ...]:
+        """How every training recording is heard: as it is, at other speeds, under other conditions."""
+        return (
+            self.features,
+            *(self.features.model_copy(update={"speed": speed}) for speed in self.speeds),
+            *(self.features.model_copy(update={"condition": name}) for name in self.conditions),
+        )
 
 
 class FacePart(_Part):
