@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from emofuse.enrolment import Moments, Population, standard_of, standardise_people
-from emofuse.ensembles import enrolment_draws, layout_of, load_ensemble, read_population, values_of
+from emofuse.ensembles import enrolment_draws, layout_of, load_ensemble, values_of
 from emofuse.features.descriptors import descriptor_size, descriptor_views
 from emofuse.fitting import Inputs, NetworkJob, Plan, make_plan, network_jobs, run_network_job
 from emofuse.networks.ensemble import Layout
@@ -103,7 +103,7 @@ def test_a_loaded_ensemble_says_what_the_fitted_one_said(
         folder = inputs.folder / job.name
         if job.enrolled:
             people = inputs.speakers
-            known = read_population(folder / "population.npz")
+            known = Population.read(folder / "population.npz")
             wanted = Population.of(values[list(job.train)], people[list(job.train)])
             for name in ("mean", "spread", "within"):
                 np.testing.assert_array_equal(getattr(known, name), getattr(wanted, name))
@@ -164,7 +164,7 @@ def test_what_is_said_after_few_clips(
         places.append([said[key].tolist() for key in ("rows", "clips", "draws")])
         person, clips, draw, enrolled, scored = draws[6]
         values = values_of(job.modality, inputs, enrolled=True)[0]
-        known = read_population(inputs.folder / job.name / "population.npz")
+        known = Population.read(inputs.folder / job.name / "population.npz")
         standard = standard_of(Moments.of(values[enrolled]), known, 3.0)
         logs = infer(load_ensemble(job, recipe, inputs.folder), standard.apply(values[scored]))[1]
         here = (said["clips"] == clips) & (said["draws"] == draw) & (inputs.speakers[said["rows"]] == person)

@@ -190,12 +190,15 @@ def _lay_out_otherwise(
     on_progress: Callable[[str, int, int], None],
 ) -> str:
     """The voices at another speed or condition; one that cannot be read that way stays as it is."""
-    other = recipe.model_copy(update={"voice": recipe.voice.model_copy(update={"features": heard})})
     takes = [replace(take, face=None) for take, there in kept if there.voice is not None]
     stage = f"features, {heard.condition or f'speed {heard.speed:g}'}"
     found = iter(
         extract_takes(
-            takes, other, store=store, jobs=jobs, on_done=lambda done, total: on_progress(stage, done, total)
+            takes,
+            recipe.hearing(heard),
+            store=store,
+            jobs=jobs,
+            on_done=lambda done, total: on_progress(stage, done, total),
         )
     )
     rows: list[NDArray[Any] | None] = []

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,16 @@ class Population:
         x = np.asarray(rows, dtype=np.float64)
         variances = [x[people == person].var(axis=0) for person in np.unique(people)]
         return cls(x.mean(0), x.std(0) + 1e-6, np.sqrt(np.mean(variances, axis=0)) + 1e-6)
+
+    @classmethod
+    def read(cls, file: str | Path | IO[bytes]) -> Population:
+        """From an .npz of the three.
+
+        Raises:
+            OSError, ValueError, KeyError: it is none.
+        """
+        with np.load(file, allow_pickle=False) as arrays:
+            return cls(arrays["mean"], arrays["spread"], arrays["within"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +108,8 @@ def stranger_share(n_clips: int, prior_clips: float) -> float:
     return prior_clips / (n_clips + prior_clips)
 
 
-def blend(stranger: Float64, enrolled: Float64, share: float) -> Float64:
-    """Weighted geometric mean of (n, n_emotions) probabilities, made to sum to 1."""
+def blend(stranger: Float64, enrolled: Float64, share: float | Float64) -> Float64:
+    """Weighted geometric mean of (n, n_emotions) probabilities, made to sum to 1; one share, or (n, 1)."""
     logs = share * np.log(np.maximum(stranger, 1e-12)) + (1 - share) * np.log(np.maximum(enrolled, 1e-12))
     return np.asarray(np.exp(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)), dtype=np.float64)
 

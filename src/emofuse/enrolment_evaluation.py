@@ -131,9 +131,7 @@ def _blended(
     share: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     without = np.stack([strangers[int(row)] for row in rows])
-    return np.concatenate(
-        [blend(without[i : i + 1], enrolled[i : i + 1], float(share[i])) for i in range(len(rows))]
-    )
+    return blend(without, enrolled, share[:, None])
 
 
 def enrolment_curve(

@@ -124,12 +124,6 @@ def _write_population(path: Path, population: Population) -> None:
         np.savez(file, mean=population.mean, spread=population.spread, within=population.within)
 
 
-def read_population(path: Path) -> Population:
-    """What is known of people in general, as an enrolled job left it."""
-    with np.load(path, allow_pickle=False) as file:
-        return Population(file["mean"], file["spread"], file["within"])
-
-
 def enrolment_draws(rows: Rows, inputs: Inputs, recipe: Recipe) -> list[tuple[str, int, int, Rows, Rows]]:
     """Who, how many clips, which draw, the enrolled rows and those that are then scored.
 

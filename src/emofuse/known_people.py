@@ -137,7 +137,6 @@ def _values(branch: Branch, features: Features) -> NDArray[np.float32] | None:
 
 def _population(bundle: Bundle, name: str) -> Population:
     try:
-        with np.load(io.BytesIO(bundle.read(name)), allow_pickle=False) as file:
-            return Population(file["mean"], file["spread"], file["within"])
+        return Population.read(io.BytesIO(bundle.read(name)))
     except (OSError, ValueError, KeyError) as error:
         raise BundleError(f"{bundle.folder / name} is damaged: {error}") from None

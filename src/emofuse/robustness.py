@@ -7,7 +7,6 @@ recordings once more through every degradation of :mod:`emofuse.signal.degrade`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,11 +71,19 @@ def measure_robustness(
     ]
     fold_readers = [_FoldReader(plan, dataset, recipe, run / "work") for plan in plans]
     clean = np.asarray(dataset.inputs.load("voice"))
-    records = _records(CLEAN, fold_readers, clean, dataset, recipe.seed)
-    records += _missing(fold_readers, dataset, recipe.seed)
+    rows = np.concatenate([reader.rows for reader in fold_readers])
+
+    def record(condition: str, system: str, said: NDArray[np.float64]) -> dict[str, Any]:
+        return _record(condition, system, rows, said, dataset, recipe.seed)
+
+    said = _said(fold_readers, clean)
+    records = [record(CLEAN, system, said[system]) for system in (*MODALITIES, "fused")]
+    # a take that lacks a modality is judged by the other one alone
+    records += [record("no voice", "fused", said["face"]), record("no face", "fused", said["voice"])]
     for name in DEGRADATIONS:
         voices = _degraded(dataset, recipe, name, clean, jobs, store, on_progress)
-        records += _records(name, fold_readers, voices, dataset, recipe.seed)
+        said = _said(fold_readers, voices)
+        records += [record(name, system, said[system]) for system in ("voice", "fused")]
     dataset.forget()
     results["robustness"] = records
     write_atomically(run / "results.json", (json.dumps(results, indent=1) + "\n").encode())
@@ -102,7 +109,7 @@ def _degraded(
 ) -> NDArray[Any]:
     """Every voice as it comes that way, in the order of the takes."""
     features = recipe.voice.features.model_copy(update={"condition": condition})
-    other = recipe.model_copy(update={"voice": recipe.voice.model_copy(update={"features": features})})
+    other = recipe.hearing(features)
     there = np.flatnonzero(dataset.inputs.has["voice"])
     takes = [replace(dataset.takes[i], face=None) for i in there]
     found = extract_takes(
@@ -150,27 +157,10 @@ class _FoldReader:
         }
 
 
-def _records(
-    condition: str, readers: list[_FoldReader], voices: NDArray[Any], dataset: Dataset, seed: int
-) -> list[dict[str, Any]]:
-    said = [reader.probabilities(voices) for reader in readers]
-    rows = np.concatenate([reader.rows for reader in readers])
-    systems = (*MODALITIES, "fused") if condition == CLEAN else ("voice", "fused")
-    return [
-        _record(condition, system, rows, np.concatenate([one[system] for one in said]), dataset, seed)
-        for system in systems
-    ]
-
-
-def _missing(readers: list[_FoldReader], dataset: Dataset, seed: int) -> list[dict[str, Any]]:
-    """A take that lacks a modality is judged by the other one alone."""
-    rows = np.concatenate([reader.rows for reader in readers])
-    clean = np.asarray(dataset.inputs.load("voice"))
-    said: list[Mapping[str, NDArray[np.float64]]] = [reader.probabilities(clean) for reader in readers]
-    return [
-        _record(condition, "fused", rows, np.concatenate([one[left] for one in said]), dataset, seed)
-        for condition, left in (("no voice", "face"), ("no face", "voice"))
-    ]
+def _said(readers: list[_FoldReader], voices: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """What every system says of all folds' test takes."""
+    folds = [reader.probabilities(voices) for reader in readers]
+    return {system: np.concatenate([one[system] for one in folds]) for system in (*MODALITIES, "fused")}
 
 
 def _record(

@@ -273,8 +273,7 @@ def read_voices(
     if not takes:
         raise ExperimentError(f"{corpus.root}: no recordings with a known emotion")
     for version, features in enumerate(recipe.voice.versions):
-        voice = recipe.voice.model_copy(update={"features": features})
-        rows = _voices_at(takes, recipe.model_copy(update={"voice": voice}), jobs, store, on_progress)
+        rows = _voices_at(takes, recipe.hearing(features), jobs, store, on_progress)
         name = f"voice-{version}.npy" if version else "voice.npy"
         with write_atomically(folder / name) as file:
             np.save(file, rows)

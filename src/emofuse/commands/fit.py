@@ -75,7 +75,13 @@ def _evaluate(
         settings = settings.model_copy(update={"seed": seed})
     with stages() as on_progress:
         results = run_evaluation(
-            clips, settings, protocol, out, jobs=processes(jobs), store=_store(cache), on_progress=on_progress
+            clips,
+            settings,
+            protocol,
+            out,
+            jobs=processes(jobs),
+            store=feature_store(cache),
+            on_progress=on_progress,
         )
         on_progress("report", 0, 1)
         write_report(out)
@@ -83,7 +89,8 @@ def _evaluate(
     return results
 
 
-def _store(cache: Path | None) -> Any:
+def feature_store(cache: Path | None) -> Any:
+    """The store that ``--cache`` names, or the user's own."""
     from emofuse.features.store import FeatureStore, default_store_folder
 
     return FeatureStore(cache or default_store_folder())
@@ -125,7 +132,9 @@ def _train(corpus: Path, recipe: str, out: Path, jobs: int, cache: Path | None) 
 
     settings, clips = load_recipe(recipe), load_corpus(corpus)
     with stages() as on_progress:
-        train_bundle(clips, settings, out, jobs=processes(jobs), store=_store(cache), on_progress=on_progress)
+        train_bundle(
+            clips, settings, out, jobs=processes(jobs), store=feature_store(cache), on_progress=on_progress
+        )
 
 
 def report(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from emofuse.commands.fit import Cache, Corpus, RecipeName
+from emofuse.commands.fit import Cache, Corpus, RecipeName, feature_store
 from emofuse.commands.progress import Jobs, processes, stages
 
 
@@ -37,13 +37,12 @@ def leak(
     Example: `emofuse leak ravdess --recipe ravdess-au --out runs/leak`
     """
     from emofuse.corpus import load_corpus
-    from emofuse.features.store import FeatureStore, default_store_folder
     from emofuse.leak import leak as measure
     from emofuse.recipes import load_recipe
     from emofuse.report.leak import leak_tables, write_leak
 
     settings, clips = load_recipe(recipe), load_corpus(corpus)
-    store = FeatureStore(cache or default_store_folder())
+    store = feature_store(cache)
     with stages() as on_progress:
         found = measure(
             clips, settings, protocol, out, jobs=processes(jobs), store=store, on_progress=on_progress

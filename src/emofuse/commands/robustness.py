@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from emofuse.commands.fit import Cache, feature_store
 from emofuse.commands.progress import Jobs, processes, stages
 
 
@@ -17,10 +18,7 @@ def robustness(
     corpus: Annotated[Path, typer.Argument(metavar="DIR", help="The corpus that it was measured on.")],
     *,
     jobs: Jobs = 0,
-    cache: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where features are kept; default: the user's cache folder."),
-    ] = None,
+    cache: Cache = None,
 ) -> None:
     """Measure a run's networks under noise, telephone, codecs, a room and clipping.
 
@@ -30,15 +28,17 @@ def robustness(
     Example: `emofuse robustness runs/ensemble ravdess`
     """
     from emofuse.corpus import load_corpus
-    from emofuse.features.store import FeatureStore, default_store_folder
     from emofuse.report import write_report
     from emofuse.robustness import measure_robustness
     from emofuse.signal.degrade import DEGRADATIONS
 
-    store = FeatureStore(cache or default_store_folder())
     with stages() as on_progress:
         records = measure_robustness(
-            run, load_corpus(corpus), jobs=processes(jobs), store=store, on_progress=on_progress
+            run,
+            load_corpus(corpus),
+            jobs=processes(jobs),
+            store=feature_store(cache),
+            on_progress=on_progress,
         )
         page = write_report(run)
     table = Table("condition", "system", "accuracy %", "95 % interval", title_justify="left")

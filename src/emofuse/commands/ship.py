@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from emofuse.commands.fit import Cache, _store
+from emofuse.commands.fit import Cache, feature_store
 from emofuse.commands.progress import Jobs, processes, stages
 
 
@@ -54,8 +54,8 @@ def ship(
     with stages() as on_progress:
         bundle = build(
             load_corpus(corpus), load_recipe(recipe), expression, fer2013, out,
-            check_speaker=check_speaker, check_faces=check_faces, jobs=processes(jobs), store=_store(cache),
-            on_progress=on_progress,
+            check_speaker=check_speaker, check_faces=check_faces, jobs=processes(jobs),
+            store=feature_store(cache), on_progress=on_progress,
         )  # fmt: skip
     told = bundle.provenance
     size = sum(int(facts["bytes"]) for facts in bundle.files.values())

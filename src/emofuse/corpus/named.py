@@ -5,12 +5,12 @@ One module a corpus describes its names as a :class:`Naming`; all of them are re
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from emofuse.corpus import Corpus
+from emofuse.corpus.files import media_files
 from emofuse.errors import CorpusError
 from emofuse.label_maps import convert_label, label_map
 from emofuse.records import Clip, Modality
@@ -55,7 +55,7 @@ def read_named(root: str | Path, naming: Naming) -> Corpus:
     if not root.is_dir():
         raise CorpusError(f"{root}: no such folder")
     unlistable: list[Path] = []
-    paths = sorted(_media_files(root, naming.suffixes, unlistable))
+    paths = sorted(media_files(root, naming.suffixes, unlistable))
     if root in unlistable:
         raise CorpusError(f"{root}: the folder cannot be listed: look at its permissions")
     if not paths and not unlistable:
@@ -96,23 +96,3 @@ def _clip(path: Path, named: NamedFile, naming: Naming) -> Clip:
         modality=naming.suffixes[suffix],
         facts={"label": named.label, **named.facts},
     )
-
-
-def _media_files(root: Path, suffixes: Mapping[str, Modality], unlistable: list[Path]) -> Iterator[Path]:
-    """Media files below ``root``, linked folders included, each real folder once (links may form a ring)."""
-    seen = set()
-
-    def note(error: OSError) -> None:
-        unlistable.append(Path(error.filename))
-
-    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=note):
-        real = Path(folder).resolve()
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in names:
-            path = Path(folder, name)
-            if not name.startswith(".") and path.suffix.lower() in suffixes:
-                yield path

@@ -8,13 +8,13 @@ PLoS ONE 13(5): e0196391. https://doi.org/10.1371/journal.pone.0196391
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
 from emofuse.corpus import SYNTHETIC_MARK, Corpus
+from emofuse.corpus.files import media_files
 from emofuse.errors import CorpusError
 from emofuse.labels import EMOTIONS
 from emofuse.records import Clip, Modality
@@ -141,7 +141,7 @@ def read_ravdess(root: str | Path) -> Corpus:
         raise CorpusError(f"{root}: no such folder")
     synthetic = (root / SYNTHETIC_MARK).is_file()
     unlistable: list[Path] = []
-    paths = sorted(_media_files(root, unlistable))
+    paths = sorted(media_files(root, SUFFIXES, unlistable))
     if root in unlistable:
         raise CorpusError(f"{root}: the folder cannot be listed: look at its permissions")
     if not paths and not unlistable:
@@ -195,23 +195,3 @@ def _clip(path: Path, name: RavdessName) -> Clip:
             "sex": name.sex,
         },
     )
-
-
-def _media_files(root: Path, unlistable: list[Path]) -> Iterator[Path]:
-    """Media files below ``root``, linked folders included, each real folder once (links may form a ring)."""
-    seen = set()
-
-    def note(error: OSError) -> None:
-        unlistable.append(Path(error.filename))
-
-    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=note):
-        real = Path(folder).resolve()
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in names:
-            path = Path(folder, name)
-            if not name.startswith(".") and path.suffix.lower() in SUFFIXES:
-                yield path

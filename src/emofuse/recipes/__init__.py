@@ -374,6 +374,10 @@ class Recipe(_Part):
             raise ValueError("refit trains on all actors: nobody is left for patience")
         return self
 
+    def hearing(self, features: VoiceFeatures) -> Recipe:
+        """The same recipe on other voice features."""
+        return self.model_copy(update={"voice": self.voice.model_copy(update={"features": features})})
+
 
 def shipped_recipes() -> tuple[str, ...]:
     """Names of the recipes that come with the package."""
