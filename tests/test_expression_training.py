@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from emofuse.corpus.fer2013 import FER_PLUS, Faces
-from emofuse.errors import CorpusError, ExperimentError
+from emofuse.errors import CorpusError, ExperimentError, WeightsError
 from emofuse.expression_training import (
     ExpressionFigures,
     ExpressionSettings,
@@ -161,6 +162,32 @@ def test_another_seed_and_bfloat16_give_other_weights(
         train_expression(few, held_out, settings, tmp_path / str(i))
         weights.add((tmp_path / str(i) / "weights.safetensors").read_bytes())
     assert len(weights) == 3
+
+
+def test_a_network_learns_from_its_teacher_alone(
+    runs: dict[str, Any], training: Faces, held_out: Faces, tmp_path: Path
+) -> None:
+    teacher = runs["compact"][0] / "weights.safetensors"
+    wrong = np.zeros_like(training.emotion)
+    misled = Faces(training.images, wrong, np.roll(training.votes, 3, axis=1))
+    settings = replace(SETTINGS["emotion"], teacher_share=1.0, epochs=3)
+    figures = train_expression(misled, held_out, settings, tmp_path / "taught", teacher=teacher)
+    untaught = train_expression(misled, held_out, settings, tmp_path / "untaught")
+    assert figures.fer2013_accuracy > untaught.fer2013_accuracy + 0.2
+    told = json.loads((tmp_path / "taught" / "results.json").read_text())
+    assert told["teacher_sha256"] == hashlib.sha256(teacher.read_bytes()).hexdigest()
+    assert json.loads((tmp_path / "untaught" / "results.json").read_text())["teacher_sha256"] is None
+    with pytest.raises(ExperimentError, match="holds another run"):
+        train_expression(misled, held_out, settings, tmp_path / "taught")
+
+
+def test_a_teacher_is_a_compact_network(
+    runs: dict[str, Any], training: Faces, held_out: Faces, tmp_path: Path
+) -> None:
+    for teacher in (runs["emotion"][0] / "weights.safetensors", tmp_path / "absent"):
+        with pytest.raises(WeightsError):
+            train_expression(training, held_out, SETTINGS["emotion"], tmp_path / "run", teacher=teacher)
+    assert not (tmp_path / "run").exists()
 
 
 def test_too_few_faces(training: Faces, held_out: Faces, tmp_path: Path) -> None:

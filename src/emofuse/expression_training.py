@@ -6,6 +6,7 @@ chosen by it while a network trains. A run that is killed goes on from its last 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -29,6 +30,7 @@ from emofuse.networks.expression_cnn import (
     NETWORKS,
     CompactExpressionCnn,
     NormalisedEmotionCnn,
+    check_architecture,
     load_expression_weights,
     read_architecture,
 )
@@ -57,6 +59,10 @@ class ExpressionSettings:
     """The last so many epochs change faces less, by :data:`GENTLE`: the network ends on faces as they are."""
     bfloat16: bool = True
     """Multiply in bfloat16: twice as fast where the processor knows it, the same result within noise."""
+    teacher_share: float = 0.7
+    """Weight of a teacher's answers in the loss, where there is a teacher (Hinton et al. 2015)."""
+    teacher_temperature: float = 2.0
+    """What the teacher's and the network's logits are divided by before they are compared."""
     threads: int = 1
     seed: int = 0
 
@@ -112,6 +118,7 @@ def train_expression(
     settings: ExpressionSettings,
     folder: Path,
     *,
+    teacher: Path | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> ExpressionFigures:
     """Train an expression network and leave its weights and figures in a folder.
@@ -121,10 +128,12 @@ def train_expression(
         held_out: to look at after each epoch.
         settings: architecture, epochs, seed.
         folder: gets weights.safetensors, results.json and, while it trains, checkpoint.safetensors.
+        teacher: weights of a compact network trained on the same faces; its answers are learnt too.
         on_epoch: told where the run begins or goes on, and of every epoch.
 
     Raises:
         ExperimentError: the folder holds another run, or there are too few faces.
+        WeightsError: the teacher's file is absent, damaged or of another architecture.
     """
     if on_epoch is None:
         on_epoch = _quiet
@@ -132,7 +141,12 @@ def train_expression(
     if len(kept) < settings.batch_size:
         raise ExperimentError(f"{len(kept)} faces are fewer than one batch of {settings.batch_size}")
     results_path = folder / "results.json"
-    wanted = {"settings": asdict(settings), "n_faces": len(faces), "n_held_out": len(held_out)}
+    wanted: dict[str, Any] = {
+        "settings": asdict(settings), "n_faces": len(faces), "n_held_out": len(held_out),
+    }  # fmt: skip
+    if teacher is not None:
+        check_architecture(teacher, "compact")
+        wanted["teacher_sha256"] = hashlib.sha256(teacher.read_bytes()).hexdigest()
     _claim(folder, wanted)
     if results_path.is_file():
         on_epoch(settings.epochs, settings.epochs)
@@ -142,7 +156,7 @@ def train_expression(
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            run = _Run(kept, settings)
+            run = _Run(kept, settings, load_expression(teacher) if teacher else None)
             curve = run.resume(folder / "checkpoint.safetensors")
             on_epoch(len(curve), settings.epochs)
             for epoch in range(len(curve) + 1, settings.epochs + 1):
@@ -166,6 +180,7 @@ def train_expression(
         "parameters": sum(value.numel() for value in final.parameters()),
         "training_faces": len(kept),
         "left_out": asdict(cleaning),
+        "teacher_sha256": wanted.get("teacher_sha256"),
         "figures": asdict(figures),
         "curve": curve,
     }
@@ -200,8 +215,9 @@ def _claim(folder: Path, wanted: dict[str, Any]) -> None:
 class _Run:
     """What changes while a network trains."""
 
-    def __init__(self, faces: Faces, settings: ExpressionSettings) -> None:
+    def __init__(self, faces: Faces, settings: ExpressionSettings, teacher: nn.Module | None) -> None:
         self.settings = settings
+        self.teacher = teacher.to(memory_format=torch.channels_last) if teacher else None  # type: ignore[call-overload]
         self.network = build_expression_network(settings.architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images = torch.from_numpy(faces.images)
         self.labels = torch.from_numpy(faces.emotion)
@@ -230,9 +246,13 @@ class _Run:
             for group in self.optimizer.param_groups:
                 group["lr"] = settings.learning_rate * one_cycle(step, self.n_batches * settings.epochs)
             faces = augment_still_faces(self.images[batch], generator, strength)
+            faces = faces.contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bfloat16):
-                fer, plus = self.network(faces.contiguous(memory_format=torch.channels_last))
+                fer, plus = self.network(faces)
             loss = self._loss(fer.float(), plus.float(), batch)
+            if self.teacher is not None:
+                taught = self._beside_teacher(self.teacher, faces, (fer.float(), plus.float()))
+                loss = (1 - settings.teacher_share) * loss + settings.teacher_share * taught
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -246,6 +266,18 @@ class _Run:
         by_votes = -(shares * plus.log_softmax(1)).sum() / shares.sum().clamp(min=1)
         by_label = functional.cross_entropy(fer, self.labels[batch], label_smoothing=settings.label_smoothing)
         return settings.fer_share * by_label + (1 - settings.fer_share) * by_votes
+
+    def _beside_teacher(self, teacher: nn.Module, faces: Tensor, said: tuple[Tensor, Tensor]) -> Tensor:
+        """Cross-entropy to what the teacher says of the same changed faces, each label set by its share."""
+        settings, heat = self.settings, self.settings.teacher_temperature
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bfloat16):
+            wanted = teacher(faces)
+        by_set = [
+            -((want.float() / heat).softmax(1) * (one / heat).log_softmax(1)).sum(1).mean() * heat**2
+            for want, one in zip(wanted, said, strict=True)
+        ]
+        taught: Tensor = settings.fer_share * by_set[0] + (1 - settings.fer_share) * by_set[1]
+        return taught
 
     def keep(self, path: Path, curve: list[dict[str, Any]]) -> None:
         """Write all that the next epoch needs."""

@@ -61,6 +61,10 @@ def train(
             "compact: a stronger one of our own.",
         ),
     ],
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="WEIGHTS", help="A compact network: its answers are learnt beside the labels."),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the faces.")] = 40,
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, metavar="S", help="The same seed gives the same weights.")
@@ -92,8 +96,9 @@ def train(
     faces, held_out = (read_fer2013(folder, split) for split in ("train", "public_test"))
     with stages() as on_progress:
         figures = train_expression(
-            faces, held_out, settings, out, on_epoch=_EpochsTold(on_progress, architecture.value)
-        )
+            faces, held_out, settings, out, teacher=teacher,
+            on_epoch=_EpochsTold(on_progress, architecture.value),
+        )  # fmt: skip
     typer.echo(f"{architecture.value} network on public_test, one look at each face:")
     for labels, share, n in (
         ("FER2013", figures.fer2013_accuracy, figures.fer2013_n),
