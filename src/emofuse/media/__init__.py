@@ -11,7 +11,6 @@ import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from av.audio.stream import AudioStream
@@ -23,8 +22,10 @@ from av.video.stream import VideoStream
 from emofuse.errors import MediaError
 from emofuse.media.container import (
     Damage,
+    Source,
     declared_s,
     file_duration_s,
+    label,
     opened,
     origin_s,
     packets_of,
@@ -46,7 +47,7 @@ from emofuse.media.pictures import (
 from emofuse.media.sound import Sound
 from emofuse.records import TimedFrames, Waveform
 
-__all__ = ["Media", "MediaInfo", "decode", "probe"]
+__all__ = ["Media", "MediaInfo", "Source", "decode", "probe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +85,14 @@ class Media:
     """Damage that was met and survived."""
 
 
-def probe(path: Path | str) -> MediaInfo:
-    """Describe a media file. Of the pictures only the first is decoded.
+def probe(source: Source) -> MediaInfo:
+    """Describe a recording: a path, bytes or a binary file object. Of the pictures only the first is decoded.
 
     Raises:
         MediaError: the file is missing, empty, unreadable or no recording.
     """
-    path = Path(path)
-    with opened(path) as container:
-        audio, video = streams(path, container)
+    with opened(source) as container:
+        audio, video = streams(label(source), container)
         facts: dict[str, Any] = {
             "duration_s": file_duration_s(container),
             "has_audio": audio is not None,
@@ -114,12 +114,12 @@ def probe(path: Path | str) -> MediaInfo:
                 "video_duration_s": declared_s(video),
             }
     if video is not None:
-        facts |= _first_picture(path)
+        facts |= _first_picture(source)
     return MediaInfo(**facts)
 
 
 def decode(
-    path: Path | str,
+    source: Source,
     *,
     audio: bool = True,
     n_frames: int | None = None,
@@ -131,7 +131,8 @@ def decode(
     """Decode the sound of a file, or ``n_frames`` of its pictures evenly in time, or both in one pass.
 
     Args:
-        path: a sound or video file, of any kind that FFmpeg reads.
+        source: a sound or video file, of any kind that FFmpeg reads: its path, its bytes, or a binary file
+            object, which is read from its beginning and left open.
         audio: whether the sound is wanted: all channels, at the file's own rate.
         n_frames: how many pictures, from the first to the last, each the nearest to its place in time; a
             file with fewer repeats some. None: no pictures.
@@ -146,14 +147,14 @@ def decode(
     Raises:
         MediaError: nothing of what was asked for can be read.
     """
-    job = _Job(Path(path), audio, n_frames, square, start_s, end_s)
+    job = _Job(source, audio, n_frames, square, start_s, end_s)
     media, exact = job.run(threads=threads, skip=True)
     if media.notes or not exact:
         # Concealment of damage may depend on the timing of threads, so damaged files are read by one.
         media, _ = job.run(threads=1, skip=False)
     asked = (audio and media.has_audio) or (n_frames is not None and media.has_video)
     if asked and media.sound is None and media.frames is None and media.notes:
-        raise MediaError(path, media.notes[0])
+        raise MediaError(label(source), media.notes[0])
     return media
 
 
@@ -161,7 +162,7 @@ def decode(
 class _Job:
     """What :func:`decode` was asked for."""
 
-    path: Path
+    given: Source
     audio: bool
     n_frames: int | None
     square: bool
@@ -185,16 +186,16 @@ class _Job:
                     packets = itertools.chain(listing.kept, source.packets)
             sound = None
             if self.audio and source.audio is not None:
-                sound = Sound(self.path, self.start_s, self.end_s, source.origin_s)
+                sound = Sound(label(self.given), self.start_s, self.end_s, source.origin_s)
             pictures = None
             if source.video is not None and plan is not None and len(plan.wanted):
                 pictures = Pictures(plan, self.square, pixel_aspect(source.video))
             if sound is not None or pictures is not None:
                 Pass(sound, source.video, pictures, damage).run(packets, threads=threads, skip=skip)
             if self.end_s is None and sound is not None and source.audio is not None and not sound.full:
-                damage.check_end(self.path, source.container, source.audio, sound.end_s)
+                damage.check_end(self.given, source.container, source.audio, sound.end_s)
             if self.end_s is None and plan is not None and source.video is not None:
-                damage.check_end(self.path, source.container, source.video, plan.last_s)
+                damage.check_end(self.given, source.container, source.video, plan.last_s)
             has_audio, has_video = source.audio is not None, source.video is not None
         waveform = None if sound is None else sound.result()
         frames = None if pictures is None else pictures.result()
@@ -204,8 +205,8 @@ class _Job:
 
     def _source(self, open_files: contextlib.ExitStack, damage: Damage) -> _Source:
         """Open the file at the start of the span."""
-        container = open_files.enter_context(opened(self.path))
-        audio, video = streams(self.path, container)
+        container = open_files.enter_context(opened(self.given))
+        audio, video = streams(label(self.given), container)
         origin = origin_s(container)
         seek(container, self.start_s, origin)
         wanted = [audio if self.audio else None, video if self.n_frames is not None else None]
@@ -216,8 +217,8 @@ class _Job:
         assert source.video is not None and self.n_frames is not None
         times = None
         if not listing.timed:
-            with opened(self.path) as again:
-                times = decoded_times(self.path, again, self.start_s, damage, threads=threads)
+            with opened(self.given) as again:
+                times = decoded_times(label(self.given), again, self.start_s, damage, threads=threads)
         clock = (float(source.video.time_base or 0), source.origin_s)
         return make_plan(listing, self.n_frames, (self.start_s, self.end_s), clock, times)
 
@@ -233,10 +234,10 @@ class _Source:
     packets: Iterator[Packet[Any]]
 
 
-def _first_picture(path: Path) -> dict[str, int]:
+def _first_picture(source: Source) -> dict[str, int]:
     """Upright width and height, and the rotation that makes them so, from the first picture."""
-    with opened(path) as container:
-        _, video = streams(path, container)
+    with opened(source) as container:
+        _, video = streams(label(source), container)
         assert video is not None
         damage = Damage()
         for packet in packets_of(container, [video], damage):
@@ -244,4 +245,4 @@ def _first_picture(path: Path) -> dict[str, int]:
                 image = grey(frame, VideoReformatter(), square=False, aspect=pixel_aspect(video))
                 height, width = image.shape
                 return {"width": width, "height": height, "rotation_deg": 90 * quarter_turns(frame)}
-    raise MediaError(path, "no picture can be decoded")
+    raise MediaError(label(source), "no picture can be decoded")

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import av
 from av.audio.stream import AudioStream
@@ -16,6 +16,10 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from emofuse.errors import MediaError
+from emofuse.media.in_memory import Reader
+
+Source = str | Path | bytes | BinaryIO
+"""A recording: the path of a file, its bytes, or a binary file object that can be read and sought."""
 
 # Only containers of recordings: no playlists, scripts or image lists, which can name other files and hosts.
 _FORMATS: Final = (
@@ -32,33 +36,64 @@ _SEEK_FROM_S: Final = 5.0
 _NEITHER: Final = "there is neither sound nor moving picture in it"
 
 
+def label(source: Source) -> Path:
+    """What a source is called in messages: its path, ``<bytes>``, or the name of a file object."""
+    if isinstance(source, str | Path):
+        return Path(source)
+    if isinstance(source, bytes):
+        return Path("<bytes>")
+    name = getattr(source, "name", None)
+    return Path(name) if isinstance(name, str) and name else Path("<file object>")
+
+
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
-    """An open container; whatever a file can do wrong leaves here as a :class:`MediaError`."""
-    _check_file(path)
+def opened(source: Source) -> Iterator[InputContainer]:
+    """An open container; whatever a source can do wrong leaves here as a :class:`MediaError`.
+
+    Each opening reads from the beginning, with a position of its own; file objects are not closed.
+    """
+    _check(source)
     try:
         with contextlib.ExitStack() as stack:
-            yield _open(path, stack)
+            yield _open(source, stack)
     except MediaError:
         raise
     except Exception as error:  # A damaged file makes decoders and bindings fail in every way there is.
-        raise MediaError(path, f"cannot be read ({_plain(error)})") from error
+        raise MediaError(label(source), f"cannot be read ({_plain(error)})") from error
 
 
-def _open(path: Path, stack: contextlib.ExitStack) -> InputContainer:
-    name = str(path.absolute())
-    source: Any = f"file:{name}"  # With the protocol, no name is taken for an address ("concat:a|b").
+def _open(source: Source, stack: contextlib.ExitStack) -> InputContainer:
+    given: Any
+    if isinstance(source, str | Path):
+        path = Path(source)
+        name = str(path.absolute())
+        given = f"file:{name}"  # With the protocol, no name is taken for an address ("concat:a|b").
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:  # A name that is no text: hand over the content instead.
+            given = stack.enter_context(path.open("rb"))
+    else:
+        given = Reader(source)
     try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:  # A name that is no text: hand over the content instead.
-        source = stack.enter_context(path.open("rb"))
-    try:
-        container = av.open(source, "r", options=_OPTIONS, metadata_errors="replace")
+        container = av.open(given, "r", options=_OPTIONS, metadata_errors="replace")
     except av.error.FFmpegError as error:
         problem = f"not a media file, or damaged beyond reading ({_plain(error)})"
-        raise MediaError(path, problem) from None
+        raise MediaError(label(source), problem) from None
     stack.callback(container.close)
     return container  # type: ignore[no-any-return, unused-ignore]
+
+
+def _check(source: Source) -> None:
+    """Raise where a source cannot be opened at all."""
+    if isinstance(source, str | Path):
+        _check_file(Path(source))
+        return
+    try:
+        problem = Reader(source).problem()
+    except (OSError, ValueError) as error:
+        problem = f"cannot be opened ({_plain(error)})"
+    if problem is not None:
+        raise MediaError(label(source), problem)
 
 
 def _check_file(path: Path) -> None:
@@ -155,12 +190,16 @@ def packets_of(
         yield packet
 
 
-def _riff_is_cut(path: Path) -> bool:
+def _riff_is_cut(source: Source) -> bool:
     """FFmpeg corrects the length of a cut WAV file in silence; its header still has the true one."""
-    with path.open("rb") as file:
-        head = file.read(8)
+    if isinstance(source, str | Path):
+        with Path(source).open("rb") as file:
+            head, size = file.read(8), Path(source).stat().st_size
+    else:
+        reader = Reader(source)
+        head, size = reader.read(8), reader.seek(0, os.SEEK_END)
     length = int.from_bytes(head[4:8], "little")
-    return head[:4] == b"RIFF" and length != 0xFFFFFFFF and length + 8 > path.stat().st_size + 1
+    return head[:4] == b"RIFF" and length != 0xFFFFFFFF and length + 8 > size + 1
 
 
 class Damage:
@@ -183,13 +222,13 @@ class Damage:
 
     def check_end(
         self,
-        path: Path,
+        source: Source,
         container: InputContainer,
         stream: AudioStream | VideoStream,
         reached_s: float,
     ) -> None:
         """Notice a stream that ends well before its declared end."""
-        if container.format.name == "wav" and _riff_is_cut(path):
+        if container.format.name == "wav" and _riff_is_cut(source):
             self.stopped = True
         if not container.format.name.startswith(_DECLARES_LENGTH):
             return

@@ -13,8 +13,8 @@ from emofuse.media.container import Damage
 from emofuse.media.pictures import Pictures
 from emofuse.media.sound import Sound
 
-# Decoders that leave out unwanted pictures which no other picture needs, without touching the others.
-_CAN_SKIP: Final = frozenset({"h264", "mpeg4", "mpeg2video"})
+CAN_SKIP: Final = frozenset({"h264", "mpeg4", "mpeg2video"})
+"""Decoders that leave out unwanted pictures which no other picture needs, without touching the others."""
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Pass:
         if self.pictures is not None and self.video is not None:
             self.video.thread_type = "AUTO"
             self.video.codec_context.thread_count = threads
-            skip = skip and self.video.codec_context.name in _CAN_SKIP and not self.pictures.plan.by_order
+            skip = skip and self.video.codec_context.name in CAN_SKIP and not self.pictures.plan.by_order
         place = -1
         for packet in packets:
             if packet.stream is not self.video:

@@ -278,9 +278,7 @@ def grey(frame: VideoFrame, reformatter: VideoReformatter, *, square: bool, aspe
         top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
         image = image[top : top + side, left : left + side]
     # Taken out of the decoder's buffer, which it will use again.
-    image = image.copy()
-    if not full:
-        image = np.asarray(cv2.LUT(image, _LIMITED_TO_FULL), dtype=np.uint8)
+    image = image.copy() if full else np.asarray(cv2.LUT(image, _LIMITED_TO_FULL), dtype=np.uint8)
     return np.ascontiguousarray(np.rot90(image, quarter_turns(frame)))
 
 
