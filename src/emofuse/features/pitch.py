@@ -40,11 +40,13 @@ def pitch_rows(samples: Float32, sample_rate_hz: int, hop_length: int) -> Float3
     padded = np.pad(samples, size // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop_length]
     frames = (frames - frames.mean(axis=1, keepdims=True)) * window
-    spectrum = np.fft.rfft(frames, 2 * size)
-    correlation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2)[:, : size // 2 + 1]
-    power = correlation[:, :1]
-    r = correlation / np.maximum(power, 1e-10) / envelope
     shortest, longest = int(sample_rate_hz / HIGHEST_HZ), int(sample_rate_hz / LOWEST_HZ)
+    # so long that the lags which are looked at do not wrap around
+    n_fft = _fast_length(size + longest + 1)
+    spectrum = np.fft.rfft(frames, n_fft)
+    correlation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, n_fft)[:, : longest + 1]
+    power = correlation[:, :1]
+    r = correlation / np.maximum(power, 1e-10) / envelope[: longest + 1]
     lags = np.arange(shortest, longest)
     best = (r[:, lags] - _OCTAVE_COST * np.log2(lags / shortest)).argmax(axis=1) + shortest
     row = np.arange(len(r))
@@ -57,6 +59,19 @@ def pitch_rows(samples: Float32, sample_rate_hz: int, hop_length: int) -> Float3
     pitch = np.where(heard, np.log2(sample_rate_hz / period / REFERENCE_HZ), 0)
     voicing = np.where(heard, np.clip(peak, 0, 1), 0)
     return np.stack([pitch, voicing]).astype(np.float32)
+
+
+def _fast_length(least: int) -> int:
+    """The next even length from ``least`` whose prime factors are 2, 3 and 5: transforms of it are fast."""
+    n = least + least % 2
+    while True:
+        rest = n
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return n
+        n += 2
 
 
 @lru_cache(maxsize=8)

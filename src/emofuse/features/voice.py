@@ -9,6 +9,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from emofuse.errors import MissingExtraError
 from emofuse.features.descriptors import descriptor_size, descriptors
@@ -41,10 +42,17 @@ def voice_array(segment: Float32, features: VoiceFeatures) -> NDArray[Any]:
     if features.kind == "descriptors":
         rows = log_mel(segment, features)
         pitch = pitch_rows(segment, features.sample_rate_hz, features.hop_length)
-        return descriptors(np.vstack([rows, pitch]))
+        with _algebra().limit(limits=1, user_api="blas"):
+            return descriptors(np.vstack([rows, pitch]))
     if features.kind == "rosred-image":
         return rosred_image(segment, features)
     return rosred_1d(segment, features)
+
+
+@lru_cache(maxsize=1)
+def _algebra() -> ThreadpoolController:
+    """The products are small: several threads, beside those that decode, make them three times slower."""
+    return ThreadpoolController()
 
 
 def voice_shape(features: VoiceFeatures) -> tuple[int, ...]:
