@@ -9,8 +9,9 @@ import pytest
 import emofuse
 
 NAMES = {
-    "EMOTIONS", "Bundle", "EmofuseError", "Prediction", "Profile", "Recipe", "Recognizer", "__version__",
-    "load_bundle", "load_recipe",
+    "EMOTIONS", "Bundle", "EmofuseError", "EmotionClassifier", "Prediction", "Profile", "Recipe",
+    "Recognizer", "Recording", "TimedFrames", "Waveform", "__version__", "load_bundle", "load_recipe",
+    "recording", "to_pandas",
 }  # fmt: skip
 
 
@@ -37,5 +38,5 @@ def test_every_error_of_ours_has_one_root() -> None:
     from emofuse import errors
 
     kinds = [x for x in vars(errors).values() if isinstance(x, type) and issubclass(x, Exception)]
-    assert len(kinds) == 11
+    assert len(kinds) == 12
     assert all(issubclass(kind, emofuse.EmofuseError) for kind in kinds)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emofuse.labels import EMOTIONS
-from emofuse.timeline_records import Segment, Timeline, Window
+from emofuse.timeline_records import FaceBox, Segment, Timeline, Window
 
 EVEN = np.full(8, 0.125)
 
@@ -23,6 +23,11 @@ def window(start_s: float, end_s: float, **more: Any) -> Window:
     return Window(start_s, end_s, None, None, EVEN, **more)
 
 
+def face(time_s: float, person: str = "Anna", **more: Any) -> FaceBox:
+    given: dict[str, Any] = {"left": -1.5, "top": 10.0, "right": 90.0, "bottom": 120.0}
+    return FaceBox(time_s, person, **(given | more))
+
+
 def test_a_whole_timeline() -> None:
     whole = make(
         windows=(window(0.5, 2), window(1, 3), window(1, 3, person="Anna")),
@@ -37,6 +42,12 @@ def test_a_whole_timeline() -> None:
     assert whole.segments[0].duration_s == 1.5
     assert list(whole.windows[0].probabilities) == ["voice", "face", "fused"]
     assert make(duration_s=0.0).end_s == 0.5
+    seen = make(
+        windows=(window(1, 3, person="Anna", speaker="Bert"),),
+        faces=(face(0.5), face(0.5, "Bert"), face(10.5)),
+        picture_size=(640, 360),
+    )
+    assert seen.faces[0].edges == (-1.5, 10.0, 90.0, 120.0)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +66,13 @@ def test_a_whole_timeline() -> None:
         ({"windows": (window(10, 10.6),)}, "outside"),
         ({"windows": (window(2, 3), window(1, 4))}, "ordered by time"),
         ({"windows": (window(1, 2, person="Carl"),)}, "Carl"),
+        ({"windows": (window(1, 2, speaker="Carl"),)}, "Carl"),
+        ({"faces": (face(1),)}, "picture_size"),
+        ({"picture_size": (640, 0)}, "picture_size"),
+        ({"picture_size": (640, 360), "faces": (face(0.4),)}, "outside"),
+        ({"picture_size": (640, 360), "faces": (face(2), face(1))}, "ordered by time"),
+        ({"picture_size": (640, 360), "faces": (face(2), face(2))}, "two faces"),
+        ({"picture_size": (640, 360), "faces": (face(2, "Carl"),)}, "Carl"),
         ({"windows": (Window(1, 2, None, None, np.full(7, 1 / 7)),)}, "one for each emotion"),
         ({"segments": (Segment(0.4, 1, "sad", 0.5),)}, "outside"),
         ({"segments": (Segment(2, 3, "sad", 0.5), Segment(1, 2, "sad", 0.5))}, "ordered by time"),
@@ -108,3 +126,17 @@ def test_segments_check_themselves(more: dict[str, Any], problem: str) -> None:
     Segment(**given)
     with pytest.raises(ValueError, match=problem):
         Segment(**(given | more))
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"right": -1.5}, "left < right"),
+        ({"bottom": 9.0}, "top < bottom"),
+        ({"left": float("nan")}, "finite"),
+        ({"time_s": float("inf")}, "finite"),
+    ],
+)
+def test_faces_check_themselves(more: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        face(**({"time_s": 1.0} | more))

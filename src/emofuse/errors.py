@@ -10,7 +10,9 @@
     ├── RecipeError        a recipe has an unknown key or a value that is not allowed
     ├── WeightsError       a weight file is missing, altered or of another layout
     ├── BundleError        a trained recogniser is missing, incomplete or altered
+    ├── ProfileError       a person's profile is missing, damaged or of another recogniser
     ├── ExperimentError    a run cannot start or go on
+    ├── ExportError        a timeline cannot be written: no such format, or a source that cannot be drawn on
     └── MissingExtraError  an optional part of the package is not installed
 """
 
@@ -66,6 +68,10 @@ class ProfileError(EmofuseError):
 
 class ExperimentError(EmofuseError):
     """A run cannot start or go on."""
+
+
+class ExportError(EmofuseError):
+    """A timeline cannot be written: no such format, or a source that cannot be drawn on."""
 
 
 class MissingExtraError(EmofuseError):

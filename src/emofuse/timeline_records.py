@@ -1,7 +1,8 @@
-"""What a recording's timeline is: windows with probabilities, and the segments that were made of them.
+"""What a recording's timeline is: windows with probabilities, the segments made of them, and the faces.
 
-Every time is a presentation timestamp in seconds on the recording's own clock. The recording lasts from
-``start_s`` to ``start_s + duration_s``; both come from the container, so ``start_s`` need not be zero.
+Every time is a presentation timestamp in seconds on the recording's own clock, whose zero is the file's
+earliest timestamp, as in :mod:`emofuse.media` and in players. The timeline covers ``start_s`` to
+``start_s + duration_s``; ``start_s`` need not be zero.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from emofuse.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OUTSIDE_S = 1e-6
 """How far a time may lie outside the recording: what is lost when timestamps are added as floats."""
@@ -55,6 +61,8 @@ class Window:
     """Codes of letters, digits and ``_.:-``, such as ``voice:silent``."""
     person: str | None = None
     """Whose face it is, where faces are told apart."""
+    speaker: str | None = None
+    """Whose voice it is, where a moving mouth tells; None where the voice is attributed to nobody."""
 
     def __post_init__(self) -> None:
         _check_span("window", self.start_s, self.end_s)
@@ -113,15 +121,44 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceBox:
+    """Where one person's face was seen at one time, in pixels of the upright picture.
+
+    The right and the bottom edge are the first pixels that no longer belong to it. A box may reach beyond
+    the picture, as detectors' boxes do.
+    """
+
+    time_s: float
+    person: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.time_s, *self.edges))):
+            raise ValueError(f"a face's time and edges must be finite, got {self.time_s} s, {self.edges}")
+        if self.left >= self.right or self.top >= self.bottom:
+            raise ValueError(f"a face needs left < right and top < bottom, got {self.edges}")
+
+    @property
+    def edges(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom."""
+        return self.left, self.top, self.right, self.bottom
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """Everything that is said of one recording.
 
     Windows are ordered by their start and may overlap; segments are ordered by their start, and those of
-    one person (or of nobody in particular) do not overlap.
+    one person (or of nobody in particular) do not overlap. Faces are ordered by time; nobody has two at
+    one time.
 
     Raises:
-        ValueError: a window or segment lies outside the recording, out of order, over another of the same
-            person, or speaks of an emotion or a person that the timeline does not know.
+        ValueError: a window, segment or face lies outside the recording, out of order, over another of the
+            same person, or speaks of an emotion or a person that the timeline does not know; or there are
+            faces, but no size of the picture that they lie in.
     """
 
     source: str
@@ -135,6 +172,9 @@ class Timeline:
     licence: str | None = None
     """Of the recogniser, which its output may have to name."""
     people: tuple[str, ...] = ()
+    faces: tuple[FaceBox, ...] = ()
+    picture_size: tuple[int, int] | None = None
+    """Width and height, in pixels, of the upright picture that the faces lie in; None without a picture."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start_s) and math.isfinite(self.duration_s) and self.duration_s >= 0):
@@ -153,6 +193,7 @@ class Timeline:
                 if array is not None and array.shape != (n,):
                     raise ValueError(f"{name} must be ({n},), one for each emotion, got {array.shape}")
         self._check_segments()
+        self._check_faces()
 
     def _check_places(self, kind: str, parts: tuple[Any, ...]) -> None:
         first, last = self.start_s - OUTSIDE_S, self.end_s + OUTSIDE_S
@@ -165,8 +206,9 @@ class Timeline:
                 )
             if part.start_s < before:
                 raise ValueError(f"{kind}s must be ordered by time: {part.start_s} s follows {before} s")
-            if part.person is not None and part.person not in self.people:
-                raise ValueError(f"{kind} of {part.person!r}, who is not among the people")
+            for person in (part.person, getattr(part, "speaker", None)):
+                if person is not None and person not in self.people:
+                    raise ValueError(f"{kind} of {person!r}, who is not among the people")
             before = part.start_s
 
     def _check_segments(self) -> None:
@@ -180,6 +222,41 @@ class Timeline:
             if segment.start_s < ends.get(segment.person, -math.inf):
                 raise ValueError(f"segments of {segment.person or 'one tier'} overlap at {segment.start_s} s")
             ends[segment.person] = segment.end_s
+
+    def _check_faces(self) -> None:
+        if self.picture_size is not None and not all(side > 0 for side in self.picture_size):
+            raise ValueError(f"picture_size must be (width, height) in pixels, got {self.picture_size}")
+        if self.faces and self.picture_size is None:
+            raise ValueError("faces need picture_size, the size of the picture that they lie in")
+        known, before = frozenset(self.people), -math.inf
+        seen: dict[str, float] = {}
+        for face in self.faces:
+            if not self.start_s - OUTSIDE_S <= face.time_s <= self.end_s + OUTSIDE_S:
+                raise ValueError(f"a face at {face.time_s} s lies outside {self.start_s} to {self.end_s} s")
+            if face.time_s < before:
+                raise ValueError(f"faces must be ordered by time: {face.time_s} s follows {before} s")
+            if face.person not in known:
+                raise ValueError(f"face of {face.person!r}, who is not among the people")
+            if seen.get(face.person) == face.time_s:
+                raise ValueError(f"two faces of {face.person!r} at {face.time_s} s")
+            before = seen[face.person] = face.time_s
+
+    def to_pandas(self, what: Literal["windows", "segments", "faces"] = "windows") -> pd.DataFrame:
+        """A table of the windows, the segments or the faces, with the columns of the exported tables.
+
+        Figures are float64, and NaN where there is nothing; ``abstained`` is bool; texts are str or None.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ModuleNotFoundError:
+            raise MissingExtraError("tables", "a timeline as a pandas table") from None
+        from emofuse.exports.tables import table_of  # which imports this module
+
+        columns, kinds = table_of(self, what)
+        return pd.DataFrame({name: pd.Series(columns[name], dtype=kinds[name]) for name in columns})
 
     @property
     def end_s(self) -> float:

@@ -24,8 +24,8 @@ import pytest
 import textgrid
 import webvtt
 
-from emofuse.errors import EmofuseError, MissingExtraError
-from emofuse.exports import FORMATS, segment_rows, timeline_schema, window_rows, write_timeline
+from emofuse.errors import EmofuseError, ExportError, MissingExtraError
+from emofuse.exports import FORMATS, face_rows, segment_rows, timeline_schema, window_rows, write_timeline
 from emofuse.timeline_records import Segment, Timeline
 
 
@@ -280,12 +280,19 @@ def test_json_is_valid_under_its_schema(any_timeline: Timeline, tmp_path: Path) 
     for row, window in zip(document["windows"], any_timeline.windows, strict=True):
         assert (ms(row["start_s"]), ms(row["end_s"])) == times(any_timeline, window, first)
         assert row["reasons"] == list(window.reasons)
+        assert (row["person"], row["speaker"]) == (window.person, window.speaker)
         for kind, array in window.probabilities.items():
             if array is None:
                 assert row[kind] is None
             else:
                 assert list(row[kind]) == list(any_timeline.emotions)
                 np.testing.assert_allclose(list(row[kind].values()), array, atol=1e-6)
+    size = any_timeline.picture_size
+    assert document["picture_size"] == (None if size is None else list(size))
+    for row, face in zip(document["faces"], any_timeline.faces, strict=True):
+        assert (ms(row["time_s"]), row["person"]) == (min(ms(face.time_s), end_ms(any_timeline)), face.person)
+        found = [row[edge] for edge in ("left", "top", "right", "bottom")]
+        assert found == pytest.approx(list(face.edges), abs=0.005)
 
 
 def test_schema_refuses_what_is_not_a_timeline(made: ModuleType, tmp_path: Path) -> None:
@@ -294,7 +301,10 @@ def test_schema_refuses_what_is_not_a_timeline(made: ModuleType, tmp_path: Path)
     validator = jsonschema.Draft202012Validator(timeline_schema())
     assert validator.is_valid(document)
     for place, value in (
-        (("schema_version",), 2),
+        (("schema_version",), 1),
+        (("faces",), [{"time_s": 1.0, "person": "Anna"}]),
+        (("picture_size",), [1280]),
+        (("windows", 0, "speaker"), 3),
         (("units", "times"), "ms"),
         (("duration_s",), -1),
         (("windows", 0, "fused"), {"sad": 1.5}),
@@ -331,7 +341,7 @@ def assert_same_rows(frame: pd.DataFrame, rows: list[dict[str, Any]], atol: floa
 @pytest.mark.parametrize(("name", "rows"), [("a.csv", segment_rows), ("a.windows.csv", window_rows)])
 def test_csv_is_read_by_pandas(any_timeline: Timeline, name: str, rows: Any, tmp_path: Path) -> None:
     path = write_timeline(any_timeline, tmp_path / name)
-    texts = {"person": str, "emotion": str, "quality": str, "reasons": str}
+    texts = {"person": str, "speaker": str, "emotion": str, "quality": str, "reasons": str}
     frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=dict.fromkeys(["confidence"], ""))
     frame = frame.replace("", None) if len(frame) else frame
     assert_same_rows(frame, list(rows(any_timeline)), atol=5e-7)
@@ -348,7 +358,7 @@ def test_parquet_is_read_by_pandas(any_timeline: Timeline, tmp_path: Path) -> No
     frame = pd.read_parquet(write_timeline(any_timeline, tmp_path / "a.parquet"))
     rows = list(window_rows(any_timeline))
     assert_same_rows(frame, rows, atol=0)
-    assert list(frame.columns[:4]) == ["start_s", "end_s", "person", "voice_neutral"]
+    assert list(frame.columns[:5]) == ["start_s", "end_s", "person", "speaker", "voice_neutral"]
     assert frame["fused_sad"].dtype == np.float64
     first = ms(any_timeline.start_s)
     assert [(ms(a), ms(b)) for a, b in zip(frame["start_s"], frame["end_s"], strict=True)] == [
@@ -356,9 +366,30 @@ def test_parquet_is_read_by_pandas(any_timeline: Timeline, tmp_path: Path) -> No
     ]
 
 
-def test_rows_are_frames(made: ModuleType) -> None:
-    frame = pd.DataFrame(window_rows(made.random_timeline(3)))
-    assert {"start_s", "voice_neutral", "fused_surprised", "reasons"} <= set(frame.columns)
+@pytest.mark.parametrize(
+    ("what", "rows"), [("windows", window_rows), ("segments", segment_rows), ("faces", face_rows)]
+)
+def test_timelines_become_pandas_tables(any_timeline: Timeline, what: Any, rows: Any) -> None:
+    frame = any_timeline.to_pandas(what)
+    assert_same_rows(frame, list(rows(any_timeline)), atol=0)
+    kinds = {name: str(kind) for name, kind in frame.dtypes.items()}
+    texts = {"person", "speaker", "emotion", "quality", "reasons"}
+    wanted = {name: "object" if name in texts else "float64" for name in kinds} | (
+        {"abstained": "bool"} if what == "segments" else {}
+    )
+    assert kinds == wanted
+
+
+def test_pandas_tables_of_other_names_and_without_pandas(made: ModuleType) -> None:
+    with pytest.raises(ValueError, match="windows, segments or faces"):
+        made.timeline().to_pandas("people")
+    code = (
+        "import sys; sys.modules['pandas'] = None\n"
+        "from emofuse.timeline_records import Timeline\n"
+        "Timeline('a', 1.0, 0.0, (), (), ('sad',), 'r').to_pandas()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith("pip install 'emofuse[tables]'")
 
 
 def test_parquet_names_the_missing_part(tmp_path: Path) -> None:
@@ -423,7 +454,7 @@ def test_suffix_chooses_the_format(made: ModuleType, suffix: str, tmp_path: Path
 
 @pytest.mark.parametrize(("name", "format_"), [("a.srt", None), ("a", None), ("a.csv", "xlsx")])
 def test_unknown_formats_are_named(made: ModuleType, name: str, format_: str | None, tmp_path: Path) -> None:
-    with pytest.raises(EmofuseError, match=r"xlsx.*use one of .*textgrid|let it end in one of .*\.TextGrid"):
+    with pytest.raises(ExportError, match=r"xlsx.*use one of .*textgrid|let it end in one of .*\.TextGrid"):
         write_timeline(made.timeline(), tmp_path / name, format_)
     assert list(tmp_path.iterdir()) == []
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from emofuse.labels import EMOTIONS
-from emofuse.timeline_records import Segment, Timeline, Window
+from emofuse.timeline_records import FaceBox, Segment, Timeline, Window
 
 HOSTILE = (
     '<&">',
@@ -61,6 +61,7 @@ def _windows(rng: np.random.Generator, start_s: float, duration_s: float, people
             quality={"snr_db": float(rng.normal()), "note": 'a "quote"'} if rng.random() < 0.5 else {},
             reasons=("voice:silent", "face:none")[: rng.integers(0, 3)],
             person=people[rng.integers(len(people))],
+            speaker=people[rng.integers(len(people))],
         )
 
 
@@ -79,6 +80,15 @@ def _segments(rng: np.random.Generator, start_s: float, duration_s: float, perso
         )
 
 
+def _faces(rng: np.random.Generator, start_s: float, duration_s: float, people: tuple[str, ...]) -> Any:
+    for time_s in np.sort(rng.uniform(0, duration_s, rng.integers(0, 30))):
+        for person in people:
+            if rng.random() < 0.7:
+                left, top = rng.uniform(-20, 1000, 2)
+                width, height = rng.uniform(1, 400, 2)
+                yield FaceBox(start_s + float(time_s), person, left, top, left + width, top + height)
+
+
 def random_timeline(seed: int) -> Timeline:
     """From a tenth of a second to ten hours, from before zero to after, nobody to five people."""
     rng = np.random.default_rng(seed)
@@ -94,4 +104,6 @@ def random_timeline(seed: int) -> Timeline:
         windows=tuple(_windows(rng, start_s, duration_s, whose)),
         segments=tuple(sorted(segments, key=lambda segment: segment.start_s)),
         people=people,
+        faces=tuple(_faces(rng, start_s, duration_s, people)),
+        picture_size=(1280, 720),
     )

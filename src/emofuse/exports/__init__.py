@@ -10,6 +10,7 @@ format               suffix              what it holds
 ``vtt``              ``.vtt``            WebVTT: a cue a segment, for players
 ``eaf``              ``.eaf``            ELAN: a tier a person and kind
 ``textgrid``         ``.TextGrid``       Praat: an interval tier a person and kind
+``html``             ``.html``           a page to look at: curves, waveform, the recording itself
 ===================  ==================  =========================================================
 
 All times are presentation timestamps of the recording, rounded once to the millisecond: the same in every
@@ -24,10 +25,13 @@ from pathlib import Path
 from typing import IO, Final
 
 from emofuse.atomic import write_atomically
-from emofuse.errors import EmofuseError
+from emofuse.errors import ExportError
 from emofuse.exports.eaf import write_eaf
+from emofuse.exports.html import write_html
 from emofuse.exports.json_schema import timeline_schema, write_json
+from emofuse.exports.peaks import PeakMeter, Peaks
 from emofuse.exports.tables import (
+    face_rows,
     segment_rows,
     window_rows,
     write_parquet,
@@ -38,7 +42,16 @@ from emofuse.exports.textgrid import write_textgrid
 from emofuse.exports.vtt import write_vtt
 from emofuse.timeline_records import Timeline
 
-__all__ = ["FORMATS", "segment_rows", "timeline_schema", "window_rows", "write_timeline"]
+__all__ = [
+    "FORMATS",
+    "PeakMeter",
+    "Peaks",
+    "face_rows",
+    "segment_rows",
+    "timeline_schema",
+    "window_rows",
+    "write_timeline",
+]
 
 FORMATS: Final[dict[str, str]] = {
     "windows-csv": ".windows.csv",
@@ -48,6 +61,7 @@ FORMATS: Final[dict[str, str]] = {
     "vtt": ".vtt",
     "eaf": ".eaf",
     "textgrid": ".TextGrid",
+    "html": ".html",
 }
 """Each format with the end of the file names that choose it, capitals or not; the first that fits."""
 
@@ -65,6 +79,8 @@ def write_timeline(
     timeline: Timeline,
     path: str | os.PathLike[str],
     format: str | None = None,  # noqa: A002 - the word of the command line
+    *,
+    waveform: Peaks | None = None,
 ) -> Path:
     """Write a timeline to ``path``: the whole file, or nothing and what was there before.
 
@@ -72,22 +88,25 @@ def write_timeline(
         timeline: what is written.
         path: where to; its folder is made.
         format: one of :data:`FORMATS`; None takes it from the name.
+        waveform: what the page draws above its curves; the other formats have no place for it.
 
     Returns:
         The path.
 
     Raises:
-        EmofuseError: no such format, or a name that does not tell it.
+        ExportError: no such format, or a name that does not tell it.
         MissingExtraError: Parquet without pyarrow.
         OSError: the file cannot be written.
     """
     path = Path(path)
     kind = _format_of(path) if format is None else format
     if kind not in FORMATS:
-        raise EmofuseError(f"unknown export format {kind!r}: use one of {', '.join(FORMATS)}")
+        raise ExportError(f"unknown export format {kind!r}: use one of {', '.join(FORMATS)}")
     with write_atomically(path) as file:
         if kind == "eaf":
             write_eaf(timeline, file, path)
+        elif kind == "html":
+            write_html(timeline, file, path, waveform)
         else:
             _WRITERS[kind](timeline, file)
     return path
@@ -98,4 +117,4 @@ def _format_of(path: Path) -> str:
         if path.name.lower().endswith(suffix.lower()):
             return kind
     ends = ", ".join(FORMATS.values())
-    raise EmofuseError(f"{path}: the name does not tell the format: let it end in one of {ends}, or name one")
+    raise ExportError(f"{path}: the name does not tell the format: let it end in one of {ends}, or name one")

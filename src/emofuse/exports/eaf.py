@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mimetypes
-import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from emofuse.exports.addresses import relative_address
 from emofuse.exports.tiers import ABSTAINED, NOTHING, Tier, complete_tiers, label
-from emofuse.exports.times import encodable, one_line
+from emofuse.exports.times import one_line
 from emofuse.timeline_records import Timeline
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
@@ -73,19 +73,8 @@ def _media(source: str, path: Path) -> dict[str, str] | None:
     kind = mimetypes.guess_type(source)[0] or "unknown"
     if "://" in source:
         return {"MEDIA_URL": quote(one_line(source), safe="/:?#[]@!$&'()*+,;=%~"), "MIME_TYPE": kind}
-    try:
-        place = os.path.relpath(source, path.parent) if Path(source).exists() else Path(source).name
-    except (OSError, ValueError):  # another drive, or a name that no file can have
-        place = Path(source).name
-    address = "./" + quote(_bytes_of(place.replace(os.sep, "/")), safe="/")
+    address = relative_address(source, path)
     return {"MEDIA_URL": address, "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": address}
-
-
-def _bytes_of(place: str) -> bytes:
-    try:
-        return os.fsencode(place)
-    except UnicodeEncodeError:
-        return encodable(place).encode()
 
 
 def _add_slots(time_order: ET.Element, tiers: Iterable[Tier]) -> list[list[tuple[str, str]]]:

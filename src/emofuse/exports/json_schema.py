@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator
 from importlib import resources
 from typing import IO, Any
 
-from emofuse.exports.tables import segment_rows
+from emofuse.exports.tables import face_rows, segment_rows
 from emofuse.exports.times import encodable, part_ms, span_ms
 from emofuse.timeline_records import Timeline
 
-SCHEMA_VERSION = 1
-"""Raised whenever a new document would not be valid under the old schema, or would mean another thing."""
+SCHEMA_VERSION = 2
+"""Raised whenever a new document would not be valid under the old schema, or would mean another thing.
+
+2: windows say whose voice it is (``speaker``); ``faces`` and ``picture_size``.
+"""
 SCHEMA_ID = f"urn:emofuse:timeline:{SCHEMA_VERSION}"
 
 
@@ -29,7 +32,15 @@ def write_json(timeline: Timeline, file: IO[bytes]) -> None:
     head = {
         "schema": SCHEMA_ID,
         "schema_version": SCHEMA_VERSION,
-        "units": {"times": "s", "probabilities": "1", "confidence": "1", "speech": "1", "face_present": "1"},
+        "units": {
+            "times": "s",
+            "probabilities": "1",
+            "confidence": "1",
+            "speech": "1",
+            "face_present": "1",
+            "faces": "px",
+            "picture_size": "px",
+        },
         "source": timeline.source,
         "start_s": start_ms / 1000,
         "duration_s": (end_ms - start_ms) / 1000,
@@ -37,6 +48,7 @@ def write_json(timeline: Timeline, file: IO[bytes]) -> None:
         "licence": timeline.licence,
         "emotions": list(timeline.emotions),
         "people": list(timeline.people),
+        "picture_size": None if timeline.picture_size is None else list(timeline.picture_size),
     }
     file.write(b"{\n")
     for key, value in head.items():
@@ -44,6 +56,8 @@ def write_json(timeline: Timeline, file: IO[bytes]) -> None:
     _write_list(file, "windows", _windows(timeline))
     file.write(b",\n")
     _write_list(file, "segments", (_rounded(row) for row in segment_rows(timeline)))
+    file.write(b",\n")
+    _write_list(file, "faces", (_pixels(row) for row in face_rows(timeline)))
     file.write(b"\n}\n")
 
 
@@ -68,6 +82,14 @@ def _rounded(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"confidence": _share(row["confidence"])}
 
 
+def _pixels(row: dict[str, Any]) -> dict[str, Any]:
+    """A face's edges to a hundredth of a pixel."""
+    return {
+        key: round(value, 2) if isinstance(value, float) and key != "time_s" else value
+        for key, value in row.items()
+    }
+
+
 def _windows(timeline: Timeline) -> Iterator[dict[str, Any]]:
     span = span_ms(timeline)
     for window in timeline.windows:
@@ -82,6 +104,7 @@ def _windows(timeline: Timeline) -> Iterator[dict[str, Any]]:
             "start_s": start_ms / 1000,
             "end_s": end_ms / 1000,
             "person": window.person,
+            "speaker": window.speaker,
             **named,
             "speech": _share(window.speech),
             "face_present": _share(window.face_present),

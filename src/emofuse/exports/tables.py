@@ -6,20 +6,26 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from emofuse.errors import MissingExtraError
-from emofuse.exports.times import decimal_seconds, encodable, part_ms, span_ms
+from emofuse.exports.times import decimal_seconds, encodable, milliseconds, part_ms, span_ms
 from emofuse.timeline_records import Timeline
 
 SEGMENT_COLUMNS = ("start_s", "end_s", "person", "emotion", "confidence", "abstained")
+FACE_COLUMNS = ("time_s", "person", "left", "top", "right", "bottom")
 _KINDS = ("voice", "face", "fused")
+_TEXTS = frozenset({"person", "speaker", "emotion", "quality", "reasons"})
 
 
 def window_columns(timeline: Timeline) -> tuple[str, ...]:
     """``voice_neutral`` … ``fused_surprised`` between the times and what else a window has."""
     probabilities = (f"{kind}_{emotion}" for kind in _KINDS for emotion in timeline.emotions)
-    return ("start_s", "end_s", "person", *probabilities, "speech", "face_present", "quality", "reasons")
+    return (
+        *("start_s", "end_s", "person", "speaker"),
+        *probabilities,
+        *("speech", "face_present", "quality", "reasons"),
+    )
 
 
 def window_rows(timeline: Timeline) -> Iterator[dict[str, Any]]:
@@ -30,7 +36,12 @@ def window_rows(timeline: Timeline) -> Iterator[dict[str, Any]]:
     span, blank = span_ms(timeline), (None,) * len(timeline.emotions)
     for window in timeline.windows:
         start_ms, end_ms = part_ms(window, span)
-        row: dict[str, Any] = {"start_s": start_ms / 1000, "end_s": end_ms / 1000, "person": window.person}
+        row: dict[str, Any] = {
+            "start_s": start_ms / 1000,
+            "end_s": end_ms / 1000,
+            "person": window.person,
+            "speaker": window.speaker,
+        }
         for kind, array in window.probabilities.items():
             values = blank if array is None else array.tolist()
             row.update({f"{kind}_{e}": p for e, p in zip(timeline.emotions, values, strict=True)})
@@ -56,6 +67,41 @@ def segment_rows(timeline: Timeline) -> Iterator[dict[str, Any]]:
             "confidence": segment.confidence,
             "abstained": segment.abstained,
         }
+
+
+def face_rows(timeline: Timeline) -> Iterator[dict[str, Any]]:
+    """A row a face and time, ready for ``pandas.DataFrame``; edges in pixels of the upright picture."""
+    first, last = span_ms(timeline)
+    for face in timeline.faces:
+        time_ms = min(max(milliseconds(face.time_s), first), last)
+        yield dict(zip(FACE_COLUMNS, (time_ms / 1000, face.person, *face.edges), strict=True))
+
+
+def table_of(
+    timeline: Timeline, what: Literal["windows", "segments", "faces"]
+) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """Columns by name, and the kind of each as NumPy calls it: ``float64``, ``bool`` or ``object``.
+
+    Raises:
+        ValueError: there is no such table.
+    """
+    names: tuple[str, ...]
+    if what == "windows":
+        names, rows = window_columns(timeline), window_rows(timeline)
+    elif what == "segments":
+        names, rows = SEGMENT_COLUMNS, segment_rows(timeline)
+    elif what == "faces":
+        names, rows = FACE_COLUMNS, face_rows(timeline)
+    else:
+        raise ValueError(f"no table {what!r}: use windows, segments or faces")
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for row in rows:
+        for name, value in row.items():
+            columns[name].append(value)
+    kinds = {
+        name: "object" if name in _TEXTS else "bool" if name == "abstained" else "float64" for name in names
+    }
+    return columns, kinds
 
 
 def write_windows_csv(timeline: Timeline, file: IO[bytes]) -> None:
@@ -101,7 +147,6 @@ def write_parquet(timeline: Timeline, file: IO[bytes]) -> None:
         import pyarrow.parquet as pq
     except ModuleNotFoundError:
         raise MissingExtraError("tables", "writing Parquet") from None
-    texts = {"person", "quality", "reasons"}
     start_ms, end_ms = span_ms(timeline)
     facts = {
         "source": timeline.source,
@@ -111,7 +156,7 @@ def write_parquet(timeline: Timeline, file: IO[bytes]) -> None:
         "licence": timeline.licence or "",
     }
     schema = pa.schema(
-        [(encodable(c), pa.string() if c in texts else pa.float64()) for c in window_columns(timeline)],
+        [(encodable(c), pa.string() if c in _TEXTS else pa.float64()) for c in window_columns(timeline)],
         metadata={f"emofuse.{key}": encodable(value) for key, value in facts.items()},
     )
     columns: list[list[Any]] = [[] for _ in schema]

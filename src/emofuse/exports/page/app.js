@@ -1,0 +1,285 @@
+/* What the page does: seeking, playing, zooming, choosing. */
+
+const by = (id) => document.getElementById(id);
+const media = by("media"), tracks = by("tracks"), base = by("base"), overlay = by("cursor"), overview = by("overview");
+const OVERVIEW = 40;
+let place = layout(300), hover = null, pending = false, loaded = false;
+
+/* --- drawing */
+
+function redraw() {
+  if (pending) return;
+  pending = true;
+  requestAnimationFrame(() => { pending = false; drawAll(); });
+}
+function drawAll() {
+  const width = tracks.clientWidth;
+  place = layout(width);
+  drawTracks(sized(base, width, place.height), place);
+  drawCursor();
+}
+function drawCursor() {
+  const pen = sized(overlay, place.width, place.height);
+  drawOverview(sized(overview, place.width, OVERVIEW), place, OVERVIEW);
+  if (hover !== null) line(pen, hover, ink.quiet, 1, null);
+  line(pen, view.cursor, ink.cursor, 2, clock(view.cursor));
+  say();
+}
+function line(pen, time, colour, width, text) {
+  if (time < view.from || time > view.to) return;
+  const x = toX(place, time);
+  pen.fillStyle = colour; pen.fillRect(x - width / 2, 4, width, place.height - 14);
+  if (!text) return;
+  pen.font = "600 11px " + FONT; pen.textAlign = "center"; pen.textBaseline = "middle";
+  const half = pen.measureText(text).width / 2 + 6, middle = Math.min(Math.max(x, half), place.width - half);
+  pen.beginPath(); pen.roundRect(middle - half, 3, 2 * half, 19, 5); pen.fill();
+  pen.fillStyle = ink.paper; pen.fillText(text, middle, 13);
+}
+
+/* The clock, the legend's bars and what a screen reader is told: all of the cursor's time. */
+function say() {
+  by("now").textContent = clock(view.cursor);
+  const series = SERIES[view.series], i = series ? windowAt(series, view.cursor) : -1;
+  const values = i >= 0 && known(series, view.kind, i) ? DATA.emotions.map((_, e) => share(series, view.kind, i, e)) : null;
+  const top = values ? values.indexOf(Math.max(...values)) : -1;
+  [...by("legend").children].forEach((item, e) => {
+    item.firstChild.classList.toggle("top", e === top);
+    item.querySelector(".value").textContent = values ? Math.round(values[e] * 100) + " %" : "–";
+    item.querySelector("i").style.width = (values ? values[e] * 100 : 0) + "%";
+  });
+  tracks.setAttribute("aria-valuenow", view.cursor.toFixed(2));
+  tracks.setAttribute("aria-valuetext", clock(view.cursor) + ", " +
+    (values ? DATA.emotions[top] + " " + Math.round(values[top] * 100) + " percent" : "no answer"));
+}
+
+/* --- time */
+
+const clamped = (time) => Math.min(Math.max(time, FROM), TO);
+function seek(time, follow = true) {
+  view.cursor = clamped(time);
+  if (loaded) media.currentTime = Math.max(0, view.cursor);
+  if (follow && (view.cursor < view.from || view.cursor > view.to)) look(view.cursor - (view.to - view.from) / 2);
+  drawCursor();
+}
+function look(from, length = view.to - view.from) {
+  const span = Math.min(Math.max(length, NARROWEST), TO - FROM);
+  view.from = Math.min(Math.max(from, FROM), TO - span);
+  view.to = view.from + span;
+  by("in").disabled = span <= NARROWEST * 1.001;
+  by("out").disabled = by("fit").disabled = span >= (TO - FROM) * 0.999;
+  redraw();
+}
+function zoom(factor, around = view.cursor) {
+  const held = around >= view.from && around <= view.to ? around : (view.from + view.to) / 2;
+  const span = Math.min(Math.max((view.to - view.from) * factor, NARROWEST), TO - FROM);
+  look(held - ((held - view.from) / (view.to - view.from)) * span, span);
+}
+function follow() {
+  if (media.paused) return;
+  view.cursor = clamped(media.currentTime);
+  const span = view.to - view.from;
+  if (view.cursor > view.to - span * 0.05 || view.cursor < view.from) look(view.cursor - span * 0.1);
+  drawCursor();
+  requestAnimationFrame(follow);
+}
+function play() {
+  if (!loaded) { by("status").textContent = "Open the recording first, to play it."; by("file").focus(); return; }
+  if (media.paused) media.play().catch((error) => { by("status").textContent = String(error.message); });
+  else media.pause();
+}
+function step(direction) {
+  const edges = RIBBONS.flatMap((ribbon) => ribbon.parts.map((part) => part.start)).sort((a, b) => a - b);
+  const next = direction > 0 ? edges.find((edge) => edge > view.cursor + 0.01) : edges.findLast((edge) => edge < view.cursor - 0.01);
+  if (next !== undefined) seek(next);
+}
+
+/* --- the recording */
+
+function take(address, name) {
+  loaded = false;
+  media.dataset.name = name;
+  media.src = address;
+}
+media.addEventListener("loadedmetadata", () => {
+  loaded = true;
+  media.hidden = by("again").hidden = false;
+  by("invite").hidden = true;
+  by("stage").classList.toggle("sound", !media.videoWidth);
+  by("status").textContent = "";
+  media.currentTime = Math.max(0, view.cursor);
+});
+media.addEventListener("error", () => {
+  if (!media.getAttribute("src")) return;
+  loaded = false;
+  media.hidden = by("again").hidden = true;
+  by("invite").hidden = false;
+  if (media.dataset.name) by("status").textContent = "The browser cannot play " + media.dataset.name + ".";
+});
+for (const kind of ["play", "pause", "ended"]) {
+  media.addEventListener(kind, () => {
+    by("play").textContent = media.paused ? "▶ Play" : "❚❚ Pause";
+    if (kind === "play") follow();
+  });
+}
+media.addEventListener("seeked", () => {
+  if (media.paused && Math.abs(media.currentTime - view.cursor) > 0.05) seek(media.currentTime);
+});
+function open(file) {
+  if (!file) return;
+  if (media.src.startsWith("blob:")) URL.revokeObjectURL(media.src);
+  take(URL.createObjectURL(file), file.name);
+}
+for (const id of ["file", "file-again"]) by(id).addEventListener("change", (event) => open(event.target.files[0]));
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  by("stage").addEventListener(kind, (event) => {
+    event.preventDefault();
+    by("stage").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") open(event.dataTransfer.files[0]);
+  });
+}
+
+/* --- mouse and finger */
+
+let held = null;
+tracks.addEventListener("pointerdown", (event) => {
+  if (event.button) return;
+  held = { x: event.clientX, from: view.from, moved: false };
+  tracks.setPointerCapture(event.pointerId);
+});
+tracks.addEventListener("pointermove", (event) => {
+  const box = tracks.getBoundingClientRect(), x = event.clientX - box.left;
+  if (held && (held.moved || Math.abs(event.clientX - held.x) > 5)) {
+    held.moved = true;
+    tracks.classList.add("held");
+    hover = null; by("tip").hidden = true;
+    look(held.from - ((event.clientX - held.x) / (place.right - place.left)) * (view.to - view.from));
+    return;
+  }
+  hover = x >= place.left && x <= place.right ? toTime(place, x) : null;
+  showTip(x, event.clientY - box.top);
+  drawCursor();
+});
+tracks.addEventListener("pointerup", (event) => {
+  const box = tracks.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+  const moved = held && held.moved;
+  held = null;
+  tracks.classList.remove("held");
+  if (moved) return;
+  const row = place.rows.find((each) => y >= each.top && y <= each.top + each.height);
+  if (row && row.ribbon && x < place.left) choosePerson(row.ribbon.person);
+  else seek(toTime(place, Math.min(Math.max(x, place.left), place.right)));
+});
+tracks.addEventListener("pointercancel", () => { held = null; tracks.classList.remove("held"); });
+tracks.addEventListener("pointerleave", () => { hover = null; by("tip").hidden = true; drawCursor(); });
+tracks.addEventListener("wheel", (event) => {
+  const span = view.to - view.from;
+  if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
+    event.preventDefault();
+    look(view.from + ((event.deltaX || event.deltaY) / (place.right - place.left)) * span);
+  } else if (event.deltaY < 0 || span < (TO - FROM) * 0.999) { // all is seen: the wheel scrolls the page
+    event.preventDefault();
+    zoom(Math.exp(event.deltaY * 0.0025), toTime(place, event.clientX - tracks.getBoundingClientRect().left));
+  }
+}, { passive: false });
+
+const overviewTime = (event) =>
+  FROM + ((event.clientX - overview.getBoundingClientRect().left - place.left) / (place.right - place.left)) * (TO - FROM);
+overview.addEventListener("pointerdown", (event) => {
+  overview.setPointerCapture(event.pointerId);
+  look(overviewTime(event) - (view.to - view.from) / 2);
+});
+overview.addEventListener("pointermove", (event) => {
+  if (event.buttons & 1) look(overviewTime(event) - (view.to - view.from) / 2);
+});
+
+function showTip(x, y) {
+  const tip = by("tip"), row = place.rows.find((each) => y >= each.top && y <= each.top + each.height);
+  tip.hidden = hover === null || !row;
+  if (tip.hidden) return;
+  tip.textContent = "";
+  const head = document.createElement("b");
+  head.textContent = clock(hover);
+  tip.append(head, "\n" + (row.ribbon ? segmentText(row.ribbon) : windowText()).join("\n"));
+  tip.style.left = Math.min(x + 16, place.width - tip.offsetWidth - 6) + "px";
+  tip.style.top = Math.max(4, Math.min(y + 14, place.height - tip.offsetHeight - 4)) + "px";
+  if (x + 16 > place.width - tip.offsetWidth - 6) tip.style.left = Math.max(4, x - tip.offsetWidth - 16) + "px";
+}
+function segmentText(ribbon) {
+  const part = segmentAt(ribbon.parts, hover), who = ribbon.name ? [ribbon.name] : [];
+  if (!part) return [...who, "nothing was read here"];
+  const guess = part.confidence === null ? "" : " (best guess " + part.confidence + " %)";
+  const said = part.emotion >= 0 ? DATA.emotions[part.emotion] + " " + part.confidence + " %"
+    : part.abstained ? "abstained" + guess : "nothing to be read";
+  return [...who, said, clock(part.start) + " – " + clock(part.end)];
+}
+function windowText() {
+  const series = SERIES[view.series], i = series ? windowAt(series, hover) : -1;
+  if (i < 0) return ["no window here"];
+  const lines = [];
+  if (known(series, view.kind, i)) {
+    const order = DATA.emotions.map((name, e) => [share(series, view.kind, i, e), name]).sort((a, b) => b[0] - a[0]);
+    for (const [value, name] of order.slice(0, 3)) lines.push(name + " " + Math.round(value * 100) + " %");
+  } else lines.push("no answer from " + view.kind);
+  if (DATA.reasons[series.reasons[i]]) lines.push(DATA.reasons[series.reasons[i]]);
+  const speaker = series.speakers[i];
+  if (series.speech[i] !== UNKNOWN)
+    lines.push("speech " + Math.round(series.speech[i] / 2) + " %" + (speaker >= 0 ? ", voice of " + DATA.names[speaker] : ""));
+  if (series.face[i] !== UNKNOWN) lines.push("face " + Math.round(series.face[i] / 2) + " %");
+  return lines;
+}
+
+/* --- choices and keys */
+
+function choosePerson(person) {
+  const at = SERIES.findIndex((series) => series.person === person);
+  if (at < 0) return;
+  view.series = at;
+  by("person").value = String(at);
+  redraw();
+}
+function light(emotion) {
+  view.lit = view.lit === emotion ? null : emotion;
+  by("legend").classList.toggle("some", view.lit !== null);
+  [...by("legend").children].forEach((item, e) => item.firstChild.setAttribute("aria-pressed", String(e === view.lit)));
+  redraw();
+}
+[...by("legend").children].forEach((item, e) => item.firstChild.addEventListener("click", () => light(e)));
+for (const input of document.querySelectorAll("input[name=kind]"))
+  input.addEventListener("change", () => { view.kind = input.value; redraw(); });
+for (const input of document.querySelectorAll("input[name=shape]"))
+  input.addEventListener("change", () => { view.stacked = input.value === "stacked"; redraw(); });
+by("person").addEventListener("change", (event) => { view.series = Number(event.target.value); redraw(); });
+by("play").addEventListener("click", play);
+by("in").addEventListener("click", () => zoom(0.5));
+by("out").addEventListener("click", () => zoom(2));
+by("fit").addEventListener("click", () => look(FROM, TO - FROM));
+document.querySelectorAll("button[data-time]").forEach((button) =>
+  button.addEventListener("click", () => seek(Number(button.dataset.time))));
+
+document.addEventListener("keydown", (event) => {
+  const at = event.target;
+  if (event.ctrlKey || event.metaKey || event.altKey || at.matches("select, input, video, summary")) return;
+  if (event.key === " " && at.matches("button")) return;
+  const jump = event.shiftKey ? 10 : 1;
+  const act = {
+    " ": play, ArrowLeft: () => seek(view.cursor - jump), ArrowRight: () => seek(view.cursor + jump),
+    Home: () => seek(FROM), End: () => seek(TO), "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2),
+    0: () => look(FROM, TO - FROM), "[": () => step(-1), "]": () => step(1),
+    Escape: () => { if (view.lit !== null) light(view.lit); },
+  }[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+/* --- begin */
+
+readInk();
+for (const id of ["desk", "controls", "live", "keys"]) by(id).hidden = false;
+by("still").hidden = true;
+by("length").textContent = " / " + clock(TO);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readInk(); drawAll(); });
+new ResizeObserver(redraw).observe(tracks);
+look(FROM, TO - FROM);
+drawAll();
+if (DATA.media) take(DATA.media, "");
