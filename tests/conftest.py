@@ -289,3 +289,15 @@ def ravdess() -> Path:
     if not folder:
         pytest.skip("EMOFUSE_RAVDESS names no folder of real recordings")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def real_weights() -> Path:
+    """The folder of published weight files: EMOFUSE_WEIGHTS, else ``weights`` beside the real recordings."""
+    own, recordings = os.environ.get("EMOFUSE_WEIGHTS"), os.environ.get("EMOFUSE_RAVDESS")
+    if not own and not recordings:
+        pytest.skip("neither EMOFUSE_WEIGHTS nor EMOFUSE_RAVDESS leads to published weight files")
+    folder = Path(own) if own else Path(str(recordings)).parent / "weights"
+    if not (folder / "face_landmarker.task").is_file():
+        pytest.skip(f"no published weight files in {folder}")
+    return folder

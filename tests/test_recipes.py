@@ -17,6 +17,7 @@ SHIPPED = (
     "demo",
     "out-of-the-box",
     "ravdess-au",
+    "ravdess-blendshapes",
     "ravdess-ensemble",
     "ravdess-robust",
     "rosred-2022",
@@ -93,6 +94,13 @@ def test_extends_changes_what_is_named_and_nothing_else(tmp_path: Path) -> None:
         ("[voice.features]\nfmax_hz = 9000.0", ["fmax_hz 9000.0 must lie between"]),
         ("[face.features]\nsize = 64", ["face", "features.size must be 48"]),
         ("[face.features]\ntable = 'x.csv'", ["table goes with kind = 'au-table'"]),
+        ("[face.features]\ndetector = 'haar'", ["face.features.detector", "'yunet'", "got 'haar'"]),
+        (
+            "[face.features]\nkind = 'blendshapes'\ndetector = 'yunet'\n[face.network]\nkind = 'lstm'",
+            ["detector goes with kind = 'stack'"],
+        ),
+        ("[face.network]\nkind = 'lstm'", ["network 'lstm' reads features 'blendshapes', got 'stack'"]),
+        ("[face.features]\nkind = 'blendshapes'", ["network 'lrcn' reads features 'stack'"]),
         ("[face.network.emotion_cnn]\nsource = 'file'", ["source = 'file' needs path"]),
         ("[face.network.emotion_cnn]\nsource = 'scratch'\npath = 'x.h5'", ["source = 'scratch' has no path"]),
         (
@@ -229,6 +237,18 @@ def changed(model: BaseModel, path: str = "") -> list[tuple[str, BaseModel]]:
         new = CHANGES.get(type(value), lambda x: (*x, 7) if isinstance(x, tuple) else f"{x}x")(value)
         out.append((path + name, model.model_copy(update={name: new})))
     return out
+
+
+def test_recipes_of_before_keep_their_hash(tmp_path: Path) -> None:
+    """What was computed with them is found again: keys that came later show only where they are used."""
+    default = load_recipe("default")
+    assert default.face.features.hash() == "c0bf7be5b3a1d068"
+    assert load_recipe("ravdess-au").face.features.hash() == "1fc88a5748239a15"
+    assert "detector" not in default.model_dump(mode="json")["face"]["features"]
+    text = 'extends = "default"\nname = "default"\n[face.features]\ndetector = "yunet"\n'
+    other = load_recipe(write(tmp_path / "x.toml", text))
+    assert parse_recipe(other.model_dump(mode="json")) == other != default
+    assert len({default.hash(), other.hash()}) == 2
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydantic minds the nonsense

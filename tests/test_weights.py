@@ -14,6 +14,7 @@ from emofuse.weights import (
     fetch_weights,
     find_weights,
     known_weights,
+    take_weights,
     verify_sha256,
     weights_folder,
     weights_of_sha256,
@@ -44,6 +45,10 @@ def test_registry():
     assert entry.sha256 == "e8e8851d3fa05c001b1c27fd8841dfe08d7f82bb786a53ad8776725b7a1e824c"
     assert entry.url.startswith("https://") and entry.url.endswith("/" + entry.file_name)
     assert entry.licence == "MIT"
+    assert list(WEIGHTS) == [NAME, "face-landmarker", "yunet"]
+    assert all(
+        one.url.startswith("https://") and one.url.endswith("/" + one.file_name) for one in WEIGHTS.values()
+    )
     assert all(name == entry.name and len(entry.sha256) == 64 for name, entry in WEIGHTS.items())
     with pytest.raises(WeightsError, match=f"unknown weights 'none': use one of .*{NAME}"):
         known_weights("none")
@@ -78,6 +83,43 @@ def test_absent_weights_name_both_ways(folder, given):
     assert f"emofuse weights fetch {NAME}" in str(caught.value)
     assert "face.network.emotion_cnn.path" in str(caught.value)
     assert str(path or folder / WEIGHTS[NAME].file_name) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["face-landmarker", "yunet"])
+@pytest.mark.usefixtures("folder")
+def test_weights_that_no_recipe_gives_a_path_of(name):
+    with pytest.raises(
+        WeightsError, match=f"fetch {name}`, or take it from your copy: .*fetch {name} --from"
+    ):
+        find_weights(name)
+
+
+def test_take_from_a_copy(folder, small, tmp_path):
+    copy = tmp_path / "copy.bin"
+    copy.write_bytes(DATA)
+    assert take_weights(small.name, copy) == folder / small.file_name == find_weights(small.name)
+    copy.write_bytes(DATA + b"!")
+    with pytest.raises(WeightsError, match=r"copy\.bin: wrong sha256"):
+        take_weights(small.name, copy)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        take_weights(small.name, tmp_path / "absent")
+    assert find_weights(small.name).read_bytes() == DATA
+
+
+def test_take_where_nothing_can_be_written(folder, small, tmp_path):
+    copy = tmp_path / "copy.bin"
+    copy.write_bytes(DATA)
+    folder.write_bytes(b"a file in the folder's place")
+    with pytest.raises(WeightsError, match=r"small\.h5: cannot be written"):
+        take_weights(small.name, copy)
+
+
+@pytest.mark.ravdess
+@pytest.mark.usefixtures("folder")
+def test_the_published_files(real_weights):
+    for name in ("face-landmarker", "yunet"):
+        known = WEIGHTS[name]
+        assert take_weights(name, real_weights / known.file_name).stat().st_size == known.size
 
 
 @pytest.mark.parametrize("given", [False, True])

@@ -48,7 +48,7 @@ class Dataset:
 
 
 def action_units_of(corpus_root: Path, recipe: Recipe) -> ActionUnitTable | None:
-    """The table of action units that the recipe names, looked for in the corpus folder.
+    """The table of action units, or the folder of tables, that the recipe names, in the corpus folder.
 
     Raises:
         ExperimentError: the recipe names a table that is not there.
@@ -58,7 +58,7 @@ def action_units_of(corpus_root: Path, recipe: Recipe) -> ActionUnitTable | None
         return None
     root = corpus_root if corpus_root.is_dir() else corpus_root.parent
     path = root / name
-    if not path.is_file():
+    if not path.exists():
         raise ExperimentError(f"recipe {recipe.name} reads action units from {path}, which is not there")
     return read_action_units(path)
 

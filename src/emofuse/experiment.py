@@ -352,7 +352,7 @@ def _write_examples(run: Path, table: Sequence[Row], dataset: Dataset, recipe: R
 def software() -> dict[str, str]:
     """Versions of what the figures depend on."""
     packages = ("emofuse", "numpy", "torch", "scikit-learn", "optuna", "av", "soxr", "dlib-bin",
-                "opencv-python-headless", "onnxruntime")  # fmt: skip
+                "opencv-python-headless", "onnxruntime", "mediapipe")  # fmt: skip
     out = {"python": platform.python_version(), "platform": platform.platform()}
     for name in packages:
         try:

@@ -24,6 +24,7 @@ from emofuse.errors import ExperimentError
 from emofuse.labels import EMOTIONS
 from emofuse.recipes import LEAST_LOG_PROBABILITY, Classifier, Recipe
 from emofuse.tuning import Tuned, tune
+from emofuse.weights import known_weights
 
 ModalityName = Literal["voice", "face"]
 MODALITIES: tuple[ModalityName, ...] = ("voice", "face")
@@ -202,7 +203,9 @@ def derive_seed(seed: int, *names: object) -> int:
 
 
 def pretrained_sha256(recipe: Recipe) -> str | None:
-    """The sha256 of the pre-trained weights that a recipe needs; None where it needs none.
+    """The sha256 of the pre-trained weights that a recipe's face needs; None where it needs none.
+
+    Those behind blendshapes are looked for when features are extracted, unless the store has them all.
 
     Raises:
         WeightsError: they are missing or altered; better said before hours of work than after.
@@ -212,6 +215,8 @@ def pretrained_sha256(recipe: Recipe) -> str | None:
 
         load_expression_over_time(recipe.face.network.expression_weights)
         return file_digest(Path(str(recipe.face.network.expression_weights)), "sha256")
+    if recipe.face.features.kind == "blendshapes":
+        return known_weights("face-landmarker").sha256
     if recipe.face.network.kind != "lrcn":
         return None
     from emofuse.networks.face import find_emotion_cnn_weights

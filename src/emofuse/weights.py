@@ -1,6 +1,7 @@
 """Weight files that others published: where each comes from, and how to know that it is the right one.
 
-None comes with the package. Each is fetched on request, or its path is given; its sha256 is checked.
+None comes with the package. Each is fetched on request, taken from a copy, or its path is given; its sha256
+is checked.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from emofuse.atomic import write_atomically
 from emofuse.download import Progress, download, file_digest
 from emofuse.errors import WeightsError
 
@@ -33,6 +35,8 @@ class WeightFile:
     """What it had seen before it came to us, for the model card: a clause that follows "trained on"."""
     size: int | None = None
     """Bytes, where they are published."""
+    recipe_key: str | None = None
+    """The key of a recipe that takes the path of a copy, where there is one."""
 
 
 WEIGHTS: Final[dict[str, WeightFile]] = {
@@ -48,6 +52,30 @@ WEIGHTS: Final[dict[str, WeightFile]] = {
             about="DeepFace's Emotion CNN: 48×48 grey faces to seven classes (5.98 MB, Keras HDF5)",
             trained_on="FER2013 (Goodfellow et al. 2013), grey pictures of faces found on the web in seven "
             "expressions, years before RAVDESS was published",
+            recipe_key="face.network.emotion_cnn.path",
+        ),
+        WeightFile(
+            name="face-landmarker",
+            file_name="face_landmarker.task",
+            url="https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
+            "face_landmarker.task",
+            sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+            licence="Apache-2.0",
+            about="MediaPipe's Face Landmarker, float16/1: pictures to 478 landmarks, 52 blendshapes and the "
+            "pose of the head (3.8 MB)",
+            trained_on="pictures of faces that Google has not published",
+            size=3_758_596,
+        ),
+        WeightFile(
+            name="yunet",
+            file_name="face_detection_yunet_2023mar.onnx",
+            url="https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
+            "face_detection_yunet_2023mar.onnx",
+            sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+            licence="MIT",
+            about="YuNet, a face detector (Wu et al. 2023): pictures to boxes and five points (0.2 MB)",
+            trained_on="WIDER FACE (Yang et al. 2016), pictures of crowds and people found on the web",
+            size=232_589,
         ),
     )
 }
@@ -95,9 +123,32 @@ def find_weights(name: str, path: Path | None = None) -> Path:
     if not place.is_file():
         raise WeightsError(
             f"{place}: the weights {name} are not there: run `emofuse weights fetch {name}`, "
-            f"or give the path of your copy in the recipe, face.network.emotion_cnn.path"
+            f"{_other_way(known)}"
         )
     verify_sha256(place, known.sha256)
+    return place
+
+
+def _other_way(known: WeightFile) -> str:
+    if known.recipe_key is not None:
+        return f"or give the path of your copy in the recipe, {known.recipe_key}"
+    return f"or take it from your copy: `emofuse weights fetch {known.name} --from PATH`"
+
+
+def take_weights(name: str, path: Path) -> Path:
+    """Copy the weights of that name from a file of your own into :func:`weights_folder`; return the copy.
+
+    Raises:
+        WeightsError: the name is unknown, the file cannot be read or has another sha256, or the folder
+            cannot be written.
+    """
+    known = known_weights(name)
+    verify_sha256(path, known.sha256)
+    place = weights_folder() / known.file_name
+    try:
+        write_atomically(place, path.read_bytes())
+    except OSError as error:
+        raise WeightsError(f"{place}: cannot be written: {error.strerror or error}") from None
     return place
 
 

@@ -29,6 +29,9 @@ def pair(kind: str) -> tuple[list[torch.nn.Module], np.ndarray]:
         face = FaceNetwork(kind="au-mlp", hidden=4, members=2)
         networks = [build_face_network(face, (5,), 8) for _ in range(2)]
         return networks, (rng.random((3, 5)) * 5).astype(np.float32)
+    if kind == "lstm":
+        face = FaceNetwork(kind="lstm", lstm_units=4)
+        return [build_face_network(face, (6, 58), 8)], rng.standard_normal((3, 6, 58)).astype(np.float32)
     if kind == "lrcn":
         face = FaceNetwork.model_validate(
             {"emotion_cnn": {"source": "scratch", "frozen": False}, "lstm_units": 4}
@@ -41,7 +44,7 @@ def pair(kind: str) -> tuple[list[torch.nn.Module], np.ndarray]:
     return [build_voice_network(voice, (224, 224, 3), 8)], rng.integers(0, 256, (3, 224, 224, 3), np.uint8)
 
 
-@pytest.mark.parametrize("kind", ["au", "lrcn", "mlp", "alexnet"])
+@pytest.mark.parametrize("kind", ["au", "lstm", "lrcn", "mlp", "alexnet"])
 def test_onnx_says_what_torch_says(kind: str) -> None:
     networks, inputs = pair(kind)
     for network in networks:

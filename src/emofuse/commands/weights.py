@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,13 +35,22 @@ def list_weights() -> None:
 @app.command()
 def fetch(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name of emofuse weights list.")],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="PATH", help="A copy of the file, or the address of a mirror, to take it from."
+        ),
+    ] = None,
 ) -> None:
-    """Fetch one weight file from its public address and check its sha256.
+    """Fetch one weight file from its public address, or from a copy, and check its sha256.
 
     Example: `emofuse weights fetch deepface-emotion`
     """
-    from emofuse.weights import fetch_weights
+    from emofuse.weights import fetch_weights, take_weights
 
+    if source is not None and not source.startswith(("http://", "https://")):
+        typer.echo(take_weights(name, Path(source)))
+        return
     with transfers() as on_progress:
-        path = fetch_weights(name, on_progress=on_progress)
+        path = fetch_weights(name, on_progress=on_progress, url=source)
     typer.echo(path)

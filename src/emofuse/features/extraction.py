@@ -1,31 +1,24 @@
-"""The one way from a media file to feature arrays: training, evaluation and prediction all take it."""
+"""The one way from a recording to feature arrays: training, evaluation and prediction all take it."""
 
 from __future__ import annotations
 
-import os
-import signal
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-import cv2
 import numpy as np
 
 from emofuse.errors import EmofuseError, FeatureError, MediaError
 from emofuse.features.action_units import ActionUnitTable
-from emofuse.features.face import face_meta, face_notes
+from emofuse.features.arrays import media_of
+from emofuse.features.face import check_face_needs, face_part
 from emofuse.features.store import FeatureStore, Part, StoreError, file_sha256, part_key
 from emofuse.features.voice import voice_array
-from emofuse.media import Media, decode
-from emofuse.processes import end_with_parent
+from emofuse.media import Media, Source, decode
 from emofuse.recipes import Recipe
-from emofuse.records import Clip, Features, Take, Waveform
-from emofuse.signal.face import track_face
+from emofuse.records import Clip, Features, Recording, Take, TimedFrames, Waveform
 from emofuse.signal.voice import is_silent, voice_segment
 
 _NOT_ASKED: Final = Part(None, "not asked for")
@@ -36,9 +29,12 @@ _SHORT_S: Final = 1.0
 
 Modality = Literal["voice", "face"]
 
+Readable = Source | Recording | Waveform | TimedFrames
+"""What features can be extracted from: a path, bytes, a binary file object, or arrays on one clock."""
+
 
 def extract(
-    path: Path | str,
+    source: Readable,
     recipe: Recipe,
     *,
     voice: bool = True,
@@ -49,10 +45,11 @@ def extract(
     table: ActionUnitTable | None = None,
     threads: int = 0,
 ) -> Features:
-    """Everything the networks of a recipe read of one file, or of one span of it.
+    """Everything the networks of a recipe read of one recording, or of one span of it.
 
     Args:
-        path: a sound or video file.
+        source: a sound or video file, by its path, its bytes or a binary file object; or arrays: see
+            :func:`emofuse.recording`.
         recipe: says which features, and how.
         voice: whether the voice is wanted.
         face: whether the face is wanted.
@@ -67,10 +64,12 @@ def extract(
 
     Raises:
         MediaError: the file cannot be read at all.
-        MissingExtraError: the recipe's voice features need an optional part of the package.
+        FeatureError: the arrays are not what a file could hold.
+        MissingExtraError: the recipe's features need an optional part of the package.
+        WeightsError: they need a weight file that is absent or altered.
     """
     parts = _extract_parts(
-        Path(path), recipe, _wanted(voice, face), start_s, end_s, take=take, table=table, threads=threads
+        source, recipe, _wanted(voice, face), start_s, end_s, take=take, table=table, threads=threads
     )
     return _joined(parts.get("voice", _NOT_ASKED), parts.get("face", _NOT_ASKED))
 
@@ -99,6 +98,8 @@ def extract_takes(
 
     Raises:
         StoreError: the store cannot be written. What was kept before stays, and is found by the next run.
+        MissingExtraError: the face features need an optional part of the package.
+        WeightsError: they need a weight file that is absent or altered.
     """
     if jobs < 1:
         raise FeatureError(f"jobs must be at least 1, got {jobs}")
@@ -115,12 +116,18 @@ def extract_takes(
         kept = work.kept(take)
         if kept is not None:
             done(place, kept)
-        elif jobs == 1:
-            done(place, work.result(take))
         else:
             left.append(place)
-    if left:
-        _in_processes(work, takes, left, min(jobs, len(left)), done)
+    if any(takes[place].face is not None for place in left):
+        check_face_needs(recipe.face.features)
+    if jobs == 1:
+        for place in left:
+            done(place, work.result(takes[place]))
+    elif left:
+        # Not needed to read a single file, and slow to import.
+        from emofuse.features.workers import in_processes
+
+        in_processes(work.result, takes, left, min(jobs, len(left)), done)
     return [results[place] for place in range(len(takes))]
 
 
@@ -132,7 +139,7 @@ def _wanted(voice: bool, face: bool) -> tuple[Modality, ...]:
 
 
 def _extract_parts(
-    path: Path,
+    source: Readable,
     recipe: Recipe,
     wanted: Sequence[Modality],
     start_s: float | None,
@@ -146,16 +153,15 @@ def _extract_parts(
     features = recipe.face.features
     if "face" in wanted and features.kind == "au-table":
         parts["face"] = _row(take, table)
-    pictures = "face" in wanted and features.kind == "stack"
+    pictures = "face" in wanted and features.kind != "au-table"
     if "voice" not in wanted and not pictures:
         return parts
-    media = decode(
-        path,
+    media = _media(
+        source,
         audio="voice" in wanted,
         n_frames=features.n_frames if pictures else None,
         square=features.square,
-        start_s=start_s,
-        end_s=end_s,
+        span_s=(start_s, end_s),
         threads=threads,
     )
     if "voice" in wanted:
@@ -163,6 +169,34 @@ def _extract_parts(
     if pictures:
         parts["face"] = _face(media, recipe)
     return parts
+
+
+def _media(
+    source: Readable,
+    *,
+    audio: bool,
+    n_frames: int | None,
+    square: bool,
+    span_s: tuple[float | None, float | None],
+    threads: int,
+) -> Media:
+    """Sound and pictures, from whatever holds them."""
+    start_s, end_s = span_s
+    if isinstance(source, Waveform):
+        source = Recording(source)
+    elif isinstance(source, TimedFrames):
+        source = Recording(frames=source)
+    if isinstance(source, Recording):
+        return media_of(source, audio=audio, n_frames=n_frames, square=square, start_s=start_s, end_s=end_s)
+    return decode(
+        source,
+        audio=audio,
+        n_frames=n_frames,
+        square=square,
+        start_s=start_s,
+        end_s=end_s,
+        threads=threads,
+    )
 
 
 def _voice(media: Media, recipe: Recipe) -> Part:
@@ -197,10 +231,8 @@ def _face(media: Media, recipe: Recipe) -> Part:
         return Part(None, "no video stream", media.notes)
     if media.frames is None:
         return Part(None, "no picture could be decoded", media.notes)
-    track = track_face(media.frames, recipe.face.features)
-    if isinstance(track, str):
-        return Part(None, track, media.notes, {"n_frames": len(media.frames.images), "frames_with_face": 0})
-    return Part(track.crops, None, media.notes + face_notes(track), face_meta(track))
+    part = face_part(media.frames, recipe.face.features)
+    return replace(part, notes=media.notes + part.notes)
 
 
 def _row(take: str | None, table: ActionUnitTable | None) -> Part:
@@ -208,7 +240,7 @@ def _row(take: str | None, table: ActionUnitTable | None) -> Part:
         return Part(None, "this recogniser reads action units from a table, and none was given")
     row = None if take is None else table.row(take)
     if row is None:
-        return Part(None, f"no row for take {take} in {table.path.name}")
+        return Part(None, table.why_missing(take))
     return Part(row, None, (), {"n_units": len(row)})
 
 
@@ -242,7 +274,7 @@ class _Work:
             return error
         except Exception as error:  # One bad file must not end the batch, whatever it does.
             return FeatureError(
-                f"{_paths(take)}: features cannot be computed: {type(error).__name__}: {error}"
+                f"{paths_of(take)}: features cannot be computed: {type(error).__name__}: {error}"
             )
 
     def kept(self, take: Take) -> Features | None:
@@ -326,72 +358,6 @@ def _span(clip: Clip) -> tuple[Path, float | None, float | None]:
     return clip.path, clip.start_s, clip.end_s
 
 
-def _paths(take: Take) -> str:
+def paths_of(take: Take) -> str:
+    """The files of a take, as messages name them."""
     return ", ".join(dict.fromkeys(str(clip.path) for clip in (take.voice, take.face) if clip is not None))
-
-
-_worker_work: _Work | None = None
-
-
-def _start_worker(work: _Work, parent: int) -> None:
-    global _worker_work  # noqa: PLW0603 - the one way to hand a worker process something once
-    _worker_work = work
-    # The parent hears the interrupt and ends the pool; workers finish their file in silence.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-    end_with_parent(parent)
-
-
-def _in_worker(take: Take) -> Features | EmofuseError:
-    assert _worker_work is not None
-    return _worker_work.result(take)
-
-
-def _pool(work: _Work, jobs: int) -> ProcessPoolExecutor:
-    # Not forked: forking a process with decoder and algebra threads deadlocks now and then.
-    return ProcessPoolExecutor(
-        jobs, get_context("spawn"), initializer=_start_worker, initargs=(work, os.getpid())
-    )
-
-
-def _in_processes(
-    work: _Work,
-    takes: Sequence[Take],
-    places: Sequence[int],
-    jobs: int,
-    done: Callable[[int, Features | EmofuseError], None],
-) -> None:
-    left = list(places)
-    pool = _pool(work, jobs)
-    try:
-        running = {pool.submit(_in_worker, takes[place]): place for place in places}
-        while running:
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                place = running.pop(future)
-                done(place, future.result())
-                left.remove(place)
-    except BrokenProcessPool:
-        _one_by_one(work, takes, left, done)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _one_by_one(
-    work: _Work,
-    takes: Sequence[Take],
-    places: Sequence[int],
-    done: Callable[[int, Features | EmofuseError], None],
-) -> None:
-    """A process died. Give each file that is left a process that may die alone, to find the culprit."""
-    pool = _pool(work, 1)
-    try:
-        for place in places:
-            try:
-                done(place, pool.submit(_in_worker, takes[place]).result())
-            except BrokenProcessPool:
-                done(place, FeatureError(f"{_paths(takes[place])}: the process that read it died"))
-                pool.shutdown(wait=False, cancel_futures=True)
-                pool = _pool(work, 1)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)

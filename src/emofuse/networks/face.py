@@ -1,4 +1,6 @@
-"""Networks behind the face: the notebooks' LRCN on face crops, and dense networks on action units.
+"""Networks behind the face: the notebooks' LRCN on face crops, dense networks on action units.
+
+The LRCN's LSTM without its CNN, on blendshapes, is in :mod:`emofuse.networks.blendshapes`.
 
 Every network here maps a batch of raw face features to ``(features, logits)``: features are
 (n, n_features) float32, logits (n, n_emotions) float32.
@@ -16,6 +18,7 @@ from torch.nn import functional
 
 from emofuse import weights
 from emofuse.errors import WeightsError
+from emofuse.networks.blendshapes import BlendshapeNetwork
 from emofuse.networks.emotion_cnn import EmotionCnn, load_keras_weights
 from emofuse.networks.expression_cnn import check_architecture, load_expression_weights
 from emofuse.recipes import EmotionCnnWeights, FaceNetwork
@@ -166,7 +169,7 @@ def build_face_network(
         settings: the recipe's part.
         input_shape: shape of one clip's face features.
         n_emotions: width of the output.
-        noise: noise on standardised action units while training.
+        noise: noise on standardised action units or blendshapes while training.
 
     Raises:
         WeightsError: the recipe asks for weights of the Emotion CNN that are not there, altered or of
@@ -182,6 +185,16 @@ def build_face_network(
         )
         network.noise = noise
         return network
+    if settings.kind == "lstm":
+        sequence = BlendshapeNetwork(
+            input_shape[1],
+            n_emotions,
+            units=settings.lstm_units,
+            bidirectional=settings.bidirectional,
+            dropout=settings.dropout,
+        )
+        sequence.noise = noise
+        return sequence
     lrcn = Lrcn(
         n_emotions,
         spatial_transformer=settings.spatial_transformer,

@@ -13,7 +13,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from emofuse.errors import RecipeError
 
@@ -91,10 +99,11 @@ class FaceFeatures(_Part):
     """How a clip becomes the face network's input.
 
     ``stack``: (n_frames, size, size) uint8 grey face crops; ``au-table``: (n_units,) float32, a row of a
-    table of action units averaged over the clip, as OpenFace writes them.
+    table of action units averaged over the clip, as OpenFace writes them; ``blendshapes``: (n_frames, 58)
+    float32, MediaPipe's 52 blendshapes and the pose of the head (see :mod:`emofuse.features.blendshapes`).
     """
 
-    kind: Literal["stack", "au-table"] = "stack"
+    kind: Literal["stack", "au-table", "blendshapes"] = "stack"
     n_frames: Annotated[int, Field(ge=1, le=200)] = 20
     size: Annotated[int, Field(ge=16, le=256)] = 48
     square: bool = True
@@ -102,13 +111,43 @@ class FaceFeatures(_Part):
     detect_height_px: Annotated[int, Field(ge=120, le=2160)] = 240
     """Faces are looked for at this height and cropped at full size; none found: looked for at full size."""
     table: str | None = None
-    """File name of the table of action units, in the corpus folder."""
+    """In the corpus folder: the table of action units, or the folder of tables, one a clip."""
+    detector: Literal["dlib", "yunet"] = "dlib"
+    """What finds faces for a ``stack``: histograms of gradients, or a small network that needs its weights
+    file and finds more: turned, tilted and half-hidden faces."""
 
     @model_validator(mode="after")
     def _consistent(self) -> FaceFeatures:
         if (self.kind == "au-table") != (self.table is not None):
             raise ValueError("table goes with kind = 'au-table', and only with it")
+        if self.detector != "dlib" and self.kind != "stack":
+            raise ValueError("detector goes with kind = 'stack'")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """``detector`` came later: a recipe without it keeps its hash, and finds what was computed."""
+        data: dict[str, Any] = write(self)
+        if self.detector == "dlib":
+            data.pop("detector", None)
+        return data
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The published weight files that reading a face needs: names of emofuse.weights."""
+        if self.kind == "blendshapes":
+            return ("face-landmarker",)
+        return ("yunet",) if self.detector == "yunet" else ()
+
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits: of this part, and of the weight files that it reads with."""
+        own = super().hash()
+        if not self.weights:
+            return own
+        from emofuse.weights import known_weights
+
+        facts = [own, *(known_weights(name).sha256 for name in self.weights)]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 class Augmentation(_Part):
@@ -120,7 +159,7 @@ class Augmentation(_Part):
     """Parameter of the beta distribution that mixes two clips (Zhang et al. 2018)."""
     label_smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     noise: Annotated[float, Field(ge=0, le=2)] = 0.0
-    """Standard deviation of Gaussian noise on standardised table features."""
+    """Standard deviation of Gaussian noise on standardised action units and blendshapes."""
 
 
 class Training(_Part):
@@ -215,10 +254,11 @@ class FaceNetwork(_Part):
     ``lrcn``: an optional spatial transformer, the Emotion CNN on each frame, an LSTM over the frames;
     ``au-mlp``: a small ensemble of dense networks on a row of action units; ``ensemble``: kernel machine,
     dense networks and logistic regression, on the same; ``expression``: the compact expression CNN on each
-    frame, averaged over time, which is not trained on the corpus.
+    frame, averaged over time, which is not trained on the corpus; ``lstm``: the LRCN's LSTM without its CNN,
+    on a sequence of blendshapes.
     """
 
-    kind: Literal["lrcn", "au-mlp", "ensemble", "expression"] = "lrcn"
+    kind: Literal["lrcn", "au-mlp", "ensemble", "expression", "lstm"] = "lrcn"
     ensemble: Ensemble = Ensemble()
     spatial_transformer: bool = True
     emotion_cnn: EmotionCnnWeights = EmotionCnnWeights()
@@ -283,6 +323,7 @@ class FacePart(_Part):
     def _consistent(self) -> FacePart:
         wanted = {
             "lrcn": "stack", "au-mlp": "au-table", "ensemble": "au-table", "expression": "stack",
+            "lstm": "blendshapes",
         }[self.network.kind]  # fmt: skip
         if self.features.kind != wanted:
             raise ValueError(

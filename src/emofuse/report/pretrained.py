@@ -15,6 +15,10 @@ _SEARCHED: Final = (
     "Faces were found by dlib's frontal face detector. It had been fitted on pictures of Labeled Faces in "
     "the Wild. It finds faces and names no expressions."
 )
+_SEARCHED_BY_YUNET: Final = (
+    "Faces were found by YuNet, a network that had been fitted on WIDER FACE. It finds faces and names no "
+    "expressions."
+)
 _ACTION_UNITS: Final = (
     "The face is read from a table of action units. emofuse did not measure them; another program did. For "
     "the published table of RAVDESS it is OpenFace, whose detectors had been fitted on other video of faces "
@@ -44,7 +48,8 @@ def pretrained_parts(results: Mapping[str, Any]) -> tuple[str, ...]:
     if kind == "au-table":
         lines.append(_DRAWN_UNITS if synthetic else _ACTION_UNITS)
     elif kind == "stack":
-        lines.append(_SEARCHED)
+        yunet = (face.get("features") or {}).get("detector") == "yunet"
+        lines.append(_SEARCHED_BY_YUNET if yunet else _SEARCHED)
     return tuple(lines)
 
 
@@ -65,15 +70,20 @@ def _pretrained_cnn(sha256: object, network: Mapping[str, Any], fitted_on: str) 
             "FER2013 and the votes of FER+: pictures of faces from the web, none of them of this corpus. "
             f"Every other parameter was fitted on {fitted_on}."
         )
+    part = (
+        "The Face Landmarker, whose blendshapes the face network reads"
+        if network.get("kind") == "lstm"
+        else "The face network's CNN"
+    )
     known = weights_of_sha256(sha256)
     if known is None:
         return (
-            f"The face network's CNN: a file of your own, sha256 {code(sha256)}: what it had seen is not "
+            f"{part}: a file of your own, sha256 {code(sha256)}: what it had seen is not "
             "known here. If it had seen the people who are tested, the figures are flattered. Every other "
             f"parameter was fitted on {fitted_on}."
         )
     return (
-        f"The face network's CNN: {code(known.name)}, sha256 {code(sha256)}, licence {esc(known.licence)}, "
+        f"{part}: {code(known.name)}, sha256 {code(sha256)}, licence {esc(known.licence)}, "
         f"trained on {esc(known.trained_on)}. Every other parameter was fitted on {fitted_on}."
     )
 

@@ -4,7 +4,8 @@ The detector is dlib's frontal face detector (histograms of oriented gradients, 
 notebooks. It looks at a pyramid of pictures, each 5/6 as large as the one before, and finds faces of about
 75 pixels in each. Most of its time goes into the large levels, in which only small faces can be found, so
 they are left out: the picture is brought down exactly as the detector would, and searched from there.
-The boxes are those of a full-size search, within rounding.
+The boxes are those of a full-size search, within rounding. Where a recipe says so, YuNet looks instead (see
+:mod:`emofuse.signal.yunet`).
 """
 
 from __future__ import annotations
@@ -46,12 +47,15 @@ def track_face(frames: TimedFrames, features: FaceFeatures) -> FaceTrack | str:
 
     Args:
         frames: grey pictures, already cropped to their central square where the recipe asks for it.
-        features: the crop's size and the height at which faces are looked for.
+        features: the crop's size, the detector and the height at which it looks for faces.
 
     Returns:
         The track, or the reason why there is none.
+
+    Raises:
+        WeightsError: the detector is YuNet, and its weights are absent or altered.
     """
-    finder = _Finder(features.detect_height_px)
+    finder = (_YuNetFinder if features.detector == "yunet" else _Finder)(features.detect_height_px)
     found = [finder.find(image, count=i % _COUNT_EVERY == 0) for i, image in enumerate(frames.images)]
     seen = np.array([face is not None for face in found], dtype=bool)
     if not seen.any():
@@ -97,6 +101,13 @@ class _Finder:
         """The face in a picture; ``count``: look at the whole picture, to see whether there are more."""
         if image.shape != self._shape:
             self._last, self._shape = None, image.shape
+        boxes = self._boxes(image, count=count)
+        if not boxes:
+            return None
+        self._last = self._same(boxes)
+        return _Found(self._last, len(boxes))
+
+    def _boxes(self, image: UInt8, *, count: bool) -> list[Box]:
         pyramid = _Pyramid(image)
         start = pyramid.level_of_height(self._height_px)
         boxes: list[Box] = []
@@ -106,10 +117,7 @@ class _Finder:
             boxes = pyramid.search(start)
         if not boxes and start > 0:
             boxes = pyramid.search(0)
-        if not boxes:
-            return None
-        self._last = self._same(boxes)
-        return _Found(self._last, len(boxes))
+        return boxes
 
     def _near(self, pyramid: _Pyramid, last: Box, *, whole: bool) -> list[Box]:
         level = pyramid.level_of_face(last[2] - last[0])
@@ -124,6 +132,21 @@ class _Finder:
             if near:
                 return max(near, key=_area)
         return max(boxes, key=_area)
+
+
+class _YuNetFinder(_Finder):
+    """Looks with YuNet, which is fast enough to search the whole of every picture."""
+
+    def __init__(self, detect_height_px: int) -> None:
+        super().__init__(detect_height_px)
+        # Imported here: it imports this module, and most recipes have no use for it.
+        from emofuse.signal.yunet import yunet
+
+        self._yunet = yunet()
+
+    def _boxes(self, image: UInt8, *, count: bool) -> list[Box]:  # noqa: ARG002 - every picture is counted
+        boxes = self._yunet.find(image, self._height_px) or self._yunet.find(image, min(image.shape))
+        return [box for box in boxes if _inside(box, image.shape)]
 
 
 class _Pyramid:

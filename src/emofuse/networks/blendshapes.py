@@ -1,0 +1,42 @@
+"""A temporal network on blendshapes: the LRCN's LSTM, whose CNN the Face Landmarker stands for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class BlendshapeNetwork(nn.Module):
+    """A (bidirectional) LSTM over a sequence of blendshapes and head poses.
+
+    Values are standardised by the frames of the training clips. The feature layer is the mean of what the
+    LSTM says over time, forwards and backwards joined: an expression is held, and where in the clip it is
+    held says little.
+    """
+
+    def __init__(
+        self,
+        n_values: int,
+        n_emotions: int,
+        *,
+        units: int = 48,
+        bidirectional: bool = True,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.standardise = nn.BatchNorm1d(n_values, eps=1e-4, affine=False)
+        self.noise = 0.0
+        """Standard deviation of the noise on standardised values while training: one draw a clip."""
+        self.dropout = nn.Dropout(dropout)
+        self.lstm = nn.LSTM(n_values, units, batch_first=True, bidirectional=bidirectional)
+        self.output = nn.Linear(units * (2 if bidirectional else 1), n_emotions)
+
+    def forward(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, n_frames, n_values) float32 → features, logits."""
+        # Some blendshapes hardly move: what is rare in training must not be far out of sight.
+        x = self.standardise(sequence.transpose(1, 2)).transpose(1, 2).clamp(-5, 5)
+        if self.training and self.noise > 0:
+            x = x + self.noise * torch.randn_like(x[:, :1])
+        said, _ = self.lstm(self.dropout(x))
+        features = said.mean(1)
+        return features, self.output(self.dropout(features))
