@@ -10,6 +10,7 @@ import pytest
 from emofuse.media import decode
 from emofuse.recipes import FaceFeatures
 from emofuse.records import FaceTrack, TimedFrames
+from emofuse.signal import face
 from emofuse.signal.face import crop, track_face
 
 FEATURES = FaceFeatures()
@@ -106,3 +107,10 @@ def test_real_boxes_are_those_of_a_full_size_search(ravdess: Path) -> None:
     assert isinstance(track, FaceTrack)
     for image, box in zip(pictures.images, track.boxes, strict=True):
         assert np.abs(np.subtract(full_size_boxes(image)[0], box)).max() <= 4
+
+
+def test_the_detector_that_is_shipped_is_that_of_dlib(tmp_path: Path) -> None:
+    DETECTOR.save(str(tmp_path / "own"))
+    shipped = Path(face.__file__).with_name("frontal_face_detector.dat")
+    dlib.fhog_object_detector(str(shipped)).save(str(tmp_path / "shipped"))
+    assert (tmp_path / "shipped").read_bytes() == (tmp_path / "own").read_bytes()

@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import cv2
@@ -26,6 +27,8 @@ from emofuse.records import FaceTrack, TimedFrames, UInt8
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are just outside."""
 
+_DETECTOR_FILE: Final = Path(__file__).with_name("frontal_face_detector.dat")
+"""What ``dlib.get_frontal_face_detector().save`` writes."""
 _FOLLOW_PX: Final = 84
 """A followed face is searched where it is still so wide: one level above the smallest that is found."""
 _WHOLE_PX: Final = 340
@@ -229,5 +232,9 @@ def _overlap(a: Box, b: Box) -> float:
 
 @cache
 def _detector() -> tuple[Any, Any]:
-    """Made once a process: reading it takes longer than a search."""
-    return dlib.get_frontal_face_detector(), dlib.pyramid_down(6)
+    """Made once a process. dlib unpacks its own for half a second; this is the same."""
+    try:
+        detector = dlib.fhog_object_detector(str(_DETECTOR_FILE))
+    except RuntimeError:  # another version of dlib may read another layout
+        detector = dlib.get_frontal_face_detector()
+    return detector, dlib.pyramid_down(6)
