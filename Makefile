@@ -50,7 +50,7 @@ results: setup ## Make every figure of docs/results.md anew: RAVDESS=DIR FER2013
 # The local part of a version (torch's +cpu) names one build of it and cannot be had everywhere.
 lock: ## Write requirements.lock anew from the newest versions that pyproject.toml allows.
 	$(PYTHON) -m venv --clear $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check '.[blendshapes,dev]'
 	{ echo '# Versions that the tests pass with, for pip install -c. Written by: make lock'; \
 	  $(VENV)-lock/bin/python -m pip freeze --exclude emofuse | sed 's/+[a-z0-9.]*$$//'; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
