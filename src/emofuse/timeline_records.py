@@ -175,6 +175,8 @@ class Timeline:
     faces: tuple[FaceBox, ...] = ()
     picture_size: tuple[int, int] | None = None
     """Width and height, in pixels, of the upright picture that the faces lie in; None without a picture."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of the recording, such as damage that was met and survived."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start_s) and math.isfinite(self.duration_s) and self.duration_s >= 0):

@@ -47,6 +47,7 @@ __all__ = [
     "PeakMeter",
     "Peaks",
     "face_rows",
+    "format_of",
     "segment_rows",
     "timeline_schema",
     "window_rows",
@@ -99,7 +100,7 @@ def write_timeline(
         OSError: the file cannot be written.
     """
     path = Path(path)
-    kind = _format_of(path) if format is None else format
+    kind = format_of(path) if format is None else format
     if kind not in FORMATS:
         raise ExportError(f"unknown export format {kind!r}: use one of {', '.join(FORMATS)}")
     with write_atomically(path) as file:
@@ -112,7 +113,12 @@ def write_timeline(
     return path
 
 
-def _format_of(path: Path) -> str:
+def format_of(path: Path) -> str:
+    """The format that a file name chooses by its end.
+
+    Raises:
+        ExportError: none has that end.
+    """
     for kind, suffix in FORMATS.items():
         if path.name.lower().endswith(suffix.lower()):
             return kind

@@ -14,7 +14,7 @@ from emofuse.timeline_records import Timeline
 SCHEMA_VERSION = 2
 """Raised whenever a new document would not be valid under the old schema, or would mean another thing.
 
-2: windows say whose voice it is (``speaker``); ``faces`` and ``picture_size``.
+2: windows say whose voice it is (``speaker``); ``faces``, ``picture_size`` and ``notes``.
 """
 SCHEMA_ID = f"urn:emofuse:timeline:{SCHEMA_VERSION}"
 
@@ -49,6 +49,7 @@ def write_json(timeline: Timeline, file: IO[bytes]) -> None:
         "emotions": list(timeline.emotions),
         "people": list(timeline.people),
         "picture_size": None if timeline.picture_size is None else list(timeline.picture_size),
+        "notes": list(timeline.notes),
     }
     file.write(b"{\n")
     for key, value in head.items():
