@@ -12,6 +12,8 @@
     ├── BundleError        a trained recogniser is missing, incomplete or altered
     ├── ProfileError       a person's profile is missing, damaged or of another recogniser
     ├── ExperimentError    a run cannot start or go on
+    ├── JournalError       a batch cannot go on from what was done before
+    ├── IsolationError     worker processes cannot be started
     ├── ExportError        a timeline cannot be written: no such format, or a source that cannot be drawn on
     └── MissingExtraError  an optional part of the package is not installed
 """

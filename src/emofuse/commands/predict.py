@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import csv
 import enum
 import io
 import json
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from emofuse.batch_files import Listing, find_recordings
+from emofuse.batch_tables import columns, failure, row_of, unread, write_csv
+from emofuse.batch_tables import printable as printable  # noqa: PLC0414 - other commands print with it too
+from emofuse.commands.progress import Jobs, counting_failures, processes
 from emofuse.labels import EMOTION_COLOURS
 from emofuse.records import Prediction
+
+if TYPE_CHECKING:
+    from emofuse.predictor import Recognizer
+    from emofuse.profile import Profile
 
 BAR = "▏▎▍▌▋▊▉█"
 BAR_CELLS = 6
@@ -35,7 +42,10 @@ class Format(enum.StrEnum):
 
 def predict(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE…", help="Media files with a voice, a face or both.")
+        list[Path],
+        typer.Argument(
+            metavar="FILE…", help="Media files with a voice, a face or both; folders are searched for them."
+        ),
     ],
     *,
     bundle: Annotated[
@@ -46,8 +56,24 @@ def predict(
         ),
     ] = None,
     output: Annotated[
-        Format, typer.Option("--format", "-f", help="How the answers are printed.")
+        Format, typer.Option("--format", "-f", help="How the answers are printed, without --out.")
     ] = Format.TABLE,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="TABLE",
+            help="Write a row for every file to this table (.csv, .jsonl, .parquet) and print none; the same "
+            "command goes on after an interrupt.",
+        ),
+    ] = None,
+    jobs: Jobs = 1,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=0, show_default="600, and one more for each 100 kB",
+            help="A file that takes longer has failed; 0: none does. With --out or several jobs.",
+        ),
+    ] = None,
     action_units: Annotated[
         Path | None,
         typer.Option(
@@ -68,6 +94,8 @@ def predict(
     variable EMOFUSE_NO_SHIPPED=1 switches it off.
 
     Example: `emofuse predict clip.mp4`
+
+    Example: `emofuse predict interviews/ --jobs 4 --out interviews.csv`
     """
     from emofuse.predictor import Recognizer
     from emofuse.profile import Profile
@@ -80,15 +108,61 @@ def predict(
         typer.echo(
             "this recogniser was trained on drawn faces and synthetic voices: it cannot read people", err=True
         )
-    predictions = []
     person = None if profile is None else Profile.load(profile)
-    for prediction in recognizer.predict_files(files, profile=person):
+    listing = find_recordings(files)
+    n_processes = processes(jobs)
+    if out is not None:
+        failed = _to_table(listing, recognizer, person, out, n_processes, timeout)
+    else:
+        failed = _to_print(listing, recognizer, person, output, n_processes, timeout)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _to_table(
+    listing: Listing,
+    recognizer: Recognizer,
+    person: Profile | None,
+    out: Path,
+    n_processes: int,
+    timeout: float | None,
+) -> int:
+    """Write the table with a progress bar; returns the number of failed files."""
+    from emofuse.batch import predict_table
+
+    try:
+        with counting_failures("predicting") as on_progress:
+            result = predict_table(
+                listing, recognizer, out, jobs=n_processes, profile=person, timeout_s=timeout,
+                on_progress=on_progress,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo("emofuse: interrupted; the same command goes on where it was", err=True)
+        raise typer.Exit(130) from None
+    for line in result.errors:
+        typer.echo(f"emofuse: {line}", err=True)
+    if result.failed > len(result.errors):
+        typer.echo(f"emofuse: and {result.failed - len(result.errors)} more; see column error", err=True)
+    resumed = f", {result.resumed} of them by an earlier run" if result.resumed else ""
+    failures = f", {result.failed} failed" if result.failed else ""
+    typer.echo(f"{result.out}: {result.rows} files{resumed}{failures}", err=True)
+    return result.failed
+
+
+def _to_print(
+    listing: Listing,
+    recognizer: Recognizer,
+    person: Profile | None,
+    output: Format,
+    n_processes: int,
+    timeout: float | None,
+) -> int:
+    """Print the answers; returns the number of failed files."""
+    predictions = []
+    for prediction in _answers(listing, recognizer, person, n_processes, timeout):
         predictions.append(prediction)
         if prediction.error is not None:
-            # media errors name their file themselves
-            named = prediction.error.startswith(prediction.source)
-            text = prediction.error if named else f"{prediction.source}: {prediction.error}"
-            typer.echo(f"emofuse: {printable(text)}", err=True)
+            typer.echo(f"emofuse: {printable(failure(prediction.source, prediction.error))}", err=True)
     if output is Format.JSON:
         json.dump([_named(p) for p in predictions], sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
@@ -96,8 +170,34 @@ def predict(
         sys.stdout.write(as_csv(predictions, recognizer.emotions))
     else:
         show_table([p for p in predictions if p.error is None], Console())
-    if any(p.error is not None for p in predictions):
-        raise typer.Exit(1)
+    return sum(p.error is not None for p in predictions)
+
+
+def _answers(
+    listing: Listing,
+    recognizer: Recognizer,
+    person: Profile | None,
+    n_processes: int,
+    timeout: float | None,
+) -> Iterable[Prediction]:
+    """In this process where one is asked for: no other has to start."""
+    if min(n_processes, len(listing.files)) > 1:
+        from emofuse.batch import Readers, predict_in_processes
+
+        with counting_failures("predicting") as on_progress:
+            return predict_in_processes(
+                listing, Readers.of(recognizer, person), jobs=n_processes, timeout_s=timeout,
+                on_progress=on_progress,
+            )  # fmt: skip
+    return _one_by_one(listing, recognizer, person)
+
+
+def _one_by_one(listing: Listing, recognizer: Recognizer, person: Profile | None) -> Iterator[Prediction]:
+    for name in listing.files:
+        if name in listing.refused:
+            yield unread(name, listing.refused[name], recognizer.emotions)
+        else:
+            yield from recognizer.predict_files([name], profile=person)
 
 
 def _named(prediction: Prediction) -> dict[str, Any]:
@@ -107,19 +207,8 @@ def _named(prediction: Prediction) -> dict[str, Any]:
 def as_csv(predictions: Iterable[Prediction], emotions: Sequence[str]) -> str:
     """One row a file, also for those that could not be read."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "emotion", *emotions, "used", "voice_missing", "face_missing", "notes", "error"])
-    for p in predictions:
-        shown = [""] * len(emotions) if p.probabilities is None else [f"{x:.6f}" for x in p.probabilities]
-        missing = [p.voice_missing or "", p.face_missing or ""]
-        basis = ["+".join(p.used), *missing, "; ".join(p.notes), p.error or ""]
-        writer.writerow([printable(p.source), p.emotion or "", *shown, *basis])
+    write_csv(text, map(row_of, predictions), columns(emotions))
     return text.getvalue()
-
-
-def printable(name: str) -> str:
-    """A file name as text: bytes that are not UTF-8 are shown as such."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def show_table(predictions: Sequence[Prediction], console: Console) -> None:

@@ -50,7 +50,8 @@ def _shown(*columns: ProgressColumn) -> Iterator[OnStage]:
 
         def on_progress(label: str, done: int, total: int) -> None:
             if label not in tasks:
-                tasks[label] = bars.add_task(label, total=total or None)
+                # what an earlier run has done says nothing of this one's speed
+                tasks[label] = bars.add_task(label, total=total or None, completed=done)
             bars.update(tasks[label], completed=done, total=total or None)
 
         yield on_progress
@@ -75,3 +76,28 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """One step: ``on_done(done, total)``."""
     with stages() as on_progress:
         yield lambda done, total: on_progress(what, done, total)
+
+
+@contextmanager
+def counting_failures(what: str) -> Iterator[Callable[[int, int, int], None]]:
+    """One step that goes on when files fail: ``on_progress(done, failed, total)``, the failed in the done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[failures]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    # files differ in length: the time left is told from the last ten minutes
+    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=600) as bars:
+        task: TaskID | None = None
+
+        def on_progress(done: int, failed: int, total: int) -> None:
+            nonlocal task
+            failures = f"[red]{failed} failed[/red]" if failed else ""
+            if task is None:
+                task = bars.add_task(what, total=total or None, completed=done, failures=failures)
+            bars.update(task, completed=done, total=total or None, failures=failures)
+
+        yield on_progress

@@ -1,0 +1,232 @@
+"""A batch that is killed twice, and what a second job is worth.
+
+    python benchmarks/batch.py [--files 1000] [--broken 50] [--jobs 2] [--bundle BUNDLE] [--clips VIDEO...]
+
+Files are made: short distinct sounds, some drawn films, and among them broken ones of ten kinds. They are
+read in one go, and again by a run that is killed with SIGKILL after a third and after two thirds; the tables
+must be the same to the byte, with a row for every file, and the exit status 1. Then 40 clips (``--clips``,
+else drawn films) are read by one job and by two. Exit status 1 where something is not as it must be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+RATE = 16000
+FILM_EVERY = 10
+"""Every so many good files one is a film."""
+
+
+def write_sound(path: Path, number: int) -> Path:
+    """0.6 s of a buzz that no other number has."""
+    rng = np.random.default_rng(number)
+    times = np.arange(round(0.6 * RATE)) / RATE
+    pitch = rng.uniform(90, 300) * (1 + 0.1 * np.sin(rng.uniform(3, 9) * times))
+    phase = 2 * np.pi * np.cumsum(pitch) / RATE
+    sound = sum(np.sin(k * phase) / k for k in range(1, 9)) * 0.1 + 0.003 * rng.standard_normal(len(times))
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes(np.rint(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
+    return path
+
+
+def write_film(path: Path, number: int) -> Path:
+    """A drawn person who says something."""
+    from emofuse.corpus.synthetic import clip, encode
+    from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
+
+    code = clip.TakeCode(1 + number % 8, 1, 1, 1, 1 + number // 8)
+    speech = clip.sound(5, code)
+    still = clip.person(5, code.actor).portrait.still
+    encode.write_mp4(path, still, clip.pictures(5, code, speech), speech.samples, SAMPLE_RATE_HZ)
+    return path
+
+
+def _box(name: bytes, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + name + content
+
+
+def _film_without_streams() -> bytes:
+    times = (1000).to_bytes(4, "big") + bytes(4)
+    header = bytes(12) + times + b"\0\1\0\0" + b"\1\0" + bytes(10) + bytes(36) + bytes(24) + b"\0\0\0\1"
+    return _box(b"ftyp", b"isom\0\0\2\0isomiso2mp41") + _box(b"moov", _box(b"mvhd", header))
+
+
+def _flipped(film: bytes, number: int) -> bytes:
+    """A bit of every byte of the index, wherever it is, and of a tenth of the others."""
+    data = np.frombuffer(film, np.uint8).copy()
+    at = film.index(b"moov")
+    data[at : at + 1000] ^= 1 << number % 8
+    places = np.random.default_rng(number).integers(0, len(data), len(data) // 10)
+    data[places] ^= 1
+    return data.tobytes()
+
+
+def _dangling(path: Path) -> None:
+    path.symlink_to(path.with_name("nothing-is-here.mp4"))
+
+
+def breakers(film: bytes, sound: bytes) -> list[tuple[str, Callable[[Path, int], object]]]:
+    """Ten ways in which a file can be broken, each with its suffix."""
+    picture = cv2.imencode(".png", np.zeros((32, 32), np.uint8))[1].tobytes()
+    no_samples = sound[:40] + bytes(4)
+    return [
+        ("empty.mp4", lambda path, _: path.touch()),
+        ("truncated.mp4", lambda path, i: path.write_bytes(film[: 2000 + 100 * i])),
+        ("text.wav", lambda path, i: path.write_text("this is no recording\n" * (i + 1))),
+        ("no-streams.mp4", lambda path, _: path.write_bytes(_film_without_streams())),
+        ("wrong-suffix.mov", lambda path, _: path.write_bytes(picture)),
+        ("bit-flipped.mp4", lambda path, i: path.write_bytes(_flipped(film, i))),
+        ("folder.mp4", lambda path, _: path.mkdir()),
+        ("dangling.mp4", lambda path, _: _dangling(path)),
+        ("no-samples.wav", lambda path, _: path.write_bytes(no_samples)),
+        (
+            "header-only.mkv",
+            lambda path, _: path.write_bytes(b"\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska" * 2),
+        ),
+    ]
+
+
+def make_files(folder: Path, n_files: int, n_broken: int, n_films: int = 4) -> None:
+    """Good and broken files, mixed, in a few folders. Films are hard links of a few."""
+    folder.mkdir(parents=True)
+    films = [write_film(folder / f".film-{i}.mp4", i) for i in range(n_films)]
+    sound = write_sound(folder / ".sound.wav", 0).read_bytes()
+    ways = breakers(films[0].read_bytes(), sound)
+    places = set(np.linspace(0, n_files - 1, n_broken).astype(int).tolist())
+    broken = 0
+    for number in range(n_files):
+        home = folder / f"part {number % 3}"
+        home.mkdir(exist_ok=True)
+        if number in places:
+            name, make = ways[broken % len(ways)]
+            make(home / f"{number:06d}-{name}", broken)
+            broken += 1
+        elif number % FILM_EVERY == 5:
+            os.link(films[number % n_films], home / f"{number:06d}.mp4")
+        else:
+            write_sound(home / f"{number:06d}.wav", number)
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "emofuse", "predict", *map(str, arguments)]
+
+
+def journal_lines(table: Path) -> int:
+    journal = table.with_name(f"{table.name}.partial.jsonl")
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+def kill_after(arguments: Sequence[object], table: Path, lines: int) -> int:
+    """Start a run and kill it when its journal has so many lines; returns how many it has then."""
+    with subprocess.Popen(command(*arguments), stderr=subprocess.DEVNULL) as run:
+        while journal_lines(table) < lines and run.poll() is None:
+            time.sleep(0.005)
+        run.send_signal(signal.SIGKILL)
+    if table.exists():
+        raise SystemExit(f"the run was over before it could be killed after {lines} lines")
+    return journal_lines(table)
+
+
+def finish(arguments: Sequence[object]) -> tuple[int, str]:
+    """Exit status, and what was said."""
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def problems(folder: Path, work: Path, n_files: int, n_broken: int, options: Sequence[object]) -> list[str]:
+    """Everything that is not as it must be of a run that is killed twice, against one in one go."""
+    found = []
+    whole, pieces = work / "whole.csv", work / "pieces.csv"
+    began = time.perf_counter()
+    status, said = finish([folder, "--out", whole, *options])
+    print(f"{n_files} files in {time.perf_counter() - began:.1f} s, exit status {status}")
+    if status != 1 or "Traceback" in said:
+        found.append(f"exit status {status}, expected 1:\n{said}")
+    arguments = [folder, "--out", pieces, *options]
+    for part in (1, 2):
+        kept = kill_after(arguments, pieces, part * n_files // 3)
+        print(f"killed with {kept - 1} of {n_files} results in the journal")
+    status, said = finish(arguments)
+    print(said.strip().splitlines()[-1])
+    if status != 1 or "Traceback" in said:
+        found.append(f"exit status {status} after going on, expected 1:\n{said}")
+    if whole.read_bytes() != pieces.read_bytes():
+        found.append("the table of the interrupted run differs")
+    with whole.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    failed = [row for row in rows if row["error"]]
+    print(f"{len(rows)} rows, {len(failed)} of them failed")
+    if len(rows) != n_files or len(failed) != n_broken:
+        found.append(f"expected {n_files} rows, {n_broken} of them failed")
+    if [path.name for path in work.iterdir() if "partial" in path.name]:
+        found.append("the journal is still there")
+    return found
+
+
+def scaling(clips: Sequence[Path], work: Path, options: Sequence[object]) -> float:
+    """How much faster two jobs are than one; each run includes its start."""
+    took = []
+    for jobs in (1, 2):
+        began = time.perf_counter()
+        status, said = finish([*clips, "--out", work / f"jobs-{jobs}.csv", *options, "--jobs", jobs])
+        took.append(time.perf_counter() - began)
+        if status:
+            raise SystemExit(said)
+    same = (work / "jobs-1.csv").read_bytes() == (work / "jobs-2.csv").read_bytes()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    print(
+        f"{len(clips)} clips on {cores} cores: one job {took[0]:.1f} s, two jobs {took[1]:.1f} s, "
+        f"{took[0] / took[1]:.2f}x; the tables are {'the same' if same else 'DIFFERENT'}"
+    )
+    return took[0] / took[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument("--broken", type=int, default=50)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--clips", type=Path, nargs="*", default=[])
+    parser.add_argument("--n-clips", type=int, default=40)
+    asked = parser.parse_args()
+    bundle = ["--bundle", asked.bundle] if asked.bundle else []
+    work = Path(tempfile.mkdtemp(prefix="emofuse-batch-"))
+    try:
+        found = []
+        if asked.files:
+            make_files(work / "files", asked.files, asked.broken)
+            options = ["--jobs", asked.jobs, *bundle]
+            found = problems(work / "files", work, asked.files, asked.broken, options)
+        if asked.n_clips:
+            clips = [work / f"{i:03d}.mp4" for i in range(asked.n_clips)]
+            for i, clip in enumerate(clips):
+                if asked.clips:
+                    clip.symlink_to(asked.clips[i % len(asked.clips)].absolute())
+                else:
+                    write_film(clip, i)
+            scaling(clips, work, bundle)
+    finally:
+        shutil.rmtree(work)
+    for problem in found:
+        print(f"PROBLEM: {problem}")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""Random, cut and bit-flipped recordings: nothing may crash, hang, or show a user what programmers read.
+
+    python benchmarks/fuzz.py [--count 500] [--first 0] [--jobs 2] [--bundle BUNDLE] [--keep FOLDER]
+
+Every seed is one damaged file. It is read as a batch reads it, in a process that may die, with 10 s of time.
+Offenders are named with their seeds; ``--first SEED --count 1 --keep FOLDER`` makes one again and keeps it.
+Exit status 1 where there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import numpy as np
+
+from emofuse.batch import Readers
+from emofuse.isolation import Lost, Task, isolated
+
+LIMIT_S: Final = 10.0
+RATE: Final = 48000
+KINDS: Final = {
+    "mp4": ("libx264", "aac"),
+    "mkv": ("libx264", "flac"),
+    "webm": ("libvpx", "libopus"),
+    "avi": ("mpeg4", "mp3"),
+    "wav": (None, "pcm_s16le"),
+    "mp3": (None, "mp3"),
+    "flac": (None, "flac"),
+    "ogg": (None, "libopus"),
+}
+"""Container → codecs of picture and sound."""
+DAMAGES: Final = ("flips", "head flips", "cut", "noise inside", "zeros inside", "moved", "all noise")
+_FOR_PROGRAMMERS: Final = re.compile(r"Traceback|\b[A-Z]\w*(Error|Exception|Warning)\b|0x[0-9a-f]{6,}")
+
+
+def intact(path: Path, duration_s: float = 1.0) -> bytes:
+    """A short recording in the container that its suffix names: noise and tone, moving stripes."""
+    video_codec, audio_codec = KINDS[path.suffix[1:]]
+    rng = np.random.default_rng(1)
+    # without random identifiers: a seed is one file on every day
+    with av.open(str(path), "w", container_options={"fflags": "+bitexact"}) as container:
+        video: Any = None
+        if video_codec is not None:
+            video = container.add_stream(video_codec, rate=25)
+            video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
+            video.codec_context.thread_count = 1  # more of them do not always write the same
+        audio: Any = container.add_stream(audio_codec, rate=RATE, layout="mono")
+        for number in range(round(25 * duration_s) if video is not None else 0):
+            image = (np.arange(160) * 3 + np.arange(96)[:, None] * 2 + 9 * number) % 256
+            frame = av.VideoFrame.from_ndarray(np.repeat(image[..., None], 3, 2).astype(np.uint8), "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        if video is not None:
+            container.mux(video.encode(None))
+        times = np.arange(round(RATE * duration_s)) / RATE
+        sound = 0.3 * np.sin(2 * np.pi * 180 * times) + 0.05 * rng.standard_normal(len(times))
+        resampler = av.AudioResampler(audio.codec_context.format.name, "mono", RATE)
+        for first in range(0, len(sound), 960):
+            block = sound[None, first : first + 960].astype(np.float32)
+            sheet = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+            sheet.sample_rate, sheet.pts, sheet.time_base = RATE, first, Fraction(1, RATE)
+            for ready in resampler.resample(sheet):
+                container.mux(audio.encode(ready))
+        container.mux(audio.encode(None))
+    return path.read_bytes()
+
+
+def damaged(data: bytes, damage: str, rng: np.random.Generator) -> bytes:
+    """What becomes of a file that is damaged that way."""
+    content = np.frombuffer(data, np.uint8).copy()
+    size = len(content)
+    begin, end = np.sort(rng.integers(0, size, 2))
+    if damage == "flips":
+        count = int(2 ** rng.uniform(0, 10))
+        content[rng.integers(0, size, count)] ^= (1 << rng.integers(0, 8, count)).astype(np.uint8)
+    elif damage == "head flips":
+        count = int(2 ** rng.uniform(0, 6))
+        content[rng.integers(0, min(size, 600), count)] ^= (1 << rng.integers(0, 8, count)).astype(np.uint8)
+        # the index of an mp4 is at its end
+        content[size - 1 - rng.integers(0, min(size, 1500), count)] ^= np.uint8(1 << rng.integers(0, 8))
+    elif damage == "cut":
+        content = content[: rng.integers(0, size)]
+    elif damage == "noise inside":
+        content[begin:end] = rng.integers(0, 256, end - begin)
+    elif damage == "zeros inside":
+        content[begin:end] = 0
+    elif damage == "moved":
+        content = np.concatenate([content[:begin], content[end:], content[begin:end]])
+    else:
+        content = rng.integers(0, 256, int(2 ** rng.uniform(0, 16))).astype(np.uint8)
+    return content.tobytes()
+
+
+@dataclass
+class Fuzz:
+    """Files made from seeds, and what was found of them."""
+
+    folder: Path
+    originals: dict[str, bytes] = field(default_factory=dict)
+    offenders: list[str] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    keep: bool = False
+
+    def __post_init__(self) -> None:
+        self.originals = {kind: intact(self.folder / f"intact.{kind}") for kind in KINDS}
+
+    def write(self, seed: int) -> Path:
+        """The damaged file of a seed."""
+        kinds = list(KINDS)
+        kind = kinds[seed % len(kinds)]
+        damage = DAMAGES[seed // len(kinds) % len(DAMAGES)]
+        path = self.folder / f"{seed:06d} {damage}.{kind}"
+        path.write_bytes(damaged(self.originals[kind], damage, np.random.default_rng(seed)))
+        return path
+
+    def run(self, seeds: range, readers: Readers, jobs: int) -> Fuzz:
+        """Read them all."""
+        written: dict[int, Path] = {}
+
+        def tasks() -> Iterator[Task]:
+            for seed in seeds:
+                written[seed] = self.write(seed)
+                yield Task(seed, {"file": str(written[seed])}, LIMIT_S)
+
+        with (
+            readers.setup() as setup,
+            contextlib.closing(isolated("emofuse.batch_worker:reader", setup, tasks(), jobs)) as answers,
+        ):
+            for seed, answer in answers:
+                path = written.pop(seed)
+                self.judge(seed, path.name, answer)
+                if not self.keep:
+                    path.unlink()
+        return self
+
+    def judge(self, seed: int, name: str, answer: dict[str, Any] | Lost) -> None:
+        """Count an answer; note what no user should meet."""
+        if isinstance(answer, Lost):
+            self.outcomes["LOST"] += 1
+            self.offenders.append(f"seed {seed} ({name}): {answer.reason}")
+            return
+        texts = [answer["error"], answer["voice_missing"], answer["face_missing"], *answer["notes"]]
+        said = [text for text in texts if text]
+        outcome = "refused" if answer["error"] else "read with a note" if answer["notes"] else "read"
+        self.outcomes[outcome] += 1
+        for text in said:
+            if _FOR_PROGRAMMERS.search(text) or "\n" in text:
+                self.offenders.append(f"seed {seed} ({name}) says: {text}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="emofuse-fuzz-") as temporary:
+        folder = asked.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        began = time.perf_counter()
+        fuzz = Fuzz(folder, keep=asked.keep is not None)
+        fuzz.run(range(asked.first, asked.first + asked.count), Readers.of(asked.bundle), asked.jobs)
+    counts = ", ".join(f"{outcome}: {count}" for outcome, count in fuzz.outcomes.most_common())
+    print(f"{asked.count} files in {time.perf_counter() - began:.0f} s; {counts}")
+    for offender in sorted(fuzz.offenders):
+        print(f"OFFENDER: {offender}")
+    sys.exit(bool(fuzz.offenders))
+
+
+if __name__ == "__main__":
+    main()

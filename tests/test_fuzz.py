@@ -1,0 +1,64 @@
+"""A sample of benchmarks/fuzz.py: damaged recordings neither crash nor hang a process, nor puzzle a user."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from emofuse.batch import Readers
+from emofuse.bundle import SHIPPED
+from emofuse.isolation import Lost
+
+SEEDS = range(1000, 1060)
+
+
+@pytest.fixture(scope="module")
+def fuzzing() -> Iterator[ModuleType]:
+    """The module ``benchmarks/fuzz.py``."""
+    name = "benchmarks_fuzz"
+    path = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look for their module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[name]
+
+
+def test_damaged_recordings_harm_nobody(fuzzing: ModuleType, tmp_path: Path) -> None:
+    fuzz = fuzzing.Fuzz(tmp_path).run(SEEDS, Readers.of(SHIPPED), 2)
+    assert fuzz.offenders == []
+    assert sum(fuzz.outcomes.values()) == len(SEEDS)
+    # damage that changes nothing, or leaves nothing, would prove nothing
+    assert min(fuzz.outcomes[outcome] for outcome in ("read", "read with a note", "refused")) >= 3
+
+
+def test_a_seed_is_one_file_every_kind_and_damage_is_tried(fuzzing: ModuleType, tmp_path: Path) -> None:
+    fuzz, again = fuzzing.Fuzz(tmp_path), fuzzing.Fuzz(tmp_path)
+    assert fuzz.originals == again.originals
+    names, unchanged = set(), 0
+    for seed in SEEDS:
+        path = fuzz.write(seed)
+        names.add(path.name[7:])
+        data = path.read_bytes()
+        assert again.write(seed).read_bytes() == data
+        unchanged += data in fuzz.originals.values()
+    assert unchanged <= 2  # a move to where it was
+    assert len(names) == len(fuzzing.KINDS) * len(fuzzing.DAMAGES)
+
+
+def test_offenders_are_noticed(fuzzing: ModuleType, tmp_path: Path) -> None:
+    fuzz = fuzzing.Fuzz(tmp_path)
+    fine = {"error": None, "voice_missing": None, "face_missing": "no video stream", "notes": []}
+    fuzz.judge(1, "a.wav", fine)
+    assert fuzz.offenders == []
+    fuzz.judge(2, "b.wav", Lost("took longer than 10 s"))
+    fuzz.judge(3, "c.wav", {**fine, "error": "ValueError: not enough values to unpack"})
+    fuzz.judge(4, "d.wav", {**fine, "notes": ["<Frame at 0x7f00deadbeef>"]})
+    assert [offender[:6] for offender in fuzz.offenders] == ["seed 2", "seed 3", "seed 4"]
