@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from emofuse import Recognizer
+from emofuse import Recognizer, recording, to_pandas
 from emofuse.bundle import load_bundle
 from emofuse.cli import app
 from emofuse.corpus import load_corpus
@@ -23,8 +24,9 @@ from emofuse.errors import BundleError, FeatureError, MediaError
 from emofuse.experiment import quiet
 from emofuse.fitting import MODALITIES, fit_fusion, make_plan, network_jobs, read_answers, run_network_job
 from emofuse.labels import EMOTIONS
+from emofuse.media import Media, decode, probe
 from emofuse.recipes import load_recipe
-from emofuse.records import Features
+from emofuse.records import Features, Recording, TimedFrames, Waveform
 
 
 def through_torch(
@@ -230,6 +232,150 @@ def test_features_are_read_as_files_are(
     silent = Features(None, features.face, voice_missing="switched off", notes=("a note",))
     assert recognizer.predict_features(silent).notes == ("a note",)
     assert recognizer.predict_features(silent).voice_missing == "switched off"
+
+
+@pytest.fixture(scope="module")
+def film(films: dict[str, Path]) -> Media:
+    """Every picture and every sample of a film."""
+    return decode(films["happy"], n_frames=probe(films["happy"]).n_frames)
+
+
+def test_bytes_and_file_objects_are_read_as_the_file_is(
+    recognizer: Recognizer, films: dict[str, Path]
+) -> None:
+    wanted = recognizer.predict(films["happy"])
+    from_bytes = recognizer.predict(films["happy"].read_bytes())
+    assert from_bytes.source == "<bytes>"
+    with films["happy"].open("rb") as file:
+        from_file = recognizer.predict(file)
+        assert not file.closed
+    assert from_file.source == str(films["happy"])
+    buffer = recognizer.predict(io.BytesIO(films["happy"].read_bytes()), start_s=0.5)
+    np.testing.assert_array_equal(
+        buffer.probabilities, recognizer.predict(films["happy"], start_s=0.5).probabilities
+    )
+    for other in (from_bytes, from_file):
+        np.testing.assert_array_equal(other.probabilities, wanted.probabilities)
+
+
+@pytest.mark.parametrize("span", [(None, None), (0.4, None), (0.3, 1.7)])
+def test_arrays_say_what_the_file_says(
+    recognizer: Recognizer,
+    films: dict[str, Path],
+    film: Media,
+    span: tuple[float | None, float | None],
+) -> None:
+    sound, frames = film.sound, film.frames
+    assert sound is not None and frames is not None
+    wanted = recognizer.predict(films["happy"], start_s=span[0], end_s=span[1])
+    assert wanted.used == ("voice", "face")
+    ways = {
+        "records": recognizer.predict(sound, frames=frames, start_s=span[0], end_s=span[1]),
+        "recording": recognizer.predict(Recording(sound, frames), start_s=span[0], end_s=span[1]),
+        "arrays": recognizer.predict(
+            sound.samples,
+            sample_rate_hz=sound.sample_rate_hz,
+            frames=np.stack(frames.images),
+            frame_times_s=frames.times_s.tolist(),
+            start_s=span[0],
+            end_s=span[1],
+        ),
+    }
+    for name, said in ways.items():
+        assert said.used == ("voice", "face"), name
+        np.testing.assert_allclose(said.probabilities, wanted.probabilities, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(said.face, wanted.face, atol=1e-6, err_msg=name)
+        assert said.meta == wanted.meta, name
+        assert said.notes == wanted.notes, name
+
+
+def test_sound_alone_pictures_alone_and_colours(
+    recognizer: Recognizer, films: dict[str, Path], film: Media
+) -> None:
+    whole = recognizer.predict(films["happy"])
+    sound, frames = film.sound, film.frames
+    assert sound is not None and frames is not None
+    heard = recognizer.predict(sound.samples[0], sample_rate_hz=float(sound.sample_rate_hz))
+    assert heard.used == ("voice",) and heard.face_missing == "no video stream"
+    assert heard.source == "<arrays>"
+    np.testing.assert_allclose(heard.probabilities, whole.voice, atol=1e-6)
+    grey = list(frames.images)
+    for pictures in (frames, recording(frames=grey, frame_times_s=frames.times_s)):
+        seen = recognizer.predict(pictures)
+        assert seen.used == ("face",) and seen.voice_missing == "no audio stream"
+        np.testing.assert_allclose(seen.probabilities, whole.face, atol=1e-6)
+    coloured = [np.repeat(image[..., None], 3, axis=2) for image in grey]
+    for colour in ("rgb", "bgr"):
+        seen = recognizer.predict(frames=coloured, fps=30000 / 1001, colour=colour)
+        np.testing.assert_allclose(seen.probabilities, whole.face, atol=1e-6)
+
+
+def test_integers_are_scaled_as_in_files(recognizer: Recognizer, small: ModuleType, tmp_path: Path) -> None:
+    samples = small.speak(4, 0, 1)
+    path = small.write_wav(tmp_path / "a.wav", samples)
+    whole = np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    said = recognizer.predict(whole, sample_rate_hz=small.RATE)
+    np.testing.assert_array_equal(said.probabilities, recognizer.predict(path).probabilities)
+    wide = recognizer.predict(whole.astype(np.int32) << 16, sample_rate_hz=small.RATE)
+    np.testing.assert_array_equal(said.probabilities, wide.probabilities)
+
+
+def test_what_was_given_must_belong_together(recognizer: Recognizer, films: dict[str, Path]) -> None:
+    sound = Waveform(np.zeros((1, 16000), np.float32), 16000)
+    frames = TimedFrames((np.zeros((8, 8), np.uint8),), np.zeros(1), 1)
+    with pytest.raises(FeatureError, match="give samples with sample_rate_hz, frames"):
+        recognizer.predict()
+    with pytest.raises(FeatureError, match="samples need their rate"):
+        recognizer.predict(np.zeros(16000))
+    with pytest.raises(FeatureError, match="Waveform has its own rate"):
+        recognizer.predict(sound, sample_rate_hz=16000)
+    with pytest.raises(FeatureError, match="frames go with a Waveform or an array"):
+        recognizer.predict(films["happy"], frames=frames)
+    with pytest.raises(FeatureError, match="go with frames, and none were given"):
+        recognizer.predict(films["happy"], fps=25)
+    with pytest.raises(TypeError, match="a path, bytes or a binary file object, got int"):
+        recognizer.predict(3)  # type: ignore[arg-type]
+
+
+def test_a_batch_says_what_each_says_alone(
+    recognizer: Recognizer, films: dict[str, Path], film: Media, small: ModuleType, tmp_path: Path
+) -> None:
+    voices = [small.write_wav(tmp_path / f"{e}.wav", small.speak(e, 0, 1)) for e in range(4)]
+    sources = [
+        *films.values(),
+        films["sad"].read_bytes(),
+        Recording(film.sound, film.frames, "mine"),
+        *voices,
+    ]
+    together = list(recognizer.predict_files(iter(sources)))
+    for source, said in zip(sources, together, strict=True):
+        alone = recognizer.predict(source)
+        assert said.source == alone.source
+        np.testing.assert_allclose(said.probabilities, alone.probabilities, atol=1e-5)
+    assert together[4].source == "mine"
+    bad, good = recognizer.predict_files([Waveform(np.full((1, 9000), np.nan, np.float32), 16000), voices[0]])
+    assert "NaN" in (bad.error or "") and bad.source == "<arrays>"
+    assert good.error is None
+
+
+def test_predictions_as_a_table(recognizer: Recognizer, films: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"nothing")
+    predictions = list(recognizer.predict_files([films["happy"], films["silent"], tmp_path / "bad.mp4"]))
+    table = to_pandas(predictions)
+    assert list(table["file"]) == [p.source for p in predictions]
+    np.testing.assert_array_equal(table.loc[0, list(EMOTIONS)].astype(float), predictions[0].probabilities)
+    np.testing.assert_array_equal(
+        table.loc[1, [f"face_{e}" for e in EMOTIONS]].astype(float), predictions[1].face
+    )
+    assert table["used"].fillna("").tolist() == ["voice+face", "face", ""]
+    assert table.loc[1, [f"voice_{e}" for e in EMOTIONS]].isna().all()
+    assert table.loc[2, ["emotion", "confidence", *EMOTIONS]].isna().all()
+    assert "bad.mp4" in table.loc[2, "error"]
+    assert table[:2].groupby("emotion")["confidence"].count().sum() == 2
+    assert to_pandas(predictions[0])["file"].tolist() == [predictions[0].source]
+    empty = to_pandas([])
+    assert list(empty.columns) == list(table.columns) and len(empty) == 0
+    assert empty.dtypes["happy"] == table.dtypes["happy"] == np.float64
 
 
 def test_prediction_needs_no_training_framework(film_bundle: Path, films: dict[str, Path]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from emofuse.labels import EMOTIONS
-from emofuse.records import Clip, FaceTrack, Features, Prediction, Take, TimedFrames, Waveform
+from emofuse.records import Clip, FaceTrack, Features, Prediction, Recording, Take, TimedFrames, Waveform
 
 
 def prediction(**changes: Any) -> Prediction:
@@ -125,3 +125,11 @@ def test_take_is_scored_under_the_name_of_its_voice() -> None:
         Take("t", "01", "sad", None, None)
     with pytest.raises(dataclasses.FrozenInstanceError):
         voice.take = "u"  # type: ignore[misc]
+
+
+def test_a_recording_holds_something() -> None:
+    sound = Waveform(np.zeros((1, 8), np.float32), 8000)
+    assert Recording(sound).name == "<arrays>"
+    assert Recording(sound, name="mine").frames is None
+    with pytest.raises(ValueError, match="sound, pictures or both"):
+        Recording(name="mine")

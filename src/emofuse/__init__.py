@@ -10,10 +10,13 @@ from emofuse.labels import EMOTIONS
 
 if TYPE_CHECKING:
     from emofuse.bundle import Bundle, load_bundle
+    from emofuse.estimator import EmotionClassifier
+    from emofuse.features.arrays import recording
+    from emofuse.prediction_tables import to_pandas
     from emofuse.predictor import Recognizer
     from emofuse.profile import Profile
     from emofuse.recipes import Recipe, load_recipe
-    from emofuse.records import Prediction
+    from emofuse.records import Prediction, Recording, TimedFrames, Waveform
 
 __version__ = "0.1.0"
 
@@ -21,23 +24,35 @@ __all__ = [
     "EMOTIONS",
     "Bundle",
     "EmofuseError",
+    "EmotionClassifier",
     "Prediction",
     "Profile",
     "Recipe",
     "Recognizer",
+    "Recording",
+    "TimedFrames",
+    "Waveform",
     "__version__",
     "load_bundle",
     "load_recipe",
+    "recording",
+    "to_pandas",
 ]
 
 _HOMES = {
     "Bundle": "bundle",
+    "EmotionClassifier": "estimator",
     "Prediction": "records",
     "Profile": "profile",
     "Recipe": "recipes",
     "Recognizer": "predictor",
+    "Recording": "records",
+    "TimedFrames": "records",
+    "Waveform": "records",
     "load_bundle": "bundle",
     "load_recipe": "recipes",
+    "recording": "features.arrays",
+    "to_pandas": "prediction_tables",
 }
 
 

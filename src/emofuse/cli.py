@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from emofuse import __version__
-from emofuse.commands import corpus, enroll, faces, fit, leak, predict, robustness, ship, weights
+from emofuse.commands import (
+    corpus,
+    enroll,
+    faces,
+    fit,
+    leak,
+    live,
+    predict,
+    robustness,
+    ship,
+    timeline,
+    weights,
+)
 from emofuse.errors import EmofuseError
 
 app = typer.Typer(
@@ -21,6 +33,8 @@ app = typer.Typer(
 for command in (
     fit.demo,
     predict.predict,
+    timeline.timeline,
+    live.live,
     enroll.enroll,
     fit.evaluate,
     leak.leak,

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.bundle import NON_COMMERCIAL, Bundle, load_bundle, shipped_bundle
 from emofuse.corpus.ravdess import parse_name
-from emofuse.errors import BundleError, CorpusError, EmofuseError
+from emofuse.errors import BundleError, CorpusError, EmofuseError, FeatureError
 from emofuse.features.action_units import ActionUnitTable, read_action_units
-from emofuse.features.extraction import extract
-from emofuse.known_people import KnownPeople
-from emofuse.profile import Profile
+from emofuse.features.arrays import Colour, recording, timed_frames
+from emofuse.features.extraction import Readable, extract
+from emofuse.media.container import label
 from emofuse.recipes import LEAST_LOG_PROBABILITY
-from emofuse.records import Features, Prediction
+from emofuse.records import Features, Prediction, Recording, TimedFrames, Waveform
+
+if TYPE_CHECKING:
+    from emofuse.known_people import KnownPeople
+    from emofuse.media.container import Source
+    from emofuse.profile import Profile
+    from emofuse.segments import SegmentRules
+    from emofuse.timeline import OnProgress, OnSound
+    from emofuse.timeline_records import Timeline, Window
+    from emofuse.windows import WindowRules
 
 logger = logging.getLogger("emofuse")
 
@@ -34,11 +43,16 @@ class Recognizer:
     """
 
     def __init__(
-        self, bundle: Bundle, *, threads: int = 1, action_units: ActionUnitTable | None = None
+        self,
+        bundle: Bundle,
+        *,
+        threads: int = 1,
+        decoder_threads: int = 0,
+        action_units: ActionUnitTable | None = None,
     ) -> None:
         self.bundle = bundle
         self.action_units = action_units and action_units.in_order(bundle.action_units)
-        self._threads = threads
+        self._threads, self._decoder_threads = threads, decoder_threads
         self._voice = self._session("voice.onnx")
         self._face = self._session("face.onnx")
         self._fusions = [self._session(name) for name in bundle.fusions]
@@ -48,13 +62,19 @@ class Recognizer:
 
     @classmethod
     def load(
-        cls, path: str | Path | None = None, *, threads: int = 1, action_units: str | Path | None = None
+        cls,
+        path: str | Path | None = None,
+        *,
+        threads: int = 1,
+        decoder_threads: int = 0,
+        action_units: str | Path | None = None,
     ) -> Recognizer:
         """Load a bundle.
 
         Args:
             path: the bundle's folder; None: the recogniser that comes with emofuse, for non-commercial use.
             threads: of each network.
+            decoder_threads: of each decoder; 0: one a core. Several recognisers side by side do best with 1.
             action_units: a table of action units, for a bundle whose face branch reads one.
 
         Raises:
@@ -65,7 +85,7 @@ class Recognizer:
         if NON_COMMERCIAL in bundle.licence:
             logger.warning("this recogniser is licensed %s: no commercial use", bundle.licence)
         table = None if action_units is None else read_action_units(Path(action_units))
-        return cls(bundle, threads=threads, action_units=table)
+        return cls(bundle, threads=threads, decoder_threads=decoder_threads, action_units=table)
 
     @property
     def emotions(self) -> tuple[str, ...]:
@@ -98,49 +118,74 @@ class Recognizer:
     @property
     def _people(self) -> KnownPeople:
         if self._known is None:
+            from emofuse.known_people import KnownPeople
+
             self._known = KnownPeople(self.bundle, self._session)
         return self._known
 
-    def enroll(self, files: Iterable[str | Path]) -> Profile:
+    def enroll(self, files: Iterable[Readable]) -> Profile:
         """Learn a person's own voice and face from some unlabelled recordings of that person.
 
         Eight clips in several moods are a good number, and every further one helps. What is kept are means
         and deviations of features.
 
         Args:
-            files: recordings of one person. One that cannot be read is skipped and named in the profile.
+            files: recordings of one person, of the kinds that :meth:`predict` takes. One that cannot be read
+                is skipped and named in the profile.
 
         Raises:
             ProfileError: none of them gave a voice or a face, or this recogniser cannot enrol people.
         """
         read, skipped = [], []
         people = self._people
-        for path in map(Path, files):
+        for source in files:
+            name = _name(source)
             try:
-                features = extract(path, self.bundle.recipe, take=_take_of(path), table=self.action_units)
+                features = extract(
+                    source, self.bundle.recipe, take=_take_of(name), table=self.action_units,
+                    threads=self._decoder_threads,
+                )  # fmt: skip
             except EmofuseError as error:
                 skipped.append(str(error))
                 continue
             if features.voice is None and features.face is None:
-                skipped.append(f"{path}: {_nothing(features)}")
+                skipped.append(f"{name}: {_nothing(features)}")
             else:
                 read.append(features)
         return people.profile(read, tuple(skipped))
 
     def predict(
         self,
-        path: str | Path,
+        source: Readable | NDArray[Any] | None = None,
         *,
+        sample_rate_hz: float | None = None,
+        frames: TimedFrames | NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None = None,
+        frame_times_s: Sequence[float] | NDArray[Any] | None = None,
+        fps: float | None = None,
+        colour: Colour = "rgb",
         start_s: float | None = None,
         end_s: float | None = None,
         profile: Profile | None = None,
     ) -> Prediction:
-        """Read one file.
+        """Read one recording: a file, or arrays, which take the same way.
+
+        >>> recognizer.predict("clip.mp4")                                           # doctest: +SKIP
+        >>> recognizer.predict(upload.read())                                        # doctest: +SKIP
+        >>> recognizer.predict(samples, sample_rate_hz=16000)                        # doctest: +SKIP
+        >>> recognizer.predict(samples, sample_rate_hz=48000, frames=images, fps=25) # doctest: +SKIP
 
         Args:
-            path: any media file that has a voice, a face, or both.
-            start_s: begin of the span that is read; None: the file's begin.
-            end_s: end of the span; None: the file's end.
+            source: any media file that has a voice, a face, or both: its path, its bytes or a binary file
+                object. Or sound: a :class:`~emofuse.records.Waveform`, or an array with ``sample_rate_hz``,
+                as :func:`emofuse.recording` takes it. Or a recording that this made. None: no sound.
+            sample_rate_hz: of an array of samples.
+            frames: pictures beside the sound: :class:`~emofuse.records.TimedFrames`, or arrays with
+                ``frame_times_s`` or ``fps``, as :func:`emofuse.recording` takes them.
+            frame_times_s: when each picture is shown, in seconds, on the clock of the sound.
+            fps: instead of the times, where pictures come regularly.
+            colour: the order of the three colours in ``frames``.
+            start_s: begin of the span that is read; None: the begin of the recording.
+            end_s: end of the span; None: its end.
             profile: of the person who is seen and heard, if enrolled.
 
         Returns:
@@ -149,34 +194,105 @@ class Recognizer:
 
         Raises:
             MediaError: the file cannot be read.
+            FeatureError: the arrays are not what they should be; the text says what is wrong.
         """
-        path = Path(path)
+        readable = _readable(source, sample_rate_hz, frames, frame_times_s, fps, colour)
+        name = _name(readable)
         features = extract(
-            path,
+            readable,
             self.bundle.recipe,
             start_s=start_s,
             end_s=end_s,
-            take=_take_of(path),
+            take=_take_of(name),
             table=self.action_units,
+            threads=self._decoder_threads,
         )
-        return self.predict_features(features, source=str(path), profile=profile)
+        return self.predict_features(features, source=name, profile=profile)
 
     def predict_files(
-        self, paths: Iterable[str | Path], *, profile: Profile | None = None
+        self, sources: Iterable[Readable], *, profile: Profile | None = None
     ) -> Iterator[Prediction]:
-        """Read file after file; one that cannot be read is a prediction whose ``error`` says why."""
+        """Read one recording after the other, of the kinds that :meth:`predict` takes as ``source``.
+
+        One that cannot be read is a prediction whose ``error`` says why.
+        """
         if profile is not None:
             self._people.check(profile)
-        for path in paths:
+        for source in sources:
             try:
-                yield self.predict(path, profile=profile)
+                yield self.predict(source, profile=profile)
             except EmofuseError as error:
-                yield self._unread(path, str(error))
+                yield self._unread(source, str(error))
             except Exception as error:  # one bad file must not end the batch, whatever it does
-                yield self._unread(path, f"{type(error).__name__}: {error}")
+                yield self._unread(source, f"{type(error).__name__}: {error}")
 
-    def _unread(self, path: str | Path, error: str) -> Prediction:
-        return Prediction(source=str(path), emotions=self.emotions, probabilities=None, used=(), error=error)
+    def _unread(self, source: Readable, error: str) -> Prediction:
+        name = _name(source)
+        return Prediction(source=name, emotions=self.emotions, probabilities=None, used=(), error=error)
+
+    def timeline(
+        self,
+        source: Source,
+        *,
+        rules: WindowRules | None = None,
+        segment_rules: SegmentRules | None = None,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        profile: Profile | None = None,
+        on_progress: OnProgress | None = None,
+        on_sound: OnSound | None = None,
+    ) -> Timeline:
+        """Read a whole recording: who is there, and what is expressed from when to when.
+
+        >>> timeline = recognizer.timeline("interview.mp4")                          # doctest: +SKIP
+        >>> [(s.start_s, s.end_s, s.emotion) for s in timeline.segments]             # doctest: +SKIP
+        >>> write_timeline(timeline, "interview.eaf")                                # doctest: +SKIP
+
+        One decoding pass; memory does not grow with pictures and sound. Faces are told apart and named
+        ``person 1``, ``person 2``, … in the order in which they appear. A voice belongs to the person whose
+        mouth moves with it, or to nobody in the picture.
+
+        Args:
+            source: any media file that has a voice, a face, or both: its path, its bytes or a binary file
+                object.
+            rules: length and distance of windows, and how many pictures a second are searched for faces.
+            segment_rules: what a change of emotion costs, and below which probability to abstain.
+            start_s: where to begin; None: at the begin of the recording.
+            end_s: where to end; None: at its end.
+            profile: of the one person who is seen and heard, if enrolled.
+            on_progress: told the seconds that were read, and how many there are where the file says.
+            on_sound: handed every block of sound, such as ``PeakMeter().add`` for a page with its curve.
+
+        Raises:
+            MediaError: the file cannot be read.
+        """
+        from emofuse.timeline import read_timeline
+
+        return read_timeline(
+            self, source, rules=rules, segment_rules=segment_rules, start_s=start_s, end_s=end_s,
+            profile=profile, on_progress=on_progress, on_sound=on_sound,
+        )  # fmt: skip
+
+    def stream(
+        self,
+        source: Source,
+        *,
+        rules: WindowRules | None = None,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        profile: Profile | None = None,
+    ) -> Iterator[Window]:
+        """The windows of :meth:`timeline`, each as soon as it is read; the arguments are the same.
+
+        >>> for window in recognizer.stream("interview.mp4"):                        # doctest: +SKIP
+        ...     print(window.start_s, window.person, window.fused)
+
+        Raises:
+            MediaError: the file cannot be read.
+        """
+        from emofuse.timeline import stream_windows
+
+        return stream_windows(self, source, rules=rules, start_s=start_s, end_s=end_s, profile=profile)
 
     def predict_features(
         self, features: Features, *, source: str = "features", profile: Profile | None = None
@@ -242,9 +358,46 @@ def _normalised(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(probabilities / probabilities.sum(), dtype=np.float64)
 
 
-def _take_of(path: Path) -> str:
-    """What a table of action units knows the file by: a RAVDESS code without its modality, else the stem."""
+def _readable(
+    source: Readable | NDArray[Any] | None,
+    sample_rate_hz: float | None,
+    frames: TimedFrames | NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None,
+    frame_times_s: Sequence[float] | NDArray[Any] | None,
+    fps: float | None,
+    colour: Colour,
+) -> Readable:
+    """One thing to read, of what :meth:`Recognizer.predict` was given."""
+    if source is None or isinstance(source, np.ndarray):
+        return recording(
+            source, sample_rate_hz, frames=frames, frame_times_s=frame_times_s, fps=fps, colour=colour
+        )
+    if sample_rate_hz is not None:
+        kind = type(source).__name__
+        raise FeatureError(f"sample_rate_hz goes with an array of samples, and {kind} has its own rate")
+    if frames is None:
+        if frame_times_s is not None or fps is not None:
+            raise FeatureError("frame_times_s and fps go with frames, and none were given")
+        return source
+    if not isinstance(source, Waveform):
+        raise FeatureError(
+            f"frames go with a Waveform or an array of samples, not with {type(source).__name__}"
+        )
+    return Recording(source, timed_frames(frames, frame_times_s, fps, colour=colour))
+
+
+def _name(source: Readable) -> str:
+    """What a recording is called in an answer."""
+    if isinstance(source, Recording):
+        return source.name
+    if isinstance(source, Waveform | TimedFrames):
+        return "<arrays>"
+    return str(label(source))
+
+
+def _take_of(name: str) -> str:
+    """What a table of action units knows a file by: a RAVDESS code without its modality, else the stem."""
+    stem = Path(name).stem
     try:
-        return parse_name(path.stem).take
+        return parse_name(stem).take
     except CorpusError:
-        return path.stem
+        return stem

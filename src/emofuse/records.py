@@ -105,6 +105,23 @@ class TimedFrames:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording in memory instead of in a file: sound, pictures or both, on one clock.
+
+    :func:`emofuse.recording` makes one of bare arrays.
+    """
+
+    sound: Waveform | None = None
+    frames: TimedFrames | None = None
+    name: str = "<arrays>"
+    """What it is called in answers and messages, and the take that a table of action units is asked for."""
+
+    def __post_init__(self) -> None:
+        if self.sound is None and self.frames is None:
+            raise ValueError("a recording needs sound, pictures or both")
+
+
+@dataclass(frozen=True, slots=True)
 class FaceTrack:
     """The face of one person over the sampled frames of a clip.
 

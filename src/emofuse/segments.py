@@ -93,8 +93,7 @@ def _course(
 ) -> _Course:
     """Average the windows over each step between their begins, and cut the steps where nobody was there."""
     limits = [limit for w in windows for limit in (w.start_s, w.end_s)]
-    edges = np.unique(np.round(np.array(limits, dtype=np.float64), 6))
-    edges = _at_moments(edges, moments)
+    edges: Float64 = _at_moments(np.unique(np.array(limits, dtype=np.float64).round(6)), moments)
     if there is not None:
         cuts = np.array([limit for one in there for limit in one], dtype=np.float64)
         edges = np.unique(np.concatenate([edges, cuts[(cuts > edges[0]) & (cuts < edges[-1])]]))

@@ -13,16 +13,13 @@ from numpy.typing import NDArray
 from emofuse.errors import FeatureError
 from emofuse.media import Media
 from emofuse.media.pictures import Listing, make_plan
+from emofuse.media.sound import LOUDEST, RATES_HZ
 from emofuse.records import Float32, Recording, TimedFrames, UInt8, Waveform
 
 Float64 = NDArray[np.float64]
 Colour = Literal["rgb", "bgr"]
 
-RATES_HZ: Final = range(1000, 768_001)
-"""The sample rates that files may have, too."""
 _MOST_CHANNELS: Final = 64
-_LOUDEST: Final = 32.0
-"""Floating-point sound may leave ±1, but sound of this size is integers in disguise."""
 
 
 def recording(
@@ -113,7 +110,7 @@ def _check_samples(samples: Float32) -> None:
         place = int(np.flatnonzero(~np.isfinite(samples).all(axis=0))[0])
         raise FeatureError(f"samples hold NaN or infinity, the first at sample {place}")
     loudest = float(np.abs(samples).max()) if samples.size else 0.0
-    if loudest > _LOUDEST:
+    if loudest > LOUDEST:  # integers in disguise
         mend = "give integers as int16 or int32, or divide them"
         raise FeatureError(f"samples reach {loudest:.6g}, and full scale is ±1: {mend}")
 

@@ -29,8 +29,8 @@ _LONG_BLOCK_S: Final = 5.0
 _SILENCE_S: Final = 60.0
 _SILENCE_SHARE: Final = 10.0
 """Silence put in is at most a minute and ten times the sound that there is."""
-_RATES_HZ: Final = range(1000, 768001)
-_LOUDEST: Final = 32.0
+RATES_HZ: Final = range(1000, 768001)
+LOUDEST: Final = 32.0
 """Floating-point files may leave ±1; values far beyond are damage and would overflow in a power spectrum."""
 
 
@@ -104,7 +104,7 @@ class SoundBlocks:
         return self._blocks(np.concatenate(parts, axis=1)) if parts else []
 
     def _begin(self, frame: AudioFrame) -> None:
-        if frame.sample_rate not in _RATES_HZ:
+        if frame.sample_rate not in RATES_HZ:
             raise MediaError(self._path, f"a sample rate of {frame.sample_rate} Hz is out of range")
         self._rate, self._channels = frame.sample_rate, frame.layout.nb_channels
 
@@ -272,4 +272,4 @@ def _float_samples(frame: AudioFrame) -> Float32:
     if raw.dtype.kind == "i":
         return raw.astype(np.float32) / np.float32(2.0 ** (8 * raw.dtype.itemsize - 1))
     samples = raw.astype(np.float32)
-    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -_LOUDEST, _LOUDEST)
+    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -LOUDEST, LOUDEST)

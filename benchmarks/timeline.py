@@ -1,0 +1,139 @@
+"""Timelines of long recordings: time against decoding alone, and memory against length.
+
+    python benchmarks/timeline.py CLIPS --minutes 2 60
+
+CLIPS is a folder of video files with sound, all of one kind (RAVDESS's 01- files of one actor); they are
+repeated, packet by packet, up to each length. Each figure is taken in a process of its own: decoding every
+picture and every sample and doing nothing with them; and the timeline, faces searched 5 times a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+
+
+def main() -> None:
+    """Make the recordings, take the figures, print the ratios."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("clips", type=Path, nargs="?")
+    parser.add_argument("--minutes", type=float, nargs="+", default=[2, 60])
+    parser.add_argument("--keep", type=Path, help="folder in which the recordings are kept")
+    parser.add_argument("--repeat", type=int, default=1, help="take each time so often; the least counts")
+    parser.add_argument("--one", nargs=2, metavar=("WHAT", "FILE"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(measure(*given.one)))
+        return
+    if given.clips is None:
+        parser.error("name the folder of clips")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        memory = []
+        for minutes in given.minutes:
+            path = folder / f"{minutes:g}-min.mp4"
+            if not path.is_file():
+                repeat_clips(with_sound(given.clips), path, 60 * minutes)
+            found = {
+                what: [in_a_process(what, path) for _ in range(given.repeat)]
+                for what in ("decode", "timeline")
+            }
+            seconds = {what: min(one["seconds"] for one in runs) for what, runs in found.items()}
+            memory.append(max(one["peak_mb"] for one in found["timeline"]))
+            print(
+                f"{minutes:g} min: decoding alone {seconds['decode']:.1f} s, "
+                f"timeline {seconds['timeline']:.1f} s, {seconds['timeline'] / seconds['decode']:.2f} times; "
+                f"peak memory {memory[-1]:.0f} MB, {memory[-1] / memory[0]:.3f} times that of the first",
+                flush=True,
+            )
+
+
+def with_sound(folder: Path) -> list[Path]:
+    """The files that have sound and picture."""
+    paths = []
+    for path in sorted(folder.rglob("*.mp4")):
+        with av.open(str(path)) as file:
+            if file.streams.audio and file.streams.video:
+                paths.append(path)
+    if not paths:
+        sys.exit(f"{folder}: no .mp4 file with sound and picture")
+    return paths
+
+
+def repeat_clips(paths: list[Path], out: Path, seconds: float) -> None:
+    """One file of the packets of others, again and again, up to a length."""
+    partial = out.with_suffix(".partial.mp4")
+    with av.open(str(partial), "w") as made:
+        streams: dict[str, Any] = {}
+        begin_s, turn = 0.0, 0
+        while begin_s < seconds:
+            with av.open(str(paths[turn % len(paths)])) as clip:
+                if not streams:
+                    for kind in ("video", "audio"):
+                        streams[kind] = made.add_stream_from_template(getattr(clip.streams, kind)[0])
+                last_s = 0.0
+                for packet in clip.demux(clip.streams.video[0], clip.streams.audio[0]):
+                    if packet.dts is None:
+                        continue
+                    base = packet.time_base
+                    last_s = max(last_s, float((packet.pts + packet.duration) * base))
+                    shift = round(begin_s / base)
+                    packet.pts += shift
+                    packet.dts += shift
+                    packet.stream = streams[packet.stream.type]
+                    made.mux(packet)
+            begin_s += last_s
+            turn += 1
+    partial.replace(out)
+
+
+def in_a_process(what: str, path: Path) -> dict[str, float]:
+    """Take one figure by itself."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--one", what, str(path)], check=True, capture_output=True, text=True
+    )
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def measure(what: str, path: str) -> dict[str, float]:
+    """Seconds, without start-up, and the process's peak memory."""
+    import resource
+
+    if what == "decode":
+        begun = time.perf_counter()
+        decode_everything(path)
+    else:
+        from emofuse import Recognizer
+
+        recognizer = Recognizer.load()
+        begun = time.perf_counter()
+        found = recognizer.timeline(path)
+        assert found.windows
+    seconds = time.perf_counter() - begun
+    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def decode_everything(path: str) -> None:
+    """Every picture and every sample, on all cores, for nothing."""
+    with av.open(path) as file:
+        for stream in file.streams:
+            stream.thread_type = "AUTO"
+        for packet in file.demux():
+            for _ in packet.decode():
+                pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""``emofuse timeline``: what is expressed when, over a recording of any length."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from emofuse.commands.predict import SHIPPED_NAME, printable
+from emofuse.commands.progress import OnStage, stages
+from emofuse.labels import EMOTION_COLOURS
+
+if TYPE_CHECKING:
+    from emofuse.timeline_records import Segment, Timeline
+
+OVERLAY_SUFFIX = ".mp4"
+
+
+def timeline(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording of any length.")],
+    *,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--out", "-o", metavar="NAME",
+            help="A file to write; its end tells the kind: .html (a page with curves), .csv, .windows.csv, "
+            ".json, .parquet, .vtt, .eaf (ELAN), .TextGrid (Praat), .mp4 (the video with boxes and bars). "
+            "May be given several times.",
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle", "-b", metavar="BUNDLE",
+            help="A trained recogniser (see: emofuse train); default: the one that comes with emofuse.",
+        ),
+    ] = None,
+    window: Annotated[float, typer.Option(metavar="SECONDS", help="Length of a window.")] = 3.0,
+    hop: Annotated[float, typer.Option(metavar="SECONDS", help="From one window to the next.")] = 1.0,
+    faces_per_second: Annotated[
+        float, typer.Option(metavar="N", help="How many pictures a second are searched for faces.")
+    ] = 5.0,
+    start: Annotated[
+        float | None, typer.Option("--from", metavar="SECONDS", help="Where to begin; default: the begin.")
+    ] = None,
+    end: Annotated[
+        float | None, typer.Option("--to", metavar="SECONDS", help="Where to end; default: the end.")
+    ] = None,
+    abstain_below: Annotated[
+        float, typer.Option(min=0, max=1, metavar="P", help="Less sure segments are given no emotion.")
+    ] = 0.4,
+    profile: Annotated[
+        Path | None,
+        typer.Option(metavar="PROFILE", help="Of the one person there (see: emofuse enroll)."),
+    ] = None,
+) -> None:  # fmt: skip
+    """Read a whole recording: who is there, when somebody speaks, and what is expressed from when to when.
+
+    Faces are told apart and numbered in the order in which they appear; a voice belongs to the face whose
+    mouth moves, or to nobody in the picture. Without --out the segments are printed.
+    What is reported is expression as in the training recordings, not what somebody feels.
+
+    Example: `emofuse timeline interview.mp4 --out interview.html --out interview.eaf`
+    """
+    from emofuse.exports import PeakMeter, format_of, write_timeline
+    from emofuse.predictor import Recognizer
+    from emofuse.profile import Profile
+    from emofuse.segments import SegmentRules
+    from emofuse.windows import WindowRules
+
+    logging.getLogger("emofuse").setLevel(logging.ERROR)
+    names = out or []
+    for name in names:
+        if name.suffix.lower() != OVERLAY_SUFFIX:
+            format_of(name)
+    try:
+        rules = WindowRules(window, hop, faces_per_second)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    segment_rules = SegmentRules(abstain_below=abstain_below)
+    recognizer = Recognizer.load(bundle)
+    typer.echo(f"bundle: {bundle or SHIPPED_NAME}, licence: {recognizer.licence}", err=True)
+    person = None if profile is None else Profile.load(profile)
+    peaks = PeakMeter()
+    label = f"seconds of {printable(file.name)}"
+    with stages() as on_progress:
+        found = recognizer.timeline(
+            file, rules=rules, segment_rules=segment_rules, start_s=start, end_s=end, profile=person,
+            on_sound=peaks.add,
+            on_progress=lambda done, total: on_progress(label, int(done), int(total or 0)),
+        )  # fmt: skip
+        waveform = peaks.peaks()
+        for name in names:
+            if name.suffix.lower() == OVERLAY_SUFFIX:
+                _overlay(file, found, name, on_progress)
+            else:
+                write_timeline(found, name, waveform=waveform)
+    for note in found.notes:
+        typer.echo(f"emofuse: {printable(str(file))}: {note}", err=True)
+    for name in names:
+        typer.echo(f"wrote {printable(str(name))}")
+    if not names:
+        show_segments(found, Console())
+
+
+def _overlay(file: Path, found: Timeline, name: Path, on_progress: OnStage) -> None:
+    from emofuse.overlay import write_overlay
+
+    label, total = f"seconds of {printable(name.name)}", int(found.duration_s)
+    write_overlay(file, found, name, on_progress=lambda share: on_progress(label, int(share * total), total))
+
+
+def show_segments(found: Timeline, console: Console) -> None:
+    """A table of segments: when, who, what and how sure."""
+    table = Table("from", "to", "who", "expresses", "sure", title_justify="left")
+    several = len({segment.person for segment in found.segments}) > 1 or found.people
+    if not several:
+        table = Table("from", "to", "expresses", "sure", title_justify="left")
+    for segment in found.segments:
+        when = [clock(segment.start_s), clock(segment.end_s)]
+        who = [escape(segment.person or "a voice")] if several else []
+        sure = "" if segment.confidence is None else f"{segment.confidence:.0%}"
+        table.add_row(*when, *who, _said(segment), sure)
+    console.print(table)
+
+
+def _said(segment: Segment) -> str:
+    if segment.emotion is not None:
+        return f"[{EMOTION_COLOURS[segment.emotion]}]{segment.emotion}[/]"
+    return "[dim]not sure[/]" if segment.abstained else "[dim]nothing to read[/]"
+
+
+def clock(time_s: float) -> str:
+    """1:02:03.4 or 2:03.4: as a player shows it."""
+    tenths = round(time_s * 10)
+    minutes, rest = divmod(abs(tenths), 600)
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{'-' if tenths < 0 else ''}{head}:{rest // 10:02}.{rest % 10}"

@@ -1,0 +1,170 @@
+"""A recording of any length → its timeline: one decoding pass, windows, segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.media.container import Source, label
+from emofuse.media.stream import MediaStream, open_stream
+from emofuse.records import Waveform
+from emofuse.segments import SegmentRules, make_segments
+from emofuse.timeline_records import FaceBox, Timeline, Window
+from emofuse.windows import WindowReader, WindowRules
+
+if TYPE_CHECKING:
+    from emofuse.predictor import Recognizer
+    from emofuse.profile import Profile
+
+OnProgress = Callable[[float, float | None], None]
+"""Told the seconds that were read, and how many there are where the file says."""
+
+OnSound = Callable[[Waveform], None]
+"""Handed every block of sound, in order."""
+
+_ABSENT_S: Final = 1.0
+"""Somebody who is not seen for longer than this was away."""
+_DAMAGED_S: Final = 0.5
+"""A stream that ends this much before its declared end was cut off: the rest is a part without answers."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A recording that is being read."""
+
+    stream: MediaStream
+    reader: WindowReader
+    start_s: float
+    end_s: float
+
+    def windows(self, on_progress: OnProgress | None, on_sound: OnSound | None = None) -> Iterator[Window]:
+        for part in self.stream:
+            if isinstance(part, Waveform):
+                end_s = part.start_s + part.duration_s
+                if on_sound is not None:
+                    on_sound(part)
+            else:
+                end_s = part.time_s
+            self.end_s = max(self.end_s, end_s)
+            yield from self.reader.add(part)
+            if on_progress is not None:
+                on_progress(self.end_s - self.start_s, self._declared_s)
+        declared = self._declared_s
+        if declared is not None and self.start_s + declared > self.end_s:
+            # the last picture is shown until the declared end
+            cut = self.start_s + declared - self.end_s > _DAMAGED_S
+            yield from self.reader.finish(self.end_s if cut else self.start_s + declared)
+            self.end_s = self.start_s + declared
+        else:
+            yield from self.reader.finish(self.end_s)
+
+    @property
+    def _declared_s(self) -> float | None:
+        duration = self.stream.duration_s
+        return None if duration is None else max(duration - self.start_s, 0.0)
+
+
+def stream_windows(
+    recognizer: Recognizer,
+    source: Source,
+    *,
+    rules: WindowRules | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    profile: Profile | None = None,
+    on_progress: OnProgress | None = None,
+) -> Iterator[Window]:
+    """The windows of a recording, each as soon as it is read. See :meth:`Recognizer.stream`."""
+    with _opened(recognizer, source, rules, start_s, end_s, profile) as reading:
+        for window in reading.windows(on_progress):
+            reading.reader.take_boxes()
+            yield window
+
+
+def read_timeline(
+    recognizer: Recognizer,
+    source: Source,
+    *,
+    rules: WindowRules | None = None,
+    segment_rules: SegmentRules | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    profile: Profile | None = None,
+    on_progress: OnProgress | None = None,
+    on_sound: OnSound | None = None,
+) -> Timeline:
+    """The timeline of a recording. See :meth:`Recognizer.timeline`."""
+    with _opened(recognizer, source, rules, start_s, end_s, profile) as reading:
+        windows = list(reading.windows(on_progress, on_sound))
+        reader, stream = reading.reader, reading.stream
+        faces = sorted(reader.take_boxes(), key=lambda box: (box.time_s, box.person))
+        span = reading.start_s, reading.end_s
+    moments = np.array(reader.moments, dtype=np.float64)
+    segments = make_segments(
+        windows, span, recognizer.emotions,
+        presence=presence(faces, moments, span[1]), moments=moments, rules=segment_rules,
+    )  # fmt: skip
+    return Timeline(
+        source=str(label(source)),
+        duration_s=span[1] - span[0],
+        start_s=span[0],
+        windows=tuple(windows),
+        segments=segments,
+        emotions=recognizer.emotions,
+        recogniser=recognizer.bundle.recipe.name,
+        licence=recognizer.licence,
+        people=tuple(reader.people),
+        faces=tuple(faces),
+        picture_size=(stream.width, stream.height) if stream.has_video else None,
+        notes=stream.notes,
+    )
+
+
+@contextmanager
+def _opened(
+    recognizer: Recognizer,
+    source: Source,
+    rules: WindowRules | None,
+    start_s: float | None,
+    end_s: float | None,
+    profile: Profile | None,
+) -> Iterator[_Reading]:
+    rules = rules or WindowRules()
+    with open_stream(source, pictures_per_s=rules.pictures_per_s, start_s=start_s, end_s=end_s) as stream:
+        first_s = 0.0 if start_s is None else start_s
+        reader = WindowReader(
+            recognizer,
+            rules,
+            has_audio=stream.has_audio,
+            has_video=stream.has_video,
+            start_s=first_s,
+            profile=profile,
+        )
+        yield _Reading(stream, reader, first_s, first_s)
+
+
+def presence(
+    faces: Sequence[FaceBox], moments: NDArray[np.float64], end_s: float
+) -> dict[str | None, list[tuple[float, float]]]:
+    """When each person was seen: from the first picture with the face to the one after the last.
+
+    Args:
+        faces: in order of time.
+        moments: times of all pictures that were searched, increasing.
+        end_s: the end of the recording, for a face that is there in the last picture.
+    """
+    spans: dict[str | None, list[tuple[float, float]]] = {}
+    for face in faces:
+        after = int(np.searchsorted(moments, face.time_s, "right"))
+        gone_s = float(moments[after]) if after < len(moments) else end_s
+        own = spans.setdefault(face.person, [])
+        if own and face.time_s - own[-1][1] <= _ABSENT_S:
+            own[-1] = own[-1][0], gone_s
+        else:
+            own.append((face.time_s, gone_s))
+    return spans
