@@ -93,7 +93,7 @@ def repeat_clips(paths: list[Path], out: Path, seconds: float) -> None:
                     packet.dts += shift
                     packet.stream = streams[packet.stream.type]
                     made.mux(packet)
-            begin_s += last_s
+            begin_s += last_s + 0.05  # nothing of two clips overlaps
             turn += 1
     partial.replace(out)
 

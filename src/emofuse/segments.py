@@ -28,8 +28,9 @@ _ROUNDING_S: Final = 1e-6
 class SegmentRules:
     """How segments are made of windows."""
 
-    change_cost: float = 1.5
-    """What a change of emotion costs, in nats of the averaged probabilities of one step."""
+    change_cost: float = 0.5
+    """What a change of emotion costs, in nats. Higher: fewer, longer segments. The default did best on clips
+    of RAVDESS of 3 s, one after the other; in talk expressions last longer."""
     abstain_below: float = 0.4
     """A segment whose mean probability is lower has no emotion: the recogniser abstains."""
 
@@ -106,14 +107,13 @@ def _course(
         half = (window.end_s - window.start_s) / 2
         near = 1.0 - np.abs(middles - window.start_s - half) / half
         inside = np.flatnonzero(near > 0)
-        total[inside] += near[inside, None] * np.log(np.maximum(window.fused, _LEAST_PROBABILITY))
+        total[inside] += near[inside, None] * window.fused
         weight[inside] += near[inside]
     if there is not None:
         weight[~_within(middles, there)] = 0.0
     answers = np.full_like(total, np.nan)
     read = weight > 0
-    logs = total[read] / weight[read, None]
-    answers[read] = np.exp(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True))
+    answers[read] = total[read] / weight[read, None]
     return _Course(edges, answers)
 
 
