@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +22,7 @@ from emofuse.cli import app
 from emofuse.corpus import load_corpus
 from emofuse.corpus.fer2013 import FER_PLUS
 from emofuse.errors import BundleError, ExperimentError, WeightsError
+from emofuse.features.extraction import extract
 from emofuse.labels import EMOTIONS, FER_PLUS_TO_EMOTION
 from emofuse.networks.expression_cnn import CompactExpressionCnn
 from emofuse.recipes import load_recipe, parse_recipe
@@ -135,10 +137,10 @@ def test_rounding_is_small_and_measured(shipped: tuple[Path, str]) -> None:
     rounding = load_bundle(shipped[0]).provenance["float16_largest_difference"]
     assert 0 < rounding["face"] < 5e-3
     assert 0 <= rounding["voice"] < 5e-3
-    model = onnx.load(shipped[0] / "face.onnx")
+    model = onnx.load(shipped[0] / "face-frame.onnx")
     kinds = {tensor.data_type for tensor in model.graph.initializer if np.prod(tensor.dims) >= 1024}
     assert kinds == {onnx.TensorProto.FLOAT16}
-    assert (shipped[0] / "face.onnx").stat().st_size < 3.5e6
+    assert (shipped[0] / "face-frame.onnx").stat().st_size < 3.5e6
 
 
 def test_prediction_is_the_weighted_product(shipped: tuple[Path, str], films: dict[str, Path]) -> None:
@@ -291,3 +293,15 @@ def test_the_real_one_is_that_of_the_recipe() -> None:
     assert sum(f.stat().st_size for f in real.iterdir()) < 12_000_000
     assert not any(b".py" in f.read_bytes() for f in real.glob("*.onnx"))
     assert loaded.provenance["check"]["films"]["n"] == 9
+
+
+def test_frames_may_be_read_one_by_one(shipped: tuple[Path, str], films: dict[str, Path]) -> None:
+    recognizer = Recognizer.load(shipped[0])
+    features = extract(films["happy"], recognizer.bundle.recipe)
+    assert features.face is not None
+    one_by_one = np.concatenate([recognizer.face_frames(features.face[i : i + 1]) for i in range(20)])
+    whole = recognizer.predict_features(features)
+    parts = recognizer.predict_features(replace(features, face=one_by_one))
+    assert whole.face is not None and parts.face is not None
+    np.testing.assert_allclose(parts.face, whole.face, atol=1e-5)
+    np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-5)

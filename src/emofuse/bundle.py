@@ -24,6 +24,8 @@ SCHEMA: Final = 1
 MANIFEST: Final = "bundle.json"
 LICENCE: Final = "LICENSE.txt"
 NON_COMMERCIAL: Final = "CC BY-NC-SA 4.0"
+FRAME_FILE: Final = "face-frame.onnx"
+"""What a face network says frame by frame, where it does; ``face.onnx`` then reads a clip of that."""
 NO_SHIPPED: Final = "EMOFUSE_NO_SHIPPED"
 """Environment variable: set, and not 0, the recogniser that comes with emofuse is not used."""
 SHIPPED: Final = Path(__file__).parent / "recognisers" / "out-of-the-box"

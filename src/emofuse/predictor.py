@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.bundle import NON_COMMERCIAL, Bundle, load_bundle, shipped_bundle
+from emofuse.bundle import FRAME_FILE, NON_COMMERCIAL, Bundle, load_bundle, shipped_bundle
 from emofuse.corpus.ravdess import parse_name
 from emofuse.errors import BundleError, CorpusError, EmofuseError, FeatureError
 from emofuse.features.action_units import ActionUnitTable, read_action_units
@@ -55,6 +55,7 @@ class Recognizer:
         self._threads, self._decoder_threads = threads, decoder_threads
         self._voice = self._session("voice.onnx")
         self._face = self._session("face.onnx")
+        self._frames = self._session(FRAME_FILE) if FRAME_FILE in bundle.files else None
         self._fusions = [self._session(name) for name in bundle.fusions]
         if not self._fusions:
             raise BundleError(f"{bundle.folder}: this bundle has no fusion")
@@ -303,7 +304,7 @@ class Recognizer:
             ProfileError: the profile is of another recogniser.
         """
         voice = self._ask(self._voice, features.voice)
-        face = self._ask(self._face, features.face)
+        face = self._ask(self._face, None if features.face is None else self.face_frames(features.face))
         alone = {name: said[2][0] for name, said in (("voice", voice), ("face", face)) if said is not None}
         probabilities: NDArray[np.float64] | None = None
         if voice is not None and face is not None:
@@ -330,6 +331,20 @@ class Recognizer:
             meta=features.meta,
             error=error,
         )
+
+    def face_frames(self, face: NDArray[Any]) -> NDArray[Any]:
+        """The face array as the last part of the face network reads it.
+
+        Args:
+            face: (n, height, width) uint8 crops; or what this returned for them, in any order and number.
+
+        Returns:
+            (n, n_values) float32 where the network reads crop by crop, so that one that belongs to several
+            windows is read once; else ``face`` itself.
+        """
+        if self._frames is None or face.dtype != np.uint8:
+            return face
+        return np.asarray(self._frames.run(["outputs"], {"inputs": face})[0])
 
     def _ask(self, session: Any, array: NDArray[Any] | None) -> list[NDArray[np.float32]] | None:
         if array is None:

@@ -22,6 +22,9 @@ Span = tuple[float, float]
 
 _LEAST_PROBABILITY: Final = 1e-6
 _ROUNDING_S: Final = 1e-6
+_SLIVER_S: Final = 0.1
+"""A hole that is not longer is no segment of its own: the first picture comes a little after the sound, the
+last window ends a little before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +153,13 @@ def _of_one(
             start_s, end_s = float(course.edges[cells.start]), float(course.edges[cells.stop])
             lengths = np.diff(course.edges[cells.start : cells.stop + 1])
             confidence = float(np.average(course.answers[cells, path[begin]], weights=lengths))
-            if start_s - end > _ROUNDING_S:
+            if start_s - end > _SLIVER_S:
                 segments.append(Segment(end, start_s, None, person=person))
             else:
                 start_s = end
             segments.append(_answer(start_s, end_s, emotions[path[begin]], confidence, person, rules))
             end = end_s
-    if span[1] - end > _ROUNDING_S:
+    if span[1] - end > (_SLIVER_S if segments else _ROUNDING_S):
         segments.append(Segment(end, span[1], None, person=person))
     elif segments:
         segments[-1] = _until(segments[-1], span[1])

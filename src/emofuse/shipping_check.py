@@ -28,19 +28,28 @@ NOTE: Final = (
 
 def largest_difference(model: bytes, other: bytes, inputs: NDArray[Any]) -> float:
     """How far the probabilities of two ONNX networks lie apart at most, on some inputs."""
-    one, two = (np.exp(_answers(m, inputs)) for m in (model, other))
+    one, two = (np.exp(answers(m, inputs)) for m in (model, other))
     return float(np.abs(one - two).max())
 
 
-def _answers(model: bytes, inputs: NDArray[Any]) -> NDArray[np.float64]:
+def answers(model: bytes, inputs: NDArray[Any]) -> NDArray[np.float64]:
+    """(n, n_emotions) log-probabilities that an ONNX network gives."""
+    return _run(model, "log_probabilities", inputs).astype(np.float64)
+
+
+def frame_answers(model: bytes, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What an ONNX network says of each frame."""
+    return _run(model, "outputs", frames).astype(np.float32)
+
+
+def _run(model: bytes, output: str, inputs: NDArray[Any]) -> NDArray[Any]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    said = session.run(["log_probabilities"], {"inputs": inputs})[0]
-    return np.asarray(said, dtype=np.float64)
+    return np.asarray(session.run([output], {"inputs": inputs})[0])
 
 
 def check_recogniser(

@@ -31,6 +31,8 @@ _ABSENT_S: Final = 1.0
 """Somebody who is not seen for longer than this was away."""
 _DAMAGED_S: Final = 0.5
 """A stream that ends this much before its declared end was cut off: the rest is a part without answers."""
+_PADDING_S: Final = 0.1
+"""Decoders of sound give whole frames, which may reach so far beyond the declared end."""
 
 
 @dataclass(slots=True)
@@ -54,19 +56,22 @@ class _Reading:
             yield from self.reader.add(part)
             if on_progress is not None:
                 on_progress(self.end_s - self.start_s, self._declared_s)
-        declared = self._declared_s
-        if declared is not None and self.start_s + declared > self.end_s:
-            # the last picture is shown until the declared end
-            cut = self.start_s + declared - self.end_s > _DAMAGED_S
-            yield from self.reader.finish(self.end_s if cut else self.start_s + declared)
-            self.end_s = self.start_s + declared
+        declared_s = self.end_s if self._declared_s is None else self.start_s + self._declared_s
+        # the last picture is shown until the declared end, and what the last frame of sound is filled up with
+        # lies beyond it
+        if declared_s - self.end_s > _DAMAGED_S:
+            yield from self.reader.finish(self.end_s)
+            self.end_s = declared_s
         else:
+            last_s = self.reader.moments[-1] if self.reader.moments else self.start_s
+            if max(last_s, self.end_s - _PADDING_S) < declared_s:
+                self.end_s = declared_s
             yield from self.reader.finish(self.end_s)
 
     @property
     def _declared_s(self) -> float | None:
-        duration = self.stream.duration_s
-        return None if duration is None else max(duration - self.start_s, 0.0)
+        """The declared length of what is read."""
+        return self.stream.duration_s
 
 
 def stream_windows(
@@ -135,6 +140,7 @@ def _opened(
     profile: Profile | None,
 ) -> Iterator[_Reading]:
     rules = rules or WindowRules()
+    start_s = None if start_s is None else max(start_s, 0.0)
     with open_stream(source, pictures_per_s=rules.pictures_per_s, start_s=start_s, end_s=end_s) as stream:
         first_s = 0.0 if start_s is None else start_s
         reader = WindowReader(
@@ -156,8 +162,11 @@ def presence(
     Args:
         faces: in order of time.
         moments: times of all pictures that were searched, increasing.
-        end_s: the end of the recording, for a face that is there in the last picture.
+        end_s: the end of the recording, for a face that is there in the last picture; where the recording
+            goes on without pictures, the last one counts as long as the others did.
     """
+    if len(moments) > 1 and end_s - moments[-1] > _ABSENT_S:
+        end_s = min(end_s, float(moments[-1] + np.median(np.diff(moments))))
     spans: dict[str | None, list[tuple[float, float]]] = {}
     for face in faces:
         after = int(np.searchsorted(moments, face.time_s, "right"))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from emofuse.features.extraction import extract
 from emofuse.records import Features, Waveform
 from emofuse.signal.mouth import mouth_movement, who_speaks
-from emofuse.signal.speech import SPEECH_ABOVE, Speech, SpeechDetector
+from emofuse.signal.speech import CHUNK_S, SPEECH_ABOVE, Speech, SpeechDetector
 from emofuse.signal.tracks import FaceTracker, Sighting
 from emofuse.signal.voice import is_silent
 from emofuse.timeline_records import FaceBox, QualityValue, Window
@@ -40,6 +40,8 @@ _LEFT_OVER_S: Final = 0.05
 """An end that no window covers is worth a window of its own from this length on."""
 _SHORTEST_SOUND_S: Final = 0.5
 """Less sound than this in a window says nothing of a voice."""
+_MOUTH_S: Final = 0.09
+"""How much movement of a mouth is speech was measured at 5 and 10 pictures a second, not at more."""
 _LEAST_SPEECH: Final = 0.1
 """Share of a window with speech below which the voice is not read."""
 _LEAST_SEEN: Final = 0.25
@@ -76,6 +78,14 @@ class _Heard:
     blocks: deque[Waveform] = field(default_factory=deque)
     speech: deque[Speech] = field(default_factory=deque)
     end_s: float = -np.inf
+    judged_s: float = -np.inf
+    """To here it is known where there is speech."""
+
+    def hear(self, found: Sequence[Speech]) -> None:
+        """What the detector said next."""
+        self.speech += found
+        if found:
+            self.judged_s = found[-1].time_s + CHUNK_S
 
     def forget(self, before_s: float) -> None:
         while self.blocks and self.blocks[0].start_s + self.blocks[0].duration_s < before_s:
@@ -100,6 +110,14 @@ class _Heard:
         inside = [one for one in self.speech if start_s <= one.time_s < end_s]
         times = np.array([one.time_s for one in inside], dtype=np.float64)
         return times, np.array([one.probability for one in inside], dtype=np.float64)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A face in one picture, and what the face network reads of it, once that was asked."""
+
+    sighting: Sighting
+    read: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +169,7 @@ class WindowReader:
         self._heard = _Heard()
         self._detector = SpeechDetector() if has_audio else None
         self._tracker = FaceTracker() if has_video and self._stack is not None else None
-        self._seen: deque[Sighting] = deque()
+        self._seen: deque[_Seen] = deque()
 
     def add(self, part: Waveform | Picture) -> list[Window]:
         """Take the next block of sound or the next picture; the windows that are complete with it."""
@@ -159,7 +177,7 @@ class WindowReader:
             self._heard.blocks.append(part)
             self._heard.end_s = part.start_s + part.duration_s
             if self._detector is not None:
-                self._heard.speech += self._detector.add(part)
+                self._heard.hear(self._detector.add(part))
         else:
             self.moments.append(part.time_s)
             if self._tracker is not None:
@@ -169,7 +187,7 @@ class WindowReader:
     def finish(self, end_s: float) -> list[Window]:
         """The recording ends: the windows that are left, the last one up to its end."""
         if self._detector is not None:
-            self._heard.speech += self._detector.finish()
+            self._heard.hear(self._detector.finish())
         if self._tracker is not None:
             self._keep(self._tracker.end())
         window_s = self.rules.window_s
@@ -195,7 +213,7 @@ class WindowReader:
 
     def _keep(self, sightings: Sequence[Sighting]) -> None:
         for one in sightings:
-            self._seen.append(one)
+            self._seen.append(_Seen(one))
             name = person_name(one.person)
             if name not in self.people:
                 self.people.append(name)
@@ -203,7 +221,7 @@ class WindowReader:
 
     def _complete(self) -> Iterator[Window]:
         picture_s = self.moments[-1] if self.moments else -np.inf
-        heard = self._heard.end_s if self._has_audio else np.inf
+        heard = min(self._heard.end_s, self._heard.judged_s) if self._has_audio else np.inf
         seen = picture_s - _LAG_S if self._has_video else np.inf
         reached = max(min(heard, seen), max(self._heard.end_s, picture_s) - _APART_S)
         while self._begin_s + self.rules.window_s <= reached:
@@ -212,7 +230,7 @@ class WindowReader:
         # the last window reaches back from the end of the recording: keep a hop more than the next one needs
         needed_s = self._begin_s - self.rules.hop_s
         self._heard.forget(needed_s)
-        while self._seen and self._seen[0].time_s < needed_s:
+        while self._seen and self._seen[0].sighting.time_s < needed_s:
             self._seen.popleft()
 
     def _read(self, start_s: float, end_s: float) -> Iterator[Window]:
@@ -222,13 +240,13 @@ class WindowReader:
         speaker = self._speaker(people, voice) if voice.array is not None else None
         spoken_by = None if speaker is None else person_name(speaker)
         common: dict[str, Any] = {"speech": voice.speech, "speaker": spoken_by}
-        for person, sightings in people.items():
-            face, seen, reasons = self._face(sightings, start_s, end_s)
+        for person, seen_faces in people.items():
+            face, seen, reasons = self._face(seen_faces, start_s, end_s)
             own = voice.array if person == speaker else None
             reasons += voice.reasons
             if voice.array is not None and own is None:
                 reasons += ("voice:unattributed" if speaker is None else "voice:of_another",)
-            size = float(np.mean([one.box[2] - one.box[0] for one in sightings]))
+            size = float(np.mean([one.sighting.box[2] - one.sighting.box[0] for one in seen_faces]))
             yield Window(
                 start_s, end_s, *self._said(own, face), **common, face_present=seen, reasons=reasons,
                 quality={**voice.quality, "face_size_px": round(size, 1)}, person=person_name(person),
@@ -266,34 +284,40 @@ class WindowReader:
         reasons = () if features.voice is not None else ("voice:unreadable",)
         return _Voice(features.voice, reasons, speech, times, probabilities, quality)
 
-    def _people_in(self, start_s: float, end_s: float) -> dict[int, list[Sighting]]:
-        people: dict[int, list[Sighting]] = {}
+    def _people_in(self, start_s: float, end_s: float) -> dict[int, list[_Seen]]:
+        people: dict[int, list[_Seen]] = {}
         for one in self._seen:
-            if start_s <= one.time_s < end_s:
-                people.setdefault(one.person, []).append(one)
+            if start_s <= one.sighting.time_s < end_s:
+                people.setdefault(one.sighting.person, []).append(one)
         return dict(sorted(people.items()))
 
-    def _speaker(self, people: Mapping[int, Sequence[Sighting]], voice: _Voice) -> int | None:
+    def _speaker(self, people: Mapping[int, Sequence[_Seen]], voice: _Voice) -> int | None:
         movements = {}
-        for person, sightings in people.items():
-            times = np.array([one.time_s for one in sightings], dtype=np.float64)
-            movements[person] = times, mouth_movement(np.stack([one.mouth for one in sightings]), times)
+        for person, faces in people.items():
+            apart = _apart([one.sighting for one in faces])
+            times = np.array([one.time_s for one in apart], dtype=np.float64)
+            movements[person] = times, mouth_movement(np.stack([one.mouth for one in apart]), times)
         return who_speaks(movements, voice.times, voice.probabilities)
 
     def _face(
-        self, sightings: Sequence[Sighting], start_s: float, end_s: float
-    ) -> tuple[NDArray[np.uint8] | None, float, tuple[str, ...]]:
+        self, faces: Sequence[_Seen], start_s: float, end_s: float
+    ) -> tuple[NDArray[Any] | None, float, tuple[str, ...]]:
         """The face array of one person, the share of pictures with that face, and what is missing."""
         assert self._stack is not None
         moments = np.frombuffer(self.moments[-self._n_recent :], np.float64)
         n_pictures = int(((moments >= start_s) & (moments < end_s)).sum())
-        seen = min(1.0, len(sightings) / max(n_pictures, 1))
+        seen = min(1.0, len(faces) / max(n_pictures, 1))
         if seen < _LEAST_SEEN:
             return None, seen, ("face:seldom_seen",)
-        times = np.array([one.time_s for one in sightings])
+        new = [one for one in faces if one.read is None]
+        if new:
+            answers = self._recognizer.face_frames(np.stack([one.sighting.crop for one in new]))
+            for one, answer in zip(new, answers, strict=True):
+                one.read = answer
+        times = np.array([one.sighting.time_s for one in faces])
         places = np.linspace(start_s, end_s, self._stack.n_frames)
         nearest = np.abs(times[None] - places[:, None]).argmin(1)
-        return np.stack([sightings[i].crop for i in nearest]), seen, ()
+        return np.stack([faces[i].read for i in nearest]), seen, ()
 
     @property
     def _n_recent(self) -> int:
@@ -306,6 +330,15 @@ class WindowReader:
         if not self._has_video:
             return "face:no_video_stream"
         return "face:none_seen" if self._stack is not None else "face:not_read_in_timelines"
+
+
+def _apart(sightings: Sequence[Sighting]) -> list[Sighting]:
+    """Those that are far enough from each other for a mouth to move."""
+    apart: list[Sighting] = []
+    for one in sightings:
+        if not apart or one.time_s - apart[-1].time_s >= _MOUTH_S:
+            apart.append(one)
+    return apart
 
 
 def _sound_quality(sound: Waveform) -> dict[str, QualityValue]:

@@ -62,6 +62,11 @@ def export_probabilities(network: nn.Module, n_inputs: int) -> bytes:
     return _export(_Probabilities(network), torch.zeros(2, n_inputs), ["probabilities"])
 
 
+def export_frames(network: nn.Module, example: NDArray[Any]) -> bytes:
+    """ONNX of a network that reads frame by frame: ``inputs`` (n, height, width) → ``outputs`` (n, …)."""
+    return _export(network, torch.from_numpy(np.stack([example, example])), ["outputs"])
+
+
 def _export(module: nn.Module, inputs: Tensor, output_names: list[str]) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

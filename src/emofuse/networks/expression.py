@@ -38,13 +38,45 @@ class ExpressionOverTime(nn.Module):
     def forward(self, stack: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_frames, 48, 48) uint8 → features (n, 256) and log-probabilities (n, n_emotions)."""
         n_frames, height, width = stack.shape[1:]
-        faces = stack.reshape(-1, 1, height, width).to(torch.float32) / 255
-        pooled = self.cnn.features(faces)
+        frames: Tensor = self.frames(stack.reshape(-1, height, width))
+        return self.over_time(frames.reshape(-1, n_frames, frames.shape[1]))
+
+    def frames(self, faces: Tensor) -> Tensor:
+        """(n, 48, 48) uint8 → (n, 256 + 8): of each frame its features and log-probabilities of FER+."""
+        pooled = self.cnn.features(faces[:, None].to(torch.float32) / 255)
         logs = (self.cnn.fer_plus(pooled) / self.temperature).log_softmax(1)
-        over_time = logs.reshape(-1, n_frames, len(FER_PLUS)).mean(1) + self.offsets
-        shares = over_time.softmax(1) @ self.mapping
-        features = pooled.reshape(-1, n_frames, pooled.shape[1]).mean(1)
+        return torch.cat([pooled, logs], 1)
+
+    def over_time(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, n_frames, 256 + 8) → features (n, 256) and log-probabilities (n, n_emotions)."""
+        mean = frames.mean(1)
+        features, logs = mean[:, : -len(FER_PLUS)], mean[:, -len(FER_PLUS) :]
+        shares = (logs + self.offsets).softmax(1) @ self.mapping
         return features, shares.clamp(min=_LEAST_PROBABILITY).log().log_softmax(1)
+
+
+class ExpressionOfFrames(nn.Module):
+    """The first half of :class:`ExpressionOverTime`: frame by frame, so that none is read twice."""
+
+    def __init__(self, network: ExpressionOverTime) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(n, 48, 48) uint8 → (n, 256 + 8)."""
+        return self.network.frames(faces)
+
+
+class ExpressionOfClip(nn.Module):
+    """The second half: what the frames of a clip say together."""
+
+    def __init__(self, network: ExpressionOverTime) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, n_frames, 256 + 8) → features (n, 256) and log-probabilities (n, n_emotions)."""
+        return self.network.over_time(frames)
 
 
 def fer_plus_mapping() -> Tensor:
