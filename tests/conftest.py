@@ -272,6 +272,24 @@ def files() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def recordings() -> ModuleType:
+    """The module ``tests/small_recordings.py``."""
+    path = Path(__file__).parent / "small_recordings.py"
+    spec = importlib.util.spec_from_file_location("small_recordings", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def duet(home: Path, files: ModuleType, recordings: ModuleType) -> Path:
+    """Two drawn people who change sides at 6 s; see ``tests/small_recordings.py``."""
+    path: Path = recordings.write_duet(home / "duet.mp4", files)
+    return path
+
+
+@pytest.fixture(scope="session")
 def small_faces() -> ModuleType:
     """The module ``tests/small_faces.py``."""
     path = Path(__file__).parent / "small_faces.py"

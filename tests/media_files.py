@@ -48,12 +48,15 @@ def write_sound(path: Path, samples: Any, rate: int, *, codec: str, layout: str 
     return path
 
 
-def _encode_sound(container: Any, stream: Any, samples: Any, rate: int, layout: str) -> None:
+def _encode_sound(
+    container: Any, stream: Any, samples: Any, rate: int, layout: str, at_s: float = 0.0
+) -> None:
     resampler = av.AudioResampler(format=stream.codec_context.format.name, layout=layout, rate=rate)
     for first in range(0, samples.shape[1], 1024):
         block = np.ascontiguousarray(samples[:, first : first + 1024], dtype=np.float32)
         frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
-        frame.sample_rate, frame.pts, frame.time_base = rate, first, Fraction(1, rate)
+        frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+        frame.pts = first + round(at_s * rate)
         for ready in resampler.resample(frame):
             container.mux(stream.encode(ready))
     container.mux(stream.encode(None))
@@ -76,12 +79,17 @@ def write_video(
     pix_fmt: str = "yuv420p",
     pictures: Sequence[Any] | None = None,
     sound: tuple[Any, int] | None = None,
+    sound_at_s: float = 0.0,
     rotation: int = 0,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     cover: bool = False,
 ) -> Path:
-    """Pictures at given ticks, with sound if wanted; ``pictures``: (height, width) uint8 limited luma."""
+    """Pictures at given ticks, with sound if wanted, which begins at ``sound_at_s``.
+
+    ``pictures``: (height, width) uint8 limited luma, or (height, width, 3) uint8 BGR. What has a negative
+    time is hidden by an edit list, where the container has such a thing.
+    """
     width, height = size
     with av.open(str(path), "w", options=container_options or {}) as container:
         video = container.add_stream(codec, rate=Fraction(TICKS, NTSC), options=options or {})
@@ -98,12 +106,15 @@ def write_video(
             audio = container.add_stream("aac", rate=sound[1], layout=layout)
         for index, tick in enumerate(ticks):
             luma = picture(index, width, height) if pictures is None else pictures[index]
-            frame = _with_luma(luma, pix_fmt)
+            if luma.ndim == 3:
+                frame = av.VideoFrame.from_ndarray(luma, format="bgr24").reformat(format=pix_fmt)
+            else:
+                frame = _with_luma(luma, pix_fmt)
             frame.pts, frame.time_base = tick, Fraction(1, TICKS)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if audio is not None and sound is not None:
-            _encode_sound(container, audio, sound[0], sound[1], layout)
+            _encode_sound(container, audio, sound[0], sound[1], layout, sound_at_s)
     return path
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from typer.testing import CliRunner
@@ -15,7 +17,7 @@ import emofuse
 from emofuse.cli import app
 
 COMMANDS = [
-    ("demo",), ("predict",), ("enroll",),
+    ("demo",), ("predict",), ("timeline",), ("live",), ("enroll",),
     ("evaluate",), ("leak",), ("robustness",), ("train",), ("report",), ("recipes",), ("ship",),
     ("corpus", "check"), ("corpus", "fetch"), ("corpus", "synth"),
     ("weights", "list"), ("weights", "fetch"), ("faces", "train"), ("faces", "test"),
@@ -116,3 +118,17 @@ def test_an_interrupt_is_status_130(tmp_path: Path, au_folder: Path, au_toml: Pa
     _, error = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in error
+
+
+def test_a_terminal_of_another_encoding_is_no_traceback(tmp_path: Path, small: ModuleType) -> None:
+    name = tmp_path / "日.mp4"
+    small.write_film(name, emotion=2)
+    for option in ("table", "csv", "json"):
+        done = subprocess.run(
+            [sys.executable, "-m", "emofuse", "predict", str(name), "--format", option],
+            capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert b"Traceback" not in done.stderr
+        text = done.stdout.decode("cp1252" if option == "table" else "utf-8")
+        assert ("\\u65e5" if option == "table" else "日") in text

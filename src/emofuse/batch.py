@@ -174,6 +174,8 @@ def predict_table(
     listing = files if isinstance(files, Listing) else find_recordings(files)
     if not listing.files:
         raise BatchError("there is no recording to read")
+    if out.exists() and any(Path(file).exists() and out.samefile(file) for file in listing.files):
+        raise BatchError(f"{out}: that is one of the recordings: choose another name for the table")
     with Journal(out.with_name(f"{out.name}.partial.jsonl"), readers.identity()) as journal:
         run = _Run(listing, readers.emotions, journal, on_progress or _quiet)
         run.recall()

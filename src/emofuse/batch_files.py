@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from emofuse.batch_tables import BatchError
 from emofuse.corpus.files import media_files
 
 SUFFIXES: Final = frozenset((
@@ -37,7 +38,10 @@ def find_recordings(arguments: Iterable[str | Path]) -> Listing:
     """
     names: dict[str, None] = {}
     refused: dict[str, str] = {}
-    for argument in map(Path, arguments):
+    for given in arguments:
+        if not str(given):
+            raise BatchError("an empty name is no recording: look at the variable that it came from")
+        argument = Path(given)
         if not os.path.isdir(argument):  # noqa: PTH112 - says no, and raises nothing, where it may not look
             names[str(argument)] = None
             continue

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -66,8 +69,19 @@ def _options(
     """Options before the command."""
 
 
+def _end(_number: int, _frame: object) -> NoReturn:
+    """End as on an interrupt: what is half written is removed on the way out."""
+    sys.exit(143)
+
+
 def main() -> None:
     """Run the command line; one line a problem, exit status 1 for what failed, 130 for an interrupt."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a terminal or pipe of another encoding: names and bars come escaped, not as a traceback
+            stream.reconfigure(errors="backslashreplace")
+    with contextlib.suppress(ValueError):  # only the main thread may
+        signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except EmofuseError as error:

@@ -22,7 +22,7 @@ from emofuse.media.live_inputs import wanted_inputs
 from emofuse.media.sampling import Picture
 from emofuse.records import Waveform
 from emofuse.timeline_records import Window
-from emofuse.windows import _APART_S, _LAG_S, WindowReader, WindowRules
+from emofuse.windows import WindowReader, WindowRules
 
 if TYPE_CHECKING:
     from emofuse.predictor import Recognizer
@@ -175,21 +175,6 @@ def _warm_up(recognizer: Recognizer, rules: WindowRules) -> None:
         recognizer.predict_features(voice)
 
 
-class _LiveReader(WindowReader):
-    """A window reader that leaves out windows that have become old."""
-
-    def leave_out(self, heard_s: float, seen_s: float) -> int:
-        """Skip windows that would be complete by the time a later one is too; how many those are."""
-        heard = heard_s if self._has_audio else np.inf
-        seen = seen_s - _LAG_S if self._has_video else np.inf
-        reached_s = max(min(heard, seen), max(heard_s, seen_s) - _APART_S)
-        if not np.isfinite(reached_s):
-            return 0
-        n = int((reached_s - self._begin_s - self.rules.window_s) / self.rules.hop_s)
-        self._next += max(0, n)
-        return max(0, n)
-
-
 class _Session:
     """One stream that is being read."""
 
@@ -203,7 +188,7 @@ class _Session:
     ) -> None:
         self._recognizer, self._profile, self._rules = recognizer, profile, rules
         self._stream, self._seconds = stream, seconds
-        self._reader: _LiveReader | None = None
+        self._reader: WindowReader | None = None
         self._start_s = self._heard_s = self._seen_s = -np.inf
         self._skipped = 0
         n_kept = int((rules.window_s + _KEPT_S) * max(_BLOCKS_PER_S, rules.pictures_per_s))
@@ -252,7 +237,7 @@ class _Session:
 
     def _begin(self, start_s: float) -> None:
         self._start_s = start_s
-        self._reader = _LiveReader(
+        self._reader = WindowReader(
             self._recognizer,
             self._rules,
             has_audio=self._stream.has_audio,

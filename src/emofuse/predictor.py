@@ -52,7 +52,7 @@ class Recognizer:
     ) -> None:
         self.bundle = bundle
         self.action_units = action_units and action_units.in_order(bundle.action_units)
-        self._threads, self._decoder_threads = threads, decoder_threads
+        self._threads, self.decoder_threads = threads, decoder_threads
         self._voice = self._session("voice.onnx")
         self._face = self._session("face.onnx")
         self._frames = self._session(FRAME_FILE) if FRAME_FILE in bundle.files else None
@@ -144,7 +144,7 @@ class Recognizer:
             try:
                 features = extract(
                     source, self.bundle.recipe, take=_take_of(name), table=self.action_units,
-                    threads=self._decoder_threads,
+                    threads=self.decoder_threads,
                 )  # fmt: skip
             except EmofuseError as error:
                 skipped.append(str(error))
@@ -206,7 +206,7 @@ class Recognizer:
             end_s=end_s,
             take=_take_of(name),
             table=self.action_units,
-            threads=self._decoder_threads,
+            threads=self.decoder_threads,
         )
         return self.predict_features(features, source=name, profile=profile)
 

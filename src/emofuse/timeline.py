@@ -141,7 +141,10 @@ def _opened(
 ) -> Iterator[_Reading]:
     rules = rules or WindowRules()
     start_s = None if start_s is None else max(start_s, 0.0)
-    with open_stream(source, pictures_per_s=rules.pictures_per_s, start_s=start_s, end_s=end_s) as stream:
+    with open_stream(
+        source, pictures_per_s=rules.pictures_per_s, start_s=start_s, end_s=end_s,
+        threads=recognizer.decoder_threads,
+    ) as stream:  # fmt: skip
         first_s = 0.0 if start_s is None else start_s
         reader = WindowReader(
             recognizer,

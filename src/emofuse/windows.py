@@ -42,8 +42,9 @@ _SHORTEST_SOUND_S: Final = 0.5
 """Less sound than this in a window says nothing of a voice."""
 _MOUTH_S: Final = 0.09
 """How much movement of a mouth is speech was measured at 5 and 10 pictures a second, not at more."""
-_LEAST_SPEECH: Final = 0.1
-"""Share of a window with speech below which the voice is not read."""
+_LEAST_SPEECH_S: Final = 1.05
+"""Less speech than this in a window, such as the end of one utterance and the begin of the next, is not read:
+the networks know whole utterances, and are sure of nonsense otherwise."""
 _LEAST_SEEN: Final = 0.25
 """Share of a window's pictures with the face below which the face is not read."""
 
@@ -219,11 +220,28 @@ class WindowReader:
                 self.people.append(name)
             self._boxes.append(FaceBox(one.time_s, name, *map(float, one.box)))
 
+    def _reached(self, heard_s: float, judged_s: float, seen_s: float) -> float:
+        """Up to where all is known: until when sound came, speech was judged and pictures came."""
+        heard = min(heard_s, judged_s) if self._has_audio else np.inf
+        seen = seen_s - _LAG_S if self._has_video else np.inf
+        return max(min(heard, seen), max(heard_s, seen_s) - _APART_S)
+
+    def leave_out(self, heard_s: float, seen_s: float) -> int:
+        """Skip windows that something later than them makes old, when sound and pictures come up to a time.
+
+        Returns:
+            How many those are.
+        """
+        reached = self._reached(heard_s, heard_s, seen_s)
+        if not np.isfinite(reached):
+            return 0
+        n = max(0, int((reached - self._begin_s - self.rules.window_s) / self.rules.hop_s))
+        self._next += n
+        return n
+
     def _complete(self) -> Iterator[Window]:
         picture_s = self.moments[-1] if self.moments else -np.inf
-        heard = min(self._heard.end_s, self._heard.judged_s) if self._has_audio else np.inf
-        seen = picture_s - _LAG_S if self._has_video else np.inf
-        reached = max(min(heard, seen), max(self._heard.end_s, picture_s) - _APART_S)
+        reached = self._reached(self._heard.end_s, self._heard.judged_s, picture_s)
         while self._begin_s + self.rules.window_s <= reached:
             yield from self._read(self._begin_s, self._begin_s + self.rules.window_s)
             self._next += 1
@@ -278,8 +296,9 @@ class WindowReader:
         quality = _sound_quality(sound)
         if is_silent(sound.samples):
             return _Voice(None, ("voice:silent",), 0.0, times, probabilities, quality)
-        if speech < _LEAST_SPEECH:
-            return _Voice(None, ("voice:no_speech",), speech, times, probabilities, quality)
+        if speech * (end_s - start_s) < min(_LEAST_SPEECH_S, (end_s - start_s) / 2):
+            reason = "voice:little_speech" if speech else "voice:no_speech"
+            return _Voice(None, (reason,), speech, times, probabilities, quality)
         features = extract(sound, self._recognizer.bundle.recipe, face=False)
         reasons = () if features.voice is not None else ("voice:unreadable",)
         return _Voice(features.voice, reasons, speech, times, probabilities, quality)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from emofuse.commands.fit import check_training
 from emofuse.commands.progress import stages
 
 LICENCE = (
@@ -86,6 +87,7 @@ def train(
 
     Example: `emofuse faces train fer2013 --architecture compact --out runs/compact`
     """
+    check_training()
     from emofuse.corpus.fer2013 import read_fer2013
     from emofuse.expression_training import DEFAULTS, train_expression
 
@@ -142,6 +144,7 @@ def test(
 
     Example: `emofuse faces test runs/compact/weights.safetensors fer2013`
     """
+    check_training()
     from emofuse.corpus.fer2013 import read_fer2013
     from emofuse.expression_training import assess, load_expression
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from emofuse.commands.predict import show_table
 from emofuse.commands.progress import Jobs, processes, stages
-from emofuse.errors import ExperimentError
+from emofuse.errors import ExperimentError, MissingExtraError
 
 Corpus = Annotated[
     Path,
@@ -56,6 +57,16 @@ def evaluate(
     _print_results(results, out)
 
 
+def check_training() -> None:
+    """Say at once that what trains is not installed.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    if find_spec("torch") is None:
+        raise MissingExtraError("train", "training and measuring recognisers")
+
+
 def _evaluate(
     corpus: Path,
     recipe: str,
@@ -65,6 +76,7 @@ def _evaluate(
     cache: Path | None,
     seed: int | None = None,
 ) -> dict[str, Any]:
+    check_training()
     from emofuse.corpus import load_corpus
     from emofuse.experiment import evaluate as run_evaluation
     from emofuse.recipes import load_recipe
@@ -126,6 +138,7 @@ def train(
 
 
 def _train(corpus: Path, recipe: str, out: Path, jobs: int, cache: Path | None) -> None:
+    check_training()
     from emofuse.corpus import load_corpus
     from emofuse.recipes import load_recipe
     from emofuse.trainer import train as train_bundle
@@ -188,6 +201,7 @@ def demo(
 
     Example: `emofuse demo --out demo-run`
     """
+    check_training()
     from emofuse.corpus.synthetic import synthesise
     from emofuse.predictor import Recognizer
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from emofuse.commands.fit import Cache, Corpus, RecipeName, feature_store
+from emofuse.commands.fit import Cache, Corpus, RecipeName, check_training, feature_store
 from emofuse.commands.progress import Jobs, processes, stages
 
 
@@ -36,6 +36,7 @@ def leak(
 
     Example: `emofuse leak ravdess --recipe ravdess-au --out runs/leak`
     """
+    check_training()
     from emofuse.corpus import load_corpus
     from emofuse.leak import leak as measure
     from emofuse.recipes import load_recipe

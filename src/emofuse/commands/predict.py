@@ -163,6 +163,8 @@ def _to_print(
         predictions.append(prediction)
         if prediction.error is not None:
             typer.echo(f"emofuse: {printable(failure(prediction.source, prediction.error))}", err=True)
+    if output is not Format.TABLE and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # data, not text for a terminal
     if output is Format.JSON:
         json.dump([_named(p) for p in predictions], sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
@@ -217,21 +219,25 @@ def show_table(predictions: Sequence[Prediction], console: Console) -> None:
         return
     table = Table(show_lines=len(predictions) > 1, title_justify="left")
     table.add_column("file", overflow="fold", ratio=3)
+    blocks = console.encoding.lower().startswith("utf")
     table.add_column("expresses", ratio=4)
     table.add_column("read from", overflow="fold", ratio=4)
     for p in predictions:
-        table.add_row(escape(printable(Path(p.source).name)), _bars(p), _basis(p))
+        table.add_row(escape(printable(Path(p.source).name)), _bars(p, blocks=blocks), _basis(p))
     console.print(table)
 
 
-def _bars(p: Prediction) -> str:
+def _bars(p: Prediction, *, blocks: bool) -> str:
+    """``blocks``: whether the terminal can show parts of blocks."""
     assert p.probabilities is not None
     order = (-p.probabilities).argsort(kind="stable")  # of equals the first, as in Prediction.emotion
     lines = []
     for i in order[: max(1, int((p.probabilities >= 0.05).sum()))]:
         name, value = p.emotions[i], float(p.probabilities[i])
         eighths = round(value * BAR_CELLS * 8)
-        bar = "█" * (eighths // 8) + (BAR[eighths % 8 - 1] if eighths % 8 else "")
+        bar = "#" * round(eighths / 8)
+        if blocks:
+            bar = "█" * (eighths // 8) + (BAR[eighths % 8 - 1] if eighths % 8 else "")
         lines.append(f"{name:9} {value:4.0%} [{EMOTION_COLOURS[name]}]{bar}[/]")
     return "\n".join(lines)
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from emofuse.commands.fit import Cache, feature_store
+from emofuse.commands.fit import Cache, check_training, feature_store
 from emofuse.commands.progress import Jobs, processes, stages
 
 
@@ -27,6 +27,7 @@ def robustness(
 
     Example: `emofuse robustness runs/ensemble ravdess`
     """
+    check_training()
     from emofuse.corpus import load_corpus
     from emofuse.report import write_report
     from emofuse.robustness import measure_robustness

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from emofuse.commands.fit import Cache, feature_store
+from emofuse.commands.fit import Cache, check_training, feature_store
 from emofuse.commands.progress import Jobs, processes, stages
 
 
@@ -47,6 +47,7 @@ def ship(
 
     Example: `emofuse ship ravdess --expression compact/weights.safetensors --fer2013 fer2013 --out bundle`
     """
+    check_training()
     from emofuse.corpus import load_corpus
     from emofuse.recipes import load_recipe
     from emofuse.shipping import ship as build

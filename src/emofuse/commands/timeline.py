@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,7 @@ from rich.table import Table
 
 from emofuse.commands.predict import SHIPPED_NAME, printable
 from emofuse.commands.progress import OnStage, stages
+from emofuse.errors import ExportError, MediaError, MissingExtraError
 from emofuse.labels import EMOTION_COLOURS
 
 if TYPE_CHECKING:
@@ -67,26 +70,27 @@ def timeline(
 
     Example: `emofuse timeline interview.mp4 --out interview.html --out interview.eaf`
     """
-    from emofuse.exports import PeakMeter, format_of, write_timeline
+    from emofuse.exports import PeakMeter, write_timeline
+    from emofuse.media.container import check_span
     from emofuse.predictor import Recognizer
     from emofuse.profile import Profile
     from emofuse.segments import SegmentRules
     from emofuse.windows import WindowRules
 
     logging.getLogger("emofuse").setLevel(logging.ERROR)
-    names = out or []
-    for name in names:
-        if name.suffix.lower() != OVERLAY_SUFFIX:
-            format_of(name)
+    # the overlay takes longest, and what was written before it stays if it fails
+    names = sorted(out or [], key=_is_overlay)
     try:
+        check_span(start, end)
         rules = WindowRules(window, hop, faces_per_second)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    _check(file, names)
     segment_rules = SegmentRules(abstain_below=abstain_below)
     recognizer = Recognizer.load(bundle)
     typer.echo(f"bundle: {bundle or SHIPPED_NAME}, licence: {recognizer.licence}", err=True)
     person = None if profile is None else Profile.load(profile)
-    peaks = PeakMeter()
+    peaks = PeakMeter(start_s=start or 0.0)
     label = f"seconds of {printable(file.name)}"
     with stages() as on_progress:
         found = recognizer.timeline(
@@ -94,9 +98,11 @@ def timeline(
             on_sound=peaks.add,
             on_progress=lambda done, total: on_progress(label, int(done), int(total or 0)),
         )  # fmt: skip
+        if not found.duration_s:
+            raise MediaError(file, f"there is nothing to read from {clock(found.start_s)} on")
         waveform = peaks.peaks()
         for name in names:
-            if name.suffix.lower() == OVERLAY_SUFFIX:
+            if _is_overlay(name):
                 _overlay(file, found, name, on_progress)
             else:
                 write_timeline(found, name, waveform=waveform)
@@ -106,6 +112,35 @@ def timeline(
         typer.echo(f"wrote {printable(str(name))}")
     if not names:
         show_segments(found, Console())
+
+
+def _is_overlay(name: Path) -> bool:
+    return name.suffix.lower() == OVERLAY_SUFFIX
+
+
+def _check(file: Path, names: Sequence[Path]) -> None:
+    """Refuse at once what would fail when the recording was read, which may take an hour.
+
+    Raises:
+        MediaError: there is no such recording.
+        ExportError: a file cannot be written under that name, or would take the place of the recording.
+        MissingExtraError: a format needs an optional part of the package.
+    """
+    from emofuse.exports import format_of
+    from emofuse.media.container import opened, streams
+
+    kinds = {name: "overlay" if _is_overlay(name) else format_of(name) for name in names}
+    with opened(file) as container:
+        _, video = streams(file, container)
+    for name, kind in kinds.items():
+        if kind == "overlay" and video is None:
+            raise ExportError(f"{name}: {file} has no moving picture to draw on")
+        if kind == "parquet" and find_spec("pyarrow") is None:
+            raise MissingExtraError("tables", "writing Parquet")
+        if name.is_dir():
+            raise ExportError(f"{name}: that is a folder: name a file")
+        if name.exists() and name.samefile(file):
+            raise ExportError(f"{name}: that is the recording itself: choose another name")
 
 
 def _overlay(file: Path, found: Timeline, name: Path, on_progress: OnStage) -> None:

@@ -23,6 +23,7 @@ from emofuse.errors import MediaError
 from emofuse.media.container import (
     Damage,
     Source,
+    check_span,
     declared_s,
     file_duration_s,
     label,
@@ -146,7 +147,9 @@ def decode(
 
     Raises:
         MediaError: nothing of what was asked for can be read.
+        ValueError: the span is none.
     """
+    check_span(start_s, end_s)
     job = _Job(source, audio, n_frames, square, start_s, end_s)
     media, exact = job.run(threads=threads, skip=True)
     if media.notes or not exact:

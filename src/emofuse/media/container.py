@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -145,6 +146,23 @@ def streams(path: Path, container: InputContainer) -> tuple[AudioStream | None, 
 def _decodable(stream: AudioStream | VideoStream) -> bool:
     # The binding gives streams of an unknown codec no context.
     return getattr(stream, "codec_context", None) is not None
+
+
+def check_span(start_s: float | None, end_s: float | None) -> None:
+    """Refuse a span that is none: a caller's error, not a damaged file.
+
+    Raises:
+        ValueError: a time is no finite number, or the end does not come after the begin.
+    """
+    for name, time_s in (("start_s", start_s), ("end_s", end_s)):
+        try:
+            finite = time_s is None or math.isfinite(time_s)
+        except TypeError:
+            finite = False
+        if not finite:
+            raise ValueError(f"{name} must be a finite number of seconds, got {time_s!r}")
+    if end_s is not None and not (start_s or 0.0) < end_s:
+        raise ValueError(f"the end must come after the begin, got {start_s or 0.0:g} to {end_s:g} s")
 
 
 def origin_s(container: InputContainer) -> float:

@@ -23,6 +23,7 @@ from emofuse.errors import MediaError
 from emofuse.media.container import (
     Damage,
     Source,
+    check_span,
     file_duration_s,
     label,
     opened,
@@ -75,10 +76,11 @@ def open_stream(
     Raises:
         MediaError: the recording cannot be opened, or nothing of what was asked for can be read. Iteration
             may raise it too.
-        ValueError: ``pictures_per_s`` is not positive.
+        ValueError: ``pictures_per_s`` is not positive, or the span is none.
     """
     if pictures_per_s is not None and not pictures_per_s > 0:
         raise ValueError(f"pictures_per_s must be positive, got {pictures_per_s}")
+    check_span(start_s, end_s)
     reading = _Reading(source, audio, pictures_per_s, (start_s, end_s), threads)
     items = reading.items()
     primed: list[Waveform | Picture] = []

@@ -11,9 +11,9 @@ The boxes are those of a full-size search, within rounding. Where a recipe says 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -180,7 +180,7 @@ class _Pyramid:
         if around is not None:
             left, top, right, bottom = _region(around, 1.2**number, image.shape)
             image = np.ascontiguousarray(image[top:bottom, left:right])
-        detector, scale = _detector()
+        detector, scale = frontal_face_detector()
         boxes = []
         for face in detector(image, 0):
             moved = dlib.translate_rect(face, dlib.point(left, top))
@@ -230,11 +230,20 @@ def _overlap(a: Box, b: Box) -> float:
     return width * height / (_area(a) + _area(b) - width * height)
 
 
-@cache
-def _detector() -> tuple[Any, Any]:
-    """Made once a process. dlib unpacks its own for half a second; this is the same."""
+_of_thread = threading.local()
+
+
+def frontal_face_detector() -> tuple[Any, Any]:
+    """dlib's detector and its pyramid, made once a thread: several threads in one detector crash."""
+    if not hasattr(_of_thread, "detector"):
+        _of_thread.detector = _read_detector(), dlib.pyramid_down(6)
+    made: tuple[Any, Any] = _of_thread.detector
+    return made
+
+
+def _read_detector() -> Any:
+    """dlib unpacks its own for half a second; this is the same, read in a millisecond."""
     try:
-        detector = dlib.fhog_object_detector(str(_DETECTOR_FILE))
+        return dlib.fhog_object_detector(str(_DETECTOR_FILE))
     except RuntimeError:  # another version of dlib may read another layout
-        detector = dlib.get_frontal_face_detector()
-    return detector, dlib.pyramid_down(6)
+        return dlib.get_frontal_face_detector()

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from emofuse.records import UInt8
-from emofuse.signal.face import Box, _detector
+from emofuse.signal.face import Box, frontal_face_detector
 
 _FOLLOW_PX: Final = 84
 """A known face is searched where it is so wide; the detector finds faces from about 75 pixels."""
@@ -186,7 +186,7 @@ def _detect(
     image: UInt8, corner: tuple[int, int], scale: tuple[float, float], shape: Sequence[int]
 ) -> list[Found]:
     """The faces that lie in a reduced picture for the most part, in pixels of the whole one."""
-    faces, scores, _ = _detector()[0].run(image, 0, 0.0)
+    faces, scores, _ = frontal_face_detector()[0].run(image, 0, 0.0)
     found = []
     for face, score in zip(faces, scores, strict=True):
         box = (
