@@ -203,7 +203,7 @@ def test_speech_goes_to_the_mouth_that_moves(talk: Timeline) -> None:
 
 
 def test_speech_goes_to_nobody_when_both_are_still(recognizer: Recognizer, duet: Path) -> None:
-    windows = recognizer.timeline(duet, start_s=12.0, rules=WindowRules(2.0, 2.0)).windows
+    windows = recognizer.timeline(duet, start_s=12.4, end_s=13.9, rules=WindowRules(1.5, 1.5)).windows
     assert [w.person for w in windows] == ["person 1", "person 2", None]
     assert {w.speaker for w in windows} == {None}
     for window in windows[:2]:
@@ -293,7 +293,15 @@ def test_a_span(
     assert total == pytest.approx(stop_s - begin_s, abs=0.05) and done == pytest.approx(total, abs=0.3)
 
 
-@pytest.mark.parametrize("span", [(3.0, 3.0), (5.0, 3.0), (100.0, 101.0), (100.0, None)])
+@pytest.mark.parametrize("span", [(3.0, 3.0), (5.0, 3.0), (float("nan"), None), (0.0, float("inf"))])
+def test_what_is_no_span_is_refused(
+    recognizer: Recognizer, duet: Path, span: tuple[float, float | None]
+) -> None:
+    with pytest.raises(ValueError, match=r"after the begin|finite"):
+        recognizer.timeline(duet, start_s=span[0], end_s=span[1])
+
+
+@pytest.mark.parametrize("span", [(100.0, 101.0), (100.0, None)])
 def test_an_empty_span_is_an_empty_timeline(
     recognizer: Recognizer, duet: Path, span: tuple[float, float | None]
 ) -> None:

@@ -277,8 +277,9 @@ def test_faces_from_a_table_are_not_read_in_timelines(recognizer: Recognizer, fi
     recipe = recipe.model_copy(update={"face": recipe.face.model_copy(update={"features": from_table})})
     other = Recognizer(replace(recognizer.bundle, recipe=recipe))
     windows = list(other.stream(films["happy"], rules=WindowRules(1.0, 1.0)))
-    assert {w.reasons for w in windows} == {("face:not_read_in_timelines",)}
-    assert all(w.voice is not None and w.face is None and w.person is None for w in windows)
+    assert {w.reasons[0] for w in windows} == {"face:not_read_in_timelines"}
+    assert any(w.voice is not None for w in windows)
+    assert all(w.face is None and w.person is None for w in windows)
     assert {w.face_present for w in windows} == {None}
 
 

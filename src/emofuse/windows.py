@@ -43,8 +43,10 @@ _SHORTEST_SOUND_S: Final = 0.5
 _MOUTH_S: Final = 0.09
 """How much movement of a mouth is speech was measured at 5 and 10 pictures a second, not at more."""
 _LEAST_SPEECH_S: Final = 1.05
-"""Less speech than this in a window, such as the end of one utterance and the begin of the next, is not read:
-the networks know whole utterances, and are sure of nonsense otherwise."""
+_LEAST_SPEECH: Final = 0.35
+"""Less than both of this (seconds, and share of the window) of speech, such as the end
+of one utterance and the begin of the next, is not read: the networks know whole utterances, and are sure of
+nonsense otherwise."""
 _LEAST_SEEN: Final = 0.25
 """Share of a window's pictures with the face below which the face is not read."""
 
@@ -296,7 +298,7 @@ class WindowReader:
         quality = _sound_quality(sound)
         if is_silent(sound.samples):
             return _Voice(None, ("voice:silent",), 0.0, times, probabilities, quality)
-        if speech * (end_s - start_s) < min(_LEAST_SPEECH_S, (end_s - start_s) / 2):
+        if speech * (end_s - start_s) < min(_LEAST_SPEECH_S, _LEAST_SPEECH * (end_s - start_s)):
             reason = "voice:little_speech" if speech else "voice:no_speech"
             return _Voice(None, (reason,), speech, times, probabilities, quality)
         features = extract(sound, self._recognizer.bundle.recipe, face=False)
