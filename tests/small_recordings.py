@@ -97,19 +97,19 @@ def write_film(files: Any, path: Path, pictures: Sequence[Any], **how: Any) -> P
 
 
 def write_duet(path: Path, files: Any) -> Path:
-    """Two people, 14 s.
+    """Two people, 15 s.
 
     To 6 s the first is on the left and speaks while the second listens; then they change sides, and to 12 s
     the second speaks while the first listens. At last both listen, and somebody goes on speaking.
     """
     one, two = drawn(1), drawn(5)
-    n, rest = 6 * PER_S, 2 * PER_S
+    n, rest = 6 * PER_S, 3 * PER_S
     pictures = [
         *beside(one.speaking(n), two.still(n)),
         *beside(two.speaking(n), one.still(n)),
         *beside(two.still(rest), one.still(rest)),
     ]
-    sound = joined(one.says(6.0), two.says(8.0))
+    sound = joined(one.says(6.0), two.says(9.0))
     return write_film(files, path, pictures, sound=sound)
 
 

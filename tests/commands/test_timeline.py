@@ -74,7 +74,7 @@ def test_every_kind_of_file_in_one_go(talk: Path, tmp_path: Path, recordings: Mo
     ], "the overlay comes last"
     document = json.loads((outs[0].parent / "talk.json").read_text(encoding="utf-8"))
     assert document["people"] == ["person 1", "person 2"] and document["duration_s"] == pytest.approx(
-        14, abs=0.05
+        15, abs=0.05
     )
     rows = list(csv.DictReader((outs[0].parent / "talk.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == len(document["segments"])
