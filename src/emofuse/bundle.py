@@ -93,7 +93,7 @@ def shipped_bundle() -> Path:
     Raises:
         BundleError: it is switched off by ``EMOFUSE_NO_SHIPPED``, or was left out of this installation.
     """
-    ways = "train one (emofuse train) and give its folder (emofuse predict FILE --bundle BUNDLE)"
+    ways = "train one (emofuse train) and give its folder (--bundle BUNDLE)"
     if os.environ.get(NO_SHIPPED, "0") not in ("", "0"):
         raise BundleError(
             f"the recogniser that comes with emofuse is switched off by {NO_SHIPPED}: unset it for "

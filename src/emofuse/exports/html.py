@@ -299,7 +299,7 @@ _LIVE: Final = (
     '<canvas id="overview" aria-hidden="true"></canvas></div>\n'
     '<p class="keys" id="keys" hidden><kbd>space</kbd> play · <kbd>←</kbd> <kbd>→</kbd> one second, with '
     "<kbd>shift</kbd> ten · <kbd>[</kbd> <kbd>]</kbd> segment · <kbd>+</kbd> <kbd>−</kbd> <kbd>0</kbd> "
-    "zoom · wheel zooms, drag moves, click seeks · hatched: abstained · grey: nothing to be read</p>\n"
+    "zoom · wheel zooms, drag moves, click seeks · hatched: abstained · pale: nothing to be read</p>\n"
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -34,6 +35,7 @@ _SHORT_BY_S: Final = 0.5
 """A stream that ends this much before its declared end was cut off."""
 _SEEK_FROM_S: Final = 5.0
 """A span that starts earlier is reached by decoding from the start: some formats seek inexactly."""
+_ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _NEITHER: Final = "there is neither sound nor moving picture in it"
 
 
@@ -104,6 +106,8 @@ def _check_file(path: Path) -> None:
             problem = "is a folder, not a media file"
         elif not path.exists():
             problem = "there is no such file"
+            if _ADDRESS.match(str(path)):
+                problem += ": an address is read by emofuse live"
         elif not path.is_file():
             problem = "is not a regular file"
         elif path.stat().st_size == 0:
