@@ -1,0 +1,235 @@
+"""Makes the pictures of these pages anew, by real runs on drawn people.
+
+    python docs/pictures.py --work runs/pictures
+
+The recogniser that comes with emofuse reads two drawn people, as in the commands of the pages. It was made
+for people of flesh and blood: that it is right about drawn ones is not to be expected. The screenshot of the
+timeline's page needs Chromium, the picture of the TextGrid needs Praat and a screen (Debian: praat, xvfb).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import cv2
+from rich.console import Console
+
+from emofuse import Recognizer
+from emofuse.commands.live import view_of
+from emofuse.commands.predict import show_table
+from emofuse.commands.timeline import show_segments
+from emofuse.label_maps import CIRCUMPLEX_DEGREES
+from emofuse.labels import EMOTION_COLOURS
+from emofuse.live import LiveWindow, live_windows
+from emofuse.timeline_records import Timeline
+
+DOCS = Path(__file__).parent
+PICTURES = DOCS / "pictures"
+OVERLAY_AT_S = 15.0
+LIVE_AT_S = 9.0
+CHROMIUM = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+FILM = slice(140, 300), slice(60, 480)
+"""Where the film is in the page."""
+BLACK = 60.0
+_WEB_FONTS = re.compile(r"@font-face \{.*?\}", re.DOTALL)
+
+
+def main() -> None:
+    """Make what is missing in the work folder, then every picture."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, default=Path("runs/pictures"))
+    parser.add_argument("--browser", default=shutil.which("chromium"))
+    given = parser.parse_args()
+    work: Path = given.work
+    work.mkdir(parents=True, exist_ok=True)
+    PICTURES.mkdir(exist_ok=True)
+    toy, talk = work / "toy", work / "talk.mp4"
+    emofuse("corpus", "synth", toy, "--actors", 2, "--takes", 1)
+    subprocess.run([sys.executable, DOCS / "material.py", "conversation", toy, talk], check=True)
+    recognizer = Recognizer.load()
+    predictions(recognizer, toy)
+    page, film = work / "talk.html", work / "talk-read.mp4"
+    emofuse("timeline", talk, "--out", page, "--out", film)
+    segments(recognizer.timeline(talk))
+    frame(film, OVERLAY_AT_S)
+    live(recognizer, talk)
+    enrolment()
+    circumplex()
+    if shutil.which("praat") is None or shutil.which("xvfb-run") is None:
+        print("no Praat: the picture of the TextGrid was not made", file=sys.stderr)
+    else:
+        praat(talk, work)
+    if given.browser is None:
+        sys.exit("no Chromium: the screenshot of the page was not made; name a browser with --browser")
+    screenshot(given.browser, page, work)
+
+
+def emofuse(*words: object) -> None:
+    """Run a command."""
+    subprocess.run([sys.executable, "-m", "emofuse", *map(str, words)], check=True)
+
+
+def terminal(name: str, title: str, show: Callable[[Console], None], width: int) -> None:
+    """What a terminal shows, as SVG that fetches no fonts."""
+    console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
+    show(console)
+    svg = console.export_svg(title=title, unique_id=name.partition(".")[0])
+    (PICTURES / name).write_text(_WEB_FONTS.sub("", svg), encoding="utf-8")
+
+
+def predictions(recognizer: Recognizer, toy: Path) -> None:
+    """The table of ``emofuse predict``: sound and picture, and sound alone."""
+    files = [toy / "Actor_02" / name for name in (
+        "01-01-03-01-01-01-02.mp4", "01-01-05-01-01-01-02.mp4", "03-01-06-01-01-01-02.wav",
+    )]  # fmt: skip
+    said = list(recognizer.predict_files(files))
+    terminal("predict.svg", "emofuse predict *.mp4 *.wav", lambda console: show_table(said, console), 84)
+
+
+def segments(timeline: Timeline) -> None:
+    """The table of ``emofuse timeline``."""
+    terminal(
+        "segments.svg", "emofuse timeline talk.mp4", lambda console: show_segments(timeline, console), 60
+    )
+
+
+def frame(film: Path, at_s: float) -> None:
+    """One picture of the overlay video."""
+    with av.open(str(film)) as file:
+        for picture in file.decode(video=0):
+            if picture.time is not None and picture.time >= at_s:
+                cv2.imwrite(
+                    str(PICTURES / "overlay.jpg"),
+                    picture.to_ndarray(format="bgr24"),
+                    [cv2.IMWRITE_JPEG_QUALITY, 88],
+                )
+                return
+
+
+def live(recognizer: Recognizer, talk: Path) -> None:
+    """The view of ``emofuse live`` after some seconds."""
+    newest: dict[str | None, LiveWindow] = {}
+    for one in live_windows(recognizer, talk):
+        if one.window.end_s > LIVE_AT_S:
+            break
+        newest[one.window.person] = one
+    last_s = max(one.window.end_s for one in newest.values())
+    shown = [one for one in newest.values() if last_s - one.window.end_s < 0.5]
+    view = view_of(shown, recognizer.emotions)
+    terminal("live.svg", "emofuse live talk.mp4", lambda console: console.print(view), 108)
+
+
+def enrolment() -> None:
+    """The curve of docs/results.md: accuracy against the number of known clips."""
+    from matplotlib.figure import Figure
+
+    text = (DOCS / "results.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (\d+) \| \*\*([\d.]+)\*\*.*?\| \*\*([\d.]+)\*\*.*?\| \*\*([\d.]+)\*\*; seed 0: [\d.]+ "
+        r"\(([\d.]+) to ([\d.]+)\)",
+        text,
+        re.MULTILINE,
+    )
+    clips = [int(row[0]) for row in rows]
+    places = list(range(len(clips)))
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for column, (name, colour) in enumerate((("voice", "#3f6fd1"), ("face", "#5b8f2a"), ("both", "#d1382f"))):
+        values = [float(row[1 + column]) for row in rows]
+        axes.plot(places, values, "o-", color=colour, label=name)
+        for place, value in zip(places, values, strict=True):
+            axes.annotate(f"{value:.0f}", (place, value), (0, 6), textcoords="offset points", ha="center")
+    low, high = ([float(row[at]) for row in rows] for at in (4, 5))
+    axes.fill_between(places, low, high, color="#d1382f", alpha=0.12, lw=0, label="both, 95 % (seed 0)")
+    axes.set(xticks=places, xticklabels=clips, ylim=(55, 98), ylabel="accuracy, %")
+    axes.set_xlabel("clips of the person that are known, without labels")
+    axes.legend(loc="lower right", ncols=4, frameon=False, fontsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(PICTURES / "enrolment.svg", metadata={"Date": None})
+
+
+def circumplex() -> None:
+    """Where the heuristic of valence and arousal puts the eight emotions."""
+    from matplotlib.figure import Figure
+    from numpy import cos, deg2rad, sin
+
+    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(0, color="#ccc", lw=0.8)
+    axes.axvline(0, color="#ccc", lw=0.8)
+    turns = [deg2rad(angle) for angle in range(361)]
+    axes.plot(cos(turns), sin(turns), color="#ddd", lw=0.8)
+    for name, angle in CIRCUMPLEX_DEGREES.items():
+        x, y = (0.0, 0.0) if angle is None else (cos(deg2rad(angle)), sin(deg2rad(angle)))
+        axes.plot(x, y, "o", ms=9, color=EMOTION_COLOURS[name])
+        side = "right" if x < 0 else "left"
+        axes.annotate(name, (x, y), (-9 if x < 0 else 9, 5), textcoords="offset points", ha=side)
+    axes.set(
+        xlim=(-1.6, 1.6), ylim=(-1.25, 1.25), xlabel="valence", ylabel="arousal", aspect="equal",
+        xticks=(-1, 0, 1), yticks=(-1, 0, 1),
+    )  # fmt: skip
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(PICTURES / "circumplex.svg", metadata={"Date": None})
+
+
+def praat(talk: Path, work: Path) -> None:
+    """The TextGrid under its sound, as Praat draws them."""
+    sound = recording_sound(talk, work / "talk.wav")
+    emofuse("timeline", talk, "--out", work / "talk.TextGrid")
+    script = work / "draw.praat"
+    script.write_text(
+        f'sound = Read from file: "{sound.name}"\n'
+        'grid = Read from file: "talk.TextGrid"\n'
+        "Select outer viewport: 0, 9, 0, 6.2\nFont size: 9\nplusObject: sound\n"
+        'Draw: 0, 0, "yes", "yes", "yes"\nSave as 300-dpi PNG file: "praat.png"\n'
+    )
+    subprocess.run(["xvfb-run", "-a", "praat", "--run", script.name], cwd=work, check=True)
+    picture = cv2.imread(str(work / "praat.png"))
+    assert picture is not None
+    small = cv2.resize(picture, None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(PICTURES / "praat.png"), small, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+
+
+def recording_sound(film: Path, out: Path) -> Path:
+    """The sound of a film as WAV, which Praat reads."""
+    with av.open(str(film)) as source, av.open(str(out), "w") as target:
+        stream = target.add_stream("pcm_s16le", rate=source.streams.audio[0].rate)
+        for frame in source.decode(audio=0):
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    return out
+
+
+def screenshot(browser: str, page: Path, work: Path) -> None:
+    """The page of a timeline as a browser shows it, with the film's first picture."""
+    name = PICTURES / "timeline.png"
+    words = [
+        *CHROMIUM, f"--user-data-dir={(work / 'browser').absolute()}", "--window-size=1100,980",
+        f"--screenshot={name.absolute()}",
+    ]  # fmt: skip
+    for patience_ms in (4_000, 8_000, 16_000, 32_000, 64_000):
+        wait = f"--virtual-time-budget={patience_ms}"
+        subprocess.run([browser, *words, wait, page.absolute().as_uri()], check=True, capture_output=True)
+        picture = cv2.imread(str(name))
+        assert picture is not None
+        if picture[FILM].mean() > BLACK:
+            cv2.imwrite(str(name), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+            return
+    sys.exit("the browser never showed the film in the page")
+
+
+if __name__ == "__main__":
+    main()
