@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.exports.tiers import VOICE
 from emofuse.labels import EMOTION_COLOURS
 from emofuse.records import UInt8
 from emofuse.timeline_records import FaceBox, Segment, Timeline, Window
@@ -157,12 +158,15 @@ class Drawing:
         for person, parts in self._parts.items():
             window = parts.window(time_s)
             speaks = person is not None and window is not None and window.speaker == person
-            name = None if person is None else self._names[person]
+            nobodys = VOICE if self._names else None
+            name = nobodys if person is None else self._names[person]
             now = _Now(name, parts.segment(time_s), window, speaks)
             course = self._courses.get(person) if person is not None else None
             box = course.at(time_s) if course else None
             if box is not None:
                 self._box(image, box * self._scale, now)
+            if person is None and self._names and (now.segment is None or now.segment.confidence is None):
+                continue  # nobody out of the picture speaks
             if window is not None or now.segment is not None:
                 shown.append(now)
         self._panels(image, shown)

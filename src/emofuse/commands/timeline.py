@@ -129,7 +129,10 @@ def _check(file: Path, names: Sequence[Path]) -> None:
     from emofuse.exports import format_of
     from emofuse.media.container import opened, streams
 
-    kinds = {name: "overlay" if _is_overlay(name) else format_of(name) for name in names}
+    try:
+        kinds = {name: "overlay" if _is_overlay(name) else format_of(name) for name in names}
+    except ExportError as error:
+        raise ExportError(f"{error}, or in {OVERLAY_SUFFIX} for a film with boxes") from None
     with opened(file) as container:
         _, video = streams(file, container)
     for name, kind in kinds.items():
@@ -152,13 +155,15 @@ def _overlay(file: Path, found: Timeline, name: Path, on_progress: OnStage) -> N
 
 def show_segments(found: Timeline, console: Console) -> None:
     """A table of segments: when, who, what and how sure."""
+    from emofuse.exports.tiers import VOICE
+
     table = Table("from", "to", "who", "expresses", "sure", title_justify="left")
     several = len({segment.person for segment in found.segments}) > 1 or found.people
     if not several:
         table = Table("from", "to", "expresses", "sure", title_justify="left")
     for segment in found.segments:
         when = [clock(segment.start_s), clock(segment.end_s)]
-        who = [escape(segment.person or "a voice")] if several else []
+        who = [escape(segment.person or VOICE)] if several else []
         sure = "" if segment.confidence is None else f"{segment.confidence:.0%}"
         table.add_row(*when, *who, _said(segment), sure)
     console.print(table)

@@ -123,4 +123,4 @@ def format_of(path: Path) -> str:
         if path.name.lower().endswith(suffix.lower()):
             return kind
     ends = ", ".join(FORMATS.values())
-    raise ExportError(f"{path}: the name does not tell the format: let it end in one of {ends}, or name one")
+    raise ExportError(f"{path}: the name does not tell the format: let it end in one of {ends}")

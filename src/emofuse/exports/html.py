@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from emofuse.exports.addresses import relative_address
 from emofuse.exports.peaks import Peaks
 from emofuse.exports.still import colours, draw_still
-from emofuse.exports.tiers import ABSTAINED, NOTHING, label, plain_names
+from emofuse.exports.tiers import ABSTAINED, NOTHING, VOICE, label, plain_names
 from emofuse.exports.times import clock, one_line, part_ms, span_ms
 from emofuse.timeline_records import Segment, Timeline, Window
 
@@ -193,6 +193,7 @@ def _ribbons(timeline: Timeline, names: dict[str, str]) -> Iterator[dict[str, An
     by_whom: dict[str | None, list[Segment]] = {person: [] for person in timeline.people}
     for segment in timeline.segments:
         by_whom.setdefault(segment.person, []).append(segment)
+    nobodys = VOICE if timeline.people else None
     for person, segments in (by_whom or {None: []}).items():
         rows = [
             [
@@ -203,7 +204,7 @@ def _ribbons(timeline: Timeline, names: dict[str, str]) -> Iterator[dict[str, An
             ]
             for segment in segments
         ]
-        yield {"person": person, "name": None if person is None else names[person], "segments": rows}
+        yield {"person": person, "name": nobodys if person is None else names[person], "segments": rows}
 
 
 # --- what stands on the page

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.exports.peaks import Peaks
-from emofuse.exports.tiers import plain_names
+from emofuse.exports.tiers import VOICE, plain_names
 from emofuse.exports.times import clock
 from emofuse.labels import EMOTION_COLOURS
 from emofuse.timeline_records import Segment, Timeline, Window
@@ -67,7 +67,8 @@ def draw_still(timeline: Timeline, waveform: Peaks | None) -> str:
     for segment in timeline.segments:
         by_whom.setdefault(segment.person, []).append(segment)
     for person, segments in (by_whom or {None: []}).items():
-        text = "segments" if person is None else names[person]
+        nobodys = VOICE if timeline.people else "segments"
+        text = nobodys if person is None else names[person]
         parts += [_name(text, top + _RIBBON / 2), *_ribbon(timeline, segments, top)]
         top += _RIBBON + 8
     legend = _legend(timeline.emotions, top + 8)

@@ -12,6 +12,8 @@ ABSTAINED = "abstained"
 """The label of a segment for which the recogniser would not answer."""
 NOTHING = "—"
 """The label of a segment in which there was nothing to be read."""
+VOICE = "a voice"
+"""Who speaks where people are told apart and it is none of them that can be seen."""
 
 
 @dataclass(frozen=True, slots=True)
