@@ -121,7 +121,10 @@ def tables(runs: Path) -> str:
     times = read(runs / "seconds.json")
     if times:
         steps = ", ".join(f"{name} {seconds / 60:.0f} min" for name, seconds in times.items())
-        parts.append(f"Run times on this machine: {steps}.")
+        parts.append(
+            f"Run times on the machine that made this page: {steps}. Features that an earlier step computed "
+            "are taken from the store; what else the machine did at the time counts, too."
+        )
     if found:
         versions = next(iter(found.values()))["software"]
         parts.append(
