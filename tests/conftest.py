@@ -6,7 +6,7 @@ import importlib.util
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -125,15 +125,24 @@ def http_server() -> Iterator[FileServer]:
     server.close()
 
 
-@pytest.fixture(scope="session")
-def small() -> ModuleType:
-    """The module ``tests/small_corpus.py``."""
-    path = Path(__file__).with_name("small_corpus.py")
-    spec = importlib.util.spec_from_file_location("small_corpus", path)
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def load() -> Callable[[Path], ModuleType]:
+    """Loads a module that is no test, by its path."""
+    return _load
+
+
+@pytest.fixture(scope="session")
+def small() -> ModuleType:
+    """The module ``tests/small_corpus.py``."""
+    return _load(Path(__file__).with_name("small_corpus.py"))
 
 
 @pytest.fixture(scope="session")
@@ -190,12 +199,7 @@ def au_bundle(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
 @pytest.fixture(scope="session")
 def ensembles() -> ModuleType:
     """The module ``tests/small_ensembles.py``."""
-    path = Path(__file__).with_name("small_ensembles.py")
-    spec = importlib.util.spec_from_file_location("small_ensembles", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _load(Path(__file__).with_name("small_ensembles.py"))
 
 
 @pytest.fixture(scope="session")
@@ -263,23 +267,13 @@ def film_bundle(home: Path, film_folder: Path, film_toml: Path, store: Any) -> P
 @pytest.fixture(scope="session")
 def files() -> ModuleType:
     """The module ``tests/media_files.py``."""
-    path = Path(__file__).parent / "media_files.py"
-    spec = importlib.util.spec_from_file_location("media_files", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _load(Path(__file__).with_name("media_files.py"))
 
 
 @pytest.fixture(scope="session")
 def recordings() -> ModuleType:
     """The module ``tests/small_recordings.py``."""
-    path = Path(__file__).parent / "small_recordings.py"
-    spec = importlib.util.spec_from_file_location("small_recordings", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _load(Path(__file__).with_name("small_recordings.py"))
 
 
 @pytest.fixture(scope="session")
@@ -292,12 +286,7 @@ def duet(home: Path, files: ModuleType, recordings: ModuleType) -> Path:
 @pytest.fixture(scope="session")
 def small_faces() -> ModuleType:
     """The module ``tests/small_faces.py``."""
-    path = Path(__file__).parent / "small_faces.py"
-    spec = importlib.util.spec_from_file_location("small_faces", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _load(Path(__file__).with_name("small_faces.py"))
 
 
 @pytest.fixture(scope="session")

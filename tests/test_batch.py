@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,14 +39,9 @@ N_FILES, N_BROKEN = 40, 10
 
 
 @pytest.fixture(scope="module")
-def bench() -> ModuleType:
+def bench(load: Callable[[Path], ModuleType]) -> ModuleType:
     """The module ``benchmarks/batch.py``, which makes the files and kills the runs."""
-    path = Path(__file__).parents[1] / "benchmarks" / "batch.py"
-    spec = importlib.util.spec_from_file_location("benchmarks_batch", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(Path(__file__).parents[1] / "benchmarks" / "batch.py")
 
 
 @pytest.fixture(scope="module")

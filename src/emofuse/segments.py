@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -122,11 +122,9 @@ def _course(
 
 def _at_moments(edges: Float64, moments: Float64 | None) -> Float64:
     """Move inner edges to the nearest moment, where that leaves them in order."""
-    if moments is None or len(moments) == 0 or len(edges) < 3:
+    if moments is None or len(moments) < 2 or len(edges) < 3:
         return edges
-    right = np.clip(np.searchsorted(moments, edges), 1, len(moments) - 1) if len(moments) > 1 else None
-    if right is None:
-        return edges
+    right = np.clip(np.searchsorted(moments, edges), 1, len(moments) - 1)
     nearest = np.where(edges - moments[right - 1] <= moments[right] - edges, right - 1, right)
     moved = np.where(np.abs(moments[nearest] - edges) <= np.diff(edges).min() / 2, moments[nearest], edges)
     moved[0], moved[-1] = edges[0], edges[-1]
@@ -162,7 +160,7 @@ def _of_one(
     if span[1] - end > (_SLIVER_S if segments else _ROUNDING_S):
         segments.append(Segment(end, span[1], None, person=person))
     elif segments:
-        segments[-1] = _until(segments[-1], span[1])
+        segments[-1] = replace(segments[-1], end_s=span[1])
     return _joined(segments)
 
 
@@ -173,12 +171,6 @@ def _answer(
     if confidence < rules.abstain_below:
         return Segment(start_s, end_s, None, confidence, abstained=True, person=person)
     return Segment(start_s, end_s, emotion, confidence, person=person)
-
-
-def _until(segment: Segment, end_s: float) -> Segment:
-    return Segment(
-        segment.start_s, end_s, segment.emotion, segment.confidence, segment.abstained, segment.person
-    )
 
 
 def _joined(segments: Sequence[Segment]) -> list[Segment]:
@@ -193,9 +185,7 @@ def _joined(segments: Sequence[Segment]) -> list[Segment]:
         if confidence is not None and before.confidence is not None:
             weights = (before.duration_s, segment.duration_s)
             confidence = float(np.average((before.confidence, confidence), weights=weights))
-        joined[-1] = Segment(
-            before.start_s, segment.end_s, before.emotion, confidence, before.abstained, before.person
-        )
+        joined[-1] = replace(before, end_s=segment.end_s, confidence=confidence)
     return joined
 
 

@@ -55,8 +55,9 @@ class _Reading:
             self.end_s = max(self.end_s, end_s)
             yield from self.reader.add(part)
             if on_progress is not None:
-                on_progress(self.end_s - self.start_s, self._declared_s)
-        declared_s = self.end_s if self._declared_s is None else self.start_s + self._declared_s
+                on_progress(self.end_s - self.start_s, self.stream.duration_s)
+        length_s = self.stream.duration_s
+        declared_s = self.end_s if length_s is None else self.start_s + length_s
         # the last picture is shown until the declared end, and what the last frame of sound is filled up with
         # lies beyond it
         if declared_s - self.end_s > _DAMAGED_S:
@@ -67,11 +68,6 @@ class _Reading:
             if max(last_s, self.end_s - _PADDING_S) < declared_s:
                 self.end_s = declared_s
             yield from self.reader.finish(self.end_s)
-
-    @property
-    def _declared_s(self) -> float | None:
-        """The declared length of what is read."""
-        return self.stream.duration_s
 
 
 def stream_windows(

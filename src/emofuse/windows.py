@@ -44,9 +44,8 @@ _MOUTH_S: Final = 0.09
 """How much movement of a mouth is speech was measured at 5 and 10 pictures a second, not at more."""
 _LEAST_SPEECH_S: Final = 1.05
 _LEAST_SPEECH: Final = 0.35
-"""Less than both of this (seconds, and share of the window) of speech, such as the end
-of one utterance and the begin of the next, is not read: the networks know whole utterances, and are sure of
-nonsense otherwise."""
+"""A window with less speech than both of these, seconds and share, is not read for its voice. It may hold the
+end of one utterance and the begin of the next: the networks know whole ones, and talk nonsense of halves."""
 _LEAST_SEEN: Final = 0.25
 """Share of a window's pictures with the face below which the face is not read."""
 
@@ -272,18 +271,19 @@ class WindowReader:
                 quality={**voice.quality, "face_size_px": round(size, 1)}, person=person_name(person),
             )  # fmt: skip
         if not people or (voice.array is not None and speaker is None):
+            no_face = () if people else (self._why_no_face(),)
             yield Window(
                 start_s, end_s, *self._said(voice.array, None), **common,
                 face_present=0.0 if self._tracker is not None and not people else None,
-                reasons=(*(() if people else (self._why_no_face(),)), *voice.reasons), quality=voice.quality,
+                reasons=no_face + voice.reasons, quality=voice.quality,
             )  # fmt: skip
 
     def _said(
         self, voice: NDArray[Any] | None, face: NDArray[Any] | None
     ) -> tuple[Float64 | None, Float64 | None, Float64 | None]:
         """What the recogniser says of the voice, of the face and of both."""
-        missing = {name: None if one is not None else "missing" for name, one in (("v", voice), ("f", face))}
-        features = Features(voice, face, missing["v"], missing["f"])
+        no_voice, no_face = ("missing" if one is None else None for one in (voice, face))
+        features = Features(voice, face, no_voice, no_face)
         said = self._recognizer.predict_features(features, profile=self._profile)
         return said.voice, said.face, said.probabilities
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,14 +9,9 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def made() -> ModuleType:
+def made(load: Callable[[Path], ModuleType]) -> ModuleType:
     """The module ``timelines.py``."""
-    path = Path(__file__).with_name("timelines.py")
-    spec = importlib.util.spec_from_file_location("timelines", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(Path(__file__).with_name("timelines.py"))
 
 
 def _corners(made: ModuleType) -> dict[str, Any]:

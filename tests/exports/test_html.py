@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -166,13 +165,8 @@ def test_the_table_says_what_the_segments_say(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> ModuleType:
-    path = Path(__file__).with_name("chromium.py")
-    spec = importlib.util.spec_from_file_location("chromium", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def chromium(load: Callable[[Path], ModuleType]) -> ModuleType:
+    return load(Path(__file__).with_name("chromium.py"))
 
 
 @pytest.fixture(scope="module")

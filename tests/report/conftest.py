@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,14 +43,9 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def taken_apart() -> ModuleType:
+def taken_apart(load: Callable[[Path], ModuleType]) -> ModuleType:
     """The module ``taken_apart.py`` beside this one."""
-    path = Path(__file__).with_name("taken_apart.py")
-    spec = importlib.util.spec_from_file_location("taken_apart", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(Path(__file__).with_name("taken_apart.py"))
 
 
 def write_run(run: Path) -> None:

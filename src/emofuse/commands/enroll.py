@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from emofuse.commands.predict import printable
+from emofuse.commands.reading import ActionUnits
 
 
 def enroll(
@@ -27,12 +28,7 @@ def enroll(
         Path,
         typer.Option("--out", "-o", metavar="PROFILE", help="File of the profile; written anew if there."),
     ],
-    action_units: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="TABLE", help="Action units a clip (.csv), for a bundle whose face branch reads them."
-        ),
-    ] = None,
+    action_units: ActionUnits = None,
 ) -> None:
     """Learn how one person's voice and face differ from others', for `emofuse predict --profile`.
 

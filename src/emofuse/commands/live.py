@@ -20,7 +20,16 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from emofuse.commands.predict import SHIPPED_NAME, printable
+from emofuse.commands.predict import printable
+from emofuse.commands.reading import (
+    SHIPPED_NAME,
+    BundleFolder,
+    FacesPerSecond,
+    Hop,
+    PersonProfile,
+    WindowLength,
+    window_rules,
+)
 from emofuse.commands.timeline import clock
 from emofuse.errors import ExportError
 from emofuse.labels import EMOTION_COLOURS
@@ -67,18 +76,10 @@ def live(
             help="A view for the terminal, or a line of JSON for each window.",
         ),
     ] = None,
-    bundle: Annotated[
-        Path | None,
-        typer.Option(
-            "--bundle", "-b", metavar="BUNDLE",
-            help="A trained recogniser (see: emofuse train); default: the one that comes with emofuse.",
-        ),
-    ] = None,
-    window: Annotated[float, typer.Option(metavar="SECONDS", help="Length of a window.")] = 3.0,
-    hop: Annotated[float, typer.Option(metavar="SECONDS", help="From one window to the next.")] = 1.0,
-    faces_per_second: Annotated[
-        float, typer.Option(metavar="N", help="How many pictures a second are searched for faces.")
-    ] = 5.0,
+    bundle: BundleFolder = None,
+    window: WindowLength = 3.0,
+    hop: Hop = 1.0,
+    faces_per_second: FacesPerSecond = 5.0,
     seconds: Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop after so long.")] = None,
     save_to: Annotated[
         Path | None,
@@ -88,10 +89,7 @@ def live(
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.5, max=3600, help="How long an address may stay silent.")
     ] = 5.0,
-    profile: Annotated[
-        Path | None,
-        typer.Option(metavar="PROFILE", help="Of the one person there (see: emofuse enroll)."),
-    ] = None,
+    profile: PersonProfile = None,
 ) -> None:  # fmt: skip
     """Read what is expressed now, window after window, until it ends or is interrupted (Ctrl-C).
 
@@ -103,13 +101,9 @@ def live(
     from emofuse.live import live_windows
     from emofuse.predictor import Recognizer
     from emofuse.profile import Profile
-    from emofuse.windows import WindowRules
 
     logging.getLogger("emofuse").setLevel(logging.ERROR)
-    try:
-        rules = WindowRules(window, hop, faces_per_second)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    rules = window_rules(window, hop, faces_per_second)
     if seconds is not None and not seconds > 0:
         raise typer.BadParameter(f"--seconds must be positive, got {seconds}")
     view = (output or (Format.VIEW if sys.stdout.isatty() else Format.JSON)) is Format.VIEW

@@ -20,6 +20,7 @@ from emofuse.batch_files import Listing, find_recordings
 from emofuse.batch_tables import columns, failure, row_of, unread, write_csv
 from emofuse.batch_tables import printable as printable  # noqa: PLC0414 - other commands print with it too
 from emofuse.commands.progress import Jobs, counting_failures, processes
+from emofuse.commands.reading import SHIPPED_NAME, ActionUnits, BundleFolder, PersonProfile
 from emofuse.labels import EMOTION_COLOURS
 from emofuse.records import Prediction
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 BAR = "▏▎▍▌▋▊▉█"
 BAR_CELLS = 6
-SHIPPED_NAME = "the one that comes with emofuse"
 
 
 class Format(enum.StrEnum):
@@ -48,13 +48,7 @@ def predict(
         ),
     ],
     *,
-    bundle: Annotated[
-        Path | None,
-        typer.Option(
-            "--bundle", "-b", metavar="BUNDLE",
-            help="A trained recogniser (see: emofuse train); default: the one that comes with emofuse.",
-        ),
-    ] = None,
+    bundle: BundleFolder = None,
     output: Annotated[
         Format, typer.Option("--format", "-f", help="How the answers are printed, without --out.")
     ] = Format.TABLE,
@@ -74,16 +68,8 @@ def predict(
             help="A file that takes longer has failed; 0: none does. With --out or several jobs.",
         ),
     ] = None,
-    action_units: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="TABLE", help="Action units a clip (.csv), for a bundle whose face branch reads them."
-        ),
-    ] = None,
-    profile: Annotated[
-        Path | None,
-        typer.Option(metavar="PROFILE", help="Of the person who is seen and heard (see: emofuse enroll)."),
-    ] = None,
+    action_units: ActionUnits = None,
+    profile: PersonProfile = None,
 ) -> None:  # fmt: skip
     """Read the emotion that is expressed in each file: eight probabilities, and what they rest on.
 

@@ -13,8 +13,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from emofuse.commands.predict import SHIPPED_NAME, printable
+from emofuse.commands.predict import printable
 from emofuse.commands.progress import OnStage, stages
+from emofuse.commands.reading import (
+    SHIPPED_NAME,
+    BundleFolder,
+    FacesPerSecond,
+    Hop,
+    PersonProfile,
+    WindowLength,
+    window_rules,
+)
 from emofuse.errors import ExportError, MediaError, MissingExtraError
 from emofuse.labels import EMOTION_COLOURS
 
@@ -36,18 +45,10 @@ def timeline(
             "May be given several times.",
         ),
     ] = None,
-    bundle: Annotated[
-        Path | None,
-        typer.Option(
-            "--bundle", "-b", metavar="BUNDLE",
-            help="A trained recogniser (see: emofuse train); default: the one that comes with emofuse.",
-        ),
-    ] = None,
-    window: Annotated[float, typer.Option(metavar="SECONDS", help="Length of a window.")] = 3.0,
-    hop: Annotated[float, typer.Option(metavar="SECONDS", help="From one window to the next.")] = 1.0,
-    faces_per_second: Annotated[
-        float, typer.Option(metavar="N", help="How many pictures a second are searched for faces.")
-    ] = 5.0,
+    bundle: BundleFolder = None,
+    window: WindowLength = 3.0,
+    hop: Hop = 1.0,
+    faces_per_second: FacesPerSecond = 5.0,
     start: Annotated[
         float | None, typer.Option("--from", metavar="SECONDS", help="Where to begin; default: the begin.")
     ] = None,
@@ -57,10 +58,7 @@ def timeline(
     abstain_below: Annotated[
         float, typer.Option(min=0, max=1, metavar="P", help="Less sure segments are given no emotion.")
     ] = 0.4,
-    profile: Annotated[
-        Path | None,
-        typer.Option(metavar="PROFILE", help="Of the one person there (see: emofuse enroll)."),
-    ] = None,
+    profile: PersonProfile = None,
 ) -> None:  # fmt: skip
     """Read a whole recording: who is there, when somebody speaks, and what is expressed from when to when.
 
@@ -75,16 +73,15 @@ def timeline(
     from emofuse.predictor import Recognizer
     from emofuse.profile import Profile
     from emofuse.segments import SegmentRules
-    from emofuse.windows import WindowRules
 
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     # the overlay takes longest, and what was written before it stays if it fails
     names = sorted(out or [], key=_is_overlay)
     try:
         check_span(start, end)
-        rules = WindowRules(window, hop, faces_per_second)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    rules = window_rules(window, hop, faces_per_second)
     _check(file, names)
     segment_rules = SegmentRules(abstain_below=abstain_below)
     recognizer = Recognizer.load(bundle)

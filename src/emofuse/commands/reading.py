@@ -1,0 +1,46 @@
+"""What the commands that read recordings have in common: their options, and how they name the recogniser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from emofuse.windows import WindowRules
+
+SHIPPED_NAME = "the one that comes with emofuse"
+
+BundleFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--bundle", "-b", metavar="BUNDLE",
+        help="A trained recogniser (see: emofuse train); default: the one that comes with emofuse.",
+    ),
+]  # fmt: skip
+ActionUnits = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="TABLE", help="Action units a clip (.csv), for a bundle whose face branch reads them."
+    ),
+]
+PersonProfile = Annotated[
+    Path | None,
+    typer.Option(metavar="PROFILE", help="Of the person who is seen and heard (see: emofuse enroll)."),
+]
+WindowLength = Annotated[float, typer.Option(metavar="SECONDS", help="Length of a window.")]
+Hop = Annotated[float, typer.Option(metavar="SECONDS", help="From one window to the next.")]
+FacesPerSecond = Annotated[
+    float, typer.Option(metavar="N", help="How many pictures a second are searched for faces.")
+]
+
+
+def window_rules(window: float, hop: float, faces_per_second: float) -> WindowRules:
+    """The rules that the three options ask for; a usage error where they cannot be."""
+    from emofuse.windows import WindowRules
+
+    try:
+        return WindowRules(window, hop, faces_per_second)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
