@@ -29,9 +29,10 @@ from emofuse.batch import (
     predict_table,
 )
 from emofuse.batch_tables import columns
-from emofuse.bundle import SHIPPED
+from emofuse.bundle import SHIPPED, load_bundle
 from emofuse.enrolment import Moments
 from emofuse.errors import BundleError, ProfileError
+from emofuse.isolation import IsolationError
 from emofuse.labels import EMOTIONS
 from emofuse.profile import Profile
 
@@ -175,6 +176,27 @@ def test_a_profile_travels_to_the_workers(
         assert not np.allclose(known.predict(file).probabilities, wanted, rtol=0.1, atol=0)
     with pytest.raises(ProfileError):
         Readers.of(recognizer, profile)
+
+
+def test_the_process_that_only_hands_out_work_loads_no_network(
+    recognizer: Recognizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert Readers.of(load_bundle(SHIPPED)) == Readers.of(SHIPPED) == Readers.of(recognizer)
+    assert "CC BY-NC-SA 4.0: no commercial use" in caplog.text
+    code = (
+        "import sys; from emofuse.batch import Readers; Readers.of(None)\n"
+        "print([name for name in ('onnxruntime', 'av', 'cv2', 'dlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_recogniser_that_no_worker_can_load_ends_the_batch(sounds: list[Path], tmp_path: Path) -> None:
+    altered = shutil.copytree(SHIPPED, tmp_path / "altered")
+    (altered / "voice.onnx").write_bytes(b"no network")
+    with pytest.raises(IsolationError, match=r"voice\.onnx is altered"):
+        predict_table(sounds, altered, tmp_path / "t.csv")
+    assert not list(tmp_path.glob("t.csv*"))
 
 
 def test_what_the_rows_depend_on_is_known(tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ def test_an_interrupt_is_status_130(tmp_path: Path, au_folder: Path, au_toml: Pa
     _, error = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in error
+    assert error.splitlines()[-1] == "emofuse: interrupted"
 
 
 def test_a_terminal_of_another_encoding_is_no_traceback(tmp_path: Path, small: ModuleType) -> None:

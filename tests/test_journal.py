@@ -55,6 +55,13 @@ def test_what_a_power_failure_leaves_is_dropped(tmp_path: Path, garbage: bytes) 
     assert [n for _, n in kept(path)] == [0, 1, 2]
 
 
+def test_a_journal_of_nothing_is_not_left_behind(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    assert written(path, 0) == [] and not path.exists()
+    written(path, 1)
+    assert written(path, 0) == [] and path.exists()
+
+
 def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     written(path)

@@ -28,7 +28,7 @@ import numpy as np
 from emofuse import __version__
 from emofuse.batch_files import Listing, find_recordings
 from emofuse.batch_tables import BatchError, Row, check_table, failure, row_of, unread, write_table
-from emofuse.bundle import MANIFEST, shipped_bundle
+from emofuse.bundle import MANIFEST, Bundle, load_bundle, shipped_bundle, warn_of_licence
 from emofuse.isolation import Lost, Task, isolated
 from emofuse.journal import Journal, JournalError
 from emofuse.records import Prediction
@@ -82,22 +82,32 @@ class Readers:
     profile: Profile | None = None
 
     @classmethod
-    def of(cls, recognizer: Recognizer | str | Path | None, profile: Profile | None = None) -> Readers:
-        """Of a recogniser, a bundle's folder, or None: the recogniser that comes with emofuse.
+    def of(
+        cls, recognizer: Recognizer | Bundle | str | Path | None, profile: Profile | None = None
+    ) -> Readers:
+        """Of a recogniser, a bundle or its folder, or None: the recogniser that comes with emofuse.
+
+        This process needs no networks: they are loaded here for no more than to check a profile.
 
         Raises:
             BundleError: there is none.
             ProfileError: the profile is of another recogniser.
         """
-        from emofuse.predictor import Recognizer
+        if recognizer is None or isinstance(recognizer, str | Path):
+            recognizer = load_bundle(shipped_bundle() if recognizer is None else recognizer)
+            warn_of_licence(recognizer)
+        if isinstance(recognizer, Bundle) and profile is not None:
+            from emofuse.predictor import Recognizer
 
-        if not isinstance(recognizer, Recognizer):
-            recognizer = Recognizer.load(shipped_bundle() if recognizer is None else recognizer)
-        list(recognizer.predict_files([], profile=profile))  # checks the profile
-        table = recognizer.action_units
+            recognizer = Recognizer(recognizer)
+        if isinstance(recognizer, Bundle):
+            bundle, table = recognizer, None
+        else:
+            list(recognizer.predict_files([], profile=profile))  # checks the profile
+            bundle, table = recognizer.bundle, recognizer.action_units
         return cls(
-            bundle=recognizer.bundle.folder.absolute(),
-            emotions=recognizer.emotions,
+            bundle=bundle.folder.absolute(),
+            emotions=bundle.emotions,
             action_units=None if table is None else table.path.absolute(),
             profile=profile,
         )
@@ -138,7 +148,7 @@ def _digest(profile: Profile) -> str:
 
 def predict_table(
     files: Listing | Iterable[str | Path],
-    recognizer: Recognizer | str | Path | None,
+    recognizer: Recognizer | Bundle | str | Path | None,
     out: str | Path,
     *,
     jobs: int = 1,
@@ -150,7 +160,7 @@ def predict_table(
 
     Args:
         files: what to read, in the order of the table; folders are searched for recordings.
-        recognizer: a recogniser, a bundle's folder, or None: the recogniser that comes with emofuse.
+        recognizer: a recogniser, a bundle or its folder, or None: the recogniser that comes with emofuse.
         out: the table, ``.csv``, ``.jsonl`` or ``.parquet``; one that is there is replaced at the end. Its
             journal lies beside it, with ``.partial.jsonl`` added to its name.
         jobs: worker processes; each keeps to one core.
@@ -164,7 +174,8 @@ def predict_table(
     Raises:
         BatchError: there is no file to read, or the table is of no known kind.
         JournalError: the journal is of another recogniser, profile or version, or in use.
-        BundleError: the recogniser cannot be loaded.
+        BundleError: there is no such recogniser.
+        IsolationError: a worker cannot load it.
         MissingExtraError: a Parquet table is wanted and pyarrow is not installed.
         OSError: the table or its journal cannot be written.
     """
@@ -275,7 +286,7 @@ def predict_in_processes(
     """Predictions of some files, in their order, for printing; nothing is kept on disk.
 
     Raises:
-        BundleError: the recogniser cannot be loaded.
+        IsolationError: a worker cannot load the recogniser.
     """
     said: dict[int, Prediction] = {
         place: _prediction(name, Lost(listing.refused[name]), readers.emotions)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -19,6 +20,8 @@ from typing import Any, Final
 from emofuse.atomic import write_atomically
 from emofuse.errors import BundleError, RecipeError
 from emofuse.recipes import Recipe, parse_recipe
+
+logger = logging.getLogger("emofuse")
 
 SCHEMA: Final = 1
 MANIFEST: Final = "bundle.json"
@@ -207,3 +210,9 @@ def load_bundle(folder: str | Path) -> Bundle:
             raise BundleError(f"{folder / MANIFEST} has no sha256 of {name}")
     bundle.read(LICENCE)
     return bundle
+
+
+def warn_of_licence(bundle: Bundle) -> None:
+    """Say in the log that a recogniser is for no commercial use, where its licence says that."""
+    if NON_COMMERCIAL in bundle.licence:
+        logger.warning("this recogniser is licensed %s: no commercial use", bundle.licence)

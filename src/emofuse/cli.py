@@ -24,6 +24,7 @@ from emofuse.commands import (
     timeline,
     weights,
 )
+from emofuse.commands.terminal import say
 from emofuse.errors import EmofuseError
 
 app = typer.Typer(
@@ -85,12 +86,17 @@ def main() -> None:
     try:
         app()
     except EmofuseError as error:
-        typer.echo(f"emofuse: {error}", err=True)
+        say(str(error))
         sys.exit(1)
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"emofuse: {named}{error.strerror or error}", err=True)
+        say(f"{named}{error.strerror or error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo("emofuse: interrupted; the same command goes on where it was", err=True)
+        say("interrupted")
         sys.exit(130)
+    except SystemExit as end:
+        # Typer makes an Exit of an interrupt, and this of the Exit, and says nothing
+        if end.__context__ is not None and isinstance(end.__context__.__cause__, KeyboardInterrupt):
+            say("interrupted")
+        raise

@@ -140,5 +140,7 @@ class Journal:
     ) -> None:
         with contextlib.suppress(OSError):  # what could not be written has been said
             self._sync()
+            if self._file.seek(0, os.SEEK_END) == self._end:  # nothing was done
+                self.remove()
         with contextlib.suppress(OSError):
             self._file.close()

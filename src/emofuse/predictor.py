@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.bundle import FRAME_FILE, NON_COMMERCIAL, Bundle, load_bundle, shipped_bundle
+from emofuse.bundle import FRAME_FILE, Bundle, load_bundle, shipped_bundle, warn_of_licence
 from emofuse.corpus.ravdess import parse_name
 from emofuse.errors import BundleError, CorpusError, EmofuseError, FeatureError
 from emofuse.features.action_units import ActionUnitTable, read_action_units
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from emofuse.timeline import OnProgress, OnSound
     from emofuse.timeline_records import Timeline, Window
     from emofuse.windows import WindowRules
-
-logger = logging.getLogger("emofuse")
 
 
 class Recognizer:
@@ -83,8 +80,7 @@ class Recognizer:
             FeatureError: the table cannot be read, or lacks a column that the bundle reads.
         """
         bundle = load_bundle(shipped_bundle() if path is None else path)
-        if NON_COMMERCIAL in bundle.licence:
-            logger.warning("this recogniser is licensed %s: no commercial use", bundle.licence)
+        warn_of_licence(bundle)
         table = None if action_units is None else read_action_units(Path(action_units))
         return cls(bundle, threads=threads, decoder_threads=decoder_threads, action_units=table)
 

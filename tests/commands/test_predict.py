@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -148,6 +149,48 @@ def test_table_shows_the_probable_ones_most_probable_first() -> None:
 @pytest.mark.parametrize("name", ["take[red]1.wav", "[bold].wav"])
 def test_table_takes_names_as_they_are(name: str) -> None:
     assert name in shown(name)
+
+
+def test_names_that_are_there_twice_are_told_with_their_folders() -> None:
+    text = io.StringIO()
+    said = np.full(8, 1 / 8)
+    files = [Prediction(name, EMOTIONS, said, ("voice",)) for name in ("a/x.wav", "b/x.wav", "c/y.wav")]
+    show_table(files, Console(file=text, width=150))
+    told = text.getvalue()
+    assert "a/x.wav" in told and "b/x.wav" in told
+    assert "y.wav" in told and "c/y.wav" not in told
+
+
+def test_a_name_does_not_steer_the_terminal(film_bundle: Path, recording: Path, tmp_path: Path) -> None:
+    good, bad = tmp_path / "\x1b[31mred.wav", tmp_path / "\x1b]0;title\x07.wav"
+    good.write_bytes(recording.read_bytes())
+    bad.write_bytes(b"no sound")
+    said = predict(film_bundle, good, bad)
+    assert said.exit_code == 1
+    assert "\x1b]0" not in said.stderr and "\\x1b]0;title\\x07.wav" in said.stderr
+    assert "\x1b[31mred" not in said.stdout and "\\x1b[31mred.wav" in said.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX's")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_who_waits_at_a_terminal_sees_how_far_it_is(film_bundle: Path, recording: Path, jobs: int) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "emofuse", "predict", "-b", film_bundle, recording, "nothing.wav"]
+    process = subprocess.Popen(
+        [*map(str, command), "--jobs", str(jobs)], stdout=subprocess.PIPE, stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    told = b""
+    with contextlib.suppress(OSError):  # the other end closes
+        while piece := os.read(ours, 4096):
+            told += piece
+    os.close(ours)
+    answers, _ = process.communicate()
+    assert b"predicting" in told and b"2/2" in told and b"1 failed" in told
+    assert b"predicting" not in answers and "Grüße".encode() in answers
 
 
 def test_csv_of_odd_text() -> None:

@@ -217,6 +217,7 @@ def test_an_interrupt_leaves_nothing_half_written(
         out, err = running.communicate(timeout=30)
     assert time.monotonic() - begun < 10
     assert running.returncode == 130 and "Traceback" not in err and out == ""
+    assert err.splitlines()[-1] == "emofuse: interrupted"
     assert files_in(tmp_path) == {"long.wav"}
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from emofuse.commands.predict import printable
 from emofuse.commands.reading import ActionUnits
+from emofuse.commands.terminal import say
 
 
 def enroll(
@@ -46,7 +46,7 @@ def enroll(
     profile = recognizer.enroll(files)
     profile.save(out)
     for reason in profile.skipped:
-        typer.echo(f"emofuse: skipped {printable(reason)}", err=True)
+        say(f"skipped {reason}")
     counts = ", ".join(f"{name} {known.n}" for name, known in profile.moments.items())
     typer.echo(f"{out}: {profile.clips} of {len(files)} recordings read ({counts})")
     typer.echo(

@@ -20,7 +20,6 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from emofuse.commands.predict import printable
 from emofuse.commands.reading import (
     SHIPPED_NAME,
     BundleFolder,
@@ -30,6 +29,7 @@ from emofuse.commands.reading import (
     WindowLength,
     window_rules,
 )
+from emofuse.commands.terminal import say
 from emofuse.commands.timeline import clock
 from emofuse.errors import ExportError
 from emofuse.labels import EMOTION_COLOURS
@@ -110,7 +110,7 @@ def live(
     with ExitStack() as stack:
         stop = stack.enter_context(stopped_by_signals())
         recognizer = Recognizer.load(bundle)
-        _say(f"bundle: {bundle or SHIPPED_NAME}, licence: {recognizer.licence}")
+        say(f"bundle: {bundle or SHIPPED_NAME}, licence: {recognizer.licence}")
         shows: list[Callable[[LiveWindow], None]] = []
         emotions = recognizer.emotions
         if save_to is not None:
@@ -127,24 +127,20 @@ def live(
             for show in shows:
                 show(last)
     if stop.is_set():
-        _say("stopped")
+        say("stopped")
     elif last is None:
-        _say("the stream ended before anything could be read")
+        say("the stream ended before anything could be read")
     else:
-        _say(f"the stream ended at {clock(last.window.end_s)}")
-
-
-def _say(text: str) -> None:
-    typer.echo(f"emofuse: {printable(text)}", err=True)
+        say(f"the stream ended at {clock(last.window.end_s)}")
 
 
 def _opened(stream: LiveStream) -> None:
     for note in stream.notes:
-        _say(note)
+        say(note)
     what = " and ".join(
         name for name, there in (("sound", stream.has_audio), ("pictures", stream.has_video)) if there
     )
-    _say(f"reading {what} of {', '.join(stream.labels)}; Ctrl-C ends it")
+    say(f"reading {what} of {', '.join(stream.labels)}; Ctrl-C ends it")
 
 
 @contextmanager

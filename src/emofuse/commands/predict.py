@@ -7,7 +7,8 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,14 +18,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from emofuse.batch_files import Listing, find_recordings
-from emofuse.batch_tables import columns, failure, row_of, unread, write_csv
-from emofuse.batch_tables import printable as printable  # noqa: PLC0414 - other commands print with it too
+from emofuse.batch_tables import columns, failure, printable, row_of, unread, write_csv
 from emofuse.commands.progress import Jobs, counting_failures, processes
 from emofuse.commands.reading import SHIPPED_NAME, ActionUnits, BundleFolder, PersonProfile
+from emofuse.commands.terminal import say, shown
 from emofuse.labels import EMOTION_COLOURS
 from emofuse.records import Prediction
 
 if TYPE_CHECKING:
+    from emofuse.batch import OnProgress
+    from emofuse.bundle import Bundle
     from emofuse.predictor import Recognizer
     from emofuse.profile import Profile
 
@@ -83,31 +86,46 @@ def predict(
 
     Example: `emofuse predict interviews/ --jobs 4 --out interviews.csv`
     """
-    from emofuse.predictor import Recognizer
-    from emofuse.profile import Profile
+    from emofuse.bundle import load_bundle, shipped_bundle
 
     # the licence is said below, with the bundle's name
     logging.getLogger("emofuse").setLevel(logging.ERROR)
-    recognizer = Recognizer.load(bundle, action_units=action_units)
-    typer.echo(f"bundle: {bundle or SHIPPED_NAME}, licence: {recognizer.licence}", err=True)
-    if recognizer.bundle.provenance.get("synthetic"):
+    known = load_bundle(shipped_bundle() if bundle is None else bundle)
+    typer.echo(f"bundle: {bundle or SHIPPED_NAME}, licence: {known.licence}", err=True)
+    if known.provenance.get("synthetic"):
         typer.echo(
             "this recogniser was trained on drawn faces and synthetic voices: it cannot read people", err=True
         )
-    person = None if profile is None else Profile.load(profile)
+    person = None
+    if profile is not None:
+        from emofuse.profile import Profile
+
+        person = Profile.load(profile)
     listing = find_recordings(files)
-    n_processes = processes(jobs)
+    n_processes = min(processes(jobs), max(len(listing.files), 1))
+    recognizer = None
+    if action_units is not None or (out is None and n_processes == 1):
+        from emofuse.predictor import Recognizer
+
+        recognizer = Recognizer.load(known.folder, action_units=action_units)
     if out is not None:
-        failed = _to_table(listing, recognizer, person, out, n_processes, timeout)
+        failed = _to_table(listing, recognizer or known, person, out, n_processes, timeout)
     else:
-        failed = _to_print(listing, recognizer, person, output, n_processes, timeout)
+        with counting_failures("predicting", passing=True) as on_progress:
+            if recognizer is not None and n_processes == 1:  # here: no other process has to start
+                predictions = _one_by_one(listing, recognizer, person, on_progress)
+            else:
+                predictions = _by_processes(
+                    listing, recognizer or known, person, n_processes, timeout, on_progress
+                )
+        failed = _print(predictions, known.emotions, output)
     if failed:
         raise typer.Exit(1)
 
 
 def _to_table(
     listing: Listing,
-    recognizer: Recognizer,
+    recognizer: Recognizer | Bundle,
     person: Profile | None,
     out: Path,
     n_processes: int,
@@ -123,69 +141,64 @@ def _to_table(
                 on_progress=on_progress,
             )  # fmt: skip
     except KeyboardInterrupt:
-        typer.echo("emofuse: interrupted; the same command goes on where it was", err=True)
+        say("interrupted; the same command goes on where it was")
         raise typer.Exit(130) from None
     for line in result.errors:
-        typer.echo(f"emofuse: {line}", err=True)
+        say(line)
     if result.failed > len(result.errors):
-        typer.echo(f"emofuse: and {result.failed - len(result.errors)} more; see column error", err=True)
+        say(f"and {result.failed - len(result.errors)} more; see column error")
     resumed = f", {result.resumed} of them by an earlier run" if result.resumed else ""
     failures = f", {result.failed} failed" if result.failed else ""
     typer.echo(f"{result.out}: {result.rows} files{resumed}{failures}", err=True)
     return result.failed
 
 
-def _to_print(
+def _by_processes(
     listing: Listing,
-    recognizer: Recognizer,
+    recognizer: Recognizer | Bundle,
     person: Profile | None,
-    output: Format,
     n_processes: int,
     timeout: float | None,
-) -> int:
+    on_progress: OnProgress,
+) -> list[Prediction]:
+    from emofuse.batch import Readers, predict_in_processes
+
+    readers = Readers.of(recognizer, person)
+    return predict_in_processes(
+        listing, readers, jobs=n_processes, timeout_s=timeout, on_progress=on_progress
+    )
+
+
+def _one_by_one(
+    listing: Listing, recognizer: Recognizer, person: Profile | None, on_progress: OnProgress
+) -> list[Prediction]:
+    predictions: list[Prediction] = []
+    failed = 0
+    for name in listing.files:
+        if name in listing.refused:
+            predictions.append(unread(name, listing.refused[name], recognizer.emotions))
+        else:
+            predictions += recognizer.predict_files([name], profile=person)
+        failed += predictions[-1].error is not None
+        on_progress(len(predictions), failed, len(listing.files))
+    return predictions
+
+
+def _print(predictions: Sequence[Prediction], emotions: Sequence[str], output: Format) -> int:
     """Print the answers; returns the number of failed files."""
-    predictions = []
-    for prediction in _answers(listing, recognizer, person, n_processes, timeout):
-        predictions.append(prediction)
-        if prediction.error is not None:
-            typer.echo(f"emofuse: {printable(failure(prediction.source, prediction.error))}", err=True)
+    failed = [p for p in predictions if p.error is not None]
+    for p in failed:
+        say(failure(p.source, str(p.error)))
     if output is not Format.TABLE and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # data, not text for a terminal
     if output is Format.JSON:
         json.dump([_named(p) for p in predictions], sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
     elif output is Format.CSV:
-        sys.stdout.write(as_csv(predictions, recognizer.emotions))
+        sys.stdout.write(as_csv(predictions, emotions))
     else:
         show_table([p for p in predictions if p.error is None], Console())
-    return sum(p.error is not None for p in predictions)
-
-
-def _answers(
-    listing: Listing,
-    recognizer: Recognizer,
-    person: Profile | None,
-    n_processes: int,
-    timeout: float | None,
-) -> Iterable[Prediction]:
-    """In this process where one is asked for: no other has to start."""
-    if min(n_processes, len(listing.files)) > 1:
-        from emofuse.batch import Readers, predict_in_processes
-
-        with counting_failures("predicting") as on_progress:
-            return predict_in_processes(
-                listing, Readers.of(recognizer, person), jobs=n_processes, timeout_s=timeout,
-                on_progress=on_progress,
-            )  # fmt: skip
-    return _one_by_one(listing, recognizer, person)
-
-
-def _one_by_one(listing: Listing, recognizer: Recognizer, person: Profile | None) -> Iterator[Prediction]:
-    for name in listing.files:
-        if name in listing.refused:
-            yield unread(name, listing.refused[name], recognizer.emotions)
-        else:
-            yield from recognizer.predict_files([name], profile=person)
+    return len(failed)
 
 
 def _named(prediction: Prediction) -> dict[str, Any]:
@@ -208,8 +221,11 @@ def show_table(predictions: Sequence[Prediction], console: Console) -> None:
     blocks = console.encoding.lower().startswith("utf")
     table.add_column("expresses", ratio=4)
     table.add_column("read from", overflow="fold", ratio=4)
+    names = Counter(Path(p.source).name for p in predictions)
     for p in predictions:
-        table.add_row(escape(printable(Path(p.source).name)), _bars(p, blocks=blocks), _basis(p))
+        name = Path(p.source).name
+        told = name if names[name] == 1 else p.source
+        table.add_row(escape(shown(told)), _bars(p, blocks=blocks), _basis(p))
     console.print(table)
 
 
@@ -232,8 +248,8 @@ def _basis(p: Prediction) -> str:
     lines = [" and ".join(p.used)]
     for name, reason in (("voice", p.voice_missing), ("face", p.face_missing)):
         if reason is not None:
-            lines.append(f"[yellow]no {name}: {escape(reason)}[/yellow]")
+            lines.append(f"[yellow]no {name}: {escape(shown(reason))}[/yellow]")
     frames = p.meta.get("n_frames")
     if "face" in p.used and frames:
         lines.append(f"face in {p.meta.get('frames_with_face')} of {frames} frames")
-    return "\n".join([*lines, *(escape(note) for note in p.notes)])
+    return "\n".join([*lines, *(escape(shown(note)) for note in p.notes)])

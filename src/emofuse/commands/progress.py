@@ -79,8 +79,12 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def counting_failures(what: str) -> Iterator[Callable[[int, int, int], None]]:
-    """One step that goes on when files fail: ``on_progress(done, failed, total)``, the failed in the done."""
+def counting_failures(what: str, *, passing: bool = False) -> Iterator[Callable[[int, int, int], None]]:
+    """One step that goes on when files fail: ``on_progress(done, failed, total)``, the failed in the done.
+
+    ``passing``: for somebody who waits, and gone at the end; nothing where standard error is no terminal.
+    """
+    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -90,7 +94,10 @@ def counting_failures(what: str) -> Iterator[Callable[[int, int, int], None]]:
         TimeRemainingColumn(),
     )
     # files differ in length: the time left is told from the last ten minutes
-    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=600) as bars:
+    with Progress(
+        *columns, console=console, speed_estimate_period=600, transient=passing,
+        disable=passing and not console.is_terminal,
+    ) as bars:  # fmt: skip
         task: TaskID | None = None
 
         def on_progress(done: int, failed: int, total: int) -> None:

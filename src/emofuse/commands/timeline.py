@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from emofuse.commands.predict import printable
 from emofuse.commands.progress import OnStage, stages
 from emofuse.commands.reading import (
     SHIPPED_NAME,
@@ -24,6 +23,7 @@ from emofuse.commands.reading import (
     WindowLength,
     window_rules,
 )
+from emofuse.commands.terminal import say, shown
 from emofuse.errors import ExportError, MediaError, MissingExtraError
 from emofuse.labels import EMOTION_COLOURS
 
@@ -88,7 +88,7 @@ def timeline(
     typer.echo(f"bundle: {bundle or SHIPPED_NAME}, licence: {recognizer.licence}", err=True)
     person = None if profile is None else Profile.load(profile)
     peaks = PeakMeter(start_s=start or 0.0)
-    label = f"seconds of {printable(file.name)}"
+    label = f"seconds of {shown(file.name)}"
     with stages() as on_progress:
         found = recognizer.timeline(
             file, rules=rules, segment_rules=segment_rules, start_s=start, end_s=end, profile=person,
@@ -104,9 +104,9 @@ def timeline(
             else:
                 write_timeline(found, name, waveform=waveform)
     for note in found.notes:
-        typer.echo(f"emofuse: {printable(str(file))}: {note}", err=True)
+        say(f"{file}: {note}")
     for name in names:
-        typer.echo(f"wrote {printable(str(name))}")
+        typer.echo(f"wrote {shown(str(name))}")
     if not names:
         show_segments(found, Console())
 
@@ -146,7 +146,7 @@ def _check(file: Path, names: Sequence[Path]) -> None:
 def _overlay(file: Path, found: Timeline, name: Path, on_progress: OnStage) -> None:
     from emofuse.overlay import write_overlay
 
-    label, total = f"seconds of {printable(name.name)}", int(found.duration_s)
+    label, total = f"seconds of {shown(name.name)}", int(found.duration_s)
     write_overlay(file, found, name, on_progress=lambda share: on_progress(label, int(share * total), total))
 
 
