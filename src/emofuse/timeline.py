@@ -103,8 +103,8 @@ def read_timeline(
     with _opened(recognizer, source, rules, start_s, end_s, profile) as reading:
         windows = list(reading.windows(on_progress, on_sound))
         reader, stream = reading.reader, reading.stream
-        faces = sorted(reader.take_boxes(), key=lambda box: (box.time_s, box.person))
         span = reading.start_s, reading.end_s
+    faces = sorted(reader.take_boxes(), key=lambda box: (box.time_s, box.person))
     moments = np.array(reader.moments, dtype=np.float64)
     segments = make_segments(
         windows, span, recognizer.emotions,

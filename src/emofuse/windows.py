@@ -20,9 +20,10 @@ from emofuse.features.extraction import extract
 from emofuse.records import Features, Waveform
 from emofuse.signal.mouth import mouth_movement, who_speaks
 from emofuse.signal.speech import CHUNK_S, SPEECH_ABOVE, Speech, SpeechDetector
-from emofuse.signal.tracks import FaceTracker, Sighting
+from emofuse.signal.tracks import Sighting
 from emofuse.signal.voice import is_silent
 from emofuse.timeline_records import FaceBox, QualityValue, Window
+from emofuse.window_faces import Seen, window_faces
 
 if TYPE_CHECKING:
     from emofuse.media.stream import Picture
@@ -114,14 +115,6 @@ class _Heard:
         return times, np.array([one.probability for one in inside], dtype=np.float64)
 
 
-@dataclass(slots=True)
-class _Seen:
-    """A face in one picture, and what the face network reads of it, once that was asked."""
-
-    sighting: Sighting
-    read: NDArray[Any] | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class _Voice:
     """What is known of the voice in one window."""
@@ -162,16 +155,15 @@ class WindowReader:
         """Presentation times of all pictures so far."""
         self.people: list[str] = []
         """Everybody who was seen so far."""
-        self._boxes: list[FaceBox] = []
+        self._boxes = array("d")
+        """Time, person and four edges of each: a long recording has many."""
         self._recognizer, self._profile = recognizer, profile
         self._has_audio, self._has_video = has_audio, has_video
         self._start_s, self._next = start_s, 0
-        features = recognizer.bundle.recipe.face.features
-        self._stack = features if features.kind == "stack" else None
         self._heard = _Heard()
         self._detector = SpeechDetector() if has_audio else None
-        self._tracker = FaceTracker() if has_video and self._stack is not None else None
-        self._seen: deque[_Seen] = deque()
+        self._faces = window_faces(recognizer) if has_video else None
+        self._seen: deque[Seen] = deque()
 
     def add(self, part: Waveform | Picture) -> list[Window]:
         """Take the next block of sound or the next picture; the windows that are complete with it."""
@@ -182,16 +174,16 @@ class WindowReader:
                 self._heard.hear(self._detector.add(part))
         else:
             self.moments.append(part.time_s)
-            if self._tracker is not None:
-                self._keep(self._tracker.update(part))
+            if self._faces is not None:
+                self._keep(self._faces.see(part))
         return list(self._complete())
 
     def finish(self, end_s: float) -> list[Window]:
         """The recording ends: the windows that are left, the last one up to its end."""
         if self._detector is not None:
             self._heard.hear(self._detector.finish())
-        if self._tracker is not None:
-            self._keep(self._tracker.end())
+        if self._faces is not None:
+            self._keep(self._faces.end())
         window_s = self.rules.window_s
         windows: list[Window] = []
         while self._begin_s + window_s <= end_s + _ROUNDING_S:
@@ -206,20 +198,22 @@ class WindowReader:
 
     def take_boxes(self) -> list[FaceBox]:
         """The faces that were found since this was last asked, as they were found."""
-        boxes, self._boxes = self._boxes, []
-        return boxes
+        rows = np.frombuffer(self._boxes, np.float64).reshape(-1, 6).tolist()
+        self._boxes = array("d")
+        return [FaceBox(time_s, person_name(int(person)), *edges) for time_s, person, *edges in rows]
 
     @property
     def _begin_s(self) -> float:
         return self._start_s + self._next * self.rules.hop_s
 
-    def _keep(self, sightings: Sequence[Sighting]) -> None:
-        for one in sightings:
-            self._seen.append(_Seen(one))
+    def _keep(self, faces: Sequence[Seen]) -> None:
+        for face in faces:
+            one = face.sighting
+            self._seen.append(face)
             name = person_name(one.person)
             if name not in self.people:
                 self.people.append(name)
-            self._boxes.append(FaceBox(one.time_s, name, *map(float, one.box)))
+            self._boxes.extend((one.time_s, one.person, *one.box))
 
     def _reached(self, heard_s: float, judged_s: float, seen_s: float) -> float:
         """Up to where all is known: until when sound came, speech was judged and pictures came."""
@@ -274,7 +268,7 @@ class WindowReader:
             no_face = () if people else (self._why_no_face(),)
             yield Window(
                 start_s, end_s, *self._said(voice.array, None), **common,
-                face_present=0.0 if self._tracker is not None and not people else None,
+                face_present=0.0 if self._faces is not None and not people else None,
                 reasons=no_face + voice.reasons, quality=voice.quality,
             )  # fmt: skip
 
@@ -305,14 +299,14 @@ class WindowReader:
         reasons = () if features.voice is not None else ("voice:unreadable",)
         return _Voice(features.voice, reasons, speech, times, probabilities, quality)
 
-    def _people_in(self, start_s: float, end_s: float) -> dict[int, list[_Seen]]:
-        people: dict[int, list[_Seen]] = {}
+    def _people_in(self, start_s: float, end_s: float) -> dict[int, list[Seen]]:
+        people: dict[int, list[Seen]] = {}
         for one in self._seen:
             if start_s <= one.sighting.time_s < end_s:
                 people.setdefault(one.sighting.person, []).append(one)
         return dict(sorted(people.items()))
 
-    def _speaker(self, people: Mapping[int, Sequence[_Seen]], voice: _Voice) -> int | None:
+    def _speaker(self, people: Mapping[int, Sequence[Seen]], voice: _Voice) -> int | None:
         movements = {}
         for person, faces in people.items():
             apart = _apart([one.sighting for one in faces])
@@ -321,24 +315,17 @@ class WindowReader:
         return who_speaks(movements, voice.times, voice.probabilities)
 
     def _face(
-        self, faces: Sequence[_Seen], start_s: float, end_s: float
+        self, faces: Sequence[Seen], start_s: float, end_s: float
     ) -> tuple[NDArray[Any] | None, float, tuple[str, ...]]:
         """The face array of one person, the share of pictures with that face, and what is missing."""
-        assert self._stack is not None
+        assert self._faces is not None
         moments = np.frombuffer(self.moments[-self._n_recent :], np.float64)
         n_pictures = int(((moments >= start_s) & (moments < end_s)).sum())
         seen = min(1.0, len(faces) / max(n_pictures, 1))
         if seen < _LEAST_SEEN:
             return None, seen, ("face:seldom_seen",)
-        new = [one for one in faces if one.read is None]
-        if new:
-            answers = self._recognizer.face_frames(np.stack([one.sighting.crop for one in new]))
-            for one, answer in zip(new, answers, strict=True):
-                one.read = answer
-        times = np.array([one.sighting.time_s for one in faces])
-        places = np.linspace(start_s, end_s, self._stack.n_frames)
-        nearest = np.abs(times[None] - places[:, None]).argmin(1)
-        return np.stack([faces[i].read for i in nearest]), seen, ()
+        read = self._faces.array(faces, start_s, end_s)
+        return read, seen, () if read is not None else ("face:unreadable",)
 
     @property
     def _n_recent(self) -> int:
@@ -350,7 +337,7 @@ class WindowReader:
     def _why_no_face(self) -> str:
         if not self._has_video:
             return "face:no_video_stream"
-        return "face:none_seen" if self._stack is not None else "face:not_read_in_timelines"
+        return "face:none_seen" if self._faces is not None else "face:not_read_in_timelines"
 
 
 def _apart(sightings: Sequence[Sighting]) -> list[Sighting]:

@@ -239,6 +239,9 @@ def test_train_then_predict(tmp_path: Path, film_folder: Path, films: dict[str, 
     said = recognizer.predict(films["happy"])
     assert said.used == ("voice", "face") and said.face is not None
     assert said.meta["frames_with_face"] == 3
+    timeline = recognizer.timeline(films["happy"])
+    assert timeline.people == ("person 1",)
+    assert all(window.face is not None for window in timeline.windows)
     take = next(take for take in load_corpus(film_folder).takes() if take.face is not None)
     (kept,) = extract_takes([take], recipe, store=store)
     assert isinstance(kept, Features) and kept.face is not None and take.face is not None

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from emofuse.errors import MissingExtraError, WeightsError
 from emofuse.records import Float32, TimedFrames, UInt8
+from emofuse.signal.face import overlap
 from emofuse.weights import find_weights
 
 BLENDSHAPES: Final = (
@@ -164,19 +165,10 @@ def _same(faces: Sequence[FaceShape], last: FaceShape | None) -> FaceShape | Non
     if not faces:
         return None
     if last is not None:
-        near = [face for face in faces if _overlap(face.box, last.box) > _SAME]
+        near = [face for face in faces if overlap(face.box, last.box) > _SAME]
         if near:
-            return max(near, key=lambda face: _overlap(face.box, last.box))
+            return max(near, key=lambda face: overlap(face.box, last.box))
     return max(faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
-
-
-def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    """Intersection over union."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return width * height / (both - width * height)
 
 
 class Landmarker:

@@ -131,7 +131,7 @@ class _Finder:
     def _same(self, boxes: list[Box]) -> Box:
         """The followed face, where it is among them; else the largest."""
         if self._last is not None:
-            near = [box for box in boxes if _overlap(box, self._last) > 0.3]
+            near = [box for box in boxes if overlap(box, self._last) > 0.3]
             if near:
                 return max(near, key=_area)
         return max(boxes, key=_area)
@@ -148,8 +148,8 @@ class _YuNetFinder(_Finder):
         self._yunet = yunet()
 
     def _boxes(self, image: UInt8, *, count: bool) -> list[Box]:  # noqa: ARG002 - every picture is counted
-        boxes = self._yunet.find(image, self._height_px) or self._yunet.find(image, min(image.shape))
-        return [box for box in boxes if _inside(box, image.shape)]
+        found = self._yunet.find(image, self._height_px) or self._yunet.find(image, min(image.shape))
+        return [face.box for face in found if _inside(face.box, image.shape)]
 
 
 class _Pyramid:
@@ -221,13 +221,13 @@ def _area(box: Box) -> int:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _overlap(a: Box, b: Box) -> float:
-    """Intersection over union."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
+def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """Intersection over union of two boxes: left, top, right, bottom."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
         return 0.0
-    return width * height / (_area(a) + _area(b) - width * height)
+    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return width * height / (both - width * height)
 
 
 _of_thread = threading.local()

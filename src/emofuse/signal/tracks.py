@@ -14,8 +14,9 @@ faces narrower than a ninth of the picture's shorter side, are not found.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import cv2
 import dlib
@@ -117,9 +118,20 @@ class FaceTracker:
     Memory does not grow with the film, and the same pictures give the same sightings.
     """
 
-    def __init__(self, detect_height_px: int = 240, size: int = 48) -> None:
-        """``detect_height_px``: as in recipes; smaller faces are searched less often. ``size``: of crops."""
-        self._search = FaceSearch(detect_height_px)
+    def __init__(
+        self, detect_height_px: int = 240, size: int = 48, *, detector: Literal["dlib", "yunet"] = "dlib"
+    ) -> None:
+        """Begin before the first picture.
+
+        Args:
+            detect_height_px: as in recipes; smaller faces are searched less often.
+            size: of crops.
+            detector: as in recipes.
+
+        Raises:
+            WeightsError: the detector is YuNet, and its weights are absent or altered.
+        """
+        self._search = _search(detector, detect_height_px)
         self._size = size
         self._tracks: list[_Track] = []
         self._n_people = 0
@@ -216,6 +228,23 @@ class FaceTracker:
         kept = [track for track in self._tracks if track.person or self._present(track, now_s)]
         kept.sort(key=lambda track: (-track.picture, track.person))
         self._tracks = kept[:_PEOPLE]
+
+
+class _Search(Protocol):
+    """What finds the faces of pictures that follow each other."""
+
+    def find(
+        self, image: UInt8, small: UInt8, time_s: float, known: Sequence[Box], *, fresh: bool
+    ) -> list[Found]:
+        """As :meth:`FaceSearch.find`."""
+
+
+def _search(detector: Literal["dlib", "yunet"], detect_height_px: int) -> _Search:
+    if detector == "yunet":
+        from emofuse.signal.yunet import YuNetSearch
+
+        return YuNetSearch(detect_height_px)
+    return FaceSearch(detect_height_px)
 
 
 class _Shots:
