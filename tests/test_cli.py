@@ -18,8 +18,8 @@ from emofuse.cli import app
 
 COMMANDS = [
     ("demo",), ("predict",), ("timeline",), ("live",), ("enroll",),
-    ("evaluate",), ("leak",), ("robustness",), ("train",), ("report",), ("recipes",), ("ship",),
-    ("corpus", "check"), ("corpus", "fetch"), ("corpus", "synth"),
+    ("evaluate",), ("leak",), ("robustness",), ("train",), ("report",), ("recipes",), ("quantize",),
+    ("ship",), ("corpus", "check"), ("corpus", "fetch"), ("corpus", "synth"),
     ("weights", "list"), ("weights", "fetch"), ("faces", "train"), ("faces", "test"),
 ]  # fmt: skip
 

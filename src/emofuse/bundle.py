@@ -119,6 +119,18 @@ def licence_text(licence: str, corpus: str, more: str = "") -> str:
     return _LICENCE_TEXT.format(licence=licence, corpus=corpus, terms=terms)
 
 
+def check_free(folder: Path) -> None:
+    """See before hours of work that a bundle may be written there.
+
+    Raises:
+        BundleError: there is already something.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise BundleError(f"{folder} is not empty: give another folder or remove it")
+    if folder.exists() and not folder.is_dir():
+        raise BundleError(f"{folder} is a file: name a folder")
+
+
 def save_bundle(
     folder: Path,
     *,
@@ -130,15 +142,16 @@ def save_bundle(
     action_units: tuple[str, ...] = (),
     terms: str = "",
 ) -> Bundle:
-    """Write a bundle, whole or not at all; ``terms`` are added to its licence.
+    """Write a bundle, whole or not at all.
+
+    The text of its licence is that among ``files``; else it is made, and ``terms`` are added to it.
 
     Raises:
         BundleError: there is already something at ``folder``, or it cannot be written.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise BundleError(f"{folder} is not empty: give another folder or remove it")
+    check_free(folder)
     text = licence_text(licence, str(provenance.get("corpus", "?")), terms)
-    everything = {**files, LICENCE: text.encode()}
+    everything = {LICENCE: text.encode(), **files}
     manifest = {
         "schema": SCHEMA,
         "emotions": list(emotions),

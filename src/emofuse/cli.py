@@ -19,6 +19,7 @@ from emofuse.commands import (
     leak,
     live,
     predict,
+    quantize,
     robustness,
     ship,
     timeline,
@@ -46,6 +47,7 @@ for command in (
     fit.report,
     fit.recipes,
     robustness.robustness,
+    quantize.quantize,
     ship.ship,
 ):
     app.command()(command)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.atomic import write_atomically
-from emofuse.bundle import FRAME_FILE, Bundle, save_bundle
+from emofuse.bundle import FRAME_FILE, Bundle, check_free, save_bundle
 from emofuse.classifiers import LogLinearPool
 from emofuse.corpus import Corpus
 from emofuse.corpus.fer2013 import FER_PLUS, Faces, read_fer2013
@@ -145,8 +145,7 @@ def ship(
         WeightsError, CorpusError: the weights or FER2013 are not what they should be.
     """
     out = out.resolve()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BundleError(f"{out} is not empty: give another folder or remove it")
+    check_free(out)
     if recipe.face.network.kind != "expression" or not recipe.fusion.refit:
         raise ExperimentError(
             f"recipe {recipe.name}: what is shipped has face.network.kind = 'expression' and fusion.refit"

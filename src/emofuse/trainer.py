@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from emofuse.bundle import Bundle, save_bundle
+from emofuse.bundle import Bundle, check_free, save_bundle
 from emofuse.corpus import Corpus
 from emofuse.dataset import read_dataset
-from emofuse.errors import BundleError
 from emofuse.experiment import OnProgress, check_run, claim_run, quiet, run_network_jobs, software
 from emofuse.features.store import FeatureStore
 from emofuse.fitting import (
@@ -59,8 +58,7 @@ def train(
         ExperimentError: the corpus is too small, or the work folder holds another run.
     """
     out = out.resolve()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BundleError(f"{out} is not empty: give another folder or remove it")
+    check_free(out)
     pretrained = pretrained_sha256(recipe)
     run = out.with_name(out.name + ".work")
     work = run / "work"
