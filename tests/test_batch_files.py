@@ -54,3 +54,4 @@ def test_a_ring_of_links_ends(tmp_path: Path) -> None:
     touch(tmp_path / "a" / "1.wav")
     (tmp_path / "a" / "again").symlink_to(tmp_path)
     assert find_recordings([tmp_path]).files == (str(tmp_path / "a" / "1.wav"),)
+    assert find_recordings(tmp_path) == find_recordings(str(tmp_path)) == find_recordings([tmp_path])

@@ -389,3 +389,11 @@ def test_prediction_needs_no_training_framework(film_bundle: Path, films: dict[s
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["('voice', 'face')", ""]
+
+
+def test_one_recording_is_not_taken_for_many(recognizer: Recognizer, films: dict[str, Path]) -> None:
+    for one in (films["happy"], str(films["happy"]), b"RIFF"):
+        with pytest.raises(TypeError, match="got one"):
+            list(recognizer.predict_files(one))  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="got one"):
+            recognizer.enroll(one)  # type: ignore[arg-type]

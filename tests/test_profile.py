@@ -63,8 +63,11 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
 def test_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match=r"anna\.profile: there is no such profile \(emofuse enroll makes"):
         Profile.load(tmp_path / "anna.profile")
-    with pytest.raises(ProfileError, match="is no profile"):
+    with pytest.raises(ProfileError, match="directory"):
         Profile.load(tmp_path)
+    (tmp_path / "table.csv").write_text("file,emotion\n")
+    with pytest.raises(ProfileError, match=r"table\.csv is no profile of emofuse.*enroll\)$"):
+        Profile.load(tmp_path / "table.csv")
 
 
 def rewritten(path: Path, **changed: Any) -> Path:

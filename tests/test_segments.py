@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def test_an_empty_recording() -> None:
     assert make_segments([], (0.0, 5.0), EMOTIONS) == ()
 
 
-@pytest.mark.parametrize("wrong", [{"change_cost": -1.0}, {"abstain_below": 1.5}])
+@pytest.mark.parametrize("wrong", [{"change_cost": -1.0}, {"change_cost": math.nan}, {"abstain_below": 1.5}])
 def test_wrong_rules(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SegmentRules(**wrong)

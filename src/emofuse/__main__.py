@@ -1,6 +1,16 @@
-"""``python -m emofuse``."""
+"""``python -m emofuse``, and the command ``emofuse``."""
 
-from emofuse.cli import main
+import sys
+
+
+def main() -> None:
+    """Load the command line and run it; an interrupt while it loads is one as well."""
+    try:
+        from emofuse.cli import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -147,7 +147,7 @@ def _digest(profile: Profile) -> str:
 
 
 def predict_table(
-    files: Listing | Iterable[str | Path],
+    files: Listing | str | Path | Iterable[str | Path],
     recognizer: Recognizer | Bundle | str | Path | None,
     out: str | Path,
     *,

@@ -30,12 +30,14 @@ class Listing:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_recordings(arguments: Iterable[str | Path]) -> Listing:
+def find_recordings(arguments: str | Path | Iterable[str | Path]) -> Listing:
     """Files as they are named, and every recording below folders, hidden ones left out, sorted by path.
 
     A folder that cannot be listed, that is named like a recording, or that is named itself and holds no
     recording, is listed as refused: in a table it has its row.
     """
+    if isinstance(arguments, str | Path):
+        arguments = [arguments]
     names: dict[str, None] = {}
     refused: dict[str, str] = {}
     for given in arguments:

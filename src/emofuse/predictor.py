@@ -134,6 +134,8 @@ class Recognizer:
         Raises:
             ProfileError: none of them gave a voice or a face, or this recogniser cannot enrol people.
         """
+        if isinstance(files, str | bytes | Path):
+            raise TypeError(f"files must be recordings of a person, got one {type(files).__name__}")
         read, skipped = [], []
         people = self._people
         for source in files:
@@ -214,6 +216,8 @@ class Recognizer:
 
         One that cannot be read is a prediction whose ``error`` says why.
         """
+        if isinstance(sources, str | bytes | Path):
+            raise TypeError(f"sources must be recordings, got one {type(sources).__name__}: use predict")
         if profile is not None:
             self._people.check(profile)
         for source in sources:

@@ -65,7 +65,13 @@ class Profile:
         """
         path = Path(path)
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise ProfileError(f"{path}: there is no such profile (emofuse enroll makes one)") from None
+        except OSError as error:
+            raise ProfileError(f"{path}: {error.strerror or error}") from None
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 about = json.loads(file["about"].tobytes())
                 if about["schema"] != SCHEMA:
                     raise ProfileError(
@@ -76,21 +82,23 @@ class Profile:
                     for name, n in about["n"].items()
                 }
                 return cls(str(about["recogniser"]), moments, int(about["clips"]))
-        except FileNotFoundError:
-            raise ProfileError(f"{path}: there is no such profile (emofuse enroll makes one)") from None
-        except _DAMAGED as error:
+        except _NotMomentsError as error:
             raise ProfileError(f"{path} is no profile: {error}") from None
+        except _DAMAGED:  # whose words are those of libraries, and for who writes programs
+            raise ProfileError(
+                f"{path} is no profile of emofuse, or damaged: make it anew (emofuse enroll)"
+            ) from None
+
+
+class _NotMomentsError(ValueError):
+    """What was read cannot be the moments of anything."""
 
 
 def _moments(n: int, mean: NDArray[Any], deviations: NDArray[Any]) -> Moments:
-    """As read from a file.
-
-    Raises:
-        ValueError: that cannot be the moments of anything.
-    """
+    """As read from a file."""
     mean, deviations = mean.astype(np.float64), deviations.astype(np.float64)
     if n < 0 or not (np.isfinite(mean).all() and np.isfinite(deviations).all()):
-        raise ValueError("it holds values that are not numbers")
+        raise _NotMomentsError("it holds values that are not numbers")
     if mean.ndim != 1 or mean.shape != deviations.shape or (deviations < 0).any():
-        raise ValueError("its means and deviations do not go together")
+        raise _NotMomentsError("its means and deviations do not go together")
     return Moments(n, mean, deviations)

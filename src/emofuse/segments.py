@@ -38,7 +38,7 @@ class SegmentRules:
     """A segment whose mean probability is lower has no emotion: the recogniser abstains."""
 
     def __post_init__(self) -> None:
-        if self.change_cost < 0:
+        if not self.change_cost >= 0:
             raise ValueError(f"change_cost must not be negative, got {self.change_cost}")
         if not 0 <= self.abstain_below <= 1:
             raise ValueError(f"abstain_below must be between 0 and 1, got {self.abstain_below}")

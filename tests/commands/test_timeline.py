@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,12 +124,29 @@ def test_what_cannot_work_is_refused_at_once(
 @pytest.mark.parametrize(
     "words",
     [("--hop", "5"), ("--window", "0"), ("--from", "5", "--to", "3"), ("--to", "nan", "--from", "1"),
+     ("--from", "-5", "--to", "-1"),
      ("--faces-per-second", "1000"), ("--abstain-below", "2")],
 )  # fmt: skip
 def test_wrong_figures_are_a_wrong_call(talk: Path, words: tuple[str, ...]) -> None:
     result = timeline(talk, *words)
     assert result.exit_code == 2 and "Usage" in result.stderr
     assert result.stdout == ""
+
+
+def test_an_unset_variable_is_a_wrong_call() -> None:
+    for command in ("timeline", "predict", "live"):
+        result = CliRunner().invoke(app, [command, ""])
+        assert result.exit_code == 2 and "an empty name is no" in result.stderr
+
+
+def test_who_cannot_read_people_says_so(film_bundle: Path, talk: Path) -> None:
+    about = json.loads((film_bundle / "bundle.json").read_text())
+    shutil.copytree(film_bundle, talk.parent / "drawn", dirs_exist_ok=True)
+    about["provenance"]["synthetic"] = True
+    (talk.parent / "drawn" / "bundle.json").write_text(json.dumps(about))
+    for command in ("timeline", "predict"):
+        said = CliRunner().invoke(app, [command, str(talk), "-b", str(talk.parent / "drawn")]).stderr
+        assert "drawn faces and synthetic voices: it cannot read people" in said
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -170,8 +170,11 @@ def test_eaf_finds_its_recording(made: ModuleType, tmp_path: Path) -> None:
     assert descriptor["MIME_TYPE"] == "video/mp4"
     path = write_timeline(made.timeline(source="https://example.org/a b.mp4?x=1&y=2"), tmp_path / "b.eaf")
     assert pympi.Eaf(str(path)).media_descriptors[0]["MEDIA_URL"] == "https://example.org/a%20b.mp4?x=1&y=2"
-    path = write_timeline(made.timeline(source="<bytes>"), tmp_path / "c.eaf")
-    assert pympi.Eaf(str(path)).media_descriptors == []
+    for nowhere in ("<bytes>", "<file object>", ""):
+        path = write_timeline(made.timeline(source=nowhere), tmp_path / "c.eaf")
+        assert pympi.Eaf(str(path)).media_descriptors == []
+    path = write_timeline(made.timeline(source="<b>&.flac"), tmp_path / "d.eaf")
+    assert pympi.Eaf(str(path)).media_descriptors[0]["RELATIVE_MEDIA_URL"] == "./%3Cb%3E%26.flac"
 
 
 # --- WebVTT

@@ -234,6 +234,29 @@ def test_a_click_seeks_in_the_recording(page: Any, files: ModuleType, tmp_path: 
     assert complaints(page) == []
 
 
+def test_an_excerpt_ends_before_its_recording(page: Any, files: ModuleType, tmp_path: Path) -> None:
+    source = files.write_sound(tmp_path / "talk.ogg", files.tone(20.0, 48000), 48000, codec="libopus")
+    page.open(write_timeline(talk(5.0, str(source)), tmp_path / "a.html"))
+    page.until("!document.getElementById('media').hidden")
+    page.key("End", 35)
+    page.key("ArrowLeft", 37)
+    assert now(page) == pytest.approx(4.0, abs=0.03)
+    page.key(" ", 32)
+    page.until("document.getElementById('media').currentTime > 4.2")
+    page.until("document.getElementById('media').paused")
+    assert now(page) == 5.0
+    assert page.run("document.getElementById('media').currentTime") < 5.5
+    page.key(" ", 32)  # from its begin
+    page.until("!document.getElementById('media').paused && document.getElementById('media').currentTime < 3")
+    assert complaints(page) == []
+
+
+def test_damage_is_told_on_the_page(made: ModuleType, tmp_path: Path) -> None:
+    whole = made.timeline(notes=("damaged: decoding stopped at <0.10> s",))
+    text = write_timeline(whole, tmp_path / "a.html").read_text(encoding="utf-8")
+    assert '<p class="note">damaged: decoding stopped at &lt;0.10&gt; s</p>' in text
+
+
 def test_a_local_copy_is_opened(page: Any, files: ModuleType, tmp_path: Path) -> None:
     page.open(write_timeline(talk(5.0, "/elsewhere/gone.mp4"), tmp_path / "a.html"))
     assert page.run("document.getElementById('media').hidden")

@@ -70,6 +70,15 @@ def test_short_sounds(tmp_path: Path, files: ModuleType, seconds: float, voice: 
         assert found.voice_missing == f"sound too short: {seconds:.2f} s"
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(9.9, False), (12.0, True)])
+def test_how_much_of_a_long_sound_is_read(
+    tmp_path: Path, files: ModuleType, seconds: float, told: bool
+) -> None:
+    found = extract(files.write_wav(tmp_path / "a.wav", files.tone(seconds, 16000), 16000), RECIPE)
+    note = "voice read from the first 3 of 12 s; a timeline reads all"
+    assert found.notes == ((note,) if told else ())
+
+
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 96000])
 @pytest.mark.parametrize("channels", [1, 2, 6])
 def test_one_sound_at_any_rate_is_one_feature(

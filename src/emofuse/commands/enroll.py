@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from emofuse.commands.reading import ActionUnits
+from emofuse.commands.reading import ActionUnits, introduce, recording
 from emofuse.commands.terminal import say
 
 
@@ -16,7 +16,9 @@ def enroll(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE…", help="Recordings of one person. Nobody needs to say what they express."
+            metavar="FILE…",
+            help="Recordings of one person. Nobody needs to say what they express.",
+            parser=recording,
         ),
     ],
     *,
@@ -42,7 +44,7 @@ def enroll(
     # the licence is said below, with the bundle's name
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     recognizer = Recognizer.load(bundle, action_units=action_units)
-    typer.echo(f"bundle: {bundle}, licence: {recognizer.licence}", err=True)
+    introduce(recognizer.bundle, bundle)
     profile = recognizer.enroll(files)
     profile.save(out)
     for reason in profile.skipped:

@@ -21,12 +21,12 @@ from rich.table import Table
 from rich.text import Text
 
 from emofuse.commands.reading import (
-    SHIPPED_NAME,
     BundleFolder,
     FacesPerSecond,
     Hop,
     PersonProfile,
     WindowLength,
+    introduce,
     window_rules,
 )
 from emofuse.commands.terminal import say
@@ -104,13 +104,15 @@ def live(
 
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     rules = window_rules(window, hop, faces_per_second)
+    if source == "":
+        raise typer.BadParameter("an empty name is no source: leave it out for camera and microphone")
     if seconds is not None and not seconds > 0:
         raise typer.BadParameter(f"--seconds must be positive, got {seconds}")
     view = (output or (Format.VIEW if sys.stdout.isatty() else Format.JSON)) is Format.VIEW
     with ExitStack() as stack:
         stop = stack.enter_context(stopped_by_signals())
         recognizer = Recognizer.load(bundle)
-        say(f"bundle: {bundle or SHIPPED_NAME}, licence: {recognizer.licence}")
+        introduce(recognizer.bundle, bundle)
         shows: list[Callable[[LiveWindow], None]] = []
         emotions = recognizer.emotions
         if save_to is not None:
@@ -182,15 +184,23 @@ def _printed(emotions: tuple[str, ...], stop: threading.Event) -> Callable[[Live
 def _saved(path: Path, emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindow], None]:
     """Lines in a file, written as they come: what was read before a crash is there."""
     try:
-        file = stack.enter_context(path.open("x", encoding="utf-8"))
+        file = path.open("x", encoding="utf-8")
     except FileExistsError:
         raise ExportError(f"{path}: is there already; name a new file, or remove it") from None
+    # a start that failed leaves nothing that the next one would not write over
+    stack.callback(_remove_empty, path)
+    stack.enter_context(file)
 
     def show(one: LiveWindow) -> None:
         file.write(one.as_line(emotions) + "\n")
         file.flush()
 
     return show
+
+
+def _remove_empty(path: Path) -> None:
+    if not path.stat().st_size:
+        path.unlink()
 
 
 def _viewed(emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindow], None]:

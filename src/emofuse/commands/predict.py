@@ -18,9 +18,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from emofuse.batch_files import Listing, find_recordings
-from emofuse.batch_tables import columns, failure, printable, row_of, unread, write_csv
+from emofuse.batch_tables import check_table, columns, failure, printable, row_of, unread, write_csv
 from emofuse.commands.progress import Jobs, counting_failures, processes
-from emofuse.commands.reading import SHIPPED_NAME, ActionUnits, BundleFolder, PersonProfile
+from emofuse.commands.reading import ActionUnits, BundleFolder, PersonProfile, introduce, recording
 from emofuse.commands.terminal import say, shown
 from emofuse.labels import EMOTION_COLOURS
 from emofuse.records import Prediction
@@ -47,7 +47,8 @@ def predict(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE…", help="Media files with a voice, a face or both; folders are searched for them."
+            metavar="FILE…", help="Media files with a voice, a face or both; folders are searched for them.",
+            parser=recording,
         ),
     ],
     *,
@@ -88,14 +89,12 @@ def predict(
     """
     from emofuse.bundle import load_bundle, shipped_bundle
 
+    if out is not None:
+        check_table(out)
     # the licence is said below, with the bundle's name
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     known = load_bundle(shipped_bundle() if bundle is None else bundle)
-    typer.echo(f"bundle: {bundle or SHIPPED_NAME}, licence: {known.licence}", err=True)
-    if known.provenance.get("synthetic"):
-        typer.echo(
-            "this recogniser was trained on drawn faces and synthetic voices: it cannot read people", err=True
-        )
+    introduce(known, bundle)
     person = None
     if profile is not None:
         from emofuse.profile import Profile
@@ -149,7 +148,8 @@ def _to_table(
         say(f"and {result.failed - len(result.errors)} more; see column error")
     resumed = f", {result.resumed} of them by an earlier run" if result.resumed else ""
     failures = f", {result.failed} failed" if result.failed else ""
-    typer.echo(f"{result.out}: {result.rows} files{resumed}{failures}", err=True)
+    files = "1 file" if result.rows == 1 else f"{result.rows} files"
+    typer.echo(f"{result.out}: {files}{resumed}{failures}", err=True)
     return result.failed
 
 

@@ -41,7 +41,7 @@ def processes(jobs: int) -> int:
 @contextmanager
 def _shown(*columns: ProgressColumn) -> Iterator[OnStage]:
     """A bar a label, in the order in which they are first told of."""
-    text = TextColumn("{task.description}")
+    text = TextColumn("{task.description}", markup=False)  # it may be the name of a file
     console = Console(stderr=True)
     with Progress(
         text, BarColumn(), *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console

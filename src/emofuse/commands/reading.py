@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from emofuse.bundle import Bundle
     from emofuse.windows import WindowRules
 
 SHIPPED_NAME = "the one that comes with emofuse"
@@ -34,6 +35,22 @@ Hop = Annotated[float, typer.Option(metavar="SECONDS", help="From one window to 
 FacesPerSecond = Annotated[
     float, typer.Option(metavar="N", help="How many pictures a second are searched for faces.")
 ]
+
+
+def recording(name: str) -> Path:
+    """The path of a recording; ``.`` is the working folder, an unset variable is a usage error."""
+    if not name:
+        raise typer.BadParameter("an empty name is no recording: look at the variable that it came from")
+    return Path(name)
+
+
+def introduce(bundle: Bundle, folder: Path | None) -> None:
+    """Say which recogniser answers, under which licence, and what it is unfit for."""
+    typer.echo(f"bundle: {folder or SHIPPED_NAME}, licence: {bundle.licence}", err=True)
+    if bundle.provenance.get("synthetic"):
+        typer.echo(
+            "this recogniser was trained on drawn faces and synthetic voices: it cannot read people", err=True
+        )
 
 
 def window_rules(window: float, hop: float, faces_per_second: float) -> WindowRules:

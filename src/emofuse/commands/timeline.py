@@ -15,12 +15,13 @@ from rich.table import Table
 
 from emofuse.commands.progress import OnStage, stages
 from emofuse.commands.reading import (
-    SHIPPED_NAME,
     BundleFolder,
     FacesPerSecond,
     Hop,
     PersonProfile,
     WindowLength,
+    introduce,
+    recording,
     window_rules,
 )
 from emofuse.commands.terminal import say, shown
@@ -34,7 +35,9 @@ OVERLAY_SUFFIX = ".mp4"
 
 
 def timeline(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording of any length.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A recording of any length.", parser=recording)
+    ],
     *,
     out: Annotated[
         list[Path] | None,
@@ -78,14 +81,14 @@ def timeline(
     # the overlay takes longest, and what was written before it stays if it fails
     names = sorted(out or [], key=_is_overlay)
     try:
-        check_span(start, end)
+        check_span(None if start is None else max(start, 0.0), end)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     rules = window_rules(window, hop, faces_per_second)
     _check(file, names)
     segment_rules = SegmentRules(abstain_below=abstain_below)
     recognizer = Recognizer.load(bundle)
-    typer.echo(f"bundle: {bundle or SHIPPED_NAME}, licence: {recognizer.licence}", err=True)
+    introduce(recognizer.bundle, bundle)
     person = None if profile is None else Profile.load(profile)
     peaks = PeakMeter(start_s=start or 0.0)
     label = f"seconds of {shown(file.name)}"

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 from emofuse.exports.times import encodable
+
+_NAMELESS: Final = ("", "<bytes>", "<file object>", "<arrays>")
+"""What sources are called that lie nowhere."""
+
+
+def lies_somewhere(source: str) -> bool:
+    """Whether a recording has a path or an address of its own."""
+    return source not in _NAMELESS
 
 
 def relative_address(source: str, path: Path) -> str:

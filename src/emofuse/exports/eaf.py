@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from emofuse.exports.addresses import relative_address
+from emofuse.exports.addresses import lies_somewhere, relative_address
 from emofuse.exports.tiers import ABSTAINED, NOTHING, Tier, complete_tiers, label
 from emofuse.exports.times import one_line
 from emofuse.timeline_records import Timeline
@@ -68,7 +68,7 @@ def _vocabulary(emotions: Iterable[str]) -> list[str]:
 
 def _media(source: str, path: Path) -> dict[str, str] | None:
     """Where the recording lies, seen from the document: ELAN looks there first."""
-    if not source or source.startswith("<"):
+    if not lies_somewhere(source):
         return None
     kind = mimetypes.guess_type(source)[0] or "unknown"
     if "://" in source:

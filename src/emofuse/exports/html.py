@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.exports.addresses import relative_address
+from emofuse.exports.addresses import lies_somewhere, relative_address
 from emofuse.exports.peaks import Peaks
 from emofuse.exports.still import colours, draw_still
 from emofuse.exports.tiers import ABSTAINED, NOTHING, VOICE, label, plain_names
@@ -135,7 +135,7 @@ def _data(timeline: Timeline, path: Path, waveform: Peaks | None) -> dict[str, A
 
 def _media(source: str, path: Path) -> str | None:
     """The recording's address beside the page; None where it cannot lie there."""
-    if not source or source.startswith("<") or "://" in source:
+    if not lies_somewhere(source) or "://" in source:
         return None
     return relative_address(source, path)
 
@@ -220,9 +220,10 @@ def _header(timeline: Timeline, name: str) -> str:
         *([f"licence {escape(one_line(timeline.licence))}"] if timeline.licence else []),
         "expression, not inner feeling",
     ]
+    notes = "".join(f'<p class="note">{escape(one_line(note))}</p>' for note in timeline.notes)
     return (
         f'<header><p class="kicker">emofuse timeline</p><h1>{escape(name)}</h1>'
-        f'<p class="facts">{" · ".join(facts)}</p></header>\n'
+        f'<p class="facts">{" · ".join(facts)}</p>{notes}</header>\n'
     )
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.records import Waveform
 
-FULL_SCALE = 127
-"""The integer that stands for a sample of 1."""
+_MOST = 127
+_SOFTEST = 1e-3
+"""Of a recording that is softer throughout (-60 dBFS) the waveform stays flat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peaks:
-    """``low`` and ``high``: (n_bins,) int8, -127 to 127 for samples from -1 to 1, ``bin_s`` seconds each.
+    """``low`` and ``high``: (n_bins,) int8, ``bin_s`` seconds each; 127 stands for the loudest sample.
 
     The first bin begins at ``start_s`` on the clock of the timeline. A bin without a sample is zero.
     """
@@ -87,17 +87,16 @@ class PeakMeter:
 
     def peaks(self) -> Peaks:
         """What was heard so far."""
+        # a bin without a sample is infinite still
+        low, high = (
+            np.clip(np.where(np.isfinite(values), values, 0), -1, 1)
+            for values in (self._low[: self._n_bins], self._high[: self._n_bins])
+        )
+        loudest = max(_SOFTEST, float(np.abs(low).max(initial=0)), float(np.abs(high).max(initial=0)))
+        # rounded outwards, so that what is soft does not vanish
         return Peaks(
             self._bin_s,
-            _int8(self._low[: self._n_bins], np.floor),
-            _int8(self._high[: self._n_bins], np.ceil),
+            np.floor(np.maximum(low * (_MOST / loudest), -_MOST)).astype(np.int8),
+            np.ceil(np.minimum(high * (_MOST / loudest), _MOST)).astype(np.int8),
             self._start_s,
         )
-
-
-def _int8(values: NDArray[np.float32], rounded: Any) -> NDArray[np.int8]:
-    """Rounded outwards, so that what is soft does not vanish."""
-    # A bin without a sample is infinite still.
-    known = np.clip(np.where(np.isfinite(values), values, 0), -1, 1)
-    scaled: NDArray[np.int8] = rounded(known * FULL_SCALE).astype(np.int8)
-    return scaled

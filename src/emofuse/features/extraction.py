@@ -26,6 +26,8 @@ _SHORTEST_S: Final = 0.1
 """Sound shorter than this says nothing of a voice."""
 _SHORT_S: Final = 1.0
 """Sound shorter than this is padded with a note."""
+_LONG_S: Final = 10.0
+"""Sound longer than this has more to say than its begin; there is a note."""
 
 Modality = Literal["voice", "face"]
 
@@ -216,6 +218,9 @@ def _voice(media: Media, recipe: Recipe) -> Part:
     notes = media.notes
     if sound.duration_s < min(_SHORT_S, features.duration_s):
         notes += (f"sound is {sound.duration_s:.1f} s, padded to {features.duration_s:g} s",)
+    elif sound.duration_s > max(_LONG_S, 2 * features.duration_s):
+        read = f"{features.duration_s:g} of {sound.duration_s:.0f} s"
+        notes += (f"voice read from the first {read}; a timeline reads all",)
     return Part(voice_array(segment, features), None, notes, facts)
 
 

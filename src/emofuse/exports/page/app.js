@@ -76,6 +76,7 @@ function zoom(factor, around = view.cursor) {
 }
 function follow() {
   if (media.paused) return;
+  if (media.currentTime >= TO && media.duration > TO + 0.1) media.pause(); // an excerpt ends before the recording
   view.cursor = clamped(media.currentTime);
   const span = view.to - view.from;
   if (view.cursor > view.to - span * 0.05 || view.cursor < view.from) look(view.cursor - span * 0.1);
@@ -84,6 +85,7 @@ function follow() {
 }
 function play() {
   if (!loaded) { by("status").textContent = "Open the recording first, to play it."; by("file").focus(); return; }
+  if (media.paused && view.cursor >= TO - 0.05) seek(FROM);
   if (media.paused) media.play().catch((error) => { by("status").textContent = String(error.message); });
   else media.pause();
 }
