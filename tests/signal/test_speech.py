@@ -39,6 +39,21 @@ def blocks_of(whole: Waveform, sizes: list[int]) -> list[Waveform]:
     return blocks
 
 
+@pytest.mark.ravdess
+def test_real_voices_over_a_telephone_line_are_heard(ravdess: Path) -> None:
+    """At 8 kHz, as they come from there; brought up to 16 kHz a tenth less of them would be heard."""
+    recalls = []
+    for path in sorted(ravdess.glob("audio/*/*-05-*-01-01-*.flac"))[::4]:
+        whole = decode(path).sound
+        assert whole is not None
+        narrow = Waveform(resample(whole.samples.mean(axis=0), whole.sample_rate_hz, 8000)[None], 8000)
+        there, found = (speech_probability(one)[1] > SPEECH_ABOVE for one in (whole, narrow))
+        n = min(len(there), len(found))
+        if there.sum() > 10:
+            recalls.append((there[:n] & found[:n]).sum() / there.sum())
+    assert np.mean(recalls) > 0.85
+
+
 def heard_in(blocks: list[Waveform]) -> list[Speech]:
     detector = SpeechDetector()
     heard = [speech for block in blocks for speech in detector.add(block)]

