@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import shutil
 import signal
@@ -181,7 +182,8 @@ def test_a_profile_travels_to_the_workers(
 def test_the_process_that_only_hands_out_work_loads_no_network(
     recognizer: Recognizer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert Readers.of(load_bundle(SHIPPED)) == Readers.of(SHIPPED) == Readers.of(recognizer)
+    with caplog.at_level(logging.WARNING, logger="emofuse"):
+        assert Readers.of(load_bundle(SHIPPED)) == Readers.of(SHIPPED) == Readers.of(recognizer)
     assert "CC BY-NC-SA 4.0: no commercial use" in caplog.text
     code = (
         "import sys; from emofuse.batch import Readers; Readers.of(None)\n"

@@ -137,6 +137,58 @@ def test_sound_that_mp4_cannot_hold_becomes_aac(files: ModuleType, tmp_path: Pat
     assert times(source, "video") == times(out_path, "video")
 
 
+def broadcast(path: Path, first_s: int, layout: str, rate: int, early_s: float = 0.0) -> bytes:
+    """A second of MPEG-TS, from a second on, whose sound MP4 cannot hold; it ends a little early."""
+    with av.open(str(path), "w", format="mpegts") as container:
+        video = container.add_stream("mpeg2video", rate=25)
+        video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
+        audio = container.add_stream("mp2", rate=rate, layout=layout)
+        for place in range(25):
+            frame = av.VideoFrame.from_ndarray(np.full((96, 160, 3), 9 * place, np.uint8), format="bgr24")
+            frame.pts, frame.time_base = 25 * first_s + place, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        noise = np.random.default_rng(first_s).normal(
+            0, 3000, (1, rate * 9 // 10 * audio.codec_context.channels)
+        )
+        sound = av.AudioFrame.from_ndarray(noise.astype(np.int16), format="s16", layout=layout)
+        sound.sample_rate, sound.time_base = rate, Fraction(1, rate)
+        sound.pts = round((first_s - early_s) * rate)
+        container.mux(audio.encode(sound))
+        container.mux(audio.encode(None))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(("layout", "rate"), [("stereo", 48000), ("mono", 32000), ("stereo", 32000)], ids=str)
+def test_sound_that_changes_on_the_way(layout: str, rate: int, tmp_path: Path) -> None:
+    source = tmp_path / "a.ts"
+    parts = broadcast(tmp_path / "b.ts", 0, "mono", 48000), broadcast(tmp_path / "c.ts", 1, layout, rate)
+    source.write_bytes(b"".join(parts))
+    out = write_overlay(source, talk(), tmp_path / "b.mp4")
+    for kind in ("video", "audio"):
+        (_, before), (_, after) = times(source, kind), times(out, kind)
+        assert float(after[-1] - after[0]) == pytest.approx(float(before[-1] - before[0]), abs=0.1)
+    with av.open(str(out)) as container:
+        assert container.streams.audio[0].codec_context.layout.name == "mono"
+        heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
+    assert len(heard) == pytest.approx(1.8 * 48000, abs=4000)
+    assert all(np.abs(part).mean() > 0.03 for part in np.array_split(heard[2000:-5000], 20))
+
+
+def test_sound_that_is_there_twice_is_kept_once(tmp_path: Path) -> None:
+    source = tmp_path / "a.ts"
+    parts = (
+        broadcast(tmp_path / "b.ts", 0, "mono", 48000),
+        broadcast(tmp_path / "c.ts", 1, "mono", 48000, 0.15),
+    )
+    source.write_bytes(b"".join(parts))
+    out = write_overlay(source, talk(), tmp_path / "b.mp4")
+    (_, before), (_, after) = times(source, "audio"), times(out, "audio")
+    assert before != sorted(before), "this file tests nothing: no sound comes again"
+    assert after == sorted(after)
+    assert float(after[-1] - after[0]) == pytest.approx(float(before[-1] - before[0]), abs=0.1)
+
+
 def test_avi_times_are_sorted(files: ModuleType, tmp_path: Path) -> None:
     source = files.write_video(tmp_path / "a.avi", STEADY, sound=sound(files, STEADY))
     _, before = times(source, "video")

@@ -27,6 +27,7 @@ from emofuse.labels import EMOTIONS
 from emofuse.media import Media, decode, probe
 from emofuse.recipes import load_recipe
 from emofuse.records import Features, Recording, TimedFrames, Waveform
+from emofuse.signal.voice import resample
 
 
 def through_torch(
@@ -397,3 +398,14 @@ def test_one_recording_is_not_taken_for_many(recognizer: Recognizer, films: dict
             list(recognizer.predict_files(one))  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="got one"):
             recognizer.enroll(one)  # type: ignore[arg-type]
+
+
+def test_an_answer_without_speech_says_so(recordings: ModuleType) -> None:
+    shipped = Recognizer.load()
+    note = "hardly any speech was heard: what is said of the voice may mean nothing"
+    noise = np.random.default_rng(0).normal(0, 0.1, 3 * 16000).astype(np.float32)
+    assert note in shipped.predict(noise, sample_rate_hz=16000).notes
+    spoken = recordings.drawn(1).says(3.0)
+    assert note not in shipped.predict(spoken, sample_rate_hz=recordings.RATE).notes
+    narrow = resample(spoken[0], recordings.RATE, 8000)
+    assert note not in shipped.predict(narrow, sample_rate_hz=8000).notes

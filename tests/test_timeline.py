@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import av
 import jsonschema
 import numpy as np
 import pytest
@@ -216,7 +217,6 @@ def test_a_real_pair(
     recognizer: Recognizer, ravdess: Path, files: ModuleType, recordings: ModuleType, tmp_path: Path
 ) -> None:
     """Two clips of one man side by side, one of them tinted; one speaks, and they change sides."""
-    import av
     import cv2
 
     films, sound = [], None
@@ -264,6 +264,20 @@ def test_stream_gives_the_windows_of_the_timeline(recognizer: Recognizer, duet: 
                 np.testing.assert_equal(getattr(one, name), getattr(other, name))
     assert talk.source == str(duet) and talk.recogniser == recognizer.bundle.recipe.name
     assert talk.licence == recognizer.licence and talk.emotions == recognizer.emotions
+
+
+def test_windows_are_kept_as_they_were_read(recognizer: Recognizer, films: dict[str, Path]) -> None:
+    rules = WindowRules(1.0, 1.0)
+    kept = recognizer.timeline(films["regular.mp4"], rules=rules).windows
+    read = list(recognizer.stream(films["regular.mp4"], rules=rules))
+    for name in ("voice", "face", "fused"):
+        there = [getattr(window, name) is not None for window in kept]
+        assert any(there) and not all(there), f"this film tests nothing: {name}"
+    for one, other in zip(kept, read, strict=True):
+        for name in Window.__dataclass_fields__:
+            mine, its = getattr(one, name), getattr(other, name)
+            assert type(mine) is type(its), name
+            np.testing.assert_array_equal(mine, its, strict=True)
 
 
 def test_every_format_takes_a_real_timeline(talk: Timeline, tmp_path: Path) -> None:
@@ -354,6 +368,40 @@ def test_no_pictures(
     covers(found)
 
 
+@pytest.mark.parametrize(("rate", "length_s"), [(16000, 5.97), (48000, 5.995)])
+def test_sound_whose_last_frame_is_filled_up(
+    recognizer: Recognizer, files: ModuleType, tmp_path: Path, rate: int, length_s: float
+) -> None:
+    sound = files.write_sound(tmp_path / "a.m4a", files.tone(length_s, rate), rate, codec="aac")
+    found = recognizer.timeline(sound)
+    assert found.end_s == pytest.approx(length_s, abs=0.1)
+    assert [w.start_s for w in found.windows] == pytest.approx([0, 1, 2, 3], abs=0.05)
+    assert all(0 <= w.start_s < w.end_s <= found.end_s for w in found.windows)
+    covers(found)
+
+
+def test_a_guessed_length_is_not_believed(recognizer: Recognizer, files: ModuleType, tmp_path: Path) -> None:
+    rate = 44100
+    noise = np.random.default_rng(0).normal(0, 0.2, (1, 6 * rate)).astype(np.float32)
+    samples = np.concatenate([np.zeros((1, 3 * rate), np.float32), noise], axis=1)
+    sound = files.write_sound(tmp_path / "a.aac", samples, rate, codec="aac", format="adts")
+    with av.open(str(sound)) as container:
+        assert container.duration > 20e6, "this file tests nothing: its length is guessed well"
+    found = recognizer.timeline(sound)
+    assert found.end_s == pytest.approx(9.0, abs=0.1)
+    assert max(w.end_s for w in found.windows) == pytest.approx(9.0, abs=0.1)
+    covers(found)
+
+
+@pytest.mark.parametrize("per_s", [0.5, 1.0])
+def test_pictures_far_apart(recognizer: Recognizer, files: ModuleType, tmp_path: Path, per_s: float) -> None:
+    film = files.write_video(tmp_path / "a.mp4", [1000 * i for i in range(299)])
+    found = recognizer.timeline(film, rules=WindowRules(pictures_per_s=per_s))
+    assert found.end_s == pytest.approx(299 / 30, abs=1e-3)
+    assert found.windows[0].start_s == 0 and found.windows[-1].end_s == pytest.approx(found.end_s, abs=0.05)
+    covers(found)
+
+
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_shorter_than_a_window(
     recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path, n: int
@@ -390,7 +438,7 @@ def test_sound_that_ends_before_the_pictures(
     found = recognizer.timeline(film)
     covers(found)
     assert read(found.segments) == [(0.0, pytest.approx(found.end_s))]
-    assert [w.voice is not None for w in found.windows[:3]] == [True, True, False]
+    assert [w.voice is not None for w in found.windows[:3]] == [True, False, False]
     assert {w.reasons for w in found.windows[3:]} == {("voice:no_sound_here",)}
 
 
@@ -412,6 +460,25 @@ def test_a_file_that_was_cut_off(
     ((_, end_s),) = read(of(found, "person 1"))
     assert end_s == pytest.approx(max(box.time_s for box in found.faces), abs=0.25) and end_s < 7.0
     assert found.segments[-1].confidence is None and found.segments[-1].end_s == found.end_s
+    covers(found)
+
+
+def test_a_file_that_was_cut_off_after_its_first_picture(
+    recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path
+) -> None:
+    whole = recordings.write_film(
+        files, tmp_path / "whole.mp4", recordings.drawn(1).still(60),
+        container_options={"movflags": "faststart"},
+    )  # fmt: skip
+    with av.open(str(whole)) as container:
+        places = sorted(packet.pos for packet in container.demux(video=0) if packet.size)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: places[1]])
+    assert len(files.decoded(cut)) == 1
+    found = recognizer.timeline(cut)
+    assert found.notes and found.end_s == pytest.approx(recordings.shown(whole)[1], abs=1e-3)
+    assert [(w.start_s, w.person) for w in found.windows] == [(0.0, "person 1")]
+    assert read(of(found, "person 1")) == [(0.0, pytest.approx(found.windows[0].end_s))]
     covers(found)
 
 

@@ -20,6 +20,7 @@ import pytest
 from emofuse.media.stream import Picture, open_stream
 from emofuse.predictor import Recognizer
 from emofuse.records import Waveform
+from emofuse.signal.speech import CHUNK_S, SPEECH_ABOVE, speech_probability
 from emofuse.timeline import stream_windows
 from emofuse.timeline_records import Window
 from emofuse.windows import WindowReader, WindowRules
@@ -198,6 +199,18 @@ def test_what_is_missing_is_told(recognizer: Recognizer, recordings: ModuleType)
     assert reasons(noise, []) == {("face:no_video_stream", "voice:no_speech")}
     assert reasons(recordings.drawn(1).says(4.0), seen) == {("face:none_seen",)}
     assert reasons(np.zeros((1, 0), np.float32), seen) == {("face:none_seen", "voice:no_sound_here")}
+
+
+def test_speech_is_the_share_of_the_window(recognizer: Recognizer, recordings: ModuleType) -> None:
+    said = recordings.drawn(1).says(1.0, 0.4)
+    _, probabilities = speech_probability(Waveform(said, RATE))
+    spoken_s = CHUNK_S * int((probabilities > SPEECH_ABOVE).sum())
+    assert spoken_s > 0.5, "this voice tests nothing"
+    reader = WindowReader(recognizer, has_audio=True, has_video=True)
+    first, *others = read(reader, in_order(blocks(said, 0.5), pictures(5.0)), 5.0)
+    assert (first.start_s, first.end_s) == (0.0, 3.0)
+    assert first.speech == pytest.approx(spoken_s / 3.0, abs=CHUNK_S / 3.0)
+    assert [w.speech for w in others] == [0.0, 0.0]
 
 
 def test_quality_is_level_and_clipping(recognizer: Recognizer, files: ModuleType) -> None:

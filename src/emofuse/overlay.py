@@ -7,6 +7,7 @@ copied as it is where MP4 can hold it. Memory does not grow with the length of t
 from __future__ import annotations
 
 import heapq
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ import av
 import cv2
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
@@ -300,6 +302,8 @@ class _Sound:
             layout = "mono" if audio.codec_context.channels == 1 else "stereo"
             rate = rate if rate in known else max(r for r in known if r <= max(rate, min(known)))
             self._stream = out.add_stream("aac", rate=rate, layout=layout)
+            self._form: tuple[str, str, int] | None = None
+            self._end_s = -math.inf
             self._stream.bit_rate = 96_000 if layout == "mono" else 160_000
 
     def take(self, packet: Packet[Any], damage: Damage) -> None:
@@ -313,7 +317,18 @@ class _Sound:
             return
         for frame in damage.survive(packet.decode):
             assert isinstance(frame, AudioFrame)
-            self._out.mux(self._stream.encode(frame))
+            form = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if form != self._form:  # some broadcasts change it on the way
+                wanted = self._stream.codec_context
+                self._form = form
+                self._matched = AudioResampler(wanted.format, wanted.layout, wanted.sample_rate)
+            for one in self._matched.resample(frame):
+                length_s = one.samples / one.sample_rate
+                start_s = self._end_s if one.time is None else one.time
+                if start_s < self._end_s - length_s / 2:
+                    continue  # joined broadcasts give a moment twice, which no file may hold
+                self._end_s = start_s + length_s
+                self._out.mux(self._stream.encode(one))
 
     def end(self) -> None:
         """Write what the encoder still holds."""

@@ -206,6 +206,7 @@ class Recognizer:
             take=_take_of(name),
             table=self.action_units,
             threads=self.decoder_threads,
+            judge_speech=True,
         )
         return self.predict_features(features, source=name, profile=profile)
 

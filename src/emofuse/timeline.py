@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.media.container import Source, label
 from emofuse.media.stream import MediaStream, open_stream
+from emofuse.memory import give_back
 from emofuse.records import Waveform
 from emofuse.segments import SegmentRules, make_segments
 from emofuse.timeline_records import FaceBox, Timeline, Window
@@ -45,6 +48,7 @@ class _Reading:
     end_s: float
 
     def windows(self, on_progress: OnProgress | None, on_sound: OnSound | None = None) -> Iterator[Window]:
+        read_s = self.start_s
         for part in self.stream:
             if isinstance(part, Waveform):
                 end_s = part.start_s + part.duration_s
@@ -53,21 +57,59 @@ class _Reading:
             else:
                 end_s = part.time_s
             self.end_s = max(self.end_s, end_s)
-            yield from self.reader.add(part)
+            for window in self.reader.add(part):
+                read_s = max(read_s, window.end_s)
+                yield window
             if on_progress is not None:
                 on_progress(self.end_s - self.start_s, self.stream.duration_s)
         length_s = self.stream.duration_s
         declared_s = self.end_s if length_s is None else self.start_s + length_s
         # the last picture is shown until the declared end, and what the last frame of sound is filled up with
         # lies beyond it
-        if declared_s - self.end_s > _DAMAGED_S:
-            yield from self.reader.finish(self.end_s)
-            self.end_s = declared_s
+        step_s = 1 / self.reader.rules.pictures_per_s
+        if declared_s - self.end_s > _DAMAGED_S + step_s:
+            # the only picture that came was seen for a while
+            yield from self.reader.finish(max(self.end_s, min(declared_s, self.start_s + step_s)))
+            if self.stream.declares_length:
+                self.end_s = declared_s
         else:
             last_s = self.reader.moments[-1] if self.reader.moments else self.start_s
             if max(last_s, self.end_s - _PADDING_S) < declared_s:
-                self.end_s = declared_s
+                self.end_s = max(declared_s, read_s)
             yield from self.reader.finish(self.end_s)
+
+
+class _Kept:
+    """Windows as plain numbers until the last one is there.
+
+    Thousands of small arrays, strewn among pictures that come and go, would keep the memory of those from
+    being used again.
+    """
+
+    def __init__(self, n_emotions: int) -> None:
+        self._n = n_emotions
+        self._numbers = array("d")
+        self._rest: list[dict[str, Any]] = []
+
+    def add(self, window: Window) -> None:
+        unknown = (math.nan,) * self._n
+        for one in (window.start_s, window.end_s, window.speech, window.face_present):
+            self._numbers.append(math.nan if one is None else one)
+        for values in window.probabilities.values():
+            self._numbers.extend(unknown if values is None else values)
+        self._rest.append({
+            "quality": window.quality, "reasons": window.reasons, "person": window.person,
+            "speaker": window.speaker,
+        })  # fmt: skip
+
+    def windows(self) -> Iterator[Window]:
+        table = np.array(self._numbers).reshape(len(self._rest), 4 + 3 * self._n)
+        for row, rest in zip(table, self._rest, strict=True):
+            start_s, end_s, *shares = row[:4].tolist()
+            speech, face_present = (None if math.isnan(share) else share for share in shares)
+            vectors = row[4:].reshape(3, self._n)
+            voice, face, fused = (None if np.isnan(vector[0]) else vector for vector in vectors)
+            yield Window(start_s, end_s, voice, face, fused, speech=speech, face_present=face_present, **rest)
 
 
 def stream_windows(
@@ -101,9 +143,13 @@ def read_timeline(
 ) -> Timeline:
     """The timeline of a recording. See :meth:`Recognizer.timeline`."""
     with _opened(recognizer, source, rules, start_s, end_s, profile) as reading:
-        windows = list(reading.windows(on_progress, on_sound))
+        kept = _Kept(len(recognizer.emotions))
+        for window in reading.windows(on_progress, on_sound):
+            kept.add(window)
         reader, stream = reading.reader, reading.stream
         span = reading.start_s, reading.end_s
+    give_back()
+    windows = list(kept.windows())
     faces = sorted(reader.take_boxes(), key=lambda box: (box.time_s, box.person))
     moments = np.array(reader.moments, dtype=np.float64)
     segments = make_segments(

@@ -7,7 +7,6 @@ evenly spaced over the window. Crops are the nearest ones, blendshapes lie betwe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
 Float64 = NDArray[np.float64]
 
-_HELD_BACK: Final = 12
-"""The tracker tells of a new face ten pictures late at most."""
+_HELD_BACK_S: Final = 11.0
+"""The tracker tells of a new face ten sightings late at most, each within a second of the one before."""
 _SAME: Final = 0.3
 """A face's box and that of its landmarks overlap by more (intersection over union): on nine films of RAVDESS,
 155 pictures, by 0.73 to 0.84."""
@@ -101,16 +100,18 @@ class Shapes(WindowFaces):
 
         super().__init__(recognizer)
         self._landmarker = landmarker()
-        self._recent: deque[tuple[float, list[FaceShape]]] = deque(maxlen=_HELD_BACK)
+        self._recent: dict[float, list[FaceShape]] = {}
 
     def see(self, picture: Picture) -> list[Seen]:
         """Ask for the blendshapes of all faces first: a face that is told of late needs its own picture's."""
-        self._recent.append((picture.time_s, self._landmarker.faces(picture.image)))
-        return super().see(picture)
+        self._recent[picture.time_s] = self._landmarker.faces(picture.image)
+        seen = super().see(picture)
+        for time_s in [old for old in self._recent if picture.time_s - old > _HELD_BACK_S]:
+            del self._recent[time_s]
+        return seen
 
     def _seen(self, sightings: Iterable[Sighting]) -> list[Seen]:
-        shapes = dict(self._recent)
-        return [Seen(one, _values_of(one, shapes.get(one.time_s, []))) for one in sightings]
+        return [Seen(one, _values_of(one, self._recent.get(one.time_s, []))) for one in sightings]
 
     def array(self, faces: Sequence[Seen], start_s: float, end_s: float) -> NDArray[Any] | None:
         """(n_frames, 58) float32 between those of the pictures with blendshapes."""

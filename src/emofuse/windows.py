@@ -11,6 +11,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from emofuse.features.extraction import extract
 from emofuse.records import Features, Waveform
 from emofuse.signal.mouth import mouth_movement, who_speaks
-from emofuse.signal.speech import CHUNK_S, SPEECH_ABOVE, Speech, SpeechDetector
+from emofuse.signal.speech import CHUNK_S, Speech, SpeechDetector, speech_share
 from emofuse.signal.tracks import Sighting
 from emofuse.signal.voice import is_silent
 from emofuse.timeline_records import FaceBox, QualityValue, Window
@@ -69,6 +70,7 @@ class WindowRules:
             raise ValueError(f"hop_s {self.hop_s:g} leaves holes between windows of {self.window_s:g} s")
 
 
+@lru_cache(maxsize=256)
 def person_name(number: int) -> str:
     """What a person is called who is known by a number only."""
     return f"person {number}"
@@ -288,7 +290,7 @@ class WindowReader:
         sound = self._heard.sound(start_s, end_s)
         if sound is None or sound.duration_s < min(_SHORTEST_SOUND_S, (end_s - start_s) / 2):
             return _Voice(None, ("voice:no_sound_here",), 0.0, times, probabilities, {})
-        speech = float((probabilities > SPEECH_ABOVE).mean()) if len(probabilities) else 0.0
+        speech = speech_share(times, probabilities, start_s, end_s)
         quality = _sound_quality(sound)
         if is_silent(sound.samples):
             return _Voice(None, ("voice:silent",), 0.0, times, probabilities, quality)

@@ -101,6 +101,17 @@ def test_lines_do_not_overwrite_what_was_saved_before(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_start_that_fails_leaves_no_lines_behind(
+    processes: list[subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    saved = tmp_path / "lines.jsonl"
+    process = start(processes, tmp_path / "nosuch.mp4", "--save-to", saved)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "nosuch.mp4" in err and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
 def test_an_interrupt_is_a_clean_end(processes: list[subprocess.Popen[str]], tone: Path) -> None:
     process = start(processes, tone, "--loop", "--window", "1", "--hop", "1", "--format", "json")

@@ -28,13 +28,13 @@ from emofuse.records import Waveform
 RATE = 16000
 
 
-def transport_stream(seconds: float, *, first_s: float = 0.0, rate: int = 25) -> bytes:
+def transport_stream(seconds: float, *, first_s: float = 0.0, rate: int = 25, layout: str = "mono") -> bytes:
     """MPEG-TS of a tone and moving pictures, whose timestamps begin at ``first_s``."""
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as container:
         video = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "g": "5"})
         video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
-        audio = container.add_stream("mp2", rate=RATE, layout="mono")
+        audio = container.add_stream("mp2", rate=RATE, layout=layout)
         wave = 0.3 * np.sin(2 * np.pi * 220 * np.arange(int(seconds * RATE)) / RATE)
         frame_size = audio.codec_context.frame_size or 1152
         heard = 0
@@ -44,8 +44,9 @@ def transport_stream(seconds: float, *, first_s: float = 0.0, rate: int = 25) ->
             frame.pts, frame.time_base = int(first_s * rate) + index, Fraction(1, rate)
             container.mux(video.encode(frame))
             while heard / RATE <= index / rate and heard + frame_size <= len(wave):
-                block = (wave[heard : heard + frame_size] * 32767).astype(np.int16)[None]
-                sound = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
+                block = (wave[heard : heard + frame_size] * 32767).astype(np.int16)
+                packed = block.repeat(audio.codec_context.channels)[None]
+                sound = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
                 sound.sample_rate, sound.time_base = RATE, Fraction(1, RATE)
                 sound.pts = int(first_s * RATE) + heard
                 container.mux(audio.encode(sound))
@@ -206,6 +207,20 @@ def test_a_sender_that_begins_anew_does_not_stop_the_clock() -> None:
     times = [one.time_s for one in pictures]
     assert times == sorted(set(times))
     assert sum(one.duration_s for one in sound) > 1.5
+
+
+@pytest.mark.parametrize(("before", "after"), [("mono", "stereo"), ("stereo", "mono")])
+def test_a_sender_that_begins_anew_with_other_channels(before: str, after: str) -> None:
+    data = transport_stream(1.0, first_s=5000.0, layout=before)
+    data += transport_stream(1.0, first_s=20.0, layout=after)
+    with peer(lambda connection: connection.sendall(data)) as address, stream_of(address) as stream:
+        stream.begin()
+        sound, _ = split(read_all(stream))
+        assert stream.problem is None
+    heard = np.concatenate([one.samples for one in sound], axis=1)
+    assert heard.shape == (1 if before == "mono" else 2, pytest.approx(2.0 * RATE, abs=0.3 * RATE))
+    assert np.abs(heard[:, -RATE // 2 :]).max() > 0.2
+    assert_no_threads()
 
 
 def test_a_peer_that_never_answers_is_given_up() -> None:

@@ -301,6 +301,34 @@ def test_a_hole_in_the_sound_is_silence(tmp_path: Path, files: ModuleType) -> No
     np.testing.assert_allclose(sound[156000:], samples[0, : len(sound) - 156000], atol=0.03)
 
 
+def test_a_hole_of_minutes_is_kept_and_fills_no_memory(tmp_path: Path, files: ModuleType) -> None:
+    rate, samples = 8000, files.tone(1.0, 8000)
+    path = tmp_path / "hole.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_f32le", rate=rate, layout="mono")
+        for first in (0, 91 * rate):
+            for at in range(0, rate, 800):
+                frame = sound_frame(samples[:, at : at + 800], first + at, rate)
+                container.mux(stream.encode(frame))
+    _, blocks, notes = read(path)
+    sound = joined(blocks)[0]
+    assert notes == () and len(sound) == pytest.approx(92 * rate, abs=10)
+    assert not sound[rate : 91 * rate - 10].any()
+    np.testing.assert_allclose(sound[91 * rate :], samples[0, : len(sound) - 91 * rate], atol=0.03)
+    silent = [block.samples for block in blocks if not block.samples.any()]
+    assert len(silent) > 150 and all(np.shares_memory(silent[0], each) for each in silent)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_only_a_declared_length_makes_a_long_hole_believable(declared: bool) -> None:
+    """A transport stream has its length from the timestamps that may be wrong."""
+    placed = SoundBlocks(Path("a.ts"), length_s=4000.0, declares_length=declared)
+    frames = [sound_frame(np.full((1, 160), 0.5, np.float32), at * 16000, 16000) for at in (0, 3600)]
+    blocks = [block for frame in frames for block in placed.add(frame)] + placed.flush()
+    duration_s = sum(block.duration_s for block in blocks)
+    assert duration_s == pytest.approx(3600.01 if declared else 0.02, abs=0.02)
+
+
 def test_sound_that_comes_again_does_not_shift_the_rest() -> None:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 48000)).astype(np.float32)
     placed = SoundBlocks(Path("a.wav"))

@@ -11,7 +11,8 @@ import pytest
 
 from emofuse.corpus.synthetic import clip
 from emofuse.media.stream import Picture
-from emofuse.signal.face import crop
+from emofuse.signal.face import Box, crop
+from emofuse.signal.search import Found
 from emofuse.signal.tracks import FaceTracker, Sighting
 
 PER_S = 5.0
@@ -130,6 +131,48 @@ def test_one_picture_alone_is_enough_at_the_end() -> None:
     assert tracker.update(picture(0.0, drawn(1)[0])) == []
     (only,) = tracker.end()
     assert (only.person, only.time_s) == (1, 0.0)
+
+
+class Told:
+    """In place of a detector: finds what it is told to."""
+
+    def __init__(self) -> None:
+        self.faces: list[Found] = []
+
+    def find(
+        self, _image: np.ndarray, _small: np.ndarray, _time_s: float, _known: Sequence[Box], *, fresh: bool
+    ) -> list[Found]:
+        del fresh
+        return self.faces
+
+
+def test_nobody_is_in_one_picture_twice() -> None:
+    """A face is missed once while one like it appears on its left: the right one returns, the left one stays.
+
+    The left one is a blend of two patterns, more or less like the right one.
+    """
+    noise = np.random.default_rng(1).integers(60, 200, (2, 150, 150)).astype(np.uint8)
+    own, other = (cv2.GaussianBlur(pattern, (0, 0), 3) for pattern in noise)
+
+    def pair(share: float | None) -> np.ndarray:
+        canvas = np.full((360, 640), 128, np.uint8)
+        for x, part in ((440, 0.0), (40, share)):
+            if part is not None:
+                blend = cv2.addWeighted(own, 1 - part, other, part, 0)
+                canvas[100:250, x : x + 150] = cv2.normalize(blend, None, 30, 220, cv2.NORM_MINMAX)
+        return np.repeat(canvas[:, :, None], 3, axis=2)
+
+    left, right = Found((65, 125, 165, 225), 0.4), Found((465, 125, 565, 225), 1.0)
+    for first, second in ((0.7, 0.0), (0.8, 0.3), (1.0, 0.4), (1.0, 0.5), (1.0, 1.0)):
+        tracker, told = FaceTracker(), Told()
+        tracker._search = told
+        seen = []
+        shown = [([right], None)] * 8 + [([left], first), ([left, right], second)]
+        for i, (faces, share) in enumerate(shown):
+            told.faces = faces
+            seen += tracker.update(picture(i / PER_S, pair(share)))
+        who = [(sighting.person, sighting.time_s) for sighting in seen]
+        assert len(who) == len(set(who)) >= 9, (first, second)
 
 
 def darker(bgr: np.ndarray, share: float) -> np.ndarray:

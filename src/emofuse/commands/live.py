@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -199,8 +199,9 @@ def _saved(path: Path, emotions: tuple[str, ...], stack: ExitStack) -> Callable[
 
 
 def _remove_empty(path: Path) -> None:
-    if not path.stat().st_size:
-        path.unlink()
+    with suppress(FileNotFoundError):  # somebody was faster
+        if not path.stat().st_size:
+            path.unlink()
 
 
 def _viewed(emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindow], None]:

@@ -16,6 +16,8 @@ REFERENCE_HZ: Final = 55.0
 """Pitch is counted in octaves above this."""
 WINDOW_S: Final = 0.064
 """Four to five periods of the lowest pitch."""
+_AT_ONCE: Final = 64
+"""Frames whose spectra are in memory, and in the processor's cache, at one time."""
 _OCTAVE_COST: Final = 0.02
 """Of two equal peaks the shorter period is meant (Boersma 1993)."""
 
@@ -36,13 +38,19 @@ def pitch_rows(samples: Float32, sample_rate_hz: int, hop_length: int) -> Float3
         where there is no sound.
     """
     size = 2 * round(WINDOW_S * sample_rate_hz / 2)
-    window, envelope = _window(size)
     padded = np.pad(samples, size // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop_length]
+    parts = [frames[i : i + _AT_ONCE] for i in range(0, len(frames), _AT_ONCE)]
+    return np.concatenate([_of_frames(part, sample_rate_hz) for part in parts], axis=1)
+
+
+def _of_frames(frames: Float32, sample_rate_hz: int) -> Float32:
+    """(n_frames, size) samples → (2, n_frames)."""
+    window, envelope = _window(frames.shape[1])
     frames = (frames - frames.mean(axis=1, keepdims=True)) * window
     shortest, longest = int(sample_rate_hz / HIGHEST_HZ), int(sample_rate_hz / LOWEST_HZ)
     # so long that the lags which are looked at do not wrap around
-    n_fft = _fast_length(size + longest + 1)
+    n_fft = _fast_length(len(window) + longest + 1)
     spectrum = np.fft.rfft(frames, n_fft)
     correlation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, n_fft)[:, : longest + 1]
     power = correlation[:, :1]

@@ -30,7 +30,7 @@ _FORMATS: Final = (
 )
 _OPTIONS: Final = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 # Containers that write their length down; others guess it from the bit rate.
-_DECLARES_LENGTH: Final = ("mov", "matroska", "wav", "w64", "flac", "avi")
+DECLARES_LENGTH: Final = ("mov", "matroska", "wav", "w64", "flac", "avi")
 _SHORT_BY_S: Final = 0.5
 """A stream that ends this much before its declared end was cut off."""
 _SEEK_FROM_S: Final = 5.0
@@ -252,7 +252,7 @@ class Damage:
         """Notice a stream that ends well before its declared end."""
         if container.format.name == "wav" and _riff_is_cut(source):
             self.stopped = True
-        if not container.format.name.startswith(_DECLARES_LENGTH):
+        if not container.format.name.startswith(DECLARES_LENGTH):
             return
         length = declared_s(stream)
         if length is None or stream.time_base is None:

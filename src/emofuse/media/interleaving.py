@@ -77,6 +77,7 @@ class Merger:
     def __init__(self, *, sound: bool, pictures: bool) -> None:
         """Which of the two will come."""
         self._sound: deque[Waveform] = deque()
+        self._held_s = 0.0
         self._pictures: deque[Picture] = deque()
         self.sound_s = -math.inf if sound else math.inf
         """No block starts before this time any more; to be kept up to date by the owner."""
@@ -88,6 +89,7 @@ class Merger:
         for item in items:
             if isinstance(item, Waveform):
                 self._sound.append(item)
+                self._held_s += item.duration_s
             else:
                 self._pictures.append(item)
 
@@ -97,7 +99,9 @@ class Merger:
             sound_s = self._sound[0].start_s if self._sound else math.inf
             picture_s = self._pictures[0].time_s if self._pictures else math.inf
             if sound_s <= picture_s and (sound_s <= self.picture_s or self._much_sound()):
-                yield self._sound.popleft()
+                block = self._sound.popleft()
+                self._held_s = self._held_s - block.duration_s if self._sound else 0.0
+                yield block
             elif picture_s < sound_s and (picture_s < self.sound_s or self._many_pictures()):
                 yield self._pictures.popleft()
             else:
@@ -109,7 +113,7 @@ class Merger:
         return self.ready()
 
     def _much_sound(self) -> bool:
-        return sum(block.duration_s for block in self._sound) > _SOUND_S
+        return self._held_s > _SOUND_S
 
     def _many_pictures(self) -> bool:
         return sum(size(picture) for picture in self._pictures) > _PICTURE_BYTES

@@ -361,6 +361,7 @@ class _Heard(_Decoded):
         self.begin(origin)
         self._form: tuple[int, str, str] | None = None
         self._matched: AudioResampler | None = None
+        self._matched_form: tuple[int, str, str] | None = None
 
     def begin(self, origin: float) -> None:
         """Timestamps count from another origin from now on."""
@@ -370,11 +371,12 @@ class _Heard(_Decoded):
         form = (frame.sample_rate, frame.format.name, frame.layout.name)
         if self._form is None:
             self._form = form
-        if frame.sample_rate == self._form[0]:
+        if form == self._form:
             return self._blocks.add(frame)
-        if self._matched is None:
+        if self._matched is None or form != self._matched_form:
             rate, kind, layout = self._form
             self._matched = AudioResampler(format=kind, layout=layout, rate=rate)
+            self._matched_form = form
         return [block for one in self._matched.resample(frame) for block in self._blocks.add(one)]
 
     def flush(self) -> list[Waveform]:

@@ -49,15 +49,18 @@ class SoundBlocks:
         *,
         block_s: float = _BLOCK_S,
         length_s: float | None = None,
+        declares_length: bool = False,
     ) -> None:
         """Times are counted from ``origin_s``, the earliest timestamp; ``path`` is for messages.
 
-        No silence is put in beyond ``length_s``, the declared length of the file.
+        No silence is put in beyond ``length_s``, the length of the file. A hole may be longer than a minute
+        where the file declares its length: others have it from timestamps, which may be wrong.
         """
         self._path = path
         self._start_s, self._end_s, self._origin_s = start_s, end_s, origin_s
         self._block_s = block_s
         self._length_s = np.inf if length_s is None else length_s
+        self._declares_length = declares_length and length_s is not None
         self._rate = 0
         self._channels = 0
         self._kind: tuple[Any, ...] = ()
@@ -141,7 +144,7 @@ class SoundBlocks:
             if self._start_s is not None:
                 n_left_out = min(n, max(0, round((self._start_s - time_s) * self._rate)))
             self._first_s = time_s + n_left_out / self._rate
-        elif _GAP_S < late_s < _MAX_GAP_S and self._believable(time_s):
+        elif late_s > _GAP_S and self._believable(late_s, time_s):
             blocks = self._silence(round(late_s * self._rate))
         else:
             n_left_out = self._repeated(n, -late_s)
@@ -178,19 +181,21 @@ class SoundBlocks:
         self._repeats = self._repeats and n_left_out == n
         return n_left_out
 
-    def _believable(self, time_s: float) -> bool:
+    def _believable(self, late_s: float, time_s: float) -> bool:
         """Whether a hole up to this time may be one. Wrong timestamps could ask for silence without end."""
         most = _SILENCE_S * self._rate + _SILENCE_SHARE * (self._n - self._n_silent)
-        return time_s <= self._length_s + _MAX_OVERLAP_S and self._n_silent < most
+        short = late_s < _MAX_GAP_S or self._declares_length
+        return short and time_s <= self._length_s + _MAX_OVERLAP_S and self._n_silent < most
 
     def _silence(self, n: int) -> list[Waveform]:
         """Fill a hole, block by block, after what comes before it."""
         blocks = self.flush()
         self._n_silent += n
         step = max(1, round(self._block_s * self._rate))
+        zeros = np.zeros((self._channels, step), np.float32)  # one for all: a hole may last an hour
         while n > 0 and not self.full:
             self._count(min(n, step))
-            blocks += self._blocks(np.zeros((self._channels, min(n, step)), np.float32))
+            blocks += self._blocks(zeros[:, :n])
             n -= step
         return blocks
 

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from emofuse.errors import MediaError
 from emofuse.media.container import (
+    DECLARES_LENGTH,
     Damage,
     Source,
     check_span,
@@ -41,7 +42,7 @@ from emofuse.records import Waveform
 
 __all__ = ["MediaStream", "Picture", "Source", "open_stream"]
 
-_AHEAD_BYTES: Final = 24 * 2**20
+_AHEAD_BYTES: Final = 8 * 2**20
 """Decoding runs ahead of the consumer by this much."""
 _PRIMED: Final = 64
 """Items decoded at most while waiting for the first picture, which tells the size."""
@@ -107,6 +108,8 @@ class MediaStream:
         """Where the span that was asked for begins."""
         self.duration_s: float | None = reading.duration_s
         """Length of the span in seconds, as the file declares it; None where it does not."""
+        self.declares_length: bool = reading.declares_length
+        """Whether the container writes its length down; others guess it from the bit rate."""
         self.has_audio: bool = reading.has_audio
         """Whether the file has sound that can be decoded, wanted or not."""
         self.has_video: bool = reading.has_video
@@ -237,12 +240,15 @@ class _Reading:
             self.has_audio, self.has_video = heard is not None, seen is not None
             self._origin_s = origin_s(self._container)
             length_s = file_duration_s(self._container)
+            self.declares_length = self._container.format.name.startswith(DECLARES_LENGTH)
             self.duration_s = self._span_s(length_s)
             self._coded_size = (0, 0) if seen is None else (seen.width, seen.height)
             self._audio = heard if audio else None
             self._video = seen if pictures_per_s is not None else None
             self._merger = Merger(sound=self._audio is not None, pictures=self._video is not None)
-            self._sound = SoundBlocks(label(source), *span, self._origin_s, length_s=length_s)
+            self._sound = SoundBlocks(
+                label(source), *span, self._origin_s, length_s=length_s, declares_length=self.declares_length
+            )
             if self._video is not None and pictures_per_s is not None:
                 self._prepare(self._video, pictures_per_s, threads)
             self._open = stack.pop_all()

@@ -151,7 +151,11 @@ class FaceTracker:
         scale = picture.small.shape[0] / picture.image.shape[0]
         looks = [look(picture.small, face.box, scale) for face in faces]
         sightings: list[Sighting] = []
-        for i, track in enumerate(self._who(faces, looks, picture.time_s)):
+        whose = self._who(faces, looks, picture.time_s)
+        for track in whose:
+            if track is not None:
+                track.picture = self._n_pictures  # whoever is here is not away, whatever their order
+        for i, track in enumerate(whose):
             sightings += self._take(picture, faces[i], looks[i], track)
         self._forget(picture.time_s)
         return sightings
