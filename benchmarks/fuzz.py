@@ -26,6 +26,7 @@ import av
 import numpy as np
 
 from emofuse.batch import Readers
+from emofuse.corpus.synthetic import clip
 from emofuse.isolation import Lost, Task, isolated
 
 LIMIT_S: Final = 10.0
@@ -46,9 +47,8 @@ _FOR_PROGRAMMERS: Final = re.compile(r"Traceback|\b[A-Z]\w*(Error|Exception|Warn
 
 
 def intact(path: Path, duration_s: float = 1.0) -> bytes:
-    """A short recording in the container that its suffix names: noise and tone, moving stripes."""
+    """A short recording in the container that its suffix names: a synthetic voice, moving stripes."""
     video_codec, audio_codec = KINDS[path.suffix[1:]]
-    rng = np.random.default_rng(1)
     # without random identifiers: a seed is one file on every day
     with av.open(str(path), "w", container_options={"fflags": "+bitexact"}) as container:
         video: Any = None
@@ -64,8 +64,10 @@ def intact(path: Path, duration_s: float = 1.0) -> bytes:
             container.mux(video.encode(frame))
         if video is not None:
             container.mux(video.encode(None))
-        times = np.arange(round(RATE * duration_s)) / RATE
-        sound = 0.3 * np.sin(2 * np.pi * 180 * times) + 0.05 * rng.standard_normal(len(times))
+        spoken = clip.sound(
+            0, clip.TakeCode(emotion=3, intensity=1, statement=1, repetition=1, actor=1)
+        ).samples
+        sound = spoken[RATE : RATE + round(RATE * duration_s)]  # the first second begins with silence
         resampler = av.AudioResampler(audio.codec_context.format.name, "mono", RATE)
         for first in range(0, len(sound), 960):
             block = sound[None, first : first + 960].astype(np.float32)

@@ -30,8 +30,8 @@ def test_nothing_is_written_over(tmp_path: Path, au_folder: Path, au_toml: Path,
     (tmp_path / "file").write_text("mine")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "mine").write_text("mine")
-    for name in ("file", "b"):
-        with pytest.raises(BundleError, match="is not empty"):
+    for name, why in (("file", "is a file"), ("b", "is not empty")):
+        with pytest.raises(BundleError, match=why):
             train(corpus, recipe, tmp_path / name, store=store)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "file"]
 

@@ -68,8 +68,9 @@ class _Reading:
         # lies beyond it
         step_s = 1 / self.reader.rules.pictures_per_s
         if declared_s - self.end_s > _DAMAGED_S + step_s:
-            # the only picture that came was seen for a while
-            yield from self.reader.finish(max(self.end_s, min(declared_s, self.start_s + step_s)))
+            # where only one picture came, it was seen for a while
+            self.end_s = max(self.end_s, min(declared_s, self.start_s + step_s))
+            yield from self.reader.finish(self.end_s)
             if self.stream.declares_length:
                 self.end_s = declared_s
         else:
