@@ -227,20 +227,25 @@ def _voice(media: Media, recipe: Recipe, *, judge_speech: bool) -> Part:
     elif sound.duration_s > max(_LONG_S, 2 * features.duration_s):
         read = f"{features.duration_s:g} of {sound.duration_s:.0f} s"
         notes += (f"voice read from the first {read}; a timeline reads all",)
-    if judge_speech and _speech_s(segment, features.sample_rate_hz, sound.sample_rate_hz) < _LEAST_SPEECH_S:
+    if judge_speech and not _hears_speech(segment, features.sample_rate_hz, sound.sample_rate_hz):
         notes += ("hardly any speech was heard: what is said of the voice may mean nothing",)
     return Part(voice_array(segment, features), None, notes, facts)
 
 
-def _speech_s(segment: Float32, rate_hz: int, from_hz: int) -> float:
-    """Seconds of speech in what the voice is read from, which came at another rate."""
+def _hears_speech(segment: Float32, rate_hz: int, from_hz: int) -> bool:
+    """Whether there is some speech in what the voice is read from, which came at another rate."""
     # not needed to compute features
-    from emofuse.signal.speech import CHUNK_S, SPEECH_ABOVE, speech_probability
+    from emofuse.signal.speech import CHUNK_S, SPEECH_ABOVE, SpeechDetector
 
     if from_hz < rate_hz:  # the detector knows of narrow bands by the rate
         segment, rate_hz = resample(segment, rate_hz, from_hz), from_hz
-    _, probabilities = speech_probability(Waveform(segment[None], rate_hz))
-    return float((probabilities > SPEECH_ABOVE).sum() * CHUNK_S)
+    detector, step, heard_s = SpeechDetector(), round(_LEAST_SPEECH_S * rate_hz), 0.0
+    for first in range(0, len(segment), step):
+        block = Waveform(segment[None, first : first + step], rate_hz, first / rate_hz)
+        heard_s += CHUNK_S * sum(one.probability > SPEECH_ABOVE for one in detector.add(block))
+        if heard_s >= _LEAST_SPEECH_S:  # as a rule soon
+            return True
+    return False
 
 
 def _degraded(sound: Waveform, condition: str) -> Waveform:

@@ -20,7 +20,8 @@ MAX_SOUND_S: Final = 1800.0
 _GAP_S: Final = 0.1
 """A longer hole between two timestamps is filled with silence; a shorter one is rounding."""
 _MAX_GAP_S: Final = 60.0
-"""A still longer hole is taken for a wrong timestamp."""
+_MAX_GAP_IN_LENGTH_S: Final = 3601.0
+"""A still longer hole is taken for a wrong timestamp; where the file declares its length, this counts."""
 _MAX_OVERLAP_S: Final = 1.0
 """Sound that comes again, up to this long, is left out; a longer step back is taken for a wrong timestamp."""
 _BLOCK_S: Final = 0.5
@@ -53,8 +54,8 @@ class SoundBlocks:
     ) -> None:
         """Times are counted from ``origin_s``, the earliest timestamp; ``path`` is for messages.
 
-        No silence is put in beyond ``length_s``, the length of the file. A hole may be longer than a minute
-        where the file declares its length: others have it from timestamps, which may be wrong.
+        No silence is put in beyond ``length_s``, the length of the file. A hole may last an hour, not
+        a minute, where the file declares its length: others have it from timestamps, which may be wrong.
         """
         self._path = path
         self._start_s, self._end_s, self._origin_s = start_s, end_s, origin_s
@@ -184,7 +185,7 @@ class SoundBlocks:
     def _believable(self, late_s: float, time_s: float) -> bool:
         """Whether a hole up to this time may be one. Wrong timestamps could ask for silence without end."""
         most = _SILENCE_S * self._rate + _SILENCE_SHARE * (self._n - self._n_silent)
-        short = late_s < _MAX_GAP_S or self._declares_length
+        short = late_s < (_MAX_GAP_IN_LENGTH_S if self._declares_length else _MAX_GAP_S)
         return short and time_s <= self._length_s + _MAX_OVERLAP_S and self._n_silent < most
 
     def _silence(self, n: int) -> list[Waveform]:
