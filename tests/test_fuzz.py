@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,10 @@ import pytest
 
 from emofuse.batch import Readers
 from emofuse.bundle import SHIPPED
+from emofuse.errors import EmofuseError
+from emofuse.exports import write_timeline
 from emofuse.isolation import Lost
+from emofuse.predictor import Recognizer
 
 SEEDS = range(1000, 1060)
 
@@ -37,6 +41,21 @@ def test_damaged_recordings_harm_nobody(fuzzing: ModuleType, tmp_path: Path) -> 
     assert sum(fuzz.outcomes.values()) == len(SEEDS)
     # damage that changes nothing, or leaves nothing, would prove nothing
     assert min(fuzz.outcomes[outcome] for outcome in ("read", "read with a note", "refused")) >= 3
+
+
+def test_timelines_of_damaged_recordings_harm_nobody(fuzzing: ModuleType, tmp_path: Path) -> None:
+    fuzz, recognizer = fuzzing.Fuzz(tmp_path), Recognizer.load(SHIPPED)
+    outcomes: Counter[str] = Counter()
+    for seed in SEEDS:
+        try:
+            found = recognizer.timeline(fuzz.write(seed))
+        except EmofuseError as error:
+            outcomes["refused"] += 1
+            assert "Error" not in str(error)
+        else:
+            outcomes["read with a note" if found.notes else "read"] += 1
+            write_timeline(found, tmp_path / "a.eaf")
+    assert len(outcomes) == 3 and min(outcomes.values()) >= 3
 
 
 def test_a_seed_is_one_file_every_kind_and_damage_is_tried(fuzzing: ModuleType, tmp_path: Path) -> None:
