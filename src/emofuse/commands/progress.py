@@ -39,17 +39,27 @@ def processes(jobs: int) -> int:
 
 
 @contextmanager
+def _when_there_is_something(bars: Progress) -> Iterator[None]:
+    """Stop what was started: a step that fails at once leaves no empty line."""
+    try:
+        yield
+    finally:
+        if bars.tasks:
+            bars.stop()
+
+
+@contextmanager
 def _shown(*columns: ProgressColumn) -> Iterator[OnStage]:
     """A bar a label, in the order in which they are first told of."""
     text = TextColumn("{task.description}", markup=False)  # it may be the name of a file
     console = Console(stderr=True)
-    with Progress(
-        text, BarColumn(), *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console
-    ) as bars:
+    bars = Progress(text, BarColumn(), *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
+    with _when_there_is_something(bars):
         tasks: dict[str, TaskID] = {}
 
         def on_progress(label: str, done: int, total: int) -> None:
             if label not in tasks:
+                bars.start()
                 # what an earlier run has done says nothing of this one's speed
                 tasks[label] = bars.add_task(label, total=total or None, completed=done)
             bars.update(tasks[label], completed=done, total=total or None)
@@ -94,16 +104,18 @@ def counting_failures(what: str, *, passing: bool = False) -> Iterator[Callable[
         TimeRemainingColumn(),
     )
     # files differ in length: the time left is told from the last ten minutes
-    with Progress(
+    bars = Progress(
         *columns, console=console, speed_estimate_period=600, transient=passing,
         disable=passing and not console.is_terminal,
-    ) as bars:  # fmt: skip
+    )  # fmt: skip
+    with _when_there_is_something(bars):
         task: TaskID | None = None
 
         def on_progress(done: int, failed: int, total: int) -> None:
             nonlocal task
             failures = f"[red]{failed} failed[/red]" if failed else ""
             if task is None:
+                bars.start()
                 task = bars.add_task(what, total=total or None, completed=done, failures=failures)
             bars.update(task, completed=done, total=total or None, failures=failures)
 
