@@ -28,7 +28,7 @@ import numpy as np
 from emofuse import __version__
 from emofuse.batch_files import Listing, find_recordings
 from emofuse.batch_tables import BatchError, Row, check_table, failure, row_of, unread, write_table
-from emofuse.bundle import MANIFEST, Bundle, load_bundle, shipped_bundle, warn_of_licence
+from emofuse.bundle import MANIFEST, Bundle, load_bundle, warn_of_licence
 from emofuse.isolation import Lost, Task, isolated
 from emofuse.journal import Journal, JournalError
 from emofuse.records import Prediction
@@ -94,7 +94,7 @@ class Readers:
             ProfileError: the profile is of another recogniser.
         """
         if recognizer is None or isinstance(recognizer, str | Path):
-            recognizer = load_bundle(shipped_bundle() if recognizer is None else recognizer)
+            recognizer = load_bundle(recognizer)
             warn_of_licence(recognizer)
         if isinstance(recognizer, Bundle) and profile is not None:
             from emofuse.predictor import Recognizer

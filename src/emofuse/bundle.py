@@ -183,13 +183,16 @@ def save_bundle(
     return load_bundle(folder)
 
 
-def load_bundle(folder: str | Path) -> Bundle:
+def load_bundle(folder: str | Path | None = None) -> Bundle:
     """Read what a bundle says of itself; its networks are read, and checked, when they are needed.
+
+    Args:
+        folder: the bundle's; None: that of the recogniser that comes with emofuse.
 
     Raises:
         BundleError: it is missing, incomplete, or made by a version that this one does not read.
     """
-    folder = Path(folder)
+    folder = shipped_bundle() if folder is None else Path(folder)
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:

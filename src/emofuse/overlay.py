@@ -19,7 +19,6 @@ import av
 import cv2
 import numpy as np
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
@@ -31,6 +30,7 @@ from emofuse.atomic import write_atomically
 from emofuse.errors import ExportError
 from emofuse.media.container import Damage, file_duration_s, opened, origin_s, packets_of, streams
 from emofuse.media.pictures import pixel_aspect, quarter_turns
+from emofuse.media.sound import Matcher
 from emofuse.overlay_drawing import Drawing
 from emofuse.records import UInt8
 from emofuse.timeline_records import Timeline
@@ -302,7 +302,8 @@ class _Sound:
             layout = "mono" if audio.codec_context.channels == 1 else "stereo"
             rate = rate if rate in known else max(r for r in known if r <= max(rate, min(known)))
             self._stream = out.add_stream("aac", rate=rate, layout=layout)
-            self._form: tuple[str, str, int] | None = None
+            wanted = self._stream.codec_context
+            self._matcher = Matcher(wanted.format.name, wanted.layout.name, wanted.sample_rate)
             self._end_s = -math.inf
             self._stream.bit_rate = 96_000 if layout == "mono" else 160_000
 
@@ -317,12 +318,7 @@ class _Sound:
             return
         for frame in damage.survive(packet.decode):
             assert isinstance(frame, AudioFrame)
-            form = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if form != self._form:  # some broadcasts change it on the way
-                wanted = self._stream.codec_context
-                self._form = form
-                self._matched = AudioResampler(wanted.format, wanted.layout, wanted.sample_rate)
-            for one in self._matched.resample(frame):
+            for one in self._matcher.match(frame):
                 length_s = one.samples / one.sample_rate
                 start_s = self._end_s if one.time is None else one.time
                 if start_s < self._end_s - length_s / 2:

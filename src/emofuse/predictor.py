@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.bundle import FRAME_FILE, Bundle, load_bundle, shipped_bundle, warn_of_licence
+from emofuse.bundle import FRAME_FILE, Bundle, load_bundle, warn_of_licence
 from emofuse.corpus.ravdess import parse_name
 from emofuse.errors import BundleError, CorpusError, EmofuseError, FeatureError
 from emofuse.features.action_units import ActionUnitTable, read_action_units
@@ -79,7 +79,7 @@ class Recognizer:
             BundleError: the bundle is missing, incomplete or altered, or none comes with this installation.
             FeatureError: the table cannot be read, or lacks a column that the bundle reads.
         """
-        bundle = load_bundle(shipped_bundle() if path is None else path)
+        bundle = load_bundle(path)
         warn_of_licence(bundle)
         table = None if action_units is None else read_action_units(Path(action_units))
         return cls(bundle, threads=threads, decoder_threads=decoder_threads, action_units=table)

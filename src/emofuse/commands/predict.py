@@ -87,13 +87,13 @@ def predict(
 
     Example: `emofuse predict interviews/ --jobs 4 --out interviews.csv`
     """
-    from emofuse.bundle import load_bundle, shipped_bundle
+    from emofuse.bundle import load_bundle
 
     if out is not None:
         check_table(out)
     # the licence is said below, with the bundle's name
     logging.getLogger("emofuse").setLevel(logging.ERROR)
-    known = load_bundle(shipped_bundle() if bundle is None else bundle)
+    known = load_bundle(bundle)
     introduce(known, bundle)
     person = None
     if profile is not None:
@@ -104,9 +104,11 @@ def predict(
     n_processes = min(processes(jobs), max(len(listing.files), 1))
     recognizer = None
     if action_units is not None or (out is None and n_processes == 1):
+        from emofuse.features.action_units import read_action_units
         from emofuse.predictor import Recognizer
 
-        recognizer = Recognizer.load(known.folder, action_units=action_units)
+        table = None if action_units is None else read_action_units(action_units)
+        recognizer = Recognizer(known, action_units=table)
     if out is not None:
         failed = _to_table(listing, recognizer or known, person, out, n_processes, timeout)
     else:

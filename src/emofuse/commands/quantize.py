@@ -34,10 +34,10 @@ def quantize(
     Example: `emofuse quantize interviews/ --bundle demo-run/bundle --out demo-run/bundle-int8`
     """
     from emofuse.batch_files import find_recordings
-    from emofuse.bundle import load_bundle, shipped_bundle
+    from emofuse.bundle import load_bundle
     from emofuse.quantizing import quantize as make
 
-    known = load_bundle(shipped_bundle() if bundle is None else bundle)
+    known = load_bundle(bundle)
     introduce(known, bundle)
     listing = find_recordings(files)
     readable = [name for name in listing.files if name not in listing.refused]

@@ -11,7 +11,6 @@ from typing import Any, Final, Protocol
 
 import av
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
@@ -23,7 +22,7 @@ from emofuse.media.container import Damage, origin_s, streams
 from emofuse.media.live_inputs import LiveInput, Wanted, open_input, plain
 from emofuse.media.pictures import pixel_aspect
 from emofuse.media.sampling import Picture, PictureSampler, Places
-from emofuse.media.sound import SoundBlocks
+from emofuse.media.sound import Matcher, SoundBlocks, form_of
 from emofuse.records import Waveform
 
 Clock = Callable[[], float]
@@ -360,24 +359,19 @@ class _Heard(_Decoded):
         super().__init__(stream)
         self.begin(origin)
         self._form: tuple[int, str, str] | None = None
-        self._matched: AudioResampler | None = None
-        self._matched_form: tuple[int, str, str] | None = None
+        self._matcher: Matcher | None = None
 
     def begin(self, origin: float) -> None:
         """Timestamps count from another origin from now on."""
         self._blocks = SoundBlocks(Path("live"), origin_s=origin, block_s=_BLOCK_S)
 
     def add(self, frame: AudioFrame) -> list[Waveform]:
-        form = (frame.sample_rate, frame.format.name, frame.layout.name)
-        if self._form is None:
-            self._form = form
-        if form == self._form:
-            return self._blocks.add(frame)
-        if self._matched is None or form != self._matched_form:
-            rate, kind, layout = self._form
-            self._matched = AudioResampler(format=kind, layout=layout, rate=rate)
-            self._matched_form = form
-        return [block for one in self._matched.resample(frame) for block in self._blocks.add(one)]
+        form = form_of(frame)
+        if self._matcher is None:
+            rate, kind, layout = self._form = form
+            self._matcher = Matcher(kind, layout, rate)
+        frames = [frame] if form == self._form else self._matcher.match(frame)
+        return [block for one in frames for block in self._blocks.add(one)]
 
     def flush(self) -> list[Waveform]:
         return self._blocks.flush()

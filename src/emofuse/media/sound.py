@@ -35,6 +35,28 @@ LOUDEST: Final = 32.0
 """Floating-point files may leave ±1; values far beyond are damage and would overflow in a power spectrum."""
 
 
+class Matcher:
+    """Brings frames of sound to one form, whatever they come in: broadcasts change it on the way."""
+
+    def __init__(self, kind: str, layout: str, rate_hz: int) -> None:
+        """``kind``: a sample format, such as ``fltp``."""
+        self._wanted = kind, layout, rate_hz
+        self._form: tuple[int, str, str] | None = None
+        self._resampler: AudioResampler | None = None
+
+    def match(self, frame: AudioFrame) -> list[AudioFrame]:
+        """The next frame in the wanted form. A resampler knows one form of input; each needs its own."""
+        form = form_of(frame)
+        if self._resampler is None or form != self._form:
+            self._resampler, self._form = AudioResampler(*self._wanted), form
+        return self._resampler.resample(frame)
+
+
+def form_of(frame: AudioFrame) -> tuple[int, str, str]:
+    """Rate, sample format and layout of a frame."""
+    return frame.sample_rate, frame.format.name, frame.layout.name
+
+
 class SoundBlocks:
     """Puts the frames of one stream on the clock, between two times, as contiguous blocks.
 
@@ -114,7 +136,7 @@ class SoundBlocks:
 
     def _resampled(self, frame: AudioFrame) -> list[AudioFrame]:
         """Broadcasts and joined files change their rate: the rate of the start is kept."""
-        kind = (frame.sample_rate, frame.format.name, frame.layout.name)
+        kind = form_of(frame)
         try:
             if self._resampler is None or self._resampled_kind != kind:
                 self._resampler = AudioResampler(frame.format.name, frame.layout.name, self._rate)
