@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from emofuse.errors import MediaError
 from emofuse.media import Media, decode, probe
+from emofuse.media.container import opened
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,42 @@ def refuses(path: Path, words: str) -> None:
         with pytest.raises(MediaError, match=words) as caught:
             call(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fault", [TypeError, AttributeError, AssertionError, KeyError, IndexError, NameError, ZeroDivisionError]
+)
+def test_a_programming_error_is_never_called_a_damaged_file(clip: Path, fault: type[Exception]) -> None:
+    with pytest.raises(fault, match="ours"), opened(clip):
+        raise fault("ours")
+
+
+def test_an_argument_that_the_binding_does_not_know_is_no_damage(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emofuse.media.container.LENIENT_METADATA", {"no_such_argument": 1})
+    with pytest.raises(TypeError, match="no_such_argument"):
+        probe(clip)
+
+
+@pytest.mark.parametrize(
+    "damage", [av.error.InvalidDataError(1, "x"), OSError("x"), ValueError("x"), MemoryError()]
+)
+def test_what_damage_raises_is_one_line(clip: Path, damage: Exception) -> None:
+    with pytest.raises(MediaError, match="cannot be read"), opened(clip):
+        raise damage
+
+
+def test_a_title_that_is_not_utf8_is_no_obstacle(tmp_path: Path, files: ModuleType) -> None:
+    plain = files.write_wav(tmp_path / "plain.wav", files.tone(0.5, 8000), 8000).read_bytes()
+    title = b"Caf\xe9\0"  # Latin-1
+    info = b"INFO" + b"INAM" + len(title).to_bytes(4, "little") + title + b"\0" * (len(title) % 2)
+    content = plain[8:] + b"LIST" + len(info).to_bytes(4, "little") + info
+    path = tmp_path / "titled.wav"
+    path.write_bytes(b"RIFF" + len(content).to_bytes(4, "little") + content)
+    with opened(path) as container:
+        assert container.metadata["title"].startswith("Caf")
+    assert probe(path).audio_duration_s == pytest.approx(0.5)
 
 
 def test_missing(tmp_path: Path) -> None:

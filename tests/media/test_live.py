@@ -150,6 +150,19 @@ def test_only_the_newest_picture_waits_and_sound_for_two_seconds(tmp_path: Path,
     assert sound[-1].start_s + sound[-1].duration_s == pytest.approx(4.0, abs=0.1)
 
 
+def test_a_programming_error_in_the_thread_is_raised_where_the_parts_are_taken(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise TypeError("ours")
+
+    monkeypatch.setattr("emofuse.media.live_capture.Capture._read", broken)
+    with pytest.raises(TypeError, match="ours"), stream_of(film) as stream:
+        stream.begin()
+        read_all(stream)
+    assert_no_threads()
+
+
 def test_a_loop_goes_on_where_the_round_before_ended(film: Path) -> None:
     parts: list[Arrived] = []
     with stream_of(film, pace=8.0, loop=True) as stream:

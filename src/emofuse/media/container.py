@@ -29,6 +29,12 @@ _FORMATS: Final = (
     "mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,tta,w64,wav,wv,yuv4mpegpipe"
 )
 _OPTIONS: Final = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+DECODING_ERRORS: Final = (av.error.FFmpegError, OSError, EOFError, ValueError, OverflowError, MemoryError)
+"""What a damaged recording makes PyAV raise. Anything else is a fault of a program, and is not hidden."""
+LENIENT_METADATA: Final[dict[str, Any]] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
+"""How titles that are not UTF-8 are read. PyAV 19 and later replace what they cannot decode."""
 # Containers that write their length down; others guess it from the bit rate.
 DECLARES_LENGTH: Final = ("mov", "matroska", "wav", "w64", "flac", "avi")
 _SHORT_BY_S: Final = 0.5
@@ -61,7 +67,7 @@ def opened(source: Source) -> Iterator[InputContainer]:
             yield _open(source, stack)
     except MediaError:
         raise
-    except Exception as error:  # A damaged file makes decoders and bindings fail in every way there is.
+    except DECODING_ERRORS as error:
         raise MediaError(label(source), f"cannot be read ({_plain(error)})") from error
 
 
@@ -78,7 +84,7 @@ def _open(source: Source, stack: contextlib.ExitStack) -> InputContainer:
     else:
         given = Reader(source)
     try:
-        container = av.open(given, "r", options=_OPTIONS, metadata_errors="replace")
+        container = av.open(given, "r", options=_OPTIONS, **LENIENT_METADATA)
     except av.error.FFmpegError as error:
         problem = f"not a media file, or damaged beyond reading ({_plain(error)})"
         raise MediaError(label(source), problem) from None

@@ -139,7 +139,8 @@ class LiveStream:
         self.close()
 
     def _check(self) -> None:
-        """Raise where what is needed did not open, or nothing did."""
+        """Raise where what is needed did not open, or nothing did, or a thread met a fault of the program."""
+        self._raise_fault()
         failed = [one for one in self._captures if not one.is_open and one.ended]
         for one in failed:
             if one.wanted.needed and one.problem is not None:
@@ -152,6 +153,11 @@ class LiveStream:
                 f"{devices_found()}. Name them (--camera FORMAT:NAME, --microphone FORMAT:NAME), or give a "
                 "file or an address",
             )
+
+    def _raise_fault(self) -> None:
+        for one in self._captures:
+            if one.fault is not None:
+                raise one.fault
 
     @property
     def has_audio(self) -> bool:
@@ -190,6 +196,7 @@ class LiveStream:
     @property
     def problem(self) -> EmofuseError | None:
         """Why an input that was open broke off."""
+        self._raise_fault()
         for one in self._captures:
             if one.is_open and one.problem is not None:
                 return one.problem
@@ -222,6 +229,7 @@ class LiveStream:
 
     def take(self, timeout_s: float = _POLL_S) -> list[Arrived]:
         """All that came since, in the order of time; empty where nothing came within the time limit."""
+        self._raise_fault()
         with self.changed:
             parts = self._inbox.take()
             if not parts and not self.ended:

@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from emofuse.errors import EmofuseError, MediaError
-from emofuse.media.container import Damage, origin_s, streams
+from emofuse.media.container import DECODING_ERRORS, Damage, origin_s, streams
 from emofuse.media.live_inputs import LiveInput, Wanted, open_input, plain
 from emofuse.media.pictures import pixel_aspect
 from emofuse.media.sampling import Picture, PictureSampler, Places
@@ -164,6 +164,7 @@ class Capture:
         self.has_audio = self.has_video = False
         self.is_open = self.ended = False
         self.problem: EmofuseError | None = None
+        self.fault: Exception | None = None
         self.tried: list[str] = []
         self.last_s = 0.0
         """When something came last."""
@@ -182,9 +183,11 @@ class Capture:
             self._read_any()
         except EmofuseError as error:
             self.problem = error
-        except Exception as error:  # decoders and bindings fail in every way there is
+        except DECODING_ERRORS as error:
             name = self.input.label if self.input is not None else self.wanted.what
             self.problem = MediaError(name, f"cannot be read ({plain(error)})")
+        except Exception as error:  # a fault of the program: raised again where the parts are taken
+            self.fault = error
         finally:
             self.ended = True
             with self._stream.changed:

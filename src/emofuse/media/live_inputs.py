@@ -17,7 +17,7 @@ import av
 from av.container import InputContainer
 
 from emofuse.errors import MediaError
-from emofuse.media.container import opened
+from emofuse.media.container import LENIENT_METADATA, opened
 
 Kind = Literal["file", "address", "device"]
 
@@ -230,7 +230,7 @@ def open_input(given: LiveInput, timeout_s: float) -> Iterator[InputContainer]:
 
 def _open_address(name: str, timeout_s: float) -> InputContainer:
     container: InputContainer = av.open(
-        name, "r", options=dict(_ADDRESS_OPTIONS), timeout=timeout_s, metadata_errors="replace"
+        name, "r", options=dict(_ADDRESS_OPTIONS), timeout=timeout_s, **LENIENT_METADATA
     )
     return container
 
