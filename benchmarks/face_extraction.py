@@ -20,10 +20,10 @@ import cv2
 import dlib
 import numpy as np
 
-from emofuse.media import decode
-from emofuse.recipes import FaceFeatures
-from emofuse.records import FaceTrack
-from emofuse.signal.face import track_face
+from emofuse.core.recipes import FaceFeatures
+from emofuse.core.records import FaceTrack
+from emofuse.features.face.clip_track import track_face
+from emofuse.media.decoding import decode
 
 FEATURES = FaceFeatures()
 DETECTOR = dlib.get_frontal_face_detector()

@@ -25,9 +25,9 @@ from typing import Any, Final
 import av
 import numpy as np
 
-from emofuse.batch import Readers
 from emofuse.corpus.synthetic import clip
-from emofuse.isolation import Lost, Task, isolated
+from emofuse.recognition.batch import READER, Readers
+from emofuse.system.isolated_workers import Lost, Task, isolated
 
 LIMIT_S: Final = 10.0
 RATE: Final = 48000
@@ -138,7 +138,7 @@ class Fuzz:
 
         with (
             readers.setup() as setup,
-            contextlib.closing(isolated("emofuse.batch_worker:reader", setup, tasks(), jobs)) as answers,
+            contextlib.closing(isolated(READER, setup, tasks(), jobs)) as answers,
         ):
             for seed, answer in answers:
                 path = written.pop(seed)

@@ -70,7 +70,7 @@ LEFT_OUT = {
     "features_notes",
     "versions",
 }
-REAL_ACTORS = 4
+REAL_ACTORS = 6
 
 
 def main() -> int:
@@ -147,9 +147,7 @@ def take_record(folder: Path, ravdess: Path | None) -> dict[str, Any]:
         )
         record["real predictions"] = predictions(real)
         record["real timelines"] = timelines(real[:2], folder)
-        record["real evaluation"] = evaluation(
-            folder, part_of(ravdess, folder), ENSEMBLE, f"actors-{REAL_ACTORS}"
-        )
+        record["real evaluation"] = evaluation(folder, part_of(ravdess, folder), ENSEMBLE, "actors-3")
     return record
 
 

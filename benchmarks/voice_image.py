@@ -23,10 +23,10 @@ import numpy as np
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from emofuse.features.voice import rosred_image
-from emofuse.media import decode
-from emofuse.recipes import VoiceFeatures
-from emofuse.signal.voice import voice_segment
+from emofuse.core.recipes import VoiceFeatures
+from emofuse.features.voice.inputs import rosred_image
+from emofuse.features.voice.segment import voice_segment
+from emofuse.media.decoding import decode
 
 FEATURES = VoiceFeatures(
     kind="rosred-image", sample_rate_hz=48000, trim_db=60.0, trim_margin_s=0.0, fmin_hz=0.0, fmax_hz=None

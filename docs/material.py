@@ -18,10 +18,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from emofuse.corpus import SYNTHETIC_MARK
+from emofuse.core.records import UInt8
+from emofuse.corpus.corpus import SYNTHETIC_MARK
 from emofuse.corpus.ravdess import parse_name
 from emofuse.corpus.synthetic import clip
-from emofuse.records import UInt8
 
 TURNS = ("happy", "sad", "angry", "surprised", "calm", "fearful")
 """What is acted, turn by turn: the first person begins."""

@@ -23,13 +23,13 @@ import cv2
 from rich.console import Console
 
 from emofuse import Recognizer
-from emofuse.commands.live import view_of
-from emofuse.commands.predict import show_table
-from emofuse.commands.timeline import show_segments
-from emofuse.label_maps import CIRCUMPLEX_DEGREES
-from emofuse.labels import EMOTION_COLOURS
-from emofuse.live import LiveWindow, live_windows
-from emofuse.timeline_records import Timeline
+from emofuse.cli.live import view_of
+from emofuse.cli.predict import show_table
+from emofuse.cli.timeline import show_segments
+from emofuse.core.label_maps import CIRCUMPLEX_DEGREES
+from emofuse.core.labels import EMOTION_COLOURS
+from emofuse.timeline.live import LiveWindow, live_windows
+from emofuse.timeline.records import Timeline
 
 DOCS = Path(__file__).parent
 PICTURES = DOCS / "pictures"

@@ -141,8 +141,8 @@ def load() -> Callable[[Path], ModuleType]:
 
 @pytest.fixture(scope="session")
 def small() -> ModuleType:
-    """The module ``tests/small_corpus.py``."""
-    return _load(Path(__file__).with_name("small_corpus.py"))
+    """The module ``tests/support/small_corpus.py``."""
+    return _load(Path(__file__).parent / "support" / "small_corpus.py")
 
 
 @pytest.fixture(scope="session")
@@ -177,9 +177,9 @@ def au_toml(small: ModuleType, home: Path) -> Path:
 @pytest.fixture(scope="session")
 def au_run(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
     """Its run in two folds, in one go."""
-    from emofuse.corpus import load_corpus
-    from emofuse.experiment import evaluate
-    from emofuse.recipes import load_recipe
+    from emofuse.core.recipes import load_recipe
+    from emofuse.corpus.load import load_corpus
+    from emofuse.evaluation.cross_validation import evaluate
 
     evaluate(load_corpus(au_folder), load_recipe(au_toml), "actors-2", home / "au-run", store=store)
     return home / "au-run"
@@ -188,9 +188,9 @@ def au_run(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
 @pytest.fixture(scope="session")
 def au_bundle(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
     """Its bundle."""
-    from emofuse.corpus import load_corpus
-    from emofuse.recipes import load_recipe
-    from emofuse.trainer import train
+    from emofuse.core.recipes import load_recipe
+    from emofuse.corpus.load import load_corpus
+    from emofuse.training.train_bundle import train
 
     train(load_corpus(au_folder), load_recipe(au_toml), home / "au-bundle", store=store)
     return home / "au-bundle"
@@ -198,8 +198,8 @@ def au_bundle(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
 
 @pytest.fixture(scope="session")
 def ensembles() -> ModuleType:
-    """The module ``tests/small_ensembles.py``."""
-    return _load(Path(__file__).with_name("small_ensembles.py"))
+    """The module ``tests/support/small_ensembles.py``."""
+    return _load(Path(__file__).parent / "support" / "small_ensembles.py")
 
 
 @pytest.fixture(scope="session")
@@ -220,9 +220,9 @@ def few_folder(small: ModuleType, home: Path) -> Path:
 @pytest.fixture(scope="session")
 def ensemble_bundle(home: Path, few_folder: Path, ensemble_toml: Path, store: Any) -> Path:
     """A recogniser of these that enrols people."""
-    from emofuse.corpus import load_corpus
-    from emofuse.recipes import load_recipe
-    from emofuse.trainer import train
+    from emofuse.core.recipes import load_recipe
+    from emofuse.corpus.load import load_corpus
+    from emofuse.training.train_bundle import train
 
     train(load_corpus(few_folder), load_recipe(ensemble_toml), home / "ensemble-bundle", store=store)
     return home / "ensemble-bundle"
@@ -256,9 +256,9 @@ def film_toml(small: ModuleType, home: Path) -> Path:
 @pytest.fixture(scope="session")
 def film_bundle(home: Path, film_folder: Path, film_toml: Path, store: Any) -> Path:
     """Its bundle."""
-    from emofuse.corpus import load_corpus
-    from emofuse.recipes import load_recipe
-    from emofuse.trainer import train
+    from emofuse.core.recipes import load_recipe
+    from emofuse.corpus.load import load_corpus
+    from emofuse.training.train_bundle import train
 
     train(load_corpus(film_folder), load_recipe(film_toml), home / "film-bundle", store=store)
     return home / "film-bundle"
@@ -266,27 +266,27 @@ def film_bundle(home: Path, film_folder: Path, film_toml: Path, store: Any) -> P
 
 @pytest.fixture(scope="session")
 def files() -> ModuleType:
-    """The module ``tests/media_files.py``."""
-    return _load(Path(__file__).with_name("media_files.py"))
+    """The module ``tests/support/media_files.py``."""
+    return _load(Path(__file__).parent / "support" / "media_files.py")
 
 
 @pytest.fixture(scope="session")
 def recordings() -> ModuleType:
-    """The module ``tests/small_recordings.py``."""
-    return _load(Path(__file__).with_name("small_recordings.py"))
+    """The module ``tests/support/small_recordings.py``."""
+    return _load(Path(__file__).parent / "support" / "small_recordings.py")
 
 
 @pytest.fixture(scope="session")
 def duet(home: Path, files: ModuleType, recordings: ModuleType) -> Path:
-    """Two drawn people who change sides at 6 s; see ``tests/small_recordings.py``."""
+    """Two drawn people who change sides at 6 s; see ``tests/support/small_recordings.py``."""
     path: Path = recordings.write_duet(home / "duet.mp4", files)
     return path
 
 
 @pytest.fixture(scope="session")
 def small_faces() -> ModuleType:
-    """The module ``tests/small_faces.py``."""
-    return _load(Path(__file__).with_name("small_faces.py"))
+    """The module ``tests/support/small_faces.py``."""
+    return _load(Path(__file__).parent / "support" / "small_faces.py")
 
 
 @pytest.fixture(scope="session")

@@ -29,9 +29,9 @@ from typing import Any
 import pytest
 import typer
 
-from emofuse.cli import app
-from emofuse.label_maps import convert_label, label_map
-from emofuse.labels import EMOTIONS
+from emofuse.cli.app import app
+from emofuse.core.label_maps import convert_label, label_map
+from emofuse.core.labels import EMOTIONS
 
 if sys.platform != "win32":
     import fcntl
@@ -377,7 +377,7 @@ def test_the_table_of_labels_is_the_maps() -> None:
 
 def test_the_reasons_of_windows_are_all_explained() -> None:
     code = re.compile(r"\b(?:voice|face):[a-z_]+")
-    source = (ROOT / "src/emofuse/windows.py").read_text(encoding="utf-8")
+    source = (ROOT / "src/emofuse/timeline/windows.py").read_text(encoding="utf-8")
     assert set(code.findall((DOCS / "timeline.md").read_text(encoding="utf-8"))) == set(code.findall(source))
 
 
@@ -388,7 +388,7 @@ def test_figures_are_those_of_their_sources() -> None:
         said = re.search(rf"([\d.]+) %,? {words}", page)
         row = re.search(rf"^\| {clips} \|.*\| \*\*([\d.]+)\*\*;[^|]*\| \d+ \|$", results, re.MULTILINE)
         assert said and row and said[1] == row[1], words
-    card = (ROOT / "src/emofuse/recognisers/out-of-the-box/MODEL-CARD.md").read_text(encoding="utf-8")
+    card = (ROOT / "src/emofuse/recognition/shipped/out-of-the-box/MODEL-CARD.md").read_text(encoding="utf-8")
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     measured, films = re.search(r"had not heard: ([\d.]+) %", card), re.search(r"Films: (\d+ of \d+)", card)
     assert measured and f"right in {float(measured[1]):.0f} %" in index

@@ -11,12 +11,12 @@ from types import ModuleType
 
 import pytest
 
-from emofuse.batch import Readers
-from emofuse.bundle import SHIPPED
-from emofuse.errors import EmofuseError
-from emofuse.exports import write_timeline
-from emofuse.isolation import Lost
-from emofuse.predictor import Recognizer
+from emofuse.core.errors import EmofuseError
+from emofuse.exports.write import write_timeline
+from emofuse.recognition.batch import Readers
+from emofuse.recognition.bundle import SHIPPED
+from emofuse.recognition.recognizer import Recognizer
+from emofuse.system.isolated_workers import Lost
 
 SEEDS = range(1000, 1060)
 

@@ -23,7 +23,10 @@ def pyproject() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", ["labels", "records", "recipes", "corpus", "metrics", "predictor"])
+@pytest.mark.parametrize(
+    "name",
+    ["core.labels", "core.records", "core.recipes", "corpus.load", "core.metrics", "recognition.recognizer"],
+)
 def test_prediction_loads_no_training_framework(name: str) -> None:
     code = (
         f"import sys, emofuse.{name}\n"

@@ -9,9 +9,11 @@ import pytest
 import emofuse
 
 NAMES = {
-    "EMOTIONS", "Bundle", "EmofuseError", "EmotionClassifier", "Prediction", "Profile", "Recipe",
-    "Recognizer", "Recording", "TimedFrames", "Waveform", "__version__", "load_bundle", "load_recipe",
-    "recording", "to_pandas",
+    "EMOTIONS", "LABEL_SETS", "Bundle", "EmofuseError", "EmotionClassifier", "PeakMeter", "Prediction",
+    "Profile", "Recipe", "Recognizer", "Recording", "SegmentRules", "TimedFrames", "Timeline", "Waveform",
+    "WindowRules", "__version__", "convert", "convert_label", "heuristic_valence_arousal", "label_map",
+    "live_windows", "load_bundle", "load_recipe", "predict_table", "read_crema_d", "recording",
+    "timeline_schema", "to_pandas", "write_overlay", "write_timeline",
 }  # fmt: skip
 
 
@@ -35,7 +37,7 @@ def test_importing_loads_nothing_heavy() -> None:
 
 
 def test_every_error_of_ours_has_one_root() -> None:
-    from emofuse import errors
+    from emofuse.core import errors
 
     kinds = [x for x in vars(errors).values() if isinstance(x, type) and issubclass(x, Exception)]
     assert len(kinds) == 12

@@ -2,62 +2,101 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from emofuse.errors import EmofuseError
-from emofuse.labels import EMOTIONS
+from emofuse.core.errors import EmofuseError
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from emofuse.bundle import Bundle, load_bundle
-    from emofuse.estimator import EmotionClassifier
-    from emofuse.features.arrays import recording
-    from emofuse.prediction_tables import to_pandas
-    from emofuse.predictor import Recognizer
-    from emofuse.profile import Profile
-    from emofuse.recipes import Recipe, load_recipe
-    from emofuse.records import Prediction, Recording, TimedFrames, Waveform
+    from emofuse.core.label_maps import convert, convert_label, heuristic_valence_arousal, label_map
+    from emofuse.core.labels import LABEL_SETS
+    from emofuse.core.recipes import Recipe, load_recipe
+    from emofuse.core.records import Prediction, Recording, TimedFrames, Waveform
+    from emofuse.corpus.crema_d import read_crema_d
+    from emofuse.exports.json_schema import timeline_schema
+    from emofuse.exports.overlay import write_overlay
+    from emofuse.exports.waveform import PeakMeter
+    from emofuse.exports.write import write_timeline
+    from emofuse.features.profile import Profile
+    from emofuse.media.arrays import recording
+    from emofuse.recognition.batch import predict_table
+    from emofuse.recognition.bundle import Bundle, load_bundle
+    from emofuse.recognition.prediction_tables import to_pandas
+    from emofuse.recognition.recognizer import Recognizer
+    from emofuse.timeline.live import live_windows
+    from emofuse.timeline.records import Timeline
+    from emofuse.timeline.segments import SegmentRules
+    from emofuse.timeline.windows import WindowRules
+    from emofuse.training.estimator import EmotionClassifier
 
 __version__ = "0.1.0"
 
 __all__ = [
     "EMOTIONS",
+    "LABEL_SETS",
     "Bundle",
     "EmofuseError",
     "EmotionClassifier",
+    "PeakMeter",
     "Prediction",
     "Profile",
     "Recipe",
     "Recognizer",
     "Recording",
+    "SegmentRules",
     "TimedFrames",
+    "Timeline",
     "Waveform",
+    "WindowRules",
     "__version__",
+    "convert",
+    "convert_label",
+    "heuristic_valence_arousal",
+    "label_map",
+    "live_windows",
     "load_bundle",
     "load_recipe",
+    "predict_table",
+    "read_crema_d",
     "recording",
+    "timeline_schema",
     "to_pandas",
+    "write_overlay",
+    "write_timeline",
 ]
 
-_HOMES = {
-    "Bundle": "bundle",
-    "EmotionClassifier": "estimator",
-    "Prediction": "records",
-    "Profile": "profile",
-    "Recipe": "recipes",
-    "Recognizer": "predictor",
-    "Recording": "records",
-    "TimedFrames": "records",
-    "Waveform": "records",
-    "load_bundle": "bundle",
-    "load_recipe": "recipes",
-    "recording": "features.arrays",
-    "to_pandas": "prediction_tables",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Public names come from their modules when first used: ``import emofuse`` loads no media library."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+# ``import emofuse`` loads no media library
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Bundle": "recognition.bundle",
+        "EmotionClassifier": "training.estimator",
+        "LABEL_SETS": "core.labels",
+        "PeakMeter": "exports.waveform",
+        "Prediction": "core.records",
+        "Profile": "features.profile",
+        "Recipe": "core.recipes",
+        "Recognizer": "recognition.recognizer",
+        "Recording": "core.records",
+        "SegmentRules": "timeline.segments",
+        "TimedFrames": "core.records",
+        "Timeline": "timeline.records",
+        "Waveform": "core.records",
+        "WindowRules": "timeline.windows",
+        "convert": "core.label_maps",
+        "convert_label": "core.label_maps",
+        "heuristic_valence_arousal": "core.label_maps",
+        "label_map": "core.label_maps",
+        "live_windows": "timeline.live",
+        "load_bundle": "recognition.bundle",
+        "load_recipe": "core.recipes",
+        "predict_table": "recognition.batch",
+        "read_crema_d": "corpus.crema_d",
+        "recording": "media.arrays",
+        "timeline_schema": "exports.json_schema",
+        "to_pandas": "recognition.prediction_tables",
+        "write_overlay": "exports.overlay",
+        "write_timeline": "exports.write",
+    },
+)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emofuse.corpus import load_corpus
 from emofuse.corpus.check import CorpusReport, check_corpus
+from emofuse.corpus.load import load_corpus
 from emofuse.corpus.ravdess import design
 
 RATE_HZ = 16000

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from emofuse.core.errors import CorpusError
 from emofuse.corpus.fer2013 import FER_PLUS, Cleaning, Faces, clean_training_faces, read_fer2013
-from emofuse.errors import CorpusError
 
 # neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, unknown, no face
 VOTES = np.array(

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from emofuse.core.errors import CorpusError, DownloadError
 from emofuse.corpus.fetch import fetch_ravdess, parse_actor_range, unpack
-from emofuse.errors import CorpusError, DownloadError
 
 FAST = {"pause_s": 0.001, "timeout_s": 5.0}
 RNG = random.Random(5)

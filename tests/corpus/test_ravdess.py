@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from emofuse.corpus import load_corpus
+from emofuse.core.errors import CorpusError
+from emofuse.core.labels import EMOTIONS
+from emofuse.corpus.load import load_corpus
 from emofuse.corpus.ravdess import design, parse_name, read_ravdess
-from emofuse.errors import CorpusError
-from emofuse.labels import EMOTIONS
 
 
 def touch(root: Path, *names: str) -> None:

@@ -11,11 +11,11 @@ import pytest
 @pytest.fixture(scope="session")
 def made(load: Callable[[Path], ModuleType]) -> ModuleType:
     """The module ``timelines.py``."""
-    return load(Path(__file__).with_name("timelines.py"))
+    return load(Path(__file__).parents[1] / "support" / "timelines.py")
 
 
 def _corners(made: ModuleType) -> dict[str, Any]:
-    from emofuse.timeline_records import Segment
+    from emofuse.timeline.records import Segment
 
     half_seconds, thirds = range(0, 72_000, 40), range(0, 108_000, 30)
     return {

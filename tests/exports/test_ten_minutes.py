@@ -15,9 +15,10 @@ import pytest
 import textgrid
 import webvtt
 
-from emofuse.exports import FORMATS, timeline_schema, write_timeline
-from emofuse.labels import EMOTIONS
-from emofuse.timeline_records import FaceBox, Segment, Timeline, Window
+from emofuse.core.labels import EMOTIONS
+from emofuse.exports.json_schema import timeline_schema
+from emofuse.exports.write import FORMATS, write_timeline
+from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 
 DURATION_S = 600.024
 PEOPLE = ("Anna", "Bert")

@@ -9,13 +9,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from emofuse.errors import FeatureError, MediaError
-from emofuse.features import extract, extract_takes
-from emofuse.features.action_units import read_action_units
+from emofuse.core.errors import FeatureError, MediaError
+from emofuse.core.recipes import Recipe, parse_recipe
+from emofuse.core.records import Clip, Features, Take
+from emofuse.features.extraction import extract, extract_takes
+from emofuse.features.face.action_units import read_action_units
 from emofuse.features.store import FeatureStore, StoreError
-from emofuse.media import decode
-from emofuse.recipes import Recipe, parse_recipe
-from emofuse.records import Clip, Features, Take
+from emofuse.media.decoding import decode
 
 RECIPE = Recipe(name="test")
 TABLED = parse_recipe(
@@ -184,7 +184,7 @@ def test_jobs_must_be_positive() -> None:
 
 def test_extraction_needs_no_training_package() -> None:
     code = (
-        "import sys, emofuse.features\n"
+        "import sys, emofuse.features.extraction\n"
         "print(*{'torch', 'sklearn', 'librosa', 'scipy', 'matplotlib', 'pandas'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

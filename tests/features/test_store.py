@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emofuse.core.recipes import FaceFeatures, VoiceFeatures
 from emofuse.features.store import FeatureStore, Part, StoreError, default_store_folder, part_key
-from emofuse.recipes import FaceFeatures, VoiceFeatures
 
 KEY = "ab" * 32
 PART = Part(np.arange(12, dtype=np.float32).reshape(3, 4), None, ("a note",), {"n_frames": 3})

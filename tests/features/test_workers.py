@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from emofuse.errors import EmofuseError, FeatureError
+from emofuse.core.errors import EmofuseError, FeatureError
+from emofuse.core.records import Clip, Features, Take
 from emofuse.features.workers import in_processes
-from emofuse.records import Clip, Features, Take
 
 
 def take_of(name: str) -> Take:

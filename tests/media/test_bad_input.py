@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from emofuse.errors import MediaError
-from emofuse.media import Media, decode, probe
+from emofuse.core.errors import MediaError
 from emofuse.media.container import opened
+from emofuse.media.decoding import Media, decode, probe
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def test_nothing_is_printed(tmp_path: Path, clip: Path) -> None:
     path = tmp_path / "bad.mp4"
     path.write_bytes(content.tobytes())
     code = (
-        "import sys; from emofuse.media import decode; from emofuse.errors import MediaError\n"
+        "import sys; from emofuse.media.decoding import decode; from emofuse.core.errors import MediaError\n"
         "try: decode(sys.argv[1], n_frames=5)\nexcept MediaError: pass"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=True)

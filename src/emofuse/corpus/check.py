@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from emofuse.corpus import Corpus
+from emofuse.core.errors import CorpusError, MediaError
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.records import Clip
+from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.ravdess import ACTOR_WITHOUT_SONG, N_ACTORS, design, parse_name
-from emofuse.errors import CorpusError, MediaError
-from emofuse.labels import EMOTIONS
-from emofuse.media import decode
-from emofuse.records import Clip
+from emofuse.media.decoding import decode
 
 SILENT_BELOW: Final = 1e-4
 """A peak below this (-80 dB of full scale) is silence; the quietest RAVDESS recording peaks at 0.006."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from emofuse.corpus import Corpus
-from emofuse.corpus.named import NamedFile, Naming, read_named
-from emofuse.errors import CorpusError
-from emofuse.labels import LABEL_SETS
+from emofuse.core.errors import CorpusError
+from emofuse.core.labels import LABEL_SETS
+from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.filename_corpora import NamedFile, Naming, read_named
 
 N_ACTORS: Final = 91
 SENTENCES: Final = {
@@ -75,5 +75,5 @@ NAMING: Final = Naming(
 
 
 def read_crema_d(root: str | Path) -> Corpus:
-    """Read a folder tree of CREMA-D files by their names, see :func:`emofuse.corpus.named.read_named`."""
+    """Read a folder tree of CREMA-D files by their names (see ``read_named``)."""
     return read_named(root, NAMING)

@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 from typing import Final
 
-from emofuse.corpus import Corpus
-from emofuse.corpus.named import NamedFile, Naming, read_named
-from emofuse.errors import CorpusError
-from emofuse.labels import LABEL_SETS
+from emofuse.core.errors import CorpusError
+from emofuse.core.labels import LABEL_SETS
+from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.filename_corpora import NamedFile, Naming, read_named
 
 SPEAKERS: Final = {
     "03": ("male", "31"),
@@ -74,5 +74,5 @@ NAMING: Final = Naming(
 
 
 def read_emo_db(root: str | Path) -> Corpus:
-    """Read a folder tree of EMO-DB files by their names, see :func:`emofuse.corpus.named.read_named`."""
+    """Read a folder tree of EMO-DB files by their names (see ``read_named``)."""
     return read_named(root, NAMING)

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.errors import CorpusError
+from emofuse.core.errors import CorpusError
 
 FER_PLUS: Final[tuple[str, ...]] = (
     "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt",
@@ -30,7 +30,7 @@ SIDE: Final = 48
 class Faces:
     """Faces and what was said of them.
 
-    ``images``: (n, 48, 48) uint8; ``emotion``: (n,) int64 in the order of :data:`emofuse.labels.FER2013`;
+    ``images``: (n, 48, 48) uint8; ``emotion``: (n,) int64, order of :data:`~emofuse.core.labels.FER2013`;
     ``votes``: (n, 10) int64, of ten raters.
     """
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from emofuse.core.errors import CorpusError
 from emofuse.corpus.ravdess import ACTOR_WITHOUT_SONG, ADDRESS, CITATION, LICENCE, N_ACTORS, ZENODO_RECORD
-from emofuse.download import Checksum, Progress, check_free_space, download, fetch_bytes, size_text
-from emofuse.errors import CorpusError
+from emofuse.system.download import Checksum, Progress, check_free_space, download, fetch_bytes, size_text
 
 RECORD_URL: Final = f"https://zenodo.org/api/records/{ZENODO_RECORD}"
 PARTS: Final = ("audio-speech", "audio-song", "video-speech", "video-song")
@@ -123,7 +123,7 @@ def fetch_ravdess(
         api_url: the record as JSON.
         on_progress: called with ``"NAME"`` or ``"unpacking NAME"``, bytes done, bytes in all.
         keep_archives: leave the archives in ``root/.fetch``.
-        timeout_s: as in :func:`emofuse.download.download`, like the two that follow.
+        timeout_s: as in :func:`emofuse.system.download.download`, like the two that follow.
         attempts: tries in a row that bring nothing.
         pause_s: pause after the first failure.
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from emofuse.corpus import SYNTHETIC_MARK, Corpus
-from emofuse.corpus.files import media_files
-from emofuse.errors import CorpusError
-from emofuse.labels import EMOTIONS
-from emofuse.records import Clip, Modality
+from emofuse.core.errors import CorpusError
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.records import Clip, Modality
+from emofuse.corpus.corpus import SYNTHETIC_MARK, Corpus
+from emofuse.system.media_files import media_files
 
 CITATION: Final = (
     "Livingstone SR, Russo FA (2018) The Ryerson Audio-Visual Database of Emotional Speech and Song "

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Final
 
-from emofuse.corpus import Corpus
-from emofuse.corpus.named import NamedFile, Naming, read_named
-from emofuse.errors import CorpusError
+from emofuse.core.errors import CorpusError
+from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.filename_corpora import NamedFile, Naming, read_named
 
 SPEAKERS: Final = ("DC", "JE", "JK", "KL")
 N_SENTENCES: Final = 15
@@ -58,5 +58,5 @@ NAMING: Final = Naming(
 
 
 def read_savee(root: str | Path) -> Corpus:
-    """Read a folder tree of SAVEE files by their names, see :func:`emofuse.corpus.named.read_named`."""
+    """Read a folder tree of SAVEE files by their names (see ``read_named``)."""
     return read_named(root, NAMING)

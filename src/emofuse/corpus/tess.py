@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Final
 
-from emofuse.corpus import Corpus
-from emofuse.corpus.named import NamedFile, Naming, read_named
-from emofuse.errors import CorpusError
-from emofuse.labels import LABEL_SETS
+from emofuse.core.errors import CorpusError
+from emofuse.core.labels import LABEL_SETS
+from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.filename_corpora import NamedFile, Naming, read_named
 
 AGES: Final = {"OAF": "64", "YAF": "26"}
 """The older and the younger speaker, both women."""
@@ -60,5 +60,5 @@ NAMING: Final = Naming(
 
 
 def read_tess(root: str | Path) -> Corpus:
-    """Read a folder tree of TESS files by their names, see :func:`emofuse.corpus.named.read_named`."""
+    """Read a folder tree of TESS files by their names (see ``read_named``)."""
     return read_named(root, NAMING)

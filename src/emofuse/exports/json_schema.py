@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from emofuse.exports.tables import face_rows, segment_rows
 from emofuse.exports.times import encodable, part_ms, span_ms
-from emofuse.timeline_records import Timeline
+from emofuse.timeline.records import Timeline
 
 SCHEMA_VERSION = 2
 """Raised whenever a new document would not be valid under the old schema, or would mean another thing.

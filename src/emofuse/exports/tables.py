@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, Literal
 
-from emofuse.errors import MissingExtraError
+from emofuse.core.errors import MissingExtraError
 from emofuse.exports.times import decimal_seconds, encodable, milliseconds, part_ms, span_ms
-from emofuse.timeline_records import Timeline
+from emofuse.timeline.records import Timeline
 
 SEGMENT_COLUMNS = ("start_s", "end_s", "person", "emotion", "confidence", "abstained")
 FACE_COLUMNS = ("time_s", "person", "left", "top", "right", "bottom")

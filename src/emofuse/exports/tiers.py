@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from emofuse.exports.times import one_line, part_ms, span_ms
-from emofuse.timeline_records import Segment, Timeline
+from emofuse.timeline.records import Segment, Timeline
 
 ABSTAINED = "abstained"
 """The label of a segment for which the recogniser would not answer."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from emofuse.timeline_records import Segment, Timeline, Window
+from emofuse.timeline.records import Segment, Timeline, Window
 
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _NOT_TEXT = re.compile(r"[\x00\ud800-\udfff\ufffe\uffff]")

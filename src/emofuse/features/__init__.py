@@ -1,5 +1,1 @@
-"""Features: one function from a file and a recipe to arrays, and a store that keeps what was computed."""
-
-from emofuse.features.extraction import extract, extract_takes
-
-__all__ = ["extract", "extract_takes"]
+"""A recording becomes arrays: one extraction path for training, evaluation and prediction."""

@@ -10,16 +10,16 @@ from typing import Final, Literal
 
 import numpy as np
 
-from emofuse.errors import EmofuseError, FeatureError, MediaError
-from emofuse.features.action_units import ActionUnitTable
-from emofuse.features.arrays import media_of
-from emofuse.features.face import check_face_needs, face_part
+from emofuse.core.errors import EmofuseError, FeatureError, MediaError
+from emofuse.core.recipes import Recipe
+from emofuse.core.records import Clip, Features, Float32, Recording, Take, TimedFrames, Waveform
+from emofuse.features.face.action_units import ActionUnitTable
+from emofuse.features.face.inputs import check_face_needs, face_part
 from emofuse.features.store import FeatureStore, Part, StoreError, file_sha256, part_key
-from emofuse.features.voice import voice_array
-from emofuse.media import Media, Source, decode
-from emofuse.recipes import Recipe
-from emofuse.records import Clip, Features, Float32, Recording, Take, TimedFrames, Waveform
-from emofuse.signal.voice import is_silent, resample, voice_segment
+from emofuse.features.voice.inputs import voice_array
+from emofuse.features.voice.segment import is_silent, resample, voice_segment
+from emofuse.media.arrays import media_of
+from emofuse.media.decoding import Media, Source, decode
 
 _NOT_ASKED: Final = Part(None, "not asked for")
 _SHORTEST_S: Final = 0.1
@@ -235,7 +235,7 @@ def _voice(media: Media, recipe: Recipe, *, judge_speech: bool) -> Part:
 def _hears_speech(segment: Float32, rate_hz: int, from_hz: int) -> bool:
     """Whether there is some speech in what the voice is read from, which came at another rate."""
     # not needed to compute features
-    from emofuse.signal.speech import CHUNK_S, SPEECH_ABOVE, SpeechDetector
+    from emofuse.features.voice.vad import CHUNK_S, SPEECH_ABOVE, SpeechDetector
 
     if from_hz < rate_hz:  # the detector knows of narrow bands by the rate
         segment, rate_hz = resample(segment, rate_hz, from_hz), from_hz
@@ -250,7 +250,7 @@ def _hears_speech(segment: Float32, rate_hz: int, from_hz: int) -> bool:
 
 def _degraded(sound: Waveform, condition: str) -> Waveform:
     """The sound as it comes that way; what is random follows from the sound itself."""
-    from emofuse.signal.degrade import degrade
+    from emofuse.features.voice.degradations import degrade
 
     return degrade(sound, condition, np.random.default_rng(zlib.crc32(sound.samples.tobytes())))
 

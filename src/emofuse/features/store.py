@@ -23,9 +23,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.atomic import write_atomically
-from emofuse.errors import FeatureError, MediaError
-from emofuse.recipes import FaceFeatures, VoiceFeatures
+from emofuse.core.errors import FeatureError, MediaError
+from emofuse.core.recipes import FaceFeatures, VoiceFeatures
+from emofuse.system.atomic_write import write_atomically
 
 FEATURES_VERSION: Final = 1
 """Raise it when the extraction code gives other numbers: every kept entry is then computed anew."""

@@ -11,10 +11,10 @@ from multiprocessing import get_context
 
 import cv2
 
-from emofuse.errors import EmofuseError, FeatureError
+from emofuse.core.errors import EmofuseError, FeatureError
+from emofuse.core.records import Features, Take
 from emofuse.features.extraction import paths_of
-from emofuse.processes import end_with_parent
-from emofuse.records import Features, Take
+from emofuse.system.process_pool import end_with_parent
 
 Result = Features | EmofuseError
 Read = Callable[[Take], Result]

@@ -17,8 +17,8 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from emofuse.errors import MediaError
-from emofuse.media.in_memory import Reader
+from emofuse.core.errors import MediaError
+from emofuse.media.byte_source import Reader
 
 Source = str | Path | bytes | BinaryIO
 """A recording: the path of a file, its bytes, or a binary file object that can be read and sought."""

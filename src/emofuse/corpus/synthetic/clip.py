@@ -10,6 +10,9 @@ from typing import Final
 
 import numpy as np
 
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.records import UInt8
+from emofuse.corpus.synthetic.drawing import Pose
 from emofuse.corpus.synthetic.expression import (
     FaceExpression,
     Float64,
@@ -19,11 +22,8 @@ from emofuse.corpus.synthetic.expression import (
     voice_style,
 )
 from emofuse.corpus.synthetic.face import Portrait
-from emofuse.corpus.synthetic.features import Pose
 from emofuse.corpus.synthetic.identity import FaceIdentity
 from emofuse.corpus.synthetic.voice import CONTROL_HZ, SAMPLE_RATE_HZ, Speech, VoiceIdentity, speak
-from emofuse.labels import EMOTIONS
-from emofuse.records import UInt8
 
 FRAME_RATE: Final = Fraction(30000, 1001)
 """Pictures a second, as in RAVDESS."""

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.records import Float32, UInt8
 from emofuse.corpus.synthetic.clip import FRAME_RATE
 from emofuse.corpus.synthetic.face import HEIGHT, PATCH, PATCH_LEFT, PATCH_TOP, WIDTH
-from emofuse.records import Float32, UInt8
 
 _AAC_BLOCK: Final = 1024
 

@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.labels import EMOTIONS, emotion_index
+from emofuse.core.labels import EMOTIONS, emotion_index
 
 Float64 = NDArray[np.float64]
 

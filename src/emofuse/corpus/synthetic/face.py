@@ -12,12 +12,12 @@ from typing import Final
 import cv2
 import numpy as np
 
-from emofuse.corpus.synthetic import features
+from emofuse.core.records import Float32, UInt8
+from emofuse.corpus.synthetic import drawing as features
+from emofuse.corpus.synthetic.drawing import Pose
 from emofuse.corpus.synthetic.expression import Float64
-from emofuse.corpus.synthetic.features import Pose
 from emofuse.corpus.synthetic.identity import FaceIdentity
 from emofuse.corpus.synthetic.strokes import ellipse, fill, soft_shape, times
-from emofuse.records import Float32, UInt8
 
 WIDTH: Final = 1280
 HEIGHT: Final = 720

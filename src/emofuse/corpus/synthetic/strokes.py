@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.records import UInt8
 from emofuse.corpus.synthetic.expression import Float64
-from emofuse.records import UInt8
 
 Colour = tuple[float, float, float]
 """Blue, green, red, 0 to 255."""

@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.errors import MissingExtraError
+from emofuse.core.records import Float32
 from emofuse.corpus.synthetic.expression import Float64, VoiceExpression
-from emofuse.errors import MissingExtraError
-from emofuse.records import Float32
 
 try:
     from scipy.signal import butter, lfilter, sosfilt

@@ -1,0 +1,53 @@
+"""``emofuse robustness``: a measured recogniser on worse recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from emofuse.cli.fit import Cache, check_training, feature_store
+from emofuse.cli.progress import Jobs, processes, stages
+
+
+def robustness(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that emofuse evaluate has written.")],
+    corpus: Annotated[Path, typer.Argument(metavar="DIR", help="The corpus that it was measured on.")],
+    *,
+    jobs: Jobs = 0,
+    cache: Cache = None,
+) -> None:
+    """Measure a run's networks under noise, telephone, codecs, a room and clipping.
+
+    Nothing is trained: every fold's networks read its test recordings once more, damaged in ten ways. The
+    figures join RUN's results.json, report and model card.
+
+    Example: `emofuse robustness runs/ensemble ravdess`
+    """
+    check_training()
+    from emofuse.corpus.load import load_corpus
+    from emofuse.evaluation.report.write import write_report
+    from emofuse.evaluation.robustness import measure_robustness
+    from emofuse.features.voice.degradations import DEGRADATIONS
+
+    with stages() as on_progress:
+        records = measure_robustness(
+            run,
+            load_corpus(corpus),
+            jobs=processes(jobs),
+            store=feature_store(cache),
+            on_progress=on_progress,
+        )
+        page = write_report(run)
+    table = Table("condition", "system", "accuracy %", "95 % interval", title_justify="left")
+    for one in records:
+        low, high = one["ci95"]
+        table.add_row(one["condition"], one["system"], f"{one['accuracy']:.1%}", f"{low:.1%}–{high:.1%}")
+    console = Console()
+    console.print(table)
+    for name, how in DEGRADATIONS.items():
+        console.print(f"[dim]{name}: {how.summary}[/dim]")
+    console.print(f"report: {page}", soft_wrap=True)

@@ -1,0 +1,56 @@
+"""``emofuse weights``: the public weight files that emofuse knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emofuse.cli.progress import transfers
+
+app = typer.Typer(
+    name="weights",
+    help="List and fetch the public weight files that emofuse knows.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+
+@app.command("list")
+def list_weights() -> None:
+    """List the weight files: what they are, whose, and whether they are here.
+
+    Example: `emofuse weights list`
+    """
+    from emofuse.system.model_files import WEIGHTS, weights_folder
+
+    folder = weights_folder()
+    typer.echo(f"weights folder: {folder}")
+    for file in WEIGHTS.values():
+        here = "here" if (folder / file.file_name).is_file() else "not here"
+        typer.echo(f"{file.name} ({here}): {file.about}. {file.licence}. sha256 {file.sha256}")
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of emofuse weights list.")],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="PATH", help="A copy of the file, or the address of a mirror, to take it from."
+        ),
+    ] = None,
+) -> None:
+    """Fetch one weight file from its public address, or from a copy, and check its sha256.
+
+    Example: `emofuse weights fetch deepface-emotion`
+    """
+    from emofuse.system.model_files import fetch_weights, take_weights
+
+    if source is not None and not source.startswith(("http://", "https://")):
+        typer.echo(take_weights(name, Path(source)))
+        return
+    with transfers() as on_progress:
+        path = fetch_weights(name, on_progress=on_progress, url=source)
+    typer.echo(path)

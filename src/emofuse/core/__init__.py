@@ -1,0 +1,1 @@
+"""The vocabulary: labels, records, recipes, metrics and errors."""

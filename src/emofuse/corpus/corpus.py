@@ -1,0 +1,68 @@
+"""The clips of one corpus, and the takes they make up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from emofuse.core.records import Clip, Modality, Take
+
+SYNTHETIC_MARK: Final = "SYNTHETIC.json"
+"""A folder that holds this file was drawn and synthesised: no person is in it."""
+
+# A 02- file of RAVDESS has an audio stream, and it is silent: video alone is never a voice.
+_VOICE_FROM: Final[tuple[Modality, ...]] = ("audio", "audio-video")
+_FACE_FROM: Final[tuple[Modality, ...]] = ("audio-video", "video")
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The clips of one corpus, in a fixed order, and what was found beside them."""
+
+    name: str
+    root: Path
+    clips: tuple[Clip, ...]
+    misnamed: tuple[Path, ...] = ()
+    """Media files whose names say nothing."""
+    duplicate_names: tuple[tuple[Path, Path], ...] = ()
+    """(used, left out): two files of one name, such as a .wav and a .flac; the first by path is used."""
+    unlistable: tuple[Path, ...] = ()
+    """Folders that could not be listed."""
+    synthetic: bool = False
+    licence: str = "not stated"
+
+    def takes(self, channel: str | None = "speech") -> tuple[Take, ...]:
+        """The performances, sorted: each with the file of its voice and the file of its face.
+
+        The voice is the audio file, else the one with sound and picture; the face is the file with sound
+        and picture, else the one with the picture alone. Either may be None.
+
+        Args:
+            channel: ``"speech"`` or ``"song"``: only those; clips of a corpus that does not tell them
+                apart always belong. None: all.
+        """
+        groups: defaultdict[str, dict[Modality, Clip]] = defaultdict(dict)
+        for clip in self.clips:
+            if channel is None or clip.facts.get("channel", channel) == channel:
+                groups[clip.take].setdefault(clip.modality, clip)
+        return tuple(_take(name, groups[name]) for name in sorted(groups))
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """The names of the speakers, sorted."""
+        return tuple(sorted({clip.speaker for clip in self.clips}))
+
+
+def _take(name: str, clips: dict[Modality, Clip]) -> Take:
+    voice = _first(clips, _VOICE_FROM)
+    face = _first(clips, _FACE_FROM)
+    known = voice or face
+    assert known is not None
+    return Take(name, known.speaker, known.emotion, voice, face, known.facts)
+
+
+def _first(clips: dict[Modality, Clip], wanted: Iterable[Modality]) -> Clip | None:
+    return next((clips[modality] for modality in wanted if modality in clips), None)

@@ -1,0 +1,282 @@
+"""Protocols: which takes are tested in which fold, as the field has agreed on them.
+
+A protocol with ``speaker_independent`` puts all takes of a speaker in one fold; the files of one take and
+recordings that are equal byte by byte share their speaker, so they share their fold too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.errors import ExperimentError
+from emofuse.core.records import Take
+from emofuse.corpus.ravdess import sex_of_actor
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One split. ``train`` and ``test`` are positions in the sequence of takes that was given."""
+
+    index: int
+    """Place of the fold in its protocol, from 0; it stays when another fold is dropped."""
+    name: str
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+    test_actors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldPlan:
+    """The folds that a protocol makes of a corpus, and what a reader of the figures must know."""
+
+    folds: tuple[Fold, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A way to part takes into folds.
+
+    ``kind``: ``named-actors``: ``actors`` says who is tested in which fold; ``any-actors``: the speakers
+    that are there, dealt into ``n_folds``; ``stratified``: takes, whoever speaks, by emotion.
+    """
+
+    name: str
+    kind: Literal["named-actors", "any-actors", "stratified"]
+    n_folds: int
+    citation: str
+    used_by: str = ""
+    actors: tuple[tuple[str, ...], ...] = ()
+    seed: int | None = None
+
+    @property
+    def speaker_independent(self) -> bool:
+        """Whether no speaker is in both parts of a fold."""
+        return self.kind != "stratified"
+
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits of the sha256 of what decides the folds."""
+        decides = {key: asdict(self)[key] for key in ("kind", "n_folds", "actors", "seed")}
+        text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def folds(self, takes: Sequence[Take]) -> tuple[Fold, ...]:
+        """The folds of :meth:`plan`."""
+        return self.plan(takes).folds
+
+    def plan(self, takes: Sequence[Take]) -> FoldPlan:
+        """Part takes into folds.
+
+        Raises:
+            ExperimentError: there are fewer than two speakers, or too few takes, or none of the protocol's.
+        """
+        speakers = {take.speaker for take in takes}
+        if len(speakers) < 2:
+            raise ExperimentError(
+                f"protocol {self.name} needs takes of 2 speakers or more, got {len(speakers)}"
+            )
+        if self.kind == "stratified":
+            return self._stratified(takes)
+        if self.kind == "named-actors":
+            return self._named(takes, speakers)
+        sexes = {take.speaker: take.facts.get("sex", "") for take in takes}
+        groups = _deal(sorted(speakers), sexes, self.n_folds, f"protocol {self.name}")
+        return FoldPlan(tuple(_fold(i, group, takes) for i, group in enumerate(groups)), ())
+
+    def _named(self, takes: Sequence[Take], speakers: set[str]) -> FoldPlan:
+        folds, notes = [], []
+        for index, actors in enumerate(self.actors):
+            present = tuple(actor for actor in actors if actor in speakers)
+            absent = [actor for actor in actors if actor not in speakers]
+            if not present:
+                notes.append(f"fold {index + 1} is dropped: actors {', '.join(absent)} are absent")
+                continue
+            if absent:
+                notes.append(f"fold {index + 1} is run without the absent actors {', '.join(absent)}")
+            folds.append(_fold(index, present, takes))
+        strangers = sorted(speakers.difference(*self.actors))
+        if strangers:
+            notes.append(f"speakers {', '.join(strangers)} are in no test part of {self.name}")
+        if not folds or any(not fold.train for fold in folds):
+            raise ExperimentError(
+                f"protocol {self.name} names RAVDESS actors, and the {len(speakers)} speakers of this corpus "
+                f"({_abridged(sorted(speakers))}) do not fill two parts of it: use actors-2, actors-3, …"
+            )
+        return FoldPlan(tuple(folds), tuple(notes))
+
+    def _stratified(self, takes: Sequence[Take]) -> FoldPlan:
+        if len(takes) < self.n_folds:
+            raise ExperimentError(f"protocol {self.name} needs {self.n_folds} takes, got {len(takes)}")
+        order = sorted(range(len(takes)), key=lambda i: (takes[i].take, takes[i].clip_id))
+        labels = [takes[i].emotion or "" for i in order]
+        part = _stratified_parts(labels, self.n_folds, self.seed or 0)
+        part_of = dict(zip(order, part.tolist(), strict=True))
+        folds = tuple(
+            Fold(
+                index=index,
+                name=f"fold {index + 1}",
+                train=tuple(i for i in range(len(takes)) if part_of[i] != index),
+                test=tuple(i for i in range(len(takes)) if part_of[i] == index),
+                test_actors=tuple(sorted({takes[i].speaker for i in order if part_of[i] == index})),
+            )
+            for index in range(self.n_folds)
+        )
+        notes = [
+            f"{self.name} is speaker-dependent: the same people are in both parts, so its figures say "
+            "little about a new person"
+        ]
+        counts = {label: labels.count(label) for label in labels}
+        rare = sorted(label for label, count in counts.items() if count < self.n_folds)
+        if rare:
+            notes.append(f"too few takes to be in every fold: {', '.join(rare)}")
+        return FoldPlan(folds, tuple(notes))
+
+
+def get_protocol(name: str) -> Protocol:
+    """A protocol by name: one of :data:`PROTOCOLS`, or ``actors-K`` for K folds of whoever speaks.
+
+    Raises:
+        ExperimentError: no protocol has this name; the text lists those there are.
+    """
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    match = re.fullmatch(r"actors-([1-9][0-9]{0,2})", name)
+    if match and int(match[1]) >= 2:
+        return _any_actors(int(match[1]))
+    raise ExperimentError(
+        f"unknown protocol {name!r}: use one of {', '.join(PROTOCOLS)}, "
+        "or actors-K for K folds of the speakers that are there, K from 2"
+    )
+
+
+def inner_folds(
+    speakers: Sequence[str], k: int, *, sexes: Mapping[str, str] | None = None
+) -> list[tuple[str, ...]]:
+    """Part training speakers into ``k`` groups for selection inside a fold, the same ones every time.
+
+    Groups differ by one speaker at most, and so do their numbers of men and of women. Where ``sexes`` is
+    not given, two-digit names are taken as RAVDESS actors (odd male, even female).
+
+    Raises:
+        ExperimentError: fewer than two groups, or fewer speakers than groups.
+    """
+    unique = sorted(set(speakers))
+    if sexes is None:
+        ravdess = all(re.fullmatch(r"[0-9]{2}", speaker) for speaker in unique)
+        sexes = {speaker: sex_of_actor(int(speaker)) for speaker in unique} if ravdess else {}
+    return _deal(unique, sexes, k, f"{k} inner folds")
+
+
+def _deal(speakers: Sequence[str], sexes: Mapping[str, str], k: int, who: str) -> list[tuple[str, ...]]:
+    """Deal speakers round robin, first all of one sex, then of the other: no group is of one sex by accident.
+
+    RAVDESS alternates men and women, so that dealing by number alone would part them into two folds by sex.
+    """
+    if k < 2 or len(speakers) < k:
+        raise ExperimentError(
+            f"{who}: {k} groups need 2 groups and a speaker each, got {len(speakers)} speakers"
+        )
+    ordered = sorted(speakers, key=lambda speaker: (sexes.get(speaker, ""), speaker))
+    return [tuple(sorted(ordered[i::k])) for i in range(k)]
+
+
+def _fold(index: int, test_actors: tuple[str, ...], takes: Sequence[Take]) -> Fold:
+    tested = set(test_actors)
+    return Fold(
+        index=index,
+        name=f"fold {index + 1}",
+        train=tuple(i for i, take in enumerate(takes) if take.speaker not in tested),
+        test=tuple(i for i, take in enumerate(takes) if take.speaker in tested),
+        test_actors=test_actors,
+    )
+
+
+def _stratified_parts(labels: Sequence[str], n_folds: int, seed: int) -> NDArray[np.int64]:
+    """The test fold of each label: (n,), the same as scikit-learn's StratifiedKFold(shuffle=True) gives.
+
+    Written out because reading a corpus must not load scikit-learn; a test compares the two.
+    """
+    codes: dict[str, int] = {}
+    encoded = np.array([codes.setdefault(label, len(codes)) for label in labels])
+    in_order = np.sort(encoded)
+    generator = np.random.RandomState(seed)
+    parts = np.empty(len(labels), dtype=np.int64)
+    for code in range(len(codes)):
+        # How many of this emotion each fold gets when all takes, sorted by emotion, are dealt round robin.
+        shares = [int((in_order[i::n_folds] == code).sum()) for i in range(n_folds)]
+        mine = np.arange(n_folds).repeat(shares)
+        generator.shuffle(mine)
+        parts[encoded == code] = mine
+    return parts
+
+
+def _abridged(names: Sequence[str], shown: int = 6) -> str:
+    return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
+
+
+def _actors(*folds: tuple[int, ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(f"{actor:02d}" for actor in fold) for fold in folds)
+
+
+def _any_actors(k: int) -> Protocol:
+    return Protocol(
+        name=f"actors-{k}",
+        kind="any-actors",
+        n_folds=k,
+        citation="The speakers of the corpus, dealt into folds by sex and name; for corpora of any size.",
+    )
+
+
+def _named_actors(name: str, citation: str, used_by: str, actors: tuple[tuple[str, ...], ...]) -> Protocol:
+    return Protocol(name, "named-actors", len(actors), citation, used_by, actors)
+
+
+_ALL: Final = (
+    _named_actors(
+        "six-fold",
+        "Sun L, Lian Z, Liu B, Tao J (2024) HiCMAE: Hierarchical contrastive masked autoencoder for "
+        "self-supervised audio-visual emotion recognition. Information Fusion 108: 102382.",
+        "HiCMAE, MSAF, CFN-SR: the usual one for audio-visual RAVDESS",
+        _actors(
+            (1, 2, 3, 4), (5, 6, 7, 8), (9, 10, 11, 12), (13, 14, 15, 16), (17, 18, 19, 20), (21, 22, 23, 24)
+        ),
+    ),
+    _named_actors(
+        "emobox-6",
+        "Ma Z et al. (2024) EmoBox: Multilingual multi-corpus speech emotion recognition toolkit and "
+        "benchmark. Interspeech 2024.",
+        "EmoBox (voice)",
+        _actors(
+            (1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22)
+        ),
+    ),
+    _named_actors(
+        "luna-5",
+        "Luna-Jiménez C, Kleinlein R, Griol D, Callejas Z, Montero JM, Fernández-Martínez F (2022) A "
+        "proposal for multimodal emotion recognition using aural transformers and action units on RAVDESS "
+        "dataset. Applied Sciences 12(1): 327.",
+        "MMEmotionRecognition",
+        _actors(
+            (2, 5, 14, 15, 16), (3, 6, 7, 13, 18), (10, 11, 12, 19, 20), (8, 17, 21, 23, 24), (1, 4, 9, 22)
+        ),
+    ),
+    Protocol(
+        name="rosred-stratified-5",
+        kind="stratified",
+        n_folds=5,
+        citation="RosRed (2022) Multimodal-Emotion-Recognition-on-RAVDESS-dataset: notebooks.",
+        used_by="the original notebooks; speaker-dependent",
+        seed=7,
+    ),
+)
+
+PROTOCOLS: Final[Mapping[str, Protocol]] = {protocol.name: protocol for protocol in _ALL}
+"""The protocols with a name of their own; :func:`get_protocol` knows ``actors-K`` too."""

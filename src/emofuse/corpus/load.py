@@ -1,0 +1,68 @@
+"""A folder or a table becomes a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from emofuse.core.errors import CorpusError
+from emofuse.corpus import crema_d, emo_db, savee, tess
+from emofuse.corpus.clip_table import read_manifest
+from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.filename_corpora import read_named
+from emofuse.corpus.ravdess import read_ravdess
+
+TABLE_SUFFIXES: Final = (".csv", ".parquet")
+
+
+def load_corpus(path: str | Path) -> Corpus:
+    """Read a corpus: a folder of files whose names say everything, or a table of clips (.csv, .parquet).
+
+    Names of RAVDESS are looked for first; if no file has one, those of CREMA-D, SAVEE, TESS and EMO-DB.
+
+    Raises:
+        CorpusError: there is nothing at ``path``, or it is neither, or the names in the folder are those of
+            several corpora or of none, or the table has mistakes.
+        MissingExtraError: a Parquet table, and pyarrow is not installed.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.exists():
+        raise CorpusError(f"{path}: no such folder or table")
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        return read_manifest(path)
+    raise CorpusError(f"{path}: a corpus is a folder, or a table that ends in {' or '.join(TABLE_SUFFIXES)}")
+
+
+def _read_folder(root: Path) -> Corpus:
+    namings = (crema_d.NAMING, savee.NAMING, tess.NAMING, emo_db.NAMING)
+    known = "known names: 03-01-05-02-01-01-12.wav (RAVDESS), " + ", ".join(
+        f"{naming.example} ({naming.corpus})" for naming in namings
+    )
+    ravdess: Corpus | None = None
+    problem = f"{root}: no file has a name that says who speaks and what is expressed"
+    try:
+        ravdess = read_ravdess(root)
+    except CorpusError as error:
+        problem = str(error)
+    if ravdess is not None and (ravdess.clips or ravdess.synthetic):
+        return ravdess
+    found = []
+    for naming in namings:
+        try:
+            corpus = read_named(root, naming)
+        except CorpusError:
+            continue
+        if corpus.clips:
+            found.append(corpus)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        counts = ", ".join(f"{len(corpus.clips)} of {corpus.name}" for corpus in found)
+        raise CorpusError(
+            f"{root}: files of several corpora ({counts}): give each a folder of its own; {known}"
+        )
+    if ravdess is not None and ravdess.unlistable:
+        return ravdess
+    raise CorpusError(f"{problem}; {known}; or write a table of clips ({' or '.join(TABLE_SUFFIXES)})")

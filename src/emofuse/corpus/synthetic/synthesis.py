@@ -1,0 +1,188 @@
+"""A corpus in the names and formats of RAVDESS, made from nothing: drawn faces, computed voices.
+
+It is there so that the whole pipeline can be run and tested without data. Figures measured on it say
+nothing about people: a corpus made here is marked by a file, :data:`emofuse.corpus.corpus.SYNTHETIC_MARK`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import cv2
+
+from emofuse.core.errors import CorpusError
+from emofuse.core.labels import EMOTIONS
+from emofuse.corpus.corpus import SYNTHETIC_MARK
+
+if TYPE_CHECKING:
+    from emofuse.corpus.synthetic.clip import TakeCode
+
+
+GENERATOR: Final = "emofuse-synthetic-1"
+"""Changes when the same seed would give other faces or voices."""
+
+MAX_TAKES: Final = 8
+MAX_TAKES_NEUTRAL: Final = 4
+MAX_ACTOR: Final = 99
+
+# (intensity, statement, repetition) of the first, second, … take. Neutral has no strong intensity.
+_TAKES: Final = ((1, 1, 1), (2, 2, 1), (1, 2, 1), (2, 1, 1), (1, 1, 2), (2, 2, 2), (1, 2, 2), (2, 1, 2))
+_TAKES_NEUTRAL: Final = ((1, 1, 1), (1, 2, 1), (1, 1, 2), (1, 2, 2))
+
+
+def synthesise(
+    out: Path,
+    *,
+    n_actors: int,
+    n_takes: int,
+    seed: int,
+    jobs: int = 1,
+    on_clip: Callable[[int, int], None] | None = None,
+    first_actor: int = 1,
+) -> list[Path]:
+    """Make a synthetic corpus, or the part of it that is not there yet.
+
+    Each take is ``out/Actor_NN/01-01-….mp4`` (1280×720 H.264 at 30000/1001 pictures a second, AAC 48 kHz)
+    and ``03-01-….wav`` (48 kHz, 16-bit, mono) with the same sound. An actor depends on the seed and the
+    actor's number alone, a take on its own name besides: the same seed gives the same corpus whatever
+    the number of jobs, and a larger corpus holds the smaller one.
+
+    Args:
+        out: the root folder, made where it is missing.
+        n_actors: how many actors; odd numbers are men, even numbers women.
+        n_takes: takes of each emotion by each actor, 1 to 8; neutral has at most 4, as in RAVDESS.
+        seed: 0 or more.
+        jobs: processes.
+        on_clip: called with the number of takes that are there and of all, after each.
+        first_actor: the number of the first actor.
+
+    Returns:
+        All files of the takes asked for, sorted, whether made now or before.
+
+    Raises:
+        CorpusError: a number is out of range, or ``out`` holds another corpus.
+        MissingExtraError: scipy is not installed.
+    """
+    _check(n_actors, n_takes, seed, jobs, first_actor)
+    from emofuse.corpus.synthetic import clip
+
+    actors = range(first_actor, first_actor + n_actors)
+    codes = [clip.TakeCode(*fields, actor) for actor in actors for fields in _plan(n_takes)]
+    _mark(out, actors, n_takes, seed)
+    for actor in actors:
+        _folder(out, actor).mkdir(exist_ok=True)
+    todo = [code for code in codes if not all(_complete(path) for path in _paths(out, code))]
+    done = len(codes) - len(todo)
+    for _ in _made(out, seed, todo, jobs):
+        done += 1
+        if on_clip is not None:
+            on_clip(done, len(codes))
+    return sorted(path for code in codes for path in _paths(out, code))
+
+
+def _check(n_actors: int, n_takes: int, seed: int, jobs: int, first_actor: int) -> None:
+    last = first_actor + n_actors - 1
+    if n_actors < 1 or first_actor < 1 or last > MAX_ACTOR:
+        raise CorpusError(
+            f"actors {first_actor} to {last}: a corpus has at least 1, numbered 1 to {MAX_ACTOR}"
+        )
+    if not 1 <= n_takes <= MAX_TAKES:
+        raise CorpusError(
+            f"takes: {n_takes} of each emotion, but RAVDESS names have room for 1 to {MAX_TAKES} "
+            f"({MAX_TAKES_NEUTRAL} of neutral)"
+        )
+    if seed < 0:
+        raise CorpusError(f"seed: {seed} must be 0 or more")
+    if jobs < 1:
+        raise CorpusError(f"jobs: {jobs} must be 1 or more")
+
+
+def _plan(n_takes: int) -> Iterator[tuple[int, int, int, int]]:
+    """Emotion, intensity, statement and repetition of one actor's takes, in order."""
+    for index, emotion in enumerate(EMOTIONS):
+        takes = _TAKES_NEUTRAL if emotion == "neutral" else _TAKES
+        for fields in takes[:n_takes]:
+            yield (index + 1, *fields)
+
+
+def _folder(out: Path, actor: int) -> Path:
+    return out / f"Actor_{actor:02d}"
+
+
+def _paths(out: Path, code: TakeCode) -> tuple[Path, Path]:
+    folder = _folder(out, code.actor)
+    return folder / f"{code.name(1)}.mp4", folder / f"{code.name(3)}.wav"
+
+
+def _complete(path: Path) -> bool:
+    """Files come into place whole: one that is there and not empty is complete."""
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _mark(out: Path, actors: range, n_takes: int, seed: int) -> None:
+    """Say that the corpus is synthetic, before its first clip is there.
+
+    A folder that holds actors already counts them in; one of another seed or generator is refused, since
+    its actors of the same numbers would be other people.
+    """
+    from emofuse.corpus.synthetic.encode import atomic_path
+
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / SYNTHETIC_MARK
+    present = {int(folder.name[-2:]) for folder in out.glob("Actor_[0-9][0-9]") if any(folder.iterdir())}
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if (before.get("generator"), before.get("seed")) != (GENERATOR, seed):
+            raise CorpusError(
+                f"{out} holds a synthetic corpus of {before.get('generator')}, seed {before.get('seed')}: "
+                "use that seed or another folder"
+            )
+        n_takes = max(n_takes, int(before.get("n_takes", 0)))
+    elif present:
+        raise CorpusError(f"{out} holds a corpus that is not synthetic: use another folder")
+    facts = {"generator": GENERATOR, "seed": seed, "n_actors": len(present | set(actors)), "n_takes": n_takes}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def _made(out: Path, seed: int, codes: list[TakeCode], jobs: int) -> Iterator[None]:
+    """Make takes, and yield after each."""
+    if jobs == 1 or len(codes) < 2:
+        for code in codes:
+            _make(out, seed, code)
+            yield
+        return
+    # Spawned, not forked: the parent may hold threads of torch or OpenCV.
+    with ProcessPoolExecutor(
+        min(jobs, len(codes)), mp_context=get_context("spawn"), initializer=_quiet
+    ) as pool:
+        futures = [pool.submit(_make, out, seed, code) for code in codes]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                yield
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _quiet() -> None:
+    """One thread a process: the processes share the cores."""
+    cv2.setNumThreads(1)
+
+
+def _make(out: Path, seed: int, code: TakeCode) -> None:
+    from emofuse.corpus.synthetic import clip, encode
+    from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
+
+    speech = clip.sound(seed, code)
+    film, recording = _paths(out, code)
+    if not _complete(recording):
+        encode.write_wav(recording, speech.samples, SAMPLE_RATE_HZ)
+    if not _complete(film):
+        still = clip.person(seed, code.actor).portrait.still
+        encode.write_mp4(film, still, clip.pictures(seed, code, speech), speech.samples, SAMPLE_RATE_HZ)

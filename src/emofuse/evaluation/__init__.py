@@ -1,0 +1,1 @@
+"""Folds become results, and results a report."""

@@ -1,0 +1,66 @@
+"""The audit before every evaluation: nothing of the test part may be in the training part."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from emofuse.core.errors import ExperimentError
+from emofuse.core.records import Take
+from emofuse.corpus.folds import Fold
+from emofuse.training.plan import MODALITIES, Inputs
+
+
+def audit_folds(
+    folds: Sequence[Fold], takes: Sequence[Take], inputs: Inputs, *, speaker_independent: bool
+) -> tuple[str, ...]:
+    """See that no fold shares an actor, a take or an identical recording between its two parts.
+
+    Args:
+        folds: positions of training and test takes.
+        takes: the takes.
+        inputs: their features: takes whose features are equal byte by byte are one recording.
+        speaker_independent: whether the protocol promises that actors are kept apart.
+
+    Returns:
+        What a reader of a speaker-dependent protocol's figures must know; nothing otherwise.
+
+    Raises:
+        ExperimentError: a take or a position is in both parts, or, where the protocol promises
+            otherwise, an actor or an identical recording is.
+    """
+    prints = _fingerprints(takes, inputs)
+    twins = 0
+    for fold in folds:
+        train, test = set(fold.train), set(fold.test)
+        named = {
+            "take": {takes[i].take for i in train} & {takes[i].take for i in test},
+            "position": {str(i) for i in train & test},
+        }
+        same = {p for i in train for p in prints[i]} & {p for i in test for p in prints[i]}
+        if speaker_independent:
+            named["actor"] = {takes[i].speaker for i in train} & {takes[i].speaker for i in test}
+            named["identical recording"] = {takes[i].take for i in sorted(test) if prints[i] & same}
+        else:
+            twins += sum(bool(prints[i] & same) for i in test)
+        for what, shared in named.items():
+            if shared:
+                raise ExperimentError(
+                    f"{fold.name} leaks: {what} {', '.join(sorted(shared)[:4])} in both parts"
+                )
+    if twins:
+        return (f"{twins} test takes have an identical recording in the training part",)
+    return ()
+
+
+def _fingerprints(takes: Sequence[Take], inputs: Inputs) -> list[set[str]]:
+    """The digests of each take's features, one a modality that it has."""
+    out: list[set[str]] = [set() for _ in takes]
+    for modality in MODALITIES:
+        rows = inputs.load(modality)
+        for i in np.flatnonzero(inputs.has[modality]):
+            digest = hashlib.sha256(np.ascontiguousarray(rows[i]).tobytes()).hexdigest()
+            out[i].add(f"{modality}:{digest}")
+    return out

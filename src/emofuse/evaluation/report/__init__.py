@@ -1,0 +1,1 @@
+"""Results become one HTML page and two cards."""

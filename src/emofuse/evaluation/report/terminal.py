@@ -1,0 +1,50 @@
+"""The table of systems for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from emofuse.evaluation.results import in_order
+
+
+def summary_table(results: Mapping[str, Any]) -> Table:
+    """What results.json says of each system, as a table for a Rich console."""
+    corpus = results.get("corpus", {})
+    recipe = results.get("recipe", {}).get("name", "")
+    caption = "speaker-independent" if results.get("speaker_independent") else "NOT speaker-independent"
+    if corpus.get("synthetic"):
+        caption += "; synthetic corpus: the figures say nothing about people"
+    if "fused" in results["systems"]:
+        caption += "; fused: the classifier that inner folds chose, the figure to quote"
+    table = Table(
+        title=f"{recipe} · {results.get('protocol', '')} · in %, log loss in nats",
+        caption=caption,
+        title_justify="left",
+    )
+    table.add_column("system", no_wrap=True)
+    for heading in ("accuracy", "95 % interval", "UAR", "macro-F1", "log loss", "ECE"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    systems = results["systems"]
+    best = max(systems[name]["accuracy"] for name in systems)
+    for name in in_order(systems):
+        system = systems[name]
+        bounds = system.get("accuracy_ci95")
+        accuracy = _number(system["accuracy"], 1, 100)
+        table.add_row(
+            name,
+            f"[bold]{accuracy}[/bold]" if system["accuracy"] == best else accuracy,
+            f"{_number(bounds[0], 1, 100)} to {_number(bounds[1], 1, 100)}" if bounds else "–",
+            _number(system.get("uar"), 1, 100),
+            _number(system.get("f1_macro"), 1, 100),
+            _number(system.get("log_loss"), 3, 1),
+            _number(system.get("ece"), 1, 100),
+            end_section=name == "face",
+        )
+    return table
+
+
+def _number(value: float | None, digits: int, scale: float) -> str:
+    return "–" if value is None else f"{scale * value:.{digits}f}"

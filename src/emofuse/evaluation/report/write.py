@@ -1,0 +1,46 @@
+"""The report of a run: one page and two cards for people, one table for the terminal."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from emofuse.core.errors import ExperimentError, MissingExtraError
+from emofuse.evaluation.report.terminal import summary_table
+from emofuse.evaluation.results import read_results, read_run
+from emofuse.system.atomic_write import write_atomically
+
+__all__ = ["read_results", "summary_table", "write_report"]
+
+
+def write_report(run: Path) -> Path:
+    """Draw RUN/report.html from what the folder holds, and return its path.
+
+    Beside it RUN/model-card.md and RUN/data-card.md are written. Needed are results.json and
+    predictions.csv; details.json, maps/ and examples/ are drawn where they are. Each file is written whole
+    or not at all, and none before all three are made.
+
+    Raises:
+        ExperimentError: results.json or predictions.csv is missing or damaged, results.json does not say
+            what pre-trained parts had seen, or a file cannot be written.
+        MissingExtraError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("train", "drawing a report")
+    from emofuse.evaluation.report.data_card import data_card
+    from emofuse.evaluation.report.model_card import model_card
+    from emofuse.evaluation.report.page import render
+
+    found = read_run(run)
+    page = run / "report.html"
+    texts = {
+        page: render(found),
+        run / "model-card.md": model_card(found),
+        run / "data-card.md": data_card(found),
+    }
+    for target, text in texts.items():
+        try:
+            write_atomically(target, text.encode())
+        except OSError as error:
+            raise ExperimentError(f"{target} cannot be written: {error.strerror}") from error
+    return page

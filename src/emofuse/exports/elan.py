@@ -1,0 +1,177 @@
+"""ELAN annotation documents, format 3.0 (EAFv3.0.xsd of the Max Planck Institute for Psycholinguistics)."""
+
+from __future__ import annotations
+
+import mimetypes
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+from emofuse.exports.media_links import lies_somewhere, relative_address
+from emofuse.exports.tiers import ABSTAINED, NOTHING, Tier, complete_tiers, label
+from emofuse.exports.times import one_line
+from emofuse.timeline.records import Timeline
+
+_SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_ENGLISH = {
+    "LANG_DEF": "http://cdb.iso.org/lg/CDB-00138502-001",
+    "LANG_ID": "eng",
+    "LANG_LABEL": "English (eng)",
+}
+
+
+def write_eaf(timeline: Timeline, file: IO[bytes], path: Path) -> None:
+    """Two tiers a person: ``emotion``, gaps with a dash, and ``confidence``, which hangs on it.
+
+    Args:
+        timeline: what is written.
+        file: where to.
+        path: where the document will lie, from which the recording is found.
+    """
+    ET.register_namespace("xsi", _XSI)
+    root = ET.Element(
+        "ANNOTATION_DOCUMENT",
+        {
+            "AUTHOR": "emofuse",
+            "DATE": datetime.now(UTC).isoformat(timespec="seconds"),
+            "FORMAT": "3.0",
+            "VERSION": "3.0",
+            f"{{{_XSI}}}noNamespaceSchemaLocation": _SCHEMA,
+        },
+    )
+    if timeline.licence:
+        ET.SubElement(root, "LICENSE", LICENSE_URL="").text = one_line(timeline.licence)
+    header = ET.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    media = _media(timeline.source, path)
+    if media:
+        ET.SubElement(header, "MEDIA_DESCRIPTOR", media)
+    time_order = ET.SubElement(root, "TIME_ORDER")
+    tiers = complete_tiers(timeline)
+    slots = _add_slots(time_order, tiers)
+    vocabulary = {name: f"cve{n}" for n, name in enumerate(_vocabulary(timeline.emotions))}
+    n_annotations = 0
+    for tier, tier_slots in zip(tiers, slots, strict=True):
+        n_annotations = _add_tier(root, tier, tier_slots, vocabulary, n_annotations, timeline.recogniser)
+    ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(n_annotations)
+    _add_kinds(root, vocabulary)
+    ET.indent(root)
+    ET.ElementTree(root).write(file, encoding="UTF-8", xml_declaration=True)
+
+
+def _vocabulary(emotions: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys([*(one_line(emotion) for emotion in emotions), ABSTAINED, NOTHING]))
+
+
+def _media(source: str, path: Path) -> dict[str, str] | None:
+    """Where the recording lies, seen from the document: ELAN looks there first."""
+    if not lies_somewhere(source):
+        return None
+    kind = mimetypes.guess_type(source)[0] or "unknown"
+    if "://" in source:
+        return {"MEDIA_URL": quote(one_line(source), safe="/:?#[]@!$&'()*+,;=%~"), "MIME_TYPE": kind}
+    address = relative_address(source, path)
+    return {"MEDIA_URL": address, "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": address}
+
+
+def _add_slots(time_order: ET.Element, tiers: Iterable[Tier]) -> list[list[tuple[str, str]]]:
+    """Two time slots an interval, numbered by time; their names, tier by tier."""
+    places = [
+        (ms, n_tier, n_interval, side)
+        for n_tier, tier in enumerate(tiers)
+        for n_interval, interval in enumerate(tier.intervals)
+        for side, ms in enumerate((interval.start_ms, interval.end_ms))
+    ]
+    names: dict[tuple[int, int, int], str] = {}
+    for number, (ms, *place) in enumerate(sorted(places), 1):
+        n_tier, n_interval, side = place
+        names[n_tier, n_interval, side] = f"ts{number}"
+        ET.SubElement(time_order, "TIME_SLOT", TIME_SLOT_ID=f"ts{number}", TIME_VALUE=str(ms))
+    return [
+        [(names[n_tier, n, 0], names[n_tier, n, 1]) for n in range(len(tier.intervals))]
+        for n_tier, tier in enumerate(tiers)
+    ]
+
+
+def _add_tier(
+    root: ET.Element,
+    tier: Tier,
+    slots: list[tuple[str, str]],
+    vocabulary: dict[str, str],
+    n_before: int,
+    recogniser: str,
+) -> int:
+    """Add the emotions of a person and their confidences; return how many annotations there are now."""
+    common = {"ANNOTATOR": one_line(recogniser)}
+    if tier.key is not None:
+        common["PARTICIPANT"] = tier.key
+    emotions = ET.SubElement(
+        root, "TIER", {**common, "LINGUISTIC_TYPE_REF": "emotion", "TIER_ID": tier.name("emotion")}
+    )
+    confidences = ET.SubElement(
+        root,
+        "TIER",
+        {
+            **common,
+            "LINGUISTIC_TYPE_REF": "confidence",
+            "PARENT_REF": tier.name("emotion"),
+            "TIER_ID": tier.name("confidence"),
+        },
+    )
+    number = n_before
+    for interval, (begin, end) in zip(tier.intervals, slots, strict=True):
+        number += 1
+        parent = f"a{number}"
+        said = NOTHING if interval.segment is None else label(interval.segment)
+        annotation = ET.SubElement(
+            ET.SubElement(emotions, "ANNOTATION"),
+            "ALIGNABLE_ANNOTATION",
+            ANNOTATION_ID=parent,
+            CVE_REF=vocabulary[said],
+            TIME_SLOT_REF1=begin,
+            TIME_SLOT_REF2=end,
+        )
+        ET.SubElement(annotation, "ANNOTATION_VALUE").text = said
+        confidence = None if interval.segment is None else interval.segment.confidence
+        if confidence is not None:
+            number += 1
+            annotation = ET.SubElement(
+                ET.SubElement(confidences, "ANNOTATION"),
+                "REF_ANNOTATION",
+                ANNOTATION_ID=f"a{number}",
+                ANNOTATION_REF=parent,
+            )
+            ET.SubElement(annotation, "ANNOTATION_VALUE").text = f"{confidence:.3f}"
+    return number
+
+
+def _add_kinds(root: ET.Element, vocabulary: dict[str, str]) -> None:
+    """The two kinds of tier, and the words that the emotion tier chooses from."""
+    association = "Symbolic_Association"
+    ET.SubElement(
+        root,
+        "LINGUISTIC_TYPE",
+        CONTROLLED_VOCABULARY_REF="emotions",
+        GRAPHIC_REFERENCES="false",
+        LINGUISTIC_TYPE_ID="emotion",
+        TIME_ALIGNABLE="true",
+    )
+    ET.SubElement(
+        root,
+        "LINGUISTIC_TYPE",
+        CONSTRAINTS=association,
+        GRAPHIC_REFERENCES="false",
+        LINGUISTIC_TYPE_ID="confidence",
+        TIME_ALIGNABLE="false",
+    )
+    ET.SubElement(root, "LANGUAGE", _ENGLISH)
+    meaning = "1-1 association with a parent annotation"
+    ET.SubElement(root, "CONSTRAINT", DESCRIPTION=meaning, STEREOTYPE=association)
+    words = ET.SubElement(root, "CONTROLLED_VOCABULARY", CV_ID="emotions")
+    ET.SubElement(words, "DESCRIPTION", LANG_REF="eng").text = "Expressed emotions"
+    for word, identity in vocabulary.items():
+        entry = ET.SubElement(words, "CV_ENTRY_ML", CVE_ID=identity)
+        ET.SubElement(entry, "CVE_VALUE", DESCRIPTION="", LANG_REF="eng").text = word

@@ -1,0 +1,342 @@
+"""One page to look at: emotion curves under the waveform, segments, and the recording itself.
+
+The page is one file that asks nothing of the network. Its script and its style lie beside this module; the
+recording stays where it is and is opened from there, or chosen by whoever looks.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from html import escape
+from importlib import resources
+from pathlib import Path, PurePath
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.exports.media_links import lies_somewhere, relative_address
+from emofuse.exports.static_chart import colours, draw_still
+from emofuse.exports.tiers import ABSTAINED, NOTHING, VOICE, label, plain_names
+from emofuse.exports.times import clock, one_line, part_ms, span_ms
+from emofuse.exports.waveform import Peaks
+from emofuse.timeline.records import Segment, Timeline, Window
+
+KINDS: Final = ("fused", "voice", "face")
+_UNKNOWN: Final = 255
+"""In a byte of probabilities or shares, which count half percents: nothing is known."""
+_MAX_ROWS: Final = 2000
+"""Segments that the table shows; browsers become slow with many more."""
+_CLOSING: Final = (
+    "What is shown is how an expression reads, in voice and face: not what a person feels, thinks or is."
+)
+
+
+def write_html(timeline: Timeline, file: IO[bytes], path: Path, waveform: Peaks | None = None) -> None:
+    """The page, with the curves of voice, face and both, everyone's segments and a table of them.
+
+    Args:
+        timeline: what is shown.
+        file: where to.
+        path: where the page will lie, from which the recording is found.
+        waveform: drawn above the curves; without it the page has none.
+    """
+    data = _data(timeline, path, waveform)
+    style, script = _asset("page.css"), _script()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    # The browser itself is told to fetch nothing but the recording beside the page.
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "media-src 'self' file: blob:; base-uri 'none'; form-action 'none'"
+    )
+    name = _name(timeline)
+    for part in (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">',
+        f"<title>{escape(name)} – emofuse timeline</title>\n",
+        f"<style>\n{style}{colours(timeline.emotions)}</style></head>\n<body>",
+        _header(timeline, name),
+        "<main>",
+        _desk(timeline, data),
+        _controls(data),
+        f'<figure id="still" class="chart" style="margin:0">{draw_still(timeline, waveform)}</figure>\n',
+        _LIVE,
+        _table(timeline),
+        f"</main>\n<footer><p>{_CLOSING}</p></footer>\n",
+        f'<script type="application/json" id="timeline-data">{_harmless(data)}</script>\n',
+        f"<script>{script}</script></body></html>\n",
+    ):
+        file.write(part.encode())
+
+
+def _asset(name: str) -> str:
+    return (resources.files(__package__) / "page" / name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    return f'"use strict";\n(() => {{\n{_asset("view.js")}{_asset("app.js")}}})();\n'
+
+
+def _harmless(data: dict[str, Any]) -> str:
+    """JSON that cannot end the script element it stands in, whatever names it holds."""
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _name(timeline: Timeline) -> str:
+    source = one_line(timeline.source)
+    return PurePath(source.replace("\\", "/")).name or source or "recording"
+
+
+# --- what the script is given
+
+
+def _data(timeline: Timeline, path: Path, waveform: Peaks | None) -> dict[str, Any]:
+    names = plain_names(timeline.people)
+    places = {person: place for place, person in enumerate(timeline.people)}
+    words: dict[str, int] = {"": 0}
+    first, last = span_ms(timeline)
+    by_whom: dict[str | None, list[Window]] = {person: [] for person in timeline.people}
+    for window in timeline.windows:
+        by_whom.setdefault(window.person, []).append(window)
+    series = [
+        _series(timeline, person, windows, places, words) for person, windows in by_whom.items() if windows
+    ]
+    kinds = [kind for kind in KINDS if any(w.probabilities[kind] is not None for w in timeline.windows)]
+    given = [] if waveform is None or not len(waveform.low) else [waveform]
+    return {
+        "start": first / 1000,
+        "end": last / 1000,
+        "emotions": [one_line(emotion) for emotion in timeline.emotions],
+        "people": list(timeline.people),
+        "names": [names[person] for person in timeline.people],
+        "media": _media(timeline.source, path),
+        "kinds": list(KINDS),
+        "known": kinds,
+        "kind": kinds[0] if kinds else "fused",
+        "series": series,
+        "reasons": list(words),
+        "ribbons": list(_ribbons(timeline, names)),
+        "peaks": {
+            "bin_s": given[0].bin_s,
+            "start_s": given[0].start_s,
+            "low": _packed(given[0].low),
+            "high": _packed(given[0].high),
+        }
+        if given
+        else None,
+    }
+
+
+def _media(source: str, path: Path) -> str | None:
+    """The recording's address beside the page; None where it cannot lie there."""
+    if not lies_somewhere(source) or "://" in source:
+        return None
+    return relative_address(source, path)
+
+
+def _series(
+    timeline: Timeline,
+    person: str | None,
+    windows: list[Window],
+    places: dict[str, int],
+    words: dict[str, int],
+) -> dict[str, Any]:
+    """One person's windows in columns; ``words`` collects the reasons, by which they are numbered."""
+    span = span_ms(timeline)
+    # Windows may begin together; the script needs middles that rise.
+    ordered = sorted(windows, key=lambda window: window.start_s + window.end_s)
+    times = np.array([part_ms(window, span) for window in ordered], dtype="<i4")
+    blank = np.full(len(timeline.emotions), np.nan)
+    columns: dict[str, Any] = {}
+    for kind in KINDS:
+        rows = [window.probabilities[kind] for window in ordered]
+        columns[kind] = _half_percents(np.array([blank if row is None else row for row in rows]))
+    for kind, shares in (
+        ("speech", [window.speech for window in ordered]),
+        ("face_present", [window.face_present for window in ordered]),
+    ):
+        columns[kind] = _half_percents(np.array([np.nan if share is None else share for share in shares]))
+    return {
+        "person": person,
+        "starts": _packed(np.ascontiguousarray(times[:, 0])),
+        "ends": _packed(np.ascontiguousarray(times[:, 1])),
+        **columns,
+        "reasons": [words.setdefault(_plain(window.reasons), len(words)) for window in ordered],
+        "speakers": [-1 if w.speaker is None else places[w.speaker] for w in ordered],
+    }
+
+
+def _half_percents(values: NDArray[np.float64]) -> str:
+    known = np.rint(np.clip(np.nan_to_num(values), 0, 1) * 200)
+    return _packed(np.where(np.isnan(values), _UNKNOWN, known).astype(np.uint8))
+
+
+def _packed(array: NDArray[Any]) -> str:
+    return base64.b64encode(array.tobytes()).decode("ascii")
+
+
+def _plain(reasons: tuple[str, ...]) -> str:
+    """``voice:too_short`` → ``voice: too short``."""
+    return "; ".join(code.replace(":", ": ").replace("_", " ") for code in reasons)
+
+
+def _ribbons(timeline: Timeline, names: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """Everyone's segments; those of nobody in particular stand alone or last."""
+    span = span_ms(timeline)
+    numbers = {emotion: number for number, emotion in enumerate(timeline.emotions)}
+    by_whom: dict[str | None, list[Segment]] = {person: [] for person in timeline.people}
+    for segment in timeline.segments:
+        by_whom.setdefault(segment.person, []).append(segment)
+    nobodys = VOICE if timeline.people else None
+    for person, segments in (by_whom or {None: []}).items():
+        rows = [
+            [
+                *part_ms(segment, span),
+                -1 if segment.emotion is None else numbers[segment.emotion],
+                None if segment.confidence is None else round(segment.confidence * 100),
+                int(segment.abstained),
+            ]
+            for segment in segments
+        ]
+        yield {"person": person, "name": nobodys if person is None else names[person], "segments": rows}
+
+
+# --- what stands on the page
+
+
+def _header(timeline: Timeline, name: str) -> str:
+    first, last = span_ms(timeline)
+    n_people = len(timeline.people)
+    facts = [
+        f"<strong>{_length(last - first)}</strong>",
+        *([f"{n_people} {'person' if n_people == 1 else 'people'}"] if n_people else []),
+        f"read by <strong>{escape(one_line(timeline.recogniser))}</strong>",
+        *([f"licence {escape(one_line(timeline.licence))}"] if timeline.licence else []),
+        "expression, not inner feeling",
+    ]
+    notes = "".join(f'<p class="note">{escape(one_line(note))}</p>' for note in timeline.notes)
+    return (
+        f'<header><p class="kicker">emofuse timeline</p><h1>{escape(name)}</h1>'
+        f'<p class="facts">{" · ".join(facts)}</p>{notes}</header>\n'
+    )
+
+
+def _length(ms: int) -> str:
+    """``40 min 5 s``: to the second, or to a tenth under a minute."""
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    minutes, seconds = divmod(round(ms / 1000), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (seconds, "s")]
+    return " ".join(f"{value} {unit}" for value, unit in parts if value)
+
+
+def _desk(timeline: Timeline, data: dict[str, Any]) -> str:
+    """The recording, and the legend with the figures of the moment."""
+    items = "".join(
+        f'<li><button type="button" aria-pressed="false" style="--c:var(--e{number})">'
+        f'<span class="key" aria-hidden="true"></span><span class="name">{escape(emotion)}</span>'
+        '<span class="value">–</span><span class="bar" aria-hidden="true"><i></i></span></button></li>'
+        for number, emotion in enumerate(data["emotions"])
+    )
+    accept = "audio/*,video/*,.mkv,.avi,.mov,.wav,.flac,.m4a"
+    name = escape(_name(timeline))
+    return (
+        '<div class="desk" id="desk" hidden><div class="stage" id="stage">'
+        f'<video id="media" controls playsinline preload="metadata" hidden aria-label="{name}"></video>'
+        f'<div class="invite" id="invite"><p>To hear and see it, open your copy of<br>'
+        f'<strong>{name}</strong></p><label class="open">Open the recording'
+        f'<input class="unseen" id="file" type="file" accept="{accept}"></label>'
+        '<p class="quiet">or drop it here. It stays on this computer.</p></div>'
+        '<div class="again" id="again" hidden><label class="open">another file'
+        f'<input class="unseen" id="file-again" type="file" accept="{accept}"></label></div>'
+        '<p class="invite quiet" id="status" role="status"></p></div>'
+        '<ul class="legend" id="legend" aria-label="Emotions at the cursor; press one to see it alone">'
+        f"{items}</ul></div>\n"
+    )
+
+
+def _choice(group: str, legend: str, options: list[tuple[str, str, bool]], chosen: str) -> str:
+    inputs = "".join(
+        f'<label class="choice"><input type="radio" name="{group}" value="{value}"'
+        f"{' checked' if value == chosen else ''}{'' if possible else ' disabled'}>"
+        f"<span>{text}</span></label>"
+        for value, text, possible in options
+    )
+    return f'<fieldset class="choices"><legend class="unseen">{legend}</legend>{inputs}</fieldset>'
+
+
+def _controls(data: dict[str, Any]) -> str:
+    kinds = [(kind, kind, kind in data["known"]) for kind in KINDS]
+    shapes = [("stacked", "stacked", True), ("lines", "lines", True)]
+    names = dict(zip(data["people"], data["names"], strict=True))
+    options = "".join(
+        f'<option value="{number}">{escape(names.get(series["person"], "nobody in particular"))}</option>'
+        for number, series in enumerate(data["series"])
+    )
+    alone = " hidden" if len(data["series"]) < 2 else ""
+    return (
+        '<div class="controls" id="controls" hidden><button type="button" id="play">▶ Play</button>'
+        '<span class="clock"><span id="now"></span><small id="length"></small></span>'
+        + _choice("kind", "Whose probabilities", kinds, data["kind"])
+        + _choice("shape", "How they are drawn", shapes, "stacked")
+        + f'<label class="group"{alone}>Person <select id="person">{options}</select></label>'
+        '<span class="group zoom push" role="group" aria-label="Zoom">'
+        '<button type="button" id="out" aria-label="Zoom out">−</button>'
+        '<button type="button" id="in" aria-label="Zoom in">+</button>'
+        '<button type="button" id="fit">Fit</button></span></div>\n'
+    )
+
+
+_LIVE: Final = (
+    '<div class="chart" id="live" hidden><div id="tracks" tabindex="0" role="slider" aria-valuemin="0" '
+    'aria-label="Position in the recording"><canvas id="base"></canvas><canvas id="cursor"></canvas>'
+    '<div class="tip" id="tip" hidden></div></div>'
+    '<canvas id="overview" aria-hidden="true"></canvas></div>\n'
+    '<p class="keys" id="keys" hidden><kbd>space</kbd> play · <kbd>←</kbd> <kbd>→</kbd> one second, with '
+    "<kbd>shift</kbd> ten · <kbd>[</kbd> <kbd>]</kbd> segment · <kbd>+</kbd> <kbd>−</kbd> <kbd>0</kbd> "
+    "zoom · wheel zooms, drag moves, click seeks · hatched: abstained · pale: nothing to be read</p>\n"
+)
+
+
+def _table(timeline: Timeline) -> str:
+    """The segments as a table: what a screen reader gets, and everyone without a script."""
+    names = plain_names(timeline.people)
+    span = span_ms(timeline)
+    numbers = {emotion: number for number, emotion in enumerate(timeline.emotions)}
+    n = len(timeline.segments)
+    rows = []
+    for segment in timeline.segments[:_MAX_ROWS]:
+        start, end = part_ms(segment, span)
+        key = ""
+        if segment.emotion is not None:
+            key = (
+                f'<span class="key" aria-hidden="true" style="--c:var(--e{numbers[segment.emotion]})"></span>'
+            )
+        said = {ABSTAINED: "abstained", NOTHING: "nothing to be read"}.get(label(segment), label(segment))
+        confidence = "" if segment.confidence is None else f"{segment.confidence * 100:.0f} %"
+        rows.append(
+            f'<tr><td><button type="button" data-time="{start / 1000}">{_signed_clock(start)}</button></td>'
+            f"<td>{_signed_clock(end)}</td>"
+            + (f"<td>{escape(names.get(segment.person or '', '–'))}</td>" if names else "")
+            + f"<td>{key}{escape(said)}</td><td>{confidence}</td></tr>"
+        )
+    more = f"; the first {_MAX_ROWS} are shown" if n > _MAX_ROWS else ""
+    person = '<th scope="col">Person</th>' if names else ""
+    return (
+        f"<details><summary>Segments as a table ({n}{more})</summary>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Segments"><table><thead><tr>'
+        f'<th scope="col">Begin</th><th scope="col">End</th>{person}<th scope="col">Emotion</th>'
+        f'<th scope="col">Confidence</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
+        "</div></details>\n"
+    )
+
+
+def _signed_clock(ms: int) -> str:
+    return f"−{clock(-ms)}" if ms < 0 else clock(ms)

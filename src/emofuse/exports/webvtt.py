@@ -1,0 +1,40 @@
+"""WebVTT (W3C Candidate Recommendation, 4 April 2019): what players show under the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO
+
+from emofuse.exports.tiers import NOTHING, Interval, drawable_ms, filled, label, plain_names
+from emofuse.exports.times import clock, one_line
+from emofuse.timeline.records import Timeline
+
+
+def write_vtt(timeline: Timeline, file: IO[bytes]) -> None:
+    """A cue a segment, in the voice of the person; a dash where nobody has a segment."""
+    file.write(b"WEBVTT\n\n")
+    about = f"{timeline.recogniser}; {timeline.licence}" if timeline.licence else timeline.recogniser
+    file.write(f"NOTE Expressed emotion, read by {_escaped(about)}\n".encode())
+    names = {person: _escaped(name) for person, name in plain_names(timeline.people).items()}
+    for number, interval in enumerate(filled(timeline.segments, drawable_ms(timeline)), 1):
+        times = f"{clock(interval.start_ms)} --> {clock(interval.end_ms)}"
+        file.write(f"\n{number}\n{times}\n{_payload(interval, names)}\n".encode())
+
+
+def _escaped(text: str) -> str:
+    # A note may not hold an arrow either, so that the same escapes serve it.
+    return one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _payload(interval: Interval, names: Mapping[str, str]) -> str:
+    segment = interval.segment
+    if segment is None:
+        return NOTHING
+    said = _escaped(label(segment))
+    if segment.emotion is not None and segment.confidence is not None:
+        said += f" {segment.confidence * 100:.0f} %"
+    if segment.person is None:
+        return said
+    # Players that know no voices show the name nevertheless.
+    name = names[segment.person]
+    return f"<v {name}>{name}: {said}</v>"

@@ -1,0 +1,107 @@
+"""Timelines as files that other programs read.
+
+===================  ==================  =========================================================
+format               suffix              what it holds
+===================  ==================  =========================================================
+``csv``              ``.csv``            a row a segment
+``windows-csv``      ``.windows.csv``    a row a window, with all probabilities
+``json``             ``.json``           everything, under a published JSON Schema
+``parquet``          ``.parquet``        a row a window (needs ``emofuse[tables]``)
+``vtt``              ``.vtt``            WebVTT: a cue a segment, for players
+``eaf``              ``.eaf``            ELAN: a tier a person and kind
+``textgrid``         ``.TextGrid``       Praat: an interval tier a person and kind
+``html``             ``.html``           a page to look at: curves, waveform, the recording itself
+===================  ==================  =========================================================
+
+All times are presentation timestamps of the recording, rounded once to the millisecond: the same in every
+format. WebVTT, ELAN and Praat know no times before zero; what a recording has there is cut off in them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Final
+
+from emofuse.core.errors import ExportError
+from emofuse.exports.elan import write_eaf
+from emofuse.exports.html_page import write_html
+from emofuse.exports.json_schema import write_json
+from emofuse.exports.praat import write_textgrid
+from emofuse.exports.tables import write_parquet, write_segments_csv, write_windows_csv
+from emofuse.exports.waveform import Peaks
+from emofuse.exports.webvtt import write_vtt
+from emofuse.system.atomic_write import write_atomically
+from emofuse.timeline.records import Timeline
+
+FORMATS: Final[dict[str, str]] = {
+    "windows-csv": ".windows.csv",
+    "csv": ".csv",
+    "json": ".json",
+    "parquet": ".parquet",
+    "vtt": ".vtt",
+    "eaf": ".eaf",
+    "textgrid": ".TextGrid",
+    "html": ".html",
+}
+"""Each format with the end of the file names that choose it, capitals or not; the first that fits."""
+
+_WRITERS: Final[dict[str, Callable[[Timeline, IO[bytes]], None]]] = {
+    "windows-csv": write_windows_csv,
+    "csv": write_segments_csv,
+    "json": write_json,
+    "parquet": write_parquet,
+    "vtt": write_vtt,
+    "textgrid": write_textgrid,
+}
+
+
+def write_timeline(
+    timeline: Timeline,
+    path: str | os.PathLike[str],
+    format: str | None = None,  # noqa: A002 - the word of the command line
+    *,
+    waveform: Peaks | None = None,
+) -> Path:
+    """Write a timeline to ``path``: the whole file, or nothing and what was there before.
+
+    Args:
+        timeline: what is written.
+        path: where to; its folder is made.
+        format: one of :data:`FORMATS`; None takes it from the name.
+        waveform: what the page draws above its curves; the other formats have no place for it.
+
+    Returns:
+        The path.
+
+    Raises:
+        ExportError: no such format, or a name that does not tell it.
+        MissingExtraError: Parquet without pyarrow.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    kind = format_of(path) if format is None else format
+    if kind not in FORMATS:
+        raise ExportError(f"unknown export format {kind!r}: use one of {', '.join(FORMATS)}")
+    with write_atomically(path) as file:
+        if kind == "eaf":
+            write_eaf(timeline, file, path)
+        elif kind == "html":
+            write_html(timeline, file, path, waveform)
+        else:
+            _WRITERS[kind](timeline, file)
+    return path
+
+
+def format_of(path: Path) -> str:
+    """The format that a file name chooses by its end.
+
+    Raises:
+        ExportError: none has that end.
+    """
+    for kind, suffix in FORMATS.items():
+        if path.name.lower().endswith(suffix.lower()):
+            return kind
+    ends = ", ".join(FORMATS.values())
+    raise ExportError(f"{path}: the name does not tell the format: let it end in one of {ends}")

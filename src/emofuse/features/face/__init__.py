@@ -1,0 +1,1 @@
+"""Frames become the arrays that face networks read."""

@@ -1,0 +1,176 @@
+"""Tables of action units: one row a take, as they are published, or one a frame, as programs write them.
+
+Action units are the Facial Action Coding System's (Ekman & Friesen 1978): AU12 is the puller of the lip
+corner. In OpenFace's naming ``AU12_r`` is an intensity from 0 to 5 and ``AU12_c`` a presence from 0 to 1; in
+py-feat's, ``AU12`` is from 0 to 1. A recogniser reads the one or the other, not both.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from emofuse.core.errors import FeatureError
+from emofuse.core.records import Float32
+from emofuse.features.face.openface_tables import (
+    ClipUnits,
+    is_frame_table,
+    read_csv,
+    read_frame_table,
+    read_header,
+    table_files,
+)
+
+_RAVDESS_CODE: Final = re.compile(r"\d\d((-\d\d){6})")
+_LARGEST: Final = 1e30
+"""Beyond this a float32 is about to be infinite."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionUnitTable:
+    """Action units averaged over each take.
+
+    ``rows``: take → (n_units,) float32, in the order of ``names``.
+    """
+
+    names: tuple[str, ...]
+    rows: Mapping[str, Float32]
+    path: Path
+    faceless: frozenset[str] = frozenset()
+    """Takes that the table knows, but in no frame of which a face was seen well."""
+
+    def in_order(self, names: tuple[str, ...]) -> ActionUnitTable:
+        """The same table with the columns that a recogniser was trained on, in its order.
+
+        Raises:
+            FeatureError: a column is missing.
+        """
+        missing = [name for name in names if name not in self.names]
+        if missing:
+            raise FeatureError(
+                f"{self.path}: the recogniser also reads {', '.join(missing)}; the table has "
+                f"{', '.join(self.names)}"
+            )
+        if names == self.names:
+            return self
+        order = [self.names.index(name) for name in names]
+        rows = {take: row[order] for take, row in self.rows.items()}
+        return ActionUnitTable(names, rows, self.path, self.faceless)
+
+    def row(self, take: str) -> Float32 | None:
+        """(n_units,) float32 of one take, or None where the table has no such row."""
+        return self.rows.get(take)
+
+    def why_missing(self, take: str | None) -> str:
+        """Why a take has no row, in words."""
+        if take in self.faceless:
+            return f"no frame with a well seen face of take {take} in {self.path.name}"
+        return f"no row for take {take} in {self.path.name}"
+
+
+def read_action_units(path: Path | str) -> ActionUnitTable:
+    """Read action units of many takes, as they come.
+
+    Args:
+        path: a CSV whose column ``code`` holds RAVDESS codes and whose other columns hold numbers, one row
+            a take; or a table of OpenFace or py-feat with one row a frame, or a folder of these, one a
+            recording. A recording is known by its file name without suffix, a RAVDESS code by its take;
+            of several recordings of one take the first by name is read (see
+            :mod:`emofuse.features.face.openface_tables`).
+
+    Raises:
+        FeatureError: a file cannot be read, or a line and column that the text names is not what it
+            should be.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _joined(path, [_frames(file) for file in table_files(path)])
+    lines = read_csv(path)
+    header = read_header(path, lines)
+    if is_frame_table(header):
+        return _joined(path, [(path, read_frame_table(path, header, lines))])
+    return _parse(path, header, lines)
+
+
+def _frames(path: Path) -> tuple[Path, ClipUnits]:
+    lines = read_csv(path)
+    header = read_header(path, lines)
+    if not is_frame_table(header):
+        raise FeatureError(
+            f"{path}: no table of frames as OpenFace or py-feat write it: there is no column frame, "
+            "confidence or FaceScore"
+        )
+    return path, read_frame_table(path, header, lines)
+
+
+def _joined(path: Path, tables: Sequence[tuple[Path, ClipUnits]]) -> ActionUnitTable:
+    first, names = tables[0][0], tables[0][1].names
+    rows: dict[str, Float32] = {}
+    faceless: set[str] = set()
+    for file, table in tables:
+        if set(table.names) != set(names):
+            other = sorted(set(table.names).symmetric_difference(names))
+            raise FeatureError(f"{file}: its action units are not those of {first.name}: {', '.join(other)}")
+        order = [table.names.index(name) for name in names]
+        for clip, row in table.rows.items():
+            rows.setdefault(_take_of(clip), row[order].astype(np.float32))
+        faceless.update(map(_take_of, table.faceless))
+    return ActionUnitTable(names, rows, path, frozenset(faceless - rows.keys()))
+
+
+def _take_of(clip: str) -> str:
+    """What a take is called by the name of a recording of it: a RAVDESS code without its modality."""
+    code = _RAVDESS_CODE.fullmatch(clip)
+    return clip if code is None else code[1][1:]
+
+
+def _parse(path: Path, header: Sequence[str], lines: Iterator[list[str]]) -> ActionUnitTable:
+    if header.count("code") != 1 or len(header) < 2 or len(set(header)) != len(header):
+        raise FeatureError(
+            f"{path}: line 1 must name a column 'code' and columns of numbers, each once, or the columns of "
+            "OpenFace or py-feat"
+        )
+    place = header.index("code")
+    names = tuple(name for name in header if name != "code")
+    rows: dict[str, Float32] = {}
+    for line, cells in enumerate(lines, start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            raise FeatureError(f"{path}: line {line} has {len(cells)} columns, the first line {len(header)}")
+        take = _take(path, line, cells[place].strip())
+        if take in rows:
+            raise FeatureError(f"{path}: line {line}, column code: take {take} is there twice")
+        values = cells[:place] + cells[place + 1 :]
+        rows[take] = np.array(
+            [_number(path, line, name, text) for name, text in zip(names, values, strict=True)], np.float32
+        )
+    if not rows:
+        raise FeatureError(f"{path}: the table of action units has no rows")
+    return ActionUnitTable(names, rows, path)
+
+
+def _take(path: Path, line: int, code: str) -> str:
+    """A code names a file; without its first field, the modality, it names the take."""
+    modality, _, take = code.partition("-")
+    if not modality or not take:
+        raise FeatureError(
+            f"{path}: line {line}, column code: {code!r} is no code such as 01-01-03-01-02-01-07"
+        )
+    return take
+
+
+def _number(path: Path, line: int, name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise FeatureError(f"{path}: line {line}, column {name}: {text!r} is not a number") from None
+    if not math.isfinite(value) or abs(value) > _LARGEST:
+        raise FeatureError(f"{path}: line {line}, column {name}: {text!r} is not a finite number")
+    return value

@@ -1,0 +1,258 @@
+"""Blendshapes: what the parts of a face do, and where the head points, as MediaPipe's Face Landmarker says.
+
+A blendshape is a movement of a face that can be mixed with others, such as ``jawOpen`` or ``browInnerUp``,
+from 0 (not at all) to 1. The Face Landmarker gives 52 of them, in Apple's naming and order of its own (the
+first is ``_neutral``), and the matrix that brings a canonical head to where this head is
+(https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker).
+
+It was made for pictures in colour and is given grey ones here, as everything in emofuse that reads faces. On
+nine films of RAVDESS, 180 pictures, grey and colour agree: r = 0.99 over all values, a median of 0.96 over
+the 20 blendshapes that move at all, a mean difference of 0.009.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.errors import MissingExtraError, WeightsError
+from emofuse.core.records import Float32, TimedFrames, UInt8
+from emofuse.features.face.clip_track import overlap
+from emofuse.system.model_files import find_weights
+
+BLENDSHAPES: Final = (
+    "_neutral",
+    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
+    "cheekPuff", "cheekSquintLeft", "cheekSquintRight",
+    "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft",
+    "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight",
+    "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight",
+    "jawForward", "jawLeft", "jawOpen", "jawRight",
+    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight",
+    "mouthFunnel", "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft",
+    "mouthPressRight", "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper",
+    "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft",
+    "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft", "noseSneerRight",
+)  # fmt: skip
+"""The 52 blendshapes in MediaPipe's order. Left and right are those of the person."""
+
+POSE: Final = ("yaw_deg", "pitch_deg", "roll_deg", "x_cm", "y_cm", "z_cm")
+"""Where the head points and is: to the picture's right, upwards and anticlockwise are positive; z is minus
+the distance from a camera of MediaPipe's assumed opening angle."""
+
+NAMES: Final = BLENDSHAPES + POSE
+"""The columns of a sequence of blendshapes."""
+
+MOST_FACES: Final = 4
+"""Faces that are looked for in a picture."""
+_SAME: Final = 0.3
+_SMALLEST_PX: Final = 16
+"""A picture with a shorter side is not shown to the network: there is no face to be seen in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlendshapeTrack:
+    """The blendshapes of one person over the sampled frames of a clip.
+
+    ``values``: (n_frames, 58) float32 in the order of :data:`NAMES`; ``times_s``: (n_frames,) float64
+    presentation timestamps; ``boxes``: (n_frames, 4) int32 around the landmarks; ``found``: (n_frames,) bool,
+    False where the values lie between those of the frames before and after that have a face; ``n_faces``:
+    (n_frames,) int32.
+    """
+
+    values: Float32
+    times_s: NDArray[np.float64]
+    boxes: NDArray[np.int32]
+    found: NDArray[np.bool_]
+    n_faces: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        n = len(self.times_s)
+        if self.values.shape != (n, len(NAMES)) or self.values.dtype != np.float32:
+            raise ValueError(f"values must be ({n}, {len(NAMES)}) float32, got {self.values.shape}")
+        if self.boxes.shape != (n, 4) or self.found.shape != (n,) or self.n_faces.shape != (n,):
+            raise ValueError("boxes, found and n_faces must have one row a frame")
+
+
+@dataclass(frozen=True, slots=True)
+class FaceShape:
+    """What the landmarker says of one face in one picture: (58,) values and the box of its landmarks."""
+
+    values: Float32
+    box: tuple[float, float, float, float]
+
+
+def track_blendshapes(frames: TimedFrames) -> BlendshapeTrack | str:
+    """Follow one face through the frames; the largest of the first picture with a face.
+
+    Frames without a face lie on the line between their neighbours that have one; those before the first or
+    after the last such frame repeat it.
+
+    Args:
+        frames: grey pictures.
+
+    Returns:
+        The track, or the reason why there is none.
+
+    Raises:
+        MissingExtraError: mediapipe is not installed.
+        WeightsError: the model is absent (the text gives the ways to get it) or altered.
+    """
+    read = landmarker()
+    chosen: list[FaceShape | None] = []
+    n_faces = []
+    last: FaceShape | None = None
+    for image in frames.images:
+        faces = read.faces(image)
+        n_faces.append(len(faces))
+        chosen.append(_same(faces, last))
+        last = chosen[-1] or last
+    found = np.array([face is not None for face in chosen], dtype=bool)
+    if not found.any():
+        n = len(chosen)
+        return f"no face found in {n} frame{'' if n == 1 else 's'}"
+    there = [face for face in chosen if face is not None]
+    boxes = between(np.array([face.box for face in there]), found, frames.times_s)
+    return BlendshapeTrack(
+        values=between(np.stack([face.values for face in there]), found, frames.times_s).astype(np.float32),
+        times_s=frames.times_s,
+        boxes=np.rint(boxes).astype(np.int32),
+        found=found,
+        n_faces=np.array(n_faces, dtype=np.int32),
+    )
+
+
+def between(
+    values: NDArray[Any], found: NDArray[np.bool_], times_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Fill in frames without a face: (n_found, n_values) → (n_frames, n_values), linear in time."""
+    known = times_s[found]
+    # A clip of one picture that is shown again and again has equal times; only the first of them counts.
+    first = np.concatenate([[True], np.diff(known) > 0])
+    filled = np.stack([np.interp(times_s, known[first], column[first]) for column in values.T], axis=1)
+    filled[found] = values
+    return filled
+
+
+def head_pose(matrix: NDArray[Any]) -> NDArray[np.float64]:
+    """(6,) of a 4×4 transformation: yaw, pitch and roll in degrees, then its translation; see :data:`POSE`.
+
+    The rotation is roll, then pitch, then yaw about axes that point to the picture's right, up, and out of
+    the picture. A scale in the matrix is taken out.
+    """
+    turn = np.asarray(matrix, dtype=np.float64)[:3, :3]
+    turn = turn / np.linalg.norm(turn, axis=0)
+    yaw = np.arctan2(turn[0, 2], turn[2, 2])
+    pitch = np.arcsin(np.clip(turn[1, 2], -1, 1))
+    roll = np.arctan2(turn[1, 0], turn[1, 1])
+    return np.concatenate([np.rad2deg([yaw, pitch, roll]), np.asarray(matrix, dtype=np.float64)[:3, 3]])
+
+
+def _same(faces: Sequence[FaceShape], last: FaceShape | None) -> FaceShape | None:
+    """The followed face, where it is among them; else the largest."""
+    if not faces:
+        return None
+    if last is not None:
+        near = [face for face in faces if overlap(face.box, last.box) > _SAME]
+        if near:
+            return max(near, key=lambda face: overlap(face.box, last.box))
+    return max(faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
+
+
+class Landmarker:
+    """MediaPipe's Face Landmarker on single pictures: what it says depends on no picture before."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the model.
+
+        Raises:
+            MissingExtraError: mediapipe is not installed.
+            WeightsError: mediapipe cannot read the file.
+        """
+        try:
+            import mediapipe
+            from mediapipe.tasks.python import BaseOptions, vision
+        except ImportError:
+            raise MissingExtraError("blendshapes", "the recipe's face features 'blendshapes'") from None
+        options = vision.FaceLandmarkerOptions(
+            base_options=BaseOptions(model_asset_path=str(path)),
+            num_faces=MOST_FACES,
+            output_face_blendshapes=True,
+            output_facial_transformation_matrixes=True,
+        )
+        self._mediapipe: Any = mediapipe
+        self._lock = threading.Lock()
+        with _quiet():
+            try:
+                self._network: Any = vision.FaceLandmarker.create_from_options(options)
+            except (RuntimeError, ValueError) as error:
+                raise WeightsError(f"{path}: mediapipe cannot read this model: {error}") from None
+            self.faces(np.zeros((64, 64), np.uint8))
+        # Closing it needs a thread of its own, and at the end of a process there are no new ones: it would
+        # complain. It is let go instead; all its memory goes with the process.
+        atexit.register(setattr, self._network, "_handle", None)
+
+    def faces(self, image: UInt8) -> list[FaceShape]:
+        """Every face in a picture, (height, width) grey."""
+        height, width = image.shape
+        if min(height, width) < _SMALLEST_PX:
+            return []
+        colour = np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))
+        picture = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=colour)
+        with self._lock:
+            said = self._network.detect(picture)
+        faces = []
+        for marks, shapes, matrix in zip(
+            said.face_landmarks, said.face_blendshapes, said.facial_transformation_matrixes, strict=True
+        ):
+            scores = {shape.category_name: float(shape.score) for shape in shapes}
+            x = np.array([mark.x for mark in marks]) * width
+            y = np.array([mark.y for mark in marks]) * height
+            values = np.concatenate([[scores[name] for name in BLENDSHAPES], head_pose(matrix)])
+            box = (float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+            faces.append(FaceShape(values.astype(np.float32), box))
+        return faces
+
+
+def landmarker() -> Landmarker:
+    """The landmarker with the user's model file, read once a process.
+
+    Raises:
+        MissingExtraError: mediapipe is not installed.
+        WeightsError: the file is absent (the text gives the ways to get it) or altered.
+    """
+    return _read(find_weights("face-landmarker"))
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path) -> Landmarker:
+    return Landmarker(path)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what mediapipe's native code says of itself while it starts from the user's terminal.
+
+    It writes to the standard error stream past Python, and no setting of its own stops it.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,1 @@
+"""Sound becomes the arrays that voice networks read."""

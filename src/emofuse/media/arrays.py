@@ -1,0 +1,241 @@
+"""Arrays of the caller become what decoding a file would give: a waveform, and the wanted grey pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.errors import FeatureError
+from emofuse.core.records import Float32, Recording, TimedFrames, UInt8, Waveform
+from emofuse.media.audio_blocks import LOUDEST, RATES_HZ
+from emofuse.media.decoding import Media
+from emofuse.media.frames import Listing, make_plan
+
+Float64 = NDArray[np.float64]
+Colour = Literal["rgb", "bgr"]
+
+_MOST_CHANNELS: Final = 64
+
+
+def recording(
+    samples: NDArray[Any] | None = None,
+    sample_rate_hz: float | None = None,
+    *,
+    frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | TimedFrames | None = None,
+    frame_times_s: Sequence[float] | NDArray[Any] | None = None,
+    fps: float | None = None,
+    start_s: float = 0.0,
+    colour: Colour = "rgb",
+    name: str = "<arrays>",
+) -> Recording:
+    """Make a recording of arrays, for everything that takes a file.
+
+    Args:
+        samples: (n,) or (n_channels, n): floating point with full scale ±1; or int16, int32, or uint8 with
+            128 in the middle, as PCM files hold them. None: there is no sound.
+        sample_rate_hz: of the samples.
+        frames: (n, height, width) grey or (n, height, width, 3), uint8, upright, or a sequence of such
+            pictures. None: there is no picture.
+        frame_times_s: (n,) when each picture is shown, in seconds, on the clock of the sound.
+        fps: instead of the times, where pictures come regularly: the first is shown at 0 s.
+        start_s: when the first sample is heard.
+        colour: the order of the three colours; OpenCV reads pictures as ``"bgr"``.
+        name: what it is called in answers.
+
+    Raises:
+        FeatureError: an array has a wrong shape or type, holds NaN or no data, or lacks its rate or times.
+    """
+    sound = None
+    if samples is not None:
+        sound = waveform(samples, sample_rate_hz, start_s=start_s)
+    elif sample_rate_hz is not None:
+        raise FeatureError("sample_rate_hz was given without samples")
+    pictures = None
+    if frames is not None:
+        pictures = timed_frames(frames, frame_times_s, fps, colour=colour)
+    elif frame_times_s is not None or fps is not None:
+        raise FeatureError("frame_times_s and fps go with frames, and none were given")
+    if sound is None and pictures is None:
+        raise FeatureError("give samples with sample_rate_hz, frames with frame_times_s or fps, or both")
+    return Recording(sound, pictures, name)
+
+
+def waveform(samples: NDArray[Any], sample_rate_hz: float | None, *, start_s: float = 0.0) -> Waveform:
+    """Samples of the kinds that :func:`recording` takes as float32, channel by channel.
+
+    Raises:
+        FeatureError: they are no such samples, or the rate is missing or impossible.
+    """
+    if sample_rate_hz is None:
+        raise FeatureError("samples need their rate: give sample_rate_hz")
+    if isinstance(sample_rate_hz, bool) or sample_rate_hz not in RATES_HZ:
+        allowed = f"a whole number from {RATES_HZ[0]} to {RATES_HZ[-1]}"
+        raise FeatureError(f"sample_rate_hz must be {allowed}, got {sample_rate_hz!r}")
+    array = np.asarray(samples)
+    if array.ndim not in (1, 2):
+        raise FeatureError(f"samples must be (n,) or (n_channels, n), got {array.shape}")
+    rows = np.atleast_2d(array)
+    if len(rows) > _MOST_CHANNELS:
+        raise FeatureError(
+            f"samples must be (n_channels, n), got {array.shape}: {len(rows)} channels; pass samples.T"
+        )
+    if rows.size == 0:
+        raise FeatureError(f"samples are empty: {array.shape}")
+    if not math.isfinite(start_s):
+        raise FeatureError(f"start_s must be finite, got {start_s}")
+    return Waveform(_full_scale(rows), int(sample_rate_hz), float(start_s))
+
+
+def _full_scale(rows: NDArray[Any]) -> Float32:
+    """(n_channels, n) float32, full scale ±1, scaled as a decoded file's samples are."""
+    if rows.dtype == np.uint8:
+        return (rows.astype(np.float32) - np.float32(128)) / np.float32(128)
+    if rows.dtype in (np.int16, np.int32):
+        return rows.astype(np.float32) / np.float32(2.0 ** (8 * rows.dtype.itemsize - 1))
+    if rows.dtype.kind != "f":
+        raise FeatureError(f"samples must be floating point, int16, int32 or uint8, got {rows.dtype}")
+    with np.errstate(over="ignore"):
+        samples = np.ascontiguousarray(rows, dtype=np.float32)
+    _check_samples(samples)
+    return samples
+
+
+def _check_samples(samples: Float32) -> None:
+    if not np.isfinite(samples).all():
+        place = int(np.flatnonzero(~np.isfinite(samples).all(axis=0))[0])
+        raise FeatureError(f"samples hold NaN or infinity, the first at sample {place}")
+    loudest = float(np.abs(samples).max()) if samples.size else 0.0
+    if loudest > LOUDEST:  # integers in disguise
+        mend = "give integers as int16 or int32, or divide them"
+        raise FeatureError(f"samples reach {loudest:.6g}, and full scale is ±1: {mend}")
+
+
+def timed_frames(
+    frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | TimedFrames,
+    frame_times_s: Sequence[float] | NDArray[Any] | None,
+    fps: float | None,
+    *,
+    colour: Colour = "rgb",
+) -> TimedFrames:
+    """Pictures of the kinds that :func:`recording` takes, in grey, with their times.
+
+    Raises:
+        FeatureError: they are no such pictures, or the times are missing, not finite or decrease.
+    """
+    if isinstance(frames, TimedFrames):
+        if frame_times_s is not None or fps is not None:
+            raise FeatureError("the frames have their times: give neither frame_times_s nor fps")
+        _check_pictures(frames)
+        return frames
+    if colour not in ("rgb", "bgr"):
+        raise FeatureError(f"colour must be 'rgb' or 'bgr', got {colour!r}")
+    if isinstance(frames, np.ndarray) and frames.ndim not in (3, 4):
+        raise FeatureError(f"frames must be (n, height, width) or (n, height, width, 3), got {frames.shape}")
+    if len(frames) == 0:
+        raise FeatureError("frames are empty")
+    times = _times(len(frames), frame_times_s, fps)
+    images = tuple(_grey(np.asarray(image), i, colour) for i, image in enumerate(frames))
+    return TimedFrames(images, times, len(images))
+
+
+def _times(n: int, frame_times_s: Sequence[float] | NDArray[Any] | None, fps: float | None) -> Float64:
+    if (frame_times_s is None) == (fps is None):
+        raise FeatureError("frames need their times: give frame_times_s or fps, one of the two")
+    if fps is not None:
+        if not (isinstance(fps, int | float | np.number) and math.isfinite(fps) and fps > 0):
+            raise FeatureError(f"fps must be positive, got {fps!r}")
+        regular: Float64 = np.arange(n, dtype=np.float64) / float(fps)
+        return regular
+    try:
+        times = np.asarray(frame_times_s, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise FeatureError("frame_times_s must be numbers, in seconds") from None
+    if times.shape != (n,):
+        raise FeatureError(f"frame_times_s must be ({n},), one for each picture, got {times.shape}")
+    if not np.isfinite(times).all() or np.any(np.diff(times) < 0):
+        raise FeatureError("frame_times_s must be finite and never decrease")
+    return times
+
+
+def _grey(image: NDArray[Any], place: int, colour: Colour) -> UInt8:
+    if image.dtype != np.uint8:
+        raise FeatureError(f"frames must be uint8, 0 to 255, got {image.dtype} in picture {place}")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or image.size == 0:
+        raise FeatureError(
+            f"a picture must be (height, width) or (height, width, 3), got {image.shape} in picture {place}"
+        )
+    if image.ndim == 3 and image.shape[2] == 3:
+        code = cv2.COLOR_RGB2GRAY if colour == "rgb" else cv2.COLOR_BGR2GRAY
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), code), dtype=np.uint8)
+    return np.ascontiguousarray(image.reshape(image.shape[:2]))
+
+
+def _check_pictures(frames: TimedFrames) -> None:
+    for i, image in enumerate(frames.images):
+        if not isinstance(image, np.ndarray) or image.ndim != 2 or image.dtype != np.uint8 or not image.size:
+            raise FeatureError(f"frames of a TimedFrames must be (height, width) uint8, picture {i} is not")
+    if not np.isfinite(frames.times_s).all():
+        raise FeatureError("the times of the frames must be finite")
+
+
+def media_of(
+    given: Recording,
+    *,
+    audio: bool = True,
+    n_frames: int | None = None,
+    square: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+) -> Media:
+    """What :func:`emofuse.media.decoding.decode` would return of a file that holds this; its arguments, too.
+
+    Raises:
+        FeatureError: the samples or the pictures are not what a decoded file can hold.
+    """
+    sound, frames = given.sound, given.frames
+    heard = None
+    if audio and sound is not None:
+        if sound.sample_rate_hz not in RATES_HZ:
+            raise FeatureError(f"a sample rate of {sound.sample_rate_hz} Hz is out of range")
+        _check_samples(sound.samples)
+        heard = _span_of_sound(sound, start_s, end_s)
+    seen = None
+    if n_frames is not None and frames is not None:
+        _check_pictures(frames)
+        seen = _chosen(frames, n_frames, square, start_s, end_s)
+    return Media(heard, seen, has_audio=sound is not None, has_video=frames is not None)
+
+
+def _span_of_sound(sound: Waveform, start_s: float | None, end_s: float | None) -> Waveform | None:
+    """Cut to the span, to the sample; None where nothing is left."""
+    rate = sound.sample_rate_hz
+    first = 0 if start_s is None else max(0, round((start_s - sound.start_s) * rate))
+    begin_s = sound.start_s + first / rate
+    last = None if end_s is None else first + max(0, round((end_s - begin_s) * rate))
+    samples = sound.samples[:, first:last]
+    if samples.shape[1] == 0:
+        return None
+    return Waveform(np.ascontiguousarray(samples), rate, begin_s)
+
+
+def _chosen(
+    frames: TimedFrames, n_frames: int, square: bool, start_s: float | None, end_s: float | None
+) -> TimedFrames | None:
+    """As many pictures evenly in time, chosen as those of a file are."""
+    plan = make_plan(Listing((), ()), n_frames, (start_s, end_s), (0.0, 0.0), frames.times_s)
+    if len(plan.wanted) == 0:
+        return None
+    images = tuple(_middle(frames.images[i]) if square else frames.images[i] for i in plan.wanted)
+    return TimedFrames(images, plan.times_s, plan.n_in_span)
+
+
+def _middle(image: UInt8) -> UInt8:
+    """The central square."""
+    side = min(image.shape)
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return np.ascontiguousarray(image[top : top + side, left : left + side])

@@ -1,0 +1,303 @@
+"""Decoded audio frames become blocks of samples, or one waveform, on the clock of the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from av.audio.fifo import AudioFifo
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.error import FFmpegError
+
+from emofuse.core.errors import MediaError
+from emofuse.core.records import Float32, Waveform
+
+MAX_SOUND_S: Final = 1800.0
+"""Sound is read up to this length, so that a film does not fill the memory: 0.7 GB, stereo at 48 kHz."""
+
+_GAP_S: Final = 0.1
+"""A longer hole between two timestamps is filled with silence; a shorter one is rounding."""
+_MAX_GAP_S: Final = 60.0
+_MAX_GAP_IN_LENGTH_S: Final = 3601.0
+"""A still longer hole is taken for a wrong timestamp; where the file declares its length, this counts."""
+_MAX_OVERLAP_S: Final = 1.0
+"""Sound that comes again, up to this long, is left out; a longer step back is taken for a wrong timestamp."""
+_BLOCK_S: Final = 0.5
+_LONG_BLOCK_S: Final = 5.0
+"""Where the blocks are only joined again."""
+_SILENCE_S: Final = 60.0
+_SILENCE_SHARE: Final = 10.0
+"""Silence put in is at most a minute and ten times the sound that there is."""
+RATES_HZ: Final = range(1000, 768001)
+LOUDEST: Final = 32.0
+"""Floating-point files may leave ±1; values far beyond are damage and would overflow in a power spectrum."""
+
+
+class Matcher:
+    """Brings frames of sound to one form, whatever they come in: broadcasts change it on the way."""
+
+    def __init__(self, kind: str, layout: str, rate_hz: int) -> None:
+        """``kind``: a sample format, such as ``fltp``."""
+        self._wanted = kind, layout, rate_hz
+        self._form: tuple[int, str, str] | None = None
+        self._resampler: AudioResampler | None = None
+
+    def match(self, frame: AudioFrame) -> list[AudioFrame]:
+        """The next frame in the wanted form. A resampler knows one form of input; each needs its own."""
+        form = form_of(frame)
+        if self._resampler is None or form != self._form:
+            self._resampler, self._form = AudioResampler(*self._wanted), form
+        return self._resampler.resample(frame)
+
+
+def form_of(frame: AudioFrame) -> tuple[int, str, str]:
+    """Rate, sample format and layout of a frame."""
+    return frame.sample_rate, frame.format.name, frame.layout.name
+
+
+class SoundBlocks:
+    """Puts the frames of one stream on the clock, between two times, as contiguous blocks.
+
+    It knows of no file: what feeds it may as well be a microphone.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        origin_s: float = 0.0,
+        *,
+        block_s: float = _BLOCK_S,
+        length_s: float | None = None,
+        declares_length: bool = False,
+    ) -> None:
+        """Times are counted from ``origin_s``, the earliest timestamp; ``path`` is for messages.
+
+        No silence is put in beyond ``length_s``, the length of the file. A hole may last an hour, not
+        a minute, where the file declares its length: others have it from timestamps, which may be wrong.
+        """
+        self._path = path
+        self._start_s, self._end_s, self._origin_s = start_s, end_s, origin_s
+        self._block_s = block_s
+        self._length_s = np.inf if length_s is None else length_s
+        self._declares_length = declares_length and length_s is not None
+        self._rate = 0
+        self._channels = 0
+        self._kind: tuple[Any, ...] = ()
+        self._gathered: AudioFifo | None = None
+        """Frames are gathered here and become arrays a block at a time: there are fifty a second."""
+        self._parts: list[Float32] = []
+        self._resampler: AudioResampler | None = None
+        self._resampled_kind = (0, "", "")
+        self._first_s: float | None = None
+        self._n_out = 0
+        self._n = 0
+        self._n_silent = 0
+        self._repeats = False
+        self.end_s = 0.0
+        """Where the sound read so far ends."""
+        self.full = False
+        """Nothing more is wanted."""
+        self.notes: tuple[str, ...] = ()
+
+    @property
+    def next_s(self) -> float | None:
+        """Where the next block starts; None before the first frame."""
+        return None if self._first_s is None else self._first_s + self._n_out / self._rate
+
+    @property
+    def gathered_s(self) -> float:
+        """How much sound waits for its block to be complete."""
+        return (self._n - self._n_out) / self._rate if self._rate else 0.0
+
+    def add(self, frame: AudioFrame) -> list[Waveform]:
+        """Take the next decoded frame; what is complete comes back."""
+        if self.full or frame.samples == 0:
+            return []
+        if not self._rate:
+            self._begin(frame)
+        if frame.sample_rate == self._rate:
+            return self._place(frame)
+        return [block for each in self._resampled(frame) for block in self._place(each)]
+
+    def flush(self) -> list[Waveform]:
+        """What has been gathered, as one block; nothing where there is nothing."""
+        self._unload()
+        parts, self._parts = self._parts, []
+        return self._blocks(np.concatenate(parts, axis=1)) if parts else []
+
+    def _begin(self, frame: AudioFrame) -> None:
+        if frame.sample_rate not in RATES_HZ:
+            raise MediaError(self._path, f"a sample rate of {frame.sample_rate} Hz is out of range")
+        self._rate, self._channels = frame.sample_rate, frame.layout.nb_channels
+
+    def _resampled(self, frame: AudioFrame) -> list[AudioFrame]:
+        """Broadcasts and joined files change their rate: the rate of the start is kept."""
+        kind = form_of(frame)
+        try:
+            if self._resampler is None or self._resampled_kind != kind:
+                self._resampler = AudioResampler(frame.format.name, frame.layout.name, self._rate)
+                self._resampled_kind = kind
+            self.notes = self.notes or (
+                f"the sample rate changes at {self.end_s:.2f} s: resampled to {self._rate} Hz",
+            )
+            return [each for each in self._resampler.resample(frame) if each is not None and each.samples]
+        except (FFmpegError, ValueError):
+            self.full = True
+            self.notes = (f"damaged: the sample rate changes at {self.end_s:.2f} s; the rest was left out",)
+            return []
+
+    def _place(self, frame: AudioFrame) -> list[Waveform]:
+        """Put a frame of the right rate where its timestamp says."""
+        n, time_s = frame.samples, self.end_s
+        if frame.pts is not None and frame.time_base:
+            time_s = float(frame.pts * frame.time_base) - self._origin_s
+        if self._end_s is not None and time_s >= self._end_s:
+            self.full = True
+            return []
+        late_s, n_left_out = time_s - self.end_s, 0
+        blocks: list[Waveform] = []
+        if self._first_s is None:
+            if self._start_s is not None and time_s + n / self._rate <= self._start_s:
+                self.end_s = time_s + n / self._rate
+                return []
+            if self._start_s is not None:
+                n_left_out = min(n, max(0, round((self._start_s - time_s) * self._rate)))
+            self._first_s = time_s + n_left_out / self._rate
+        elif late_s > _GAP_S and self._believable(late_s, time_s):
+            blocks = self._silence(round(late_s * self._rate))
+        else:
+            n_left_out = self._repeated(n, -late_s)
+        self._gather(frame, n_left_out)
+        self._count(n - n_left_out)
+        if self.gathered_s >= self._block_s or self.full:
+            blocks += self.flush()
+        return blocks
+
+    def _gather(self, frame: AudioFrame, n_left_out: int) -> None:
+        """Append a frame without its first ``n_left_out`` samples."""
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate, frame.time_base)
+        if n_left_out or kind != self._kind or self._gathered is None:
+            self._unload()
+            self._gathered, self._kind = AudioFifo(), kind
+        frame.pts = None  # The queue would insist on timestamps without a hole.
+        self._gathered.write(frame)
+        if n_left_out:
+            self._gathered.read(n_left_out)
+
+    def _unload(self) -> None:
+        """Turn the gathered frames into an array."""
+        gathered = None if self._gathered is None else self._gathered.read()
+        if gathered is not None:
+            self._parts.append(self._matched(_float_samples(gathered)))
+
+    def _repeated(self, n: int, overlap_s: float) -> int:
+        """How many of a frame's ``n`` samples come again; once it has begun, down to the last of them."""
+        if overlap_s > _GAP_S:
+            self._repeats = True
+        if overlap_s <= 0 or overlap_s >= _MAX_OVERLAP_S:
+            self._repeats = False
+        n_left_out = min(n, round(overlap_s * self._rate)) if self._repeats else 0
+        self._repeats = self._repeats and n_left_out == n
+        return n_left_out
+
+    def _believable(self, late_s: float, time_s: float) -> bool:
+        """Whether a hole up to this time may be one. Wrong timestamps could ask for silence without end."""
+        most = _SILENCE_S * self._rate + _SILENCE_SHARE * (self._n - self._n_silent)
+        short = late_s < (_MAX_GAP_IN_LENGTH_S if self._declares_length else _MAX_GAP_S)
+        return short and time_s <= self._length_s + _MAX_OVERLAP_S and self._n_silent < most
+
+    def _silence(self, n: int) -> list[Waveform]:
+        """Fill a hole, block by block, after what comes before it."""
+        blocks = self.flush()
+        self._n_silent += n
+        step = max(1, round(self._block_s * self._rate))
+        zeros = np.zeros((self._channels, step), np.float32)  # one for all: a hole may last an hour
+        while n > 0 and not self.full:
+            self._count(min(n, step))
+            blocks += self._blocks(zeros[:, :n])
+            n -= step
+        return blocks
+
+    def _count(self, n: int) -> None:
+        assert self._first_s is not None
+        self._n += n
+        self.end_s = self._first_s + self._n / self._rate
+        self.full |= self._n >= self._wanted()
+
+    def _wanted(self) -> float:
+        """How many samples the span has."""
+        if self._end_s is None or self._first_s is None:
+            return np.inf
+        return max(0, round((self._end_s - self._first_s) * self._rate))
+
+    def _blocks(self, samples: Float32) -> list[Waveform]:
+        """Cut to the span, to the sample."""
+        left = self._wanted() - self._n_out
+        samples = np.ascontiguousarray(
+            samples if left >= samples.shape[1] else samples[:, : int(max(0, left))]
+        )
+        start_s = self.next_s
+        if samples.shape[1] == 0 or start_s is None:
+            return []
+        self._n_out += samples.shape[1]
+        return [Waveform(samples, self._rate, start_s)]
+
+    def _matched(self, samples: Float32) -> Float32:
+        """Some broadcasts change between mono and stereo: keep the number of channels of the start."""
+        if len(samples) == self._channels:
+            return samples
+        mean = samples.mean(axis=0, dtype=np.float32)
+        return np.repeat(mean[np.newaxis], self._channels, axis=0)
+
+
+class Sound:
+    """Collects the samples of one stream between two times."""
+
+    def __init__(self, path: Path, start_s: float | None, end_s: float | None, origin_s: float) -> None:
+        """Times are counted from ``origin_s``, the earliest timestamp of the file."""
+        self._blocks = SoundBlocks(path, start_s, end_s, origin_s, block_s=_LONG_BLOCK_S)
+        self._found: list[Waveform] = []
+        self.full = False
+        """Nothing more is wanted."""
+        self.notes: tuple[str, ...] = ()
+
+    @property
+    def end_s(self) -> float:
+        """Where the sound read so far ends."""
+        return self._blocks.end_s
+
+    def add(self, frame: AudioFrame) -> None:
+        """Take the next decoded frame."""
+        if self.full:
+            return
+        self._found += self._blocks.add(frame)
+        self.full, self.notes = self._blocks.full, self._blocks.notes
+        if self._found and self.end_s - self._found[0].start_s > MAX_SOUND_S:
+            self.full = True
+            self.notes = (f"only the first {MAX_SOUND_S / 60:.0f} minutes of sound were read",)
+
+    def result(self) -> Waveform | None:
+        """The waveform, cut to the sample; None where no sample came out."""
+        self._found += self._blocks.flush()
+        if not self._found:
+            return None
+        first = self._found[0]
+        samples = np.concatenate([block.samples for block in self._found], axis=1)
+        return Waveform(samples, first.sample_rate_hz, first.start_s)
+
+
+def _float_samples(frame: AudioFrame) -> Float32:
+    """(n_channels, n_samples) float32, full scale ±1, whatever the sample format."""
+    raw = frame.to_ndarray()
+    if not frame.format.is_planar:
+        raw = raw.reshape(-1, frame.layout.nb_channels).T
+    if raw.dtype == np.uint8:
+        return (raw.astype(np.float32) - np.float32(128)) / np.float32(128)
+    if raw.dtype.kind == "i":
+        return raw.astype(np.float32) / np.float32(2.0 ** (8 * raw.dtype.itemsize - 1))
+    samples = raw.astype(np.float32)
+    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -LOUDEST, LOUDEST)

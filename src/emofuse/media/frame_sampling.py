@@ -1,0 +1,199 @@
+"""Pictures at regular places in time, chosen while they come: nothing is listed beforehand."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from emofuse.core.records import UInt8
+from emofuse.media.frames import grey, quarter_turns
+
+SMALL_ROWS: Final = 360
+"""Height of the small colour picture, at most."""
+_ROUNDING_S: Final = 1e-3
+"""Timestamps in thousandths of a second (Matroska) may miss a place by this much and still mean it."""
+_HELD: Final = 64
+"""Packets that wait for the decision on them, at most; none that is well made makes more than 17 wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture of a recording.
+
+    ``time_s``: presentation time, in seconds after the earliest timestamp of the file. ``image``: (height,
+    width) uint8 grey, upright, full range, square pixels. ``small``: (height', width', 3) uint8 BGR, the
+    same picture with at most 360 rows.
+    """
+
+    time_s: float
+    image: UInt8
+    small: UInt8
+
+
+class Places:
+    """Of times that come in order, the first at or after each regular place, counted from the first time."""
+
+    def __init__(
+        self,
+        per_s: float,
+        tick_s: float,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        *,
+        like: Places | None = None,
+    ) -> None:
+        """``tick_s``: how fine the timestamps are; ``per_s`` may be infinite: every time is wanted.
+
+        ``like``: count from the first time that these have taken, where they have taken one.
+        """
+        self._per_s = per_s
+        self._rounding_s = min(tick_s, _ROUNDING_S) if tick_s > 0 else _ROUNDING_S
+        self._start_s = -math.inf if start_s is None else start_s - 1e-6
+        self._end_s = math.inf if end_s is None else end_s - 1e-6
+        self._like = like
+        self._first_s: float | None = None
+        self._next_s = -math.inf
+
+    def past(self, time_s: float) -> bool:
+        """Whether nothing from this time on is wanted."""
+        return time_s >= self._end_s
+
+    def take(self, time_s: float) -> bool:
+        """Whether this time is wanted; the next place follows it."""
+        if time_s < self._start_s or self.past(time_s) or time_s < self._next_s:
+            return False
+        if math.isinf(self._per_s):
+            return True
+        if self._first_s is None:
+            known = None if self._like is None else self._like._first_s
+            self._first_s = time_s if known is None else known
+        passed = math.floor((time_s - self._first_s + self._rounding_s) * self._per_s + 1e-9)
+        self._next_s = self._first_s + (passed + 1) / self._per_s - self._rounding_s
+        return True
+
+
+class Foresight:
+    """Says of each packet, before it is decoded, whether the picture in it is wanted.
+
+    A packet's decoding timestamp is a promise: no later packet is shown before it. So a few packets on, the
+    order of showing is settled. Where the promise is missing or broken, every picture is called wanted.
+    """
+
+    def __init__(self, places: Places, tick_s: float, origin_s: float) -> None:
+        """``places`` must not be shared with what chooses among the decoded pictures."""
+        self._places, self._tick_s, self._origin_s = places, tick_s, origin_s
+        self._waiting: deque[Packet[Any]] = deque()
+        self._open: list[int] = []
+        self._wanted: set[int] = set()
+        self._settled = -math.inf
+        self._trusted = True
+        self.last_s = -math.inf
+        """Time of the last picture that was listed."""
+
+    def push(self, packet: Packet[Any]) -> Iterator[tuple[Packet[Any], bool]]:
+        """Take the next packet in decoding order; those that are settled come back, and whether wanted."""
+        shown, pts, dts = not packet.is_discard, packet.pts, packet.dts
+        self._waiting.append(packet)
+        if shown and pts is not None:
+            self.last_s = max(self.last_s, self._time(pts))
+            heapq.heappush(self._open, pts)
+        if dts is None or (shown and (pts is None or pts <= self._settled)) or dts < self._settled:
+            # Decoders of such files are not told to leave anything out any more.
+            self._trusted = False
+        elif self._trusted:
+            self._settle(dts)
+        while self._waiting and (self._ready(self._waiting[0]) or len(self._waiting) > _HELD):
+            yield self._release()
+
+    def rest(self) -> Iterator[tuple[Packet[Any], bool]]:
+        """There are no more packets."""
+        self._settle(math.inf)
+        while self._waiting:
+            yield self._release()
+
+    def past(self, packet: Packet[Any]) -> bool:
+        """Whether no picture of this packet or of a later one is wanted."""
+        return packet.dts is not None and self._places.past(self._time(packet.dts))
+
+    def _time(self, pts: int) -> float:
+        return pts * self._tick_s - self._origin_s
+
+    def _settle(self, until: float) -> None:
+        while self._open and self._open[0] <= until:
+            pts = heapq.heappop(self._open)
+            if self._places.take(self._time(pts)):
+                self._wanted.add(pts)
+        self._settled = max(self._settled, until)
+
+    def _ready(self, packet: Packet[Any]) -> bool:
+        return not self._trusted or packet.is_discard or packet.pts is None or packet.pts <= self._settled
+
+    def _release(self) -> tuple[Packet[Any], bool]:
+        packet = self._waiting.popleft()
+        if packet.is_discard:
+            return packet, False
+        known = self._trusted and packet.pts is not None and packet.pts <= self._settled
+        wanted = packet.pts in self._wanted
+        if packet.pts is not None:
+            self._wanted.discard(packet.pts)
+        return packet, wanted or not known
+
+
+class PictureSampler:
+    """Decoded pictures, in the order of showing, become :class:`Picture` records at regular places in time.
+
+    It knows of no file: what feeds it may as well be a camera.
+    """
+
+    def __init__(
+        self, places: Places, *, origin_s: float = 0.0, aspect: float = 1.0, frame_s: float = 0.04
+    ) -> None:
+        """``aspect``: width of a pixel over its height; ``frame_s``: the step without timestamps."""
+        self._places, self._origin_s, self._aspect, self._frame_s = places, origin_s, aspect, frame_s
+        # Each keeps the tables of one conversion.
+        self._to_grey, self._to_small = VideoReformatter(), VideoReformatter()
+        self.last_s = -math.inf
+        """Time of the last picture that came, wanted or not."""
+        self.size: tuple[int, int] | None = None
+        """Width and height of the upright pictures, from the first one on."""
+        self.n_back = 0
+        """Pictures left out because they came with a time that had passed."""
+
+    def add(self, frame: VideoFrame) -> Picture | None:
+        """Take the next decoded picture; None where it is not wanted."""
+        if self.size is None:
+            height, width = self._grey(frame).shape
+            self.size = (width, height)
+        if frame.pts is None or not frame.time_base:
+            time_s = max(0.0, self.last_s + self._frame_s)
+        else:
+            time_s = frame.pts * float(frame.time_base) - self._origin_s
+        if time_s <= self.last_s:
+            self.n_back += 1
+            return None
+        self.last_s = time_s
+        if not self._places.take(time_s):
+            return None
+        image = self._grey(frame)
+        return Picture(time_s, image, self._small(frame, image.shape[0], image.shape[1]))
+
+    def _grey(self, frame: VideoFrame) -> UInt8:
+        return grey(frame, self._to_grey, square=False, aspect=self._aspect)
+
+    def _small(self, frame: VideoFrame, height: int, width: int) -> UInt8:
+        """BGR, upright, scaled and converted in one step; ``height`` and ``width`` are the upright ones."""
+        rows = min(SMALL_ROWS, height)
+        columns = max(1, round(width * rows / height))
+        turns = quarter_turns(frame)
+        size = (rows, columns) if turns % 2 else (columns, rows)
+        small = self._to_small.reformat(frame, *size, format="bgr24", interpolation=Interpolation.AREA)
+        return np.ascontiguousarray(np.rot90(small.to_ndarray(), turns))

@@ -1,0 +1,294 @@
+"""Which pictures of a file are wanted, which packets hold them, and how they become grey arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from emofuse.core.records import TimedFrames, UInt8
+from emofuse.media.container import Damage, origin_s, packets_of, seek, streams
+
+_LIMITED_TO_FULL: Final = np.clip(np.rint((np.arange(256) - 16.0) * (255.0 / 219.0)), 0, 255).astype(np.uint8)
+# Pixel formats whose first plane is the luma, eight bits a pixel.
+_LUMA_FIRST: Final = frozenset(
+    f"{family}{layout}p" for family in ("yuv", "yuvj", "yuva") for layout in (410, 411, 420, 422, 440, 444)
+) | {"nv12", "nv21", "nv16", "nv24", "gray", "gray8"}
+_FULL_RANGE: Final = 2
+"""AVCOL_RANGE_JPEG."""
+_KEEP_BYTES: Final = 64 * 2**20
+"""Packets up to this size in all are held between listing and decoding; of more, the file is read twice."""
+_ROUNDING_S: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One video packet as the container lists it, in decoding order."""
+
+    pts: int | None
+    key: bool
+    shown: bool
+    """False for packets that an edit list hides: they are decoded and never shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The packets of a file, seen without decoding."""
+
+    listed: tuple[Listed, ...]
+    """The video packets."""
+    kept: tuple[Packet[Any], ...] | None
+    """All packets that went by, so that the file is read once; None where that would take much memory."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether every shown packet has its presentation timestamp."""
+        return all(packet.pts is not None for packet in self.listed if packet.shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which pictures are wanted, and which packets the decoder must see for them."""
+
+    wanted: NDArray[np.int64]
+    """(n_frames,) never decreasing: presentation timestamps, or places in the order of showing."""
+    times_s: NDArray[np.float64]
+    """(n_frames,) presentation times of the wanted pictures."""
+    by_order: bool
+    """The file has no timestamps before decoding: pictures are known by their place."""
+    feed: NDArray[np.bool_] | None
+    """Per packet in decoding order, whether it is needed; None: all are."""
+    restart: frozenset[int]
+    """Packets before which the decoder starts afresh, since the run before was left out."""
+    n_in_span: int
+    last_s: float
+    """Time of the last picture the file lists."""
+
+    @property
+    def last_place(self) -> float:
+        """The last packet that is needed."""
+        return np.inf if self.feed is None else int(np.flatnonzero(self.feed)[-1])
+
+
+def list_packets(
+    packets: Iterable[Packet[Any]],
+    video: VideoStream,
+    end_s: float | None,
+    origin: float,
+    *,
+    keep: bool = True,
+) -> Listing:
+    """List the video packets, without decoding, up to a little after ``end_s``, and keep all that go by."""
+    base = float(video.time_base or 0)
+    listed: list[Listed] = []
+    kept: list[Packet[Any]] | None = [] if keep else None
+    n_bytes = 0
+    for packet in packets:
+        n_bytes += packet.size
+        if kept is not None:
+            kept.append(packet)
+            kept = None if n_bytes > _KEEP_BYTES else kept
+        if packet.stream is not video or not packet.size:
+            continue
+        listed.append(Listed(packet.pts, bool(packet.is_keyframe), not packet.is_discard))
+        # Decoding order runs ahead of showing order by less than a second.
+        if end_s is not None and packet.dts is not None and packet.dts * base - origin > end_s + 1.0:
+            break
+    return Listing(tuple(listed), None if kept is None else tuple(kept))
+
+
+def make_plan(
+    listing: Listing,
+    n_frames: int,
+    span_s: tuple[float | None, float | None],
+    clock: tuple[float, float],
+    decoded_times_s: NDArray[np.float64] | None,
+) -> Plan:
+    """Choose ``n_frames`` pictures evenly in time between two times.
+
+    ``clock``: seconds of a tick, and the time of tick zero. ``decoded_times_s``: times in the order of
+    showing, of files whose packets have none.
+    """
+    tick_s, origin = clock
+    by_order = decoded_times_s is not None
+    if decoded_times_s is not None:
+        times = decoded_times_s
+        keys = np.arange(len(times), dtype=np.int64)
+    else:
+        stamps = [packet.pts for packet in listing.listed if packet.shown and packet.pts is not None]
+        keys = np.unique(np.array(stamps, dtype=np.int64))
+        times = np.asarray(keys * tick_s - origin, dtype=np.float64)
+    last_s = float(times[-1]) if len(times) else 0.0
+    start_s, end_s = span_s
+    inside = times >= (-np.inf if start_s is None else start_s - _ROUNDING_S)
+    inside &= times < (np.inf if end_s is None else end_s - _ROUNDING_S)
+    keys, times = keys[inside], times[inside]
+    n_in_span = len(keys)
+    if n_in_span == 0:
+        return Plan(keys, times, by_order, None, frozenset(), 0, last_s)
+    chosen = _nearest(times, np.linspace(times[0], times[-1], n_frames))
+    keys, times = keys[chosen], times[chosen]
+    feed, restart = None, frozenset[int]()
+    if not by_order:
+        feed, restart = _needed(listing.listed, frozenset(keys.tolist()))
+    return Plan(keys, times, by_order, feed, restart, n_in_span, last_s)
+
+
+def _nearest(times: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Index of the time nearest to each place; the earlier one where two are as near."""
+    right = np.searchsorted(times, places).clip(1, max(1, len(times) - 1)).clip(0, len(times) - 1)
+    left = np.maximum(right - 1, 0)
+    return np.where(places - times[left] <= times[right] - places + 1e-9, left, right)
+
+
+def decoded_times(
+    path: Path, container: InputContainer, start_s: float | None, damage: Damage, *, threads: int
+) -> NDArray[np.float64]:
+    """Decode only for the times: for containers that have none, such as a bare H.264 stream."""
+    times: list[float] = []
+    _, video = streams(path, container)
+    assert video is not None
+    origin = origin_s(container)
+    seek(container, start_s, origin)
+    video.thread_type = "AUTO"
+    video.codec_context.thread_count = threads
+    rate = float(video.average_rate or video.guessed_rate or 25)
+    for packet in packets_of(container, [video], damage):
+        for frame in damage.survive(packet.decode):
+            known = frame.time
+            # A stream with no clock at all has only its nominal rate.
+            times.append(known - origin if known is not None else len(times) / rate)
+    ordered: NDArray[np.float64] = np.maximum.accumulate(np.array(times, dtype=np.float64))
+    return ordered
+
+
+def _needed(
+    packets: Sequence[Listed], wanted: frozenset[int]
+) -> tuple[NDArray[np.bool_] | None, frozenset[int]]:
+    """Leave out runs between key frames that hold no wanted picture, and all after the last wanted one."""
+    starts = [i for i, packet in enumerate(packets) if packet.key]
+    if not starts or starts[0] != 0:
+        return None, frozenset()
+    ends = [*starts[1:], len(packets)]
+    needed = [False] * len(starts)
+    last = 0
+    for run, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        places = [i for i in range(start, end) if packets[i].pts in wanted]
+        if not places:
+            continue
+        needed[run], last = True, places[-1]
+        # Pictures shown before the key frame they follow may lean on the run before it.
+        key_pts = packets[start].pts
+        if run and key_pts is not None and any((packets[i].pts or 0) < key_pts for i in places):
+            needed[run - 1] = True
+    feed = np.repeat(needed, np.subtract(ends, starts))
+    feed[last + 1 :] = False
+    restart = frozenset(starts[run] for run in range(1, len(starts)) if needed[run] and not needed[run - 1])
+    return feed, restart
+
+
+class Pictures:
+    """Keeps, of the decoded pictures in the order of showing, those nearest to the wanted ones."""
+
+    def __init__(self, plan: Plan, square: bool, aspect: float) -> None:
+        """Nothing is kept that the plan does not name; ``square`` and ``aspect`` are those of grey()."""
+        self.plan = plan
+        self.exact = True
+        """Every wanted picture so far came out under its own timestamp."""
+        self._square, self._aspect = square, aspect
+        self._unique = np.unique(plan.wanted)
+        self._set = frozenset(self._unique.tolist())
+        self._found: list[UInt8] = []
+        self._before: tuple[int, VideoFrame] | None = None
+        self._n_seen = 0
+        self._reformatter = VideoReformatter()
+
+    @property
+    def full(self) -> bool:
+        """Every wanted picture is there."""
+        return len(self._found) == len(self._unique)
+
+    def wants(self, pts: int | None) -> bool:
+        """Whether a packet with this timestamp holds a wanted picture."""
+        return pts is None or pts in self._set
+
+    def add(self, frame: VideoFrame) -> None:
+        """Take the next decoded picture."""
+        key = self._n_seen if self.plan.by_order else frame.pts
+        self._n_seen += 1
+        if key is None or self.full:
+            return
+        image: UInt8 | None = None
+        while not self.full and (target := int(self._unique[len(self._found)])) <= key:
+            if self._before is not None and target - self._before[0] < key - target:
+                self._found.append(self._grey(self._before[1]))
+            else:
+                image = self._grey(frame) if image is None else image
+                self._found.append(image)
+            self.exact &= target == key
+        self._before = (key, frame)
+
+    def result(self) -> TimedFrames | None:
+        """The pictures; None where not one came out. A missing one is replaced by the one before."""
+        if not self.full and self._before is not None:
+            self.exact = False
+            last = self._grey(self._before[1])
+            self._found += [last] * (len(self._unique) - len(self._found))
+        if not self._found:
+            self.exact = False
+            return None
+        places = np.searchsorted(self._unique, self.plan.wanted)
+        images = tuple(self._found[i] for i in places)
+        return TimedFrames(images, self.plan.times_s, self.plan.n_in_span)
+
+    def _grey(self, frame: VideoFrame) -> UInt8:
+        return grey(frame, self._reformatter, square=self._square, aspect=self._aspect)
+
+
+def grey(frame: VideoFrame, reformatter: VideoReformatter, *, square: bool, aspect: float = 1.0) -> UInt8:
+    """(height, width) uint8, upright, full range; with ``square`` only the central square.
+
+    ``aspect``: width of a pixel over its height. Only some camcorders and broadcasts have other than 1.
+    """
+    plane = frame.planes[0]
+    name = frame.format.name
+    full = name.startswith(("yuvj", "gray")) or int(frame.color_range) == _FULL_RANGE
+    image: UInt8
+    if name in _LUMA_FIRST and plane.line_size >= frame.width:
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        image = rows[: frame.height, : frame.width]
+    else:
+        image = np.asarray(reformatter.reformat(frame, format="gray").to_ndarray(), dtype=np.uint8)
+        full = True
+    if aspect != 1.0:
+        size = (max(1, round(image.shape[1] * aspect)), image.shape[0])
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    if square:
+        side = min(image.shape)
+        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+        image = image[top : top + side, left : left + side]
+    # Taken out of the decoder's buffer, which it will use again.
+    image = image.copy() if full else np.asarray(cv2.LUT(image, _LIMITED_TO_FULL), dtype=np.uint8)
+    return np.ascontiguousarray(np.rot90(image, quarter_turns(frame)))
+
+
+def quarter_turns(frame: VideoFrame) -> int:
+    """How many quarter turns anticlockwise make the picture upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def pixel_aspect(video: VideoStream) -> float:
+    """Width of a pixel over its height; 1 where the file does not say, or says nonsense."""
+    ratio = video.sample_aspect_ratio
+    value = float(ratio) if ratio else 1.0
+    return value if 0.25 < value < 4 else 1.0

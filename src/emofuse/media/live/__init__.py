@@ -1,0 +1,1 @@
+"""What happens now, from devices, addresses or a file at its own pace."""

@@ -1,0 +1,269 @@
+"""What a live capture opens: a file, an address on the network, or a camera and a microphone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import av
+from av.container import InputContainer
+
+from emofuse.core.errors import MediaError
+from emofuse.media.container import LENIENT_METADATA, opened
+
+Kind = Literal["file", "address", "device"]
+
+NONE: Final = "none"
+"""In place of a device: without one."""
+_ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SCHEMES: Final = frozenset(
+    {"http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "srtp", "tcp", "tls", "udp"}
+)
+# Whoever names an address asks for the network; local files stay out of reach of what answers there.
+_PROTOCOLS: Final = "crypto,http,https,httpproxy,rtmp,rtmps,rtmpt,rtp,rtsp,srt,srtp,tcp,tls,udp"
+_ADDRESS_FORMATS: Final = (
+    "aac,ac3,asf,avi,flac,flv,live_flv,h264,hevc,hls,ivf,loas,matroska,webm,mjpeg,mpjpeg,mov,mp4,mp3,mpeg,"
+    "mpegts,mpegvideo,nut,ogg,rtp,rtsp,sdp,wav"
+)
+_ADDRESS_OPTIONS: Final = {
+    "protocol_whitelist": _PROTOCOLS,
+    "format_whitelist": _ADDRESS_FORMATS,
+    # What is read to find out what is sent is late already: a second of it, not five.
+    "analyzeduration": "1000000",
+    "rtsp_flags": "prefer_tcp",
+    "overrun_nonfatal": "1",
+}
+_DEVICE_FORMATS: Final = (
+    "alsa", "android_camera", "avfoundation", "bktr", "decklink", "dshow", "fbdev", "gdigrab", "iec61883",
+    "jack", "lavfi", "openal", "oss", "pulse", "sndio", "v4l2", "vfwcap", "x11grab", "xcbgrab",
+)  # fmt: skip
+_WISHES: Final = {
+    # Asked for first; a device that cannot is taken as it comes.
+    "v4l2": {"video_size": "640x480", "framerate": "30"},
+    "avfoundation": {"video_size": "640x480", "framerate": "30"},
+    "dshow": {"video_size": "640x480", "framerate": "30"},
+    "alsa": {"channels": "1"},
+    "pulse": {"channels": "1", "fragment_size": "4096"},
+}
+_ALSA_CONFIG: Final = "ALSA_CONFIG_DIR"
+_ALSA_PLUGINS: Final = "ALSA_PLUGIN_DIR"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveInput:
+    """One thing to open, and which of its streams are wanted."""
+
+    name: str
+    """A path, an address, or what the device is called."""
+    kind: Kind
+    device_format: str | None = None
+    audio: bool = True
+    video: bool = True
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages: without the password of an address."""
+        if self.kind == "device":
+            return f"{self.device_format}:{self.name}"
+        if self.kind == "address":
+            parts = urlsplit(self.name)
+            return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Inputs of which the first that opens is taken; ``needed``: there is an error if none does."""
+
+    inputs: tuple[LiveInput, ...]
+    needed: bool
+    what: str
+
+
+def wanted_inputs(
+    source: str | Path | None, *, microphone: str | None = None, camera: str | None = None
+) -> list[Wanted]:
+    """What is to be opened.
+
+    Args:
+        source: a path, an address (``rtsp://…``), a device (``v4l2:/dev/video0``), or None: the camera and
+            the microphone of this machine.
+        microphone: a device, ``FORMAT:NAME`` or a name in the platform's own format, which is heard in place
+            of what the source has; ``none``: no sound is wanted.
+        camera: the same for pictures.
+
+    Raises:
+        MediaError: the address is of a kind that is not opened, or nothing is wanted.
+    """
+    wanted = []
+    if source is not None:
+        given = _given(str(source))
+        given = replace(given, audio=microphone is None, video=camera is None)
+        if given.audio or given.video:
+            wanted.append(Wanted((given,), True, "source"))
+    for what, name in (("microphone", microphone), ("camera", camera)):
+        heard = what == "microphone"
+        if name is None and source is None:
+            wanted.append(
+                Wanted(tuple(replace(one, audio=heard, video=not heard) for one in _usual(what)), False, what)
+            )
+        elif name is not None and name != NONE:
+            wanted.append(Wanted((replace(_device(name, what), audio=heard, video=not heard),), True, what))
+    if not wanted:
+        raise MediaError("live", "neither sound nor pictures are wanted")
+    return wanted
+
+
+def _given(source: str) -> LiveInput:
+    address = _ADDRESS.match(source)
+    if address is not None:
+        if address[1].lower() not in _SCHEMES:
+            known = ", ".join(sorted(_SCHEMES))
+            raise MediaError(source, f"addresses of this kind are not opened: use one of {known}, or a path")
+        return LiveInput(source, "address")
+    if source.split(":", 1)[0] in _DEVICE_FORMATS and not Path(source).exists():
+        return _device(source, "camera")
+    if Path(source).is_char_device():
+        return _device(source, "camera")
+    return LiveInput(source, "file")
+
+
+def _device(name: str, what: str) -> LiveInput:
+    head, colon, rest = name.partition(":")
+    if colon and head in _DEVICE_FORMATS:
+        return LiveInput(rest, "device", head)
+    return LiveInput(name, "device", _platform_formats(what)[0])
+
+
+def _platform_formats(what: str) -> tuple[str, ...]:
+    """Device formats of this platform, the best first."""
+    if sys.platform == "darwin":
+        return ("avfoundation",)
+    if sys.platform == "win32":
+        return ("dshow",)
+    if what == "camera":
+        return ("v4l2",)
+    return tuple(name for name in ("pulse", "alsa") if name in av.formats_available) or ("alsa",)
+
+
+def _usual(what: str) -> list[LiveInput]:
+    """Devices of this machine, in the order in which they are tried."""
+    if sys.platform == "darwin":
+        names = ["default:none" if what == "camera" else "none:default"]
+    elif sys.platform == "win32":
+        kind = "video" if what == "camera" else "audio"
+        names = [f"{kind}={name}" for name in _listed("dshow", kind)]
+    elif what == "camera":
+        names = [str(path) for path in sorted(Path("/dev").glob("video[0-9]*"))] or ["/dev/video0"]
+    else:
+        return [LiveInput("default", "device", name) for name in _platform_formats(what)] + [
+            LiveInput(f"plughw:{card}", "device", "alsa") for card in _capture_cards()
+        ]
+    return [LiveInput(name, "device", _platform_formats(what)[0]) for name in names]
+
+
+def _capture_cards() -> list[str]:
+    """The sound cards that record, as ALSA numbers them: past a sound server that keeps ``default``."""
+    try:
+        lines = Path("/proc/asound/pcm").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    found = [re.match(r"(\d+)-(\d+):.*: capture", line) for line in lines]
+    return [f"{int(one[1])},{int(one[2])}" for one in found if one is not None]
+
+
+def _listed(device_format: str, kind: str) -> list[str]:
+    """Names of devices, as far as the platform tells."""
+    try:
+        from av.device import enumerate_input_devices
+
+        found = enumerate_input_devices(device_format)
+    except (ImportError, ValueError, NotImplementedError, av.error.FFmpegError):
+        return []
+    return [
+        one.name for one in found if one.name != "null" and (not one.media_types or kind in one.media_types)
+    ]
+
+
+def devices_found() -> str:
+    """The devices that the platform names, for a message."""
+    found = []
+    for what, kind in (("camera", "video"), ("microphone", "audio")):
+        for device_format in _platform_formats(what):
+            found += [f"{device_format}:{name}" for name in _listed(device_format, kind)]
+    return ", ".join(dict.fromkeys(found)) or "none"
+
+
+@contextlib.contextmanager
+def open_input(given: LiveInput, timeout_s: float) -> Iterator[InputContainer]:
+    """An open container.
+
+    Args:
+        given: what to open.
+        timeout_s: how long an address may stay silent.
+
+    Raises:
+        MediaError: it cannot be opened.
+    """
+    if given.kind == "file":
+        with opened(given.name) as container:
+            yield container
+        return
+    begun = time.monotonic()
+    try:
+        container = _open_device(given) if given.kind == "device" else _open_address(given.name, timeout_s)
+    except (av.error.FFmpegError, ValueError) as error:
+        if given.kind == "address" and time.monotonic() - begun > 0.9 * timeout_s:
+            raise MediaError(given.label, f"no answer within {timeout_s:g} s") from None
+        raise MediaError(given.label, f"cannot be opened ({plain(error)})") from None
+    with container:
+        yield container
+
+
+def _open_address(name: str, timeout_s: float) -> InputContainer:
+    container: InputContainer = av.open(
+        name, "r", options=dict(_ADDRESS_OPTIONS), timeout=timeout_s, **LENIENT_METADATA
+    )
+    return container
+
+
+def _open_device(given: LiveInput) -> InputContainer:
+    device_format = given.device_format or ""
+    if device_format == "alsa":
+        _find_alsa()
+    attempts: Sequence[dict[str, str]] = ({},)
+    if device_format in _WISHES:
+        attempts = (_WISHES[device_format], {})
+    for options in attempts:
+        try:
+            container: InputContainer = av.open(given.name, "r", format=device_format, options=dict(options))
+        except (av.error.FFmpegError, ValueError):
+            if options is attempts[-1]:
+                raise
+        else:
+            return container
+    raise AssertionError("there is always a last attempt")
+
+
+def _find_alsa() -> None:
+    """Tell the ALSA library that comes inside PyAV's wheel where this system keeps its configuration."""
+    config = Path("/usr/share/alsa")
+    if (config / "alsa.conf").exists():
+        os.environ.setdefault(_ALSA_CONFIG, str(config))
+    for folder in (*Path("/usr/lib").glob("*-linux-gnu/alsa-lib"), Path("/usr/lib64/alsa-lib")):
+        if folder.is_dir():
+            os.environ.setdefault(_ALSA_PLUGINS, str(folder))
+
+
+def plain(error: BaseException) -> str:
+    """What an error says, in one line."""
+    text: Any = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())

@@ -1,0 +1,1 @@
+"""A bundle and an input become predictions."""

@@ -1,0 +1,71 @@
+"""Which recordings a batch reads: files as they are named, and what lies below folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from emofuse.recognition.tables import BatchError
+from emofuse.system.media_files import media_files
+
+SUFFIXES: Final = frozenset((
+    ".3g2", ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".avi",
+    ".caf", ".dv", ".eac3", ".ec3", ".flac", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2t",
+    ".m2ts", ".m2v", ".m4a", ".m4b", ".m4v", ".mj2", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4",
+    ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".oga", ".ogg", ".ogv", ".opus", ".qt", ".ra", ".rm",
+    ".rmvb", ".snd", ".ts", ".tta", ".vob", ".w64", ".wav", ".wave", ".weba", ".webm", ".wma", ".wmv",
+    ".wv", ".y4m",
+))  # fmt: skip
+"""What recordings are called, in the containers that :mod:`emofuse.media.decoding` opens, in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a batch reads, each name once; ``refused``: names that cannot be recordings, and why."""
+
+    files: tuple[str, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_recordings(arguments: str | Path | Iterable[str | Path]) -> Listing:
+    """Files as they are named, and every recording below folders, hidden ones left out, sorted by path.
+
+    A folder that cannot be listed, that is named like a recording, or that is named itself and holds no
+    recording, is listed as refused: in a table it has its row.
+    """
+    if isinstance(arguments, str | Path):
+        arguments = [arguments]
+    names: dict[str, None] = {}
+    refused: dict[str, str] = {}
+    for given in arguments:
+        if not str(given):
+            raise BatchError("an empty name is no recording: look at the variable that it came from")
+        argument = Path(given)
+        if not os.path.isdir(argument):  # noqa: PTH112 - says no, and raises nothing, where it may not look
+            names[str(argument)] = None
+            continue
+        unlistable: list[Path] = []
+        found = [str(path) for path in media_files(argument, SUFFIXES, unlistable)]
+        wrong = {str(folder): "this folder cannot be listed" for folder in unlistable}
+        for folder in _named_like_recordings(argument):
+            if not any(name.startswith(f"{folder}{os.sep}") for name in found):
+                wrong.setdefault(folder, "is a folder, not a media file")
+        if not found and not wrong:
+            wrong[str(argument)] = "there is no recording in this folder"
+        # folder by folder: as paths are sorted, without a million of them
+        for name in sorted([*found, *wrong], key=lambda name: name.replace(os.sep, "\0")):
+            names[name] = None
+        refused |= wrong
+    return Listing(tuple(names), refused)
+
+
+def _named_like_recordings(root: Path) -> Iterator[str]:
+    for folder, subfolders, _ in os.walk(root):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in subfolders:
+            path = Path(folder, name)
+            if path.suffix.lower() in SUFFIXES:
+                yield str(path)

@@ -1,0 +1,234 @@
+"""A trained recogniser in one folder: networks and fusion as ONNX, and everything that is known of them.
+
+``bundle.json`` names every file with its size and sha256, the recipe, the labels, the licence and where it
+all came from. Nothing in a bundle is a pickle, and nothing in it is run: it is data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from emofuse.core.errors import BundleError, RecipeError
+from emofuse.core.recipes import Recipe, parse_recipe
+from emofuse.system.atomic_write import write_atomically
+
+logger = logging.getLogger("emofuse")
+
+SCHEMA: Final = 1
+MANIFEST: Final = "bundle.json"
+LICENCE: Final = "LICENSE.txt"
+NON_COMMERCIAL: Final = "CC BY-NC-SA 4.0"
+FRAME_FILE: Final = "face-frame.onnx"
+"""What a face network says frame by frame, where it does; ``face.onnx`` then reads a clip of that."""
+NO_SHIPPED: Final = "EMOFUSE_NO_SHIPPED"
+"""Environment variable: set, and not 0, the recogniser that comes with emofuse is not used."""
+SHIPPED: Final = Path(__file__).parent / "shipped" / "out-of-the-box"
+"""Where that recogniser lies, under a licence of its own. Who builds without it removes the folder."""
+
+_LICENCE_TEXT: Final = """\
+Licence of this trained recogniser: {licence}
+
+It was trained on: {corpus}.
+{terms}
+The program that made it and reads it is licensed apart from it, under Apache-2.0.
+
+What it reports is the emotion a person expresses, as acted or posed for its training recordings.
+It does not know what anybody feels.
+"""
+
+_RAVDESS_TERMS: Final = """\
+RAVDESS (Livingstone SR, Russo FA 2018, PLoS ONE 13(5): e0196391) is licensed under Creative Commons
+Attribution-NonCommercial-ShareAlike 4.0, https://creativecommons.org/licenses/by-nc-sa/4.0/. Whatever is
+derived from it, this recogniser too, carries the same licence: name the source, no commercial use,
+share alike.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle that has been checked: its files are there and unaltered."""
+
+    folder: Path
+    recipe: Recipe
+    emotions: tuple[str, ...]
+    licence: str
+    provenance: Mapping[str, Any]
+    files: Mapping[str, Mapping[str, Any]]
+    action_units: tuple[str, ...] = ()
+    """The columns that the face branch reads, in order; empty where it reads pictures."""
+
+    def read(self, name: str) -> bytes:
+        """The content of one file of the bundle, checked against its sha256.
+
+        Raises:
+            BundleError: the file is missing or altered.
+        """
+        facts = self.files.get(name)
+        if facts is None:
+            raise BundleError(f"{self.folder}: this bundle has no {name}")
+        try:
+            data = (self.folder / name).read_bytes()
+        except OSError as error:
+            raise BundleError(f"{self.folder / name}: {error.strerror or error}") from None
+        if hashlib.sha256(data).hexdigest() != facts["sha256"]:
+            raise BundleError(f"{self.folder / name} is altered: its sha256 is not that of {MANIFEST}")
+        return data
+
+    @property
+    def fusions(self) -> tuple[str, ...]:
+        """The names of the fusion files, one a member, in the order of the members: 2 before 10."""
+        names = [name for name in self.files if name.startswith("fusion-")]
+        return tuple(sorted(names, key=lambda name: (len(name), name)))
+
+
+def shipped_bundle() -> Path:
+    """The folder of the recogniser that comes with emofuse.
+
+    Raises:
+        BundleError: it is switched off by ``EMOFUSE_NO_SHIPPED``, or was left out of this installation.
+    """
+    ways = "train one (emofuse train) and give its folder (--bundle BUNDLE)"
+    if os.environ.get(NO_SHIPPED, "0") not in ("", "0"):
+        raise BundleError(
+            f"the recogniser that comes with emofuse is switched off by {NO_SHIPPED}: unset it for "
+            f"non-commercial use, or {ways}"
+        )
+    if not (SHIPPED / MANIFEST).is_file():
+        raise BundleError(f"this installation of emofuse comes without a recogniser: {ways}")
+    return SHIPPED
+
+
+def licence_text(licence: str, corpus: str, more: str = "") -> str:
+    """What lies beside everything that was trained on a corpus.
+
+    Args:
+        licence: of what was trained.
+        corpus: what it was trained on.
+        more: terms of other things that it was trained on.
+    """
+    terms = (_RAVDESS_TERMS if NON_COMMERCIAL in licence else "") + more
+    return _LICENCE_TEXT.format(licence=licence, corpus=corpus, terms=terms)
+
+
+def check_free(folder: Path) -> None:
+    """See before hours of work that a bundle may be written there.
+
+    Raises:
+        BundleError: there is already something.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise BundleError(f"{folder} is not empty: give another folder or remove it")
+    if folder.exists() and not folder.is_dir():
+        raise BundleError(f"{folder} is a file: name a folder")
+
+
+def save_bundle(
+    folder: Path,
+    *,
+    files: Mapping[str, bytes],
+    recipe: Recipe,
+    emotions: tuple[str, ...],
+    licence: str,
+    provenance: Mapping[str, Any],
+    action_units: tuple[str, ...] = (),
+    terms: str = "",
+) -> Bundle:
+    """Write a bundle, whole or not at all.
+
+    The text of its licence is that among ``files``; else it is made, and ``terms`` are added to it.
+
+    Raises:
+        BundleError: there is already something at ``folder``, or it cannot be written.
+    """
+    check_free(folder)
+    text = licence_text(licence, str(provenance.get("corpus", "?")), terms)
+    everything = {LICENCE: text.encode(), **files}
+    manifest = {
+        "schema": SCHEMA,
+        "emotions": list(emotions),
+        "licence": licence,
+        "provenance": dict(provenance),
+        "recipe": recipe.model_dump(mode="json"),
+        "action_units": list(action_units),
+        "files": {
+            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+            for name, data in sorted(everything.items())
+        },
+    }
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            for name, data in everything.items():
+                write_atomically(draft / name, data)
+            write_atomically(draft / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+            draft.chmod(0o755)
+            if folder.exists():
+                folder.rmdir()
+            draft.replace(folder)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise BundleError(f"{folder}: the bundle could not be written: {error.strerror or error}") from None
+    return load_bundle(folder)
+
+
+def load_bundle(folder: str | Path | None = None) -> Bundle:
+    """Read what a bundle says of itself; its networks are read, and checked, when they are needed.
+
+    Args:
+        folder: the bundle's; None: that of the recogniser that comes with emofuse.
+
+    Raises:
+        BundleError: it is missing, incomplete, or made by a version that this one does not read.
+    """
+    folder = shipped_bundle() if folder is None else Path(folder)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(
+            f"{folder} is not a bundle: it has no {MANIFEST} (emofuse train makes one)"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{folder / MANIFEST} cannot be read: {error}") from None
+    try:
+        if manifest["schema"] != SCHEMA:
+            raise BundleError(f"{folder}: bundle schema {manifest['schema']}, this version reads {SCHEMA}")
+        bundle = Bundle(
+            folder=folder,
+            recipe=parse_recipe(manifest["recipe"], source=f"{folder / MANIFEST}"),
+            emotions=tuple(manifest["emotions"]),
+            licence=manifest["licence"],
+            provenance=manifest["provenance"],
+            files={name: dict(facts) for name, facts in manifest["files"].items()},
+            action_units=tuple(manifest["action_units"]),
+        )
+    except RecipeError as error:
+        raise BundleError(f"{error}: made by another version of emofuse?") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BundleError(f"{folder / MANIFEST} is not what this version writes: {error}") from None
+    for name, facts in bundle.files.items():
+        if Path(name).name != name:
+            raise BundleError(f"{folder / MANIFEST} names a file outside the bundle: {name}")
+        if not (folder / name).is_file():
+            raise BundleError(f"{folder}: {name} is missing")
+        if "sha256" not in facts:
+            raise BundleError(f"{folder / MANIFEST} has no sha256 of {name}")
+    bundle.read(LICENCE)
+    return bundle
+
+
+def warn_of_licence(bundle: Bundle) -> None:
+    """Say in the log that a recogniser is for no commercial use, where its licence says that."""
+    if NON_COMMERCIAL in bundle.licence:
+        logger.warning("this recogniser is licensed %s: no commercial use", bundle.licence)

@@ -1,0 +1,142 @@
+"""A recogniser's second set of networks, which read people of whom some recordings are known."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.errors import BundleError, ProfileError
+from emofuse.core.recipes import LEAST_LOG_PROBABILITY
+from emofuse.core.records import Features
+from emofuse.features.profile import Profile
+from emofuse.features.speaker_normalization import Moments, Population, blend, standard_of, stranger_share
+from emofuse.recognition.bundle import Bundle
+
+Branch = Literal["voice", "face", "both"]
+BRANCHES: Final[tuple[Branch, ...]] = ("voice", "face", "both")
+
+
+def enrolled_file(part: str) -> str:
+    """The name in a bundle of an enrolled branch's network, and with .npz of its population."""
+    return f"enrolled-{part}"
+
+
+class KnownPeople:
+    """Networks for enrolled people, and the fusion of what they say."""
+
+    def __init__(self, bundle: Bundle, session: Callable[[str], Any]) -> None:
+        """Load them.
+
+        Raises:
+            ProfileError: the bundle has none.
+        """
+        settings = bundle.recipe.enrolment
+        if settings is None or f"{enrolled_file('voice')}.onnx" not in bundle.files:
+            raise ProfileError(f"{bundle.folder}: this recogniser was not trained to enrol people")
+        self.prior_clips = settings.prior_clips
+        names = [b for b in BRANCHES if f"{enrolled_file(b)}.onnx" in bundle.files]
+        self._networks = {b: session(f"{enrolled_file(b)}.onnx") for b in names}
+        self._populations = {b: _population(bundle, f"{enrolled_file(b)}.npz") for b in names}
+        self._fusion = session(f"{enrolled_file('fusion')}.onnx")
+        digests = "".join(bundle.files[f"{enrolled_file(b)}.onnx"]["sha256"] for b in names)
+        self.fingerprint = hashlib.sha256(digests.encode()).hexdigest()[:16]
+
+    def profile(self, read: Sequence[Features], skipped: tuple[str, ...]) -> Profile:
+        """A profile of one person from the features of some recordings.
+
+        Raises:
+            ProfileError: there are none.
+        """
+        if not read:
+            reasons = "; ".join(skipped[:3]) or "no recordings were given"
+            raise ProfileError(f"nobody can be enrolled: {reasons}")
+        moments: dict[str, Moments] = {}
+        for branch, population in self._populations.items():
+            rows = [row for row in (_values(branch, one) for one in read) if row is not None]
+            stacked = np.stack(rows) if rows else np.zeros((0, len(population.mean)))
+            moments[branch] = Moments.of(stacked)
+        return Profile(self.fingerprint, moments, len(read), skipped)
+
+    def check(self, profile: Profile) -> None:
+        """See that a profile is one of this recogniser's.
+
+        Raises:
+            ProfileError: it is not.
+        """
+        if profile.recogniser != self.fingerprint:
+            raise ProfileError("the profile was made with another recogniser: enrol the person anew")
+        for branch, population in self._populations.items():
+            known = profile.moments.get(branch)
+            if known is None or known.mean.shape != population.mean.shape:
+                raise ProfileError(
+                    f"the profile does not fit the recogniser's {branch}: enrol the person anew"
+                )
+
+    def blend(
+        self,
+        features: Features,
+        profile: Profile,
+        alone: Mapping[str, NDArray[np.float64]],
+        fused: NDArray[np.float64],
+    ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
+        """What is said of a clip with and without the profile, weighed by how many clips are known.
+
+        Args:
+            features: of the clip.
+            profile: of the person.
+            alone: what each modality says of a stranger, (n_emotions,) probabilities.
+            fused: what both together say of one.
+
+        Returns:
+            The same, of the known person.
+        """
+        self.check(profile)
+        logs = {}
+        for branch, network in self._networks.items():
+            row = _values(branch, features)
+            if row is not None:
+                standard = standard_of(profile.moments[branch], self._populations[branch], self.prior_clips)
+                logs[branch] = network.run(["log_probabilities"], {"inputs": standard.apply(row[None])})[0]
+        single = {
+            name: self._weighed(said, np.exp(logs[_branch(name)].astype(np.float64)), profile, _branch(name))
+            for name, said in alone.items()
+        }
+        if len(alone) < 2:
+            return single, next(iter(single.values()))
+        joined = np.concatenate([logs[b] for b in self._networks], axis=1)
+        joined = np.maximum(joined, LEAST_LOG_PROBABILITY).astype(np.float32)
+        said = self._fusion.run(["probabilities"], {"inputs": joined})[0].astype(np.float64)
+        return single, self._weighed(fused, said, profile, "both" if "both" in self._networks else "voice")
+
+    def _weighed(
+        self, stranger: NDArray[np.float64], enrolled: NDArray[np.float64], profile: Profile, branch: Branch
+    ) -> NDArray[np.float64]:
+        share = stranger_share(profile.moments[branch].n, self.prior_clips)
+        return np.asarray(blend(stranger[None], enrolled, share)[0], dtype=np.float64)
+
+
+def _branch(name: str) -> Branch:
+    return "voice" if name == "voice" else "face"
+
+
+def _values(branch: Branch, features: Features) -> NDArray[np.float32] | None:
+    """A clip's values as they are standardised; None where the clip lacks what the branch reads."""
+    voice = features.voice
+    face = None if features.face is None else np.sqrt(np.maximum(features.face, 0))
+    if branch == "voice":
+        return voice
+    if branch == "face":
+        return face
+    return None if voice is None or face is None else np.concatenate([voice, face])
+
+
+def _population(bundle: Bundle, name: str) -> Population:
+    try:
+        return Population.read(io.BytesIO(bundle.read(name)))
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleError(f"{bundle.folder / name} is damaged: {error}") from None

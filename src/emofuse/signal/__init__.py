@@ -1,1 +1,0 @@
-"""Signals: samples become a voice segment, pictures become a face track."""

@@ -1,0 +1,1 @@
+"""Long and live recordings become windows, then segments."""

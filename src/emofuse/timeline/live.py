@@ -1,0 +1,291 @@
+"""What is seen and heard as it happens → windows, each as soon as it can be read, and none of them old.
+
+A machine that is slower than the stream reads fewer pictures, then fewer windows; it never lags behind.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from emofuse.core.records import Waveform
+from emofuse.features.extraction import extract
+from emofuse.media.frame_sampling import Picture
+from emofuse.media.live.inputs import wanted_inputs
+from emofuse.media.live.stream import Arrived, LiveStream
+from emofuse.timeline.records import Window
+from emofuse.timeline.windows import WindowReader, WindowRules
+
+if TYPE_CHECKING:
+    from emofuse.features.profile import Profile
+    from emofuse.recognition.recognizer import Recognizer
+
+OnOpen = Callable[[LiveStream], None]
+"""Told of the stream as soon as it is open: what it reads, and what it does without."""
+
+_GAP_S: Final = 0.01
+"""A longer hole between blocks of sound is filled with silence."""
+_LONGEST_FILL_S: Final = 1.0
+_KEPT_S: Final = 20.0
+"""Arrivals are remembered for a window and so much longer: no window is complete later."""
+_BLOCKS_PER_S: Final = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWindow:
+    """A window, and how fresh it is.
+
+    Times of ``window`` are a file's own presentation times; those of anything else count from the first
+    sound or picture. The three counts are of all that happened so far.
+    """
+
+    window: Window
+    latency_s: float
+    """From the arrival of the last sound or picture in the window until the window was handed on."""
+    dropped_pictures: int
+    """Pictures that were not looked at, because newer ones had come."""
+    skipped_windows: int
+    """Windows that were not read, because newer ones were complete."""
+    lost_sound_s: float
+    """Sound that was not heard, because the reader was seconds behind."""
+
+    def as_dict(self, emotions: Sequence[str]) -> dict[str, Any]:
+        """What a line of JSON holds: the names of the exported timeline, and the four figures above."""
+        window = self.window
+        named = {
+            kind: None
+            if array is None
+            else {e: round(p, 6) for e, p in zip(emotions, array.tolist(), strict=True)}
+            for kind, array in window.probabilities.items()
+        }
+        fused = window.fused
+        return {
+            "start_s": round(window.start_s, 3),
+            "end_s": round(window.end_s, 3),
+            "person": window.person,
+            "speaker": window.speaker,
+            "emotion": None if fused is None else emotions[int(np.argmax(fused))],
+            **named,
+            "speech": None if window.speech is None else round(window.speech, 6),
+            "face_present": None if window.face_present is None else round(window.face_present, 6),
+            "quality": dict(window.quality),
+            "reasons": list(window.reasons),
+            "latency_s": round(self.latency_s, 3),
+            "dropped_pictures": self.dropped_pictures,
+            "skipped_windows": self.skipped_windows,
+            "lost_sound_s": round(self.lost_sound_s, 3),
+        }
+
+    def as_line(self, emotions: Sequence[str]) -> str:
+        """One line of JSON, without its end."""
+        return json.dumps(self.as_dict(emotions), allow_nan=False)
+
+
+def live_windows(
+    recognizer: Recognizer,
+    source: str | Path | None = None,
+    *,
+    microphone: str | None = None,
+    camera: str | None = None,
+    rules: WindowRules | None = None,
+    profile: Profile | None = None,
+    seconds: float | None = None,
+    loop: bool = False,
+    pace: float = 1.0,
+    timeout_s: float = 5.0,
+    stop: threading.Event | None = None,
+    on_open: OnOpen | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Generator[LiveWindow, None, None]:
+    """Read what happens, until it ends.
+
+    Args:
+        recognizer: asked of every window.
+        source: a file, read at its own pace; an address (``rtsp://…``, ``http://…``, ``udp://…``); a device
+            (``v4l2:/dev/video0``); or None: the camera and the microphone of this machine.
+        microphone: a device (``alsa:default``) that is heard in place of the source's sound; ``none``: no
+            sound.
+        camera: a device that is seen in place of the source's pictures; ``none``: no pictures.
+        rules: length and distance of windows, pictures a second.
+        profile: of the one person who is seen and heard, if enrolled.
+        seconds: end after so many seconds of sound and pictures.
+        loop: begin a file again at its end.
+        pace: how many seconds of a file are played in a second.
+        timeout_s: how long a peer may stay silent.
+        stop: set it, from anywhere, and what was heard and seen by then is read to its end.
+        on_open: told of the stream when it is open.
+        clock: seconds that never go back.
+
+    Yields:
+        Windows in order of time. Closing the iterator ends the threads and gives devices back.
+
+    Raises:
+        MediaError: nothing can be opened; or, after the last windows, a peer fell silent or broke off.
+        ValueError: a figure is out of range.
+    """
+    rules = rules or WindowRules()
+    stop = stop or threading.Event()
+    wanted = wanted_inputs(source, microphone=microphone, camera=camera)
+    stream = LiveStream(
+        wanted, pictures_per_s=rules.pictures_per_s, pace=pace, loop=loop, timeout_s=timeout_s, stop=stop,
+        clock=clock,
+    )  # fmt: skip
+    _warm_up(recognizer, rules)
+    with stream:
+        if stop.is_set():
+            return
+        if on_open is not None:
+            on_open(stream)
+        session = _Session(recognizer, stream, rules, profile, seconds)
+        stream.begin()
+        while not stop.is_set() and not session.full:
+            ended = stream.ended
+            parts = stream.take()
+            if ended and not parts:
+                break
+            yield from session.read(parts)
+        problem = stream.problem
+        yield from session.read(stream.take(0.0))
+        stream.close()
+        yield from session.finish()
+        if problem is not None:
+            raise problem
+
+
+def _warm_up(recognizer: Recognizer, rules: WindowRules) -> None:
+    """Load and run once what is loaded when first needed, so that the first windows are not late."""
+    reader = WindowReader(recognizer, rules, has_audio=True, has_video=True)
+    rate = 16000
+    noise = np.random.default_rng(0).normal(0, 0.05, (1, int(rate * rules.window_s))).astype(np.float32)
+    grey = np.full((240, 320), 128, np.uint8)
+    reader.add(Picture(0.0, grey, np.repeat(grey[..., None], 3, axis=2)))
+    reader.add(Waveform(noise, rate))
+    reader.finish(rules.window_s)
+    # noise is no speech, and was not read
+    voice = extract(Waveform(noise, rate), recognizer.bundle.recipe, face=False)
+    if voice.voice is not None:
+        recognizer.predict_features(voice)
+
+
+class _Session:
+    """One stream that is being read."""
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        stream: LiveStream,
+        rules: WindowRules,
+        profile: Profile | None,
+        seconds: float | None,
+    ) -> None:
+        self._recognizer, self._profile, self._rules = recognizer, profile, rules
+        self._stream, self._seconds = stream, seconds
+        self._reader: WindowReader | None = None
+        self._start_s = self._heard_s = self._seen_s = -np.inf
+        self._skipped = 0
+        n_kept = int((rules.window_s + _KEPT_S) * max(_BLOCKS_PER_S, rules.pictures_per_s))
+        self._came: dict[bool, deque[tuple[float, float]]] = {
+            is_sound: deque(maxlen=n_kept) for is_sound in (True, False)
+        }
+        """Of sound and of pictures: where each part begins, and when it came."""
+        self._clock = stream.clock
+
+    @property
+    def full(self) -> bool:
+        """Whether as much as was asked for has been read."""
+        return self._seconds is not None and self._end_s - self._start_s >= self._seconds
+
+    @property
+    def _end_s(self) -> float:
+        return max(self._heard_s, self._seen_s)
+
+    def read(self, parts: Sequence[Arrived]) -> Iterator[LiveWindow]:
+        """Push what has come; the windows that are complete with it, old ones left out."""
+        if not parts or self.full:
+            return
+        if self._reader is None:
+            self._begin(min(part.start_s for part in parts))
+        assert self._reader is not None
+        heard_s = max((one.end_s for one in parts if isinstance(one.part, Waveform)), default=self._heard_s)
+        seen_s = max((one.end_s for one in parts if isinstance(one.part, Picture)), default=self._seen_s)
+        self._skipped += self._reader.leave_out(heard_s, seen_s)
+        for part in parts:
+            is_sound = isinstance(part.part, Waveform)
+            self._came[is_sound].append((part.start_s, part.at_s))
+            for one in self._following(part.part):
+                for window in self._reader.add(one):
+                    yield self._said(window)
+        self._reader.take_boxes()
+
+    def finish(self) -> Iterator[LiveWindow]:
+        """The windows that are left."""
+        if self._reader is None:
+            return
+        end_s = self._end_s
+        if self._seconds is not None:
+            end_s = min(end_s, self._start_s + self._seconds)
+        for window in self._reader.finish(end_s):
+            yield self._said(window)
+
+    def _begin(self, start_s: float) -> None:
+        self._start_s = start_s
+        self._reader = WindowReader(
+            self._recognizer,
+            self._rules,
+            has_audio=self._stream.has_audio,
+            has_video=self._stream.has_video,
+            start_s=start_s,
+            profile=self._profile,
+        )
+
+    def _following(self, part: Waveform | Picture) -> Iterator[Waveform | Picture]:
+        """A part that follows on what came before: silence in place of what was lost, nothing twice."""
+        if isinstance(part, Waveform):
+            yield from self._filled(part)
+        elif part.time_s > self._seen_s:
+            self._seen_s = part.time_s
+            yield part
+
+    def _filled(self, block: Waveform) -> Iterator[Waveform]:
+        rate, n_channels = block.sample_rate_hz, block.n_channels
+        if np.isfinite(self._heard_s):
+            while (missing_s := block.start_s - self._heard_s) > _GAP_S:
+                n = max(1, round(min(missing_s, _LONGEST_FILL_S) * rate))
+                silence = Waveform(np.zeros((n_channels, n), np.float32), rate, self._heard_s)
+                self._heard_s += silence.duration_s
+                yield silence
+            if missing_s < -_GAP_S:
+                n = min(block.samples.shape[1], round(-missing_s * rate))
+                block = Waveform(block.samples[:, n:], rate, block.start_s + n / rate)
+        if block.samples.shape[1]:
+            self._heard_s = block.start_s + block.duration_s
+            yield block
+
+    def _said(self, window: Window) -> LiveWindow:
+        """The window as it is handed on now."""
+        came = [self._last_before(times, window.end_s) for times in self._came.values() if times]
+        return LiveWindow(
+            window,
+            max(0.0, self._clock() - max(came)),
+            self._stream.dropped_pictures,
+            self._skipped,
+            self._stream.lost_sound_s,
+        )
+
+    @staticmethod
+    def _last_before(came: deque[tuple[float, float]], end_s: float) -> float:
+        """When the last part came that begins before a time."""
+        at_s = came[0][1]
+        for start_s, came_s in came:
+            if start_s >= end_s:
+                break
+            at_s = came_s
+        return at_s

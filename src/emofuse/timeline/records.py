@@ -1,0 +1,266 @@
+"""What a recording's timeline is: windows with probabilities, the segments made of them, and the faces.
+
+Every time is a presentation timestamp in seconds on the recording's own clock, whose zero is the file's
+earliest timestamp, as in :mod:`emofuse.media.decoding` and in players. The timeline covers ``start_s`` to
+``start_s + duration_s``; ``start_s`` need not be zero.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OUTSIDE_S = 1e-6
+"""How far a time may lie outside the recording: what is lost when timestamps are added as floats."""
+
+QualityValue = float | int | str | bool | None
+
+_CODE = re.compile(r"[A-Za-z0-9_.:-]+")
+
+
+def _check_span(kind: str, start_s: float, end_s: float) -> None:
+    if not (math.isfinite(start_s) and math.isfinite(end_s) and start_s < end_s):
+        raise ValueError(f"a {kind} must begin before it ends, got {start_s} to {end_s} s")
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or "\0" in name or any("\ud800" <= c <= "\udfff" for c in name):
+        raise ValueError(f"{name!r} is no name for a person: it is blank, or it cannot be written as UTF-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was seen and heard in one window.
+
+    ``voice``, ``face`` and ``fused``: (8,) float64 in the order of the timeline's emotions, or None where
+    that was not to be had; ``reasons`` then says why, in codes. ``speech`` and ``face_present``: the share
+    of the window, 0 to 1, with speech and with a face; None where nobody looked.
+    """
+
+    start_s: float
+    end_s: float
+    voice: NDArray[np.float64] | None
+    face: NDArray[np.float64] | None
+    fused: NDArray[np.float64] | None
+    speech: float | None = None
+    face_present: float | None = None
+    quality: Mapping[str, QualityValue] = field(default_factory=dict)
+    """Plain figures by name, units in the names: snr_db, face_size_px."""
+    reasons: tuple[str, ...] = ()
+    """Codes of letters, digits and ``_.:-``, such as ``voice:silent``."""
+    person: str | None = None
+    """Whose face it is, where faces are told apart."""
+    speaker: str | None = None
+    """Whose voice it is, where a moving mouth tells; None where the voice is attributed to nobody."""
+
+    def __post_init__(self) -> None:
+        _check_span("window", self.start_s, self.end_s)
+        for name, array in self.probabilities.items():
+            if array is None:
+                continue
+            if array.ndim != 1 or array.dtype != np.float64:
+                raise ValueError(f"{name} must be (n_emotions,) float64, got {array.shape} {array.dtype}")
+            if not np.isfinite(array).all() or array.min() < 0 or abs(float(array.sum()) - 1) > 1e-3:
+                raise ValueError(f"{name}: probabilities must be finite, not negative and sum to 1")
+        for name, share in (("speech", self.speech), ("face_present", self.face_present)):
+            if share is not None and not 0 <= share <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {share}")
+        for key, value in self.quality.items():
+            plain = value is None or isinstance(value, (bool, int, float, str))
+            if not plain or (isinstance(value, float) and not math.isfinite(value)):
+                raise ValueError(f"quality {key!r} must be a finite number, a text or None, got {value!r}")
+        for code in self.reasons:
+            if not _CODE.fullmatch(code):
+                raise ValueError(f"{code!r} is no reason code: use letters, digits and _.:-")
+
+    @property
+    def probabilities(self) -> dict[str, NDArray[np.float64] | None]:
+        """The three vectors by name, in the order of every export."""
+        return {"voice": self.voice, "face": self.face, "fused": self.fused}
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of time with one answer.
+
+    The answer is an emotion with its confidence; or none, because the recogniser ``abstained`` (then
+    ``confidence`` may hold that of its best guess) or because there was nothing to be read.
+    """
+
+    start_s: float
+    end_s: float
+    emotion: str | None
+    confidence: float | None = None
+    abstained: bool = False
+    person: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_span("segment", self.start_s, self.end_s)
+        if self.confidence is not None and not 0 <= self.confidence <= 1:
+            raise ValueError(f"confidence must be between 0 and 1, got {self.confidence}")
+        if self.emotion is not None and (self.abstained or self.confidence is None):
+            raise ValueError("a segment with an emotion has a confidence, and was not abstained from")
+        if self.emotion is None and not self.abstained and self.confidence is not None:
+            raise ValueError("a segment of which nothing could be read has no confidence")
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True, slots=True)
+class FaceBox:
+    """Where one person's face was seen at one time, in pixels of the upright picture.
+
+    The right and the bottom edge are the first pixels that no longer belong to it. A box may reach beyond
+    the picture, as detectors' boxes do.
+    """
+
+    time_s: float
+    person: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.time_s, *self.edges))):
+            raise ValueError(f"a face's time and edges must be finite, got {self.time_s} s, {self.edges}")
+        if self.left >= self.right or self.top >= self.bottom:
+            raise ValueError(f"a face needs left < right and top < bottom, got {self.edges}")
+
+    @property
+    def edges(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom."""
+        return self.left, self.top, self.right, self.bottom
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Everything that is said of one recording.
+
+    Windows are ordered by their start and may overlap; segments are ordered by their start, and those of
+    one person (or of nobody in particular) do not overlap. Faces are ordered by time; nobody has two at
+    one time.
+
+    Raises:
+        ValueError: a window, segment or face lies outside the recording, out of order, over another of the
+            same person, or speaks of an emotion or a person that the timeline does not know; or there are
+            faces, but no size of the picture that they lie in.
+    """
+
+    source: str
+    """The path or address that was read, as it was given."""
+    duration_s: float
+    start_s: float
+    windows: tuple[Window, ...]
+    segments: tuple[Segment, ...]
+    emotions: tuple[str, ...]
+    recogniser: str
+    licence: str | None = None
+    """Of the recogniser, which its output may have to name."""
+    people: tuple[str, ...] = ()
+    faces: tuple[FaceBox, ...] = ()
+    picture_size: tuple[int, int] | None = None
+    """Width and height, in pixels, of the upright picture that the faces lie in; None without a picture."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of the recording, such as damage that was met and survived."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.start_s) and math.isfinite(self.duration_s) and self.duration_s >= 0):
+            raise ValueError(f"no span of time: {self.duration_s} s from {self.start_s} s")
+        if not self.emotions or len(set(self.emotions)) != len(self.emotions):
+            raise ValueError("emotions must be different from each other, and at least one")
+        for name in self.people:
+            _check_name(name)
+        if len(set(self.people)) != len(self.people):
+            raise ValueError("people must have different names")
+        self._check_places("window", self.windows)
+        self._check_places("segment", self.segments)
+        n = len(self.emotions)
+        for window in self.windows:
+            for name, array in window.probabilities.items():
+                if array is not None and array.shape != (n,):
+                    raise ValueError(f"{name} must be ({n},), one for each emotion, got {array.shape}")
+        self._check_segments()
+        self._check_faces()
+
+    def _check_places(self, kind: str, parts: tuple[Any, ...]) -> None:
+        first, last = self.start_s - OUTSIDE_S, self.end_s + OUTSIDE_S
+        before = first
+        for part in parts:
+            if part.start_s < first or part.end_s > last:
+                raise ValueError(
+                    f"{kind} {part.start_s} to {part.end_s} s lies outside the recording, "
+                    f"{self.start_s} to {self.end_s} s"
+                )
+            if part.start_s < before:
+                raise ValueError(f"{kind}s must be ordered by time: {part.start_s} s follows {before} s")
+            for person in (part.person, getattr(part, "speaker", None)):
+                if person is not None and person not in self.people:
+                    raise ValueError(f"{kind} of {person!r}, who is not among the people")
+            before = part.start_s
+
+    def _check_segments(self) -> None:
+        ends: dict[str | None, float] = {}
+        for segment in self.segments:
+            if segment.emotion is not None and segment.emotion not in self.emotions:
+                raise ValueError(
+                    f"unknown emotion {segment.emotion!r}: use one of {', '.join(self.emotions)}"
+                )
+            # No slack here: rounded times keep their order only if these have one.
+            if segment.start_s < ends.get(segment.person, -math.inf):
+                raise ValueError(f"segments of {segment.person or 'one tier'} overlap at {segment.start_s} s")
+            ends[segment.person] = segment.end_s
+
+    def _check_faces(self) -> None:
+        if self.picture_size is not None and not all(side > 0 for side in self.picture_size):
+            raise ValueError(f"picture_size must be (width, height) in pixels, got {self.picture_size}")
+        if self.faces and self.picture_size is None:
+            raise ValueError("faces need picture_size, the size of the picture that they lie in")
+        known, before = frozenset(self.people), -math.inf
+        seen: dict[str, float] = {}
+        for face in self.faces:
+            if not self.start_s - OUTSIDE_S <= face.time_s <= self.end_s + OUTSIDE_S:
+                raise ValueError(f"a face at {face.time_s} s lies outside {self.start_s} to {self.end_s} s")
+            if face.time_s < before:
+                raise ValueError(f"faces must be ordered by time: {face.time_s} s follows {before} s")
+            if face.person not in known:
+                raise ValueError(f"face of {face.person!r}, who is not among the people")
+            if seen.get(face.person) == face.time_s:
+                raise ValueError(f"two faces of {face.person!r} at {face.time_s} s")
+            before = seen[face.person] = face.time_s
+
+    def to_pandas(self, what: Literal["windows", "segments", "faces"] = "windows") -> pd.DataFrame:
+        """A table of the windows, the segments or the faces, with the columns of the exported tables.
+
+        Figures are float64, and NaN where there is nothing; ``abstained`` is bool; texts are str or None.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ModuleNotFoundError:
+            raise MissingExtraError("tables", "a timeline as a pandas table") from None
+        from emofuse.exports.tables import table_of  # which imports this module
+
+        columns, kinds = table_of(self, what)
+        return pd.DataFrame({name: pd.Series(columns[name], dtype=kinds[name]) for name in columns})
+
+    @property
+    def end_s(self) -> float:
+        """When the recording ends, on its own clock."""
+        return self.start_s + self.duration_s

@@ -1,0 +1,1 @@
+"""Networks, fusion and bundles are fitted here."""

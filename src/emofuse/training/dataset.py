@@ -1,0 +1,211 @@
+"""The features of a whole corpus, side by side on disk, ready for training."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.errors import EmofuseError, ExperimentError
+from emofuse.core.labels import emotion_index
+from emofuse.core.recipes import Recipe, VoiceFeatures
+from emofuse.core.records import Features, Take
+from emofuse.corpus.corpus import Corpus
+from emofuse.features.extraction import extract_takes
+from emofuse.features.face.action_units import ActionUnitTable, read_action_units
+from emofuse.features.store import FeatureStore
+from emofuse.features.voice.degradations import DEGRADATIONS
+from emofuse.system.atomic_write import write_atomically
+from emofuse.training.plan import MODALITIES, Inputs, ModalityName
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The takes that could be read, their features, and what a reader of the figures must know."""
+
+    takes: tuple[Take, ...]
+    inputs: Inputs
+    fingerprint: str
+    """Changes when a take, a label or a feature changes."""
+    notes: tuple[str, ...]
+    failed: list[dict[str, str]]
+    sources: dict[str, dict[str, str | None]]
+    feature_notes: dict[str, list[str]]
+    action_units: tuple[str, ...]
+    """The columns of the table that the face branch reads, or none."""
+
+    def forget(self) -> None:
+        """Remove the arrays; they can be made again from the store."""
+        for modality in MODALITIES:
+            for path in self.inputs.folder.glob(f"{modality}*.npy"):
+                path.unlink(missing_ok=True)
+
+
+def action_units_of(corpus_root: Path, recipe: Recipe) -> ActionUnitTable | None:
+    """The table of action units, or the folder of tables, that the recipe names, in the corpus folder.
+
+    Raises:
+        ExperimentError: the recipe names a table that is not there.
+    """
+    name = recipe.face.features.table
+    if name is None:
+        return None
+    root = corpus_root if corpus_root.is_dir() else corpus_root.parent
+    path = root / name
+    if not path.exists():
+        raise ExperimentError(f"recipe {recipe.name} reads action units from {path}, which is not there")
+    return read_action_units(path)
+
+
+def read_dataset(
+    corpus: Corpus,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    jobs: int,
+    store: FeatureStore | None,
+    on_progress: Callable[[str, int, int], None],
+) -> Dataset:
+    """Extract the features of every take and lay them side by side in ``folder``.
+
+    A take that cannot be read is left out and named; one that lacks a modality stays.
+
+    Raises:
+        ExperimentError: no take has the voice, or none has the face, that the recipe reads.
+    """
+    for name in recipe.voice.conditions:
+        if name not in DEGRADATIONS:
+            raise ExperimentError(
+                f"voice.conditions: no degradation is called {name!r}: choose from {', '.join(DEGRADATIONS)}"
+            )
+    takes = [take for take in corpus.takes() if take.emotion is not None]
+    if not takes:
+        raise ExperimentError(f"{corpus.root}: no takes with a known emotion")
+    table = action_units_of(corpus.root, recipe)
+    results = extract_takes(
+        takes,
+        recipe,
+        store=store,
+        table=table,
+        jobs=jobs,
+        on_done=lambda done, total: on_progress("features", done, total),
+    )
+    kept: list[tuple[Take, Features]] = []
+    failed = []
+    for take, result in zip(takes, results, strict=True):
+        if isinstance(result, EmofuseError):
+            failed.append({"clip": take.clip_id, "error": str(result)})
+        elif result.voice is None and result.face is None:
+            reasons = f"no voice ({result.voice_missing}), no face ({result.face_missing})"
+            failed.append({"clip": take.clip_id, "error": reasons})
+        else:
+            kept.append((take, result))
+    has: dict[ModalityName, NDArray[np.bool_]] = {
+        modality: np.array([getattr(features, modality) is not None for _, features in kept], dtype=bool)
+        for modality in MODALITIES
+    }
+    for modality in MODALITIES:
+        if not has[modality].any():
+            reason = next((getattr(f, f"{modality}_missing") for _, f in kept), "nothing could be read")
+            raise ExperimentError(f"{corpus.root}: no take has a {modality}: {reason}")
+    labels = np.array([emotion_index(str(take.emotion)) for take, _ in kept], dtype=np.int64)
+    speakers = np.array([take.speaker for take, _ in kept])
+    others = recipe.voice.versions[1:]
+    inputs = Inputs(folder, labels, speakers, has, 1 + len(others))
+    fingerprint = _lay_out(kept, inputs)
+    for version, heard in enumerate(others, 1):
+        fingerprint += _lay_out_otherwise(kept, inputs, recipe, version, heard, jobs, store, on_progress)
+    notes = [f"{len(failed)} of {len(takes)} takes could not be read"] if failed else []
+    for modality in MODALITIES:
+        without = int((~has[modality]).sum())
+        if without:
+            notes.append(f"{without} of {len(kept)} takes have no {modality}")
+    return Dataset(
+        takes=tuple(take for take, _ in kept),
+        inputs=inputs,
+        fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest()[:16] if others else fingerprint,
+        notes=tuple(notes),
+        failed=failed,
+        sources={take.take: _sources(take, corpus.root) for take, _ in kept},
+        feature_notes={take.take: list(features.notes) for take, features in kept if features.notes},
+        action_units=() if table is None else table.names,
+    )
+
+
+def _sources(take: Take, root: Path) -> dict[str, str | None]:
+    def relative(path: Path) -> str:
+        return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+
+    return {
+        "voice": relative(take.voice.path) if take.voice else None,
+        "face": relative(take.face.path) if take.face else None,
+    }
+
+
+def _lay_out(kept: Sequence[tuple[Take, Features]], inputs: Inputs) -> str:
+    """Write one array a modality, rows in the order of the takes; returns the fingerprint of it all."""
+    free = shutil.disk_usage(inputs.folder.parent if inputs.folder.parent.exists() else Path.cwd()).free
+    digest = hashlib.sha256()
+    for take, _ in kept:
+        digest.update(f"{take.take}\t{take.speaker}\t{take.emotion}\n".encode())
+    for modality in MODALITIES:
+        rows: list[NDArray[Any] | None] = [getattr(features, modality) for _, features in kept]
+        if sum(row.nbytes for row in rows if row is not None) > free:
+            raise ExperimentError(f"{inputs.folder}: {free} bytes are free, which is too few")
+        _write_rows(inputs.folder / f"{modality}.npy", rows, digest)
+    return digest.hexdigest()[:16]
+
+
+def _write_rows(path: Path, rows: Sequence[NDArray[Any] | None], digest: Any) -> None:
+    """One array a take, zeros where there is none."""
+    first = next(row for row in rows if row is not None)
+    empty = np.zeros_like(first)
+    with write_atomically(path) as file:
+        header = {"descr": first.dtype.str, "fortran_order": False, "shape": (len(rows), *first.shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for row in rows:
+            if row is not None and row.shape != first.shape:
+                raise ExperimentError(
+                    f"{path.stem} features of one corpus have shapes {first.shape}, {row.shape}"
+                )
+            data = np.ascontiguousarray(empty if row is None else row).tobytes()
+            digest.update(data)
+            file.write(data)
+
+
+def _lay_out_otherwise(
+    kept: Sequence[tuple[Take, Features]],
+    inputs: Inputs,
+    recipe: Recipe,
+    version: int,
+    heard: VoiceFeatures,
+    jobs: int,
+    store: FeatureStore | None,
+    on_progress: Callable[[str, int, int], None],
+) -> str:
+    """The voices at another speed or condition; one that cannot be read that way stays as it is."""
+    takes = [replace(take, face=None) for take, there in kept if there.voice is not None]
+    stage = f"features, {heard.condition or f'speed {heard.speed:g}'}"
+    found = iter(
+        extract_takes(
+            takes,
+            recipe.hearing(heard),
+            store=store,
+            jobs=jobs,
+            on_done=lambda done, total: on_progress(stage, done, total),
+        )
+    )
+    rows: list[NDArray[Any] | None] = []
+    for _, there in kept:
+        result = next(found) if there.voice is not None else None
+        read = isinstance(result, Features) and result.voice is not None
+        rows.append(result.voice if read and isinstance(result, Features) else there.voice)
+    digest = hashlib.sha256()
+    _write_rows(inputs.folder / f"voice-{version}.npy", rows, digest)
+    return digest.hexdigest()[:16]

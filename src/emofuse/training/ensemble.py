@@ -1,0 +1,231 @@
+"""Fitting an ensemble: principal components, a kernel machine in closed form, dense networks, a linear model.
+
+The kernel machine is ridge regression onto the emotions. What it would say of an actor had that actor not
+been there follows from one matrix inverse (leave-one-group-out, Cook & Weisberg 1982), and by that ridge and
+temperature are chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from emofuse.core.errors import ExperimentError
+from emofuse.core.recipes import Ensemble, Training
+from emofuse.training.loop import Epoch, one_cycle, one_thread
+from emofuse.training.networks.descriptor_ensemble import (
+    CLIP,
+    DescriptorEnsemble,
+    Fitted,
+    Layout,
+    dense,
+    kernel,
+)
+
+INPUT_DROPOUT = 0.3
+TEMPERATURES = tuple(0.03 * 1.12**i for i in range(30))
+
+
+def train_ensemble(
+    versions: Sequence[NDArray[np.float32]],
+    labels: NDArray[np.int64],
+    speakers: NDArray[np.str_],
+    layout: Layout,
+    settings: Ensemble,
+    training: Training,
+    *,
+    n_emotions: int,
+    seed: int,
+) -> tuple[DescriptorEnsemble, list[Epoch]]:
+    """Fit an ensemble on some clips.
+
+    Args:
+        versions: (n, n_values) features of the clips, then of the same clips otherwise spoken.
+        labels: (n,) emotions.
+        speakers: (n,) whose they are.
+        layout: the views in a row of features.
+        settings: of the ensemble.
+        training: of its dense networks.
+        n_emotions: width of the output.
+        seed: of the dense networks.
+
+    Returns:
+        The ensemble in evaluation mode, and the learning curve of its dense networks.
+
+    Raises:
+        ExperimentError: there are too few clips or actors.
+    """
+    if len(labels) < 2 or len(set(speakers.tolist())) < 2:
+        raise ExperimentError("an ensemble needs clips of at least two actors to train on")
+    if len(np.unique(labels)) < 2:
+        raise ExperimentError("an ensemble needs clips of at least two emotions to train on")
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        values = [torch.from_numpy(np.ascontiguousarray(v, dtype=np.float32)) for v in versions]
+        if layout.root:
+            values = [v.clamp(min=0).sqrt() for v in values]
+        fitted, parts = _components(values, speakers, layout, settings)
+        targets = functional.one_hot(torch.from_numpy(labels), n_emotions).double()
+        _fit_kernel(fitted, targets, speakers, layout, settings, len(values))
+        curve: list[Epoch] = []
+        joined = [torch.cat(part, 1) for part in parts]
+        if settings.networks:
+            fitted.dense, curve = _fit_dense(joined, targets.float(), settings, training, seed)
+        if settings.linear is not None:
+            fitted.linear = _fit_linear(joined[0], labels, settings.linear, n_emotions)
+    return DescriptorEnsemble(layout, fitted).eval(), curve
+
+
+def _components(
+    values: Sequence[Tensor], speakers: NDArray[np.str_], layout: Layout, settings: Ensemble
+) -> tuple[Fitted, list[list[Tensor]]]:
+    """Standardise by the clips as they are; components of all versions. Also each version's components."""
+    mean, spread = values[0].mean(0), values[0].std(0, correction=0) + 1e-6
+    standard = [((v - mean) / spread).clamp(-CLIP, CLIP) for v in values]
+    fitted = Fitted(mean, spread, [], [], [], torch.empty(0), settings.gamma, 1.0)
+    parts: list[list[Tensor]] = [[] for _ in values]
+    for first, last in layout.views:
+        everything = torch.cat([z[:, first:last] for z in standard])
+        centre = everything.mean(0)
+        basis = _principal_axes(everything - centre, settings.components)
+        if settings.person_damping > 0:
+            places = (standard[0][:, first:last] - centre).double() @ basis
+            basis = basis @ _damping(places, speakers, settings.person_damping)
+        places = (everything - centre).double() @ basis
+        basis = (basis / places.square().sum(1).mean().clamp(min=1e-12).sqrt()).float()
+        fitted.centres.append(centre)
+        fitted.bases.append(basis)
+        fitted.supports.append((everything - centre) @ basis)
+        for part, z in zip(parts, standard, strict=True):
+            part.append((z[:, first:last] - centre) @ basis)
+    return fitted, parts
+
+
+def _principal_axes(centred: Tensor, most: int) -> Tensor:
+    """(n, d) → (d, c) orthonormal axes of greatest variance, each with its largest entry positive."""
+    n, d = centred.shape
+    c = min(most, n - 1, d)
+    if d <= most:
+        return torch.eye(d, dtype=torch.float64)
+    # randomised (Halko et al. 2011): exact enough, and many times faster than all axes
+    axes = torch.svd_lowrank(centred, q=min(c + 20, n, d), niter=4)[2][:, :c].double()
+    signs = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+    signed: Tensor = axes * signs
+    return signed
+
+
+def _damping(places: Tensor, speakers: NDArray[np.str_], strength: float) -> Tensor:
+    """(c, c): shortens the directions in which the actors' means differ.
+
+    With S the covariance of the actors' means, (1 + strength · S)^(-1/2), the square root as eigenvectors
+    by columns.
+    """
+    means = torch.stack([places[torch.from_numpy(speakers == s)].mean(0) for s in np.unique(speakers)])
+    means = means - means.mean(0)
+    covariance = means.T @ means / len(means)
+    variances, axes = torch.linalg.eigh(covariance)
+    damping: Tensor = axes / (1 + strength * variances.clamp(min=0)).sqrt()
+    return damping
+
+
+def _fit_kernel(
+    fitted: Fitted,
+    targets: Tensor,
+    speakers: NDArray[np.str_],
+    layout: Layout,
+    settings: Ensemble,
+    n_versions: int,
+) -> None:
+    """Choose ridge and temperature by leaving actors out, and fit the weights."""
+    n, n_emotions = targets.shape
+    gram = kernel(fitted.supports, fitted.supports, settings.gamma, layout.second).double()
+    wanted = (targets - 1 / n_emotions).repeat(n_versions, 1)
+    whose = np.tile(speakers, n_versions)
+    groups = [torch.from_numpy(np.flatnonzero(whose == s)) for s in np.unique(whose)]
+    best: tuple[float, float, Tensor] | None = None
+    for ridge in settings.ridges:
+        factor = torch.linalg.cholesky(gram + ridge * torch.eye(len(gram), dtype=gram.dtype))
+        inverse = torch.cholesky_inverse(factor)
+        weights = inverse @ wanted
+        held_out = torch.empty_like(wanted)
+        for rows in groups:
+            held_out[rows] = wanted[rows] - torch.linalg.solve(inverse[rows][:, rows], weights[rows])
+        for temperature in TEMPERATURES:
+            loss = float(functional.cross_entropy(held_out[:n] / temperature, targets))
+            if best is None or loss < best[0]:
+                best = (loss, temperature, weights)
+    assert best is not None
+    fitted.temperature, fitted.weights = best[1], best[2].float()
+
+
+def _fit_dense(
+    versions: Sequence[Tensor], targets: Tensor, settings: Ensemble, training: Training, seed: int
+) -> tuple[list[Tensor], list[Epoch]]:
+    """Every member sees the clips in its own order, each time in one version, with noise and dropout."""
+    members, n = settings.networks, len(targets)
+    stacked = torch.stack(list(versions))
+    # unit variance a component on average, as the layers' first weights expect
+    scale = stacked[0].square().mean().clamp(min=1e-12).rsqrt()
+    stacked = stacked * scale
+    widths = (stacked.shape[2], settings.hidden, settings.hidden, targets.shape[1])
+    layers: list[Tensor] = []
+    for n_in, n_out in pairwise(widths):
+        bound = (3 / n_in) ** 0.5
+        layers.append(torch.empty(members, n_in, n_out).uniform_(-bound, bound))
+        layers.append(torch.zeros(members, 1, n_out))
+    for layer in layers:
+        layer.requires_grad_()
+    smoothing = training.augmentation.label_smoothing
+    soft = targets * (1 - smoothing) + smoothing / targets.shape[1]
+    optimizer = torch.optim.AdamW(layers, training.learning_rate, weight_decay=training.weight_decay)
+    batch_size = min(training.batch_size, n)
+    n_batches = n // batch_size
+    generator = torch.Generator().manual_seed(seed)
+    curve = []
+    for epoch in range(training.epochs):
+        order = torch.stack([torch.randperm(n, generator=generator) for _ in range(members)])
+        version = torch.randint(len(versions), order.shape, generator=generator)
+        total = 0.0
+        for i in range(n_batches):
+            step = epoch * n_batches + i
+            for group in optimizer.param_groups:
+                group["lr"] = training.learning_rate * one_cycle(step, n_batches * training.epochs)
+            now = slice(i * batch_size, (i + 1) * batch_size)
+            x = stacked[version[:, now], order[:, now]]
+            x = x + training.augmentation.noise * torch.randn(x.shape, generator=generator)
+            x = functional.dropout(x, INPUT_DROPOUT, training=True)
+            _, logits = dense(x, layers, settings.dropout)
+            loss = functional.cross_entropy(logits.flatten(0, 1), soft[order[:, now]].flatten(0, 1))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += loss.item()
+        curve.append(Epoch(epoch + 1, total / n_batches))
+    done = [layer.detach() for layer in layers]
+    if not all(torch.isfinite(layer).all() for layer in done):
+        raise ExperimentError("the dense networks' weights are not numbers: lower learning_rate")
+    return [done[0] * scale, *done[1:]], curve
+
+
+def _fit_linear(joined: Tensor, labels: NDArray[np.int64], strength: float, n_emotions: int) -> list[Tensor]:
+    """Logistic regression; C counts for components whose variances add up to their number."""
+    from sklearn.linear_model import LogisticRegression
+
+    scale = float(joined.square().mean().clamp(min=1e-12).rsqrt())
+    x = joined.double().numpy() * scale
+    model = LogisticRegression(C=strength, max_iter=1000).fit(x, labels)
+    weights = np.zeros((x.shape[1], n_emotions))
+    offset = np.full(n_emotions, -30.0)
+    coefficients, intercepts = model.coef_, model.intercept_
+    if len(model.classes_) == 2:
+        coefficients = np.concatenate([-coefficients, coefficients]) / 2
+        intercepts = np.concatenate([-intercepts, intercepts]) / 2
+    weights[:, model.classes_] = coefficients.T * scale
+    offset[model.classes_] = intercepts
+    return [torch.from_numpy(weights).float(), torch.from_numpy(offset).float()]

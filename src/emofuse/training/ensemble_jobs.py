@@ -1,0 +1,191 @@
+"""Jobs whose network is an ensemble: for strangers, or for people of whom some recordings are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.recipes import Ensemble, Recipe, Training
+from emofuse.features.speaker_normalization import (
+    Moments,
+    Population,
+    draw_clips,
+    standard_of,
+    standardise_people,
+)
+from emofuse.features.voice.descriptors import descriptor_views
+from emofuse.system.atomic_write import write_atomically
+from emofuse.training.networks.descriptor_ensemble import DescriptorEnsemble, Layout
+from emofuse.training.plan import Branch, Inputs, ModalityName, NetworkJob, Rows, derive_seed
+
+STRANGER_VIEWS = ("functionals", "percentiles", "correlations", "contours", "convolutions")
+"""Loudness says little of a stranger, whose distance and gain are unknown, and much of a known person."""
+
+
+def layout_of(branch: Branch, recipe: Recipe, n_values: int, *, enrolled: bool) -> Layout:
+    """What is in a row of a branch's input.
+
+    Args:
+        branch: voice, face or both.
+        recipe: names the features.
+        n_values: length of the row.
+        enrolled: whether values are those of known people: then roots are taken before standardising.
+    """
+    views: list[tuple[int, int]] = []
+    if branch != "face":
+        places = descriptor_views(recipe.voice.features.n_mels)
+        views = [(v.start, v.stop) for name, v in places.items() if enrolled or name in STRANGER_VIEWS]
+        if branch == "voice":
+            return Layout(tuple(views))
+        return Layout((*views, (max(v.stop for v in places.values()), n_values)), second=1)
+    return Layout(((0, n_values),), root=not enrolled)
+
+
+def values_of(branch: Branch, inputs: Inputs, *, enrolled: bool) -> list[NDArray[np.float32]]:
+    """(n_takes, n_values) float32 of every version, as they enter the network or its standardising."""
+
+    def of(modality: ModalityName, version: int) -> NDArray[np.float32]:
+        rows = np.asarray(inputs.load(modality, version), dtype=np.float32)
+        return np.sqrt(np.maximum(rows, 0)) if enrolled and modality == "face" else rows
+
+    if branch == "face":
+        return [of("face", 0)]
+    voices = [of("voice", version) for version in range(inputs.n_voice_versions)]
+    if branch == "voice":
+        return voices
+    return [np.concatenate([voice, of("face", 0)], axis=1) for voice in voices]
+
+
+def run_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: Path) -> None:
+    """Fit one ensemble and write what it says, as :func:`emofuse.training.plan.run_network_job` does.
+
+    For enrolled people also ``population.npz``, what is known of people in general, and ``draws.npz``, what
+    is said of test clips after a few of the person's other clips are known.
+    """
+    from safetensors.torch import save
+
+    from emofuse.training.ensemble import train_ensemble
+    from emofuse.training.loop import infer
+
+    values = values_of(job.modality, inputs, enrolled=job.enrolled)
+    train, speakers = list(job.train), inputs.speakers
+    population: Population | None = None
+    versions = [rows[train] for rows in values]
+    if job.enrolled:
+        prior = _prior(recipe)
+        population = Population.of(versions[0], speakers[train])
+        versions = [standardise_people(rows, speakers[train], population, prior) for rows in versions]
+    network, curve = train_ensemble(
+        versions,
+        inputs.labels[train],
+        speakers[train],
+        layout_of(job.modality, recipe, versions[0].shape[1], enrolled=job.enrolled),
+        *_settings(job.modality, recipe),
+        n_emotions=len(EMOTIONS),
+        seed=derive_seed(recipe.seed, job.plan, job.member, job.modality, "enrolled" if job.enrolled else ""),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    score = np.asarray(job.score, dtype=np.int64)
+    asked = values[0][score]
+    if population is not None:
+        # apart, so that where a person has clips in both parts, nothing of the test reaches the fusion
+        asked = np.concatenate(
+            [
+                standardise_people(values[0][rows], speakers[rows], population, _prior(recipe))
+                for rows in np.split(score, [len(score) - len(job.test)])
+            ]
+        )
+        _write_population(folder / "population.npz", population)
+        _write_draws(folder / "draws.npz", job, values[0], inputs, recipe, population, network)
+    if len(score):
+        layer, logs = infer(network, asked, batch_size=256)
+    else:
+        layer, logs = np.zeros((0, 1), np.float32), np.zeros((0, len(EMOTIONS)))
+    write_atomically(folder / "weights.safetensors", save(network.state_dict()))
+    with write_atomically(folder / "outputs.npz") as file:
+        np.savez(file, rows=score, features=layer, log_probabilities=logs)
+    write_atomically(folder / "curve.json", json.dumps([epoch.as_dict() for epoch in curve]).encode())
+
+
+def _prior(recipe: Recipe) -> float:
+    assert recipe.enrolment is not None
+    return recipe.enrolment.prior_clips
+
+
+def _settings(branch: Branch, recipe: Recipe) -> tuple[Ensemble, Training]:
+    if branch == "both":
+        assert recipe.enrolment is not None and recipe.enrolment.both is not None
+        return recipe.enrolment.both, recipe.voice.training
+    part = getattr(recipe, branch)
+    return part.network.ensemble, part.training
+
+
+def _write_population(path: Path, population: Population) -> None:
+    with write_atomically(path) as file:
+        np.savez(file, mean=population.mean, spread=population.spread, within=population.within)
+
+
+def enrolment_draws(rows: Rows, inputs: Inputs, recipe: Recipe) -> list[tuple[str, int, int, Rows, Rows]]:
+    """Who, how many clips, which draw, the enrolled rows and those that are then scored.
+
+    The draws follow from the person and the recipe's seed: every branch and fold draws the same.
+    """
+    assert recipe.enrolment is not None
+    out = []
+    for person in sorted(set(inputs.speakers[rows].tolist())):
+        own = np.sort(rows[inputs.speakers[rows] == person])
+        for n_clips in recipe.enrolment.clips:
+            if n_clips >= len(own):
+                continue
+            for draw in range(recipe.enrolment.draws):
+                seed = derive_seed(recipe.seed, "enrolment", person, n_clips, draw)
+                chosen = draw_clips(len(own), n_clips, [seed])
+                out.append((person, n_clips, draw, own[chosen], own[~chosen]))
+    return out
+
+
+def _write_draws(
+    path: Path,
+    job: NetworkJob,
+    values: NDArray[np.float32],
+    inputs: Inputs,
+    recipe: Recipe,
+    population: Population,
+    network: DescriptorEnsemble,
+) -> None:
+    """What the network says of test clips after each draw: row, clips, draw, log_probabilities."""
+    from emofuse.training.loop import infer
+
+    test = inputs.having("both", np.asarray(job.test, dtype=np.int64)) if job.test else np.zeros(0, np.int64)
+    rows, clips, draws, asked = [], [], [], []
+    for _, n_clips, draw, enrolled, scored in enrolment_draws(test, inputs, recipe):
+        standard = standard_of(Moments.of(values[enrolled]), population, _prior(recipe))
+        asked.append(standard.apply(values[scored]))
+        rows.append(scored)
+        clips.append(np.full(len(scored), n_clips))
+        draws.append(np.full(len(scored), draw))
+    if not rows:
+        return
+    _, logs = infer(network, np.concatenate(asked), batch_size=512)
+    with write_atomically(path) as file:
+        np.savez(
+            file,
+            rows=np.concatenate(rows),
+            clips=np.concatenate(clips),
+            draws=np.concatenate(draws),
+            log_probabilities=logs.astype(np.float32),
+        )
+
+
+def load_ensemble(job: NetworkJob, recipe: Recipe, work: Path) -> DescriptorEnsemble:
+    """An ensemble that :func:`run_ensemble_job` has fitted."""
+    from safetensors.torch import load
+
+    state: dict[str, Any] = load((work / job.name / "weights.safetensors").read_bytes())
+    layout = layout_of(job.modality, recipe, len(state["mean"]), enrolled=job.enrolled)
+    return DescriptorEnsemble.of_state(layout, state)

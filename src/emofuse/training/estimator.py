@@ -1,0 +1,322 @@
+"""A recogniser with the manners of scikit-learn: recordings in, labels out.
+
+Importing this module imports scikit-learn, and nothing that prediction stands on imports this module.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import tempfile
+import warnings
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.errors import BundleError, CorpusError, ExperimentError, FeatureError, MissingExtraError
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.recipes import Recipe, load_recipe
+from emofuse.core.records import Clip, Modality
+from emofuse.corpus.clip_table import AUDIO_SUFFIXES
+from emofuse.corpus.corpus import SYNTHETIC_MARK, Corpus
+from emofuse.corpus.ravdess import LICENCE, SYNTHETIC_LICENCE, RavdessName, parse_name
+from emofuse.features.extraction import Readable
+from emofuse.recognition.recognizer import Recognizer
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils.validation import check_is_fitted
+except ImportError:  # pragma: no cover - needs an environment without scikit-learn
+    raise MissingExtraError("train", "EmotionClassifier") from None
+
+_SHOWN: Final = 3
+"""So many recordings that cannot be read are named; the rest are counted."""
+
+
+class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Trains a recogniser on recordings and asks it, as a scikit-learn classifier.
+
+    >>> classifier = EmotionClassifier("default", jobs=2)                                # doctest: +SKIP
+    >>> cross_val_score(classifier, paths, labels, groups=actors, cv=GroupKFold(5))      # doctest: +SKIP
+
+    ``fit`` does what ``emofuse train`` does, ``predict`` what ``emofuse predict`` does. For the honest
+    figures of a recipe, with intervals and a report, use ``emofuse evaluate``.
+
+    After fitting: ``classes_`` (n_classes,), the emotions it was taught, sorted, as scikit-learn sorts them;
+    ``recognizer_``, the :class:`~emofuse.Recognizer` that answers. Copies and pickles of a fitted classifier
+    carry the whole recogniser. As with every pickle: load none that you did not write.
+    """
+
+    def __init__(
+        self,
+        recipe: str | Path | Recipe = "default",
+        *,
+        action_units: str | Path | None = None,
+        cache: str | Path | None = None,
+        jobs: int = 1,
+        threads: int = 1,
+    ) -> None:
+        """Nothing is read or checked before ``fit``.
+
+        Args:
+            recipe: what is trained: a recipe, its name, or the path of a TOML file.
+            action_units: a table of action units, for recipes that read the face from one.
+            cache: a folder in which features are kept, so that cross-validation extracts them once.
+            jobs: processes that train and extract.
+            threads: of each network when it answers.
+        """
+        self.recipe = recipe
+        self.action_units = action_units
+        self.cache = cache
+        self.jobs = jobs
+        self.threads = threads
+
+    def fit(
+        self,
+        X: Sequence[str | Path] | NDArray[Any],
+        y: Sequence[str] | NDArray[Any],
+        groups: Sequence[Any] | NDArray[Any] | None = None,
+    ) -> EmotionClassifier:
+        """Train on recordings.
+
+        Args:
+            X: (n,) paths of media files.
+            y: (n,) emotions, of :data:`emofuse.EMOTIONS`.
+            groups: (n,) who speaks in each: networks and fusion learn from different people. None: the names
+                say it, where all are those of RAVDESS; else each recording counts as a person of its own,
+                with a warning, because the fusion is then fitted on voices that the networks know.
+
+        Raises:
+            ExperimentError: X, y and groups do not fit together, or are too few.
+            MissingExtraError: the parts for training are not installed.
+        """
+        from emofuse.features.store import FeatureStore
+        from emofuse.training.train_bundle import train
+
+        paths = _paths(X)
+        labels = _labels(y, len(paths))
+        corpus, recipe = self._corpus(paths, labels, _speakers(groups, paths))
+        folder = _Folder()
+        train(
+            corpus,
+            recipe,
+            folder.path / "bundle",
+            jobs=self.jobs,
+            store=None if self.cache is None else FeatureStore(Path(self.cache)),
+        )
+        self._folder = folder
+        self.__dict__.pop("_recognizer", None)
+        self.classes_ = np.unique(np.array(labels))
+        return self
+
+    def predict_proba(self, X: Iterable[Readable] | NDArray[Any]) -> NDArray[np.float64]:
+        """(n, n_classes) float64 probabilities, in the order of ``classes_``.
+
+        Args:
+            X: recordings: paths, or whatever :meth:`Recognizer.predict <emofuse.Recognizer.predict>` reads.
+
+        Raises:
+            FeatureError: some cannot be read, or have neither voice nor face; the text names them. Ask
+                ``recognizer_.predict_files`` for an answer for each of them.
+        """
+        recognizer = self.recognizer_
+        predictions = list(recognizer.predict_files(_sources(X)))
+        failed = [f"{one.source}: {one.error}" for one in predictions if one.error is not None]
+        if failed:
+            rest = f"; and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
+            raise FeatureError(
+                f"{len(failed)} of {len(predictions)} recordings cannot be read: "
+                f"{'; '.join(failed[:_SHOWN])}{rest}"
+            )
+        places = [recognizer.emotions.index(name) for name in self.classes_]
+        answers = [one.probabilities[places] for one in predictions if one.probabilities is not None]
+        said = np.array(answers, dtype=np.float64).reshape(len(predictions), len(places))
+        shares: NDArray[np.float64] = said / said.sum(axis=1, keepdims=True)
+        return shares
+
+    def predict(self, X: Iterable[Readable] | NDArray[Any]) -> NDArray[np.str_]:
+        """(n,) the most probable emotion of each recording.
+
+        Raises:
+            FeatureError: some cannot be read.
+        """
+        said = self.predict_proba(X)
+        chosen: NDArray[np.str_] = self.classes_[said.argmax(axis=1)]
+        return chosen
+
+    @property
+    def recognizer_(self) -> Recognizer:
+        """The trained recogniser; ``recognizer_.bundle.folder`` goes when the classifier goes."""
+        check_is_fitted(self)
+        if "_recognizer" not in self.__dict__:
+            self._recognizer = Recognizer.load(
+                self._folder.path / "bundle", threads=self.threads, action_units=self.action_units
+            )
+        recognizer: Recognizer = self._recognizer
+        return recognizer
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the trained bundle, for :meth:`Recognizer.load <emofuse.Recognizer.load>` and the commands.
+
+        Raises:
+            BundleError: something is there already.
+        """
+        check_is_fitted(self)
+        folder = Path(folder)
+        if folder.exists():
+            raise BundleError(f"{folder} is there already: give another folder or remove it")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Beside its place first: a copy that is cut short is never taken for a bundle.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as near:
+            copied = shutil.copytree(self._folder.path / "bundle", Path(near) / "bundle")
+            copied.rename(folder)
+        return folder
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_folder" in self.__dict__
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the sessions of ONNX Runtime, which are made again from the bundle."""
+        state: dict[str, Any] = dict(super().__getstate__())
+        state.pop("_recognizer", None)
+        return state
+
+    def _corpus(self, paths: list[Path], labels: list[str], speakers: list[str]) -> tuple[Corpus, Recipe]:
+        recipe = self.recipe if isinstance(self.recipe, Recipe) else load_recipe(self.recipe)
+        root = Path(os.path.commonpath([path.parent for path in paths]))
+        named = [_ravdess_name(path) for path in paths]
+        tabled = recipe.face.features.kind == "au-table"
+        if tabled and self.action_units is not None:
+            table = Path(self.action_units).absolute()
+            root, features = table.parent, recipe.face.features.model_copy(update={"table": table.name})
+            face = recipe.face.model_copy(update={"features": features})
+            recipe = recipe.model_copy(update={"face": face})
+        clips = []
+        for path, label, speaker, name in zip(paths, labels, speakers, named, strict=True):
+            take = (name.take if name is not None else path.stem) if tabled else str(path)
+            clips.append(Clip(path, str(path), take, speaker, label, _modality(path, name)))
+        _check_takes(clips)
+        ravdess = all(name is not None for name in named)
+        synthetic = any((folder / SYNTHETIC_MARK).is_file() for folder in paths[0].parents)
+        licence = (SYNTHETIC_LICENCE if synthetic else LICENCE) if ravdess else "not stated"
+        return Corpus("recordings", root, tuple(clips), synthetic=synthetic, licence=licence), recipe
+
+
+class _Folder:
+    """A temporary folder that lives as long as its owner, and travels with copies and pickles of it."""
+
+    def __init__(self, files: dict[str, bytes] | None = None) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="emofuse-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, self.path, True)
+        for name, data in (files or {}).items():
+            file = self.path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+
+    def __reduce__(self) -> tuple[type[_Folder], tuple[dict[str, bytes]]]:
+        files = {
+            path.relative_to(self.path).as_posix(): path.read_bytes()
+            for path in sorted(self.path.rglob("*"))
+            if path.is_file()
+        }
+        return type(self), (files,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Folder:
+        made, (files,) = self.__reduce__()
+        return made(copy.copy(files))
+
+
+def _sources(X: Iterable[Readable] | NDArray[Any]) -> list[Any]:
+    """(n,), or (n, 1) as scikit-learn's column transformers hand it on."""
+    if isinstance(X, str | bytes | Path):
+        raise ExperimentError(f"X must be a sequence of recordings, got one: {X!r:.80}")
+    shape = getattr(X, "shape", None)
+    if shape is not None and len(shape) == 2 and shape[1] == 1:
+        return list(np.asarray(X)[:, 0])
+    if shape is not None and len(shape) != 1:
+        raise ExperimentError(f"X must be (n,) recordings, got {tuple(shape)}")
+    return list(X)
+
+
+def _paths(X: Iterable[Any] | NDArray[Any]) -> list[Path]:
+    given = _sources(X)
+    if not given:
+        raise ExperimentError("X holds no recordings")
+    for one in given:
+        if not isinstance(one, str | os.PathLike):
+            raise ExperimentError(f"fit reads files: X must hold paths, got {type(one).__name__}")
+    paths = [Path(one).absolute() for one in given]
+    if len(set(paths)) < len(paths):
+        twice = next(path for i, path in enumerate(paths) if path in paths[:i])
+        raise ExperimentError(f"{twice} is in X more than once")
+    return paths
+
+
+def _labels(y: Sequence[str] | NDArray[Any], n: int) -> list[str]:
+    labels = [str(label) for label in np.asarray(y, dtype=object).ravel()]
+    if len(labels) != n:
+        raise ExperimentError(f"X holds {n} recordings, and y {len(labels)} labels")
+    unknown = sorted(set(labels) - set(EMOTIONS))
+    if unknown:
+        raise ExperimentError(
+            f"y holds {', '.join(map(repr, unknown[:_SHOWN]))}: labels are {', '.join(EMOTIONS)}; "
+            "other label sets are mapped by emofuse.core.label_maps"
+        )
+    return labels
+
+
+def _speakers(groups: Sequence[Any] | NDArray[Any] | None, paths: list[Path]) -> list[str]:
+    if groups is not None:
+        speakers = [str(group) for group in np.asarray(groups, dtype=object).ravel()]
+        if len(speakers) != len(paths):
+            raise ExperimentError(f"X holds {len(paths)} recordings, and groups {len(speakers)} entries")
+        return speakers
+    names = [_ravdess_name(path) for path in paths]
+    known = [name.speaker for name in names if name is not None]
+    if len(known) == len(paths):
+        return known
+    warnings.warn(
+        "nothing says who speaks in the recordings: give groups, or the fusion learns from known voices",
+        UserWarning,
+        stacklevel=3,
+    )
+    return [str(path) for path in paths]
+
+
+def _ravdess_name(path: Path) -> RavdessName | None:
+    try:
+        return parse_name(path.stem, n_actors=99)
+    except CorpusError:
+        return None
+
+
+def _modality(path: Path, name: RavdessName | None) -> Modality:
+    if name is not None:
+        return name.modality
+    return "audio" if path.suffix.lower() in AUDIO_SUFFIXES else "audio-video"
+
+
+def _check_takes(clips: Sequence[Clip]) -> None:
+    """Files of one performance become one take: they must agree, and differ in kind."""
+    first: dict[str, Clip] = {}
+    kinds: set[tuple[str, Modality]] = set()
+    for clip in clips:
+        other = first.setdefault(clip.take, clip)
+        if (clip.take, clip.modality) in kinds:
+            raise ExperimentError(f"{clip.path} and {other.path} have one name, and a table knows them by it")
+        if (other.emotion, other.speaker) != (clip.emotion, clip.speaker):
+            raise ExperimentError(
+                f"{clip.path} and {other.path} are one take, and y or groups tell them apart"
+            )
+        kinds.add((clip.take, clip.modality))

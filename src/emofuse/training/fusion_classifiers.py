@@ -1,0 +1,270 @@
+"""The classifiers of late fusion, behind one face: ``fit(X, y)``, ``predict_proba(X)``, ``to_onnx()``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.errors import ExperimentError
+from emofuse.core.recipes import LEAST_SPREAD, Classifier, Fusion, NeuralFusion, Training
+
+
+class FusionClassifier(Protocol):
+    """What every classifier of late fusion can do."""
+
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> FusionClassifier:
+        """Fit on (n, n_inputs) inputs and (n,) emotions."""
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, n_inputs) → (n, n_emotions) probabilities."""
+
+    def to_onnx(self) -> bytes:
+        """An ONNX model: ``inputs`` (n, n_inputs) float32 → ``probabilities`` (n, n_emotions) float32."""
+
+
+def make_classifier(
+    name: Classifier, parameters: Mapping[str, Any], settings: Fusion, *, n_emotions: int, seed: int
+) -> FusionClassifier:
+    """A classifier with the hyperparameters that were chosen for it."""
+    if name == "pool":
+        return LogLinearPool(parameters, n_emotions=n_emotions)
+    if name == "nn":
+        return NeuralClassifier(settings.nn, parameters, n_emotions=n_emotions, seed=seed)
+    return SklearnClassifier(name, parameters, n_emotions=n_emotions, seed=seed)
+
+
+class LogLinearPool:
+    """Weighted product of the modalities' posteriors: log p = Σ w_m · log p_m + b, made to sum to 1.
+
+    One weight a modality, which is its inverse temperature, and one offset an emotion: the calibrated product
+    of posteriors (logarithmic opinion pool, Genest & Zidek 1986). So few parameters need few actors.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any], *, n_emotions: int) -> None:
+        self.parameters = parameters
+        self.n_emotions = n_emotions
+        self.weights: NDArray[np.float64] = np.zeros(0)
+        self.offsets: NDArray[np.float64] = np.zeros(n_emotions)
+
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> LogLinearPool:
+        """Fit on (n, n_modalities · n_emotions) log-probabilities and (n,) emotions.
+
+        Raises:
+            ExperimentError: the inputs are no log-probabilities, several modalities side by side.
+        """
+        from scipy.optimize import minimize
+
+        if X.shape[1] % self.n_emotions or (X > 1e-3).any():
+            raise ExperimentError("pool fuses log-probabilities: it needs fusion.inputs = 'probabilities'")
+        logs = X.astype(np.float64).reshape(len(X), -1, self.n_emotions)
+        targets = np.eye(self.n_emotions)[y]
+        n_weights = logs.shape[1]
+        strength = float(self.parameters["offset_penalty"])
+
+        def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            weights, offsets = values[:n_weights], values[n_weights:]
+            scores = np.einsum("nme,m->ne", logs, weights) + offsets
+            said = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+            error = np.exp(said) - targets
+            gradient = np.concatenate([np.einsum("nme,ne->m", logs, error), error.sum(0)]) / len(X)
+            gradient[n_weights:] += 2 * strength * offsets
+            value = -(said * targets).sum() / len(X) + strength * np.square(offsets).sum()
+            return float(value), gradient
+
+        start = np.concatenate([np.ones(n_weights), np.zeros(self.n_emotions)])
+        bounds = [(0.0, None)] * n_weights + [(None, None)] * self.n_emotions
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+        self.weights, self.offsets = found[:n_weights], found[n_weights:]
+        return self
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, n_inputs) → (n, n_emotions) probabilities."""
+        logs = X.astype(np.float64).reshape(len(X), -1, self.n_emotions)
+        scores = np.einsum("nme,m->ne", logs, self.weights) + self.offsets
+        return np.asarray(np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)))
+
+    def to_onnx(self) -> bytes:
+        """One matrix product and a softmax."""
+        from onnx import TensorProto, checker, helper, numpy_helper
+
+        n_inputs = len(self.weights) * self.n_emotions
+        matrix = np.concatenate([w * np.eye(self.n_emotions) for w in self.weights]).astype(np.float32)
+        shape_in: list[str | int | None] = ["n", n_inputs]
+        shape_out: list[str | int | None] = ["n", self.n_emotions]
+        graph = helper.make_graph(
+            [
+                helper.make_node("Gemm", ["inputs", "weights", "offsets"], ["scores"]),
+                helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+            ],
+            "pool",
+            [helper.make_tensor_value_info("inputs", TensorProto.FLOAT, shape_in)],
+            [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape_out)],
+            [
+                numpy_helper.from_array(matrix, "weights"),
+                numpy_helper.from_array(self.offsets.astype(np.float32), "offsets"),
+            ],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        checker.check_model(model)
+        return bytes(model.SerializeToString())
+
+
+class SklearnClassifier:
+    """Logistic regression, PCA before logistic regression, or an SVM, on standardised inputs."""
+
+    max_components = 800
+    """Of the PCA in the notebooks; never more than rows and columns allow."""
+
+    def __init__(
+        self, name: Classifier, parameters: Mapping[str, Any], *, n_emotions: int, seed: int
+    ) -> None:
+        self.name = name
+        self.parameters = parameters
+        self.n_emotions = n_emotions
+        self.seed = seed
+        self.pipeline: Any = None
+        self.classes: NDArray[np.int64] = np.arange(0)
+        self.n_inputs = 0
+
+    def _build(self, n: int, d: int, rarest: int) -> Any:
+        from sklearn.calibration import CalibratedClassifierCV
+        from sklearn.decomposition import PCA
+        from sklearn.feature_selection import VarianceThreshold
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVC
+
+        # a value that hardly varies would only be blown up rounding, another one on each runtime
+        scaled = (VarianceThreshold(LEAST_SPREAD**2), StandardScaler())
+        p = self.parameters
+        if self.name == "svm":
+            # gamma is given in units of 1/n_inputs, as scikit-learn's own default counts it
+            gamma = p.get("gamma", 1.0) / d
+            svm = SVC(C=p["C"], kernel=p["kernel"], gamma=gamma, random_state=self.seed)
+            # Platt's method on held-out clips, some of every emotion in each part
+            calibrated = CalibratedClassifierCV(svm, ensemble=False, cv=min(3, rarest))
+            return make_pipeline(*scaled, calibrated)
+        regression = LogisticRegression(C=p["C"], max_iter=300)
+        if self.name == "lr":
+            return make_pipeline(*scaled, regression)
+        most = min(self.max_components, d, n - 1)
+        components = max(1, round(p["kept"] * most))
+        return make_pipeline(*scaled, PCA(components, random_state=self.seed), regression)
+
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> SklearnClassifier:
+        """Fit on (n, n_inputs) inputs and (n,) emotions.
+
+        Raises:
+            ExperimentError: there is one emotion only, or an SVM has a single clip of one.
+        """
+        from sklearn.exceptions import ConvergenceWarning
+
+        self.n_inputs = X.shape[1]
+        self.classes, y, counts = np.unique(y, return_inverse=True, return_counts=True)
+        if len(counts) < 2 or (self.name == "svm" and counts.min() < 2):
+            raise ExperimentError(
+                f"too few takes: fusing by {self.name} needs clips of two emotions, an SVM two clips of each"
+            )
+        self.pipeline = self._build(len(X), self.n_inputs, int(counts.min()))
+        with warnings.catch_warnings():
+            # nearly unregularised regressions do not converge; the search finds out that they are no good
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.pipeline.fit(X.astype(np.float64), y)
+        return self
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, n_inputs) → (n, n_emotions) probabilities; an emotion never seen in training has 0."""
+        given = self.pipeline.predict_proba(X.astype(np.float64))
+        out = np.zeros((len(X), self.n_emotions))
+        out[:, self.classes] = given
+        return out
+
+    def to_onnx(self) -> bytes:
+        """The pipeline as ONNX, through skl2onnx."""
+        from skl2onnx import to_onnx
+        from skl2onnx.common.data_types import FloatTensorType
+
+        with warnings.catch_warnings():
+            # skl2onnx 1.20 reads attributes of SVC that scikit-learn 1.9 has begun to deprecate
+            warnings.simplefilter("ignore", FutureWarning)
+            model = to_onnx(
+                self.pipeline,
+                initial_types=[("inputs", FloatTensorType([None, self.n_inputs]))],
+                options={"zipmap": False},
+                target_opset={"": 17, "ai.onnx.ml": 3},
+            )
+        _probabilities_of_all(model, self.classes, self.n_emotions)
+        return bytes(model.SerializeToString())
+
+
+def _probabilities_of_all(model: Any, classes: NDArray[np.int64], n_emotions: int) -> None:
+    """Leave one output, ``probabilities`` (n, n_emotions): 0 for emotions the fusion has never met."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["seen" if name == "probabilities" else name for name in names]
+    places = np.zeros((len(classes), n_emotions), np.float32)
+    places[np.arange(len(classes)), classes] = 1
+    graph.initializer.append(numpy_helper.from_array(places, "places"))
+    graph.node.append(helper.make_node("MatMul", ["seen", "places"], ["probabilities"]))
+    del graph.output[:]
+    shape: list[str | int | None] = ["n", n_emotions]
+    graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape))
+
+
+class NeuralClassifier:
+    """The notebooks' fusion network, on inputs standardised by the training clips."""
+
+    def __init__(
+        self, settings: NeuralFusion, parameters: Mapping[str, Any], *, n_emotions: int, seed: int
+    ) -> None:
+        self.settings = settings
+        self.parameters = parameters
+        self.n_emotions = n_emotions
+        self.seed = seed
+        self.network: Any = None
+        self.n_inputs = 0
+
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> NeuralClassifier:
+        """Fit on (n, n_inputs) inputs and (n,) emotions."""
+        from emofuse.training.loop import Examples, train_network
+        from emofuse.training.networks.fusion_mlp import FusionNetwork
+
+        self.n_inputs = X.shape[1]
+        X = X.astype(np.float32)
+        plan = Training(
+            epochs=self.settings.epochs,
+            batch_size=self.settings.batch_size,
+            learning_rate=self.parameters["learning_rate"],
+            weight_decay=self.parameters["weight_decay"],
+        )
+        mean, spread = X.mean(0), X.std(0)
+        self.network, _ = train_network(
+            lambda: FusionNetwork(
+                mean, spread, self.n_emotions, hidden=self.settings.hidden, dropout=self.settings.dropout
+            ),
+            Examples(X, y.astype(np.int64)),
+            plan,
+            n_emotions=self.n_emotions,
+            seed=self.seed,
+        )
+        return self
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, n_inputs) → (n, n_emotions) probabilities."""
+        from emofuse.training.loop import infer
+
+        return np.exp(infer(self.network, X.astype(np.float32), batch_size=256)[1])
+
+    def to_onnx(self) -> bytes:
+        """The network as ONNX, probabilities at its end."""
+        from emofuse.training.networks.onnx_export import export_probabilities
+
+        return export_probabilities(self.network, self.n_inputs)

@@ -1,0 +1,240 @@
+"""Training: one network, one split, one plain loop. And the way back: what a trained network says."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from emofuse.core.errors import ExperimentError
+from emofuse.core.recipes import FaceFeatures, Training, VoiceFeatures
+from emofuse.training.augmentation import augment_faces, augment_log_mel
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one pass over the training clips came to; held-out figures where they were looked at."""
+
+    epoch: int
+    train_loss: float
+    held_out_loss: float | None = None
+    held_out_accuracy: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Raw features of some clips, and their emotions. ``inputs``: (n, …), ``labels``: (n,) int64."""
+
+    inputs: NDArray[Any]
+    labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.labels):
+            raise ValueError(f"{len(self.inputs)} inputs but {len(self.labels)} labels")
+
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def augmentation_for(features: VoiceFeatures | FaceFeatures, settings: Training) -> Augment | None:
+    """The changes that suit a kind of features, or None."""
+    strength = settings.augmentation.strength
+    if strength > 0 and isinstance(features, VoiceFeatures) and features.kind == "log-mel":
+        n_mels = features.n_mels
+        return lambda x, generator: augment_log_mel(x, strength, generator, n_mels=n_mels)
+    if strength > 0 and features.kind == "stack":
+        return lambda x, generator: augment_faces(x, strength, generator)
+    return None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums in one order: the same figures whatever runs beside. Parallel work goes over processes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def train_network(
+    build: Callable[[], nn.Module],
+    examples: Examples,
+    settings: Training,
+    *,
+    n_emotions: int,
+    seed: int,
+    augment: Augment | None = None,
+    held_out: Examples | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> tuple[nn.Module, list[Epoch]]:
+    """Train a network from the weights that ``build`` gives it.
+
+    Args:
+        build: makes the network; called with torch's generator set to ``seed``.
+        examples: the only clips anything is fitted on.
+        settings: epochs, batch size, learning rate, patience, augmentation.
+        n_emotions: width of the output.
+        seed: of weights, order, augmentation and dropout.
+        augment: changes a batch of inputs while training.
+        held_out: training actors kept aside. Looked at after each epoch; with ``patience`` they decide
+            when to stop and which epoch's weights are kept, otherwise they change nothing.
+        on_epoch: told of every epoch.
+
+    Returns:
+        The trained network in evaluation mode, and its learning curve.
+
+    Raises:
+        ExperimentError: there are too few clips for one batch, or the loss is no longer a number.
+    """
+    if settings.patience is not None and held_out is None:
+        raise ValueError("patience needs held-out examples")
+    if len(examples.labels) < 2:
+        raise ExperimentError(f"{len(examples.labels)} clips are too few to train on")
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build()
+        one_pass = _passes(network, examples, settings, n_emotions=n_emotions, seed=seed, augment=augment)
+        curve: list[Epoch] = []
+        best: tuple[float, int, dict[str, Tensor]] | None = None
+        for number in range(1, settings.epochs + 1):
+            train_loss = one_pass()
+            if not np.isfinite(train_loss):
+                raise ExperimentError(f"epoch {number}: the loss is no longer a number, lower learning_rate")
+            epoch = _look(network, number, train_loss, held_out)
+            curve.append(epoch)
+            if on_epoch is not None:
+                on_epoch(epoch)
+            if settings.patience is not None:
+                assert epoch.held_out_loss is not None
+                if best is None or epoch.held_out_loss < best[0]:
+                    best = (epoch.held_out_loss, number, copy.deepcopy(network.state_dict()))
+                elif number - best[1] >= settings.patience:
+                    break
+        if best is not None:
+            network.load_state_dict(best[2])
+        if not all(torch.isfinite(parameter).all() for parameter in network.parameters()):
+            raise ExperimentError("the last step left weights that are not numbers: lower learning_rate")
+    return network.eval(), curve
+
+
+def _passes(
+    network: nn.Module,
+    examples: Examples,
+    settings: Training,
+    *,
+    n_emotions: int,
+    seed: int,
+    augment: Augment | None,
+) -> Callable[[], float]:
+    """A function that goes once over the training clips and returns the mean loss."""
+    n = len(examples.labels)
+    batch_size = min(settings.batch_size, n)
+    # the clips of a last, smaller batch wait for the next epoch: one clip would break batch normalisation
+    n_batches = n // batch_size
+    order = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.from_numpy(np.ascontiguousarray(examples.inputs))
+    smoothing = settings.augmentation.label_smoothing
+    targets = functional.one_hot(torch.from_numpy(examples.labels), n_emotions).to(torch.float32)
+    targets = targets * (1 - smoothing) + smoothing / n_emotions
+    optimizer = torch.optim.AdamW(
+        [p for p in network.parameters() if p.requires_grad],
+        settings.learning_rate,
+        weight_decay=settings.weight_decay,
+    )
+    n_steps = n_batches * settings.epochs
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: one_cycle(step, n_steps) if settings.schedule == "one-cycle" else 1.0
+    )
+
+    def one_pass() -> float:
+        network.train()
+        total = 0.0
+        places = torch.from_numpy(order.permutation(n))
+        for batch in places[: n_batches * batch_size].reshape(n_batches, batch_size):
+            x, y = inputs[batch], targets[batch]
+            if augment is not None:
+                x = augment(x, generator)
+            if settings.augmentation.mixup > 0:
+                x, y = _mix(x, y, settings.augmentation.mixup, order)
+            loss = _cross_entropy(network(x)[1], y)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimizer.step()
+            schedule.step()
+            total += loss.item()
+        return total / n_batches
+
+    return one_pass
+
+
+def one_cycle(step: int, n_steps: int) -> float:
+    """The share of the learning rate: up over the first fifth, then down along a cosine (Smith 2018)."""
+    rise = max(1, n_steps // 5)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, n_steps - rise)))
+
+
+def _mix(x: Tensor, y: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Mix every clip of a batch with another (mix-up, Zhang et al. 2018)."""
+    share = float(rng.beta(alpha, alpha))
+    share = max(share, 1 - share)
+    other = torch.from_numpy(rng.permutation(len(x)))
+    kind = x.dtype
+    mixed = share * x.to(torch.float32) + (1 - share) * x[other].to(torch.float32)
+    if not kind.is_floating_point:
+        mixed = mixed.round()
+    return mixed.to(kind), share * y + (1 - share) * y[other]
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean over the clips, and over the members where a network has several."""
+    if logits.dim() == 3:
+        targets = targets[:, None].expand(-1, logits.shape[1], -1).flatten(0, 1)
+        logits = logits.flatten(0, 1)
+    return functional.cross_entropy(logits, targets)
+
+
+def _look(network: nn.Module, number: int, train_loss: float, held_out: Examples | None) -> Epoch:
+    if held_out is None or len(held_out.labels) == 0:
+        return Epoch(number, train_loss)
+    _, log_probabilities = infer(network, held_out.inputs)
+    right = log_probabilities[np.arange(len(held_out.labels)), held_out.labels]
+    accuracy = float((log_probabilities.argmax(1) == held_out.labels).mean())
+    return Epoch(number, train_loss, float(-right.mean()), accuracy)
+
+
+def infer(
+    network: nn.Module, inputs: NDArray[Any], *, batch_size: int = 32
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """What a network says of clips.
+
+    Returns:
+        Its feature layer, (n, n_features) float32, and log-probabilities, (n, n_emotions) float64.
+    """
+    network.eval()
+    features, logs = [], []
+    with one_thread(), torch.inference_mode():
+        for i in range(0, len(inputs), batch_size):
+            x = torch.from_numpy(np.ascontiguousarray(inputs[i : i + batch_size]))
+            f, logits = network(x)
+            features.append(f.numpy().astype(np.float32))
+            logs.append(logits.double().log_softmax(1).numpy())
+    return np.concatenate(features), np.concatenate(logs)

@@ -1,0 +1,239 @@
+"""Networks behind the face: the notebooks' LRCN on face crops, dense networks on action units.
+
+The LRCN's LSTM without its CNN, on blendshapes, is in :mod:`emofuse.training.networks.blendshape_lstm`.
+
+Every network here maps a batch of raw face features to ``(features, logits)``: features are
+(n, n_features) float32, logits (n, n_emotions) float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from emofuse.core.errors import WeightsError
+from emofuse.core.recipes import EmotionCnnWeights, FaceNetwork
+from emofuse.system import model_files as weights
+from emofuse.training.networks.blendshape_lstm import BlendshapeNetwork
+from emofuse.training.networks.emotion_cnn import EmotionCnn, load_keras_weights
+from emofuse.training.networks.expression_cnn import check_architecture, load_expression_weights
+
+
+class SpatialTransformer(nn.Module):
+    """Turns, moves and scales each face before it is read (Jaderberg et al. 2015), as the notebooks do.
+
+    Max-pool, convolution 20 5×5, max-pool, convolution 20 5×5, dense 20, dense 6 that starts as the
+    identity; bilinear sampling back to 48×48.
+    """
+
+    def __init__(self, size: int = 48) -> None:
+        super().__init__()
+        self.size = size
+        side = ((size // 2 - 4) // 2) - 4
+        self.localise = nn.Sequential(
+            nn.MaxPool2d(2), nn.Conv2d(1, 20, 5), nn.MaxPool2d(2), nn.Conv2d(20, 20, 5), nn.Flatten(),
+            nn.Linear(20 * side * side, 20), nn.ReLU(), nn.Linear(20, 6),
+        )  # fmt: skip
+        last = self.localise[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        with torch.no_grad():
+            last.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
+        ticks = (torch.arange(size) * 2 + 1) / size - 1
+        ys, xs = torch.meshgrid(ticks, ticks, indexing="ij")
+        grid = torch.stack([xs, ys, torch.ones_like(xs)], -1).reshape(-1, 3)
+        self.grid: Tensor
+        self.register_buffer("grid", grid, persistent=False)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(n, 1, size, size) float32 → the same shape."""
+        theta = self.localise(faces).reshape(-1, 2, 3)
+        # affine_grid written out, so that the graph exports to every ONNX opset with GridSample
+        grid = (self.grid @ theta.transpose(1, 2)).reshape(-1, self.size, self.size, 2)
+        return functional.grid_sample(faces, grid, mode="bilinear", align_corners=False)
+
+
+def standardised(faces: Tensor) -> Tensor:
+    """Mean 0 and standard deviation 1 over each picture of (n, 1, height, width)."""
+    centred = faces - faces.mean((2, 3), keepdim=True)
+    return centred / (centred.square().mean((2, 3), keepdim=True) + 1e-4).sqrt()
+
+
+class Lrcn(nn.Module):
+    """The Emotion CNN on each frame, a (bidirectional) LSTM over the frames (Donahue et al. 2015).
+
+    The feature layer is the LSTM's last output, forwards and backwards joined: 400 values in the notebooks.
+    """
+
+    def __init__(
+        self,
+        n_emotions: int,
+        *,
+        spatial_transformer: bool = True,
+        frozen: bool = True,
+        lstm_units: int = 200,
+        bidirectional: bool = True,
+        dropout: float = 0.3,
+        standardise: bool = False,
+    ) -> None:
+        """Build it; ``standardise`` gives every face mean 0 and deviation 1, for a CNN that starts anew."""
+        super().__init__()
+        self.standardise = standardise
+        self.transformer = SpatialTransformer() if spatial_transformer else nn.Identity()
+        self.cnn = EmotionCnn()
+        self.frozen = frozen
+        if frozen:
+            self.cnn.requires_grad_(False)
+        self.lstm = nn.LSTM(1024, lstm_units, batch_first=True, bidirectional=bidirectional)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(lstm_units * (2 if bidirectional else 1), n_emotions)
+
+    def train(self, mode: bool = True) -> Lrcn:
+        """A frozen CNN stays as it is also in training: its dropout is off."""
+        super().train(mode)
+        if self.frozen:
+            self.cnn.eval()
+        return self
+
+    def forward(self, stack: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, n_frames, 48, 48) uint8 → features, logits."""
+        return self.classify(self.encode(stack))
+
+    def encode(self, stack: Tensor) -> Tensor:
+        """What the CNN sees in every frame: (n, n_frames, 48, 48) uint8 → (n, n_frames, 1024)."""
+        n, n_frames = stack.shape[:2]
+        faces = stack.to(torch.float32).reshape(n * n_frames, 1, *stack.shape[2:]) / 255
+        if self.standardise:
+            faces = standardised(faces)
+        encoded: Tensor = self.cnn.features(self.transformer(faces))
+        return encoded.reshape(n, n_frames, -1)
+
+    def classify(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, n_frames, 1024) → features, logits."""
+        _, (last, _) = self.lstm(self.dropout(encoded))
+        features = last.transpose(0, 1).flatten(1)
+        return features, self.output(self.dropout(features))
+
+
+class ActionUnitNetwork(nn.Module):
+    """An ensemble of small dense networks on a row of action units; the logits are their mean.
+
+    Intensities crowd near zero, so the square root is taken; values are then standardised by the training
+    clips. The members share nothing but the data, and the feature layer is theirs side by side.
+    """
+
+    def __init__(
+        self, n_units: int, n_emotions: int, *, hidden: int = 96, members: int = 1, dropout: float = 0.3
+    ) -> None:
+        super().__init__()
+        self.standardise = nn.BatchNorm1d(n_units, affine=False)
+        self.noise = 0.0
+        """Standard deviation of the noise on standardised values while training."""
+        self.dropout = nn.Dropout(dropout)
+
+        def weight(n_in: int, n_out: int) -> nn.Parameter:
+            bound = math.sqrt(3.0 / n_in)
+            return nn.Parameter(torch.empty(members, n_in, n_out).uniform_(-bound, bound))
+
+        self.first, self.first_bias = weight(n_units, hidden), nn.Parameter(torch.zeros(members, 1, hidden))
+        self.second, self.second_bias = weight(hidden, hidden), nn.Parameter(torch.zeros(members, 1, hidden))
+        self.output = weight(hidden, n_emotions)
+        self.output_bias = nn.Parameter(torch.zeros(members, 1, n_emotions))
+
+    def forward(self, units: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, n_units) float32 → features, logits.
+
+        While training the logits are those of every member, (n, members, n_emotions).
+        """
+        x = self.standardise(units.clamp(min=0).sqrt())[None].expand(self.first.shape[0], -1, -1)
+        if self.training and self.noise > 0:
+            x = x + self.noise * torch.randn_like(x)
+        x = functional.relu(self.dropout(x) @ self.first + self.first_bias)
+        x = functional.relu(self.dropout(x) @ self.second + self.second_bias)
+        logits = self.dropout(x) @ self.output + self.output_bias
+        features = x.transpose(0, 1).flatten(1)
+        return features, logits.transpose(0, 1) if self.training else logits.mean(0)
+
+
+def build_face_network(
+    settings: FaceNetwork, input_shape: Sequence[int], n_emotions: int, *, noise: float = 0.0
+) -> nn.Module:
+    """The face network that a recipe names, with random weights from torch's current seed.
+
+    Args:
+        settings: the recipe's part.
+        input_shape: shape of one clip's face features.
+        n_emotions: width of the output.
+        noise: noise on standardised action units or blendshapes while training.
+
+    Raises:
+        WeightsError: the recipe asks for weights of the Emotion CNN that are not there, altered or of
+            another layout. They are never replaced by random ones.
+    """
+    if settings.kind == "au-mlp":
+        network = ActionUnitNetwork(
+            input_shape[0],
+            n_emotions,
+            hidden=settings.hidden,
+            members=settings.members,
+            dropout=settings.dropout,
+        )
+        network.noise = noise
+        return network
+    if settings.kind == "lstm":
+        sequence = BlendshapeNetwork(
+            input_shape[1],
+            n_emotions,
+            units=settings.lstm_units,
+            bidirectional=settings.bidirectional,
+            dropout=settings.dropout,
+        )
+        sequence.noise = noise
+        return sequence
+    lrcn = Lrcn(
+        n_emotions,
+        spatial_transformer=settings.spatial_transformer,
+        frozen=settings.emotion_cnn.frozen,
+        lstm_units=settings.lstm_units,
+        bidirectional=settings.bidirectional,
+        dropout=settings.dropout,
+        # published weights expect faces as they are
+        standardise=settings.emotion_cnn.source == "scratch",
+    )
+    load_emotion_cnn(lrcn.cnn, settings.emotion_cnn)
+    return lrcn
+
+
+def load_emotion_cnn(cnn: EmotionCnn, settings: EmotionCnnWeights) -> None:
+    """Fill the Emotion CNN with the weights that the recipe names; ``scratch`` leaves it as it is."""
+    path = find_emotion_cnn_weights(settings)
+    if path is None:
+        return
+    if path.suffix == ".safetensors":
+        load_expression_weights(cnn, path)
+    else:
+        load_keras_weights(cnn, path, sha256=None)
+
+
+def find_emotion_cnn_weights(settings: EmotionCnnWeights) -> Path | None:
+    """The weight file that the recipe names, checked; None for ``scratch``.
+
+    Raises:
+        WeightsError: the file is absent (the text gives the two ways to get it) or altered, or a
+            .safetensors file is not one of `emofuse faces train --architecture emotion`.
+    """
+    if settings.source == "scratch":
+        return None
+    path = Path(settings.path) if settings.path else None
+    if settings.source == "deepface":
+        return weights.find_weights("deepface-emotion", path)
+    if path is None or not path.is_file():
+        raise WeightsError(f"no weight file {path}: face.network.emotion_cnn.path must name one")
+    if path.suffix == ".safetensors":
+        check_architecture(path, "emotion")
+    return path

@@ -1,0 +1,1 @@
+"""The recogniser that comes with emofuse: built, checked, described."""

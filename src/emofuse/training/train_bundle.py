@@ -1,0 +1,131 @@
+"""Corpus × recipe → a bundle: the recogniser that prediction uses, fitted on everybody in the corpus."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.recipes import Recipe
+from emofuse.corpus.corpus import Corpus
+from emofuse.evaluation.cross_validation import (
+    OnProgress,
+    check_run,
+    claim_run,
+    quiet,
+    run_network_jobs,
+    software,
+)
+from emofuse.features.store import FeatureStore
+from emofuse.recognition.bundle import Bundle, check_free, save_bundle
+from emofuse.recognition.enrolled_model import enrolled_file
+from emofuse.training.dataset import read_dataset
+from emofuse.training.networks.onnx_export import export_ensemble
+from emofuse.training.plan import (
+    MODALITIES,
+    Inputs,
+    NetworkJob,
+    Plan,
+    fit_fusion,
+    load_network,
+    make_plan,
+    pretrained_sha256,
+)
+
+
+def train(
+    corpus: Corpus,
+    recipe: Recipe,
+    out: Path,
+    *,
+    jobs: int = 1,
+    store: FeatureStore | None = None,
+    on_progress: OnProgress = quiet,
+) -> Bundle:
+    """Fit a recogniser on every take of a corpus and write it as a bundle.
+
+    The pairs of networks leave training actors out in turn, as in ``emofuse evaluate``, so
+    that the fusion learns from actors the networks had not seen; no take is set aside for testing.
+
+    Args:
+        corpus: the takes.
+        recipe: what is fitted, and how.
+        out: folder of the bundle; must not exist or be empty. Work goes to ``out``.work beside it, is
+            taken up again after a break, and is removed at the end.
+        jobs: processes.
+        store: where features are kept; None computes them anew.
+        on_progress: told of every step.
+
+    Raises:
+        BundleError: ``out`` is not empty.
+        ExperimentError: the corpus is too small, or the work folder holds another run.
+    """
+    out = out.resolve()
+    check_free(out)
+    pretrained = pretrained_sha256(recipe)
+    run = out.with_name(out.name + ".work")
+    work = run / "work"
+    depends = {"recipe": recipe.hash(), "pretrained_sha256": pretrained}
+    check_run(run, depends)
+    dataset = read_dataset(corpus, recipe, work, jobs=jobs, store=store, on_progress=on_progress)
+    claim_run(run, {**depends, "corpus": dataset.fingerprint})
+    inputs = dataset.inputs
+    plan = make_plan("all", inputs, range(len(dataset.takes)), (), recipe)
+    trained = run_network_jobs([plan], inputs, recipe, work, jobs, on_progress)
+    on_progress("fusions", 0, 1)
+    fusion = fit_fusion(plan, inputs, recipe, work)
+    on_progress("fusions", 1, 1)
+    files = {}
+    for modality in MODALITIES:
+        asked = [job for job in trained if job.member in plan.answering and not job.enrolled]
+        networks = [load_network(job, inputs, recipe, work) for job in asked if job.modality == modality]
+        files[f"{modality}.onnx"] = export_ensemble(networks, inputs.load(modality)[0].copy())
+    for k, model in enumerate(fusion.classifiers[fusion.chosen]):
+        files[f"fusion-{k}.onnx"] = model.to_onnx()
+    if recipe.enrolment is not None:
+        files |= _for_known_people(plan, trained, inputs, recipe, work)
+    bundle = save_bundle(
+        out,
+        files=files,
+        recipe=recipe,
+        emotions=EMOTIONS,
+        licence=corpus.licence,
+        action_units=dataset.action_units,
+        provenance={
+            "corpus": corpus.name,
+            "synthetic": corpus.synthetic,
+            "takes": len(dataset.takes),
+            "speakers": sorted(set(inputs.speakers.tolist())),
+            "features_fingerprint": dataset.fingerprint,
+            "recipe_hash": recipe.hash(),
+            "pretrained_sha256": pretrained,
+            "fusion": fusion.chosen,
+            "trained": datetime.now(UTC).isoformat(timespec="seconds"),
+            "software": software(),
+            "notes": list(dataset.notes),
+        },
+    )
+    shutil.rmtree(run)
+    return bundle
+
+
+def _for_known_people(
+    plan: Plan, trained: Sequence[NetworkJob], inputs: Inputs, recipe: Recipe, work: Path
+) -> dict[str, bytes]:
+    """The networks for enrolled people, what is known of people in general, and their fusion."""
+    files = {}
+    for job in trained:
+        if not job.enrolled or job.member not in plan.answering:
+            continue
+        network = load_network(job, inputs, recipe, work)
+        example = np.zeros(len(network.mean), dtype=np.float32)
+        name = enrolled_file(job.modality)
+        files[f"{name}.onnx"] = export_ensemble([network], example)
+        files[f"{name}.npz"] = (work / job.name / "population.npz").read_bytes()
+    fusion = fit_fusion(plan, inputs, recipe, work, enrolled=True)
+    files[f"{enrolled_file('fusion')}.onnx"] = fusion.classifiers[fusion.chosen][0].to_onnx()
+    return files

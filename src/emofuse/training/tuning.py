@@ -1,0 +1,126 @@
+"""Optuna over the fusion classifiers: a search space → the setting that does best on training actors."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.errors import ExperimentError
+from emofuse.core.metrics import log_loss
+from emofuse.core.recipes import Classifier, Fusion
+from emofuse.training.fusion_classifiers import make_classifier
+
+Parameters = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """The best setting of one classifier: its log loss over inner folds of training actors."""
+
+    classifier: Classifier
+    parameters: Parameters
+    score: float
+    trials: int
+
+
+def _suggest(trial: Any, classifier: Classifier) -> dict[str, Any]:
+    """The spaces of the notebooks: C of logistic regression in 1e-10..1e10, of the SVM in 1e-2..1e2."""
+    if classifier == "pool":
+        return {"offset_penalty": trial.suggest_float("offset_penalty", 1e-4, 1.0, log=True)}
+    if classifier == "lr":
+        return {"C": trial.suggest_float("C", 1e-10, 1e10, log=True)}
+    if classifier == "pca-lr":
+        return {
+            "C": trial.suggest_float("C", 1e-10, 1e10, log=True),
+            "kept": trial.suggest_float("kept", 0.1, 1.0),
+        }
+    if classifier == "svm":
+        kernel = trial.suggest_categorical("kernel", ["linear", "poly", "rbf"])
+        parameters = {"C": trial.suggest_float("C", 1e-2, 1e2, log=True), "kernel": kernel}
+        if kernel != "linear":
+            parameters["gamma"] = trial.suggest_float("gamma", 1e-2, 1e1, log=True)
+        return parameters
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-4, 1.0, log=True),
+    }
+
+
+def group_folds(groups: NDArray[np.str_], n_folds: int) -> list[NDArray[np.bool_]]:
+    """Masks of held-out rows: actors dealt round in sorted order, never more folds than actors."""
+    names = sorted(set(groups.tolist()))
+    if len(names) < 2:
+        raise ExperimentError("choosing a fusion needs at least two training actors it has not trained on")
+    n = min(n_folds, len(names))
+    return [np.isin(groups, names[i::n]) for i in range(n)]
+
+
+def tune(
+    classifier: Classifier,
+    X: NDArray[np.float32],
+    y: NDArray[np.int64],
+    groups: NDArray[np.str_],
+    settings: Fusion,
+    *,
+    n_emotions: int,
+    seed: int,
+    storage: Path | None = None,
+) -> Tuned:
+    """Search a classifier's space on folds of training actors.
+
+    Args:
+        classifier: which one.
+        X: (n, n_inputs) joined inputs of training actors.
+        y: (n,) emotions.
+        groups: (n,) actors.
+        settings: trials and folds.
+        n_emotions: width of the probabilities.
+        seed: of the sampler. Each trial draws from its own, so a search that is broken off and taken up
+            again finds what one in a single run would have found.
+        storage: SQLite file that keeps the trials; None keeps them in memory.
+
+    Returns:
+        The setting with the least log loss, a proper score: it rewards honest probabilities.
+    """
+    folds = group_folds(groups, settings.selection_folds)
+
+    def loss(parameters: Parameters) -> float:
+        losses = []
+        for held_out in folds:
+            model = make_classifier(classifier, parameters, settings, n_emotions=n_emotions, seed=seed)
+            model.fit(X[~held_out], y[~held_out])
+            losses.append(log_loss(y[held_out], model.predict_proba(X[held_out])))
+        return float(np.mean(losses))
+
+    return search(classifier, loss, settings, seed=seed, storage=storage)
+
+
+def search(
+    classifier: Classifier,
+    loss: Callable[[Parameters], float],
+    settings: Fusion,
+    *,
+    seed: int,
+    storage: Path | None = None,
+) -> Tuned:
+    """The setting of a classifier with the least loss; arguments as those of :func:`tune`."""
+    import optuna
+
+    optuna.logging.set_verbosity(logging.WARNING)
+    n_trials = settings.nn.trials if classifier == "nn" else settings.trials
+    url = None if storage is None else f"sqlite:///{storage}"
+    study = optuna.create_study(study_name=classifier, storage=url, direction="minimize", load_if_exists=True)
+    while len(done := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < n_trials:
+        number = len(done)
+        study.sampler = optuna.samplers.TPESampler(seed=seed + 7919 * number, n_startup_trials=8)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            study.optimize(lambda trial: loss(_suggest(trial, classifier)), n_trials=1)
+    return Tuned(classifier, dict(study.best_params), float(study.best_value), n_trials)

@@ -1,0 +1,135 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from typer.testing import CliRunner
+
+import emofuse
+from emofuse.cli.app import app
+
+COMMANDS = [
+    ("demo",), ("predict",), ("timeline",), ("live",), ("enroll",),
+    ("evaluate",), ("leak",), ("robustness",), ("train",), ("report",), ("recipes",), ("quantize",),
+    ("ship",), ("corpus", "check"), ("corpus", "fetch"), ("corpus", "synth"),
+    ("weights", "list"), ("weights", "fetch"), ("faces", "train"), ("faces", "test"),
+]  # fmt: skip
+
+
+def emofuse_process(*args: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "emofuse", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_version() -> None:
+    done = emofuse_process("--version")
+    assert done.returncode == 0
+    assert done.stdout == f"emofuse {emofuse.__version__}\n"
+    assert done.stderr == ""
+
+
+def test_help_names_every_command() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    for name in {command[0] for command in COMMANDS}:
+        assert f" {name} " in result.stdout
+    assert CliRunner().invoke(app, []).exit_code == 2
+    assert "Usage" in CliRunner().invoke(app, []).output
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, [*command, "--help"], terminal_width=200)
+    assert result.exit_code == 0
+    assert f"Example: emofuse {' '.join(command)}" in " ".join(result.stdout.split())
+
+
+def test_no_command_is_untested_here() -> None:
+    names = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        names |= {
+            f"{group.typer_instance.info.name} {(c.name or c.callback.__name__)}"
+            for c in group.typer_instance.registered_commands if c.callback
+        }  # fmt: skip
+    assert names == {" ".join(command) for command in COMMANDS}
+
+
+def test_problems_are_one_line_and_status_1(tmp_path: Path) -> None:
+    for args, says in (
+        (["evaluate", tmp_path / "none", "--out", tmp_path / "run"], "no such folder or table"),
+        (["train", tmp_path, "--recipe", "nope", "--out", tmp_path / "b"], "no recipe 'nope'"),
+    ):
+        done = emofuse_process(*args)
+        assert done.returncode == 1
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        assert len(lines) == 1
+        assert lines[0].startswith("emofuse: ")
+        assert says in lines[0]
+        assert done.stdout == ""
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, au_folder: Path, au_toml: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = emofuse_process(
+        "evaluate",
+        au_folder,
+        "-r",
+        au_toml,
+        "-o",
+        tmp_path / "file" / "run",
+        "-j",
+        1,
+        "--cache",
+        tmp_path / "c",
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "emofuse: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["nonsense"], ["predict"], ["predict", "x", "-b", "y", "-f", "xml"], ["train", "x"],
+     ["evaluate", "x", "-o", "y", "--jobs", "-1"], ["--nope"], ["demo", "--seed", "-1"]],
+)  # fmt: skip
+def test_wrong_use_is_status_2(args: list[str]) -> None:
+    assert CliRunner().invoke(app, args).exit_code == 2
+
+
+def test_an_interrupt_is_status_130(tmp_path: Path, au_folder: Path, au_toml: Path) -> None:
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emofuse", "evaluate", str(au_folder), "-r", str(au_toml), "-p", "actors-2",
+         "-o", str(out), "-j", "1", "--cache", str(tmp_path / "cache")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while process.poll() is None and not (tmp_path / "cache").exists():
+        time.sleep(0.01)  # waits for a file, not for time
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert error.splitlines()[-1] == "emofuse: interrupted"
+
+
+def test_a_terminal_of_another_encoding_is_no_traceback(tmp_path: Path, small: ModuleType) -> None:
+    name = tmp_path / "日.mp4"
+    small.write_film(name, emotion=2)
+    for option in ("table", "csv", "json"):
+        done = subprocess.run(
+            [sys.executable, "-m", "emofuse", "predict", str(name), "--format", option],
+            capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert b"Traceback" not in done.stderr
+        text = done.stdout.decode("cp1252" if option == "table" else "utf-8")
+        assert ("\\u65e5" if option == "table" else "日") in text

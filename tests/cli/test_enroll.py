@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from emofuse import Profile, Recognizer
+from emofuse.cli.app import app
+from emofuse.core.errors import ProfileError
+from emofuse.core.labels import EMOTIONS
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(app, [*map(str, args)], env={"COLUMNS": "200"})
+
+
+@pytest.fixture(scope="module")
+def given(ensemble_bundle: Path, few_folder: Path, small: ModuleType) -> list[object]:
+    """The recogniser and its table."""
+    return ["--bundle", ensemble_bundle, "--action-units", few_folder / small.TABLE]
+
+
+@pytest.fixture(scope="module")
+def recordings(few_folder: Path) -> list[Path]:
+    return sorted((few_folder / "Actor_03").glob("*.wav"))
+
+
+def predicted(*args: object) -> dict[str, Any]:
+    result = run("predict", *args, "-f", "json")
+    assert result.exit_code == 0, result.output
+    (answer,) = json.loads(result.stdout)
+    found: dict[str, Any] = answer
+    return found
+
+
+def test_a_person_is_enrolled_and_then_read(
+    given: list[object], recordings: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "people" / "Zoë.profile"
+    result = run("enroll", *recordings[:4], *given, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert f"{out}: 4 of 4 recordings read (voice 4, face 4, both 4)" in result.stdout
+    assert "personal data" in result.stdout
+    assert "no sound, no picture and no label" in result.stdout
+    assert "licence: CC BY-NC-SA 4.0" in result.stderr
+    assert "skipped" not in result.output
+    profile = Profile.load(out)
+    assert profile.clips == 4
+    known = predicted(recordings[6], *given, "--profile", out)
+    stranger = predicted(recordings[6], *given)
+    assert known["probabilities"] != stranger["probabilities"]
+    bundle, _, table = given[1:]
+    recognizer = Recognizer.load(Path(str(bundle)), action_units=Path(str(table)))
+    wanted = recognizer.predict(recordings[6], profile=profile)
+    np.testing.assert_allclose([known["probabilities"][e] for e in EMOTIONS], wanted.probabilities)
+
+
+def test_a_file_that_cannot_be_read_is_skipped_and_named(
+    given: list[object], recordings: list[Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no sound")
+    out = tmp_path / "p.profile"
+    result = run("enroll", recordings[0], broken, recordings[1], *given, "-o", out)
+    assert result.exit_code == 1
+    assert "2 of 3 recordings read" in result.stdout
+    (said,) = [line for line in result.stderr.splitlines() if "skipped" in line]
+    assert said.startswith(f"emofuse: skipped {broken}: ")
+    assert Profile.load(out).clips == 2
+
+
+def test_nobody_is_enrolled_where_nothing_is_read(given: list[object], tmp_path: Path) -> None:
+    out = tmp_path / "p.profile"
+    out.write_bytes(b"of another day")
+    result = run("enroll", tmp_path / "none.wav", *given, "--out", out)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, ProfileError)
+    assert "none.wav" in str(result.exception)
+    assert out.read_bytes() == b"of another day"
+
+
+def test_a_profile_that_is_none_stops_before_a_file_is_read(
+    given: list[object], recordings: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "p.profile").write_text("anna")
+    for name, says in (("p.profile", "is no profile"), ("other", "emofuse enroll makes one")):
+        result = run("predict", recordings[0], *given, "--profile", tmp_path / name, "-f", "json")
+        assert isinstance(result.exception, ProfileError)
+        assert says in str(result.exception)
+        assert result.stdout == ""
+
+
+def test_another_recognisers_profile_is_refused(
+    film_bundle: Path, given: list[object], recordings: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "p.profile"
+    assert run("enroll", recordings[0], *given, "-o", out).exit_code == 0
+    result = run("predict", recordings[0], "--bundle", film_bundle, "--profile", out)
+    assert isinstance(result.exception, ProfileError)
+    assert "was not trained to enrol" in str(result.exception)
+
+
+def test_help_says_what_it_needs() -> None:
+    text = " ".join(run("enroll", "--help").stdout.split())
+    assert "--bundle" in text
+    assert "--out" in text
+    assert "Recordings of one person" in text
+    assert "--profile" in run("predict", "--help").stdout

@@ -1,0 +1,189 @@
+"""``emofuse live`` as it is used: real processes, signals, pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from emofuse.cli.live import _saved, bar, view_of
+from emofuse.core.errors import ExportError
+from emofuse.core.labels import EMOTIONS
+from emofuse.timeline.live import LiveWindow
+from emofuse.timeline.records import Window
+
+KEYS = {
+    *("start_s", "end_s", "person", "speaker", "emotion", "voice", "face", "fused", "speech"),
+    *("face_present", "quality", "reasons"),
+    *("latency_s", "dropped_pictures", "skipped_windows", "lost_sound_s"),
+}
+
+
+@pytest.fixture(scope="module")
+def tone(home: Path, files: ModuleType) -> Path:
+    """A second and a half of sound."""
+    path: Path = files.write_wav(home / "tone.wav", files.tone(1.5, 16000), 16000)
+    return path
+
+
+@pytest.fixture
+def processes() -> Iterator[list[subprocess.Popen[str]]]:
+    """Those that a test started; none outlives it."""
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def start(processes: list[subprocess.Popen[str]], *words: str | Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emofuse", "live", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    processes.append(process)
+    return process
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> str:
+    """Read the messages up to one that holds ``text``."""
+    assert process.stderr is not None
+    read = ""
+    for line in process.stderr:
+        read += line
+        if text in line:
+            return read
+    raise AssertionError(f"no {text!r} in: {read}")
+
+
+def test_a_file_to_its_end_and_lines_in_a_new_file(
+    processes: list[subprocess.Popen[str]], tone: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "lines.jsonl"
+    words = (tone, "--window", "1", "--hop", "0.5", "--save-to", saved)
+    out, err = start(processes, *words).communicate(timeout=60)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [(line["start_s"], line["end_s"]) for line in lines[:1] + lines[-1:]] == [(0, 1), (0.5, 1.5)]
+    assert all(set(line) == KEYS and 0 <= line["latency_s"] < 5 for line in lines)
+    assert saved.read_text(encoding="utf-8") == out
+    assert "reading sound of" in err and "the stream ended at 0:01.5" in err
+    assert processes[0].returncode == 0
+
+
+def test_lines_do_not_overwrite_what_was_saved_before(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    with ExitStack() as stack:
+        _saved(path, EMOTIONS, stack)(said("person 1"))
+    before = path.read_bytes()
+    assert json.loads(before)["emotion"] == EMOTIONS[2]
+    with ExitStack() as stack, pytest.raises(ExportError, match="is there already"):
+        _saved(path, EMOTIONS, stack)
+    assert path.read_bytes() == before
+
+
+def test_a_start_that_fails_leaves_no_lines_behind(
+    processes: list[subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    saved = tmp_path / "lines.jsonl"
+    process = start(processes, tmp_path / "nosuch.mp4", "--save-to", saved)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "nosuch.mp4" in err and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
+def test_an_interrupt_is_a_clean_end(processes: list[subprocess.Popen[str]], tone: Path) -> None:
+    process = start(processes, tone, "--loop", "--window", "1", "--hop", "1", "--format", "json")
+    assert process.stdout is not None
+    first = process.stdout.readline()  # at once, though it is a pipe
+    time.sleep(0.4)
+    process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    rest, err = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 10
+    lines = [json.loads(line) for line in (first + rest).splitlines()]
+    assert len(lines) > 1 and lines[-1]["end_s"] > 1.05, "what was heard last is read as well"
+    assert process.returncode == 0
+    assert err.splitlines()[-1] == "emofuse: stopped"
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
+def test_a_peer_that_says_nothing(processes: list[subprocess.Popen[str]]) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        gives_up = start(processes, address, "--timeout", "0.5")
+        interrupted = start(processes, address, "--timeout", "60")
+        out, err = gives_up.communicate(timeout=60)
+        assert out == "" and "no answer within 0.5 s" in err and "Traceback" not in err
+        assert gives_up.returncode == 1
+        wait_for(interrupted, "bundle")
+        interrupted.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        out, err = interrupted.communicate(timeout=60)
+        assert time.monotonic() - begun < 20
+        assert "Traceback" not in err and interrupted.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes break in another way")
+def test_a_reader_that_leaves(processes: list[subprocess.Popen[str]], tone: Path) -> None:
+    process = start(processes, tone, "--loop", "--window", "1", "--hop", "0.5")
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline()
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait(30) == 0
+    assert "Traceback" not in err and "BrokenPipe" not in err
+
+
+def test_no_such_device(processes: list[subprocess.Popen[str]]) -> None:
+    process = start(processes, "--camera", "v4l2:/dev/video_absent", "--microphone", "none")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "v4l2:/dev/video_absent: cannot be opened" in err and "Traceback" not in err
+
+
+def said(person: str | None, end_s: float = 3.0, **more: Any) -> LiveWindow:
+    fused = np.full(8, 0.05)
+    fused[2] = 0.65
+    window = Window(end_s - 3, end_s, None, fused, fused, 0.5, 1.0, person=person, **more)
+    return LiveWindow(window, 1.64, 7, 2, 0.0)
+
+
+def test_the_view_shows_who_expresses_what_and_how_fresh_it_is() -> None:
+    console = Console(width=100, record=True, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+    with closing(console.file):
+        console.print(view_of([said("person 1"), said("person [2]")], EMOTIONS))
+    text = console.export_text()
+    assert "person 1" in text and "person [2]" in text
+    assert all(emotion in text for emotion in EMOTIONS)
+    assert text.count("65%") == 2 and text.count("from      face") == 2
+    assert "latency 1.6 s   dropped pictures 7   skipped windows 2" in text
+
+
+def test_bars_are_as_long_as_shares() -> None:
+    assert bar(0, 4) == "    "
+    assert bar(1, 4) == bar(2, 4) == "████"
+    assert bar(0.5, 4) == "██  "
+    assert bar(0.5 + 1 / 64, 8) == "████▏   "

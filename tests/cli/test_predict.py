@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from emofuse.cli.app import app
+from emofuse.cli.predict import as_csv, show_table
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.records import Prediction
+
+
+def predict(bundle: Path, *args: object) -> Result:
+    return CliRunner().invoke(app, ["predict", "--bundle", str(bundle), *map(str, args)])
+
+
+@pytest.fixture
+def recording(small: ModuleType, tmp_path: Path) -> Path:
+    path: Path = small.write_wav(tmp_path / "Grüße, [sehr] „laut“.wav", small.speak(4, 0, 1))
+    return path
+
+
+def test_json_holds_every_file(film_bundle: Path, films: dict[str, Path], recording: Path) -> None:
+    result = predict(film_bundle, films["happy"], films["silent"], recording, "-f", "json")
+    assert result.exit_code == 0
+    both, face, voice = json.loads(result.stdout)
+    assert both["used"] == ["voice", "face"]
+    assert face["used"] == ["face"]
+    assert face["voice"] is None
+    assert face["voice_missing"] == "the audio stream is silent"
+    assert voice["used"] == ["voice"]
+    assert voice["source"] == str(recording)
+    for one in (both, face, voice):
+        assert list(one["probabilities"]) == list(EMOTIONS)
+        assert sum(one["probabilities"].values()) == pytest.approx(1)
+        assert one["emotion"] == max(one["probabilities"], key=one["probabilities"].get)
+        assert one["confidence"] == one["probabilities"][one["emotion"]]
+        assert one["error"] is None
+
+
+def test_the_licence_is_said_apart_from_the_answers(au_bundle: Path, recording: Path) -> None:
+    result = predict(au_bundle, recording, "-f", "json")
+    assert "licence: CC BY-NC-SA 4.0" in result.stderr
+    assert "CC BY" not in result.stdout
+
+
+def test_csv_parses_and_agrees_with_json(film_bundle: Path, films: dict[str, Path], recording: Path) -> None:
+    files = [films["happy"], recording, recording.with_name("none.wav")]
+    result = predict(film_bundle, *files, "-f", "csv")
+    assert result.exit_code == 1
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    said = json.loads(predict(film_bundle, *files, "-f", "json").stdout)
+    assert [row["file"] for row in rows] == [str(file) for file in files]
+    for row, one in zip(rows[:2], said, strict=False):
+        assert row["emotion"] == one["emotion"]
+        assert row["used"] == "+".join(one["used"])
+        assert [float(row[e]) for e in EMOTIONS] == pytest.approx(
+            list(one["probabilities"].values()), abs=1e-6
+        )
+        assert row["error"] == ""
+    assert rows[2]["emotion"] == ""
+    assert rows[2]["error"] == said[2]["error"]
+
+
+def test_one_bad_file_among_good_ones(film_bundle: Path, films: dict[str, Path], tmp_path: Path) -> None:
+    """As a process: a traceback would be on standard error."""
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no film")
+    command = [
+        sys.executable,
+        "-m",
+        "emofuse",
+        "predict",
+        "-b",
+        film_bundle,
+        films["happy"],
+        broken,
+        films["sad"],
+    ]
+    done = subprocess.run(
+        [*map(str, command)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == 1
+    assert "happy.mp4" in done.stdout
+    assert "sad.mp4" in done.stdout
+    assert "broken" not in done.stdout
+    licence, problem = done.stderr.splitlines()
+    assert licence.startswith("bundle: ")
+    assert problem.startswith(f"emofuse: {broken}: ")
+    assert problem.count("broken.mp4") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_nothing_readable(film_bundle: Path, small: ModuleType, tmp_path: Path) -> None:
+    path = small.write_wav(tmp_path / "silence.wav", np.zeros(16000))
+    for format_ in ("table", "json", "csv"):
+        result = predict(film_bundle, path, "-f", format_)
+        assert result.exit_code == 1
+        assert (
+            "silence.wav: no voice (the audio stream is silent), no face (no video stream)" in result.stderr
+        )
+
+
+def test_table_says_what_it_rests_on(film_bundle: Path, films: dict[str, Path], recording: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["predict", "-b", str(film_bundle), str(films["happy"]), str(recording)], env={"COLUMNS": "200"}
+    )
+    assert result.exit_code == 0
+    text = " ".join(result.stdout.split())
+    assert "voice and face" in text
+    assert "face in 2 of 2 frames" in text
+    assert "no face: no video stream" in text
+
+
+def shown(name: str, **more: str) -> str:
+    text = io.StringIO()
+    prediction = Prediction(
+        name, EMOTIONS, np.array([0.9, 0.02, 0.08, 0, 0, 0, 0, 0]), ("voice",),
+        voice=np.full(8, 1 / 8), face_missing=more.get("missing", "no video"), notes=(more.get("note", ""),),
+    )  # fmt: skip
+    show_table([prediction], Console(file=text, width=150))
+    return text.getvalue()
+
+
+def test_table_shows_the_probable_ones_most_probable_first() -> None:
+    text = shown("a.wav")
+    assert text.index("neutral") < text.index("happy")
+    assert "90%" in text
+    assert "8%" in text
+    assert "calm" not in text
+    show_table([], Console(file=io.StringIO()))
+
+
+@pytest.mark.parametrize("name", ["take[red]1.wav", "[bold].wav"])
+def test_table_takes_names_as_they_are(name: str) -> None:
+    assert name in shown(name)
+
+
+def test_names_that_are_there_twice_are_told_with_their_folders() -> None:
+    text = io.StringIO()
+    said = np.full(8, 1 / 8)
+    files = [Prediction(name, EMOTIONS, said, ("voice",)) for name in ("a/x.wav", "b/x.wav", "c/y.wav")]
+    show_table(files, Console(file=text, width=150))
+    told = text.getvalue()
+    assert "a/x.wav" in told and "b/x.wav" in told
+    assert "y.wav" in told and "c/y.wav" not in told
+
+
+def test_a_name_does_not_steer_the_terminal(film_bundle: Path, recording: Path, tmp_path: Path) -> None:
+    good, bad = tmp_path / "\x1b[31mred.wav", tmp_path / "\x1b]0;title\x07.wav"
+    good.write_bytes(recording.read_bytes())
+    bad.write_bytes(b"no sound")
+    said = predict(film_bundle, good, bad)
+    assert said.exit_code == 1
+    assert "\x1b]0" not in said.stderr and "\\x1b]0;title\\x07.wav" in said.stderr
+    assert "\x1b[31mred" not in said.stdout and "\\x1b[31mred.wav" in said.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX's")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_who_waits_at_a_terminal_sees_how_far_it_is(film_bundle: Path, recording: Path, jobs: int) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "emofuse", "predict", "-b", film_bundle, recording, "nothing.wav"]
+    process = subprocess.Popen(
+        [*map(str, command), "--jobs", str(jobs)], stdout=subprocess.PIPE, stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    told = b""
+    with contextlib.suppress(OSError):  # the other end closes
+        while piece := os.read(ours, 4096):
+            told += piece
+    os.close(ours)
+    answers, _ = process.communicate()
+    assert b"predicting" in told and b"2/2" in told and b"1 failed" in told
+    assert b"predicting" not in answers and "Grüße".encode() in answers
+
+
+def test_csv_of_odd_text() -> None:
+    odd = Prediction('a,"b"\n.wav', EMOTIONS, None, (), error="x; y, z")
+    row = next(csv.DictReader(io.StringIO(as_csv([odd], EMOTIONS))))
+    assert row["file"] == 'a,"b"\n.wav'
+    assert row["error"] == "x; y, z"
+
+
+def test_a_name_that_is_no_unicode(film_bundle: Path, recording: Path, tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/caf\xe9.wav"
+    Path(os.fsdecode(path)).write_bytes(recording.read_bytes())
+    command = [sys.executable, "-m", "emofuse", "predict", "-b", film_bundle, path, "-f", "json"]
+    done = subprocess.run(
+        command, capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    )
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == 0
+
+
+def test_no_bundle(tmp_path: Path, recording: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "emofuse", "predict", "-b", str(tmp_path), str(recording)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == f"emofuse: {tmp_path} is not a bundle: it has no bundle.json (emofuse train makes one)\n"
+    )

@@ -1,0 +1,281 @@
+"""``emofuse timeline`` as it is used: what it prints, what it writes, and what it never touches."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from emofuse.cli.app import app
+from emofuse.cli.timeline import clock, show_segments
+from emofuse.core.labels import EMOTIONS
+from emofuse.timeline.records import Segment, Timeline
+
+ENDS = (".html", ".csv", ".windows.csv", ".json", ".parquet", ".vtt", ".eaf", ".TextGrid")
+
+
+def timeline(*args: object) -> Result:
+    return CliRunner().invoke(app, ["timeline", *map(str, args)], env={"COLUMNS": "150"})
+
+
+def process(*args: object) -> subprocess.CompletedProcess[str]:
+    """As a process: a traceback would be on standard error."""
+    command = [sys.executable, "-m", "emofuse", "timeline", *map(str, args)]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "150"}
+    )
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def talk(duet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the recording under a name that needs quoting."""
+    path = tmp_path_factory.mktemp("talk") / "Grüße, [bold] talk.mp4"
+    path.write_bytes(duet.read_bytes())
+    return path
+
+
+def test_segments_are_printed(talk: Path) -> None:
+    done = process(talk, "--to", "5")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert [word.strip() for word in lines[1].strip("┃ ").split("┃")] == [
+        "from", "to", "who", "expresses", "sure",
+    ]  # fmt: skip
+    assert any("person 1" in line and "0:00.0" in line for line in lines)
+    assert any("person 2" in line and "0:05.0" in line for line in lines)
+    assert "licence: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_every_kind_of_file_in_one_go(talk: Path, tmp_path: Path, recordings: ModuleType) -> None:
+    outs = [tmp_path / "new folder" / f"talk{end}" for end in (".mp4", *ENDS)]
+    outs[1].parent.mkdir()
+    outs[1].write_text("what was there before")
+    result = timeline(talk, *(word for out in outs for word in ("-o", out)))
+    assert result.exit_code == 0, result.output
+    assert files_in(outs[0].parent) == {out.name for out in outs}
+    assert [line for line in result.stdout.splitlines() if line.startswith("wrote ")] == [
+        f"wrote {out}" for out in (*outs[1:], outs[0])
+    ], "the overlay comes last"
+    document = json.loads((outs[0].parent / "talk.json").read_text(encoding="utf-8"))
+    assert document["people"] == ["person 1", "person 2"] and document["duration_s"] == pytest.approx(
+        15, abs=0.05
+    )
+    rows = list(csv.DictReader((outs[0].parent / "talk.csv").read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == len(document["segments"])
+    assert outs[1].read_text(encoding="utf-8").startswith("<!doctype html>")
+    drawn, end_s = recordings.shown(outs[0])
+    times, source_end_s = recordings.shown(talk)
+    np.testing.assert_allclose(drawn, times, atol=1e-4)
+    assert end_s == pytest.approx(source_end_s, abs=0.05)
+
+
+def test_a_span_and_other_windows(talk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "part.json"
+    words = ("--from", "4", "--to", "7.5", "--window", "2", "--hop", "0.5", "--faces-per-second", "4")
+    assert timeline(talk, "-o", out, *words, "--abstain-below", "1").exit_code == 0
+    document = json.loads(out.read_text(encoding="utf-8"))
+    assert (document["start_s"], document["duration_s"]) == (4.0, 3.5)
+    starts = sorted({window["start_s"] for window in document["windows"]})
+    assert starts == [4.0, 4.5, 5.0, 5.5]
+    assert {segment["emotion"] for segment in document["segments"]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-o", "talk.docx"), "talk.docx: the name does not tell the format"),
+        (("-o", "talk"), "talk: the name does not tell the format"),
+        (("-o", "some.csv"), "some.csv: that is a folder"),
+        (("-b", "no-bundle"), "no-bundle is not a bundle"),
+        (("--profile", "nobody.json"), "nobody.json"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(
+    talk: Path, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "some.csv").mkdir()
+    given = [str(tmp_path / word) if not word.startswith("-") else word for word in words]
+    begun = time.monotonic()
+    done = process(talk, "-o", tmp_path / "good.csv", *given)
+    assert done.returncode == 1
+    problem = done.stderr.splitlines()[-1]
+    assert problem.startswith("emofuse: ") and said in problem and "Traceback" not in done.stderr
+    assert files_in(tmp_path) == {"some.csv"}, "nothing was read, nothing is written"
+    assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--hop", "5"), ("--window", "0"), ("--from", "5", "--to", "3"), ("--to", "nan", "--from", "1"),
+     ("--from", "-5", "--to", "-1"),
+     ("--faces-per-second", "1000"), ("--abstain-below", "2")],
+)  # fmt: skip
+def test_wrong_figures_are_a_wrong_call(talk: Path, words: tuple[str, ...]) -> None:
+    result = timeline(talk, *words)
+    assert result.exit_code == 2 and "Usage" in result.stderr
+    assert result.stdout == ""
+
+
+def test_an_unset_variable_is_a_wrong_call() -> None:
+    for command in ("timeline", "predict", "live"):
+        result = CliRunner().invoke(app, [command, ""])
+        assert result.exit_code == 2 and "an empty name is no" in result.stderr
+
+
+def test_who_cannot_read_people_says_so(film_bundle: Path, talk: Path) -> None:
+    about = json.loads((film_bundle / "bundle.json").read_text())
+    shutil.copytree(film_bundle, talk.parent / "drawn", dirs_exist_ok=True)
+    about["provenance"]["synthetic"] = True
+    (talk.parent / "drawn" / "bundle.json").write_text(json.dumps(about))
+    for command in ("timeline", "predict"):
+        said = CliRunner().invoke(app, [command, str(talk), "-b", str(talk.parent / "drawn")]).stderr
+        assert "drawn faces and synthetic voices: it cannot read people" in said
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    missing = tmp_path / "no [red] such.mp4"
+    done = process(missing, "-o", tmp_path / "a.csv")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == f"emofuse: {missing}: there is no such file\n"
+    assert files_in(tmp_path) == set()
+
+
+def test_nothing_is_read_beyond_the_end(talk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.csv"
+    result = CliRunner().invoke(app, ["timeline", str(talk), "--from", "100", "-o", str(out)])
+    assert result.exit_code == 1 and "nothing to read from 1:40.0 on" in str(result.exception)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("how", ["itself", "another spelling", "symbolic link", "hard link"])
+def test_the_recording_itself_is_never_written_over(talk: Path, tmp_path: Path, how: str) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(talk.read_bytes())
+    out = film
+    if how == "another spelling":
+        (tmp_path / "sub").mkdir()
+        out = tmp_path / "sub" / ".." / "film.mp4"
+    elif how == "symbolic link":
+        out = tmp_path / "link.mp4"
+        out.symlink_to(film)
+    elif how == "hard link":
+        out = tmp_path / "hard.mp4"
+        out.hardlink_to(film)
+    before = files_in(tmp_path)
+    result = CliRunner().invoke(app, ["timeline", str(film), "-o", str(out)])
+    assert result.exit_code == 1 and "that is the recording itself" in str(result.exception)
+    assert film.read_bytes() == talk.read_bytes() and files_in(tmp_path) == before
+
+
+def test_no_overlay_of_sound_alone(files: ModuleType, recordings: ModuleType, tmp_path: Path) -> None:
+    sound = files.write_wav(tmp_path / "a.wav", recordings.drawn(1).says(1.0), recordings.RATE)
+    result = CliRunner().invoke(app, ["timeline", str(sound), "-o", str(tmp_path / "a.mp4")])
+    assert result.exit_code == 1 and "no moving picture" in str(result.exception)
+    assert files_in(tmp_path) == {"a.wav"}
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nobody is refused here")
+def test_a_folder_that_cannot_be_written(talk: Path, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    done = process(talk, "--to", "1", "-o", tmp_path / "a.csv")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("emofuse: ")
+
+
+def test_a_failure_leaves_what_was_there(talk: Path, tmp_path: Path) -> None:
+    """A file stands where a folder would have to be made: what was written before it is whole."""
+    (tmp_path / "file").write_text("")
+    kept = tmp_path / "kept.csv"
+    done = process(talk, "--to", "1", "-o", kept, "-o", tmp_path / "file" / "a.csv")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert files_in(tmp_path) == {"file", "kept.csv"}
+    assert kept.read_text(encoding="utf-8").startswith("start_s,")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
+def test_an_interrupt_leaves_nothing_half_written(
+    files: ModuleType, recordings: ModuleType, tmp_path: Path
+) -> None:
+    film = tmp_path / "long.wav"
+    files.write_wav(film, np.tile(recordings.drawn(1).says(20.0), (1, 20)), recordings.RATE)
+    command = [
+        sys.executable,
+        "-m",
+        "emofuse",
+        "timeline",
+        film,
+        "-o",
+        tmp_path / "a.html",
+        "-o",
+        tmp_path / "a.csv",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline().startswith("bundle: "), "it is about to read"
+        time.sleep(0.5)
+        running.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        out, err = running.communicate(timeout=30)
+    assert time.monotonic() - begun < 10
+    assert running.returncode == 130 and "Traceback" not in err and out == ""
+    assert err.splitlines()[-1] == "emofuse: interrupted"
+    assert files_in(tmp_path) == {"long.wav"}
+
+
+def test_damage_is_told(files: ModuleType, recordings: ModuleType, tmp_path: Path) -> None:
+    one = recordings.drawn(1)
+    whole = recordings.write_film(
+        files, tmp_path / "a.mp4", one.speaking(60), sound=one.says(4.0),
+        container_options={"movflags": "faststart"},
+    )  # fmt: skip
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    result = timeline(cut)
+    assert result.exit_code == 0
+    assert f"emofuse: {cut}: " in result.stderr and "nothing to read" in result.stdout
+
+
+def said(*segments: Segment, people: tuple[str, ...] = ()) -> str:
+    text = io.StringIO()
+    found = Timeline("a.mp4", 4000.0, 0.0, (), segments, EMOTIONS, "r", people=people)
+    show_segments(found, Console(file=text, width=100))
+    return text.getvalue()
+
+
+def test_the_table_says_who_and_how_sure() -> None:
+    several = said(
+        Segment(0, 3700.04, "happy", 0.816, person="[red] Anna"),
+        Segment(0, 2, None, 0.3, abstained=True),
+        Segment(2, 3, None),
+        people=("[red] Anna",),
+    )
+    for text in ("[red] Anna", "1:01:40.0", "happy", "82%", "a voice", "not sure", "30%", "nothing to read"):
+        assert text in several
+    alone = said(Segment(0, 2.5, "sad", 0.5))
+    assert "who" not in alone and "0:02.5" in alone and "sad" in alone
+
+
+@pytest.mark.parametrize(
+    ("time_s", "shown"),
+    [(0, "0:00.0"), (59.96, "1:00.0"), (61.25, "1:01.2"), (3599.99, "1:00:00.0"), (7325.5, "2:02:05.5"),
+     (-1.5, "-0:01.5")],
+)  # fmt: skip
+def test_clock(time_s: float, shown: str) -> None:
+    assert clock(time_s) == shown

@@ -1,0 +1,333 @@
+"""On features that tell an emotion only of people who are known, leaks score and the honest way does not."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+import optuna
+import pytest
+from typer.testing import CliRunner
+
+from emofuse.cli.app import app
+from emofuse.core.errors import ExperimentError
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.recipes import Recipe, parse_recipe
+from emofuse.corpus.folds import Fold
+from emofuse.corpus.load import load_corpus
+from emofuse.evaluation.leakage.audit import leak
+from emofuse.evaluation.leakage.conditions import CONDITIONS, SHORTCUTS
+from emofuse.evaluation.leakage.fitting import asked_plan, flattering_fusion, flattering_job, selecting
+from emofuse.evaluation.report.leakage import leak_markdown, leak_tables, write_leak
+from emofuse.features.store import FeatureStore
+from emofuse.training.plan import MODALITIES, Inputs, run_network_job
+
+N_ACTORS, N_TAKES = 4, 4
+N_UNITS = 8
+
+
+def recipe_of(**fusion: Any) -> Recipe:
+    return parse_recipe(
+        {
+            "name": "signatures",
+            "seed": 2,
+            "voice": {
+                "features": {"duration_s": 0.5, "n_mels": 26, "hop_length": 800},
+                "network": {"channels": [], "hidden": 6, "n_features": 6},
+                "training": {"epochs": 1, "batch_size": 16},
+            },
+            "face": {
+                "features": {"kind": "au-table", "table": "units.csv"},
+                "network": {"kind": "au-mlp", "hidden": 48},
+                "training": {"epochs": 25, "batch_size": 16, "learning_rate": 0.01},
+            },
+            "fusion": {
+                "inner_folds": 2, "trials": 1, "selection_folds": 2, "classifiers": ["lr"], **fusion,
+            },
+        }
+    )  # fmt: skip
+
+
+def write_signatures(root: Path, small: ModuleType) -> Path:
+    """A face that shows each person's emotions in a way of that person's own; a voice that says nothing."""
+    rng = np.random.default_rng(3)
+    signs = rng.uniform(0, 5, (N_ACTORS + 1, len(EMOTIONS), N_UNITS))
+    rows = []
+    for actor in range(1, N_ACTORS + 1):
+        for emotion in range(len(EMOTIONS)):
+            for number in range(N_TAKES):
+                code = small.take_code(emotion, number, actor)
+                noise = 0.1 * rng.standard_normal(8000).astype(np.float32)
+                small.write_wav(root / f"Actor_{actor:02d}" / f"03-{code}.wav", noise)
+                units = np.abs(signs[actor, emotion] + 0.2 * rng.standard_normal(N_UNITS))
+                rows.append([f"01-{code}", *units.round(4)])
+    with (root / "units.csv").open("w", newline="") as file:
+        head = ["code", *(f"AU{n:02d}_r" for n in range(1, N_UNITS + 1))]
+        csv.writer(file).writerows([head, *rows])
+    return root
+
+
+@pytest.fixture(scope="module")
+def folder(small: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_signatures(tmp_path_factory.mktemp("signatures") / "corpus", small)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    return FeatureStore(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, kept: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "leak"
+    found = leak(load_corpus(folder), recipe_of(), "actors-2", out, store=kept)
+    assert found == json.loads((out / "leak.json").read_text())
+    write_leak(out, found)
+    return out
+
+
+@pytest.fixture(scope="module")
+def found(run: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((run / "leak.json").read_text())
+    return data
+
+
+def accuracies(found: dict[str, Any], system: str) -> dict[str, float]:
+    return {one["key"]: one["systems"][system]["accuracy"] for one in found["conditions"]}
+
+
+def test_leaks_score_where_strangers_cannot_be_read(found: dict[str, Any]) -> None:
+    assert [one["key"] for one in found["conditions"]] == ["a", "a+", "b", "c", "d"]
+    face, fused = accuracies(found, "face"), accuracies(found, "fused")
+    assert face["d"] < 0.25, "chance is 1/8"
+    assert fused["d"] < 0.3
+    assert min(face["a"], fused["a"], face["b"]) > 0.4
+    assert face["a+"] > face["a"]
+    assert fused["a+"] > 0.6
+    # selection on the test fold finds something in noise, but does not make strangers known
+    assert face["d"] <= face["c"] < face["a"] - 0.15
+    # what is heard is noise: it takes a network that had seen the clips, and even then it takes many epochs
+    assert max(accuracies(found, "voice")[key] for key in ("b", "d")) < 0.25
+
+
+def test_every_condition_but_the_honest_one_says_that_it_is_flattered(run: Path) -> None:
+    for condition in CONDITIONS:
+        results = json.loads((run / condition.folder / "results.json").read_text())
+        said = [note for note in results["notes"] if note.startswith("FLATTERED: ")]
+        assert results.get("flattered", False) is (condition.key != "d")
+        assert len(said) == len(condition.leaks)
+        assert results["speaker_independent"] is (condition.folds == "strangers")
+
+
+def test_every_condition_scores_every_take_once(run: Path, found: dict[str, Any]) -> None:
+    for condition in CONDITIONS:
+        with (run / condition.folder / "predictions.csv").open(newline="") as file:
+            takes = [row["take"] for row in csv.DictReader(file) if row["system"] == "fused"]
+        assert len(takes) == len(set(takes)) == N_ACTORS * len(EMOTIONS) * N_TAKES
+    for one in found["conditions"]:
+        assert {system["n"] for system in one["systems"].values()} == {len(takes)}
+
+
+def test_differences_are_those_of_the_conditions(found: dict[str, Any]) -> None:
+    assert [(d["shortcut"], d["of"], d["over"]) for d in found["differences"]] == list(SHORTCUTS)
+    for system in (*MODALITIES, "fused"):
+        right = accuracies(found, system)
+        for one in found["differences"]:
+            said = one["systems"][system]
+            assert said["difference"] == pytest.approx(right[one["of"]] - right[one["over"]])
+            assert said["ci95"][0] <= said["difference"] <= said["ci95"][1]
+    known = next(d for d in found["differences"] if (d["of"], d["over"]) == ("a", "d"))
+    assert known["systems"]["fused"]["ci95"][0] > 0.2
+
+
+def test_a_run_goes_on_where_it_was(folder: Path, kept: FeatureStore, run: Path) -> None:
+    """Without one condition's results and one of its fusions: these come back as they were, nothing else."""
+    lost = [run / "random-selected-on-test" / name for name in ("results.json", "work/fold-2/fusion.json")]
+    before = json.loads(lost[0].read_text())["systems"]
+    for path in lost:
+        path.unlink()
+    there = {path: path.stat().st_mtime_ns for path in run.glob("*/work/**/curve.json")}
+    others = {path: path.stat().st_mtime_ns for path in run.glob("*/results.json")}
+    assert len(there) == 2 * (5 + 5 * 2 + 2 + 2 * 2)
+    assert len(others) == 4
+    stages: dict[str, int] = {}
+    leak(
+        load_corpus(folder), recipe_of(), "actors-2", run, store=kept,
+        on_progress=lambda stage, done, _: stages.update({stage: done}),
+    )  # fmt: skip
+    assert stages == {"features": 128, "(a) networks": 10, "(a) fusions": 5}
+    assert json.loads(lost[0].read_text())["systems"] == before
+    assert all(path.stat().st_mtime_ns == then for path, then in (there | others).items())
+    assert not list((run / "work").glob("*.npy"))
+
+
+def test_what_cannot_be_run_is_said_before_anything_is(
+    tmp_path: Path, folder: Path, kept: FeatureStore, run: Path
+) -> None:
+    corpus = load_corpus(folder)
+    with pytest.raises(ExperimentError, match=r"keep people apart.*rosred-stratified-5 does not"):
+        leak(corpus, recipe_of(), "rosred-stratified-5", tmp_path / "x", store=kept)
+    with pytest.raises(ExperimentError, match="unknown protocol 'nope'"):
+        leak(corpus, recipe_of(), "nope", tmp_path / "x", store=kept)
+    with pytest.raises(ExperimentError, match="leak_protocol differ"):
+        leak(corpus, recipe_of(), "actors-4", run, store=kept)
+    with pytest.raises(ExperimentError, match="recipe differ"):
+        leak(corpus, recipe_of(trials=3), "actors-2", run, store=kept)
+    several = recipe_of(inputs="features")
+    with pytest.raises(ExperimentError, match="leave a fusion one actor"):
+        leak(corpus, several, "actors-2", tmp_path / "few", store=kept)
+    assert not list((tmp_path / "few").glob("*/work/fold-*"))
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """Noise of five people: what does well on a test part does so by luck."""
+    folder, n = tmp_path_factory.mktemp("noise"), 80
+    rng = np.random.default_rng(1)
+    np.save(folder / "voice.npy", rng.standard_normal((n, 26, 12)).astype(np.float32))
+    np.save(folder / "face.npy", np.abs(rng.standard_normal((n, N_UNITS))).astype(np.float32))
+    there = np.ones(n, dtype=bool)
+    speakers = np.array([f"{1 + i // 16:02d}" for i in range(n)])
+    return Inputs(folder, np.arange(n) % 8, speakers, {"voice": there, "face": there})
+
+
+FOLDS = tuple(
+    Fold(k, f"fold {k + 1}", tuple(i for i in range(80) if i // 8 % 2 != k),
+         tuple(i for i in range(80) if i // 8 % 2 == k), ())
+    for k in range(2)
+)  # fmt: skip
+
+
+def test_a_network_keeps_the_epoch_that_does_best_on_the_test_part(inputs: Inputs, tmp_path: Path) -> None:
+    recipe = recipe_of()
+    job = flattering_job(FOLDS[0], "face", inputs, recipe)
+    assert (job.train, job.held_out) == (FOLDS[0].train, FOLDS[0].test)
+    run_network_job(job, inputs, selecting(recipe), tmp_path)
+    losses = [e["held_out_loss"] for e in json.loads((tmp_path / job.name / "curve.json").read_text())]
+    assert len(losses) == recipe.face.training.epochs
+    assert min(losses) < losses[-1] - 0.01
+    with np.load(tmp_path / job.name / "outputs.npz") as said:
+        tested = np.isin(said["rows"], FOLDS[0].test)
+        logs = said["log_probabilities"][tested]
+        assert sorted(said["rows"]) == list(range(80))
+        own = -logs[np.arange(len(logs)), inputs.labels[said["rows"][tested]]].mean()
+    assert own == pytest.approx(min(losses), abs=1e-4)
+
+
+def test_a_recipe_keeps_its_own_patience_and_an_ensemble_has_none(inputs: Inputs) -> None:
+    data = recipe_of().model_dump(mode="json")
+    data["voice"]["training"] |= {"epochs": 9, "patience": 4}
+    data["face"]["network"] = {"kind": "ensemble"}
+    recipe = parse_recipe(data)
+    assert selecting(recipe).voice.training.patience == 4
+    assert selecting(recipe).face == recipe.face
+    job = flattering_job(FOLDS[0], "face", inputs, recipe)
+    assert job.held_out == ()
+    assert not set(job.train) & set(FOLDS[0].test)
+    assert recipe_of().face.training.patience is None, "an honest recipe is left as it was"
+
+
+def test_a_fusion_is_chosen_by_its_mistakes_on_the_test_part(inputs: Inputs, tmp_path: Path) -> None:
+    recipe = recipe_of(classifiers=["lr", "pca-lr"], trials=5)
+    for modality in MODALITIES:
+        job = flattering_job(FOLDS[0], modality, inputs, recipe)
+        run_network_job(job, inputs, selecting(recipe), tmp_path / "networks")
+    plan = asked_plan(FOLDS[0], FOLDS, seen=False)
+    assert plan.name == "fold-1"
+    said = flattering_fusion(plan, inputs, recipe, tmp_path / "networks", tmp_path / "f")
+    truth = inputs.labels[said["rows"]]
+    assert tuple(said["rows"]) == FOLDS[0].test
+    scores = {}
+    for one in said["tuning"]:
+        study = optuna.load_study(
+            study_name=one["classifier"], storage=f"sqlite:///{tmp_path}/f/tuning.sqlite3"
+        )
+        mistakes = np.mean(np.argmax(said["probabilities"][one["classifier"]], 1) != truth)
+        # to the clip: what log loss adds is less than one
+        assert mistakes <= one["score"] < mistakes + 1 / len(truth)
+        tried = [trial.value for trial in study.trials]
+        assert len(tried) == 5
+        assert one["score"] == min(tried)
+        scores[one["classifier"]] = one["score"]
+    assert said["chosen"] == min(scores, key=lambda name: scores[name])
+
+
+def test_seen_networks_are_those_of_the_next_fold_and_have_seen_every_test_clip(inputs: Inputs) -> None:
+    jobs = {job.plan: job for job in (flattering_job(f, "face", inputs, recipe_of()) for f in FOLDS)}
+    for fold in FOLDS:
+        own, seen = (asked_plan(fold, FOLDS, seen=seen) for seen in (False, True))
+        assert tuple(own.test) == tuple(seen.test) == fold.test
+        assert not set(jobs[own.name].train) & set(fold.test)
+        assert set(fold.test) <= set(jobs[seen.name].train)
+
+
+def test_what_people_read_says_first_that_it_is_flattered(run: Path, found: dict[str, Any]) -> None:
+    text = (run / "leak.md").read_text()
+    assert text == leak_markdown(found)
+    assert text.splitlines()[2].startswith("**Every figure but those of condition d is flattered")
+    for one in found["conditions"]:
+        low, high = one["systems"]["fused"]["accuracy_ci95"]
+        figures = f"{100 * one['systems']['fused']['accuracy']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+        assert f"| {one['key']} | {one['title']} |" in text
+        assert figures in text
+    assert "85.4" in text
+    accuracy, added = leak_tables(found)
+    assert accuracy.row_count == len(CONDITIONS)
+    assert added.row_count == len(SHORTCUTS)
+
+
+def test_the_figure_stands_alone(run: Path, found: dict[str, Any]) -> None:
+    svg = (run / "leak.svg").read_text()
+    root = ElementTree.fromstring(svg)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "var(--" not in svg
+    assert "#00000" not in svg.replace("#000000", "")
+    said = "".join(root.itertext())
+    for one in found["conditions"]:
+        assert f"{one['title']}  ({one['key']})" in said
+    picture = cv2.imread(str(run / "leak.png"))
+    assert picture is not None
+    assert picture.shape[1] > 1000
+    # the three systems' colours are there, on white
+    assert (picture[0, 0] == 255).all()
+    for blue_green_red in ((181, 109, 47), (26, 89, 185), (106, 120, 23)):
+        assert (picture == blue_green_red).all(2).sum() > 50
+
+
+def test_the_command_takes_up_a_run_and_prints_what_leaks_are_worth(
+    folder: Path, kept: FeatureStore, run: Path, found: dict[str, Any], tmp_path: Path
+) -> None:
+    """Goes on in a finished run: nothing is trained anew, and the pages are drawn again."""
+    toml = tmp_path / "signatures.toml"
+    toml.write_text(as_toml(recipe_of().model_dump(mode="json", exclude_none=True)))
+    (run / "leak.md").unlink()
+    result = CliRunner().invoke(
+        app,
+        ["leak", str(folder), "-r", str(toml), "-p", "actors-2", "-o", str(run), "-j", "1",
+         "--cache", str(kept.root)],
+        env={"COLUMNS": "200"},
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    again = json.loads((run / "leak.json").read_text())
+    assert again["differences"] == found["differences"]
+    assert accuracies(again, "fused") == accuracies(found, "fused")
+    assert (run / "leak.md").is_file()
+    assert "FLATTERED" in result.stdout
+    for one in found["conditions"]:
+        assert one["title"] in result.stdout
+        assert f"{100 * one['systems']['fused']['accuracy']:.1f} (" in result.stdout
+
+
+def as_toml(data: dict[str, Any], path: tuple[str, ...] = ()) -> str:
+    """Plain data as TOML; JSON writes values as TOML does."""
+    plain = {key: value for key, value in data.items() if not isinstance(value, dict)}
+    head = f"[{'.'.join(path)}]\n" if path else ""
+    text = head + "".join(f"{key} = {json.dumps(value)}\n" for key, value in plain.items())
+    tables = {key: value for key, value in data.items() if isinstance(value, dict)}
+    return text + "".join(as_toml(value, (*path, key)) for key, value in tables.items())

@@ -1,0 +1,493 @@
+"""The cards say what the run's files say, and nothing where these say nothing."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import doctest
+import itertools
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+
+from emofuse.core.errors import ExperimentError
+from emofuse.core.labels import EMOTIONS
+from emofuse.evaluation.group_metrics import group_figures
+from emofuse.evaluation.report import markdown
+from emofuse.evaluation.report.data_card import data_card
+from emofuse.evaluation.report.model_card import model_card
+from emofuse.evaluation.report.pretrained import pretrained_parts
+from emofuse.evaluation.report.write import write_report
+from emofuse.evaluation.results import Run, read_run
+from emofuse.system.model_files import WEIGHTS
+
+OPTIONAL = (
+    "Each emotion",
+    "Abstaining: when only sure answers count",
+    "Groups",
+    "When the person is known: enrolment",
+    "When recordings are worse",
+)
+
+
+class Card:
+    """A card as a Markdown reader sees it: text and tables beneath each heading."""
+
+    def __init__(self, source: str) -> None:
+        self.text: dict[str, str] = {}
+        self.tables: dict[str, list[list[str]]] = {}
+        self.heading, self.first = "", ""
+        tokens = MarkdownIt("commonmark").enable("table").parse(source)
+        for before, token in zip([None, *tokens], tokens, strict=False):
+            if token.type == "tr_open":
+                self.tables.setdefault(self.heading, []).append([])
+            elif token.type in ("inline", "fence"):
+                text = "".join(c.content or " " * (c.type == "softbreak") for c in token.children or [token])
+                if before is not None and before.type == "heading_open":
+                    self.heading = text
+                    self.text.setdefault(text, "")
+                elif before is not None and before.type in ("th_open", "td_open"):
+                    self.tables[self.heading][-1].append(text)
+                else:
+                    self.text[self.heading] += text + "\n"
+            assert token.type != "html_block"
+            assert all(child.type != "html_inline" for child in token.children or ())
+
+    @property
+    def headings(self) -> list[str]:
+        return list(self.text)[1:]
+
+    @property
+    def all(self) -> str:
+        return "\n".join(self.text.values())
+
+
+@pytest.fixture(scope="module")
+def run(full_run: Path) -> Run:
+    """A run with every optional part of results.json."""
+    found = read_run(full_run)
+    results = json.loads(json.dumps(dict(found.results)))
+    results["protocol_hash"] = "ccd8132964652675"
+    results["groups"] = {}
+    for place, name in enumerate(("voice", "face", "fused")):
+        scores = found.scores[name]
+        groups = group_figures(scores.takes.tolist(), scores.truth, scores.probabilities, scores.actors, 0)
+        results["groups"][name] = [json.loads(json.dumps(g.as_dict())) for g in groups]
+        at = {"accuracy": 0.8123 + place / 100, "ci95": [0.75, 0.875], "threshold": 0.4321 + place / 10}
+        results["systems"][name]["coverage"] = {"coverage": [1.0], "accuracy": [0.7], "at": {"0.8": at}}
+        results["systems"][name]["ece_ci95"] = [0.0213, 0.0765]
+        results["systems"][name]["n"] = 600
+    results["enrolment"] = {
+        "systems": {
+            "fused": [
+                {"clips": clips, "accuracy": 0.7 + i / 37, "ci95": [0.6111, 0.9], "draws": draws}
+                for i, (clips, draws) in enumerate(((0, 1), (1, 5), (30, 5), ("all", 1)))
+            ]
+        }
+    }
+    results["robustness"] = [
+        {"condition": condition, "system": "fused", "accuracy": accuracy, "ci95": [0.5, 0.9], "n": 600}
+        for condition, accuracy in (("noise | 10 dB", 0.6543), ("clean", 0.7777))
+    ]
+    details = {**found.details, "command": ["evaluate", "my corpus", "--recipe", "ravdess-au"]}
+    return Run(found.path, results, found.scores, details)
+
+
+def changed(run: Run, edit: Callable[[dict[str, Any]], object]) -> Run:
+    """The run with other results."""
+    results = copy.deepcopy(dict(run.results))
+    edit(results)
+    return Run(run.path, results, run.scores, run.details)
+
+
+@pytest.fixture(scope="module")
+def card(run: Run) -> Card:
+    return Card(model_card(run))
+
+
+@pytest.fixture(scope="module")
+def data(run: Run) -> Card:
+    return Card(data_card(run))
+
+
+def per_cent(value: float, bounds: list[float]) -> str:
+    return f"{100 * value:.1f} ({100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})"
+
+
+def test_parts_stand_in_order_and_say_what_must_be_said(card: Card) -> None:
+    assert next(iter(card.text)) == "Model card: ravdess-au on RAVDESS speech"
+    assert card.headings == [
+        "What it is",
+        "What it reads, and what it does not",
+        "What it is not for",
+        "How it was trained and measured",
+        "What pre-trained parts had seen",
+        "Figures",
+        "Each emotion",
+        "Calibration: is its confidence deserved?",
+        "Abstaining: when only sure answers count",
+        "Groups",
+        "When the person is known: enrolment",
+        "When recordings are worse",
+        "Notes of the run",
+        "Licence",
+        "How it was made",
+    ]
+    assert "9b1f03ac77de" in card.text["What it is"]
+    assert "voice from sound, face from the action-unit table" in card.text["What it is"]
+    reads = card.text["What it reads, and what it does not"]
+    assert "acted in a studio, by 24 North American actors; 20 of them" in reads
+    assert "It does not read what somebody feels" in reads
+    for use in ("Hiring", "Policing", "surveillance", "Lie detection", "Diagnosis", "decision about a person",
+                "Spontaneous speech"):  # fmt: skip
+        assert use in card.text["What it is not for"]
+    protocol = card.text["How it was trained and measured"]
+    assert "six-fold, hash ccd8132964652675, 5 folds" in protocol
+    assert "Speaker-independent: yes" in protocol
+    assert "fold 6 dropped" in card.text["Notes of the run"]
+    assert "Apache-2.0" in card.text["Licence"]
+    assert "weights too: CC BY-NC-SA 4.0. Name the source, no commercial use" in card.text["Licence"]
+    assert "emofuse evaluate 'my corpus' --recipe ravdess-au\n" in card.text["How it was made"]
+    assert "1 h 2 min (3731.2 s)" in card.text["How it was made"]
+    assert ["torch", "2.5.1"] in card.tables["How it was made"]
+
+
+def test_figures_are_those_of_results_json(card: Card, run: Run) -> None:
+    results = run.results
+    rows = {row[0].split()[-1]: row[1:] for row in card.tables["Figures"][1:]}
+    assert list(rows) == list(run.systems)
+    for name, system in results["systems"].items():
+        assert rows[name][0] == per_cent(system["accuracy"], system["accuracy_ci95"])
+        assert rows[name][1] == per_cent(system["uar"], system["uar_ci95"])
+        assert rows[name][3] == f"{system['log_loss']:.3f}"
+    errors = {
+        row[0].split()[-1]: row[1] for row in card.tables["Calibration: is its confidence deserved?"][1:]
+    }
+    assert errors["fused"] == per_cent(results["systems"]["fused"]["ece"], [0.0213, 0.0765])
+    answered = card.tables[OPTIONAL[1]][1:]
+    assert answered[2][1:] == ["80", "83.2 (75.0 to 87.5)", "0.632"]
+    fused = {(g["kind"], g["value"]): g for g in results["groups"]["fused"]}
+    for emotion, *_, cell, size in card.tables["Each emotion"][1:]:
+        record = fused["emotion", emotion]
+        assert cell == per_cent(record["accuracy"], record["accuracy_ci95"])
+        assert size == f"{record['n']} of {record['n_actors']} actors"
+    assert [row[0] for row in card.tables["Each emotion"][1:]] == [
+        e for e in EMOTIONS if ("emotion", e) in fused
+    ]
+    groups = {(row[1], row[0]): row[4] for row in card.tables["Groups"][1:]}
+    assert {kind for kind, _ in groups} == {"sex", "intensity", "statement"}
+    for key, cell in groups.items():
+        assert cell == per_cent(fused[key]["accuracy"], fused[key]["accuracy_ci95"])
+    actors = {value: g["accuracy"] for (kind, value), g in fused.items() if kind == "actor"}
+    low, high = min(actors, key=lambda a: actors[a]), max(actors, key=lambda a: actors[a])
+    assert (
+        f"Fusion, chosen on inner folds: from {100 * actors[low]:.1f} % (actor {low}) to "
+        f"{100 * actors[high]:.1f} % (actor" in card.text["Groups"]
+    )
+
+
+def test_enrolment_and_worse_recordings(card: Card, run: Run) -> None:
+    points = run.results["enrolment"]["systems"]["fused"]
+    rows = card.tables["When the person is known: enrolment"]
+    assert [row[0] for row in rows[1:]] == ["0 (a stranger)", "1", "30", "all (transductive)"]
+    assert [row[1] for row in rows[1:]] == [per_cent(p["accuracy"], p["ci95"]) for p in points]
+    assert [row[2] for row in rows[1:]] == ["1", "5", "5", "1"]
+    assert "it is transductive" in card.text["When the person is known: enrolment"]
+    assert card.tables["When recordings are worse"][1:] == [
+        ["clean", "77.8 (50.0 to 90.0)"],
+        ["noise | 10 dB", "65.4 (50.0 to 90.0), -12.3"],
+    ]
+
+
+def figures(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where the fractions of results stand that a card shows."""
+    if isinstance(node, dict):
+        for key, child in node.items():
+            if key not in ("settings", "uar" if "kind" in node else "", "uar_ci95" if "kind" in node else ""):
+                yield from figures(child, (*path, key))
+    elif isinstance(node, list):
+        for place, child in enumerate(node):
+            yield from figures(child, (*path, place))
+    elif (
+        isinstance(node, float) and "folds" not in path and path[-2:-1] not in (("coverage",), ("accuracy",))
+    ):
+        yield path
+
+
+def test_a_figure_that_changes_in_results_json_changes_in_the_card(run: Run) -> None:
+    """Every single one: none is taken from elsewhere, none is forgotten."""
+    before = model_card(run)
+    tried = 0
+    for path in figures(run.results):
+        if (
+            path[0] == "groups"
+            and path[3] == "accuracy"
+            and run.results["groups"][path[1]][path[2]]["n_actors"] == 1
+        ):
+            continue  # of single actors only the range is shown
+
+        def edit(results: dict[str, Any], path: tuple[Any, ...] = path) -> None:
+            node: Any = results
+            for key in path[:-1]:
+                node = node[key]
+            node[path[-1]] = node[path[-1]] / 2 + 0.0077
+
+        assert model_card(changed(run, edit)) != before, path
+        tried += 1
+    assert tried > 150
+
+
+def test_the_range_over_actors_follows_its_ends(run: Run) -> None:
+    def edit(results: dict[str, Any]) -> None:
+        for record in results["groups"]["fused"]:
+            if record["kind"] == "actor" and record["value"] == "05":
+                record["accuracy"] = 0.0123
+
+    assert "from 1.2 % (actor 05)" in Card(model_card(changed(run, edit))).text["Groups"]
+
+
+def test_what_is_absent_or_empty_leaves_no_heading(run: Run, card: Card) -> None:
+    def absent(results: dict[str, Any]) -> None:
+        for key in ("groups", "enrolment", "robustness"):
+            del results[key]
+        for system in results["systems"].values():
+            system.pop("coverage", None)
+
+    def empty(results: dict[str, Any]) -> None:
+        absent(results)
+        results.update(groups={"fused": []}, enrolment={"systems": {"fused": []}}, robustness=[])
+
+    kept = [heading for heading in card.headings if heading not in OPTIONAL]
+    assert Card(model_card(changed(run, absent))).headings == kept
+    assert Card(model_card(changed(run, empty))).headings == kept
+
+    def least(results: dict[str, Any]) -> None:
+        results.clear()
+        results.update(schema=1, pretrained_sha256=None, systems={"tea-leaves": {"accuracy": 0.1234}})
+
+    found = Card(model_card(changed(run, least)))
+    assert found.tables["Figures"][1][1] == "12.3"
+    assert all(text or heading in found.tables for heading, text in list(found.text.items())[1:])
+    assert "Notes of the run" not in found.headings
+
+
+def test_nothing_pretrained_is_said(run: Run) -> None:
+    first, second = pretrained_parts(run.results)
+    assert "nothing pre-trained: every parameter was fitted on the training actors of each fold" in first
+    # the table of action units was made by a program that had been trained
+    assert "OpenFace" in second
+
+    def dependent(results: dict[str, Any]) -> None:
+        results["speaker_independent"] = False
+
+    assert "the training clips of each fold" in pretrained_parts(changed(run, dependent).results)[0]
+
+
+def lrcn(results: dict[str, Any], sha256: object) -> None:
+    results["pretrained_sha256"] = sha256
+    face = results["recipe"]["settings"]["face"]
+    face["features"] = {"kind": "stack"}
+    face["network"] = {"kind": "lrcn", "emotion_cnn": {"source": "deepface"}}
+
+
+def test_known_weights_are_told_with_what_they_had_seen(run: Run) -> None:
+    known = WEIGHTS["deepface-emotion"]
+    told = Card(model_card(changed(run, lambda r: lrcn(r, known.sha256)))).text[
+        "What pre-trained parts had seen"
+    ]
+    assert f"deepface-emotion, sha256 {known.sha256}, licence MIT, trained on FER2013" in told
+    assert "dlib" in told
+    assert "nothing pre-trained" not in told
+    assert "OpenFace" not in told
+
+
+def test_unknown_weights_are_never_passed_over(run: Run) -> None:
+    told = Card(model_card(changed(run, lambda r: lrcn(r, "ab" * 32)))).text[
+        "What pre-trained parts had seen"
+    ]
+    assert f"a file of your own, sha256 {'ab' * 32}: what it had seen is not known here" in told
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda results: results.pop("pretrained_sha256"), "results.json has no pretrained_sha256, so"),
+        (lambda results: lrcn(results, None), "the recipe's CNN comes from 'deepface'"),
+        (lambda results: lrcn(results, ""), "not a sha256"),
+        (lambda results: lrcn(results, False), "not a sha256"),
+    ],
+)
+def test_without_knowing_what_was_seen_there_is_no_card(
+    run: Run, edit: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    with pytest.raises(ExperimentError, match=re.escape(message)):
+        model_card(changed(run, edit))
+
+
+def test_a_cnn_from_scratch_has_seen_nothing(run: Run) -> None:
+    def scratch(results: dict[str, Any]) -> None:
+        lrcn(results, None)
+        results["recipe"]["settings"]["face"]["network"]["emotion_cnn"]["source"] = "scratch"
+
+    assert "nothing pre-trained" in pretrained_parts(changed(run, scratch).results)[0]
+
+
+def test_warnings_stand_at_the_top(run: Run, card: Card, data: Card) -> None:
+    def toy(results: dict[str, Any]) -> None:
+        results["corpus"]["synthetic"] = True
+        results["speaker_independent"] = False
+
+    found = changed(run, toy)
+    for made in (model_card(found), data_card(found)):
+        top = Card(made).text[next(iter(Card(made).text))]
+        assert top.startswith("Synthetic corpus.")
+        assert "say nothing about people" in top
+    told = Card(model_card(found))
+    assert "Not speaker-independent" in told.all
+    assert "Speaker-independent: no" in told.all
+    # what is published of RAVDESS is not said of drawings
+    assert "24 North American actors" not in told.all
+    assert "OpenFace" not in told.all
+    assert "Livingstone" not in Card(data_card(found)).all
+    assert "ynthetic corpus" not in card.all
+    assert "ynthetic corpus" not in data.all
+
+
+def test_another_corpus_is_not_taken_for_ravdess(run: Run) -> None:
+    def other(results: dict[str, Any]) -> None:
+        results["corpus"].update(name="my_*clips*", licence="CC0-1.0")
+
+    found = changed(run, other)
+    card, data = Card(model_card(found)), Card(data_card(found))
+    assert next(iter(card.text)) == "Model card: ravdess-au on my_*clips*"
+    assert "North American" not in card.all + data.all
+    assert "It does not read what somebody feels" in card.all
+    assert "commercial" not in card.text["Licence"]
+    assert "Source" not in data.headings
+
+
+def test_text_from_a_run_cannot_make_markup(run: Run) -> None:
+    def hostile(results: dict[str, Any]) -> None:
+        results["notes"] = ["<script>x</script> **bold** [a](b) | c\n# heading &lt; R&D"]
+        results["software"]["a|b"] = "`1`"
+        results["protocol"] = "```\n# no"
+
+    card = Card(model_card(Run(run.path, changed(run, hostile).results, run.scores)))
+    assert card.text["Notes of the run"] == "<script>x</script> **bold** [a](b) | c # heading &lt; R&D\n"
+    assert ["a|b", "`1`"] in card.tables["How it was made"]
+    assert card.headings[-1] == "How it was made"
+    # without details.json the command is the one that makes the run again
+    assert "emofuse evaluate CORPUS --recipe ravdess-au --protocol '```" in card.text["How it was made"]
+
+
+@pytest.fixture
+def real_names(run: Run, tmp_path: Path) -> Path:
+    """A run of all takes of three actors but two, the face missing in one more."""
+    rows = []
+    for actor, code, intensity, statement, repetition in itertools.product(
+        ("07", "08", "09"), range(1, 9), "12", "12", "12"
+    ):
+        take = f"01-{code:02d}-0{intensity}-0{statement}-0{repetition}-{actor}"
+        if (code, intensity) == (1, "2") or take in ("01-08-01-01-01-08", "01-05-02-01-02-09"):
+            continue
+        for system in ("voice", "face")[: 1 if take == "01-04-01-01-01-07" else 2]:
+            rows.append(f"{take},03-{take},{actor},{EMOTIONS[code - 1]},1,{system},1,0,0,0,0,0,0,0")
+    head = f"take,clip,actor,emotion,fold,system,{','.join(EMOTIONS)}"
+    (tmp_path / "predictions.csv").write_text("\n".join([head, *rows]), encoding="utf-8")
+    (tmp_path / "results.json").write_text(json.dumps(dict(run.results)), encoding="utf-8")
+    (tmp_path / "details.json").write_text(json.dumps(dict(run.details)), encoding="utf-8")
+    return tmp_path
+
+
+def test_the_data_card_counts_the_run_s_own_clips(real_names: Path) -> None:
+    data = Card(data_card(read_run(real_names)))
+    with (real_names / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        clips = {row["take"]: row for row in csv.DictReader(file)}
+    assert len(clips) == 178
+    sexes = Counter((c["emotion"], "male" if int(c["actor"]) % 2 else "female") for c in clips.values())
+    table = data.tables["Emotions"]
+    assert table[0] == ["Emotion", "By female actors", "By male actors", "Clips"]
+    for emotion, female, male, both in table[1:-1]:
+        assert (int(female), int(male)) == (sexes[emotion, "female"], sexes[emotion, "male"])
+        assert int(both) == int(female) + int(male)
+    assert table[-1] == ["all", "59", "119", "178"]
+    facts = data.text["Intensities, statements and actors"]
+    strong = sum(take.split("-")[2] == "02" for take in clips)
+    kids = sum(take.split("-")[3] == "01" for take in clips)
+    assert f"strong: {strong}." in facts
+    assert f"Kids are talking by the door: {kids}." in facts
+    assert "Actors: 07, 08, 09. Clips of each: 59 to 60." in facts
+    assert "Clips with a face: 177 of 178." in data.text["Voice and face"]
+    assert "not video here. It is a table, openface_au_mean.csv" in data.text["Voice and face"]
+    assert "4 of them are not here" in data.text["What is missing"]
+    assert ["03-01-01-01-01-01-99.wav", "no <audio> stream & nothing else"] in data.tables["What is missing"]
+    assert "CC BY-NC-SA 4.0" in data.text["What it is"]
+    assert "PLoS ONE 13(5): e0196391" in data.text["Source"]
+
+
+def test_traps_are_named_where_the_run_has_them(real_names: Path, data: Card) -> None:
+    traps = "What to know before reading figures"
+    told = Card(data_card(read_run(real_names))).text[traps]
+    assert "03-01-03-01-02-01-07 and of 03-01-03-01-02-02-07 (actor 7) is the same file" in told
+    assert "one may be trained on" not in told
+    assert "Neutral has no strong intensity" in told
+    assert "neutral (12); the commonest has 24" in told
+    assert "same file" not in data.all
+
+    path = real_names / "predictions.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if not line.startswith(("01-03-01-02-02-07", "01-01"))]
+    path.write_text("\n".join(kept), encoding="utf-8")
+    fewer = Card(data_card(read_run(real_names))).text[traps]
+    assert "same file" not in fewer
+    assert "Neutral has" not in fewer
+    assert "No clip at all: neutral." in fewer
+
+
+def test_where_people_are_mixed_the_twins_may_be_parted(real_names: Path, run: Run) -> None:
+    results = {**run.results, "speaker_independent": False}
+    (real_names / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    assert "one may be trained on and the other tested" in data_card(read_run(real_names))
+
+
+def test_facts_that_names_do_not_tell_are_not_made_up(real_names: Path) -> None:
+    path = real_names / "predictions.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("\n01-0", "\nclip"), encoding="utf-8")
+    plain = Card(data_card(read_run(real_names)))
+    assert plain.tables["Emotions"][0] == ["Emotion", "Clips"]
+    assert plain.tables["Emotions"][-1] == ["all", "178"]
+    assert "Intensity:" not in plain.all
+    assert "Statement:" not in plain.all
+
+
+def test_report_writes_the_cards_beside_the_page(full_run: Path, tmp_path: Path) -> None:
+    for name in ("results.json", "predictions.csv"):
+        shutil.copy(full_run / name, tmp_path)
+    assert write_report(tmp_path) == tmp_path / "report.html"
+    assert (tmp_path / "model-card.md").read_text(encoding="utf-8") == model_card(read_run(tmp_path))
+    assert (tmp_path / "data-card.md").read_text(encoding="utf-8") == data_card(read_run(tmp_path))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_without_a_card_nothing_is_written(full_run: Path, tmp_path: Path) -> None:
+    shutil.copy(full_run / "predictions.csv", tmp_path)
+    results = json.loads((full_run / "results.json").read_text(encoding="utf-8"))
+    del results["pretrained_sha256"]
+    (tmp_path / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    for name in ("report.html", "model-card.md", "data-card.md"):
+        (tmp_path / name).write_text("old", encoding="utf-8")
+    with pytest.raises(ExperimentError, match="what pre-trained parts had seen: evaluate again"):
+        write_report(tmp_path)
+    for name in ("report.html", "model-card.md", "data-card.md"):
+        assert (tmp_path / name).read_text(encoding="utf-8") == "old"
+
+
+def test_the_examples_in_the_docstrings_run() -> None:
+    assert doctest.testmod(markdown) == doctest.TestResults(failed=0, attempted=1)

@@ -1,0 +1,139 @@
+"""Figures against scikit-learn, and how they stand in the results of a run with enrolment."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss
+
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.recipes import load_recipe
+from emofuse.corpus.folds import Fold
+from emofuse.corpus.load import load_corpus
+from emofuse.evaluation.cross_validation import evaluate
+from emofuse.evaluation.system_metrics import COVERAGES, Row, fold_name, system_figures
+
+FOLDS = (Fold(0, "1", (), (), ("a", "b")), Fold(1, "2", (), (), ("c", "d")))
+
+
+@pytest.fixture(scope="module")
+def table() -> list[Row]:
+    """Four systems on 400 takes of four actors in two folds; some systems know more than others."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for skill, system in enumerate(("voice", "face", "fused:pool", "fused")):
+        for i in range(400):
+            scores = rng.standard_normal(8)
+            scores[i % 8] += 0.7 * skill
+            p = np.exp(scores) / np.exp(scores).sum()
+            actor = "abcd"[i // 100]
+            rows.append(Row(i, f"t{i}", f"c{i}", actor, i % 8, fold_name(FOLDS[i // 200]), system, p))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def systems(table: list[Row]) -> dict[str, Any]:
+    recipe = load_recipe("ravdess-ensemble")
+    return system_figures(
+        table,
+        FOLDS,
+        recipe.model_copy(update={"fusion": recipe.fusion.model_copy(update={"classifiers": ("pool",)})}),
+    )
+
+
+def test_figures_are_those_of_scikit_learn(table: list[Row], systems: dict[str, Any]) -> None:
+    assert list(systems) == ["voice", "face", "fused:pool", "fused"]
+    for name, said in systems.items():
+        rows = [row for row in table if row.system == name]
+        truth = np.array([row.emotion for row in rows])
+        scores = np.array([row.probabilities for row in rows])
+        assert said["n"] == 400
+        assert said["accuracy"] == pytest.approx(accuracy_score(truth, scores.argmax(1)))
+        assert said["uar"] == pytest.approx(balanced_accuracy_score(truth, scores.argmax(1)))
+        assert said["f1_macro"] == pytest.approx(f1_score(truth, scores.argmax(1), average="macro"))
+        assert said["log_loss"] == pytest.approx(log_loss(truth, scores))
+        # figures of scores have intervals where they are quoted, not for every classifier
+        for key in ("accuracy", "uar", *(() if ":" in name else ("ece",))):
+            low, high = said[f"{key}_ci95"]
+            assert low <= high
+        assert said["accuracy_ci95"][0] <= said["accuracy"] <= said["accuracy_ci95"][1]
+        assert [fold["test_actors"] for fold in said["folds"]] == [["a", "b"], ["c", "d"]]
+        assert np.mean([fold["accuracy"] for fold in said["folds"]]) == pytest.approx(said["accuracy"])
+    json.dumps(systems)
+
+
+def test_coverage_is_accuracy_on_the_most_confident(table: list[Row], systems: dict[str, Any]) -> None:
+    said = systems["fused"]["coverage"]
+    rows = [row for row in table if row.system == "fused"]
+    scores = np.array([row.probabilities for row in rows])
+    right = scores.argmax(1) == np.array([row.emotion for row in rows])
+    order = np.argsort(-scores.max(1), kind="stable")
+    assert list(said["at"]) == [f"{place:g}" for place in COVERAGES]
+    for place, figures in said["at"].items():
+        kept = order[: round(float(place) * 400)]
+        assert figures["accuracy"] == pytest.approx(right[kept].mean(), abs=0.01)
+        assert figures["ci95"][0] <= figures["accuracy"] <= figures["ci95"][1]
+        answered = scores.max(1) >= figures["threshold"]
+        assert answered.mean() == pytest.approx(float(place), abs=0.01)
+    assert said["at"]["0.5"]["accuracy"] > said["at"]["0.9"]["accuracy"]
+    assert len(said["coverage"]) == len(said["accuracy"]) <= 200
+    assert said["coverage"] == sorted(said["coverage"])
+    assert said["accuracy"][-1] == pytest.approx(right.mean())
+
+
+@pytest.fixture(scope="module")
+def run(home: Path, few_folder: Path, ensemble_toml: Path, store: Any) -> Path:
+    """Three folds of a small corpus with everything: ensembles, refit, enrolment."""
+    evaluate(
+        load_corpus(few_folder), load_recipe(ensemble_toml), "actors-3", home / "ensemble-run", store=store
+    )
+    return home / "ensemble-run"
+
+
+def test_results_hold_the_curve_and_its_0_point_is_the_stranger(run: Path) -> None:
+    results = json.loads((run / "results.json").read_text())
+    for name, points in results["enrolment"]["systems"].items():
+        assert [point["clips"] for point in points] == [0, 1, 4, "all"]
+        assert [point["n"] for point in points] == [48, 6 * 7 * 2, 6 * 4 * 2, 48]
+        for key in ("accuracy", "log_loss", "ece"):
+            assert points[0][key] == pytest.approx(results["systems"][name][key])
+        assert points[0]["ci95"] == pytest.approx(results["systems"][name]["accuracy_ci95"])
+    assert set(results["enrolment"]["systems"]) == {"voice", "face", "fused"}
+
+
+def test_results_hold_groups(run: Path) -> None:
+    groups = json.loads((run / "results.json").read_text())["groups"]
+    assert set(groups) == {"voice", "face", "fused"}
+    assert all(groups[name] for name in groups)
+    with (run / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len([row for row in rows if row["system"] == "fused"]) == 48
+    assert {row["system"] for row in rows} == {"voice", "face", "fused:pool", "fused"}
+    said = np.array([[float(row[e]) for e in EMOTIONS] for row in rows])
+    np.testing.assert_allclose(said.sum(1), 1, atol=1e-5)
+
+
+def test_a_run_without_enrolment_has_no_curve(au_run: Path) -> None:
+    results = json.loads((au_run / "results.json").read_text())
+    assert "enrolment" not in results
+    assert "coverage" in results["systems"]["fused"]
+    assert "groups" in results
+
+
+def test_a_finished_run_gives_the_same_curve(
+    run: Path, few_folder: Path, ensemble_toml: Path, store: Any
+) -> None:
+    before = json.loads((run / "results.json").read_text())
+    networks = {path: path.stat().st_mtime_ns for path in run.glob("work/*/*/weights.safetensors")}
+    assert len(networks) == 3 * 3 * 5
+    evaluate(load_corpus(few_folder), load_recipe(ensemble_toml), "actors-3", run, store=store)
+    after = json.loads((run / "results.json").read_text())
+    assert after["enrolment"] == before["enrolment"]
+    assert after["systems"] == before["systems"]
+    assert {path: path.stat().st_mtime_ns for path in networks} == networks
+    assert not list((run / "work").glob("*.npy"))

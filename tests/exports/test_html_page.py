@@ -1,0 +1,352 @@
+"""The page, taken apart by a parser and driven in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emofuse.core.labels import EMOTIONS
+from emofuse.exports.waveform import Peaks
+from emofuse.exports.write import write_timeline
+from emofuse.timeline.records import Segment, Timeline, Window
+
+VOID = {"meta", "input", "br", "link", "img"}
+
+
+class Reader(HTMLParser):
+    """Elements with their attributes and texts; fails where tags do not match."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[tuple[str, dict[str, str | None]]] = []
+        self.found: list[tuple[str, dict[str, str | None], str]] = []
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in VOID:
+            self.found.append((tag, dict(attrs), ""))
+            return
+        self.open.append((tag, dict(attrs)))
+        self.texts.append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs), ""))
+
+    def handle_data(self, data: str) -> None:
+        if self.texts:
+            self.texts[-1] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        name, attributes = self.open.pop()
+        assert name == tag, f"<{name}> is ended by </{tag}>"
+        self.found.append((name, attributes, self.texts.pop()))
+
+    def all(self, tag: str, **attributes: str) -> list[tuple[dict[str, str | None], str]]:
+        return [(a, t) for name, a, t in self.found if name == tag and attributes.items() <= a.items()]
+
+
+def read(path: Path) -> Reader:
+    reader = Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+def one_hot(place: int) -> Any:
+    values = np.full(8, 0.02)
+    values[place] = 1 - 0.14
+    return values
+
+
+def talk(duration_s: float, source: str = "talk.mp4") -> Timeline:
+    """Two people; Anna is happy, then sad; Bert abstains. Voice says angry; a stretch has no face."""
+    half = duration_s / 2
+    windows = []
+    for start in np.arange(0, duration_s - 0.99, 1.0):
+        begin, end = float(start), float(min(start + 3, duration_s))
+        mood = 2 if begin + 1.5 < half else 3
+        hidden = half <= begin + 1.5 < half + 2
+        windows.append(
+            Window(begin, end, one_hot(4), None if hidden else one_hot(mood), one_hot(mood), speech=0.5,
+                   reasons=("face:not_seen",) if hidden else (), person="Anna", speaker="Anna")
+        )  # fmt: skip
+        windows.append(Window(begin, end, None, one_hot(0), one_hot(0), person='</script>"B&rt'))
+    segments = (
+        Segment(0.0, half, "happy", 0.86, person="Anna"),
+        Segment(0.0, duration_s, None, 0.3, abstained=True, person='</script>"B&rt'),
+        Segment(half, duration_s, "sad", 0.86, person="Anna"),
+    )
+    return Timeline(
+        source, duration_s, 0.0, tuple(windows), segments, EMOTIONS, "r 1", "free", ("Anna", '</script>"B&rt')
+    )
+
+
+def some_peaks(duration_s: float) -> Peaks:
+    high = np.random.default_rng(0).integers(1, 100, round(duration_s / 0.1)).astype(np.int8)
+    return Peaks(0.1, -high, high)
+
+
+# --- the file
+
+
+def test_pages_are_whole_and_ask_nothing_of_the_network(any_timeline: Timeline, tmp_path: Path) -> None:
+    page = write_timeline(any_timeline, tmp_path / "a.html")
+    text, reader = page.read_text(encoding="utf-8"), read(page)
+    assert "://" not in re.sub(r"https?://www\.w3\.org/\S*", "", text)
+    assert not reader.all("link") and not reader.all("img") and not reader.all("iframe")
+    assert not any("src" in attributes for _, attributes, _ in reader.found)
+    (policy,) = reader.all("meta", **{"http-equiv": "Content-Security-Policy"})
+    assert "default-src 'none'" in (policy[0]["content"] or "")
+    data = json.loads(reader.all("script", type="application/json")[0][1])
+    assert len(reader.all("script")) == 2
+    assert sum(len(ribbon["segments"]) for ribbon in data["ribbons"]) == len(any_timeline.segments)
+    assert data["people"] == list(any_timeline.people)
+    parts = len(any_timeline.segments) + len(any_timeline.windows)
+    assert page.stat().st_size < 600_000 + 150 * parts
+
+
+def test_names_stay_names(made: ModuleType, tmp_path: Path) -> None:
+    hostile = (
+        "</script><script>alert(1)</script>",
+        "<!--<script>",
+        "'\"><img src=x onerror=alert(1)>",
+        *made.HOSTILE,
+    )
+    segments = tuple(Segment(1.0, 2.0, "happy", 1.0, person=name) for name in hostile)
+    windows = tuple(made.window(1.0, 2.0, person=name, reasons=("a:b",)) for name in hostile)
+    for name in hostile:
+        whole = made.timeline(
+            source=f"takes/{name}.mp4",
+            recogniser=name,
+            licence=name,
+            people=hostile,
+            segments=segments,
+            windows=windows,
+        )
+        reader = read(write_timeline(whole, tmp_path / "a.html", waveform=some_peaks(10.0)))
+        assert len(reader.all("script")) == 2
+        assert not reader.all("img")
+        assert json.loads(reader.all("script", type="application/json")[0][1])["people"] == list(hostile)
+
+
+def test_the_recording_is_looked_for_beside_the_page(made: ModuleType, tmp_path: Path) -> None:
+    def media(source: str) -> Any:
+        page = write_timeline(made.timeline(source=source), tmp_path / "out" / "a.html")
+        return json.loads(read(page).all("script", type="application/json")[0][1])["media"]
+
+    recording = tmp_path / "takes" / "Gespräch #1.mp4"
+    recording.parent.mkdir()
+    recording.touch()
+    assert media(str(recording)) == "./../takes/Gespr%C3%A4ch%20%231.mp4"
+    assert media("/elsewhere/javascript:x.mp4") == "./javascript%3Ax.mp4"
+    assert media("https://example.org/a.mp4") is None
+    assert media("<bytes>") is None
+
+
+def test_the_table_says_what_the_segments_say(tmp_path: Path) -> None:
+    reader = read(write_timeline(talk(20.0), tmp_path / "a.html"))
+    cells = [text for _, text in reader.all("td")]
+    assert cells[2:5] == ["Anna", "happy", "86 %"]
+    assert cells[7:10] == ['</script>"B&rt', "abstained", "30 %"]
+    buttons = [(a["data-time"], text) for a, text in reader.all("button") if "data-time" in a]
+    assert buttons == [("0.0", "00:00:00.000"), ("0.0", "00:00:00.000"), ("10.0", "00:00:10.000")]
+
+
+# --- in a browser
+
+
+@pytest.fixture(scope="module")
+def chromium(load: Callable[[Path], ModuleType]) -> ModuleType:
+    return load(Path(__file__).parents[1] / "support" / "chromium.py")
+
+
+@pytest.fixture(scope="module")
+def page(chromium: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    if chromium.find() is None:
+        pytest.skip("there is no Chromium")
+    with chromium.browser(tmp_path_factory.mktemp("chromium")) as found:
+        yield found
+
+
+def complaints(page: Any) -> list[Any]:
+    """Errors and refused addresses; a recording that is not there is none."""
+    bad = ("Runtime.exceptionThrown", "Log.entryAdded")
+    found = [event for event in page.events if event.get("method") in bad]
+    expected = ("ERR_FILE_NOT_FOUND", "willReadFrequently")
+    return [e for e in found if not any(word in json.dumps(e) for word in expected)]
+
+
+def settle(page: Any) -> None:
+    """Wait until what was asked for is drawn."""
+    page.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def colour(page: Any, x: float, y: float) -> Any:
+    """[red, green, blue] of the canvas at a place of the window."""
+    return page.run(
+        "(() => { const c = document.getElementById('base'), b = c.getBoundingClientRect();"
+        f"const at = [{x} - b.left, {y} - b.top];"
+        "return [...c.getContext('2d').getImageData(...at, 1, 1).data].slice(0, 3); })()"
+    )
+
+
+def row(page: Any, what: str) -> tuple[float, float, float]:
+    """Left, right and middle of a track in the window, by the page's own layout: sound 76, speech 24 …"""
+    top, left, right = page.run(
+        "(() => { const b = document.getElementById('base').getBoundingClientRect();"
+        " return [b.top, b.left, b.right]; })()"
+    )
+    below = {"wave": 28 + 38, "speech": 114 + 12, "curves": 148 + 115, "Anna": 388 + 16, "other": 430 + 16}
+    return left + 76, right - 10, top + below[what]
+
+
+def now(page: Any) -> float:
+    return float(page.run("document.getElementById('tracks').getAttribute('aria-valuenow')"))
+
+
+def test_a_click_seeks_in_the_recording(page: Any, files: ModuleType, tmp_path: Path) -> None:
+    source = files.write_sound(tmp_path / "talk.ogg", files.tone(20.0, 48000), 48000, codec="libopus")
+    page.open(write_timeline(talk(20.0, str(source)), tmp_path / "a.html", waveform=some_peaks(20.0)))
+    page.until("!document.getElementById('media').hidden")
+    left, right, middle = row(page, "curves")
+    page.click(left + (right - left) * 0.75, middle)
+    assert now(page) == pytest.approx(15.0, abs=0.03)
+    page.until("Math.abs(document.getElementById('media').currentTime - 15) < 0.05")
+    assert page.run("document.querySelector('.top').textContent").startswith("sad")
+    page.key("ArrowLeft", 37)
+    assert now(page) == pytest.approx(14.0, abs=0.03)
+    page.key("[")
+    assert now(page) == 10.0
+    page.key(" ", 32)
+    page.until("document.getElementById('media').currentTime > 10.2")
+    assert now(page) > 10.1
+    page.key(" ", 32)
+    assert page.run("document.getElementById('media').paused")
+    assert complaints(page) == []
+
+
+def test_an_excerpt_ends_before_its_recording(page: Any, files: ModuleType, tmp_path: Path) -> None:
+    source = files.write_sound(tmp_path / "talk.ogg", files.tone(20.0, 48000), 48000, codec="libopus")
+    page.open(write_timeline(talk(5.0, str(source)), tmp_path / "a.html"))
+    page.until("!document.getElementById('media').hidden")
+    page.key("End", 35)
+    page.key("ArrowLeft", 37)
+    assert now(page) == pytest.approx(4.0, abs=0.03)
+    page.key(" ", 32)
+    page.until("document.getElementById('media').currentTime > 4.2")
+    page.until("document.getElementById('media').paused")
+    assert now(page) == 5.0
+    assert page.run("document.getElementById('media').currentTime") < 5.5
+    page.key(" ", 32)  # from its begin
+    page.until("!document.getElementById('media').paused && document.getElementById('media').currentTime < 3")
+    assert complaints(page) == []
+
+
+def test_damage_is_told_on_the_page(made: ModuleType, tmp_path: Path) -> None:
+    whole = made.timeline(notes=("damaged: decoding stopped at <0.10> s",))
+    text = write_timeline(whole, tmp_path / "a.html").read_text(encoding="utf-8")
+    assert '<p class="note">damaged: decoding stopped at &lt;0.10&gt; s</p>' in text
+
+
+def test_a_local_copy_is_opened(page: Any, files: ModuleType, tmp_path: Path) -> None:
+    page.open(write_timeline(talk(5.0, "/elsewhere/gone.mp4"), tmp_path / "a.html"))
+    assert page.run("document.getElementById('media').hidden")
+    page.key(" ", 32)
+    assert "Open the recording" in page.run("document.getElementById('status').textContent")
+    copy = files.write_sound(tmp_path / "copy.ogg", files.tone(5.0, 48000), 48000, codec="libopus")
+    page.choose("#file", copy)
+    page.until("!document.getElementById('media').hidden")
+    assert page.run("document.getElementById('media').duration") == pytest.approx(5.0, abs=0.1)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"nothing")
+    page.choose("#file-again", broken)
+    page.until("document.getElementById('status').textContent.includes('broken.mp4')")
+    assert not page.run("document.getElementById('invite').hidden")
+
+
+def test_switches_change_what_is_drawn(page: Any, tmp_path: Path) -> None:
+    page.open(write_timeline(talk(20.0), tmp_path / "a.html", waveform=some_peaks(20.0)))
+    left, right, middle = row(page, "curves")
+    early = left + (right - left) * 0.2
+    happy, angry = [0xE0, 0xA8, 0x00], [0xD1, 0x38, 0x2F]
+    assert np.allclose(colour(page, early, middle), happy, atol=25)
+    page.run("document.querySelector('input[value=voice]').click()")
+    settle(page)
+    assert np.allclose(colour(page, early, middle), angry, atol=25)
+    page.run("document.querySelector('input[value=face]').click()")
+    settle(page)
+    gap = left + (right - left) * 0.55
+    assert np.allclose(colour(page, gap, middle + 60), [0xE6, 0xE9, 0xED], atol=3)
+    page.send("Input.dispatchMouseEvent", type="mouseMoved", x=gap, y=middle)
+    assert "face: not seen" in page.run("document.getElementById('tip').textContent")
+    # The other's ribbon chooses the other.
+    _, _, ribbon = row(page, "other")
+    page.click(left - 20, ribbon)
+    assert page.run("document.getElementById('person').selectedOptions[0].textContent") == '</script>"B&rt'
+    settle(page)
+    assert np.allclose(colour(page, early, middle), [0x8A, 0x8F, 0x98], atol=25)
+    page.run("document.querySelectorAll('#legend button')[2].click()")
+    settle(page)
+    assert min(colour(page, early, middle)) > 220
+    assert page.run("document.querySelectorAll('#legend button')[2].getAttribute('aria-pressed')") == "true"
+    assert complaints(page) == []
+
+
+def test_an_hour_can_be_zoomed(page: Any, tmp_path: Path) -> None:
+    page.open(write_timeline(talk(3600.0), tmp_path / "a.html", waveform=some_peaks(3600.0)))
+    left, right, middle = row(page, "curves")
+    place = left + (right - left) * 0.25
+    page.click(place, middle)
+    assert now(page) == pytest.approx(900, abs=3)
+    for _ in range(8):
+        page.wheel(place, middle, -400)
+    settle(page)
+    page.click(place, middle)
+    assert now(page) == pytest.approx(900, abs=3)
+    page.click(place + 200, middle)
+    assert 900 < now(page) < 902
+    before = now(page)
+    page.drag(place, middle, place + 300)
+    page.click(place + 200, middle)
+    assert now(page) < before
+    page.key("0")
+    page.click(right - 1, middle)
+    assert now(page) == pytest.approx(3600, abs=6)
+    start = time.monotonic()
+    page.run("document.querySelector('input[value=lines]').click()")
+    settle(page)
+    assert time.monotonic() - start < 2
+    assert complaints(page) == []
+
+
+def test_dark_pages_and_pages_without_scripts(page: Any, tmp_path: Path) -> None:
+    path = write_timeline(talk(20.0), tmp_path / "a.html", waveform=some_peaks(20.0))
+    page.open(path, dark=True)
+    assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 29)"
+    assert page.run("document.getElementById('still').hidden")
+    page.open(path, script=False)
+    assert page.run("document.querySelector('#still svg').getBoundingClientRect().height") > 200
+    assert page.run("getComputedStyle(document.getElementById('live')).display") == "none"
+
+
+def test_a_page_of_nothing(page: Any, made: ModuleType, tmp_path: Path) -> None:
+    for name, more in {
+        "empty": {},
+        "no-length": {"duration_s": 0.0},
+        "short": {"duration_s": 0.0004, "windows": (made.window(0.0, 0.0004),)},
+        "early": {"start_s": -2.0, "duration_s": 1.5, "windows": (made.window(-2.0, -1.0),)},
+    }.items():
+        page.open(write_timeline(made.timeline(**more), tmp_path / f"{name}.html"))
+        page.key("ArrowRight", 39)
+        page.key("+")
+        assert complaints(page) == [], name

@@ -1,0 +1,423 @@
+"""The drawn-on video has every picture and every sound of its source at the same time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from emofuse.core.errors import ExportError, MediaError
+from emofuse.core.labels import EMOTIONS
+from emofuse.exports.overlay import write_overlay
+from emofuse.exports.overlay_drawing import Drawing, plain_text
+from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
+
+STEADY = [1001 * place for place in range(20)]
+UNEVEN = np.cumsum(np.random.default_rng(4).integers(300, 3000, 30)).tolist()
+"""Ticks of 1/30000 s; the first picture is late."""
+
+
+def talk(duration_s: float = 2.0, size: tuple[int, int] = (160, 96), **more: Any) -> Timeline:
+    width, height = size
+    happy = np.full(8, 0.02)
+    happy[2] = 0.86
+    given: dict[str, Any] = {
+        "source": "a.mp4", "duration_s": duration_s, "start_s": 0.0, "emotions": EMOTIONS, "recogniser": "r",
+        "windows": (Window(0.0, duration_s, None, None, happy, person="Anna", speaker="Anna"),),
+        "segments": (Segment(0.0, duration_s, "happy", 0.86, person="Anna"),), "people": ("Anna",),
+        "faces": tuple(
+            FaceBox(t / 5, "Anna", width * 0.5, height * 0.2, width * 0.8, height * 0.7)
+            for t in range(int(duration_s * 5))
+        ),
+        "picture_size": size,
+    }  # fmt: skip
+    return Timeline(**(given | more))
+
+
+def times(path: Path, kind: str) -> tuple[Fraction, list[Fraction]]:
+    """Clock and presentation times of every decoded frame."""
+    with av.open(str(path)) as container:
+        stream = getattr(container.streams, kind)[0]
+        return stream.time_base, [f.pts * f.time_base for f in container.decode(stream)]
+
+
+def pictures(path: Path) -> list[Any]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+
+
+def sound(files: ModuleType, ticks: Sequence[int], rate: int = 44100) -> tuple[Any, int]:
+    return files.tone(max(ticks) / files.TICKS + 0.1, rate, channels=2), rate
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".ts"])
+@pytest.mark.parametrize("ticks", [STEADY, UNEVEN], ids=["steady", "uneven"])
+def test_every_picture_and_the_sound_keep_their_times(
+    files: ModuleType, suffix: str, ticks: list[int], tmp_path: Path
+) -> None:
+    source = files.write_video(tmp_path / f"a{suffix}", ticks, sound=sound(files, ticks))
+    out = write_overlay(source, talk(), tmp_path / "out" / "b.mp4")
+    (base, before), (out_base, after) = times(source, "video"), times(out, "video")
+    assert len(before) == len(ticks)
+    assert (out_base, after) == (base, before)
+    (base, before), (_, after) = times(source, "audio"), times(out, "audio")
+    # MP4 counts sound in samples, Matroska in milliseconds.
+    slack = 0 if suffix in {".mp4", ".mov"} else 0.001
+    assert len(after) == len(before)
+    assert max(abs(a - b) for a, b in zip(before, after, strict=True)) <= slack
+    assert [p.name for p in out.parent.iterdir()] == ["b.mp4"]
+
+
+def test_late_sound_stays_late(files: ModuleType, tmp_path: Path) -> None:
+    source = files.write_video(tmp_path / "a.mp4", STEADY, sound=sound(files, STEADY))
+    late = tmp_path / "late.mp4"
+    with av.open(str(source)) as first, av.open(str(late), "w") as out:
+        streams = {s.index: out.add_stream_from_template(s) for s in first.streams}
+        for packet in first.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == "audio":
+                packet.pts += 22050
+                packet.dts += 22050
+            packet.stream = streams[packet.stream.index]
+            out.mux(packet)
+    before, after = (
+        times(late, "audio")[1],
+        times(write_overlay(late, talk(), tmp_path / "b.mp4"), "audio")[1],
+    )
+    assert before[0] == pytest.approx(0.5, abs=0.03)
+    assert after == before
+    assert times(late, "video") == times(tmp_path / "b.mp4", "video")
+
+
+def test_copied_sound_is_the_same_sound(files: ModuleType, tmp_path: Path) -> None:
+    def packets(path: Path) -> list[bytes]:
+        with av.open(str(path)) as container:
+            return [bytes(p) for p in container.demux(audio=0) if p.size]
+
+    source = files.write_video(tmp_path / "a.mp4", STEADY, sound=sound(files, STEADY))
+    assert packets(write_overlay(source, talk(), tmp_path / "b.mp4")) == packets(source)
+
+
+def test_sound_that_mp4_cannot_hold_becomes_aac(files: ModuleType, tmp_path: Path) -> None:
+    source = tmp_path / "a.mkv"
+    silent = files.write_video(tmp_path / "silent.mkv", STEADY)
+    samples = files.tone(1.0, 22050)
+    wav = files.write_wav(tmp_path / "a.wav", samples, 22050)
+    with av.open(str(silent)) as one, av.open(str(wav)) as two, av.open(str(source), "w") as out:
+        pairs = [(c, out.add_stream_from_template(c.streams[0])) for c in (one, two)]
+        for container, stream in pairs:
+            for packet in container.demux():
+                if packet.size:
+                    packet.stream = stream
+                    out.mux(packet)
+    out_path = write_overlay(source, talk(), tmp_path / "b.mp4")
+    with av.open(str(out_path)) as container:
+        stream = container.streams.audio[0]
+        assert (stream.codec_context.name, stream.rate) == ("aac", 22050)
+        frames = list(container.decode(stream))
+    heard = np.concatenate([f.to_ndarray()[0] for f in frames])
+    first = round(float(frames[0].pts * frames[0].time_base) * 22050)
+    shift = np.argmax(
+        [np.dot(heard[3000 + k : 9000 + k], samples[0, 3000 + first : 9000 + first]) for k in range(-50, 50)]
+    )
+    assert abs(int(shift) - 50) <= 1
+    assert times(source, "video") == times(out_path, "video")
+
+
+def broadcast(path: Path, first_s: int, layout: str, rate: int, early_s: float = 0.0) -> bytes:
+    """A second of MPEG-TS, from a second on, whose sound MP4 cannot hold; it ends a little early."""
+    with av.open(str(path), "w", format="mpegts") as container:
+        video = container.add_stream("mpeg2video", rate=25)
+        video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
+        audio = container.add_stream("mp2", rate=rate, layout=layout)
+        for place in range(25):
+            frame = av.VideoFrame.from_ndarray(np.full((96, 160, 3), 9 * place, np.uint8), format="bgr24")
+            frame.pts, frame.time_base = 25 * first_s + place, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        noise = np.random.default_rng(first_s).normal(
+            0, 3000, (1, rate * 9 // 10 * audio.codec_context.channels)
+        )
+        sound = av.AudioFrame.from_ndarray(noise.astype(np.int16), format="s16", layout=layout)
+        sound.sample_rate, sound.time_base = rate, Fraction(1, rate)
+        sound.pts = round((first_s - early_s) * rate)
+        container.mux(audio.encode(sound))
+        container.mux(audio.encode(None))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(("layout", "rate"), [("stereo", 48000), ("mono", 32000), ("stereo", 32000)], ids=str)
+def test_sound_that_changes_on_the_way(layout: str, rate: int, tmp_path: Path) -> None:
+    source = tmp_path / "a.ts"
+    parts = broadcast(tmp_path / "b.ts", 0, "mono", 48000), broadcast(tmp_path / "c.ts", 1, layout, rate)
+    source.write_bytes(b"".join(parts))
+    out = write_overlay(source, talk(), tmp_path / "b.mp4")
+    for kind in ("video", "audio"):
+        (_, before), (_, after) = times(source, kind), times(out, kind)
+        assert float(after[-1] - after[0]) == pytest.approx(float(before[-1] - before[0]), abs=0.1)
+    with av.open(str(out)) as container:
+        assert container.streams.audio[0].codec_context.layout.name == "mono"
+        heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
+    assert len(heard) == pytest.approx(1.8 * 48000, abs=4000)
+    assert all(np.abs(part).mean() > 0.03 for part in np.array_split(heard[2000:-5000], 20))
+
+
+def test_sound_that_is_there_twice_is_kept_once(tmp_path: Path) -> None:
+    source = tmp_path / "a.ts"
+    parts = (
+        broadcast(tmp_path / "b.ts", 0, "mono", 48000),
+        broadcast(tmp_path / "c.ts", 1, "mono", 48000, 0.15),
+    )
+    source.write_bytes(b"".join(parts))
+    out = write_overlay(source, talk(), tmp_path / "b.mp4")
+    (_, before), (_, after) = times(source, "audio"), times(out, "audio")
+    assert before != sorted(before), "this file tests nothing: no sound comes again"
+    assert after == sorted(after)
+    assert float(after[-1] - after[0]) == pytest.approx(float(before[-1] - before[0]), abs=0.1)
+
+
+def test_avi_times_are_sorted(files: ModuleType, tmp_path: Path) -> None:
+    source = files.write_video(tmp_path / "a.avi", STEADY, sound=sound(files, STEADY))
+    _, before = times(source, "video")
+    assert before != sorted(before), "this file tests nothing: its pictures come in order"
+    assert times(write_overlay(source, talk(), tmp_path / "b.mp4"), "video")[1] == sorted(before)
+
+
+@pytest.mark.parametrize(
+    ("rotation", "size"), [(0, (160, 96)), (90, (96, 160)), (180, (160, 96)), (-90, (96, 160))]
+)
+def test_turned_recordings_come_out_upright(
+    files: ModuleType, rotation: int, size: tuple[int, int], tmp_path: Path
+) -> None:
+    source = files.write_video(tmp_path / "a.mp4", STEADY, rotation=rotation)
+    empty = talk(size=size, windows=(), segments=(), faces=())
+    out = write_overlay(source, empty, tmp_path / "b.mp4")
+    with av.open(str(source)) as container:
+        frame = next(container.decode(video=0))
+        wanted = np.rot90(frame.to_ndarray(format="bgr24"), rotation // 90 % 4)
+        assert (frame.rotation - rotation) % 360 == 0
+    with av.open(str(out)) as container:
+        frame = next(container.decode(video=0))
+        assert (frame.width, frame.height, frame.rotation) == (*size, 0)
+        assert np.abs(frame.to_ndarray(format="bgr24").astype(float) - wanted).mean() < 4
+    assert times(source, "video") == times(out, "video")
+
+
+def test_odd_sizes_grow_by_one(files: ModuleType, tmp_path: Path) -> None:
+    source = files.write_video(tmp_path / "a.mkv", STEADY, size=(161, 97), pix_fmt="yuv444p")
+    out = write_overlay(source, talk(size=(161, 97)), tmp_path / "b.mp4")
+    assert pictures(out)[0].shape == (98, 162, 3)
+    assert times(source, "video") == times(out, "video")
+
+
+def test_what_is_drawn_lies_where_the_face_is(files: ModuleType, tmp_path: Path) -> None:
+    size = (640, 360)
+    dark = [np.full((360, 640), 60, np.uint8)] * 20
+    source = files.write_video(tmp_path / "a.mp4", STEADY, size=size, pictures=dark)
+    drawn = pictures(write_overlay(source, talk(size=size), tmp_path / "b.mp4"))[10].astype(int)
+    plain = pictures(
+        write_overlay(source, talk(size=size, windows=(), segments=(), faces=()), tmp_path / "c.mp4")
+    )[10]
+    changed = np.abs(drawn - plain).max(axis=2) > 40
+    # The corner of the box, at half the width and a fifth of the height, in the colour of happiness.
+    assert changed[72 - 3 : 72 + 4, 320 : 320 + 20].any()
+    blue, _, red = drawn[72, 330]
+    assert red > blue + 60
+    assert not changed[80:240, 340:500].any(), "the face itself is to be seen"
+    assert changed[220:350, 10:160].any(), "there is no panel"
+    assert not changed[:, 560:].any()
+
+
+@pytest.mark.parametrize("space", [1, 2, 5, 6], ids=["bt709", "unsaid", "bt470bg", "smpte170m"])
+def test_colours_stay(space: int, tmp_path: Path) -> None:
+    def planes(path: Path) -> tuple[int, Any]:
+        with av.open(str(path)) as container:
+            frames = [f.to_ndarray().astype(float) for f in container.decode(video=0)]
+            return int(container.streams.video[0].codec_context.colorspace), frames[-1]
+
+    colours = np.random.default_rng(1).integers(40, 220, (6, 10, 3)).astype(np.uint8)
+    image = cv2.resize(colours, (320, 192), interpolation=cv2.INTER_NEAREST)
+    source = tmp_path / "a.mp4"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = 320, 192, "yuv420p"
+        stream.codec_context.colorspace = space
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(stream.encode(None))
+    empty = talk(size=(320, 192), windows=(), segments=(), faces=())
+    (told, before), (told_after, after) = (
+        planes(source),
+        planes(write_overlay(source, empty, tmp_path / "b.mp4")),
+    )
+    assert told == told_after == space
+    assert np.abs(before[:192] - after[:192]).mean() < 3
+    assert np.abs(before[192:] - after[192:]).mean() < 3
+    assert abs((before - after).mean()) < 1.5
+
+
+def test_boxes_follow_straight_lines_and_vanish_in_gaps() -> None:
+    def at(*places: float) -> tuple[FaceBox, ...]:
+        return tuple(FaceBox(t, "Anna", 100 * t, 10.0, 100 * t + 50, 60.0) for t in places)
+
+    def seen(faces: tuple[FaceBox, ...], time_s: float) -> Any:
+        image = np.zeros((400, 1000, 3), np.uint8)
+        timeline = talk(10.0, (1000, 400), windows=(), segments=(), faces=faces)
+        Drawing(timeline, 1000, 400).draw(image, time_s)
+        columns = np.flatnonzero(image[35:75].max(axis=(0, 2)) > 100)
+        return None if not len(columns) else pytest.approx((columns[0], columns[-1]), abs=4)
+
+    faces = at(1.0, 1.2, 2.2, 3.5)
+    assert seen(faces, 1.1) == (110, 160)
+    assert seen(faces, 1.7) == (170, 220)
+    assert seen(faces, 2.25) == (220, 270)
+    assert seen(faces, 2.8) is None
+    assert seen(faces, 3.45) == (350, 400)
+    assert seen(faces, 0.5) is None
+    assert seen(faces, 5.0) is None
+    assert seen((), 1.0) is None
+
+
+def test_boxes_are_scaled_to_the_picture_and_may_leave_it() -> None:
+    wide = FaceBox(1.0, "Anna", -1e9, -50.0, 1e9, 1e6)
+    image = np.zeros((240, 320, 3), np.uint8)
+    Drawing(talk(2.0, (640, 480), faces=(wide,)), 320, 240).draw(image, 1.0)
+    image = np.zeros((240, 320, 3), np.uint8)
+    half = FaceBox(1.0, "Anna", 200.0, 100.0, 400.0, 300.0)
+    Drawing(talk(2.0, (640, 480), faces=(half,), windows=(), segments=()), 320, 240).draw(image, 1.0)
+    rows = np.flatnonzero(image[:, 98:104].max(axis=(1, 2)) > 100)
+    assert abs(rows[-1] - 150) <= 4
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("Anna", "Anna"), ("Zoë Müller", "Zoe Muller"), ("李", "person 1"), ("a\n%s\x1b", "a %s"),
+        ("--", "person 1"), ("x" * 90, "x" * 24),
+    ],
+)  # fmt: skip
+def test_names_are_drawn_in_letters_that_there_are(name: str, drawn: str) -> None:
+    assert plain_text(name, "person 1") == drawn
+
+
+@pytest.mark.parametrize("size", [(16, 16), (64, 48), (2000, 40), (40, 2000)])
+def test_pictures_of_every_shape_can_be_drawn_on(size: tuple[int, int]) -> None:
+    people = tuple(f"person {n}" for n in range(9))
+    windows = tuple(Window(0.0, 2.0, None, None, None, person=p) for p in people)
+    faces = tuple(FaceBox(1.0, p, 0.0, 0.0, 9.0, 9.0) for p in people)
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    Drawing(talk(2.0, size, people=people, windows=windows, segments=(), faces=faces), *size).draw(image, 1.0)
+
+
+@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="there is no ffprobe")
+def test_ffprobe_agrees(files: ModuleType, tmp_path: Path) -> None:
+    def probed(path: Path) -> Any:
+        asked = ["-show_entries", "frame=pts_time,media_type:stream=codec_name,pix_fmt,width,height"]
+        done = subprocess.run(
+            ["ffprobe", "-v", "error", "-of", "json", *asked, path], capture_output=True, check=True
+        )
+        assert done.stderr == b""
+        return json.loads(done.stdout)
+
+    source = files.write_video(tmp_path / "a.mp4", UNEVEN, sound=sound(files, UNEVEN))
+    before, after = probed(source), probed(write_overlay(source, talk(), tmp_path / "b.mp4"))
+    assert after["streams"][0] == {"codec_name": "h264", "pix_fmt": "yuv420p", "width": 160, "height": 96}
+    for kind in ("video", "audio"):
+        found = [[f["pts_time"] for f in p["frames"] if f["media_type"] == kind] for p in (before, after)]
+        assert found[0] == found[1] and found[0]
+
+
+def test_progress_is_told(files: ModuleType, tmp_path: Path) -> None:
+    source = files.write_video(tmp_path / "a.mp4", STEADY)
+    told: list[float] = []
+    write_overlay(source, talk(), tmp_path / "b.mp4", on_progress=told.append)
+    assert told == sorted(told) and told[-1] == 1.0 and len(told) > 5
+
+
+# --- what can go wrong
+
+
+def test_bad_names_and_sources(files: ModuleType, tmp_path: Path) -> None:
+    source = files.write_video(tmp_path / "a.mp4", STEADY)
+    with pytest.raises(ExportError, match=r"end in \.mp4"):
+        write_overlay(source, talk(), tmp_path / "b.mkv")
+    with pytest.raises(ExportError, match="the recording itself"):
+        write_overlay(source, talk(), source)
+    wav = files.write_wav(tmp_path / "a.wav", files.tone(1.0, 8000), 8000)
+    with pytest.raises(ExportError, match="no moving picture"):
+        write_overlay(wav, talk(), tmp_path / "b.mp4")
+    with pytest.raises(MediaError, match="no such file"):
+        write_overlay(tmp_path / "none.mp4", talk(), tmp_path / "b.mp4")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "a.wav"]
+
+
+def test_a_cut_source_is_drawn_as_far_as_it_goes(files: ModuleType, tmp_path: Path) -> None:
+    ticks = [1001 * n for n in range(90)]
+    whole = files.write_video(tmp_path / "a.mkv", ticks, options={"g": "10"})
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    _, after = times(write_overlay(cut, talk(3.0), tmp_path / "b.mp4"), "video")
+    assert 10 < len(after) < 90
+    assert after == times(whole, "video")[1][: len(after)]
+
+
+def test_an_interrupt_leaves_the_old_file(files: ModuleType, tmp_path: Path) -> None:
+    source = files.write_video(tmp_path / "a.mp4", STEADY)
+    out = tmp_path / "out" / "b.mp4"
+    out.parent.mkdir()
+    out.write_bytes(b"old")
+
+    def stop(share: float) -> None:
+        if share > 0.4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_overlay(source, talk(), out, on_progress=stop)
+    assert [(p.name, p.read_bytes()) for p in out.parent.iterdir()] == [("b.mp4", b"old")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the size of files")
+def test_a_full_disk_is_named_and_leaves_nothing(files: ModuleType, tmp_path: Path) -> None:
+    source = files.write_video(
+        tmp_path / "a.mp4", [1001 * n for n in range(60)], size=(640, 360), sound=sound(files, STEADY)
+    )
+    out = tmp_path / "out" / "b.mp4"
+    code = (
+        "import resource, signal\n"
+        "from emofuse.exports.overlay import write_overlay\n"
+        "from emofuse.timeline.records import Timeline\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        f"write_overlay({str(source)!r}, Timeline('a', 2.0, 0.0, (), (), ('sad',), 'r'), {str(out)!r})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code], capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert done.returncode == 1
+    assert "OSError: [Errno 27]" in done.stderr.splitlines()[-1], done.stderr
+    assert list(out.parent.iterdir()) == []
+
+
+def test_mpeg4_serves_where_x264_is_missing(
+    files: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emofuse.exports.overlay._ENCODERS", ("mpeg4",))
+    source = files.write_video(tmp_path / "a.ts", UNEVEN, sound=sound(files, UNEVEN))
+    out = write_overlay(source, talk(), tmp_path / "b.mp4")
+    assert times(source, "video") == times(out, "video")
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].codec_context.name == "mpeg4"
+    assert cv2.Laplacian(pictures(out)[5], cv2.CV_64F).var() > 10

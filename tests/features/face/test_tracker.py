@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from emofuse.corpus.synthetic import clip
+from emofuse.features.face.clip_track import Box, crop
+from emofuse.features.face.tracker import FaceTracker, Sighting
+from emofuse.features.face.video_search import Found
+from emofuse.media.file_stream import Picture
+
+PER_S = 5.0
+Film = list[np.ndarray]
+
+
+def picture(time_s: float, bgr: np.ndarray) -> Picture:
+    height, width = bgr.shape[:2]
+    size = (round(width * 360 / height), 360)
+    small = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA) if height > 360 else bgr
+    return Picture(time_s, cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), small)
+
+
+def follow(film: Sequence[np.ndarray], per_s: float = PER_S) -> list[Sighting]:
+    tracker = FaceTracker()
+    out = []
+    for i, bgr in enumerate(film):
+        out += tracker.update(picture(i / per_s, bgr))
+    return out + tracker.end()
+
+
+def places(sightings: Sequence[Sighting], n: int) -> list[str]:
+    """Of each picture the people in it, from left to right."""
+    rows: list[list[tuple[int, int]]] = [[] for _ in range(n)]
+    for sighting in sightings:
+        rows[round(sighting.time_s * PER_S)].append((sighting.box[0], sighting.person))
+    return ["".join(str(person) for _, person in sorted(row)) for row in rows]
+
+
+@cache
+def drawn(actor: int) -> Film:
+    """Twelve pictures of a drawn person who speaks, 1280×720."""
+    code = clip.TakeCode(2 + actor % 6, 1, 1, 1, actor)
+    poses = clip.face_poses(5, code, clip.sound(5, code))[::6][:12]
+    portrait, rng = clip.person(5, actor).portrait, np.random.default_rng(actor)
+    return [portrait.picture(portrait.patch(pose, rng)) for pose in poses]
+
+
+def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return np.hstack([left[:, 320:960], right[:, 320:960]])
+
+
+def swapped(left: Film, right: Film, at: int) -> Film:
+    pairs = enumerate(zip(left, right, strict=False))
+    return [beside(a, b) if i < at else beside(b, a) for i, (a, b) in pairs]
+
+
+def test_one_person_is_one_track_with_crops_of_the_box() -> None:
+    film = drawn(1)
+    sightings = follow(film)
+    assert [s.time_s for s in sightings] == [i / PER_S for i in range(len(film))]
+    assert {s.person for s in sightings} == {1}
+    for sighting, bgr in zip(sightings, film, strict=True):
+        image = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+        np.testing.assert_array_equal(sighting.crop, crop(image, sighting.box, 48))
+        assert sighting.mouth.shape == (16, 24) and sighting.mouth.dtype == np.uint8
+
+
+def test_the_same_pictures_give_the_same_sightings() -> None:
+    film = swapped(drawn(1), drawn(2), 4)[:7]
+    first, second = follow(film), follow(film)
+    assert [(s.person, s.time_s, s.box) for s in first] == [(s.person, s.time_s, s.box) for s in second]
+    assert all(np.array_equal(a.mouth, b.mouth) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(("left", "right"), [(1, 2), (3, 4), (2, 4)])
+def test_two_people_who_change_sides_keep_their_numbers(left: int, right: int) -> None:
+    film = swapped(drawn(left), drawn(right), 6)
+    assert places(follow(film), len(film)) == ["12"] * 6 + ["21"] * (len(film) - 6)
+
+
+def test_a_cut_to_other_people_and_back() -> None:
+    film = [*drawn(1)[:3], *drawn(2)[:3], *drawn(3)[:3], *drawn(2)[3:6], *drawn(1)[3:6]]
+    assert places(follow(film), len(film)) == [*"111", *"222", *"333", *"222", *"111"]
+
+
+def crossing(left: Film, right: Film, wall: int, n: int = 20) -> Film:
+    """The left one walks to the right, before the one who walks to the left."""
+    film = []
+    for i in range(n):
+        canvas = np.full((720, 1280, 3), wall, np.uint8)
+        for person, x in ((right, 800 - 780 * i // (n - 1)), (left, 20 + 780 * i // (n - 1))):
+            head = person[i % len(person)][60:, 400:880]
+            part = canvas[60:, x : x + 480]
+            far = np.abs(head.astype(int) - person[0][5, 5]).max(axis=2, keepdims=True) > 26
+            part[:] = np.where(far, head, part)
+        film.append(canvas)
+    return film
+
+
+def test_two_people_who_cross_keep_their_numbers() -> None:
+    seen = places(follow(crossing(drawn(1), drawn(2), 200)), 20)
+    assert seen[0] == "12" and seen[-1] == "21"
+    assert set("".join(seen)) == {"1", "2"}
+    # The one in front is seen all the time.
+    assert all("1" in row for row in seen)
+
+
+@pytest.mark.parametrize("n_away", [4, 15])
+def test_a_face_that_was_away_keeps_its_number(n_away: int) -> None:
+    hidden = [bgr.copy() for bgr in (drawn(1) * 2)[:n_away]]
+    for bgr in hidden:
+        bgr[150:560, 450:830] = (150, 170, 190)
+    film = [*drawn(1)[:5], *hidden, *drawn(1)[5:10]]
+    assert places(follow(film), len(film)) == ["1"] * 5 + [""] * n_away + ["1"] * 5
+
+
+def test_a_face_seen_once_is_nobody() -> None:
+    empty = np.full((720, 1280, 3), 150, np.uint8)
+    film = [*drawn(1)[:3], *[empty] * 2, drawn(3)[0], *[empty] * 6, *drawn(1)[3:6]]
+    assert places(follow(film), len(film)) == [*"111", *[""] * 9, *"111"]
+
+
+def test_one_picture_alone_is_enough_at_the_end() -> None:
+    tracker = FaceTracker()
+    assert tracker.update(picture(0.0, drawn(1)[0])) == []
+    (only,) = tracker.end()
+    assert (only.person, only.time_s) == (1, 0.0)
+
+
+class Told:
+    """In place of a detector: finds what it is told to."""
+
+    def __init__(self) -> None:
+        self.faces: list[Found] = []
+
+    def find(
+        self, _image: np.ndarray, _small: np.ndarray, _time_s: float, _known: Sequence[Box], *, fresh: bool
+    ) -> list[Found]:
+        del fresh
+        return self.faces
+
+
+def test_nobody_is_in_one_picture_twice() -> None:
+    """A face is missed once while one like it appears on its left: the right one returns, the left one stays.
+
+    The left one is a blend of two patterns, more or less like the right one.
+    """
+    noise = np.random.default_rng(1).integers(60, 200, (2, 150, 150)).astype(np.uint8)
+    own, other = (cv2.GaussianBlur(pattern, (0, 0), 3) for pattern in noise)
+
+    def pair(share: float | None) -> np.ndarray:
+        canvas = np.full((360, 640), 128, np.uint8)
+        for x, part in ((440, 0.0), (40, share)):
+            if part is not None:
+                blend = cv2.addWeighted(own, 1 - part, other, part, 0)
+                canvas[100:250, x : x + 150] = cv2.normalize(blend, None, 30, 220, cv2.NORM_MINMAX)
+        return np.repeat(canvas[:, :, None], 3, axis=2)
+
+    left, right = Found((65, 125, 165, 225), 0.4), Found((465, 125, 565, 225), 1.0)
+    for first, second in ((0.7, 0.0), (0.8, 0.3), (1.0, 0.4), (1.0, 0.5), (1.0, 1.0)):
+        tracker, told = FaceTracker(), Told()
+        tracker._search = told
+        seen = []
+        shown = [([right], None)] * 8 + [([left], first), ([left, right], second)]
+        for i, (faces, share) in enumerate(shown):
+            told.faces = faces
+            seen += tracker.update(picture(i / PER_S, pair(share)))
+        who = [(sighting.person, sighting.time_s) for sighting in seen]
+        assert len(who) == len(set(who)) >= 9, (first, second)
+
+
+def darker(bgr: np.ndarray, share: float) -> np.ndarray:
+    return cv2.convertScaleAbs(bgr, alpha=1 - 0.4 * share)
+
+
+def steeper(bgr: np.ndarray, share: float) -> np.ndarray:
+    return np.rint(255 * (bgr / 255.0) ** (1 + 0.5 * share)).astype(np.uint8)
+
+
+def warmer(bgr: np.ndarray, share: float) -> np.ndarray:
+    return np.rint(bgr * (1 - 0.25 * share, 1 - 0.1 * share, 1.0)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("light", "n_steps"), [(darker, 1), (steeper, 1), (warmer, 5)])
+def test_light_that_changes_makes_nobody_new(light: Callable[[Any, float], Any], n_steps: int) -> None:
+    film = [light(bgr, min(1.0, max(0, i - 3) / n_steps)) for i, bgr in enumerate(drawn(1)[:10])]
+    assert places(follow(film), 10) == ["1"] * 10
+
+
+def test_pictures_a_second_apart_and_no_pictures_with_faces() -> None:
+    assert {s.person for s in follow(drawn(2)[:4], per_s=1.0)} == {1}
+    noise = np.random.default_rng(0).integers(0, 256, (360, 640, 3)).astype(np.uint8)
+    assert follow([noise] * 3) == []
+    assert follow([np.zeros((2, 3, 3), np.uint8)] * 2) == []
+
+
+def test_what_is_kept_does_not_grow() -> None:
+    tracker = FaceTracker()
+    people = [drawn(actor)[i] for i in (0, 1, 2, 3) for actor in (1, 2, 3)]
+    for i in range(36):
+        tracker.update(picture(i / PER_S, people[i // 3 % len(people)]))
+    assert len(tracker._tracks) <= 4
+    assert all(len(track.looks) <= 4 and len(track.held) <= 2 for track in tracker._tracks)
+
+
+@pytest.fixture(scope="module")
+def real(ravdess: Path) -> list[Film]:
+    """Pictures of three clips of one actor, five a second, in colour."""
+    import av
+
+    films = []
+    for path in sorted(ravdess.glob("video/*/02-*.mp4"))[:3]:
+        with av.open(str(path)) as container:
+            frames = [
+                f.to_ndarray(format="bgr24") for i, f in enumerate(container.decode(video=0)) if i % 6 == 0
+            ]
+        films.append(frames)
+    return films
+
+
+def cold(bgr: np.ndarray) -> np.ndarray:
+    return np.rint(bgr * (1.0, 0.8, 0.6)).astype(np.uint8)
+
+
+@pytest.mark.ravdess
+def test_real_boxes_are_those_of_prediction(real: list[Film]) -> None:
+    from emofuse.core.recipes import FaceFeatures
+    from emofuse.core.records import FaceTrack, TimedFrames
+    from emofuse.features.face.clip_track import track_face
+
+    ratios = []
+    for film in real:
+        grey = tuple(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY) for bgr in film)
+        track = track_face(TimedFrames(grey, np.arange(len(grey)) / PER_S, len(grey)), FaceFeatures())
+        sightings = follow(film)
+        assert isinstance(track, FaceTrack) and len(sightings) == len(film)
+        boxes = np.array([s.box for s in sightings])
+        ratios += list(np.abs(boxes - track.boxes).max(axis=1) / (boxes[:, 2] - boxes[:, 0]))
+    # A face between two of the detector's sizes is found in either, now and then.
+    assert np.quantile(ratios, 0.85) < 0.05 and max(ratios) < 0.25
+
+
+@pytest.mark.ravdess
+def test_real_people_side_by_side_keep_their_numbers(real: list[Film]) -> None:
+    film = swapped(real[0], [cold(bgr) for bgr in real[1]], 8)
+    assert places(follow(film), len(film)) == ["12"] * 8 + ["21"] * (len(film) - 8)
+
+
+@pytest.mark.ravdess
+def test_one_real_person_in_several_clips_is_one(real: list[Film]) -> None:
+    film = [bgr for clip in real for bgr in clip[:9]]
+    assert places(follow(film), len(film)) == ["1"] * 27
+    mixed = [*real[0][:4], *drawn(1)[:4], *real[2][4:8], *drawn(1)[4:8]]
+    assert places(follow(mixed), 16) == [*"1111", *"2222", *"1111", *"2222"]

@@ -1,0 +1,407 @@
+"""Capture from real files, real sockets and FFmpeg's own devices."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from emofuse.core.errors import MediaError
+from emofuse.core.records import Waveform
+from emofuse.media.decoding import decode
+from emofuse.media.frame_sampling import Picture
+from emofuse.media.live.capture import _Pressure, _Timing
+from emofuse.media.live.inputs import NONE, LiveInput, Wanted, wanted_inputs
+from emofuse.media.live.stream import Arrived, LiveStream
+
+RATE = 16000
+
+
+def transport_stream(seconds: float, *, first_s: float = 0.0, rate: int = 25, layout: str = "mono") -> bytes:
+    """MPEG-TS of a tone and moving pictures, whose timestamps begin at ``first_s``."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mpegts") as container:
+        video = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "g": "5"})
+        video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
+        audio = container.add_stream("mp2", rate=RATE, layout=layout)
+        wave = 0.3 * np.sin(2 * np.pi * 220 * np.arange(int(seconds * RATE)) / RATE)
+        frame_size = audio.codec_context.frame_size or 1152
+        heard = 0
+        for index in range(int(seconds * rate)):
+            image = np.full((96, 160, 3), (7 * index) % 256, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            frame.pts, frame.time_base = int(first_s * rate) + index, Fraction(1, rate)
+            container.mux(video.encode(frame))
+            while heard / RATE <= index / rate and heard + frame_size <= len(wave):
+                block = (wave[heard : heard + frame_size] * 32767).astype(np.int16)
+                packed = block.repeat(audio.codec_context.channels)[None]
+                sound = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
+                sound.sample_rate, sound.time_base = RATE, Fraction(1, RATE)
+                sound.pts = int(first_s * RATE) + heard
+                container.mux(audio.encode(sound))
+                heard += frame_size
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
+    return file.getvalue()
+
+
+@contextmanager
+def peer(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A TCP peer on this machine that does ``serve`` with whoever connects."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def run() -> None:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection, suppress(OSError):
+                serve(connection)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        server.close()
+        thread.join(5)
+
+
+def stream_of(source: str | Path | None, **how: Any) -> LiveStream:
+    devices = {name: how.pop(name) for name in ("microphone", "camera") if name in how}
+    return LiveStream(wanted_inputs(source, **devices), **how)
+
+
+def read_all(stream: LiveStream, *, most_s: float = 30.0) -> list[Arrived]:
+    parts: list[Arrived] = []
+    end = time.monotonic() + most_s
+    while time.monotonic() < end:
+        ended = stream.ended
+        new = stream.take()
+        if ended and not new:
+            return parts
+        parts += new
+    raise AssertionError("it does not end")
+
+
+def split(parts: list[Arrived]) -> tuple[list[Waveform], list[Picture]]:
+    sound = [one.part for one in parts if isinstance(one.part, Waveform)]
+    return sound, [one.part for one in parts if isinstance(one.part, Picture)]
+
+
+def assert_no_threads() -> None:
+    assert [one.name for one in threading.enumerate() if one.name.startswith("emofuse-live")] == []
+
+
+@pytest.fixture
+def film(tmp_path: Path, files: ModuleType) -> Path:
+    """Two seconds of tone and pictures."""
+    path: Path = files.write_video(
+        tmp_path / "film.mp4",
+        [1001 * i for i in range(60)],
+        sound=(files.tone(2.0, RATE), RATE),
+    )
+    return path
+
+
+def test_a_file_comes_at_its_own_pace_and_whole(film: Path) -> None:
+    with stream_of(film, pace=2.0) as stream:
+        assert stream.has_audio and stream.has_video and stream.labels == (str(film),)
+        stream.begin()
+        begun = stream.begun_s
+        parts = read_all(stream)
+    sound, pictures = split(parts)
+    expected = decode(film, n_frames=2).sound
+    assert expected is not None and stream.lost_sound_s == 0
+    heard = np.concatenate([one.samples for one in sound], axis=1)
+    np.testing.assert_array_equal(heard, expected.samples)
+    assert sound[0].start_s == pytest.approx(expected.start_s, abs=1e-6)
+    assert len(pictures) + stream.dropped_pictures == 10
+    for one in parts:
+        # not before its time; B-frames and blocks are decoded a little ahead of it
+        assert one.at_s - begun > one.end_s / 2.0 - 0.2
+    assert parts[-1].at_s - begun > 0.8
+    assert_no_threads()
+
+
+def test_only_the_newest_picture_waits_and_sound_for_two_seconds(tmp_path: Path, files: ModuleType) -> None:
+    path = files.write_video(
+        tmp_path / "long.mp4", [6000 * i for i in range(20)], sound=(files.tone(4.0, RATE), RATE)
+    )
+    with stream_of(path, pace=50.0) as stream:
+        stream._inbox._behind_s = 2.0  # as at the pace of 1
+        stream.begin()
+        while not stream.ended:
+            time.sleep(0.01)
+        sound, pictures = split(stream.take())
+    assert [one.time_s for one in pictures] == pytest.approx([19 * 0.2])
+    assert stream.dropped_pictures == 19
+    assert sum(one.duration_s for one in sound) == pytest.approx(2.0, abs=0.2)
+    assert sum(one.duration_s for one in sound) + stream.lost_sound_s == pytest.approx(4.0, abs=0.1)
+    assert sound[-1].start_s + sound[-1].duration_s == pytest.approx(4.0, abs=0.1)
+
+
+def test_a_programming_error_in_the_thread_is_raised_where_the_parts_are_taken(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise TypeError("ours")
+
+    monkeypatch.setattr("emofuse.media.live.capture.Capture._read", broken)
+    with pytest.raises(TypeError, match="ours"), stream_of(film) as stream:
+        stream.begin()
+        read_all(stream)
+    assert_no_threads()
+
+
+def test_a_loop_goes_on_where_the_round_before_ended(film: Path) -> None:
+    parts: list[Arrived] = []
+    with stream_of(film, pace=8.0, loop=True) as stream:
+        stream.begin()
+        while not parts or parts[-1].end_s < 5.0:
+            parts += stream.take()
+    sound, pictures = split(parts)
+    ends = [one.start_s + one.duration_s for one in sound]
+    for end, after in zip(ends, sound[1:], strict=False):
+        assert -0.03 < after.start_s - end < 0.1
+    times = [one.time_s for one in pictures]
+    assert times == sorted(set(times))
+    assert_no_threads()
+
+
+def test_a_stream_over_tcp_counts_from_its_begin() -> None:
+    data = transport_stream(2.0, first_s=7000.0)
+
+    def serve(connection: socket.socket) -> None:
+        step = len(data) // 40
+        for i in range(0, len(data), step):
+            connection.sendall(data[i : i + step])
+            time.sleep(0.02)
+
+    with peer(serve) as address, stream_of(address) as stream:
+        stream.begin()
+        parts = read_all(stream)
+        assert stream.problem is None
+    sound, pictures = split(parts)
+    assert min(one.start_s for one in parts) < 1.0
+    assert sum(one.duration_s for one in sound) == pytest.approx(2.0, abs=0.2)
+    assert len(pictures) + stream.dropped_pictures == pytest.approx(10, abs=1)
+    assert_no_threads()
+
+
+def test_a_download_is_held_back_to_its_pace(http_server: Any) -> None:
+    address = http_server.serve("/film.ts", transport_stream(3.0), ranges=False)
+    with stream_of(address) as stream:
+        stream.begin()
+        parts = read_all(stream)
+        assert parts[-1].at_s - stream.begun_s > 1.5
+        assert stream.lost_sound_s == 0
+
+
+def test_a_sender_that_begins_anew_does_not_stop_the_clock() -> None:
+    data = transport_stream(1.0, first_s=5000.0) + transport_stream(1.0, first_s=20.0)
+    with peer(lambda connection: connection.sendall(data)) as address, stream_of(address) as stream:
+        stream.begin()
+        parts = read_all(stream)
+    sound, pictures = split(parts)
+    ends = [one.start_s + one.duration_s for one in sound]
+    assert max(ends) < 4.0
+    for end, after in zip(ends, sound[1:], strict=False):
+        assert after.start_s > end - 0.1
+    times = [one.time_s for one in pictures]
+    assert times == sorted(set(times))
+    assert sum(one.duration_s for one in sound) > 1.5
+
+
+@pytest.mark.parametrize(("before", "after"), [("mono", "stereo"), ("stereo", "mono")])
+def test_a_sender_that_begins_anew_with_other_channels(before: str, after: str) -> None:
+    data = transport_stream(1.0, first_s=5000.0, layout=before)
+    data += transport_stream(1.0, first_s=20.0, layout=after)
+    with peer(lambda connection: connection.sendall(data)) as address, stream_of(address) as stream:
+        stream.begin()
+        sound, _ = split(read_all(stream))
+        assert stream.problem is None
+    heard = np.concatenate([one.samples for one in sound], axis=1)
+    assert heard.shape == (1 if before == "mono" else 2, pytest.approx(2.0 * RATE, abs=0.3 * RATE))
+    assert np.abs(heard[:, -RATE // 2 :]).max() > 0.2
+    assert_no_threads()
+
+
+def test_a_peer_that_never_answers_is_given_up() -> None:
+    begun = time.monotonic()
+    with (
+        peer(lambda _: time.sleep(2.0)) as address,
+        pytest.raises(MediaError, match=r"tcp://127\.0\.0\.1:\d+: no answer within 0\.5 s"),
+        stream_of(address, timeout_s=0.5),
+    ):
+        pass
+    assert time.monotonic() - begun < 5
+    assert_no_threads()
+
+
+def test_a_peer_that_falls_silent_is_given_up() -> None:
+    data = transport_stream(1.0)
+    quiet = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(data)
+        quiet.wait(10)
+
+    with peer(serve) as address, stream_of(address, timeout_s=1.5) as stream:
+        stream.begin()
+        parts = read_all(stream, most_s=10)
+        assert parts
+        with pytest.raises(MediaError, match=r"nothing came for 1\.5 s"):
+            raise stream.problem or AssertionError
+        quiet.set()
+
+
+def test_datagrams_until_no_more_come() -> None:
+    data = transport_stream(1.5, first_s=60.0)
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def send() -> None:
+        with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sender:
+            # again and again, as a camera does that does not know whether anybody listens
+            for _ in range(2):
+                for i in range(0, len(data), 1316):
+                    sender.sendto(data[i : i + 1316], ("127.0.0.1", port))
+                    time.sleep(0.003)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    with stream_of(f"udp://127.0.0.1:{port}", timeout_s=2.0) as stream:
+        stream.begin()
+        sound, pictures = split(read_all(stream))
+        assert sound and pictures
+        with pytest.raises(MediaError, match=r"nothing came for 2 s"):
+            raise stream.problem or AssertionError
+    thread.join()
+
+
+def test_nobody_there() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(MediaError, match="Connection refused"), stream_of(f"tcp://127.0.0.1:{port}"):
+        pass
+
+
+def test_the_opening_can_be_stopped() -> None:
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    begun = time.monotonic()
+    with (
+        peer(lambda _: time.sleep(3.0)) as address,
+        stream_of(address, timeout_s=1.0, stop=stop) as stream,
+    ):
+        assert not stream.labels
+        assert time.monotonic() - begun < 0.9
+
+
+def test_a_playlist_reaches_no_local_file(http_server: Any, film: Path) -> None:
+    body = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile://{film}\n#EXT-X-ENDLIST\n"
+    address = http_server.serve("/list.m3u8", body.encode())
+    with pytest.raises(MediaError), stream_of(address):
+        pass
+
+
+@pytest.mark.parametrize("source", ["file:///etc/hosts", "concat://a", "ftp://host/film.mp4", "data://x"])
+def test_other_addresses_are_not_opened(source: str) -> None:
+    with pytest.raises(MediaError, match="not opened"):
+        wanted_inputs(source)
+
+
+def test_a_password_is_not_repeated() -> None:
+    (wanted,) = wanted_inputs("rtsp://me:secret@camera.local:554/one")
+    assert wanted.inputs[0].label == "rtsp://camera.local:554/one"
+
+
+def test_what_is_wanted_of_what() -> None:
+    film, microphone = wanted_inputs("film.mp4", microphone="alsa:hw:1")
+    assert film.inputs == (LiveInput("film.mp4", "file", audio=False),)
+    assert microphone.inputs == (LiveInput("hw:1", "device", "alsa", video=False),)
+    heard, seen = wanted_inputs(None)
+    assert not heard.needed and not seen.needed
+    assert all(one.audio and not one.video for one in heard.inputs)
+    (only,) = wanted_inputs(None, camera=NONE)
+    assert only.what == "microphone"
+    assert wanted_inputs("lavfi:testsrc")[0].inputs[0] == LiveInput("testsrc", "device", "lavfi")
+    with pytest.raises(MediaError, match="neither sound nor pictures"):
+        wanted_inputs("film.mp4", microphone=NONE, camera=NONE)
+
+
+def test_two_devices_share_one_clock() -> None:
+    with stream_of(
+        None, camera="lavfi:testsrc=size=160x96:rate=20", microphone="lavfi:sine=r=16000"
+    ) as stream:
+        assert stream.has_audio and stream.has_video and len(stream.labels) == 2
+        stream.begin()
+        parts: list[Arrived] = []
+        while not parts or parts[-1].end_s < 2.0:
+            parts += stream.take()
+            # both run free, and are held back to one second ahead of the clock
+            assert all(one.end_s < one.at_s - stream.begun_s + 1.7 for one in parts)
+    sound, pictures = split(parts)
+    assert sound and pictures
+    assert_no_threads()
+
+
+@pytest.mark.skipif("alsa" not in av.formats_available, reason="no ALSA in this PyAV")
+def test_a_microphone_of_alsa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "asound.conf"
+    config.write_text("pcm.quiet { type null }\n", encoding="utf-8")
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(config))
+    with stream_of(None, microphone="alsa:quiet", camera=NONE) as stream:
+        assert stream.has_audio and not stream.has_video and stream.labels == ("alsa:quiet",)
+        stream.begin()
+        parts: list[Arrived] = []
+        while not parts:
+            parts += stream.take()
+    assert_no_threads()
+
+
+def test_one_device_is_done_without_and_none_is_an_error() -> None:
+    absent = Wanted((LiveInput("/dev/video_absent", "device", "v4l2", audio=False),), False, "camera")
+    sine = Wanted((LiveInput("sine=r=16000", "device", "lavfi", video=False),), False, "microphone")
+    with LiveStream([sine, absent]) as stream:
+        assert stream.has_audio and not stream.has_video
+        (note,) = stream.notes
+        assert note.startswith("no camera: v4l2:/dev/video_absent (")
+    with pytest.raises(MediaError, match=r"Tried: v4l2:/dev/video_absent .*--camera"), LiveStream([absent]):
+        pass
+    assert_no_threads()
+
+
+def test_a_decoder_that_cannot_keep_up_leaves_pictures_out() -> None:
+    now = 0.0
+    pressure = _Pressure(lambda: now)
+    said = []
+    for idle in (0.5, 0.0, 0.0, 0.0, 0.5, 0.5):
+        now += 1.0
+        pressure.idle(idle)
+        said.append(pressure.skip())
+    assert said == ["DEFAULT", "NONREF", "NONKEY", "NONKEY", "NONREF", "DEFAULT"]
+
+
+def test_a_file_that_was_stopped_goes_on_from_there() -> None:
+    now = 100.0
+    timing = _Timing(lambda: now, 100.0, 1.0)
+    timing.begin_file(0.0)
+    timing.place(0, 0.0)
+    assert timing.wait_s(1.0) == pytest.approx(1.0)
+    now += 30
+    timing.wait_s(1.0)
+    assert timing.wait_s(2.0) == pytest.approx(1.0)
+    # a hole in the timestamps is not sat out
+    assert timing.wait_s(100_000.0) == pytest.approx(10.0)

@@ -1,0 +1,182 @@
+"""Arrays of the caller: what is taken, what is refused, and that they become what decoding gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from emofuse import recording
+from emofuse.core.errors import FeatureError
+from emofuse.core.recipes import Recipe
+from emofuse.core.records import Recording, TimedFrames, Waveform
+from emofuse.features.extraction import extract
+from emofuse.media.arrays import media_of
+from emofuse.media.decoding import decode, probe
+
+RECIPE = Recipe(name="test")
+IRREGULAR = [0, 1001, 2002, 2500, 4004, 9009, 9109, 12012, 20020, 21021, 30030, 31000]
+PICTURES = np.zeros((3, 8, 10), np.uint8)
+
+
+def whole_of(path: Path) -> Recording:
+    """Every sample, and every picture once: asked for so densely that none is passed over."""
+    media = decode(path, n_frames=1000)
+    assert media.frames is not None
+    _, places = np.unique(media.frames.times_s, return_index=True)
+    images = tuple(media.frames.images[i] for i in places)
+    assert len(images) == probe(path).n_frames
+    return Recording(media.sound, TimedFrames(images, media.frames.times_s[places], len(images)))
+
+
+@pytest.mark.parametrize("span", [(None, None), (0.25, None), (None, 0.5), (0.1, 0.8), (5.0, None)])
+@pytest.mark.parametrize("square", [False, True])
+def test_the_same_pictures_and_samples_as_from_the_file(
+    tmp_path: Path, files: ModuleType, span: tuple[float | None, float | None], square: bool
+) -> None:
+    path = files.write_video(tmp_path / "a.mp4", IRREGULAR, sound=(files.tone(1.1, 48000, channels=2), 48000))
+    given = whole_of(path)
+    for n_frames in (1, 4, 30):
+        ours = media_of(given, n_frames=n_frames, square=square, start_s=span[0], end_s=span[1])
+        theirs = decode(path, n_frames=n_frames, square=square, start_s=span[0], end_s=span[1])
+        assert (ours.sound is None) == (theirs.sound is None)
+        if ours.sound is not None and theirs.sound is not None:
+            np.testing.assert_array_equal(ours.sound.samples, theirs.sound.samples)
+            assert ours.sound.start_s == pytest.approx(theirs.sound.start_s)
+        assert (ours.frames is None) == (theirs.frames is None)
+        if ours.frames is not None and theirs.frames is not None:
+            np.testing.assert_allclose(ours.frames.times_s, theirs.frames.times_s, atol=1e-9)
+            assert ours.frames.n_in_file == theirs.frames.n_in_file
+            for one, other in zip(ours.frames.images, theirs.frames.images, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_missing_halves_and_silence_have_the_reasons_of_files() -> None:
+    sound = recording(0.1 * np.sin(np.arange(24000)), 16000)
+    found = extract(sound, RECIPE)
+    assert found.voice is not None and found.face_missing == "no video stream"
+    silent = extract(recording(np.zeros(24000), 16000), RECIPE)
+    assert silent.voice_missing == "the audio stream is silent"
+    faceless = extract(recording(frames=PICTURES, fps=25), RECIPE)
+    assert faceless.face_missing == "no face found in 20 frames"
+    assert faceless.voice_missing == "no audio stream"
+    past = extract(recording(np.ones(16000), 16000, frames=PICTURES, fps=25), RECIPE, start_s=9.0)
+    assert past.voice_missing == "no sound could be decoded"
+    assert past.face_missing == "no picture could be decoded"
+    bare = extract(Waveform(np.full((1, 16000), 0.1, np.float32), 16000), RECIPE, face=False)
+    assert bare.voice is not None and bare.face_missing == "not asked for"
+
+
+def test_sound_that_starts_late_is_cut_by_its_own_clock() -> None:
+    late = recording(np.arange(16000) / 16000, 16000, start_s=0.5)
+    cut = media_of(late, start_s=0.75, end_s=1.0).sound
+    assert cut is not None and cut.start_s == 0.75 and cut.duration_s == 0.25
+    assert cut.samples[0, 0] == pytest.approx(0.25)
+    before = media_of(late, end_s=0.75).sound
+    assert before is not None and before.start_s == 0.5 and before.duration_s == 0.25
+
+
+def test_colours_are_weighed_and_not_swapped() -> None:
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 256, (2, 12, 16, 3), dtype=np.uint8)
+    grey = recording(frames=colour, fps=1).frames
+    swapped = recording(frames=colour[..., ::-1], fps=1, colour="bgr").frames
+    assert grey is not None and swapped is not None
+    weights = np.array([0.299, 0.587, 0.114])
+    for one, other, source in zip(grey.images, swapped.images, colour, strict=True):
+        np.testing.assert_allclose(one, source @ weights, atol=0.51)
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(grey.images[0], cv2.cvtColor(colour[0], cv2.COLOR_RGB2GRAY))
+    assert grey.times_s.tolist() == [0, 1]
+    one_plane = recording(frames=colour[..., :1], fps=1).frames
+    assert one_plane is not None
+    np.testing.assert_array_equal(one_plane.images[1], colour[1, :, :, 0])
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        (np.array([-32768, 0, 16384], np.int16), [-1, 0, 0.5]),
+        (np.array([-(2**31), 0, 2**30], np.int32), [-1, 0, 0.5]),
+        (np.array([0, 128, 192], np.uint8), [-1, 0, 0.5]),
+        (np.array([-1, 0, 0.5], np.float64), [-1, 0, 0.5]),
+        (np.array([[-1, 0, 0.5]], np.float16), [-1, 0, 0.5]),
+    ],
+)
+def test_full_scale(samples: Any, expected: list[float]) -> None:
+    sound = recording(samples, np.int64(16000)).sound
+    assert sound is not None and sound.sample_rate_hz == 16000
+    np.testing.assert_array_equal(sound.samples, [expected])
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "problem"),
+    [
+        (np.zeros(100), None, "give sample_rate_hz"),
+        (np.zeros(100), 0, "sample_rate_hz must be a whole number from 1000 to 768000, got 0"),
+        (np.zeros(100), 44100.5, "got 44100.5"),
+        (np.zeros(100), float("nan"), "got nan"),
+        (np.zeros(100), "16000", "got '16000'"),
+        (np.zeros(100), True, "got True"),
+        (np.zeros((1, 2, 100)), 16000, r"samples must be \(n,\) or \(n_channels, n\), got \(1, 2, 100\)"),
+        (np.zeros((48000, 2)), 48000, "48000 channels; pass samples.T"),
+        (np.zeros(0), 16000, "samples are empty"),
+        (np.zeros((2, 0)), 16000, "samples are empty"),
+        (np.array([0, 0, np.nan, np.inf]), 16000, "NaN or infinity, the first at sample 2"),
+        (np.array([0, 1e300]), 16000, "NaN or infinity"),
+        (np.array([0.0, -20000]), 16000, "samples reach 20000, and full scale is ±1"),
+        (np.zeros(100, np.int64), 16000, "got int64"),
+        (np.zeros(100, np.complex64), 16000, "got complex64"),
+        (np.array(["a"]), 16000, "samples must be floating point"),
+        (None, 16000, "sample_rate_hz was given without samples"),
+        (None, None, "give samples with sample_rate_hz"),
+    ],
+)
+def test_samples_that_are_none(samples: Any, rate: Any, problem: str) -> None:
+    with pytest.raises(FeatureError, match=problem):
+        recording(samples, rate)
+
+
+@pytest.mark.parametrize(
+    ("frames", "how", "problem"),
+    [
+        (PICTURES, {}, "give frame_times_s or fps, one of the two"),
+        (PICTURES, {"fps": 25, "frame_times_s": [0, 1, 2]}, "one of the two"),
+        (PICTURES, {"fps": 0}, "fps must be positive, got 0"),
+        (PICTURES, {"fps": float("nan")}, "fps must be positive"),
+        (PICTURES, {"fps": "25"}, "fps must be positive"),
+        (PICTURES, {"frame_times_s": [0, 1]}, r"must be \(3,\), one for each picture, got \(2,\)"),
+        (PICTURES, {"frame_times_s": [0, 2, 1]}, "finite and never decrease"),
+        (PICTURES, {"frame_times_s": [0, 1, np.inf]}, "finite and never decrease"),
+        (PICTURES, {"frame_times_s": ["a", "b", "c"]}, "must be numbers"),
+        (PICTURES.astype(np.float32), {"fps": 25}, "must be uint8, 0 to 255, got float32 in picture 0"),
+        (PICTURES[0], {"fps": 25}, r"frames must be \(n, height, width\)"),
+        (PICTURES[:0], {"fps": 25}, "frames are empty"),
+        (np.zeros((3, 4, 5, 4), np.uint8), {"fps": 25}, r"got \(4, 5, 4\) in picture 0"),
+        ([PICTURES[0], np.zeros((0, 5), np.uint8)], {"fps": 25}, r"got \(0, 5\) in picture 1"),
+        (PICTURES, {"fps": 25, "colour": "cmyk"}, "colour must be 'rgb' or 'bgr', got 'cmyk'"),
+        (None, {"fps": 25}, "go with frames, and none were given"),
+        (TimedFrames((PICTURES[0],), np.zeros(1), 1), {"fps": 25}, "the frames have their times"),
+        (TimedFrames((PICTURES[0] * 1.0,), np.zeros(1), 1), {}, "picture 0 is not"),  # type: ignore[arg-type]
+        (TimedFrames((PICTURES[0],), np.array([np.nan]), 1), {}, "times of the frames must be finite"),
+    ],
+)
+def test_pictures_that_are_none(frames: Any, how: dict[str, Any], problem: str) -> None:
+    with pytest.raises(FeatureError, match=problem):
+        recording(frames=frames, **how)
+
+
+def test_records_that_were_made_by_hand_are_checked_too() -> None:
+    broken = Waveform(np.array([[0, np.nan] * 8000], np.float32), 16000)
+    with pytest.raises(FeatureError, match="NaN"):
+        extract(broken, RECIPE)
+    with pytest.raises(FeatureError, match="3 Hz is out of range"):
+        extract(Waveform(np.zeros((1, 16000), np.float32), 3), RECIPE)
+    with pytest.raises(FeatureError, match="picture 0 is not"):
+        extract(TimedFrames((np.zeros((4, 4, 3), np.uint8),), np.zeros(1), 1), RECIPE)
+    with pytest.raises(ValueError, match="sound, pictures or both"):
+        Recording()

@@ -1,0 +1,188 @@
+"""Pictures and sound of intact files, against plain full decodes and against what was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from emofuse.media.decoding import decode, probe
+
+REGULAR = [1001 * i for i in range(45)]
+VARIABLE = [0, 500, 1001, 4000, 4100, 4200, 4300, 9000, 15000, 15100, 21000, 30000, 30500, 31000, 42000]
+KINDS = [
+    ("clip.mp4", "libx264", {"bf": "3", "g": "12", "x264-params": "b-pyramid=normal"}),
+    ("one_run.mp4", "libx264", {"bf": "2", "g": "250"}),
+    ("open.mkv", "libx264", {"bf": "3", "g": "10", "x264-params": "open-gop=1"}),
+    ("clip.avi", "mpeg4", {"g": "9"}),
+    ("clip.mov", "mpeg4", {"bf": "2", "g": "9"}),
+    ("clip.ts", "mpeg2video", {"bf": "2", "g": "9"}),
+    ("clip.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
+    ("stills.mkv", "mjpeg", {}),
+]
+
+
+def full_range(luma: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint((luma.astype(np.float64) - 16) * 255 / 219), 0, 255).astype(np.uint8)
+
+
+def nearest(times: list[float], n: int) -> list[int]:
+    return [int(np.argmin(np.abs(np.array(times) - t))) for t in np.linspace(times[0], times[-1], n)]
+
+
+@pytest.mark.parametrize("n_frames", [1, 4, 20, 60])
+@pytest.mark.parametrize(("name", "codec", "options"), KINDS, ids=[kind[0] for kind in KINDS])
+def test_chosen_pictures_are_those_of_a_full_decode(
+    tmp_path: Path, files: ModuleType, name: str, codec: str, options: dict[str, str], n_frames: int
+) -> None:
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = files.write_video(tmp_path / name, REGULAR, codec=codec, options=options, pix_fmt=pix_fmt)
+    every = files.decoded(path)
+    origin = every[0][0] if name.endswith(".ts") else 0.0
+    frames = decode(path, audio=False, n_frames=n_frames).frames
+    assert frames is not None and frames.n_in_file == len(every) == 45
+    chosen = nearest([time for time, _ in every], n_frames)
+    np.testing.assert_allclose(frames.times_s, [every[i][0] - origin for i in chosen], atol=2e-3)
+    for image, i in zip(frames.images, chosen, strict=True):
+        expected = every[i][1] if codec == "mjpeg" else full_range(every[i][1])
+        np.testing.assert_array_equal(image, expected)
+
+
+def test_pictures_are_even_in_time_where_the_rate_varies(tmp_path: Path, files: ModuleType) -> None:
+    path = files.write_video(tmp_path / "variable.mp4", VARIABLE, options={"bf": "2"})
+    frames = decode(path, audio=False, n_frames=5).frames
+    assert frames is not None
+    # Of 1.4 s every 0.35 s: ticks 0, 10500 → 9000, 21000, 31500 → 31000, 42000.
+    np.testing.assert_allclose(frames.times_s * files.TICKS, [0, 9000, 21000, 31000, 42000], atol=1)
+
+
+def test_result_does_not_depend_on_threads(tmp_path: Path, files: ModuleType) -> None:
+    path = files.write_video(tmp_path / "clip.mp4", REGULAR, options={"bf": "3", "g": "12"})
+    one, four = (decode(path, audio=False, n_frames=7, threads=n).frames for n in (1, 4))
+    assert one is not None and four is not None
+    for a, b in zip(one.images, four.images, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("start_s", "end_s"), [(0.5, 1.0), (7.2, 8.4), (8.5, None), (None, 0.3)])
+def test_a_span_of_a_longer_file(
+    tmp_path: Path, files: ModuleType, start_s: float | None, end_s: float | None
+) -> None:
+    samples = files.tone(10, 16000) * np.linspace(0.1, 1, 160000, dtype=np.float32)
+    path = files.write_video(
+        tmp_path / "long.mp4", [1001 * i for i in range(299)], size=(64, 48),
+        sound=(samples, 16000), options={"bf": "2", "g": "30"},
+    )  # fmt: skip
+    span = decode(path, n_frames=6, start_s=start_s, end_s=end_s)
+    whole = decode(path, n_frames=None).sound
+    every = [(t, luma) for t, luma in files.decoded(path) if (start_s or 0) <= t < (end_s or 99)]
+    assert span.frames is not None and span.sound is not None and whole is not None
+    assert span.frames.n_in_file == len(every)
+    for image, i in zip(span.frames.images, nearest([t for t, _ in every], 6), strict=True):
+        np.testing.assert_array_equal(image, full_range(every[i][1]))
+    first = round((start_s or 0) * 16000)
+    last = whole.samples.shape[1] if end_s is None else round(end_s * 16000)
+    assert abs(span.sound.start_s - (start_s or 0)) < 1 / 16000
+    np.testing.assert_allclose(span.sound.samples, whole.samples[:, first:last], atol=1e-4)
+
+
+@pytest.mark.parametrize("rotation", [90, -90, 180])
+def test_rotated_recordings_come_out_upright(tmp_path: Path, files: ModuleType, rotation: int) -> None:
+    path = files.write_video(tmp_path / "phone.mp4", REGULAR[:5], rotation=rotation)
+    frames = decode(path, audio=False, n_frames=1).frames
+    assert frames is not None
+    # The display matrix turns anticlockwise (FFmpeg's av_display_rotation_get).
+    upright = np.rot90(full_range(files.decoded(path)[0][1]), {90: 1, -90: 3, 180: 2}[rotation])
+    np.testing.assert_array_equal(frames.images[0], upright)
+    info = probe(path)
+    assert (info.height, info.width) == upright.shape and info.rotation_deg == rotation % 360
+
+
+@pytest.mark.parametrize("size", [(161, 97), (33, 121)])
+def test_odd_sizes_and_central_square(tmp_path: Path, files: ModuleType, size: tuple[int, int]) -> None:
+    path = files.write_video(tmp_path / "odd.mkv", REGULAR[:3], codec="ffv1", size=size)
+    luma = full_range(files.picture(0, *size))
+    whole, square = (decode(path, audio=False, n_frames=1, square=s).frames for s in (False, True))
+    assert whole is not None and square is not None
+    np.testing.assert_array_equal(whole.images[0], luma)
+    side = min(size)
+    top, left = (luma.shape[0] - side) // 2, (luma.shape[1] - side) // 2
+    np.testing.assert_array_equal(square.images[0], luma[top : top + side, left : left + side])
+
+
+@pytest.mark.parametrize(("width", "tolerance"), [(1, 1 / 127), (2, 2e-5), (3, 1e-6), (4, 1e-6)])
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+def test_pcm_comes_back_as_written(
+    tmp_path: Path, files: ModuleType, width: int, tolerance: float, rate: int
+) -> None:
+    samples = files.tone(0.25, rate, channels=2)
+    sound = decode(files.write_wav(tmp_path / "a.wav", samples, rate, width=width)).sound
+    assert sound is not None and sound.sample_rate_hz == rate and sound.start_s == 0
+    np.testing.assert_allclose(sound.samples, samples, atol=tolerance)
+
+
+@pytest.mark.parametrize(("channels", "layout"), [(1, "mono"), (2, "stereo"), (6, "5.1")])
+def test_all_channels_are_there(tmp_path: Path, files: ModuleType, channels: int, layout: str) -> None:
+    samples = files.tone(0.5, 48000, channels=channels)
+    path = files.write_sound(tmp_path / "a.flac", samples, 48000, codec="flac", layout=layout)
+    sound = decode(path).sound
+    assert sound is not None
+    np.testing.assert_allclose(sound.samples, samples, atol=1e-4)
+    info = probe(path)
+    assert (info.n_channels, info.sample_rate_hz, info.has_video) == (channels, 48000, False)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp3", "libmp3lame"), ("a.ogg", "libopus"), ("a.m4a", "aac")])
+def test_lossy_sound_is_in_its_place(tmp_path: Path, files: ModuleType, name: str, codec: str) -> None:
+    samples = files.tone(1.0, 48000)
+    samples[:, :24000] = 0
+    sound = decode(files.write_sound(tmp_path / name, samples, 48000, codec=codec)).sound
+    assert sound is not None
+    loud = np.flatnonzero(np.abs(sound.samples[0]) > 0.1)[0] / 48000 + sound.start_s
+    assert abs(loud - 0.5) < 0.03
+
+
+def test_a_cover_is_no_video(tmp_path: Path, files: ModuleType) -> None:
+    path = files.write_video(
+        tmp_path / "song.mp4", [0], codec="mjpeg", pix_fmt="yuvj420p", cover=True,
+        sound=(files.tone(0.5, 44100), 44100),
+    )  # fmt: skip
+    media = decode(path, n_frames=5)
+    assert media.has_audio and media.sound is not None
+    assert not media.has_video and media.frames is None
+
+
+def test_both_streams_come_from_one_call(tmp_path: Path, files: ModuleType) -> None:
+    path = files.write_video(
+        tmp_path / "ein schöner Fall 笑.mp4", REGULAR, sound=(files.tone(1.5, 48000, channels=2), 48000)
+    )
+    media = decode(path, n_frames=20)
+    assert media.sound is not None and media.sound.n_channels == 2 and media.notes == ()
+    assert media.frames is not None and len(media.frames.images) == 20
+    info = probe(path)
+    assert (info.width, info.height, info.n_frames, info.layout) == (160, 96, 45, "stereo")
+    assert info.average_fps == pytest.approx(30000 / 1001, rel=1e-3)
+    assert info.duration_s == pytest.approx(1.5, abs=0.05)
+
+
+def test_a_stream_without_timestamps(tmp_path: Path, files: ModuleType) -> None:
+    path = files.write_video(tmp_path / "bare.h264", REGULAR, options={"bf": "2", "g": "12"})
+    frames = decode(path, audio=False, n_frames=5).frames
+    assert frames is not None and len(frames.images) == 5
+    assert np.all(np.diff(frames.times_s) > 0)
+
+
+def test_long_files_are_read_twice_rather_than_held(
+    tmp_path: Path, files: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = files.write_video(tmp_path / "clip.mp4", REGULAR, sound=(files.tone(1.5, 48000), 48000))
+    held = decode(path, n_frames=6)
+    monkeypatch.setattr("emofuse.media.frames._KEEP_BYTES", 100)
+    twice = decode(path, n_frames=6)
+    assert held.frames is not None and twice.frames is not None
+    assert held.sound is not None and twice.sound is not None
+    np.testing.assert_array_equal(held.sound.samples, twice.sound.samples)
+    for a, b in zip(held.frames.images, twice.frames.images, strict=True):
+        np.testing.assert_array_equal(a, b)

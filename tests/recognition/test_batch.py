@@ -1,0 +1,271 @@
+"""A batch of real files: interrupted, killed, with broken files, with workers that die or hang."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emofuse import Recognizer
+from emofuse.core.errors import BundleError, ProfileError
+from emofuse.core.labels import EMOTIONS
+from emofuse.features.profile import Profile
+from emofuse.features.speaker_normalization import Moments
+from emofuse.recognition.batch import (
+    BatchError,
+    JournalError,
+    Readers,
+    default_limit_s,
+    find_recordings,
+    predict_in_processes,
+    predict_table,
+)
+from emofuse.recognition.bundle import SHIPPED, load_bundle
+from emofuse.recognition.tables import columns
+from emofuse.system.isolated_workers import IsolationError
+
+N_FILES, N_BROKEN = 40, 10
+
+
+@pytest.fixture(scope="module")
+def bench(load: Callable[[Path], ModuleType]) -> ModuleType:
+    """The module ``benchmarks/batch.py``, which makes the files and kills the runs."""
+    return load(Path(__file__).parents[2] / "benchmarks" / "batch.py")
+
+
+@pytest.fixture(scope="module")
+def mixed(bench: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("mixed") / "files"
+    bench.make_files(folder, N_FILES, N_BROKEN, n_films=1)
+    return folder
+
+
+@pytest.fixture
+def sounds(bench: ModuleType, tmp_path: Path) -> list[Path]:
+    (tmp_path / "sounds").mkdir()
+    return [bench.write_sound(tmp_path / "sounds" / f"{i}.wav", i) for i in range(6)]
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    """The one that comes with emofuse."""
+    return Recognizer.load(SHIPPED)
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_killed_twice_and_resumed_it_is_the_same_table(
+    bench: ModuleType, mixed: Path, tmp_path: Path
+) -> None:
+    options = ["--jobs", 2]
+    assert bench.problems(mixed, tmp_path, N_FILES, N_BROKEN, options) == []
+    rows = rows_of(tmp_path / "whole.csv")
+    assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
+    kinds = {row["file"].rsplit("-", 1)[-1] for row in rows if row["error"]}
+    assert kinds == {name.rsplit("-", 1)[-1] for name, _ in bench.breakers(b"moov", b"")}
+    assert all(row["file"] in row["error"] for row in rows if row["error"])
+
+
+def test_a_batch_says_what_one_by_one_says(
+    recognizer: Recognizer, films: dict[str, Path], sounds: list[Path], tmp_path: Path
+) -> None:
+    files = [*sounds[:2], films["happy"], films["silent"], tmp_path / "none.wav"]
+    said = list(recognizer.predict_files(files))
+    result = predict_table(files, recognizer, tmp_path / "t.csv", jobs=2)
+    assert (result.rows, result.failed, result.resumed) == (5, 1, 0)
+    rows = rows_of(result.out)
+    assert tuple(rows[0]) == columns(EMOTIONS)
+    for row, one in zip(rows, said, strict=True):
+        assert row["file"] == one.source
+        assert row["emotion"] == (one.emotion or "")
+        assert row["used"] == "+".join(one.used)
+        assert row["error"] == (one.error or "")
+        if one.probabilities is not None:
+            np.testing.assert_allclose([float(row[e]) for e in EMOTIONS], one.probabilities, atol=1e-5)
+    (failure,) = result.errors
+    assert failure == said[-1].error
+    printed = predict_in_processes(find_recordings(files), Readers.of(recognizer), jobs=2)
+    for one, other in zip(said, printed, strict=True):
+        assert (one.source, one.emotion, one.used, one.error) == (
+            other.source, other.emotion, other.used, other.error,
+        )  # fmt: skip
+        for name in ("probabilities", "voice", "face"):
+            if getattr(one, name) is not None:
+                np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-5)
+        assert dict(one.meta) == dict(other.meta)
+
+
+def journal_of(table: Path) -> Path:
+    return table.with_name(f"{table.name}.partial.jsonl")
+
+
+class StopError(Exception):
+    """Stands for whatever ends a run."""
+
+
+def stopped_after(n: int, files: list[Path], recognizer: Recognizer, table: Path) -> None:
+    def on_progress(done: int, _failed: int, _total: int) -> None:
+        if done >= n:
+            raise StopError
+
+    with pytest.raises(StopError):
+        predict_table(files, recognizer, table, on_progress=on_progress)
+    assert journal_of(table).exists() and not table.exists()
+
+
+def test_only_what_is_new_or_changed_is_read_again(
+    bench: ModuleType, recognizer: Recognizer, sounds: list[Path], tmp_path: Path
+) -> None:
+    table = tmp_path / "t.csv"
+    stopped_after(4, sounds, recognizer, table)
+    bench.write_sound(sounds[1], 77)
+    os.utime(sounds[1], ns=(1, 1))
+    files = [*sounds[1:], bench.write_sound(tmp_path / "new.wav", 8)]  # the first is wanted no more
+    told: list[tuple[int, int, int]] = []
+    result = predict_table(files, recognizer, table, on_progress=lambda *said: told.append(said))
+    assert result.resumed == 2
+    assert told[0] == (2, 0, 6)
+    assert told[-1] == (6, 0, 6)
+    assert not journal_of(table).exists()
+    fresh = predict_table(files, recognizer, tmp_path / "fresh.csv")
+    assert fresh.resumed == 0
+    assert fresh.out.read_bytes() == table.read_bytes()
+
+
+def test_the_journal_of_another_recogniser_is_not_gone_on_with(
+    recognizer: Recognizer, sounds: list[Path], tmp_path: Path
+) -> None:
+    table = tmp_path / "t.csv"
+    stopped_after(2, sounds, recognizer, table)
+    other = shutil.copytree(SHIPPED, tmp_path / "other")
+    manifest = json.loads((other / "bundle.json").read_text())
+    manifest["provenance"]["corpus"] = "another one"
+    (other / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(JournalError, match="another recogniser, which is not gone on with"):
+        predict_table(sounds, other, table)
+    shutil.rmtree(other)
+    shutil.copytree(SHIPPED, other)  # wherever it lies, it is the same recogniser
+    assert predict_table(sounds, other, table).resumed == 2
+
+
+def test_a_profile_travels_to_the_workers(
+    recognizer: Recognizer, ensemble_bundle: Path, few_folder: Path, small: ModuleType
+) -> None:
+    known = Recognizer.load(ensemble_bundle, action_units=few_folder / small.TABLE)
+    files = sorted((few_folder / "Actor_01").glob("*.wav"))[:4]
+    profile = known.enroll(files)
+    said = predict_in_processes(find_recordings(files), Readers.of(known, profile), jobs=1)
+    for file, one in zip(files, said, strict=True):
+        wanted = known.predict(file, profile=profile).probabilities
+        np.testing.assert_allclose(one.probabilities, wanted, rtol=1e-4, atol=0)
+        assert not np.allclose(known.predict(file).probabilities, wanted, rtol=0.1, atol=0)
+    with pytest.raises(ProfileError):
+        Readers.of(recognizer, profile)
+
+
+def test_the_process_that_only_hands_out_work_loads_no_network(
+    recognizer: Recognizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="emofuse"):
+        assert Readers.of(load_bundle(SHIPPED)) == Readers.of(SHIPPED) == Readers.of(recognizer)
+    assert "CC BY-NC-SA 4.0: no commercial use" in caplog.text
+    code = (
+        "import sys; from emofuse.recognition.batch import Readers; Readers.of(None)\n"
+        "print([name for name in ('onnxruntime', 'av', 'cv2', 'dlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_recogniser_that_no_worker_can_load_ends_the_batch(sounds: list[Path], tmp_path: Path) -> None:
+    altered = shutil.copytree(SHIPPED, tmp_path / "altered")
+    (altered / "voice.onnx").write_bytes(b"no network")
+    with pytest.raises(IsolationError, match=r"voice\.onnx is altered"):
+        predict_table(sounds, altered, tmp_path / "t.csv")
+    assert not list(tmp_path.glob("t.csv*"))
+
+
+def test_what_the_rows_depend_on_is_known(tmp_path: Path) -> None:
+    def about(**more: Any) -> dict[str, str | None]:
+        return Readers(SHIPPED, EMOTIONS, **more).identity()
+
+    def profile(mean: float) -> Profile:
+        return Profile("r", {"voice": Moments(3, np.full(4, mean), np.ones(4))}, 3)
+
+    (tmp_path / "units.csv").write_text("code,AU01_r\n")
+    units = about(action_units=tmp_path / "units.csv")
+    (tmp_path / "units.csv").write_text("code,AU02_r\n")
+    all_of_them = [about(), units, about(action_units=tmp_path / "units.csv")]
+    all_of_them += [about(profile=profile(1.0)), about(profile=profile(2.0))]
+    assert len({tuple(one.values()) for one in all_of_them}) == 5
+    assert about(profile=profile(1.0)) == all_of_them[3]
+    with Readers(SHIPPED, EMOTIONS, profile=profile(1.0)).setup() as setup:
+        assert setup["profile"] is not None
+        handed = Readers(SHIPPED, EMOTIONS, profile=Profile.load(setup["profile"]))
+        assert handed.identity() == all_of_them[3]
+
+
+def test_a_file_that_takes_too_long_has_failed(
+    recognizer: Recognizer, films: dict[str, Path], sounds: list[Path], tmp_path: Path
+) -> None:
+    files = [sounds[0], films["happy"], sounds[1]]
+    result = predict_table(files, recognizer, tmp_path / "t.csv", timeout_s=0.001)
+    assert result.failed == 3
+    assert result.errors[1] == f"{films['happy']}: took longer than 0.001 s"
+    assert predict_table(files, recognizer, tmp_path / "t.csv", timeout_s=0).failed == 0
+
+
+def test_the_limit_grows_with_the_file() -> None:
+    assert default_limit_s(0) == 600
+    assert default_limit_s(10**9) == pytest.approx(600 + 10_000)
+
+
+def test_what_cannot_be_begun_is_refused_before_anything_is_read(
+    recognizer: Recognizer, sounds: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(BatchError, match=r"t\.xlsx: a table ends in \.csv, \.jsonl, \.parquet"):
+        predict_table(sounds, recognizer, tmp_path / "t.xlsx")
+    with pytest.raises(BatchError, match="is a folder"):
+        (tmp_path / "folder.csv").mkdir()
+        predict_table(sounds, recognizer, tmp_path / "folder.csv")
+    with pytest.raises(BatchError, match="no recording to read"):
+        predict_table([], recognizer, tmp_path / "t.csv")
+    with pytest.raises(BundleError, match="is not a bundle"):
+        predict_table(sounds, tmp_path, tmp_path / "t.csv")
+    assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+def run(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "emofuse", "predict", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="interrupts as POSIX does")
+def test_an_interrupt_ends_cleanly(mixed: Path, bench: ModuleType, tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    with run(mixed, "--jobs", 2, "--out", table) as process:
+        while bench.journal_lines(table) < 5 and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "emofuse: interrupted; the same command goes on where it was"
+    assert "Traceback" not in said
+    assert not table.exists()
+    assert bench.journal_lines(table) >= 5

@@ -1,0 +1,418 @@
+"""One clip, three ways in, the same probabilities; and what happens when a voice or a face is missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from emofuse import Recognizer, recording, to_pandas
+from emofuse.cli.app import app
+from emofuse.core.errors import BundleError, FeatureError, MediaError
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.recipes import load_recipe
+from emofuse.core.records import Features, Recording, TimedFrames, Waveform
+from emofuse.corpus.load import load_corpus
+from emofuse.evaluation.cross_validation import quiet
+from emofuse.features.voice.segment import resample
+from emofuse.media.decoding import Media, decode, probe
+from emofuse.recognition.bundle import load_bundle
+from emofuse.training.dataset import read_dataset
+from emofuse.training.plan import (
+    MODALITIES,
+    fit_fusion,
+    make_plan,
+    network_jobs,
+    read_answers,
+    run_network_job,
+)
+
+
+def through_torch(
+    corpus: Path, toml: Path, store: Any, work: Path, take: str
+) -> tuple[str, list[np.ndarray]]:
+    """What PyTorch and scikit-learn say of a take, fitted as ``train`` does: fused, voice, face."""
+    recipe = load_recipe(toml)
+    dataset = read_dataset(load_corpus(corpus), recipe, work, jobs=1, store=store, on_progress=quiet)
+    rows = np.array([i for i, one in enumerate(dataset.takes) if one.take == take])
+    assert len(rows) == 1
+    everybody = range(len(dataset.takes))
+    plan = make_plan("all", dataset.inputs, everybody, rows.tolist(), recipe)
+    for job in network_jobs(plan, dataset.inputs, recipe):
+        run_network_job(job, dataset.inputs, recipe, work)
+    fusion = fit_fusion(plan, dataset.inputs, recipe, work)
+    members = [member.index for member in plan.members]
+    voice, face = (read_answers(plan, m, rows, members, work) for m in MODALITIES)
+    fused = fusion.predict(fusion.chosen, recipe, [voice, face])[0]
+    return fusion.chosen, [fused, np.exp(voice.log_probabilities[0]), np.exp(face.log_probabilities[0])]
+
+
+def through_command(*args: object) -> dict[str, Any]:
+    result = CliRunner().invoke(app, ["predict", *map(str, args), "--format", "json"])
+    assert result.exit_code == 0, result.output
+    answers: list[dict[str, Any]] = json.loads(result.stdout)
+    assert len(answers) == 1
+    return answers[0]
+
+
+def agree(torch_says: list[np.ndarray], predicted: Any, printed: dict[str, Any]) -> None:
+    for name, wanted in zip(("probabilities", "voice", "face"), torch_says, strict=True):
+        np.testing.assert_allclose(getattr(predicted, name), wanted, atol=1e-4)
+        np.testing.assert_allclose([printed[name][e] for e in EMOTIONS], wanted, atol=1e-4)
+        assert np.ptp(wanted) > 1e-3  # 1/8 everywhere would agree with anything
+
+
+def test_three_ways_agree_on_probabilities(
+    tmp_path: Path, small: ModuleType, au_folder: Path, au_toml: Path, au_bundle: Path, store: Any
+) -> None:
+    take = small.take_code(3, 1, 2)
+    chosen, torch_says = through_torch(au_folder, au_toml, store, tmp_path, take)
+    file = au_folder / "Actor_02" / f"03-{take}.wav"
+    table = au_folder / small.TABLE
+    assert load_bundle(au_bundle).provenance["fusion"] == chosen
+    predicted = Recognizer.load(au_bundle, action_units=table).predict(file)
+    assert predicted.used == ("voice", "face")
+    printed = through_command(file, "--bundle", au_bundle, "--action-units", table)
+    agree(torch_says, predicted, printed)
+
+
+def test_three_ways_agree_on_joined_features(
+    tmp_path: Path, small: ModuleType, film_folder: Path, film_toml: Path, film_bundle: Path, store: Any
+) -> None:
+    take = small.take_code(0, 0, 1)
+    _, torch_says = through_torch(film_folder, film_toml, store, tmp_path, take)
+    file = film_folder / "Actor_01" / f"01-{take}.mp4"
+    predicted = Recognizer.load(film_bundle).predict(file)
+    assert predicted.used == ("voice", "face")
+    agree(torch_says, predicted, through_command(file, "-b", film_bundle))
+
+
+@pytest.fixture(scope="module")
+def recognizer(film_bundle: Path) -> Recognizer:
+    return Recognizer.load(film_bundle)
+
+
+def test_face_alone(recognizer: Recognizer, films: dict[str, Path]) -> None:
+    prediction = recognizer.predict(films["silent"])
+    assert prediction.used == ("face",)
+    assert prediction.voice is None
+    assert prediction.voice_missing == "the audio stream is silent"
+    assert prediction.face is not None
+    assert prediction.probabilities is not None
+    np.testing.assert_allclose(prediction.probabilities, prediction.face)
+    both = recognizer.predict(films["happy"])
+    assert both.face is not None
+    # the same pictures, up to what the encoder makes of them beside another sound
+    np.testing.assert_allclose(both.face, prediction.face, atol=1e-5)
+    assert both.used == ("voice", "face")
+
+
+def test_voice_alone(recognizer: Recognizer, small: ModuleType, tmp_path: Path) -> None:
+    path = small.write_wav(tmp_path / "Stimme ☺ お.wav", small.speak(4, 0, 1))
+    prediction = recognizer.predict(path)
+    assert prediction.used == ("voice",)
+    assert prediction.face_missing == "no video stream"
+    assert prediction.source == str(path)
+    assert prediction.voice is not None
+    np.testing.assert_allclose(prediction.probabilities, prediction.voice)
+    assert prediction.emotion == EMOTIONS[int(prediction.voice.argmax())]
+
+
+def test_a_span_is_read_like_the_file_that_holds_just_it(
+    recognizer: Recognizer, small: ModuleType, tmp_path: Path
+) -> None:
+    sound = [small.speak(emotion, 0, 1) for emotion in (1, 6)]
+    whole = small.write_wav(tmp_path / "both.wav", np.concatenate(sound))
+    alone = small.write_wav(tmp_path / "second.wav", sound[1])
+    start = len(sound[0]) / small.RATE
+    span, file = recognizer.predict(whole, start_s=start), recognizer.predict(alone)
+    np.testing.assert_allclose(span.probabilities, file.probabilities, atol=1e-4)
+
+
+def test_nothing_to_read(recognizer: Recognizer, small: ModuleType, tmp_path: Path) -> None:
+    path = small.write_wav(tmp_path / "silence.wav", np.zeros(16000))
+    prediction = recognizer.predict(path)
+    assert prediction.probabilities is None
+    assert prediction.emotion is None
+    assert prediction.error == "no voice (the audio stream is silent), no face (no video stream)"
+
+
+def test_a_bad_file_does_not_stop_the_others(
+    recognizer: Recognizer, films: dict[str, Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(films["happy"].read_bytes()[:3000])
+    with pytest.raises(MediaError):
+        recognizer.predict(broken)
+    first, second, third = recognizer.predict_files([broken, films["happy"], tmp_path / "none.wav"])
+    assert first.probabilities is None
+    assert str(broken) in (first.error or "")
+    assert second.error is None
+    assert second.probabilities is not None
+    assert "none.wav" in (third.error or "")
+
+
+def test_predictions_do_not_depend_on_what_came_before(
+    film_bundle: Path, recognizer: Recognizer, films: dict[str, Path]
+) -> None:
+    recognizer.predict(films["sad"])
+    fresh = Recognizer.load(film_bundle, threads=2).predict(films["happy"])
+    np.testing.assert_allclose(
+        recognizer.predict(films["happy"]).probabilities, fresh.probabilities, atol=1e-5
+    )
+
+
+def test_action_units_without_a_row(
+    au_bundle: Path, au_folder: Path, small: ModuleType, tmp_path: Path
+) -> None:
+    path = small.write_wav(tmp_path / "someone.wav", small.speak(4, 0, 1))
+    with_table = Recognizer.load(au_bundle, action_units=au_folder / small.TABLE).predict(path)
+    assert with_table.face_missing == f"no row for take someone in {small.TABLE}"
+    assert with_table.used == ("voice",)
+    without = Recognizer.load(au_bundle).predict(path)
+    assert without.face_missing is not None
+    assert "none was given" in without.face_missing
+    with pytest.raises(FeatureError):
+        Recognizer.load(au_bundle, action_units=tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("columns", ["AU01_r,AU02_r", "AU01_r,AU02_r,AU04_r,AU06_r,AU12_r,AU26_r"])
+def test_a_table_of_other_action_units_is_refused(
+    au_bundle: Path, small: ModuleType, tmp_path: Path, columns: str
+) -> None:
+    path = small.write_wav(tmp_path / "someone.wav", small.speak(4, 0, 1))
+    table = tmp_path / "t.csv"
+    code = f"01-{small.take_code(4, 0, 1)}"
+    table.write_text(f"code,{columns}\n{code},{','.join('1' * len(columns.split(',')))}\n")
+    with pytest.raises(FeatureError, match=r"t\.csv: the recogniser also reads .*AU25_c"):
+        Recognizer.load(au_bundle, action_units=table).predict(path)
+
+
+def test_action_units_are_found_by_their_names(
+    au_bundle: Path, au_folder: Path, small: ModuleType, tmp_path: Path
+) -> None:
+    """The order of a table's columns, and further ones, change nothing."""
+    take = small.take_code(4, 0, 1)
+    path = au_folder / "Actor_01" / f"03-{take}.wav"
+    with (au_folder / small.TABLE).open(newline="") as file:
+        lines = [
+            [*reversed(row[1:]), "9" if i else "AU45_r", row[0]] for i, row in enumerate(csv.reader(file))
+        ]
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(lines)
+    one = Recognizer.load(au_bundle, action_units=au_folder / small.TABLE).predict(path)
+    other = Recognizer.load(au_bundle, action_units=tmp_path / "t.csv").predict(path)
+    assert one.used == other.used == ("voice", "face")
+    np.testing.assert_array_equal(one.probabilities, other.probabilities)
+    manifest = json.loads((au_bundle / "bundle.json").read_text())
+    assert tuple(manifest["action_units"]) == small.UNITS
+
+
+def test_an_altered_network_is_found_when_loading(film_bundle: Path, tmp_path: Path) -> None:
+    import shutil
+
+    for name in ("voice.onnx", "face.onnx", "fusion-0.onnx"):
+        copy = shutil.copytree(film_bundle, tmp_path / name)
+        data = bytearray((copy / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (copy / name).write_bytes(data)
+        with pytest.raises(BundleError, match=f"{name} is altered"):
+            Recognizer.load(copy)
+
+
+def test_features_are_read_as_files_are(
+    recognizer: Recognizer, film_bundle: Path, films: dict[str, Path]
+) -> None:
+    from emofuse.features.extraction import extract
+
+    features = extract(films["happy"], load_bundle(film_bundle).recipe)
+    prediction = recognizer.predict_features(features)
+    np.testing.assert_array_equal(prediction.probabilities, recognizer.predict(films["happy"]).probabilities)
+    silent = Features(None, features.face, voice_missing="switched off", notes=("a note",))
+    assert recognizer.predict_features(silent).notes == ("a note",)
+    assert recognizer.predict_features(silent).voice_missing == "switched off"
+
+
+@pytest.fixture(scope="module")
+def film(films: dict[str, Path]) -> Media:
+    """Every picture and every sample of a film."""
+    return decode(films["happy"], n_frames=probe(films["happy"]).n_frames)
+
+
+def test_bytes_and_file_objects_are_read_as_the_file_is(
+    recognizer: Recognizer, films: dict[str, Path]
+) -> None:
+    wanted = recognizer.predict(films["happy"])
+    from_bytes = recognizer.predict(films["happy"].read_bytes())
+    assert from_bytes.source == "<bytes>"
+    with films["happy"].open("rb") as file:
+        from_file = recognizer.predict(file)
+        assert not file.closed
+    assert from_file.source == str(films["happy"])
+    buffer = recognizer.predict(io.BytesIO(films["happy"].read_bytes()), start_s=0.5)
+    np.testing.assert_array_equal(
+        buffer.probabilities, recognizer.predict(films["happy"], start_s=0.5).probabilities
+    )
+    for other in (from_bytes, from_file):
+        np.testing.assert_array_equal(other.probabilities, wanted.probabilities)
+
+
+@pytest.mark.parametrize("span", [(None, None), (0.4, None), (0.3, 1.7)])
+def test_arrays_say_what_the_file_says(
+    recognizer: Recognizer,
+    films: dict[str, Path],
+    film: Media,
+    span: tuple[float | None, float | None],
+) -> None:
+    sound, frames = film.sound, film.frames
+    assert sound is not None and frames is not None
+    wanted = recognizer.predict(films["happy"], start_s=span[0], end_s=span[1])
+    assert wanted.used == ("voice", "face")
+    ways = {
+        "records": recognizer.predict(sound, frames=frames, start_s=span[0], end_s=span[1]),
+        "recording": recognizer.predict(Recording(sound, frames), start_s=span[0], end_s=span[1]),
+        "arrays": recognizer.predict(
+            sound.samples,
+            sample_rate_hz=sound.sample_rate_hz,
+            frames=np.stack(frames.images),
+            frame_times_s=frames.times_s.tolist(),
+            start_s=span[0],
+            end_s=span[1],
+        ),
+    }
+    for name, said in ways.items():
+        assert said.used == ("voice", "face"), name
+        np.testing.assert_allclose(said.probabilities, wanted.probabilities, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(said.face, wanted.face, atol=1e-6, err_msg=name)
+        assert said.meta == wanted.meta, name
+        assert said.notes == wanted.notes, name
+
+
+def test_sound_alone_pictures_alone_and_colours(
+    recognizer: Recognizer, films: dict[str, Path], film: Media
+) -> None:
+    whole = recognizer.predict(films["happy"])
+    sound, frames = film.sound, film.frames
+    assert sound is not None and frames is not None
+    heard = recognizer.predict(sound.samples[0], sample_rate_hz=float(sound.sample_rate_hz))
+    assert heard.used == ("voice",) and heard.face_missing == "no video stream"
+    assert heard.source == "<arrays>"
+    np.testing.assert_allclose(heard.probabilities, whole.voice, atol=1e-6)
+    grey = list(frames.images)
+    for pictures in (frames, recording(frames=grey, frame_times_s=frames.times_s)):
+        seen = recognizer.predict(pictures)
+        assert seen.used == ("face",) and seen.voice_missing == "no audio stream"
+        np.testing.assert_allclose(seen.probabilities, whole.face, atol=1e-6)
+    coloured = [np.repeat(image[..., None], 3, axis=2) for image in grey]
+    for colour in ("rgb", "bgr"):
+        seen = recognizer.predict(frames=coloured, fps=30000 / 1001, colour=colour)
+        np.testing.assert_allclose(seen.probabilities, whole.face, atol=1e-6)
+
+
+def test_integers_are_scaled_as_in_files(recognizer: Recognizer, small: ModuleType, tmp_path: Path) -> None:
+    samples = small.speak(4, 0, 1)
+    path = small.write_wav(tmp_path / "a.wav", samples)
+    whole = np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    said = recognizer.predict(whole, sample_rate_hz=small.RATE)
+    np.testing.assert_array_equal(said.probabilities, recognizer.predict(path).probabilities)
+    wide = recognizer.predict(whole.astype(np.int32) << 16, sample_rate_hz=small.RATE)
+    np.testing.assert_array_equal(said.probabilities, wide.probabilities)
+
+
+def test_what_was_given_must_belong_together(recognizer: Recognizer, films: dict[str, Path]) -> None:
+    sound = Waveform(np.zeros((1, 16000), np.float32), 16000)
+    frames = TimedFrames((np.zeros((8, 8), np.uint8),), np.zeros(1), 1)
+    with pytest.raises(FeatureError, match="give samples with sample_rate_hz, frames"):
+        recognizer.predict()
+    with pytest.raises(FeatureError, match="samples need their rate"):
+        recognizer.predict(np.zeros(16000))
+    with pytest.raises(FeatureError, match="Waveform has its own rate"):
+        recognizer.predict(sound, sample_rate_hz=16000)
+    with pytest.raises(FeatureError, match="frames go with a Waveform or an array"):
+        recognizer.predict(films["happy"], frames=frames)
+    with pytest.raises(FeatureError, match="go with frames, and none were given"):
+        recognizer.predict(films["happy"], fps=25)
+    with pytest.raises(TypeError, match="a path, bytes or a binary file object, got int"):
+        recognizer.predict(3)  # type: ignore[arg-type]
+
+
+def test_a_batch_says_what_each_says_alone(
+    recognizer: Recognizer, films: dict[str, Path], film: Media, small: ModuleType, tmp_path: Path
+) -> None:
+    voices = [small.write_wav(tmp_path / f"{e}.wav", small.speak(e, 0, 1)) for e in range(4)]
+    sources = [
+        *films.values(),
+        films["sad"].read_bytes(),
+        Recording(film.sound, film.frames, "mine"),
+        *voices,
+    ]
+    together = list(recognizer.predict_files(iter(sources)))
+    for source, said in zip(sources, together, strict=True):
+        alone = recognizer.predict(source)
+        assert said.source == alone.source
+        np.testing.assert_allclose(said.probabilities, alone.probabilities, atol=1e-5)
+    assert together[4].source == "mine"
+    bad, good = recognizer.predict_files([Waveform(np.full((1, 9000), np.nan, np.float32), 16000), voices[0]])
+    assert "NaN" in (bad.error or "") and bad.source == "<arrays>"
+    assert good.error is None
+
+
+def test_predictions_as_a_table(recognizer: Recognizer, films: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"nothing")
+    predictions = list(recognizer.predict_files([films["happy"], films["silent"], tmp_path / "bad.mp4"]))
+    table = to_pandas(predictions)
+    assert list(table["file"]) == [p.source for p in predictions]
+    np.testing.assert_array_equal(table.loc[0, list(EMOTIONS)].astype(float), predictions[0].probabilities)
+    np.testing.assert_array_equal(
+        table.loc[1, [f"face_{e}" for e in EMOTIONS]].astype(float), predictions[1].face
+    )
+    assert table["used"].fillna("").tolist() == ["voice+face", "face", ""]
+    assert table.loc[1, [f"voice_{e}" for e in EMOTIONS]].isna().all()
+    assert table.loc[2, ["emotion", "confidence", *EMOTIONS]].isna().all()
+    assert "bad.mp4" in table.loc[2, "error"]
+    assert table[:2].groupby("emotion")["confidence"].count().sum() == 2
+    assert to_pandas(predictions[0])["file"].tolist() == [predictions[0].source]
+    empty = to_pandas([])
+    assert list(empty.columns) == list(table.columns) and len(empty) == 0
+    assert empty.dtypes["happy"] == table.dtypes["happy"] == np.float64
+
+
+def test_prediction_needs_no_training_framework(film_bundle: Path, films: dict[str, Path]) -> None:
+    code = (
+        "import sys\n"
+        "from emofuse import Recognizer\n"
+        f"print(Recognizer.load({str(film_bundle)!r}).predict({str(films['happy'])!r}).used)\n"
+        "heavy = {'torch', 'sklearn', 'librosa', 'pandas', 'matplotlib', 'optuna', 'scipy', 'h5py', 'onnx'}\n"
+        "print(*sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["('voice', 'face')", ""]
+
+
+def test_one_recording_is_not_taken_for_many(recognizer: Recognizer, films: dict[str, Path]) -> None:
+    for one in (films["happy"], str(films["happy"]), b"RIFF"):
+        with pytest.raises(TypeError, match="got one"):
+            list(recognizer.predict_files(one))  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="got one"):
+            recognizer.enroll(one)  # type: ignore[arg-type]
+
+
+def test_an_answer_without_speech_says_so(recordings: ModuleType) -> None:
+    shipped = Recognizer.load()
+    note = "hardly any speech was heard: what is said of the voice may mean nothing"
+    noise = np.random.default_rng(0).normal(0, 0.1, 3 * 16000).astype(np.float32)
+    assert note in shipped.predict(noise, sample_rate_hz=16000).notes
+    spoken = recordings.drawn(1).says(3.0)
+    assert note not in shipped.predict(spoken, sample_rate_hz=recordings.RATE).notes
+    narrow = resample(spoken[0], recordings.RATE, 8000)
+    assert note not in shipped.predict(narrow, sample_rate_hz=8000).notes

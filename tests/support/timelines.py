@@ -1,0 +1,109 @@
+"""Timelines to export: seeded, with overlapping people, holes, and names that break formats."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from emofuse.core.labels import EMOTIONS
+from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
+
+HOSTILE = (
+    '<&">',
+    "--> ]]> <v Mallory></v> &lt;",
+    "Anna\nBerta",
+    "Anna Berta",
+    "tab\tand\r\nCRLF, comma; \"quotes\" ''",
+    "שָׁלוֹם \u202eevil\u202c",
+    "NOTE",
+    "line\u2028separator \x85 \x0b \x1b[31m",
+    "𝒜strid 👩🏽‍🎤",
+    "emotion",
+    "=1+1",
+    " blank ",
+    "\x07",
+    "lone\rreturn",
+)
+
+
+def window(start_s: float, end_s: float, **more: Any) -> Window:
+    given = {"voice": None, "face": None, "fused": np.full(8, 0.125)} | more
+    return Window(start_s, end_s, **given)
+
+
+def timeline(**more: Any) -> Timeline:
+    given: dict[str, Any] = {
+        "source": "talk.mp4",
+        "duration_s": 10.0,
+        "start_s": 0.0,
+        "windows": (),
+        "segments": (),
+        "emotions": EMOTIONS,
+        "recogniser": "out-of-the-box 1",
+        "licence": "CC BY-NC-SA 4.0",
+        "people": (),
+    }
+    return Timeline(**(given | more))
+
+
+def _windows(rng: np.random.Generator, start_s: float, duration_s: float, people: tuple[Any, ...]) -> Any:
+    for begin in np.sort(rng.uniform(0, duration_s * 0.9, rng.integers(0, 40))):
+        end = min(begin + rng.uniform(1e-5, duration_s * 0.1), duration_s)
+        some = [rng.dirichlet(np.ones(8)) if rng.random() < 0.7 else None for _ in range(3)]
+        yield Window(
+            start_s + float(begin),
+            start_s + float(end),
+            *some,
+            speech=float(rng.random()) if rng.random() < 0.5 else None,
+            face_present=float(rng.random()) if rng.random() < 0.5 else None,
+            quality={"snr_db": float(rng.normal()), "note": 'a "quote"'} if rng.random() < 0.5 else {},
+            reasons=("voice:silent", "face:none")[: rng.integers(0, 3)],
+            person=people[rng.integers(len(people))],
+            speaker=people[rng.integers(len(people))],
+        )
+
+
+def _segments(rng: np.random.Generator, start_s: float, duration_s: float, person: str | None) -> Any:
+    cuts = np.sort(rng.uniform(0, duration_s, 2 * rng.integers(0, 12)))
+    adjacent = rng.random() < 0.5
+    for begin, end in pairwise(cuts) if adjacent else cuts.reshape(-1, 2):
+        kind = rng.integers(3)
+        yield Segment(
+            start_s + float(begin),
+            start_s + float(end),
+            emotion=EMOTIONS[rng.integers(8)] if kind == 0 else None,
+            confidence=float(rng.random()) if kind < 2 else None,
+            abstained=bool(kind == 1),
+            person=person,
+        )
+
+
+def _faces(rng: np.random.Generator, start_s: float, duration_s: float, people: tuple[str, ...]) -> Any:
+    for time_s in np.sort(rng.uniform(0, duration_s, rng.integers(0, 30))):
+        for person in people:
+            if rng.random() < 0.7:
+                left, top = rng.uniform(-20, 1000, 2)
+                width, height = rng.uniform(1, 400, 2)
+                yield FaceBox(start_s + float(time_s), person, left, top, left + width, top + height)
+
+
+def random_timeline(seed: int) -> Timeline:
+    """From a tenth of a second to ten hours, from before zero to after, nobody to five people."""
+    rng = np.random.default_rng(seed)
+    duration_s = float(10 ** rng.uniform(-1, np.log10(36000)))
+    start_s = float(rng.choice([0.0, 0.0, -0.023, 0.5, rng.uniform(0, 5)]))
+    people = tuple(rng.permutation(np.array(HOSTILE, dtype=object))[: rng.integers(0, 6)].tolist())
+    whose = (None, *people)
+    segments = [s for person in whose for s in _segments(rng, start_s, duration_s, person)]
+    return timeline(
+        source=f"takes/{HOSTILE[seed % len(HOSTILE)]}.mp4",
+        duration_s=duration_s,
+        start_s=start_s,
+        windows=tuple(_windows(rng, start_s, duration_s, whose)),
+        segments=tuple(sorted(segments, key=lambda segment: segment.start_s)),
+        people=people,
+        faces=tuple(_faces(rng, start_s, duration_s, people)),
+        picture_size=(1280, 720),
+    )

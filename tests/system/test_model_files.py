@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emofuse.core.errors import DownloadError, WeightsError
+from emofuse.system import model_files as weights
+from emofuse.system.model_files import (
+    WEIGHTS,
+    fetch_weights,
+    find_weights,
+    known_weights,
+    take_weights,
+    verify_sha256,
+    weights_folder,
+    weights_of_sha256,
+)
+
+NAME = "deepface-emotion"
+FAST = {"pause_s": 0.001, "timeout_s": 5.0}
+DATA = b"stands for a weight file" * 100
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path / "weights"))
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> weights.WeightFile:
+    """A known weight file that a test can make."""
+    digest = hashlib.sha256(DATA).hexdigest()
+    entry = weights.WeightFile("small", "small.h5", "", digest, "MIT", "for tests", "nothing")
+    monkeypatch.setitem(WEIGHTS, "small", entry)
+    return entry
+
+
+def test_registry():
+    entry = WEIGHTS[NAME]
+    assert entry.sha256 == "e8e8851d3fa05c001b1c27fd8841dfe08d7f82bb786a53ad8776725b7a1e824c"
+    assert entry.url.startswith("https://") and entry.url.endswith("/" + entry.file_name)
+    assert entry.licence == "MIT"
+    assert list(WEIGHTS) == [NAME, "face-landmarker", "yunet"]
+    assert all(
+        one.url.startswith("https://") and one.url.endswith("/" + one.file_name) for one in WEIGHTS.values()
+    )
+    assert all(name == entry.name and len(entry.sha256) == 64 for name, entry in WEIGHTS.items())
+    with pytest.raises(WeightsError, match=f"unknown weights 'none': use one of .*{NAME}"):
+        known_weights("none")
+
+
+def test_what_weights_had_seen_is_known_by_their_bytes() -> None:
+    known = weights_of_sha256(WEIGHTS[NAME].sha256.upper())
+    assert known is WEIGHTS[NAME]
+    assert known.trained_on.startswith("FER2013")
+    assert all(entry.trained_on.strip() for entry in WEIGHTS.values())
+    assert weights_of_sha256("0" * 64) is None
+
+
+def test_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert weights_folder() == tmp_path
+    monkeypatch.delenv("EMOFUSE_WEIGHTS")
+    assert weights_folder() == tmp_path / "cache/emofuse/weights"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert weights_folder() == tmp_path / "home/.cache/emofuse/weights"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert weights_folder() == tmp_path / "home/.cache/emofuse/weights"
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_absent_weights_name_both_ways(folder, given):
+    path = folder / "mine.h5" if given else None
+    with pytest.raises(WeightsError) as caught:
+        find_weights(NAME, path)
+    assert f"emofuse weights fetch {NAME}" in str(caught.value)
+    assert "face.network.emotion_cnn.path" in str(caught.value)
+    assert str(path or folder / WEIGHTS[NAME].file_name) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["face-landmarker", "yunet"])
+@pytest.mark.usefixtures("folder")
+def test_weights_that_no_recipe_gives_a_path_of(name):
+    with pytest.raises(
+        WeightsError, match=f"fetch {name}`, or take it from your copy: .*fetch {name} --from"
+    ):
+        find_weights(name)
+
+
+def test_take_from_a_copy(folder, small, tmp_path):
+    copy = tmp_path / "copy.bin"
+    copy.write_bytes(DATA)
+    assert take_weights(small.name, copy) == folder / small.file_name == find_weights(small.name)
+    copy.write_bytes(DATA + b"!")
+    with pytest.raises(WeightsError, match=r"copy\.bin: wrong sha256"):
+        take_weights(small.name, copy)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        take_weights(small.name, tmp_path / "absent")
+    assert find_weights(small.name).read_bytes() == DATA
+
+
+def test_take_where_nothing_can_be_written(folder, small, tmp_path):
+    copy = tmp_path / "copy.bin"
+    copy.write_bytes(DATA)
+    folder.write_bytes(b"a file in the folder's place")
+    with pytest.raises(WeightsError, match=r"small\.h5: cannot be written"):
+        take_weights(small.name, copy)
+
+
+@pytest.mark.ravdess
+@pytest.mark.usefixtures("folder")
+def test_the_published_files(real_weights):
+    for name in ("face-landmarker", "yunet"):
+        known = WEIGHTS[name]
+        assert take_weights(name, real_weights / known.file_name).stat().st_size == known.size
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_altered_weights_are_refused(folder, given):
+    path = folder / ("mine.h5" if given else WEIGHTS[NAME].file_name)
+    folder.mkdir()
+    path.write_bytes(DATA)
+    with pytest.raises(WeightsError, match=f"wrong sha256: expected {WEIGHTS[NAME].sha256}, got "):
+        find_weights(NAME, path if given else None)
+
+
+def test_fetch_then_find(folder, small, http_server):
+    seen: list[tuple[str, int, int]] = []
+    url = http_server.serve("/small.h5", DATA, drops=[100])
+    path = fetch_weights(small.name, url=url, on_progress=lambda *a: seen.append(a), **FAST)
+    assert path == folder / "small.h5"
+    assert path.read_bytes() == DATA
+    assert seen[-1] == ("small.h5", len(DATA), len(DATA))
+    assert find_weights(small.name) == path
+    assert find_weights(small.name, path) == path
+    fetch_weights(small.name, url=url, **FAST)
+    assert len(http_server.requests) == 2  # the drop and the rest; the second fetch asked nothing
+
+
+def test_fetch_of_something_else_leaves_nothing(folder, http_server):
+    with pytest.raises(DownloadError, match=f"expected {WEIGHTS[NAME].sha256}, got "):
+        fetch_weights(NAME, url=http_server.serve("/w.h5", DATA), **FAST)
+    assert list(folder.iterdir()) == []
+    with pytest.raises(WeightsError):
+        find_weights(NAME)
+
+
+def test_fetch_refuses_a_flood(folder, small, http_server):
+    url = http_server.serve("/w.h5", DATA, declared=weights.LARGEST_BYTES + 1)
+    with pytest.raises(DownloadError, match="more than"):
+        fetch_weights(small.name, url=url, **FAST)
+    assert not (folder / small.file_name).exists()
+
+
+def test_verify_sha256(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    verify_sha256(path, hashlib.sha256(DATA).hexdigest().upper())
+    with pytest.raises(WeightsError, match="wrong sha256"):
+        verify_sha256(path, "0" * 64)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        verify_sha256(tmp_path / "absent", "0" * 64)
+
+
+def test_import_needs_neither_torch_nor_h5py():
+    code = "import emofuse.system.model_files, sys; assert not {'torch', 'sklearn', 'h5py'} & {*sys.modules}"
+    subprocess.run([sys.executable, "-c", code], check=True)

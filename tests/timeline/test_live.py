@@ -1,0 +1,175 @@
+"""Windows of what happens: fresh whatever the machine, whole where it keeps up, and a clean end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+import tracemalloc
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emofuse.core.errors import MediaError
+from emofuse.core.records import Features, Prediction
+from emofuse.recognition.recognizer import Recognizer
+from emofuse.timeline.live import LiveWindow, live_windows
+from emofuse.timeline.reader import stream_windows
+from emofuse.timeline.windows import WindowRules
+
+RATE = 16000
+
+
+class SlowRecognizer(Recognizer):
+    """As on a machine that is slower than the stream."""
+
+    delay_s = 0.0
+
+    def predict_features(self, features: Features, **how: Any) -> Prediction:
+        time.sleep(self.delay_s)
+        return super().predict_features(features, **how)
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    logging.getLogger("emofuse").setLevel(logging.ERROR)
+    return Recognizer.load()
+
+
+@pytest.fixture(scope="module")
+def speech(home: Path, files: ModuleType) -> Path:
+    """Twelve seconds of a synthetic voice."""
+    from emofuse.corpus.synthetic import clip
+    from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
+
+    said = [clip.sound(5, clip.TakeCode(emotion, 1, 1, 1, 1)).samples for emotion in (3, 4, 5, 6)]
+    samples = np.concatenate(said)[None, : 12 * SAMPLE_RATE_HZ].astype(np.float32)
+    path: Path = files.write_wav(home / "speech.wav", samples, SAMPLE_RATE_HZ)
+    return path
+
+
+def names_of_threads() -> list[str]:
+    return [one.name for one in threading.enumerate() if one.name.startswith("emofuse-live")]
+
+
+def test_live_says_what_the_timeline_says(recognizer: Recognizer, speech: Path) -> None:
+    rules = WindowRules(hop_s=2.0)
+    offline = {round(w.start_s, 3): w for w in stream_windows(recognizer, speech, rules=rules)}
+    live = list(live_windows(recognizer, speech, rules=rules, pace=4.0))
+    assert {round(one.window.start_s, 3) for one in live} <= set(offline)
+    assert len(live) + live[-1].skipped_windows >= len(offline)
+    heard = 0
+    for one in live:
+        expected = offline[round(one.window.start_s, 3)]
+        assert one.window.reasons == expected.reasons
+        if one.window.voice is not None and not one.lost_sound_s:
+            assert expected.voice is not None
+            np.testing.assert_allclose(one.window.voice, expected.voice, atol=1e-5)
+            heard += 1
+    assert heard > 0
+    assert names_of_threads() == []
+
+
+def test_a_person_is_seen_and_heard(recognizer: Recognizer, small: ModuleType, tmp_path: Path) -> None:
+    film = small.write_film(tmp_path / "happy.mp4", emotion=2)
+    live = list(live_windows(recognizer, film))
+    assert any(one.window.face is not None for one in live)
+    assert any(one.window.voice is not None for one in live)
+    for one in live:
+        line = json.loads(one.as_line(recognizer.emotions))
+        assert line["end_s"] > line["start_s"] >= 0
+        assert (line["emotion"] is None) == (one.window.fused is None)
+        if line["fused"] is not None:
+            assert line["emotion"] == max(line["fused"], key=line["fused"].get)
+            assert set(line["fused"]) == set(recognizer.emotions)
+
+
+def test_a_slow_machine_skips_and_does_not_lag(recognizer: Recognizer, speech: Path) -> None:
+    slow = SlowRecognizer(recognizer.bundle)
+    slow.delay_s = 0.5
+    rules = WindowRules(window_s=1.0, hop_s=0.25)
+    live: list[LiveWindow] = []
+    windows = live_windows(slow, speech, rules=rules, seconds=5.0)
+    for one in windows:
+        live.append(one)
+        if one.window.end_s > 4.0:
+            break
+    windows.close()
+    assert live[-1].skipped_windows > 3
+    # a window waits for at most a hop and the window that is being read, and is read itself
+    latencies = [one.latency_s for one in live]
+    assert max(latencies) < 0.25 + 2 * 0.5 + 1.0
+    first, last = latencies[: len(latencies) // 2], latencies[len(latencies) // 2 :]
+    assert np.median(last) < np.median(first) + 0.4
+    starts = [one.window.start_s for one in live]
+    assert starts == sorted(set(starts))
+
+
+def test_sound_that_was_lost_leaves_silence_in_its_place(recognizer: Recognizer, speech: Path) -> None:
+    windows = live_windows(recognizer, speech, rules=WindowRules(hop_s=3.0), pace=4.0)
+    live = [next(windows)]
+    time.sleep(2.5)  # ten seconds of the file, of which eight are kept
+    live += windows
+    assert live[-1].lost_sound_s > 0
+    assert live[-1].window.end_s == pytest.approx(12.0, abs=0.2)
+    assert all(one.window.end_s - one.window.start_s == pytest.approx(3.0) for one in live[:-1])
+
+
+def test_it_stops_when_told_and_reads_what_is_there(recognizer: Recognizer, speech: Path) -> None:
+    stop = threading.Event()
+    windows = live_windows(recognizer, speech, loop=True, stop=stop, pace=2.0)
+    first = next(windows)
+    time.sleep(0.2)  # 0.4 s of the file
+    stop.set()
+    rest = list(windows)
+    assert rest and rest[-1].window.end_s > first.window.end_s
+    assert names_of_threads() == []
+
+
+def test_who_stops_asking_leaves_no_thread(recognizer: Recognizer, speech: Path) -> None:
+    windows = live_windows(recognizer, speech, loop=True, pace=4.0)
+    next(windows)
+    assert names_of_threads()
+    windows.close()
+    assert names_of_threads() == []
+
+
+def test_so_many_seconds_and_no_more(recognizer: Recognizer, speech: Path) -> None:
+    live = list(live_windows(recognizer, speech, seconds=4.0, loop=True, pace=4.0))
+    assert live[-1].window.end_s == pytest.approx(4.0, abs=0.5)
+
+
+def test_a_stop_before_the_begin(recognizer: Recognizer, speech: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert list(live_windows(recognizer, speech, stop=stop)) == []
+
+
+def test_what_cannot_be_opened(recognizer: Recognizer, tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="no such file"):
+        list(live_windows(recognizer, tmp_path / "absent.mp4"))
+    with pytest.raises(ValueError, match="pace"):
+        list(live_windows(recognizer, tmp_path / "absent.mp4", pace=0))
+    assert names_of_threads() == []
+
+
+def test_memory_does_not_grow(recognizer: Recognizer, tmp_path: Path, files: ModuleType) -> None:
+    path = files.write_wav(tmp_path / "tone.wav", files.tone(5.0, RATE), RATE)
+    windows = live_windows(recognizer, path, loop=True, pace=40.0, rules=WindowRules(hop_s=3.0))
+    sizes = []
+    tracemalloc.start()
+    try:
+        for one in windows:
+            if one.window.end_s > 30 * (len(sizes) + 1):
+                sizes.append(tracemalloc.get_traced_memory()[0])
+            if len(sizes) == 3:
+                break
+    finally:
+        tracemalloc.stop()
+        windows.close()
+    # what waits to be read comes and goes: 80 s at this pace, 5 MB
+    assert sizes[2] - sizes[0] < 6_000_000

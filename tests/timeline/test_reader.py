@@ -1,0 +1,506 @@
+"""Timelines of recordings in which every event has a known time, against what ffprobe says of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import av
+import jsonschema
+import numpy as np
+import pytest
+
+from emofuse.core.errors import MediaError
+from emofuse.core.records import Waveform
+from emofuse.exports.json_schema import timeline_schema
+from emofuse.exports.write import FORMATS, write_timeline
+from emofuse.recognition.recognizer import Recognizer
+from emofuse.timeline.reader import presence
+from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
+from emofuse.timeline.segments import SegmentRules
+from emofuse.timeline.windows import WindowRules
+
+EVERY_PICTURE = 60.0
+N_FILM, COMES, GOES = 90, 30, 66
+"""Pictures of a film in which somebody is seen from one to another."""
+REGULAR = [2000 * i for i in range(N_FILM)]
+"""Ticks of 1/30000 s."""
+VARIABLE = np.cumsum([0, *([500, 4000, 1000, 3001, 1500, 2000] * N_FILM)[: N_FILM - 1]]).tolist()
+FILMS: dict[str, dict[str, Any]] = {
+    "regular.mp4": {},
+    "variable.mp4": {"ticks": VARIABLE},
+    "late-sound.mp4": {"sound_at_s": 0.5, "container_options": {"movie_timescale": "48000"}},
+    "edit-list.mp4": {"ticks": [tick - 15000 for tick in REGULAR], "sound_at_s": -0.5},
+    "late-pictures.mkv": {"ticks": [tick + 22500 for tick in REGULAR]},
+    "broadcast.ts": {},
+}
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    logging.getLogger("emofuse").setLevel(logging.ERROR)
+    return Recognizer.load()
+
+
+@pytest.fixture(scope="module")
+def films(
+    tmp_path_factory: pytest.TempPathFactory, files: ModuleType, recordings: ModuleType
+) -> dict[str, Path]:
+    """Of one person who comes and goes, and whose voice is heard from 2 s of the sound on."""
+    folder, one = tmp_path_factory.mktemp("timed"), recordings.drawn(1)
+    nobody = recordings.wall(N_FILM)
+    pictures = [*nobody[:COMES], *one.speaking(GOES - COMES), *nobody[GOES:]]
+    sound = recordings.joined(recordings.silence(2.0), one.says(2.4), recordings.silence(1.6))
+    made = {}
+    for name, how in FILMS.items():
+        made[name] = recordings.write_film(files, folder / name, pictures, sound=sound, **how)
+    return made
+
+
+@pytest.fixture(scope="module")
+def talk(recognizer: Recognizer, duet: Path) -> Timeline:
+    """The timeline of two people."""
+    return recognizer.timeline(duet)
+
+
+def of(timeline: Timeline, person: str | None) -> list[Segment]:
+    return [segment for segment in timeline.segments if segment.person == person]
+
+
+def read(segments: Iterable[Segment]) -> list[tuple[float, float]]:
+    """The stretches in which something was read, those that touch as one."""
+    found: list[tuple[float, float]] = []
+    for segment in segments:
+        if segment.confidence is None:
+            continue
+        if found and abs(found[-1][1] - segment.start_s) < 1e-9:
+            found[-1] = found[-1][0], segment.end_s
+        else:
+            found.append((segment.start_s, segment.end_s))
+    return found
+
+
+def covers(timeline: Timeline) -> None:
+    """Everybody's segments touch, from the begin of the recording to its end, and none is a sliver."""
+    for person in {segment.person for segment in timeline.segments} | set(timeline.people):
+        own = of(timeline, person)
+        assert own[0].start_s == timeline.start_s and own[-1].end_s == pytest.approx(timeline.end_s, abs=1e-9)
+        assert all(one.end_s == two.start_s for one, two in pairwise(own))
+        if timeline.duration_s > 0.2:
+            assert min(segment.duration_s for segment in own) > 0.05, own
+        answers = [(s.emotion, s.abstained) for s in own]
+        assert all(one != two for one, two in pairwise(answers))
+
+
+def gone(times: list[float], tick: int, ticks: list[int]) -> int:
+    """The place among the shown pictures of the one that was given this tick."""
+    return len(times) - (len(ticks) - ticks.index(tick))
+
+
+def test_the_oracles_agree(films: dict[str, Path], recordings: ModuleType) -> None:
+    import shutil
+
+    if shutil.which("ffprobe") is None:
+        pytest.skip("ffprobe is not installed")
+    for path in films.values():
+        one, two = recordings.of_ffprobe(path), recordings.of_packets(path)
+        np.testing.assert_allclose(sorted(one[0]), sorted(two[0]), atol=2e-6)
+        assert one[1] == pytest.approx(two[1], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_somebody_is_there_from_the_first_picture_to_the_last(
+    recognizer: Recognizer, films: dict[str, Path], recordings: ModuleType, name: str
+) -> None:
+    times, end_s = recordings.shown(films[name])
+    ticks = FILMS[name].get("ticks", REGULAR)
+    shown = [i for i, tick in enumerate(ticks) if tick >= 0]
+    assert len(times) == len(shown), "the oracle does not see what was written"
+    comes_s, goes_s = (times[shown.index(i)] for i in (COMES, GOES))
+
+    every = recognizer.timeline(films[name], rules=WindowRules(1.0, 0.5, EVERY_PICTURE))
+    assert every.people == ("person 1",) and every.notes == ()
+    assert read(of(every, "person 1")) == [pytest.approx((comes_s, goes_s), abs=1e-3)]
+    seen = [box.time_s for box in every.faces]
+    expected = times[shown.index(COMES) : shown.index(GOES)]
+    np.testing.assert_allclose(seen, expected, atol=1e-3)
+    assert every.start_s == 0 and every.end_s == pytest.approx(end_s, abs=1e-3)
+
+    some = recognizer.timeline(films[name])
+    ((begin_s, stop_s),) = read(of(some, "person 1"))
+    frame_s = max(np.diff(times))
+    assert comes_s - 1e-3 <= begin_s <= comes_s + 0.2 + frame_s
+    assert goes_s - 1e-3 <= stop_s <= goes_s + 0.2 + frame_s
+    assert some.end_s == pytest.approx(end_s, abs=1e-3)
+    for timeline in (every, some):
+        covers(timeline)
+        limits = [limit for s in timeline.segments for limit in (s.start_s, s.end_s)]
+        inner = [limit for limit in limits if times[0] < limit < times[-1]]
+        assert all(np.abs(np.array(times) - limit).min() <= frame_s for limit in inner)
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_speech_is_where_it_is_heard(
+    recognizer: Recognizer, films: dict[str, Path], recordings: ModuleType, name: str
+) -> None:
+    windows = list(recognizer.stream(films[name], rules=WindowRules(0.5, 0.1)))
+    plain = list(recognizer.stream(films["regular.mp4"], rules=WindowRules(0.5, 0.1)))
+    late_s = FILMS[name].get("sound_at_s", 0.0)
+
+    def begins(found: list[Window]) -> float:
+        return next(w.end_s for w in found if w.speech is not None and w.speech > 0)
+
+    voice = np.abs(recordings.drawn(1).voice)
+    onset_s = 2.0 + int((voice > 0.1 * voice.max()).argmax()) / recordings.RATE
+    assert begins(plain) == pytest.approx(onset_s, abs=0.2)
+    assert begins(windows) - begins(plain) == pytest.approx(late_s, abs=0.11)
+
+
+def test_late_sound_says_the_same_half_a_second_later(recognizer: Recognizer, films: dict[str, Path]) -> None:
+    rules = WindowRules(2.0, 0.5)
+
+    def said(name: str) -> dict[float, Window]:
+        windows = recognizer.stream(films[name], rules=rules)
+        return {w.start_s: w for w in windows if w.voice is not None}
+
+    plain, late = said("regular.mp4"), said("late-sound.mp4")
+    compared = 0
+    for start_s, window in plain.items():
+        if start_s + 0.5 in late and window.start_s + 2.5 <= 6.0:
+            voice = late[start_s + 0.5].voice
+            assert voice is not None and window.voice is not None
+            np.testing.assert_allclose(window.voice, voice, atol=1e-5)
+            compared += 1
+    assert compared >= 3
+
+
+def test_two_people_change_sides_and_keep_their_names(talk: Timeline) -> None:
+    assert talk.people == ("person 1", "person 2")
+    assert talk.picture_size == (640, 360)
+    for box in talk.faces:
+        left = box.left + box.right < 640
+        assert left == ((box.person == "person 1") == (box.time_s < 6.0)), box
+    for person in talk.people:
+        boxes = [box.time_s for box in talk.faces if box.person == person]
+        assert len(boxes) == pytest.approx(15 * 5, abs=2)
+    covers(talk)
+
+
+def test_speech_goes_to_the_mouth_that_moves(talk: Timeline) -> None:
+    speakers = {"person 1": (0.0, 6.0), "person 2": (6.0, 12.0)}
+    n = 0
+    for window in talk.windows:
+        for person, (begin_s, end_s) in speakers.items():
+            if begin_s <= window.start_s and window.end_s <= end_s:
+                assert window.speaker == person, window
+                assert (window.voice is not None) == (window.person == person)
+                n += 1
+    assert n == 2 * 2 * 4
+
+
+def test_speech_goes_to_nobody_when_both_are_still(recognizer: Recognizer, duet: Path) -> None:
+    windows = recognizer.timeline(duet, start_s=12.0, rules=WindowRules(3.0, 3.0)).windows
+    assert [w.person for w in windows] == ["person 1", "person 2", None]
+    assert {w.speaker for w in windows} == {None}
+    for window in windows[:2]:
+        assert window.voice is None and window.reasons == ("voice:unattributed",)
+    assert windows[2].voice is not None and windows[2].face is None and windows[2].reasons == ()
+
+
+@pytest.mark.ravdess
+def test_a_real_pair(
+    recognizer: Recognizer, ravdess: Path, files: ModuleType, recordings: ModuleType, tmp_path: Path
+) -> None:
+    """Two clips of one man side by side, one of them tinted; one speaks, and they change sides."""
+    import cv2
+
+    films, sound = [], None
+    for path in sorted(ravdess.glob("video/*/01-*.mp4"))[:2]:
+        with av.open(str(path)) as container:
+            size = {"width": 640, "height": 360, "format": "bgr24"}
+            every = [f.reformat(**size).to_ndarray() for f in container.decode(video=0)]
+        films.append([np.ascontiguousarray(bgr[:, 160:480]) for bgr in every[::2]])
+        if sound is None:
+            with av.open(str(path)) as container:
+                sound = np.concatenate([f.to_ndarray()[:1] for f in container.decode(audio=0)], axis=1)
+    assert sound is not None and sound.dtype == np.float32
+    n = min(map(len, films))
+    speaks = films[0][:n]
+    listens = [np.rint(cv2.GaussianBlur(films[1][0], (0, 0), 0.5) * (1.0, 0.8, 0.6)).astype(np.uint8)] * n
+    half = n // 2
+    pair = [
+        *recordings.beside(speaks[:half], listens[:half]),
+        *recordings.beside(listens[half:], speaks[half:]),
+    ]
+    path = recordings.write_film(
+        files, tmp_path / "pair.mp4", pair, sound=sound, ticks=[2002 * i for i in range(n)]
+    )
+    found = recognizer.timeline(path, rules=WindowRules(2.0, 0.5))
+    assert found.people == ("person 1", "person 2")
+    half_s = half * 2002 / 30000
+    for box in found.faces:
+        left = box.left + box.right < 640
+        assert left == ((box.person == "person 1") == (box.time_s < half_s - 1e-6)), box
+    speakers = {w.speaker for w in found.windows if w.speech is not None and w.speech > 0.5}
+    assert "person 1" in speakers and "person 2" not in speakers
+
+
+def test_stream_gives_the_windows_of_the_timeline(recognizer: Recognizer, duet: Path, talk: Timeline) -> None:
+    again = recognizer.timeline(io.BytesIO(duet.read_bytes()))
+    streamed = list(recognizer.stream(duet.read_bytes()))
+    assert again.segments == talk.segments and again.faces == talk.faces
+    assert (again.duration_s, again.people, again.picture_size) == (
+        talk.duration_s, talk.people, talk.picture_size,
+    )  # fmt: skip
+    for others in (again.windows, streamed):
+        assert len(others) == len(talk.windows)
+        for one, other in zip(talk.windows, others, strict=True):
+            for name in Window.__dataclass_fields__:
+                np.testing.assert_equal(getattr(one, name), getattr(other, name))
+    assert talk.source == str(duet) and talk.recogniser == recognizer.bundle.recipe.name
+    assert talk.licence == recognizer.licence and talk.emotions == recognizer.emotions
+
+
+def test_windows_are_kept_as_they_were_read(recognizer: Recognizer, films: dict[str, Path]) -> None:
+    rules = WindowRules(1.0, 1.0)
+    kept = recognizer.timeline(films["regular.mp4"], rules=rules).windows
+    read = list(recognizer.stream(films["regular.mp4"], rules=rules))
+    for name in ("voice", "face", "fused"):
+        there = [getattr(window, name) is not None for window in kept]
+        assert any(there) and not all(there), f"this film tests nothing: {name}"
+    for one, other in zip(kept, read, strict=True):
+        for name in Window.__dataclass_fields__:
+            mine, its = getattr(one, name), getattr(other, name)
+            assert type(mine) is type(its), name
+            np.testing.assert_array_equal(mine, its, strict=True)
+
+
+def test_every_format_takes_a_real_timeline(talk: Timeline, tmp_path: Path) -> None:
+    for suffix in FORMATS.values():
+        assert write_timeline(talk, tmp_path / f"talk{suffix}").stat().st_size > 200
+    document = json.loads((tmp_path / "talk.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(timeline_schema()).validate(document)
+    assert len(document["windows"]) == len(talk.windows) and len(document["faces"]) == len(talk.faces)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s"), [(4.5, 7.25), (9.0, None), (None, 2.5), (-3.0, 2.0), (0.0, 99.0)]
+)
+def test_a_span(
+    recognizer: Recognizer, duet: Path, talk: Timeline, start_s: float | None, end_s: float | None
+) -> None:
+    told: list[tuple[float, float | None]] = []
+    found = recognizer.timeline(
+        duet, start_s=start_s, end_s=end_s, on_progress=lambda done, total: told.append((done, total))
+    )
+    begin_s, stop_s = max(0.0, start_s or 0.0), min(end_s or 99.0, talk.end_s)
+    assert (found.start_s, found.end_s) == pytest.approx((begin_s, stop_s), abs=1e-6)
+    covers(found)
+    assert all(begin_s <= box.time_s < stop_s for box in found.faces)
+    assert all(len(read(of(found, person))) == 1 for person in found.people)
+    done, total = told[-1]
+    assert total == pytest.approx(stop_s - begin_s, abs=0.05) and done == pytest.approx(total, abs=0.3)
+
+
+@pytest.mark.parametrize("span", [(3.0, 3.0), (5.0, 3.0), (float("nan"), None), (0.0, float("inf"))])
+def test_what_is_no_span_is_refused(
+    recognizer: Recognizer, duet: Path, span: tuple[float, float | None]
+) -> None:
+    with pytest.raises(ValueError, match=r"after the begin|finite"):
+        recognizer.timeline(duet, start_s=span[0], end_s=span[1])
+
+
+@pytest.mark.parametrize("span", [(100.0, 101.0), (100.0, None)])
+def test_an_empty_span_is_an_empty_timeline(
+    recognizer: Recognizer, duet: Path, span: tuple[float, float | None]
+) -> None:
+    found = recognizer.timeline(duet, start_s=span[0], end_s=span[1])
+    assert (found.duration_s, found.windows, found.segments, found.faces) == (0, (), (), ())
+
+
+@pytest.mark.parametrize("rules", [WindowRules(1.0, 1.0), WindowRules(5.0, 2.0), WindowRules(20.0, 4.0, 2.0)])
+def test_other_windows(recognizer: Recognizer, duet: Path, rules: WindowRules) -> None:
+    found = recognizer.timeline(duet, rules=rules)
+    covers(found)
+    assert found.people == ("person 1", "person 2")
+    starts = sorted({w.start_s for w in found.windows})
+    assert all(b - a <= rules.hop_s + 1e-6 for a, b in pairwise(starts))
+    assert max(w.end_s for w in found.windows) == pytest.approx(found.end_s, abs=0.05)
+
+
+def test_segment_rules_are_used(recognizer: Recognizer, duet: Path) -> None:
+    none = recognizer.timeline(duet, end_s=4.0, segment_rules=SegmentRules(abstain_below=1.0))
+    assert {segment.emotion for segment in none.segments} == {None}
+    every = recognizer.timeline(duet, end_s=4.0, segment_rules=SegmentRules(abstain_below=0.0))
+    assert all(segment.emotion for segment in every.segments if segment.confidence is not None)
+
+
+def test_sound_is_handed_on(recognizer: Recognizer, duet: Path) -> None:
+    heard: list[Waveform] = []
+    recognizer.timeline(duet, start_s=1.0, end_s=3.5, on_sound=heard.append)
+    assert heard[0].start_s == pytest.approx(1.0, abs=1e-3)
+    assert sum(block.duration_s for block in heard) == pytest.approx(2.5, abs=1e-3)
+
+
+def test_no_sound(recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path) -> None:
+    film = recordings.write_film(files, tmp_path / "mute.mp4", recordings.drawn(2).speaking(60))
+    found = recognizer.timeline(film)
+    assert {w.reasons for w in found.windows} == {("voice:no_audio_stream",)}
+    assert {w.speech for w in found.windows} == {None}
+    assert read(found.segments) == [(0.0, pytest.approx(found.end_s))]
+    covers(found)
+    part = recognizer.timeline(film, start_s=2.0)
+    assert (part.start_s, part.end_s) == (2.0, pytest.approx(found.end_s))
+
+
+def test_no_pictures(
+    recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path
+) -> None:
+    sound = files.write_wav(tmp_path / "a.wav", recordings.drawn(1).says(4.4), recordings.RATE)
+    found = recognizer.timeline(sound)
+    assert (found.people, found.faces, found.picture_size) == ((), (), None)
+    assert found.duration_s == pytest.approx(4.4) and {s.person for s in found.segments} == {None}
+    covers(found)
+
+
+@pytest.mark.parametrize(("rate", "length_s"), [(16000, 5.97), (48000, 5.995)])
+def test_sound_whose_last_frame_is_filled_up(
+    recognizer: Recognizer, files: ModuleType, tmp_path: Path, rate: int, length_s: float
+) -> None:
+    sound = files.write_sound(tmp_path / "a.m4a", files.tone(length_s, rate), rate, codec="aac")
+    found = recognizer.timeline(sound)
+    assert found.end_s == pytest.approx(length_s, abs=0.1)
+    assert [w.start_s for w in found.windows] == pytest.approx([0, 1, 2, 3], abs=0.05)
+    assert all(0 <= w.start_s < w.end_s <= found.end_s for w in found.windows)
+    covers(found)
+
+
+def test_a_guessed_length_is_not_believed(recognizer: Recognizer, files: ModuleType, tmp_path: Path) -> None:
+    rate = 44100
+    noise = np.random.default_rng(0).normal(0, 0.2, (1, 6 * rate)).astype(np.float32)
+    samples = np.concatenate([np.zeros((1, 3 * rate), np.float32), noise], axis=1)
+    sound = files.write_sound(tmp_path / "a.aac", samples, rate, codec="aac", format="adts")
+    with av.open(str(sound)) as container:
+        assert container.duration > 20e6, "this file tests nothing: its length is guessed well"
+    found = recognizer.timeline(sound)
+    assert found.end_s == pytest.approx(9.0, abs=0.1)
+    assert max(w.end_s for w in found.windows) == pytest.approx(9.0, abs=0.1)
+    covers(found)
+
+
+@pytest.mark.parametrize("per_s", [0.5, 1.0])
+def test_pictures_far_apart(recognizer: Recognizer, files: ModuleType, tmp_path: Path, per_s: float) -> None:
+    film = files.write_video(tmp_path / "a.mp4", [1000 * i for i in range(299)])
+    found = recognizer.timeline(film, rules=WindowRules(pictures_per_s=per_s))
+    assert found.end_s == pytest.approx(299 / 30, abs=1e-3)
+    assert found.windows[0].start_s == 0 and found.windows[-1].end_s == pytest.approx(found.end_s, abs=0.05)
+    covers(found)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_shorter_than_a_window(
+    recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path, n: int
+) -> None:
+    film = recordings.write_film(files, tmp_path / "short.mp4", recordings.drawn(1).still(n))
+    found = recognizer.timeline(film)
+    _, end_s = recordings.shown(film)
+    assert found.end_s == pytest.approx(end_s, abs=1e-3)
+    assert [(w.start_s, w.person) for w in found.windows] == [(0.0, "person 1")]
+    assert found.windows[0].face is not None and found.windows[0].face_present == 1
+    covers(found)
+    sound = files.write_wav(tmp_path / "a.wav", recordings.drawn(1).says(0.3, 0.8), recordings.RATE)
+    (window,) = recognizer.timeline(sound).windows
+    assert (window.start_s, window.end_s) == pytest.approx((0.0, 0.3)) and window.voice is not None
+
+
+def test_pictures_that_end_before_the_sound(
+    recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path
+) -> None:
+    one = recordings.drawn(1)
+    film = recordings.write_film(files, tmp_path / "a.mp4", one.speaking(30), sound=one.says(14.0))
+    found = recognizer.timeline(film)
+    covers(found)
+    ((begin_s, end_s),) = read(of(found, "person 1"))
+    assert begin_s == 0 and end_s == pytest.approx(2.0, abs=0.21), "nobody is seen after the last picture"
+    assert read(of(found, None))[-1][1] == pytest.approx(found.end_s)
+
+
+def test_sound_that_ends_before_the_pictures(
+    recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path
+) -> None:
+    one = recordings.drawn(1)
+    film = recordings.write_film(files, tmp_path / "a.mp4", one.speaking(210), sound=one.says(2.0))
+    found = recognizer.timeline(film)
+    covers(found)
+    assert read(found.segments) == [(0.0, pytest.approx(found.end_s))]
+    assert [w.voice is not None for w in found.windows[:3]] == [True, False, False]
+    assert {w.reasons for w in found.windows[3:]} == {("voice:no_sound_here",)}
+
+
+def test_a_file_that_was_cut_off(
+    recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path
+) -> None:
+    one = recordings.drawn(1)
+    whole = recordings.write_film(
+        files, tmp_path / "whole.mp4", one.speaking(120), sound=one.says(8.0),
+        container_options={"movflags": "faststart"},
+    )  # fmt: skip
+    # All packets of MP4 without fragments come picture by picture here, and then the sound.
+    cut = tmp_path / "cut.mp4"
+    content = whole.read_bytes()
+    cut.write_bytes(content[: len(content) * 2 // 5])
+    found = recognizer.timeline(cut)
+    assert found.notes
+    assert found.end_s == pytest.approx(8.0, abs=0.05)
+    ((_, end_s),) = read(of(found, "person 1"))
+    assert end_s == pytest.approx(max(box.time_s for box in found.faces), abs=0.25) and end_s < 7.0
+    assert found.segments[-1].confidence is None and found.segments[-1].end_s == found.end_s
+    covers(found)
+
+
+def test_a_file_that_was_cut_off_after_its_first_picture(
+    recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path
+) -> None:
+    whole = recordings.write_film(
+        files, tmp_path / "whole.mp4", recordings.drawn(1).still(60),
+        container_options={"movflags": "faststart"},
+    )  # fmt: skip
+    with av.open(str(whole)) as container:
+        places = sorted(packet.pos for packet in container.demux(video=0) if packet.size)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: places[1]])
+    assert len(files.decoded(cut)) == 1
+    found = recognizer.timeline(cut)
+    assert found.notes and found.end_s == pytest.approx(recordings.shown(whole)[1], abs=1e-3)
+    assert [(w.start_s, w.person) for w in found.windows] == [(0.0, "person 1")]
+    assert read(of(found, "person 1")) == [(0.0, pytest.approx(found.windows[0].end_s))]
+    covers(found)
+
+
+def test_what_is_no_recording(recognizer: Recognizer, tmp_path: Path) -> None:
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"no film")
+    with pytest.raises(MediaError, match=r"broken\.mp4"):
+        recognizer.timeline(path)
+    with pytest.raises(MediaError, match=r"none\.mp4"):
+        recognizer.timeline(tmp_path / "none.mp4")
+    with pytest.raises(MediaError):
+        list(recognizer.stream(b""))
+
+
+def boxes(person: str, *times: float) -> list[FaceBox]:
+    return [FaceBox(time, person, 0, 0, 10, 10) for time in times]
+
+
+def test_presence_is_from_picture_to_picture() -> None:
+    moments = np.arange(0, 10, 0.2)
+    seen = boxes("a", *moments[5:10], *moments[12:15], *moments[40:])
+    found = presence(seen, moments, 10.0)["a"]
+    np.testing.assert_allclose(found, [(1.0, 3.0), (8.0, 10.0)])
+    assert presence([], moments, 10.0) == {}

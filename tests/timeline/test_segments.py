@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from emofuse.core.labels import EMOTIONS
+from emofuse.timeline.records import Timeline, Window
+from emofuse.timeline.segments import SegmentRules, make_segments, most_likely_course
+
+HAPPY, SAD = EMOTIONS.index("happy"), EMOTIONS.index("sad")
+
+
+def answer(emotion: int, sure: float = 0.8) -> NDArray[np.float64]:
+    p = np.full(len(EMOTIONS), (1 - sure) / (len(EMOTIONS) - 1))
+    p[emotion] = sure
+    return p
+
+
+def windows(said: list[int | None], person: str | None = None, sure: float = 0.8) -> list[Window]:
+    """Three seconds each, one every second."""
+    return [
+        Window(float(i), i + 3.0, None, None, None if one is None else answer(one, sure), person=person)
+        for i, one in enumerate(said)
+    ]
+
+
+def test_the_course_is_the_best_of_all() -> None:
+    rng = np.random.default_rng(0)
+    for n, n_classes, cost in ((1, 3, 1.0), (5, 3, 0.7), (6, 4, 1.5), (6, 3, 0.0)):
+        answers = rng.dirichlet(np.ones(n_classes), n)
+        logs = np.log(answers)
+
+        def worth(path: tuple[int, ...], logs: NDArray[np.float64] = logs, cost: float = cost) -> float:
+            changes = sum(a != b for a, b in itertools.pairwise(path))
+            return float(sum(logs[i, k] for i, k in enumerate(path)) - cost * changes)
+
+        best = max(worth(path) for path in itertools.product(range(n_classes), repeat=n))
+        found = most_likely_course(answers, cost)
+        assert worth(tuple(int(k) for k in found)) == pytest.approx(best, abs=1e-12)
+
+
+def test_a_change_is_found_where_it_is() -> None:
+    found = make_segments(windows([HAPPY] * 10 + [SAD] * 10), (0.0, 22.0), EMOTIONS)
+    assert [segment.emotion for segment in found] == ["happy", "sad"]
+    # the last window of the first emotion has its middle at 10.5 s, the first of the second at 11.5 s
+    assert found[0].end_s == found[1].start_s == 11.0
+    assert (found[0].start_s, found[1].end_s) == (0.0, 22.0)
+    assert found[0].confidence is not None and 0.7 < found[0].confidence <= 0.8
+
+
+def test_a_single_window_is_smoothed_over() -> None:
+    said: list[int | None] = [HAPPY] * 6 + [SAD] + [HAPPY] * 6
+    found = make_segments(windows(said, sure=0.6), (0.0, 15.0), EMOTIONS)
+    assert [segment.emotion for segment in found] == ["happy"]
+    free = make_segments(windows(said, sure=0.6), (0.0, 15.0), EMOTIONS, rules=SegmentRules(0.0, 0.0))
+    assert "sad" in {segment.emotion for segment in free}
+
+
+def test_what_could_not_be_read_is_a_segment_without_an_answer() -> None:
+    found = make_segments(windows([None] * 5 + [SAD] * 5 + [None] * 5), (0.0, 20.0), EMOTIONS)
+    assert [segment.emotion for segment in found] == [None, "sad", None]
+    assert [segment.confidence is None for segment in found] == [True, False, True]
+    assert [(segment.start_s, segment.end_s) for segment in found] == [(0.0, 5.0), (5.0, 12.0), (12.0, 20.0)]
+
+
+def test_unsure_answers_are_abstained_from() -> None:
+    found = make_segments(windows([HAPPY] * 4, sure=0.3), (0.0, 6.0), EMOTIONS)
+    assert [(s.emotion, s.abstained) for s in found] == [(None, True)]
+    assert found[0].confidence == pytest.approx(0.3)
+
+
+def test_nothing_is_said_of_a_person_who_is_not_there() -> None:
+    found = make_segments(
+        windows([HAPPY] * 10, "person 1"),
+        (0.0, 12.0),
+        EMOTIONS,
+        presence={"person 1": [(2.2, 5.4), (8.0, 9.0)]},
+    )
+    assert [(s.start_s, s.end_s) for s in found if s.emotion] == [(2.2, 5.4), (8.0, 9.0)]
+    assert found[0].start_s == 0.0 and found[-1].end_s == 12.0
+
+
+def test_changes_happen_at_a_picture() -> None:
+    moments = np.arange(0, 22, 0.2) + 0.033
+    found = make_segments(
+        windows([HAPPY] * 10 + [SAD] * 10), (0.0, 22.0), EMOTIONS, moments=np.asarray(moments)
+    )
+    assert found[0].end_s == pytest.approx(11.033)
+
+
+def test_people_are_told_apart_and_make_a_timeline() -> None:
+    both = sorted(
+        windows([HAPPY] * 8, "person 1") + windows([SAD] * 8, "person 2"), key=lambda window: window.start_s
+    )
+    found = make_segments(both, (0.0, 10.0), EMOTIONS)
+    assert [(s.person, s.emotion) for s in found] == [("person 1", "happy"), ("person 2", "sad")]
+    Timeline("a.mp4", 10.0, 0.0, tuple(both), found, EMOTIONS, "r", people=("person 1", "person 2"))
+
+
+def test_windows_with_a_hole_between_them() -> None:
+    far = [Window(50.0, 53.0, None, None, answer(SAD))]
+    found = make_segments(windows([HAPPY] * 3) + far, (0.0, 60.0), EMOTIONS)
+    assert [(s.start_s, s.end_s, s.emotion) for s in found] == [
+        (0.0, 5.0, "happy"), (5.0, 50.0, None), (50.0, 53.0, "sad"), (53.0, 60.0, None),
+    ]  # fmt: skip
+
+
+def test_an_empty_recording() -> None:
+    assert make_segments([], (0.0, 0.0), EMOTIONS) == ()
+    assert make_segments([], (0.0, 5.0), EMOTIONS) == ()
+
+
+@pytest.mark.parametrize("wrong", [{"change_cost": -1.0}, {"change_cost": math.nan}, {"abstain_below": 1.5}])
+def test_wrong_rules(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        SegmentRules(**wrong)

@@ -1,0 +1,116 @@
+"""What a face network reads of the pictures in a window, by the kind of its features."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emofuse.core.errors import WeightsError
+from emofuse.features.face.blendshapes import FaceShape, landmarker
+from emofuse.features.face.tracker import Sighting
+from emofuse.media.file_stream import Picture, open_stream
+from emofuse.recognition.recognizer import Recognizer
+from emofuse.timeline.window_faces import Crops, Seen, Shapes, _values_of, window_faces
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.load()
+
+
+def reading(recognizer: Recognizer, **features: Any) -> Recognizer:
+    """The same networks under a recipe with other face features."""
+    recipe = recognizer.bundle.recipe
+    face = recipe.face.model_copy(update={"features": recipe.face.features.model_copy(update=features)})
+    return Recognizer(replace(recognizer.bundle, recipe=recipe.model_copy(update={"face": face})))
+
+
+def sighting(box: tuple[int, int, int, int], time_s: float = 0.0) -> Sighting:
+    return Sighting(1, time_s, box, np.zeros((48, 48), np.uint8), np.zeros((16, 24), np.uint8))
+
+
+def pictures_of(path: Path) -> list[Picture]:
+    with open_stream(path, audio=False) as stream:
+        return [part for part in stream if isinstance(part, Picture)]
+
+
+def test_the_recipe_says_what_is_read(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(window_faces(recognizer), Crops)
+    assert window_faces(reading(recognizer, kind="au-table")) is None
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", "nowhere")
+    with pytest.raises(WeightsError, match="emofuse weights fetch face-landmarker"):
+        window_faces(reading(recognizer, kind="blendshapes"))
+    with pytest.raises(WeightsError, match="emofuse weights fetch yunet"):
+        window_faces(reading(recognizer, detector="yunet"))
+
+
+def test_crops_are_as_large_as_the_recipe_says(recognizer: Recognizer, films: dict[str, Path]) -> None:
+    """The shipped networks read 48 × 48; another recipe's tracker cuts what that one's do."""
+    faces = window_faces(reading(recognizer, size=64))
+    assert faces is not None
+    seen = [one for picture in pictures_of(films["happy"]) for one in faces.see(picture)]
+    assert seen and {one.sighting.crop.shape for one in seen} == {(64, 64)}
+
+
+def test_a_face_has_the_blendshapes_that_lie_over_it() -> None:
+    shapes = [
+        FaceShape(np.full(58, float(i), np.float32), (100.0 * i, 0.0, 100.0 * i + 80, 100.0))
+        for i in range(3)
+    ]
+    assert _values_of(sighting((105, 10, 185, 90)), shapes) is shapes[1].values
+    assert _values_of(sighting((105, 10, 185, 90)), shapes[::2]) is None
+    assert _values_of(sighting((105, 10, 185, 90)), []) is None
+
+
+@pytest.fixture
+def real(real_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(real_weights))
+
+
+@pytest.mark.usefixtures("real")
+def test_blendshapes_lie_between_those_of_the_pictures(
+    recognizer: Recognizer, films: dict[str, Path]
+) -> None:
+    pytest.importorskip("mediapipe")
+    faces = window_faces(reading(recognizer, kind="blendshapes", n_frames=5))
+    assert isinstance(faces, Shapes)
+    pictures = pictures_of(films["happy"])
+    seen = [one for picture in pictures for one in faces.see(picture)] + faces.end()
+    times = [one.sighting.time_s for one in seen]
+    assert times == [picture.time_s for picture in pictures], "the first one, told of late, has its own too"
+    said = {}
+    for picture in pictures:
+        (shape,) = landmarker().faces(picture.image)
+        said[picture.time_s] = shape.values
+    array = faces.array(seen, times[0], times[4])  # the places are those of five pictures
+    assert array is not None and array.shape == (5, 58) and array.dtype == np.float32
+    np.testing.assert_allclose(array, [said[t] for t in times[:5]], rtol=1e-5, atol=1e-6)
+    middle = faces.array(seen, (times[0] + times[1]) / 2, times[-1])
+    assert middle is not None
+    np.testing.assert_allclose(middle[0], (said[times[0]] + said[times[1]]) / 2, rtol=1e-4, atol=1e-5)
+    assert faces.array([Seen(one.sighting) for one in seen], times[0], times[4]) is None
+
+
+@pytest.mark.usefixtures("real")
+@pytest.mark.ravdess
+def test_yunet_follows_a_real_face(ravdess: Path, recognizer: Recognizer) -> None:
+    path = next(ravdess.glob("video/*/01-01-08-01-02-02-01.mp4"))
+    by_yunet, by_dlib = window_faces(reading(recognizer, detector="yunet")), window_faces(recognizer)
+    assert by_yunet is not None and by_dlib is not None
+    found: list[list[Seen]] = [[], []]
+    for picture in pictures_of(path):
+        for seen, faces in zip(found, (by_yunet, by_dlib), strict=True):
+            seen.extend(faces.see(picture))
+    ours, theirs = ([one.sighting for one in seen] for seen in found)
+    assert [one.time_s for one in ours] == [one.time_s for one in theirs]
+    assert {one.person for one in ours} == {1}
+    apart = [np.abs(np.subtract(a.box, b.box)).max() for a, b in zip(ours, theirs, strict=True)]
+    widths = [b.box[2] - b.box[0] for b in theirs]
+    assert np.mean(np.divide(apart, widths)) < 0.15
+    timeline = reading(recognizer, detector="yunet").timeline(path)
+    assert timeline.people == ("person 1",)
+    assert all(window.face is not None for window in timeline.windows)

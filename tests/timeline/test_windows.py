@@ -1,0 +1,350 @@
+"""Windows as they are read: where they lie, what is said of each, and that nothing piles up meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import math
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emofuse.core.records import Waveform
+from emofuse.features.voice.vad import CHUNK_S, SPEECH_ABOVE, speech_probability
+from emofuse.media.file_stream import Picture, open_stream
+from emofuse.recognition.recognizer import Recognizer
+from emofuse.timeline.reader import stream_windows
+from emofuse.timeline.records import Window
+from emofuse.timeline.windows import WindowReader, WindowRules
+
+RATE = 48000
+"""Of the drawn people's voices."""
+EMPTY = np.full((48, 64), 120, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    logging.getLogger("emofuse").setLevel(logging.ERROR)
+    return Recognizer.load()
+
+
+@pytest.fixture(scope="module")
+def speech(home: Path, files: ModuleType, recordings: ModuleType) -> Path:
+    """Seven seconds of a voice."""
+    path: Path = files.write_wav(home / "voice.wav", recordings.drawn(1).says(7.0), RATE)
+    return path
+
+
+def blocks(samples: np.ndarray, seconds: float, start_s: float = 0.0) -> list[Waveform]:
+    """(1, n) samples in blocks of a length."""
+    step = max(1, round(seconds * RATE))
+    return [
+        Waveform(np.ascontiguousarray(samples[:, first : first + step]), RATE, start_s + first / RATE)
+        for first in range(0, samples.shape[1], step)
+    ]
+
+
+def pictures(duration_s: float, per_s: float = 5.0) -> list[Picture]:
+    """Of nobody."""
+    small = np.repeat(EMPTY[:, :, None], 3, axis=2)
+    return [Picture(i / per_s, EMPTY, small) for i in range(round(duration_s * per_s))]
+
+
+def in_order(*parts: Iterable[Waveform | Picture]) -> list[Waveform | Picture]:
+    def time(part: Waveform | Picture) -> float:
+        return part.time_s if isinstance(part, Picture) else part.start_s
+
+    return sorted(itertools.chain(*parts), key=time)
+
+
+def read(reader: WindowReader, parts: Iterable[Waveform | Picture], end_s: float) -> list[Window]:
+    return [*itertools.chain.from_iterable(map(reader.add, parts)), *reader.finish(end_s)]
+
+
+def spans(windows: Iterable[Window]) -> list[tuple[float, float]]:
+    """Each once, in their order."""
+    return list(dict.fromkeys((w.start_s, w.end_s) for w in windows))
+
+
+def same(ones: Sequence[Window], others: Sequence[Window], atol: float = 0.0) -> None:
+    """The same windows that say the same."""
+    assert len(ones) == len(others) > 0
+    for one, other in zip(ones, others, strict=True):
+        for name in ("person", "speaker", "reasons", "quality", "speech", "face_present"):
+            assert getattr(one, name) == getattr(other, name), (name, one.start_s)
+        assert (one.start_s, one.end_s) == pytest.approx((other.start_s, other.end_s), abs=1e-9)
+        for name, said in one.probabilities.items():
+            also = other.probabilities[name]
+            assert (said is None) == (also is None)
+            if said is not None and also is not None:
+                np.testing.assert_allclose(said, also, atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("rules", [WindowRules(), WindowRules(2.0, 2.0), WindowRules(1.0, 0.3)])
+@pytest.mark.parametrize("end_s", [0.01, 0.4, 1.0, 2.0, 2.96, 3.0, 3.04, 3.06, 4.0, 7.35, 11.02])
+@pytest.mark.parametrize("start_s", [0.0, 12.5])
+def test_windows_lie_at_every_hop_and_cover_all(
+    recognizer: Recognizer, rules: WindowRules, end_s: float, start_s: float
+) -> None:
+    samples = np.zeros((1, round(end_s * RATE)), np.float32)
+    reader = WindowReader(recognizer, rules, has_audio=True, has_video=False, start_s=start_s)
+    end_s += start_s
+    found = spans(read(reader, blocks(samples, 0.5, start_s), end_s))
+    covered = start_s
+    for i, (begin, stop) in enumerate(found):
+        assert begin <= covered + 1e-6 and start_s <= begin < stop <= end_s + 1e-6
+        assert stop - begin <= rules.window_s + 1e-6
+        if i < len(found) - 1:
+            assert (begin, stop) == pytest.approx((start_s + i * rules.hop_s, begin + rules.window_s))
+        covered = stop
+    assert end_s - covered < 0.05 + 1e-6
+    assert end_s - start_s < rules.window_s or all(b - a > rules.window_s - 1e-6 for a, b in found)
+
+
+def test_nothing_at_all_is_no_window(recognizer: Recognizer) -> None:
+    for has in (True, False):
+        assert WindowReader(recognizer, has_audio=has, has_video=has).finish(0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"window_s": 0.2}, "window_s"), ({"window_s": math.nan}, "window_s"), ({"hop_s": 0.0}, "hop_s"),
+        ({"hop_s": 4.0}, "holes"), ({"pictures_per_s": 0.0}, "pictures_per_s"),
+        ({"pictures_per_s": math.inf}, "pictures_per_s"),
+    ],
+)  # fmt: skip
+def test_wrong_rules(wrong: dict[str, float], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        WindowRules(**wrong)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.064, 0.3, 0.5, 1.0, 3.5, 20.0])
+def test_windows_do_not_depend_on_the_blocks(
+    recognizer: Recognizer, recordings: ModuleType, seconds: float
+) -> None:
+    samples = recordings.drawn(1).says(7.0)
+
+    def of(block_s: float) -> list[Window]:
+        reader = WindowReader(recognizer, has_audio=True, has_video=False)
+        return read(reader, blocks(samples, block_s), 7.0)
+
+    expected = of(0.25)
+    same(of(seconds), expected)
+    assert all(w.voice is not None and w.speech is not None and w.speech > 0.3 for w in expected)
+
+
+def test_each_window_comes_as_soon_as_it_can(recognizer: Recognizer) -> None:
+    reader = WindowReader(recognizer, has_audio=True, has_video=False)
+    came = [
+        (block.start_s + block.duration_s, window.end_s)
+        for block in blocks(np.zeros((1, 9 * RATE), np.float32), 0.1)
+        for window in reader.add(block)
+    ]
+    assert [end_s for _, end_s in came] == [3.0, 4.0, 5.0, 6.0, 7.0, 8.0, *([9.0] if len(came) == 7 else [])]
+    assert all(heard_s - end_s < 0.2 + 1e-6 for heard_s, end_s in came)
+
+
+def test_the_voice_is_that_of_predict_over_the_same_span(
+    recognizer: Recognizer,
+    duet: Path,
+    speech: Path,
+    files: ModuleType,
+    recordings: ModuleType,
+    tmp_path: Path,
+) -> None:
+    n = 4 * recordings.PER_S
+    late = recordings.write_film(
+        files, tmp_path / "late.mp4", recordings.wall(n, (64, 48)), sound=recordings.drawn(1).says(3.6),
+        sound_at_s=0.5,
+    )  # fmt: skip
+    compared = 0
+    for path in (speech, duet, late):
+        for window in recognizer.stream(path, rules=WindowRules(hop_s=2.5)):
+            if window.voice is not None:
+                alone = recognizer.predict(path, start_s=window.start_s, end_s=window.end_s)
+                assert alone.voice is not None
+                np.testing.assert_allclose(window.voice, alone.voice, atol=1e-5)
+                compared += 1
+    assert compared >= 7
+
+
+def test_bytes_and_file_objects_are_as_good_as_a_path(recognizer: Recognizer, speech: Path) -> None:
+    expected = list(recognizer.stream(speech))
+    same(list(recognizer.stream(speech.read_bytes())), expected)
+    with speech.open("rb") as file:
+        same(list(recognizer.stream(file)), expected)
+        assert not file.closed
+
+
+def test_what_is_missing_is_told(recognizer: Recognizer, recordings: ModuleType) -> None:
+    def reasons(samples: np.ndarray | None, films: list[Picture]) -> set[tuple[str, ...]]:
+        sound = [] if samples is None else blocks(samples, 0.5)
+        reader = WindowReader(recognizer, has_audio=samples is not None, has_video=bool(films))
+        return {window.reasons for window in read(reader, in_order(sound, films), 4.0)}
+
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.02, (1, 4 * RATE)).astype(np.float32)
+    seen = pictures(4.0)
+    assert reasons(None, seen) == {("face:none_seen", "voice:no_audio_stream")}
+    assert reasons(np.zeros((1, 4 * RATE), np.float32), []) == {("face:no_video_stream", "voice:silent")}
+    assert reasons(noise, []) == {("face:no_video_stream", "voice:no_speech")}
+    assert reasons(recordings.drawn(1).says(4.0), seen) == {("face:none_seen",)}
+    assert reasons(np.zeros((1, 0), np.float32), seen) == {("face:none_seen", "voice:no_sound_here")}
+
+
+def test_speech_is_the_share_of_the_window(recognizer: Recognizer, recordings: ModuleType) -> None:
+    said = recordings.drawn(1).says(1.0, 0.4)
+    _, probabilities = speech_probability(Waveform(said, RATE))
+    spoken_s = CHUNK_S * int((probabilities > SPEECH_ABOVE).sum())
+    assert spoken_s > 0.5, "this voice tests nothing"
+    reader = WindowReader(recognizer, has_audio=True, has_video=True)
+    first, *others = read(reader, in_order(blocks(said, 0.5), pictures(5.0)), 5.0)
+    assert (first.start_s, first.end_s) == (0.0, 3.0)
+    assert first.speech == pytest.approx(spoken_s / 3.0, abs=CHUNK_S / 3.0)
+    assert [w.speech for w in others] == [0.0, 0.0]
+
+
+def test_quality_is_level_and_clipping(recognizer: Recognizer, files: ModuleType) -> None:
+    tone = files.tone(3.0, RATE, level=0.5)
+    loud = np.clip(4 * tone, -1, 1)
+    for samples in (tone, loud):
+        reader = WindowReader(recognizer, has_audio=True, has_video=False)
+        (window,) = read(reader, blocks(samples, 0.5), 3.0)
+        level = 10 * np.log10(np.mean(samples.astype(float) ** 2))
+        assert window.quality["level_dbfs"] == pytest.approx(level, abs=0.06)
+        clipped = np.mean(np.abs(samples) >= 0.999)
+        assert window.quality["clipped"] == pytest.approx(clipped, abs=6e-5)
+
+
+@pytest.mark.parametrize("ends", ["sound", "pictures"])
+def test_a_stream_that_ends_early_stalls_nothing(recognizer: Recognizer, ends: str) -> None:
+    whole_s, part_s = 120.0, 6.0
+    sound_s, seen_s = (part_s, whole_s) if ends == "sound" else (whole_s, part_s)
+    rules = WindowRules(hop_s=3.0)
+    reader = WindowReader(recognizer, rules, has_audio=True, has_video=True)
+    sound = blocks(np.zeros((1, round(sound_s * RATE)), np.float32), 0.5)
+    found: list[Window] = []
+    for part in in_order(sound, pictures(seen_s, 2.0)):
+        found += reader.add(part)
+        now_s = part.time_s if isinstance(part, Picture) else part.start_s
+        assert now_s - (found[-1].end_s if found else 0.0) <= 15.0, "windows wait for what does not come"
+        assert len(reader._heard.blocks) <= 2 * 20
+        assert len(reader._heard.speech) <= 20 / 0.032
+        assert len(reader._seen) <= 20 * 2
+    found += reader.finish(whole_s)
+    assert [w.start_s for w in found] == [3.0 * i for i in range(40)]
+    last = {reason for reason in found[-1].reasons if reason.startswith("voice")}
+    assert last == {"voice:no_sound_here" if ends == "sound" else "voice:silent"}
+
+
+def test_people_who_stay_do_not_pile_up(recognizer: Recognizer, duet: Path) -> None:
+    reader = WindowReader(recognizer, has_audio=True, has_video=True)
+    most = 0
+    with open_stream(duet) as stream:
+        for part in stream:
+            reader.add(part)
+            most = max(most, len(reader._seen))
+    # two people, five pictures a second, a window with a hop before and what is waited for
+    assert most <= 2 * 5 * (3 + 1 + 1 + 1.5 + 0.5)
+    assert len(reader.take_boxes()) > 100 and reader.take_boxes() == []
+
+
+@pytest.mark.parametrize("per_s", [3.0, 5.0, 15.0])
+def test_the_speaker_is_found_at_any_rate(
+    recognizer: Recognizer, recordings: ModuleType, files: ModuleType, home: Path, per_s: float
+) -> None:
+    path = home / "pair.mp4"
+    if not path.exists():
+        n = 5 * recordings.PER_S
+        one, two = recordings.drawn(1), recordings.drawn(2)
+        pair = recordings.beside(two.still(n), one.speaking(n))
+        recordings.write_film(files, path, pair, sound=one.says(5.0))
+    windows = list(recognizer.stream(path, rules=WindowRules(pictures_per_s=per_s)))
+    assert {w.speaker for w in windows} == {"person 2"}
+    for window in windows:
+        assert (window.voice is not None) == (window.person == "person 2")
+        assert ("voice:of_another" in window.reasons) == (window.person == "person 1")
+
+
+def test_the_speaker_is_found_in_every_picture_of_thirty(
+    recognizer: Recognizer, films: dict[str, Path]
+) -> None:
+    for per_s in (10.0, 30.0):
+        windows = list(recognizer.stream(films["happy"], rules=WindowRules(1.0, 1.0, per_s)))
+        assert [w.speaker for w in windows[1:2]] == ["person 1"], per_s
+
+
+def test_faces_from_a_table_are_not_read_in_timelines(recognizer: Recognizer, films: dict[str, Path]) -> None:
+    """The shipped networks under a recipe that reads faces from a table: nothing asks for the face."""
+    recipe = recognizer.bundle.recipe
+    from_table = recipe.face.features.model_copy(update={"kind": "au-table", "table": "aus.csv"})
+    recipe = recipe.model_copy(update={"face": recipe.face.model_copy(update={"features": from_table})})
+    other = Recognizer(replace(recognizer.bundle, recipe=recipe))
+    windows = list(other.stream(films["happy"], rules=WindowRules(1.0, 1.0)))
+    assert {w.reasons[0] for w in windows} == {"face:not_read_in_timelines"}
+    assert any(w.voice is not None for w in windows)
+    assert all(w.face is None and w.person is None for w in windows)
+    assert {w.face_present for w in windows} == {None}
+
+
+def test_a_profile_is_used_in_every_window(ensemble_bundle: Path, few_folder: Path, speech: Path) -> None:
+    recognizer = Recognizer.load(ensemble_bundle)
+    profile = recognizer.enroll(sorted((few_folder / "Actor_01").glob("*.wav")))
+    plain = list(recognizer.stream(speech))
+    known = list(recognizer.stream(speech, profile=profile))
+    assert spans(plain) == spans(known)
+    for window, other in zip(known, plain, strict=True):
+        alone = recognizer.predict(speech, start_s=window.start_s, end_s=window.end_s, profile=profile)
+        assert window.fused is not None and alone.probabilities is not None and other.fused is not None
+        np.testing.assert_allclose(window.fused, alone.probabilities, atol=1e-5)
+        assert np.abs(window.fused - other.fused).max() > 1e-4
+
+
+_LONG = """
+import json, pathlib, sys
+from emofuse import Recognizer
+from emofuse.timeline.windows import WindowRules
+n = sum(1 for _ in Recognizer.load().stream(sys.argv[1], rules=WindowRules(6.0, 6.0, 2.0)))
+# what getrusage says of a new process may be the peak of the one that started it
+status = pathlib.Path("/proc/self/status").read_text()
+print(json.dumps([n, int(status.split("VmHWM:")[1].split()[0]) / 1024]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nothing tells the peak of a process")
+def test_memory_does_not_grow_with_the_recording(
+    files: ModuleType, recordings: ModuleType, tmp_path: Path
+) -> None:
+    peaks = {}
+    voice = np.tile(recordings.drawn(1).voice, 300)
+    for minutes in (1, 10):
+        # ten minutes are 115 MB of samples
+        path = files.write_wav(tmp_path / f"{minutes}.wav", voice[None, : 60 * minutes * RATE], RATE)
+        done = subprocess.run([sys.executable, "-c", _LONG, path], check=True, capture_output=True, text=True)
+        n_windows, peaks[minutes] = json.loads(done.stdout)
+        assert n_windows == 10 * minutes
+    # decoding runs ahead by up to 24 MB
+    assert peaks[10] < peaks[1] + 30
+
+
+def test_windows_stop_when_nobody_wants_more(recognizer: Recognizer, duet: Path) -> None:
+    import threading
+
+    windows = stream_windows(recognizer, duet)
+    next(windows)
+    windows.close()  # type: ignore[attr-defined]
+    assert not [one for one in threading.enumerate() if one.name == "emofuse-decoding"]
+
+
+def test_twice_the_same(recognizer: Recognizer, duet: Path) -> None:
+    span: dict[str, Any] = {"start_s": 4.0, "end_s": 9.0}
+    same(list(recognizer.stream(duet, **span)), list(recognizer.stream(duet, **span)))

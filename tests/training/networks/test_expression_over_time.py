@@ -1,0 +1,182 @@
+"""The expression CNN over time, against NumPy; as a branch of a recipe; large tensors at half precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import save
+
+from emofuse import Recognizer
+from emofuse.core.errors import RecipeError, WeightsError
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.recipes import load_recipe, parse_recipe
+from emofuse.corpus.fer2013 import FER_PLUS
+from emofuse.corpus.load import load_corpus
+from emofuse.recognition.bundle import load_bundle
+from emofuse.system.download import file_digest
+from emofuse.training.expression import read_faces
+from emofuse.training.networks.expression_cnn import CompactExpressionCnn
+from emofuse.training.networks.expression_over_time import ExpressionOverTime, load_expression_over_time
+from emofuse.training.networks.float16 import store_as_float16
+from emofuse.training.networks.onnx_export import export_ensemble
+from emofuse.training.train_bundle import train
+
+# written out once more, by hand: FER+'s order to ours
+TO_OURS = {
+    "neutral": 0.5 * (np.eye(8)[0] + np.eye(8)[1]), "happiness": np.eye(8)[2], "surprise": np.eye(8)[7],
+    "sadness": np.eye(8)[3], "anger": np.eye(8)[4], "disgust": np.eye(8)[6], "fear": np.eye(8)[5],
+    "contempt": np.zeros(8),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stacks() -> np.ndarray:
+    coarse = np.random.default_rng(0).integers(0, 256, (3, 4, 6, 6))
+    return np.kron(coarse, np.ones((8, 8))).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def cnn(stacks: np.ndarray) -> CompactExpressionCnn:
+    """Untrained, but for a last layer that tells these pictures apart."""
+    torch.manual_seed(4)
+    network = CompactExpressionCnn().eval()
+    with torch.no_grad():
+        faces = torch.from_numpy(stacks.reshape(-1, 1, 48, 48)).float() / 255
+        logits = network(faces)[1]
+        scale = 1.5 / logits.std(0)
+        network.fer_plus.weight.mul_(scale[:, None])
+        network.fer_plus.bias.copy_((network.fer_plus.bias - logits.mean(0)) * scale)
+    return network
+
+
+def by_numpy(cnn: Any, stacks: np.ndarray, temperature: float, offsets: np.ndarray) -> np.ndarray:
+    """One number after the other: frames, their mean, the offsets, the table."""
+    rows = []
+    for stack in stacks:
+        logs = read_faces(cnn, stack)[1].astype(np.float64)
+        tempered = [frame / temperature for frame in logs]
+        tempered = [frame - np.log(np.exp(frame).sum()) for frame in tempered]
+        mean = sum(tempered) / len(tempered) + offsets
+        shares = sum(np.exp(mean[i]) * TO_OURS[name] for i, name in enumerate(FER_PLUS))
+        rows.append(np.asarray(shares) / np.sum(shares))
+    return np.array(rows)
+
+
+def test_answers_are_those_of_numpy(cnn: CompactExpressionCnn, stacks: np.ndarray) -> None:
+    offsets = np.linspace(-0.7, 0.7, 8)
+    network = ExpressionOverTime(cnn, temperature=1.7, offsets=offsets.tolist()).eval()
+    with torch.no_grad():
+        features, logs = network(torch.from_numpy(stacks))
+    wanted = by_numpy(cnn, stacks, 1.7, offsets)
+    np.testing.assert_allclose(logs.exp().numpy(), wanted, atol=1e-5)
+    assert features.shape == (3, 256)
+    np.testing.assert_allclose(wanted[:, 0], wanted[:, 1])
+    assert np.ptp(wanted, axis=0).max() > 0.05
+    plain = by_numpy(cnn, stacks, 1.0, np.zeros(8))
+    assert np.abs(plain - wanted).max() > 0.01
+
+
+def test_exported_it_answers_the_same_and_half_as_large(
+    cnn: CompactExpressionCnn, stacks: np.ndarray
+) -> None:
+    network = ExpressionOverTime(cnn, temperature=1.3).eval()
+    model = export_ensemble([network], stacks[0])
+    small = store_as_float16(model)
+    assert len(small) < 0.52 * len(model)
+    wanted = by_numpy(cnn, stacks, 1.3, np.zeros(8))
+    for data, tolerance in ((model, 1e-5), (small, 5e-3)):
+        said = onnxruntime.InferenceSession(data).run(["log_probabilities"], {"inputs": stacks})[0]
+        np.testing.assert_allclose(np.exp(said), wanted, atol=tolerance)
+
+
+def test_half_precision_leaves_small_and_wide_tensors() -> None:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    tensors = {
+        "matrix": rng.normal(size=(64, 64)),
+        "wide": rng.normal(size=(64, 64)) * 1e5,
+        "vector": rng.normal(size=4096),
+        "small": rng.normal(size=(4, 4)),
+    }
+    shape: list[str | int | None] = ["n", 64]
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "matrix"], ["y"]),
+            helper.make_node("MatMul", ["y", "wide"], ["z"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(v.astype(np.float32), k) for k, v in tensors.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    data = store_as_float16(model.SerializeToString())
+    kinds = {t.name: t.data_type for t in onnx.load_model_from_string(data).graph.initializer}
+    assert kinds.pop("matrix.float16") == TensorProto.FLOAT16
+    assert kinds == dict.fromkeys(("wide", "vector", "small"), TensorProto.FLOAT)
+    x = rng.normal(size=(5, 64)).astype(np.float32)
+    said = onnxruntime.InferenceSession(data).run(None, {"x": x})[0]
+    rounded = tensors["matrix"].astype(np.float16).astype(np.float64)
+    np.testing.assert_allclose(said, x @ rounded @ tensors["wide"].astype(np.float32), rtol=1e-2, atol=50)
+
+
+RECIPE = """
+extends = "{film}"
+name = "small-expression"
+[face.network]
+kind = "expression"
+expression_weights = "weights.safetensors"
+[fusion]
+inputs = "probabilities"
+members = "none"
+classifiers = ["pool"]
+"""
+
+
+def test_a_recipe_can_train_a_voice_beside_it(
+    cnn: CompactExpressionCnn, film_folder: Path, film_toml: Path, films: dict[str, Path], tmp_path: Path,
+    store: Any,
+) -> None:  # fmt: skip
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(save(cnn.state_dict(), {"architecture": "compact"}))
+    toml = tmp_path / "r.toml"
+    toml.write_text(RECIPE.format(film=film_toml))
+    recipe = load_recipe(toml)
+    assert recipe.face.network.expression_weights == str(weights)
+    train(load_corpus(film_folder), recipe, tmp_path / "bundle", store=store)
+    told = load_bundle(tmp_path / "bundle").provenance
+    assert told["pretrained_sha256"] == file_digest(weights, "sha256")
+    said = Recognizer.load(tmp_path / "bundle").predict(films["happy"])
+    assert said.used == ("voice", "face")
+    assert said.face is not None
+    assert said.face[EMOTIONS.index("calm")] == pytest.approx(said.face[EMOTIONS.index("neutral")], rel=1e-4)
+
+
+def test_weights_must_be_there(film_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"face\.network\.expression_weights"):
+        load_expression_over_time(None)
+    with pytest.raises(WeightsError, match=r"face\.network\.expression_weights"):
+        train(load_corpus(film_folder), load_recipe("out-of-the-box"), tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("face", "words"),
+    [
+        ({"network": {"kind": "expression"}, "features": {"size": 64}}, "features.size must be 48"),
+        ({"network": {"expression_weights": "w"}}, "expression_weights goes with network.kind"),
+        (
+            {"network": {"kind": "expression"}, "features": {"kind": "au-table", "table": "t.csv"}},
+            "'expression' reads features 'stack'",
+        ),
+    ],
+)
+def test_recipes_that_do_not_fit(face: dict[str, Any], words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        parse_recipe({"name": "r", "face": face})

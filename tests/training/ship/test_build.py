@@ -1,0 +1,309 @@
+"""Building the recogniser that comes with emofuse, on small corpora and random weights; and having none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+from typer.testing import CliRunner
+
+import emofuse
+from emofuse import Recognizer
+from emofuse.cli.app import app
+from emofuse.core.errors import BundleError, ExperimentError, WeightsError
+from emofuse.core.labels import EMOTIONS, FER_PLUS_TO_EMOTION
+from emofuse.core.recipes import load_recipe, parse_recipe
+from emofuse.corpus.fer2013 import FER_PLUS
+from emofuse.corpus.load import load_corpus
+from emofuse.features.extraction import extract
+from emofuse.recognition import bundle
+from emofuse.recognition.bundle import load_bundle
+from emofuse.training.networks.expression_cnn import CompactExpressionCnn
+
+RECIPE = """
+extends = "out-of-the-box"
+name = "small-box"
+[voice]
+speeds = [1.1]
+[voice.features]
+sample_rate_hz = 16000
+n_fft = 512
+win_length = 400
+hop_length = 200
+n_mels = 26
+fmax_hz = 8000.0
+duration_s = 1.0
+[voice.network.ensemble]
+components = 6
+networks = 1
+hidden = 8
+[voice.training]
+epochs = 2
+batch_size = 8
+[face.features]
+n_frames = 2
+[fusion]
+inner_folds = 3
+"""
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compact network, untrained."""
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("cnn") / "weights.safetensors"
+    path.write_bytes(save(CompactExpressionCnn().state_dict(), {"architecture": "compact"}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "small-box.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def fer2013(small_faces: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("fer")
+    for split, n, seed in (("train", 120, 1), ("public_test", 60, 2)):
+        small_faces.write(folder, split, small_faces.waves(n, seed))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def faces_npz(small: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = tmp_path_factory.mktemp("faces") / "faces.npz"
+    codes = [f"01-{small.take_code(emotion, 0, 1)}" for emotion in range(8)]
+    frames = np.random.default_rng(3).integers(0, 256, (8, 5, 96, 96)).astype(np.uint8)
+    np.savez(path, codes=np.array(codes), frames=frames)
+    return path
+
+
+@pytest.fixture(scope="module")
+def shipped(
+    film_folder: Path, toml: Path, weights: Path, fer2013: Path, faces_npz: Path, home: Path
+) -> tuple[Path, str]:
+    """A bundle, and what its building said."""
+    out = home / "shipped"
+    command = ["ship", film_folder, "--expression", weights, "--fer2013", fer2013, "--out", out, "-r", toml,
+               "--check-faces", faces_npz, "--jobs", 1, "--cache", home / "store"]  # fmt: skip
+    result = CliRunner().invoke(app, [*map(str, command)])
+    assert result.exit_code == 0, result.output
+    return out, result.stdout
+
+
+def test_it_says_what_it_rests_on(shipped: tuple[Path, str], weights: Path) -> None:
+    folder, said = shipped
+    loaded = load_bundle(folder)
+    assert loaded.recipe.face.network.kind == "expression"
+    for path in folder.iterdir():  # nothing of the machine it was built on
+        data = path.read_bytes()
+        assert str(weights.parent).encode() not in data
+        assert str(Path(emofuse.__file__).parent).encode() not in data
+    told = loaded.provenance
+    assert told["weights"]["face"] == 0.5
+    assert told["weights"]["voice"] > 0
+    assert told["fer_plus_to_emotion"]["version"] == 1
+    assert len(told["speakers"]) == 4
+    text = (folder / "LICENSE.txt").read_text()
+    assert "FER2013" in text
+    assert "EMOFUSE_NO_SHIPPED" in (folder / "README.md").read_text()
+    assert "float16 changes no probability of the face" in said
+    assert not folder.with_name("shipped.work").exists()
+
+
+def test_the_check_is_of_a_voice_that_had_not_heard_the_speaker(shipped: tuple[Path, str]) -> None:
+    told = load_bundle(shipped[0]).provenance
+    check = told["check"]
+    assert check["speaker"] == "01"
+    assert check["films"]["n"] == len(check["films"]["each"]) == 8
+    assert {row["n"] for row in check["face_sequences"].values()} == {8}
+    assert check["voice"]["takes"] == told["takes"] * 3 // 4
+    assert check["voice"]["weight"] != told["weights"]["voice"]
+    assert "without this speaker" in check["note"]
+
+
+def test_rounding_is_small_and_measured(shipped: tuple[Path, str]) -> None:
+    import onnx
+
+    rounding = load_bundle(shipped[0]).provenance["float16_largest_difference"]
+    assert 0 < rounding["face"] < 5e-3
+    assert 0 <= rounding["voice"] < 5e-3
+    model = onnx.load(shipped[0] / "face-frame.onnx")
+    kinds = {tensor.data_type for tensor in model.graph.initializer if np.prod(tensor.dims) >= 1024}
+    assert kinds == {onnx.TensorProto.FLOAT16}
+    assert (shipped[0] / "face-frame.onnx").stat().st_size < 3.5e6
+
+
+def test_prediction_is_the_weighted_product(shipped: tuple[Path, str], films: dict[str, Path]) -> None:
+    said = Recognizer.load(shipped[0]).predict(films["happy"])
+    assert said.used == ("voice", "face")
+    assert said.voice is not None
+    assert said.face is not None
+    weight = load_bundle(shipped[0]).provenance["weights"]
+    logs = [np.maximum(np.log(p), -10) for p in (said.voice, said.face)]
+    product = np.exp(weight["voice"] * logs[0] + weight["face"] * logs[1])
+    assert said.probabilities is not None
+    np.testing.assert_allclose(said.probabilities, product / product.sum(), atol=1e-5)
+
+
+def test_too_large_is_refused(
+    film_folder: Path, toml: Path, weights: Path, fer2013: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Here by its face alone, before a voice is read."""
+    from emofuse.training.ship import build as shipping
+
+    monkeypatch.setattr(shipping, "LARGEST_BYTES", 1_000_000)
+    with pytest.raises(BundleError, match=r"bytes, at most 1,000,000 may come with emofuse"):
+        shipping.ship(load_corpus(film_folder), load_recipe(toml), weights, fer2013, tmp_path / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_shipped(
+    film_folder: Path, film_toml: Path, toml: Path, weights: Path, fer2013: Path, tmp_path: Path
+) -> None:
+    from emofuse.training.ship.build import ship
+
+    corpus = load_corpus(film_folder)
+    with pytest.raises(ExperimentError, match=r"face\.network\.kind = 'expression'"):
+        ship(corpus, load_recipe(film_toml), weights, fer2013, tmp_path / "b")
+    with pytest.raises(WeightsError, match="there is no such file"):
+        ship(corpus, load_recipe(toml), tmp_path / "none", fer2013, tmp_path / "b")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "mine").touch()
+    with pytest.raises(BundleError, match="is not empty"):
+        ship(corpus, load_recipe(toml), weights, fer2013, tmp_path / "b")
+
+
+def test_calibration_undoes_too_much_certainty(weights: Path, small_faces: ModuleType) -> None:
+    """Logits times three need three times the temperature; frequencies follow from the votes."""
+    from emofuse.training.networks.expression_over_time import load_expression_over_time
+    from emofuse.training.ship.build import calibrate_face
+
+    faces = small_faces.waves(80, 5)
+    network = load_expression_over_time(weights)
+    with torch.no_grad():
+        network.cnn.fer_plus.weight.normal_(0, 0.02, generator=torch.Generator().manual_seed(2))
+        network.cnn.fer_plus.bias.copy_(torch.tensor(np.log(faces.distribution.mean(0) + 1e-3)) * 1.5)
+    once = calibrate_face(network, faces, faces)
+    with torch.no_grad():
+        network.cnn.fer_plus.weight.mul_(3)
+        network.cnn.fer_plus.bias.mul_(3)
+    thrice = calibrate_face(network, faces, faces)
+    assert thrice.temperature == pytest.approx(3 * once.temperature, rel=0.01)
+    assert thrice.cross_entropy == pytest.approx(once.cross_entropy, rel=1e-3)
+    assert thrice.cross_entropy < thrice.cross_entropy_before
+    shares = faces.distribution.sum(0) / faces.distribution.sum()
+    for i, name in enumerate(FER_PLUS[:-1]):
+        wanted = (2 if name == "neutral" else 1) / 8
+        assert np.exp(once.offsets[i]) == pytest.approx(wanted / shares[i])
+    assert once.offsets[-1] == 0
+
+
+def test_every_emotion_of_fer_plus_has_its_shares() -> None:
+    assert tuple(FER_PLUS_TO_EMOTION) == FER_PLUS
+    for name, shares in FER_PLUS_TO_EMOTION.items():
+        assert set(shares) <= set(EMOTIONS)
+        assert sum(shares.values()) == (0 if name == "contempt" else 1)
+    reached = {emotion for shares in FER_PLUS_TO_EMOTION.values() for emotion in shares}
+    assert reached == set(EMOTIONS)
+
+
+def run(*args: object, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*map(str, args)], capture_output=True, text=True, check=False, env={**os.environ, **env}
+    )
+
+
+@pytest.fixture(scope="module")
+def installed(shipped: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as it is, with the small bundle in place of the real one."""
+    site: Path = tmp_path_factory.mktemp("site")
+    source = Path(emofuse.__file__).parent
+    shutil.copytree(source, site / "emofuse", ignore=shutil.ignore_patterns("shipped", "__pycache__"))
+    shutil.copytree(shipped[0], site / "emofuse" / "recognition" / "shipped" / "out-of-the-box")
+    return site
+
+
+def test_predict_without_a_bundle(installed: Path, films: dict[str, Path]) -> None:
+    command = (sys.executable, "-m", "emofuse", "predict", films["happy"], "-f", "csv")
+    done = run(*command, PYTHONPATH=str(installed))
+    assert done.returncode == 0, done.stderr
+    assert "happy.mp4" in done.stdout
+    assert "bundle: the one that comes with emofuse, licence:" in done.stderr
+    off = run(*command, PYTHONPATH=str(installed), EMOFUSE_NO_SHIPPED="1")
+    assert off.returncode == 1
+    assert off.stdout == ""
+    assert "switched off by EMOFUSE_NO_SHIPPED" in off.stderr
+    for way in ("emofuse train", "--bundle"):
+        assert way in off.stderr
+
+
+def test_the_shipped_one_needs_no_training_framework(installed: Path, films: dict[str, Path]) -> None:
+    code = (
+        "import sys, emofuse\n"
+        f"print(emofuse.Recognizer.load().predict({str(films['happy'])!r}).used)\n"
+        "print(emofuse.__file__)\n"
+        "heavy = {'torch', 'sklearn', 'librosa', 'pandas', 'safetensors', 'scipy', 'h5py', 'onnx'}\n"
+        "print(*sorted(heavy & set(sys.modules)))"
+    )
+    done = run(sys.executable, "-c", code, PYTHONPATH=str(installed))
+    assert done.returncode == 0, done.stderr
+    used, where, heavy = done.stdout.split("\n")[:3]
+    assert used == "('voice', 'face')"
+    assert where.startswith(str(installed))
+    assert heavy == ""
+
+
+def test_none_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(bundle.NO_SHIPPED, raising=False)
+    monkeypatch.setattr(bundle, "SHIPPED", tmp_path / "none")
+    with pytest.raises(BundleError, match=r"comes without a recogniser: train one .*--bundle BUNDLE"):
+        Recognizer.load()
+    monkeypatch.setenv(bundle.NO_SHIPPED, "0")
+    with pytest.raises(BundleError, match="comes without"):
+        Recognizer.load()
+    monkeypatch.setenv(bundle.NO_SHIPPED, "1")
+    with pytest.raises(BundleError, match="switched off"):
+        Recognizer.load()
+
+
+def test_the_real_one_is_that_of_the_recipe() -> None:
+    """Whoever changes the recipe builds the bundle again."""
+    real = bundle.SHIPPED
+    if not real.is_dir():
+        pytest.skip("this checkout is without it")
+    loaded = load_bundle(real)
+    for name in loaded.files:
+        loaded.read(name)
+    recipe = load_recipe("out-of-the-box")  # nothing of its fusion is used but its parts
+    assert (loaded.recipe.voice, loaded.recipe.face) == (recipe.voice, recipe.face)
+    assert loaded.recipe == parse_recipe(loaded.recipe.model_dump(mode="json"))
+    assert loaded.licence == "CC BY-NC-SA 4.0"
+    assert loaded.provenance["synthetic"] is False
+    assert sum(f.stat().st_size for f in real.iterdir()) < 12_000_000
+    assert not any(b".py" in f.read_bytes() for f in real.glob("*.onnx"))
+    assert loaded.provenance["check"]["films"]["n"] == 9
+
+
+def test_frames_may_be_read_one_by_one(shipped: tuple[Path, str], films: dict[str, Path]) -> None:
+    recognizer = Recognizer.load(shipped[0])
+    features = extract(films["happy"], recognizer.bundle.recipe)
+    assert features.face is not None
+    one_by_one = np.concatenate([recognizer.face_frames(features.face[i : i + 1]) for i in range(20)])
+    whole = recognizer.predict_features(features)
+    parts = recognizer.predict_features(replace(features, face=one_by_one))
+    assert whole.face is not None and parts.face is not None
+    np.testing.assert_allclose(parts.face, whole.face, atol=1e-5)
+    np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-5)

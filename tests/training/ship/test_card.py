@@ -1,0 +1,40 @@
+"""The card beside the recogniser that comes with emofuse says what the bundle says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from emofuse.recognition.bundle import load_bundle
+from emofuse.recognition.recognizer import Recognizer
+from emofuse.training.ship.card import NAME, shipped_card
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Path:
+    return Recognizer.load().bundle.folder
+
+
+def test_the_card_that_ships_is_that_of_the_bundle_that_ships(shipped: Path) -> None:
+    assert (shipped / NAME).read_text() == shipped_card(load_bundle(shipped))
+
+
+def test_its_figures_are_the_bundles(shipped: Path, tmp_path: Path) -> None:
+    shutil.copytree(shipped, tmp_path / "bundle")
+    path = tmp_path / "bundle" / "bundle.json"
+    manifest = json.loads(path.read_text())
+    manifest["provenance"]["check"]["films"]["right"] = 77
+    manifest["provenance"]["voice"]["accuracy_on_held_out_speakers"] = 0.123
+    path.write_text(json.dumps(manifest))
+    card = shipped_card(load_bundle(tmp_path / "bundle"))
+    assert "Films: 77 of 9 right." in card
+    assert "12.3 %" in card
+
+
+def test_it_says_what_it_is_not_for(shipped: Path) -> None:
+    card = shipped_card(load_bundle(shipped))
+    assert "does not read what somebody feels" in card
+    assert "CC BY-NC-SA 4.0" in card

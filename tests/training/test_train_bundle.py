@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from emofuse.core.errors import BundleError, EmofuseError, WeightsError
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.recipes import load_recipe
+from emofuse.corpus.load import load_corpus
+from emofuse.recognition.bundle import load_bundle
+from emofuse.training.train_bundle import train
+
+
+def test_a_bundle_holds_every_member(au_bundle: Path, film_bundle: Path) -> None:
+    for folder, speakers in ((au_bundle, 6), (film_bundle, 4)):
+        bundle = load_bundle(folder)
+        assert sorted(bundle.files) == ["LICENSE.txt", "face.onnx", "fusion-0.onnx", "voice.onnx"]
+        assert bundle.emotions == EMOTIONS
+        assert len(bundle.provenance["speakers"]) == speakers
+        assert bundle.provenance["software"]["torch"] != "absent"
+        assert not folder.with_name(folder.name + ".work").exists()
+
+
+def test_nothing_is_written_over(tmp_path: Path, au_folder: Path, au_toml: Path, store: Any) -> None:
+    corpus, recipe = load_corpus(au_folder), load_recipe(au_toml)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "mine").write_text("mine")
+    for name, why in (("file", "is a file"), ("b", "is not empty")):
+        with pytest.raises(BundleError, match=why):
+            train(corpus, recipe, tmp_path / name, store=store)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "file"]
+
+
+def test_another_recipe_does_not_go_on_with_this_ones_work(
+    tmp_path: Path, au_folder: Path, au_toml: Path, store: Any
+) -> None:
+    from emofuse.evaluation.cross_validation import claim_run
+
+    claim_run(tmp_path / "b.work", {"recipe": "another"})
+    with pytest.raises(EmofuseError, match=r"b\.work holds another run"):
+        train(load_corpus(au_folder), load_recipe(au_toml), tmp_path / "b", store=store)
+    assert not (tmp_path / "b").exists()
+
+
+def test_absent_weights_are_told_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, au_folder: Path
+) -> None:
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path / "none"))
+    stages: list[str] = []
+    with pytest.raises(WeightsError, match=r"emofuse weights fetch deepface-emotion.*emotion_cnn\.path"):
+        train(
+            load_corpus(au_folder),
+            load_recipe("rosred-2022"),
+            tmp_path / "b",
+            on_progress=lambda stage, *_: stages.append(stage),
+        )
+    assert stages == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: ModuleType, au_toml: Path
+) -> None:
+    """Too small a corpus: what matters is that the error is one of ours."""
+    corpus = small.write_au_corpus(tmp_path / "corpus", actors=1, takes=1)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(EmofuseError):
+        train(load_corpus(corpus), load_recipe(au_toml), Path())
+    shutil.rmtree(tmp_path / "here", ignore_errors=True)

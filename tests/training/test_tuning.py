@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from emofuse.core.errors import ExperimentError
+from emofuse.core.recipes import Fusion, NeuralFusion
+from emofuse.training.tuning import Tuned, group_folds, tune
+
+
+def settings(trials: int) -> Fusion:
+    nn = NeuralFusion(hidden=(4,), epochs=1, trials=max(1, trials // 5))
+    return Fusion(trials=trials, selection_folds=2, nn=nn)
+
+
+def data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = np.arange(64) % 8
+    X = (rng.standard_normal((64, 6)) + y[:, None] * np.linspace(-1, 1, 6)).astype(np.float32)
+    return X, y, np.array([f"{i // 16:02d}" for i in range(64)])
+
+
+def search(trials: int, storage: Path | None = None, name: Any = "svm", seed: int = 4) -> Tuned:
+    return tune(name, *data(), settings(trials), n_emotions=8, seed=seed, storage=storage)
+
+
+def test_taken_up_again_it_finds_what_a_single_search_finds(tmp_path: Path) -> None:
+    """Ten trials: more than the eight random ones, so that later trials depend on earlier ones."""
+    whole = search(10)
+    assert whole.trials == 10
+    path = tmp_path / "t.sqlite3"
+    search(5, path)
+    # the trial during which the search was killed stays in the table as running
+    study = optuna.load_study(study_name="svm", storage=f"sqlite:///{path}")
+    study.ask().suggest_float("C", 1e-2, 1e2, log=True)
+    assert search(10, path) == whole
+    study = optuna.load_study(study_name="svm", storage=f"sqlite:///{path}")
+    finished = [trial for trial in study.trials if trial.state.is_finished()]
+    assert len(finished) == 10
+    assert whole.score == min(trial.value for trial in finished if trial.value is not None)
+
+
+def test_the_seed_decides() -> None:
+    assert search(2, name="lr", seed=1) == search(2, name="lr", seed=1)
+    assert search(2, name="lr", seed=1).parameters != search(2, name="lr", seed=2).parameters
+
+
+def test_studies_of_several_classifiers_share_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.sqlite3"
+    for name in ("lr", "pca-lr", "nn"):
+        tuned = search(3, path, name)
+        assert tuned.classifier == name
+        assert tuned.trials == (1 if name == "nn" else 3)
+    keys = {"lr": {"C"}, "pca-lr": {"C", "kept"}, "nn": {"learning_rate", "weight_decay"}}
+    for name, wanted in keys.items():
+        assert set(search(3, path, name).parameters) == wanted
+
+
+def test_score_is_the_log_loss_over_folds_of_actors() -> None:
+    from sklearn.metrics import log_loss
+
+    from emofuse.training.fusion_classifiers import make_classifier
+
+    tuned = search(3, name="lr")
+    X, y, groups = data()
+    losses = []
+    for actors in (["00", "02"], ["01", "03"]):
+        out = np.isin(groups, actors)
+        model = make_classifier("lr", tuned.parameters, settings(3), n_emotions=8, seed=4)
+        said = model.fit(X[~out], y[~out]).predict_proba(X[out])
+        losses.append(log_loss(y[out], said, labels=range(8)))
+    assert tuned.score == pytest.approx(np.mean(losses))
+
+
+def test_folds_of_actors() -> None:
+    groups = np.array(["c", "a", "b", "a", "c", "d"])
+    folds = group_folds(groups, 3)
+    assert (np.sum(folds, axis=0) == 1).all()
+    for fold in folds:
+        assert not set(groups[fold]) & set(groups[~fold])
+    assert len(group_folds(groups, 20)) == 4
+    with pytest.raises(ExperimentError, match="at least two training actors"):
+        group_folds(np.array(["a", "a"]), 2)
+
+
+def test_a_search_that_failed_can_be_repeated(tmp_path: Path) -> None:
+    X, y, groups = data()
+    y = y.copy()
+    y[groups == "00"] = 0
+    y[groups != "00"] = 1
+    for _ in range(3):
+        with pytest.raises(ExperimentError):
+            tune("lr", X[:32], y[:32], groups[:32], settings(2), n_emotions=8, seed=0,
+                 storage=tmp_path / "t.sqlite3")  # fmt: skip
