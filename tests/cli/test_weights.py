@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from emofuse.cli.app import app
 from emofuse.core.errors import WeightsError
-from emofuse.system.model_files import WEIGHTS
+from emofuse.core.pretrained import WEIGHTS
 
 
 def test_list_says_whether_they_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,16 +8,14 @@ from pathlib import Path
 import pytest
 
 from emofuse.core.errors import DownloadError, WeightsError
-from emofuse.system import model_files as weights
+from emofuse.core.pretrained import WEIGHTS, WeightFile
 from emofuse.system.model_files import (
-    WEIGHTS,
+    LARGEST_BYTES,
     fetch_weights,
     find_weights,
-    known_weights,
     take_weights,
     verify_sha256,
     weights_folder,
-    weights_of_sha256,
 )
 
 NAME = "deepface-emotion"
@@ -32,34 +30,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> weights.WeightFile:
+def small(monkeypatch: pytest.MonkeyPatch) -> WeightFile:
     """A known weight file that a test can make."""
     digest = hashlib.sha256(DATA).hexdigest()
-    entry = weights.WeightFile("small", "small.h5", "", digest, "MIT", "for tests", "nothing")
+    entry = WeightFile("small", "small.h5", "", digest, "MIT", "for tests", "nothing")
     monkeypatch.setitem(WEIGHTS, "small", entry)
     return entry
-
-
-def test_registry():
-    entry = WEIGHTS[NAME]
-    assert entry.sha256 == "e8e8851d3fa05c001b1c27fd8841dfe08d7f82bb786a53ad8776725b7a1e824c"
-    assert entry.url.startswith("https://") and entry.url.endswith("/" + entry.file_name)
-    assert entry.licence == "MIT"
-    assert list(WEIGHTS) == [NAME, "face-landmarker", "yunet"]
-    assert all(
-        one.url.startswith("https://") and one.url.endswith("/" + one.file_name) for one in WEIGHTS.values()
-    )
-    assert all(name == entry.name and len(entry.sha256) == 64 for name, entry in WEIGHTS.items())
-    with pytest.raises(WeightsError, match=f"unknown weights 'none': use one of .*{NAME}"):
-        known_weights("none")
-
-
-def test_what_weights_had_seen_is_known_by_their_bytes() -> None:
-    known = weights_of_sha256(WEIGHTS[NAME].sha256.upper())
-    assert known is WEIGHTS[NAME]
-    assert known.trained_on.startswith("FER2013")
-    assert all(entry.trained_on.strip() for entry in WEIGHTS.values())
-    assert weights_of_sha256("0" * 64) is None
 
 
 def test_folder(monkeypatch, tmp_path):
@@ -153,7 +129,7 @@ def test_fetch_of_something_else_leaves_nothing(folder, http_server):
 
 
 def test_fetch_refuses_a_flood(folder, small, http_server):
-    url = http_server.serve("/w.h5", DATA, declared=weights.LARGEST_BYTES + 1)
+    url = http_server.serve("/w.h5", DATA, declared=LARGEST_BYTES + 1)
     with pytest.raises(DownloadError, match="more than"):
         fetch_weights(small.name, url=url, **FAST)
     assert not (folder / small.file_name).exists()

@@ -23,7 +23,8 @@ def list_weights() -> None:
 
     Example: `emofuse weights list`
     """
-    from emofuse.system.model_files import WEIGHTS, weights_folder
+    from emofuse.core.pretrained import WEIGHTS
+    from emofuse.system.model_files import weights_folder
 
     folder = weights_folder()
     typer.echo(f"weights folder: {folder}")

@@ -19,6 +19,7 @@ from markdown_it import MarkdownIt
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
+from emofuse.core.pretrained import WEIGHTS
 from emofuse.evaluation.group_metrics import group_figures
 from emofuse.evaluation.report import markdown
 from emofuse.evaluation.report.data_card import data_card
@@ -26,7 +27,6 @@ from emofuse.evaluation.report.model_card import model_card
 from emofuse.evaluation.report.pretrained import pretrained_parts
 from emofuse.evaluation.report.write import write_report
 from emofuse.evaluation.results import Run, read_run
-from emofuse.system.model_files import WEIGHTS
 
 OPTIONAL = (
     "Each emotion",

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from emofuse.core.errors import MissingExtraError, WeightsError
+from emofuse.core.pretrained import WEIGHTS
 from emofuse.core.recipes import Recipe, load_recipe, parse_recipe
 from emofuse.core.records import Features, TimedFrames
 from emofuse.corpus.load import load_corpus
@@ -29,7 +30,6 @@ from emofuse.features.face.inputs import face_shape
 from emofuse.features.store import FeatureStore
 from emofuse.media.decoding import decode
 from emofuse.recognition.recognizer import Recognizer
-from emofuse.system.model_files import WEIGHTS
 from emofuse.training.train_bundle import train
 
 RECIPE = load_recipe("ravdess-blendshapes")

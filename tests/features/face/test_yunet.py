@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from emofuse.core.errors import WeightsError
+from emofuse.core.pretrained import WEIGHTS
 from emofuse.core.recipes import FaceFeatures
 from emofuse.core.records import FaceTrack, TimedFrames
 from emofuse.features.face.clip_track import track_face
 from emofuse.features.face.yunet import _square, yunet
 from emofuse.media.decoding import decode
-from emofuse.system.model_files import WEIGHTS
 
 YUNET = FaceFeatures(detector="yunet")
 GREY = TimedFrames((np.full((240, 240), 128, np.uint8),), np.zeros(1), 1)

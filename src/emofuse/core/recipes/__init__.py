@@ -144,7 +144,7 @@ class FaceFeatures(_Part):
         own = super().hash()
         if not self.weights:
             return own
-        from emofuse.system.model_files import known_weights
+        from emofuse.core.pretrained import known_weights
 
         facts = [own, *(known_weights(name).sha256 for name in self.weights)]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

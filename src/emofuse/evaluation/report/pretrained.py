@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from emofuse.core.errors import ExperimentError
+from emofuse.core.pretrained import weights_of_sha256
 from emofuse.evaluation.report.markdown import code, esc
-from emofuse.system.model_files import weights_of_sha256
 
 __all__ = ["pretrained_parts"]
 
