@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import BundleError, CorpusError, EmofuseError, FeatureError
-from emofuse.core.recipes import LEAST_LOG_PROBABILITY
+from emofuse.core.recipes import LEAST_LOG_PROBABILITY, Recipe
 from emofuse.core.records import Features, Prediction, Recording, TimedFrames, Waveform
 from emofuse.corpus.ravdess import parse_name
 from emofuse.features.extraction import Readable, extract
@@ -83,6 +83,11 @@ class Recognizer:
         warn_of_licence(bundle)
         table = None if action_units is None else read_action_units(Path(action_units))
         return cls(bundle, threads=threads, decoder_threads=decoder_threads, action_units=table)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that the bundle was trained with."""
+        return self.bundle.recipe
 
     @property
     def emotions(self) -> tuple[str, ...]:

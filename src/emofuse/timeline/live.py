@@ -26,7 +26,7 @@ from emofuse.timeline.windows import WindowReader, WindowRules
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
-    from emofuse.recognition.recognizer import Recognizer
+    from emofuse.timeline.model_interface import EmotionModel
 
 OnOpen = Callable[[LiveStream], None]
 """Told of the stream as soon as it is open: what it reads, and what it does without."""
@@ -90,7 +90,7 @@ class LiveWindow:
 
 
 def live_windows(
-    recognizer: Recognizer,
+    recognizer: EmotionModel,
     source: str | Path | None = None,
     *,
     microphone: str | None = None,
@@ -160,7 +160,7 @@ def live_windows(
             raise problem
 
 
-def _warm_up(recognizer: Recognizer, rules: WindowRules) -> None:
+def _warm_up(recognizer: EmotionModel, rules: WindowRules) -> None:
     """Load and run once what is loaded when first needed, so that the first windows are not late."""
     reader = WindowReader(recognizer, rules, has_audio=True, has_video=True)
     rate = 16000
@@ -170,7 +170,7 @@ def _warm_up(recognizer: Recognizer, rules: WindowRules) -> None:
     reader.add(Waveform(noise, rate))
     reader.finish(rules.window_s)
     # noise is no speech, and was not read
-    voice = extract(Waveform(noise, rate), recognizer.bundle.recipe, face=False)
+    voice = extract(Waveform(noise, rate), recognizer.recipe, face=False)
     if voice.voice is not None:
         recognizer.predict_features(voice)
 
@@ -180,7 +180,7 @@ class _Session:
 
     def __init__(
         self,
-        recognizer: Recognizer,
+        recognizer: EmotionModel,
         stream: LiveStream,
         rules: WindowRules,
         profile: Profile | None,

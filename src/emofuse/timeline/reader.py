@@ -22,7 +22,7 @@ from emofuse.timeline.windows import WindowReader, WindowRules
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
-    from emofuse.recognition.recognizer import Recognizer
+    from emofuse.timeline.model_interface import EmotionModel
 
 OnProgress = Callable[[float, float | None], None]
 """Told the seconds that were read, and how many there are where the file says."""
@@ -114,7 +114,7 @@ class _Kept:
 
 
 def stream_windows(
-    recognizer: Recognizer,
+    recognizer: EmotionModel,
     source: Source,
     *,
     rules: WindowRules | None = None,
@@ -131,7 +131,7 @@ def stream_windows(
 
 
 def read_timeline(
-    recognizer: Recognizer,
+    recognizer: EmotionModel,
     source: Source,
     *,
     rules: WindowRules | None = None,
@@ -164,7 +164,7 @@ def read_timeline(
         windows=tuple(windows),
         segments=segments,
         emotions=recognizer.emotions,
-        recogniser=recognizer.bundle.recipe.name,
+        recogniser=recognizer.recipe.name,
         licence=recognizer.licence,
         people=tuple(reader.people),
         faces=tuple(faces),
@@ -175,7 +175,7 @@ def read_timeline(
 
 @contextmanager
 def _opened(
-    recognizer: Recognizer,
+    recognizer: EmotionModel,
     source: Source,
     rules: WindowRules | None,
     start_s: float | None,

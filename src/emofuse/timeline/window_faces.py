@@ -20,7 +20,7 @@ from emofuse.features.face.tracker import FaceTracker, Sighting
 if TYPE_CHECKING:
     from emofuse.features.face.blendshapes import FaceShape
     from emofuse.media.file_stream import Picture
-    from emofuse.recognition.recognizer import Recognizer
+    from emofuse.timeline.model_interface import EmotionModel
 
 Float64 = NDArray[np.float64]
 
@@ -42,8 +42,8 @@ class Seen:
 class WindowFaces(ABC):
     """Follows the faces of a film, and makes of one person's what a face network reads."""
 
-    def __init__(self, recognizer: Recognizer) -> None:
-        features = recognizer.bundle.recipe.face.features
+    def __init__(self, recognizer: EmotionModel) -> None:
+        features = recognizer.recipe.face.features
         self._recognizer = recognizer
         self._n_frames = features.n_frames
         self._tracker = FaceTracker(features.detect_height_px, features.size, detector=features.detector)
@@ -89,7 +89,7 @@ class Crops(WindowFaces):
 class Shapes(WindowFaces):
     """Blendshapes and head pose of every face that the tracker follows."""
 
-    def __init__(self, recognizer: Recognizer) -> None:
+    def __init__(self, recognizer: EmotionModel) -> None:
         """Read the model.
 
         Raises:
@@ -131,14 +131,14 @@ def _values_of(sighting: Sighting, shapes: Sequence[FaceShape]) -> NDArray[Any] 
     return None if best is None or overlap(best.box, sighting.box) < _SAME else best.values
 
 
-def window_faces(recognizer: Recognizer) -> WindowFaces | None:
+def window_faces(recognizer: EmotionModel) -> WindowFaces | None:
     """What follows the faces for a recogniser; None: it reads no pictures.
 
     Raises:
         MissingExtraError: the recogniser's features need an optional part of the package.
         WeightsError: they need a weight file that is absent or altered.
     """
-    kind = recognizer.bundle.recipe.face.features.kind
+    kind = recognizer.recipe.face.features.kind
     if kind == "au-table":
         return None
     return (Shapes if kind == "blendshapes" else Crops)(recognizer)

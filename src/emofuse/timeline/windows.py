@@ -29,7 +29,7 @@ from emofuse.timeline.window_faces import Seen, window_faces
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
     from emofuse.media.file_stream import Picture
-    from emofuse.recognition.recognizer import Recognizer
+    from emofuse.timeline.model_interface import EmotionModel
 
 Float64 = NDArray[np.float64]
 
@@ -134,7 +134,7 @@ class WindowReader:
 
     def __init__(
         self,
-        recognizer: Recognizer,
+        recognizer: EmotionModel,
         rules: WindowRules | None = None,
         *,
         has_audio: bool,
@@ -297,7 +297,7 @@ class WindowReader:
         if speech * (end_s - start_s) < min(_LEAST_SPEECH_S, _LEAST_SPEECH * (end_s - start_s)):
             reason = "voice:little_speech" if speech else "voice:no_speech"
             return _Voice(None, (reason,), speech, times, probabilities, quality)
-        features = extract(sound, self._recognizer.bundle.recipe, face=False)
+        features = extract(sound, self._recognizer.recipe, face=False)
         reasons = () if features.voice is not None else ("voice:unreadable",)
         return _Voice(features.voice, reasons, speech, times, probabilities, quality)
 

@@ -1,0 +1,44 @@
+"""What windows, segments and timelines need of a trained recognizer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from emofuse.core.recipes import Recipe
+    from emofuse.core.records import Features, Prediction
+    from emofuse.features.profile import Profile
+
+
+class EmotionModel(Protocol):
+    """A recognizer as this package sees it; :class:`emofuse.Recognizer` is one."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the features are computed with."""
+        ...
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """The order of the probabilities."""
+        ...
+
+    @property
+    def licence(self) -> str:
+        """The license of the trained model."""
+        ...
+
+    @property
+    def decoder_threads(self) -> int:
+        """Threads of each decoder; 0: one per core."""
+        ...
+
+    def predict_features(self, features: Features, *, profile: Profile | None = None) -> Prediction:
+        """Probabilities from features that were extracted with ``recipe``."""
+        ...
+
+    def face_frames(self, face: NDArray[Any]) -> NDArray[Any]:
+        """(n, height, width) crops as the last part of the face network reads them, frame by frame."""
+        ...
