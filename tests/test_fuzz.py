@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
-import pytest
-
+from benchmarks.fuzz import DAMAGES, KINDS, Fuzz
 from emofuse.core.errors import EmofuseError
 from emofuse.exports.write import write_timeline
 from emofuse.recognition.batch import Readers
@@ -21,30 +16,16 @@ from emofuse.system.isolated_workers import Lost
 SEEDS = range(1000, 1060)
 
 
-@pytest.fixture(scope="module")
-def fuzzing() -> Iterator[ModuleType]:
-    """The module ``benchmarks/fuzz.py``."""
-    name = "benchmarks_fuzz"
-    path = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look for their module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[name]
-
-
-def test_damaged_recordings_harm_nobody(fuzzing: ModuleType, tmp_path: Path) -> None:
-    fuzz = fuzzing.Fuzz(tmp_path).run(SEEDS, Readers.of(SHIPPED), 2)
+def test_damaged_recordings_harm_nobody(tmp_path: Path) -> None:
+    fuzz = Fuzz(tmp_path).run(SEEDS, Readers.of(SHIPPED), 2)
     assert fuzz.offenders == []
     assert sum(fuzz.outcomes.values()) == len(SEEDS)
     # damage that changes nothing, or leaves nothing, would prove nothing
     assert min(fuzz.outcomes[outcome] for outcome in ("read", "read with a note", "refused")) >= 3
 
 
-def test_timelines_of_damaged_recordings_harm_nobody(fuzzing: ModuleType, tmp_path: Path) -> None:
-    fuzz, recognizer = fuzzing.Fuzz(tmp_path), Recognizer.load(SHIPPED)
+def test_timelines_of_damaged_recordings_harm_nobody(tmp_path: Path) -> None:
+    fuzz, recognizer = Fuzz(tmp_path), Recognizer.load(SHIPPED)
     outcomes: Counter[str] = Counter()
     for seed in SEEDS:
         try:
@@ -58,8 +39,8 @@ def test_timelines_of_damaged_recordings_harm_nobody(fuzzing: ModuleType, tmp_pa
     assert len(outcomes) == 3 and min(outcomes.values()) >= 3
 
 
-def test_a_seed_is_one_file_every_kind_and_damage_is_tried(fuzzing: ModuleType, tmp_path: Path) -> None:
-    fuzz, again = fuzzing.Fuzz(tmp_path), fuzzing.Fuzz(tmp_path)
+def test_a_seed_is_one_file_every_kind_and_damage_is_tried(tmp_path: Path) -> None:
+    fuzz, again = Fuzz(tmp_path), Fuzz(tmp_path)
     assert fuzz.originals == again.originals
     names, unchanged = set(), 0
     for seed in SEEDS:
@@ -69,11 +50,11 @@ def test_a_seed_is_one_file_every_kind_and_damage_is_tried(fuzzing: ModuleType, 
         assert again.write(seed).read_bytes() == data
         unchanged += data in fuzz.originals.values()
     assert unchanged <= 2  # a move to where it was
-    assert len(names) == len(fuzzing.KINDS) * len(fuzzing.DAMAGES)
+    assert len(names) == len(KINDS) * len(DAMAGES)
 
 
-def test_offenders_are_noticed(fuzzing: ModuleType, tmp_path: Path) -> None:
-    fuzz = fuzzing.Fuzz(tmp_path)
+def test_offenders_are_noticed(tmp_path: Path) -> None:
+    fuzz = Fuzz(tmp_path)
     fine = {"error": None, "voice_missing": None, "face_missing": "no video stream", "notes": []}
     fuzz.judge(1, "a.wav", fine)
     assert fuzz.offenders == []

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from typer.testing import CliRunner
 
 import emofuse
 from emofuse.cli.app import app
+from tests.support import small_corpora
 
 COMMANDS = [
     ("demo",), ("predict",), ("timeline",), ("live",), ("enroll",),
@@ -121,9 +121,9 @@ def test_an_interrupt_is_status_130(tmp_path: Path, au_folder: Path, au_toml: Pa
     assert error.splitlines()[-1] == "emofuse: interrupted"
 
 
-def test_a_terminal_of_another_encoding_is_no_traceback(tmp_path: Path, small: ModuleType) -> None:
+def test_a_terminal_of_another_encoding_is_no_traceback(tmp_path: Path) -> None:
     name = tmp_path / "日.mp4"
-    small.write_film(name, emotion=2)
+    small_corpora.write_film(name, emotion=2)
     for option in ("table", "csv", "json"):
         done = subprocess.run(
             [sys.executable, "-m", "emofuse", "predict", str(name), "--format", option],

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from emofuse import Profile, Recognizer
 from emofuse.cli.app import app
 from emofuse.core.errors import ProfileError
 from emofuse.core.labels import EMOTIONS
+from tests.support import small_corpora
 
 
 def run(*args: object) -> Result:
@@ -20,9 +20,9 @@ def run(*args: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def given(ensemble_bundle: Path, few_folder: Path, small: ModuleType) -> list[object]:
+def given(ensemble_bundle: Path, few_folder: Path) -> list[object]:
     """The recogniser and its table."""
-    return ["--bundle", ensemble_bundle, "--action-units", few_folder / small.TABLE]
+    return ["--bundle", ensemble_bundle, "--action-units", few_folder / small_corpora.TABLE]
 
 
 @pytest.fixture(scope="module")

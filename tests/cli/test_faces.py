@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -12,6 +11,7 @@ from emofuse.cli.faces import app
 from emofuse.core.errors import CorpusError, ExperimentError, WeightsError
 from emofuse.corpus.fer2013 import read_fer2013
 from emofuse.training.expression import DEFAULTS, train_expression
+from tests.support import small_faces
 
 
 def run(*args: object) -> Result:
@@ -19,7 +19,7 @@ def run(*args: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, small_faces: ModuleType) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("fer ä")
     small_faces.write(root, "train", small_faces.waves(140, 0))
     small_faces.write(root, "public_test", small_faces.waves(60, 1))

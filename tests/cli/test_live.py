@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from emofuse.core.errors import ExportError
 from emofuse.core.labels import EMOTIONS
 from emofuse.timeline.live import LiveWindow
 from emofuse.timeline.records import Window
+from tests.support import media_files
 
 KEYS = {
     *("start_s", "end_s", "person", "speaker", "emotion", "voice", "face", "fused", "speech"),
@@ -33,9 +33,9 @@ KEYS = {
 
 
 @pytest.fixture(scope="module")
-def tone(home: Path, files: ModuleType) -> Path:
+def tone(home: Path) -> Path:
     """A second and a half of sound."""
-    path: Path = files.write_wav(home / "tone.wav", files.tone(1.5, 16000), 16000)
+    path: Path = media_files.write_wav(home / "tone.wav", media_files.tone(1.5, 16000), 16000)
     return path
 
 

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from emofuse.cli.app import app
 from emofuse.cli.predict import as_csv, show_table
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Prediction
+from tests.support import small_corpora
 
 
 def predict(bundle: Path, *args: object) -> Result:
@@ -26,8 +26,8 @@ def predict(bundle: Path, *args: object) -> Result:
 
 
 @pytest.fixture
-def recording(small: ModuleType, tmp_path: Path) -> Path:
-    path: Path = small.write_wav(tmp_path / "Grüße, [sehr] „laut“.wav", small.speak(4, 0, 1))
+def recording(tmp_path: Path) -> Path:
+    path: Path = small_corpora.write_wav(tmp_path / "Grüße, [sehr] „laut“.wav", small_corpora.speak(4, 0, 1))
     return path
 
 
@@ -106,8 +106,8 @@ def test_one_bad_file_among_good_ones(film_bundle: Path, films: dict[str, Path],
     assert "Traceback" not in done.stderr
 
 
-def test_nothing_readable(film_bundle: Path, small: ModuleType, tmp_path: Path) -> None:
-    path = small.write_wav(tmp_path / "silence.wav", np.zeros(16000))
+def test_nothing_readable(film_bundle: Path, tmp_path: Path) -> None:
+    path = small_corpora.write_wav(tmp_path / "silence.wav", np.zeros(16000))
     for format_ in ("table", "json", "csv"):
         result = predict(film_bundle, path, "-f", format_)
         assert result.exit_code == 1

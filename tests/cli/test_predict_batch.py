@@ -7,13 +7,13 @@ import io
 import json
 import shutil
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from emofuse.cli.app import app
 from emofuse.recognition.bundle import SHIPPED
+from tests.support import small_corpora
 
 
 def predict(*args: object) -> Result:
@@ -21,10 +21,10 @@ def predict(*args: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def sounds(small: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sounds")
     for number in range(3):
-        small.write_wav(folder / "Größe [x]" / f"{number}.wav", small.speak(number, 0, 1))
+        small_corpora.write_wav(folder / "Größe [x]" / f"{number}.wav", small_corpora.speak(number, 0, 1))
     return folder
 
 

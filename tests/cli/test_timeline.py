@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -23,6 +22,7 @@ from emofuse.cli.app import app
 from emofuse.cli.timeline import clock, show_segments
 from emofuse.core.labels import EMOTIONS
 from emofuse.timeline.records import Segment, Timeline
+from tests.support import drawn_people, media_files
 
 ENDS = (".html", ".csv", ".windows.csv", ".json", ".parquet", ".vtt", ".eaf", ".TextGrid")
 
@@ -63,7 +63,7 @@ def test_segments_are_printed(talk: Path) -> None:
     assert "licence: " in done.stderr and "Traceback" not in done.stderr
 
 
-def test_every_kind_of_file_in_one_go(talk: Path, tmp_path: Path, recordings: ModuleType) -> None:
+def test_every_kind_of_file_in_one_go(talk: Path, tmp_path: Path) -> None:
     outs = [tmp_path / "new folder" / f"talk{end}" for end in (".mp4", *ENDS)]
     outs[1].parent.mkdir()
     outs[1].write_text("what was there before")
@@ -80,8 +80,8 @@ def test_every_kind_of_file_in_one_go(talk: Path, tmp_path: Path, recordings: Mo
     rows = list(csv.DictReader((outs[0].parent / "talk.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == len(document["segments"])
     assert outs[1].read_text(encoding="utf-8").startswith("<!doctype html>")
-    drawn, end_s = recordings.shown(outs[0])
-    times, source_end_s = recordings.shown(talk)
+    drawn, end_s = drawn_people.shown(outs[0])
+    times, source_end_s = drawn_people.shown(talk)
     np.testing.assert_allclose(drawn, times, atol=1e-4)
     assert end_s == pytest.approx(source_end_s, abs=0.05)
 
@@ -184,8 +184,8 @@ def test_the_recording_itself_is_never_written_over(talk: Path, tmp_path: Path, 
     assert film.read_bytes() == talk.read_bytes() and files_in(tmp_path) == before
 
 
-def test_no_overlay_of_sound_alone(files: ModuleType, recordings: ModuleType, tmp_path: Path) -> None:
-    sound = files.write_wav(tmp_path / "a.wav", recordings.drawn(1).says(1.0), recordings.RATE)
+def test_no_overlay_of_sound_alone(tmp_path: Path) -> None:
+    sound = media_files.write_wav(tmp_path / "a.wav", drawn_people.drawn(1).says(1.0), drawn_people.RATE)
     result = CliRunner().invoke(app, ["timeline", str(sound), "-o", str(tmp_path / "a.mp4")])
     assert result.exit_code == 1 and "no moving picture" in str(result.exception)
     assert files_in(tmp_path) == {"a.wav"}
@@ -210,11 +210,9 @@ def test_a_failure_leaves_what_was_there(talk: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
-def test_an_interrupt_leaves_nothing_half_written(
-    files: ModuleType, recordings: ModuleType, tmp_path: Path
-) -> None:
+def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path) -> None:
     film = tmp_path / "long.wav"
-    files.write_wav(film, np.tile(recordings.drawn(1).says(20.0), (1, 20)), recordings.RATE)
+    media_files.write_wav(film, np.tile(drawn_people.drawn(1).says(20.0), (1, 20)), drawn_people.RATE)
     command = [
         sys.executable,
         "-m",
@@ -239,10 +237,10 @@ def test_an_interrupt_leaves_nothing_half_written(
     assert files_in(tmp_path) == {"long.wav"}
 
 
-def test_damage_is_told(files: ModuleType, recordings: ModuleType, tmp_path: Path) -> None:
-    one = recordings.drawn(1)
-    whole = recordings.write_film(
-        files, tmp_path / "a.mp4", one.speaking(60), sound=one.says(4.0),
+def test_damage_is_told(tmp_path: Path) -> None:
+    one = drawn_people.drawn(1)
+    whole = drawn_people.write_film(
+        tmp_path / "a.mp4", one.speaking(60), sound=one.says(4.0),
         container_options={"movflags": "faststart"},
     )  # fmt: skip
     cut = tmp_path / "cut.mp4"

@@ -21,6 +21,7 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes import Recipe, load_recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.cross_validation import evaluate
+from tests.support import small_corpora
 
 
 @pytest.fixture(scope="module")
@@ -189,10 +190,10 @@ def test_a_protocol_that_cannot_be(
         evaluate(load_corpus(au_folder), recipe, protocol, tmp_path / "run", store=store)
 
 
-def test_a_fold_whose_actors_have_no_face(tmp_path: Path, small: Any, au_toml: Path, store: Any) -> None:
+def test_a_fold_whose_actors_have_no_face(tmp_path: Path, au_toml: Path, store: Any) -> None:
     """As where the films of some actors were not fetched."""
-    corpus = small.write_au_corpus(tmp_path / "corpus", actors=9, takes=1)
-    table = corpus / small.TABLE
+    corpus = small_corpora.write_au_corpus(tmp_path / "corpus", actors=9, takes=1)
+    table = corpus / small_corpora.TABLE
     lines = table.read_text().splitlines()
     table.write_text("\n".join(line for line in lines if line.split(",")[0][-2:] not in ("01", "04", "07")))
     recipe = load_recipe(au_toml)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from emofuse.training.plan import (
     read_answers,
     run_network_job,
 )
+from tests.support import small_ensembles
 
 
 @dataclass
@@ -45,9 +45,9 @@ class Fold:
     answers: EnrolledAnswers
 
 
-def done(ensembles: ModuleType, folder: Path, *, both: bool) -> Fold:
-    recipe = ensembles.recipe(both=both)
-    inputs = ensembles.make_inputs(folder)
+def done(folder: Path, *, both: bool) -> Fold:
+    recipe = small_ensembles.recipe(both=both)
+    inputs = small_ensembles.make_inputs(folder)
     inputs.has["face"][[17, 20]] = False
     tested = np.isin(inputs.speakers, ["02", "05"])
     plan = make_plan("p", inputs, np.flatnonzero(~tested).tolist(), np.flatnonzero(tested).tolist(), recipe)
@@ -68,10 +68,8 @@ def done(ensembles: ModuleType, folder: Path, *, both: bool) -> Fold:
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["both", "two networks"])
-def fold(
-    request: pytest.FixtureRequest, ensembles: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> Fold:
-    return done(ensembles, tmp_path_factory.mktemp("fold"), both=request.param)
+def fold(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Fold:
+    return done(tmp_path_factory.mktemp("fold"), both=request.param)
 
 
 def test_every_draw_scores_the_persons_other_clips(fold: Fold) -> None:
@@ -173,10 +171,10 @@ def test_the_curve_is_over_all_folds(fold: Fold) -> None:
             assert a["accuracy"] == pytest.approx(b["accuracy"])
 
 
-def test_no_label_of_the_test_reaches_the_answers(fold: Fold, ensembles: ModuleType, tmp_path: Path) -> None:
+def test_no_label_of_the_test_reaches_the_answers(fold: Fold, tmp_path: Path) -> None:
     """The same fold with other labels for the tested clips: every answer is the same, to the bit."""
     recipe, plan = fold.recipe, fold.plan
-    inputs = ensembles.make_inputs(tmp_path)
+    inputs = small_ensembles.make_inputs(tmp_path)
     inputs.has["face"][[17, 20]] = False
     inputs.labels[plan.test] = (inputs.labels[plan.test] + 3) % 8
     for job in network_jobs(plan, inputs, recipe):
@@ -186,11 +184,11 @@ def test_no_label_of_the_test_reaches_the_answers(fold: Fold, ensembles: ModuleT
         np.testing.assert_array_equal(again.probabilities[name], fold.answers.probabilities[name])
 
 
-def test_people_with_too_few_clips_for_a_draw(ensembles: ModuleType, tmp_path: Path) -> None:
+def test_people_with_too_few_clips_for_a_draw(tmp_path: Path) -> None:
     """Only the point «all» is left."""
-    recipe = ensembles.recipe(both=False)
+    recipe = small_ensembles.recipe(both=False)
     recipe = recipe.model_copy(update={"enrolment": recipe.enrolment.model_copy(update={"clips": (40,)})})
-    inputs = ensembles.make_inputs(tmp_path, n_actors=4, takes=1)
+    inputs = small_ensembles.make_inputs(tmp_path, n_actors=4, takes=1)
     test = np.flatnonzero(inputs.speakers == "02")
     train = np.flatnonzero(inputs.speakers != "02")
     recipe = recipe.model_copy(update={"fusion": recipe.fusion.model_copy(update={"inner_folds": 3})})

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.exports.waveform import Peaks
 from emofuse.exports.write import write_timeline
 from emofuse.timeline.records import Segment, Timeline, Window
+from tests.support import chromium, media_files, timelines
 
 VOID = {"meta", "input", "br", "link", "img"}
 
@@ -115,17 +115,17 @@ def test_pages_are_whole_and_ask_nothing_of_the_network(any_timeline: Timeline, 
     assert page.stat().st_size < 600_000 + 150 * parts
 
 
-def test_names_stay_names(made: ModuleType, tmp_path: Path) -> None:
+def test_names_stay_names(tmp_path: Path) -> None:
     hostile = (
         "</script><script>alert(1)</script>",
         "<!--<script>",
         "'\"><img src=x onerror=alert(1)>",
-        *made.HOSTILE,
+        *timelines.HOSTILE,
     )
     segments = tuple(Segment(1.0, 2.0, "happy", 1.0, person=name) for name in hostile)
-    windows = tuple(made.window(1.0, 2.0, person=name, reasons=("a:b",)) for name in hostile)
+    windows = tuple(timelines.window(1.0, 2.0, person=name, reasons=("a:b",)) for name in hostile)
     for name in hostile:
-        whole = made.timeline(
+        whole = timelines.timeline(
             source=f"takes/{name}.mp4",
             recogniser=name,
             licence=name,
@@ -139,9 +139,9 @@ def test_names_stay_names(made: ModuleType, tmp_path: Path) -> None:
         assert json.loads(reader.all("script", type="application/json")[0][1])["people"] == list(hostile)
 
 
-def test_the_recording_is_looked_for_beside_the_page(made: ModuleType, tmp_path: Path) -> None:
+def test_the_recording_is_looked_for_beside_the_page(tmp_path: Path) -> None:
     def media(source: str) -> Any:
-        page = write_timeline(made.timeline(source=source), tmp_path / "out" / "a.html")
+        page = write_timeline(timelines.timeline(source=source), tmp_path / "out" / "a.html")
         return json.loads(read(page).all("script", type="application/json")[0][1])["media"]
 
     recording = tmp_path / "takes" / "Gespräch #1.mp4"
@@ -166,12 +166,7 @@ def test_the_table_says_what_the_segments_say(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def chromium(load: Callable[[Path], ModuleType]) -> ModuleType:
-    return load(Path(__file__).parents[1] / "support" / "chromium.py")
-
-
-@pytest.fixture(scope="module")
-def page(chromium: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     if chromium.find() is None:
         pytest.skip("there is no Chromium")
     with chromium.browser(tmp_path_factory.mktemp("chromium")) as found:
@@ -214,8 +209,10 @@ def now(page: Any) -> float:
     return float(page.run("document.getElementById('tracks').getAttribute('aria-valuenow')"))
 
 
-def test_a_click_seeks_in_the_recording(page: Any, files: ModuleType, tmp_path: Path) -> None:
-    source = files.write_sound(tmp_path / "talk.ogg", files.tone(20.0, 48000), 48000, codec="libopus")
+def test_a_click_seeks_in_the_recording(page: Any, tmp_path: Path) -> None:
+    source = media_files.write_sound(
+        tmp_path / "talk.ogg", media_files.tone(20.0, 48000), 48000, codec="libopus"
+    )
     page.open(write_timeline(talk(20.0, str(source)), tmp_path / "a.html", waveform=some_peaks(20.0)))
     page.until("!document.getElementById('media').hidden")
     left, right, middle = row(page, "curves")
@@ -235,8 +232,10 @@ def test_a_click_seeks_in_the_recording(page: Any, files: ModuleType, tmp_path: 
     assert complaints(page) == []
 
 
-def test_an_excerpt_ends_before_its_recording(page: Any, files: ModuleType, tmp_path: Path) -> None:
-    source = files.write_sound(tmp_path / "talk.ogg", files.tone(20.0, 48000), 48000, codec="libopus")
+def test_an_excerpt_ends_before_its_recording(page: Any, tmp_path: Path) -> None:
+    source = media_files.write_sound(
+        tmp_path / "talk.ogg", media_files.tone(20.0, 48000), 48000, codec="libopus"
+    )
     page.open(write_timeline(talk(5.0, str(source)), tmp_path / "a.html"))
     page.until("!document.getElementById('media').hidden")
     page.key("End", 35)
@@ -252,18 +251,20 @@ def test_an_excerpt_ends_before_its_recording(page: Any, files: ModuleType, tmp_
     assert complaints(page) == []
 
 
-def test_damage_is_told_on_the_page(made: ModuleType, tmp_path: Path) -> None:
-    whole = made.timeline(notes=("damaged: decoding stopped at <0.10> s",))
+def test_damage_is_told_on_the_page(tmp_path: Path) -> None:
+    whole = timelines.timeline(notes=("damaged: decoding stopped at <0.10> s",))
     text = write_timeline(whole, tmp_path / "a.html").read_text(encoding="utf-8")
     assert '<p class="note">damaged: decoding stopped at &lt;0.10&gt; s</p>' in text
 
 
-def test_a_local_copy_is_opened(page: Any, files: ModuleType, tmp_path: Path) -> None:
+def test_a_local_copy_is_opened(page: Any, tmp_path: Path) -> None:
     page.open(write_timeline(talk(5.0, "/elsewhere/gone.mp4"), tmp_path / "a.html"))
     assert page.run("document.getElementById('media').hidden")
     page.key(" ", 32)
     assert "Open the recording" in page.run("document.getElementById('status').textContent")
-    copy = files.write_sound(tmp_path / "copy.ogg", files.tone(5.0, 48000), 48000, codec="libopus")
+    copy = media_files.write_sound(
+        tmp_path / "copy.ogg", media_files.tone(5.0, 48000), 48000, codec="libopus"
+    )
     page.choose("#file", copy)
     page.until("!document.getElementById('media').hidden")
     assert page.run("document.getElementById('media').duration") == pytest.approx(5.0, abs=0.1)
@@ -339,14 +340,14 @@ def test_dark_pages_and_pages_without_scripts(page: Any, tmp_path: Path) -> None
     assert page.run("getComputedStyle(document.getElementById('live')).display") == "none"
 
 
-def test_a_page_of_nothing(page: Any, made: ModuleType, tmp_path: Path) -> None:
+def test_a_page_of_nothing(page: Any, tmp_path: Path) -> None:
     for name, more in {
         "empty": {},
         "no-length": {"duration_s": 0.0},
-        "short": {"duration_s": 0.0004, "windows": (made.window(0.0, 0.0004),)},
-        "early": {"start_s": -2.0, "duration_s": 1.5, "windows": (made.window(-2.0, -1.0),)},
+        "short": {"duration_s": 0.0004, "windows": (timelines.window(0.0, 0.0004),)},
+        "early": {"start_s": -2.0, "duration_s": 1.5, "windows": (timelines.window(-2.0, -1.0),)},
     }.items():
-        page.open(write_timeline(made.timeline(**more), tmp_path / f"{name}.html"))
+        page.open(write_timeline(timelines.timeline(**more), tmp_path / f"{name}.html"))
         page.key("ArrowRight", 39)
         page.key("+")
         assert complaints(page) == [], name

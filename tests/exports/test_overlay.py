@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import av
@@ -23,6 +22,7 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.exports.overlay import write_overlay
 from emofuse.exports.overlay_drawing import Drawing, plain_text
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
+from tests.support import media_files
 
 STEADY = [1001 * place for place in range(20)]
 UNEVEN = np.cumsum(np.random.default_rng(4).integers(300, 3000, 30)).tolist()
@@ -58,16 +58,14 @@ def pictures(path: Path) -> list[Any]:
         return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
 
 
-def sound(files: ModuleType, ticks: Sequence[int], rate: int = 44100) -> tuple[Any, int]:
-    return files.tone(max(ticks) / files.TICKS + 0.1, rate, channels=2), rate
+def sound(ticks: Sequence[int], rate: int = 44100) -> tuple[Any, int]:
+    return media_files.tone(max(ticks) / media_files.TICKS + 0.1, rate, channels=2), rate
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".ts"])
 @pytest.mark.parametrize("ticks", [STEADY, UNEVEN], ids=["steady", "uneven"])
-def test_every_picture_and_the_sound_keep_their_times(
-    files: ModuleType, suffix: str, ticks: list[int], tmp_path: Path
-) -> None:
-    source = files.write_video(tmp_path / f"a{suffix}", ticks, sound=sound(files, ticks))
+def test_every_picture_and_the_sound_keep_their_times(suffix: str, ticks: list[int], tmp_path: Path) -> None:
+    source = media_files.write_video(tmp_path / f"a{suffix}", ticks, sound=sound(ticks))
     out = write_overlay(source, talk(), tmp_path / "out" / "b.mp4")
     (base, before), (out_base, after) = times(source, "video"), times(out, "video")
     assert len(before) == len(ticks)
@@ -80,8 +78,8 @@ def test_every_picture_and_the_sound_keep_their_times(
     assert [p.name for p in out.parent.iterdir()] == ["b.mp4"]
 
 
-def test_late_sound_stays_late(files: ModuleType, tmp_path: Path) -> None:
-    source = files.write_video(tmp_path / "a.mp4", STEADY, sound=sound(files, STEADY))
+def test_late_sound_stays_late(tmp_path: Path) -> None:
+    source = media_files.write_video(tmp_path / "a.mp4", STEADY, sound=sound(STEADY))
     late = tmp_path / "late.mp4"
     with av.open(str(source)) as first, av.open(str(late), "w") as out:
         streams = {s.index: out.add_stream_from_template(s) for s in first.streams}
@@ -102,20 +100,20 @@ def test_late_sound_stays_late(files: ModuleType, tmp_path: Path) -> None:
     assert times(late, "video") == times(tmp_path / "b.mp4", "video")
 
 
-def test_copied_sound_is_the_same_sound(files: ModuleType, tmp_path: Path) -> None:
+def test_copied_sound_is_the_same_sound(tmp_path: Path) -> None:
     def packets(path: Path) -> list[bytes]:
         with av.open(str(path)) as container:
             return [bytes(p) for p in container.demux(audio=0) if p.size]
 
-    source = files.write_video(tmp_path / "a.mp4", STEADY, sound=sound(files, STEADY))
+    source = media_files.write_video(tmp_path / "a.mp4", STEADY, sound=sound(STEADY))
     assert packets(write_overlay(source, talk(), tmp_path / "b.mp4")) == packets(source)
 
 
-def test_sound_that_mp4_cannot_hold_becomes_aac(files: ModuleType, tmp_path: Path) -> None:
+def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path: Path) -> None:
     source = tmp_path / "a.mkv"
-    silent = files.write_video(tmp_path / "silent.mkv", STEADY)
-    samples = files.tone(1.0, 22050)
-    wav = files.write_wav(tmp_path / "a.wav", samples, 22050)
+    silent = media_files.write_video(tmp_path / "silent.mkv", STEADY)
+    samples = media_files.tone(1.0, 22050)
+    wav = media_files.write_wav(tmp_path / "a.wav", samples, 22050)
     with av.open(str(silent)) as one, av.open(str(wav)) as two, av.open(str(source), "w") as out:
         pairs = [(c, out.add_stream_from_template(c.streams[0])) for c in (one, two)]
         for container, stream in pairs:
@@ -189,8 +187,8 @@ def test_sound_that_is_there_twice_is_kept_once(tmp_path: Path) -> None:
     assert float(after[-1] - after[0]) == pytest.approx(float(before[-1] - before[0]), abs=0.1)
 
 
-def test_avi_times_are_sorted(files: ModuleType, tmp_path: Path) -> None:
-    source = files.write_video(tmp_path / "a.avi", STEADY, sound=sound(files, STEADY))
+def test_avi_times_are_sorted(tmp_path: Path) -> None:
+    source = media_files.write_video(tmp_path / "a.avi", STEADY, sound=sound(STEADY))
     _, before = times(source, "video")
     assert before != sorted(before), "this file tests nothing: its pictures come in order"
     assert times(write_overlay(source, talk(), tmp_path / "b.mp4"), "video")[1] == sorted(before)
@@ -199,10 +197,8 @@ def test_avi_times_are_sorted(files: ModuleType, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rotation", "size"), [(0, (160, 96)), (90, (96, 160)), (180, (160, 96)), (-90, (96, 160))]
 )
-def test_turned_recordings_come_out_upright(
-    files: ModuleType, rotation: int, size: tuple[int, int], tmp_path: Path
-) -> None:
-    source = files.write_video(tmp_path / "a.mp4", STEADY, rotation=rotation)
+def test_turned_recordings_come_out_upright(rotation: int, size: tuple[int, int], tmp_path: Path) -> None:
+    source = media_files.write_video(tmp_path / "a.mp4", STEADY, rotation=rotation)
     empty = talk(size=size, windows=(), segments=(), faces=())
     out = write_overlay(source, empty, tmp_path / "b.mp4")
     with av.open(str(source)) as container:
@@ -216,17 +212,17 @@ def test_turned_recordings_come_out_upright(
     assert times(source, "video") == times(out, "video")
 
 
-def test_odd_sizes_grow_by_one(files: ModuleType, tmp_path: Path) -> None:
-    source = files.write_video(tmp_path / "a.mkv", STEADY, size=(161, 97), pix_fmt="yuv444p")
+def test_odd_sizes_grow_by_one(tmp_path: Path) -> None:
+    source = media_files.write_video(tmp_path / "a.mkv", STEADY, size=(161, 97), pix_fmt="yuv444p")
     out = write_overlay(source, talk(size=(161, 97)), tmp_path / "b.mp4")
     assert pictures(out)[0].shape == (98, 162, 3)
     assert times(source, "video") == times(out, "video")
 
 
-def test_what_is_drawn_lies_where_the_face_is(files: ModuleType, tmp_path: Path) -> None:
+def test_what_is_drawn_lies_where_the_face_is(tmp_path: Path) -> None:
     size = (640, 360)
     dark = [np.full((360, 640), 60, np.uint8)] * 20
-    source = files.write_video(tmp_path / "a.mp4", STEADY, size=size, pictures=dark)
+    source = media_files.write_video(tmp_path / "a.mp4", STEADY, size=size, pictures=dark)
     drawn = pictures(write_overlay(source, talk(size=size), tmp_path / "b.mp4"))[10].astype(int)
     plain = pictures(
         write_overlay(source, talk(size=size, windows=(), segments=(), faces=()), tmp_path / "c.mp4")
@@ -323,7 +319,7 @@ def test_pictures_of_every_shape_can_be_drawn_on(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="there is no ffprobe")
-def test_ffprobe_agrees(files: ModuleType, tmp_path: Path) -> None:
+def test_ffprobe_agrees(tmp_path: Path) -> None:
     def probed(path: Path) -> Any:
         asked = ["-show_entries", "frame=pts_time,media_type:stream=codec_name,pix_fmt,width,height"]
         done = subprocess.run(
@@ -332,7 +328,7 @@ def test_ffprobe_agrees(files: ModuleType, tmp_path: Path) -> None:
         assert done.stderr == b""
         return json.loads(done.stdout)
 
-    source = files.write_video(tmp_path / "a.mp4", UNEVEN, sound=sound(files, UNEVEN))
+    source = media_files.write_video(tmp_path / "a.mp4", UNEVEN, sound=sound(UNEVEN))
     before, after = probed(source), probed(write_overlay(source, talk(), tmp_path / "b.mp4"))
     assert after["streams"][0] == {"codec_name": "h264", "pix_fmt": "yuv420p", "width": 160, "height": 96}
     for kind in ("video", "audio"):
@@ -340,8 +336,8 @@ def test_ffprobe_agrees(files: ModuleType, tmp_path: Path) -> None:
         assert found[0] == found[1] and found[0]
 
 
-def test_progress_is_told(files: ModuleType, tmp_path: Path) -> None:
-    source = files.write_video(tmp_path / "a.mp4", STEADY)
+def test_progress_is_told(tmp_path: Path) -> None:
+    source = media_files.write_video(tmp_path / "a.mp4", STEADY)
     told: list[float] = []
     write_overlay(source, talk(), tmp_path / "b.mp4", on_progress=told.append)
     assert told == sorted(told) and told[-1] == 1.0 and len(told) > 5
@@ -350,13 +346,13 @@ def test_progress_is_told(files: ModuleType, tmp_path: Path) -> None:
 # --- what can go wrong
 
 
-def test_bad_names_and_sources(files: ModuleType, tmp_path: Path) -> None:
-    source = files.write_video(tmp_path / "a.mp4", STEADY)
+def test_bad_names_and_sources(tmp_path: Path) -> None:
+    source = media_files.write_video(tmp_path / "a.mp4", STEADY)
     with pytest.raises(ExportError, match=r"end in \.mp4"):
         write_overlay(source, talk(), tmp_path / "b.mkv")
     with pytest.raises(ExportError, match="the recording itself"):
         write_overlay(source, talk(), source)
-    wav = files.write_wav(tmp_path / "a.wav", files.tone(1.0, 8000), 8000)
+    wav = media_files.write_wav(tmp_path / "a.wav", media_files.tone(1.0, 8000), 8000)
     with pytest.raises(ExportError, match="no moving picture"):
         write_overlay(wav, talk(), tmp_path / "b.mp4")
     with pytest.raises(MediaError, match="no such file"):
@@ -364,9 +360,9 @@ def test_bad_names_and_sources(files: ModuleType, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "a.wav"]
 
 
-def test_a_cut_source_is_drawn_as_far_as_it_goes(files: ModuleType, tmp_path: Path) -> None:
+def test_a_cut_source_is_drawn_as_far_as_it_goes(tmp_path: Path) -> None:
     ticks = [1001 * n for n in range(90)]
-    whole = files.write_video(tmp_path / "a.mkv", ticks, options={"g": "10"})
+    whole = media_files.write_video(tmp_path / "a.mkv", ticks, options={"g": "10"})
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     _, after = times(write_overlay(cut, talk(3.0), tmp_path / "b.mp4"), "video")
@@ -374,8 +370,8 @@ def test_a_cut_source_is_drawn_as_far_as_it_goes(files: ModuleType, tmp_path: Pa
     assert after == times(whole, "video")[1][: len(after)]
 
 
-def test_an_interrupt_leaves_the_old_file(files: ModuleType, tmp_path: Path) -> None:
-    source = files.write_video(tmp_path / "a.mp4", STEADY)
+def test_an_interrupt_leaves_the_old_file(tmp_path: Path) -> None:
+    source = media_files.write_video(tmp_path / "a.mp4", STEADY)
     out = tmp_path / "out" / "b.mp4"
     out.parent.mkdir()
     out.write_bytes(b"old")
@@ -390,9 +386,9 @@ def test_an_interrupt_leaves_the_old_file(files: ModuleType, tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the size of files")
-def test_a_full_disk_is_named_and_leaves_nothing(files: ModuleType, tmp_path: Path) -> None:
-    source = files.write_video(
-        tmp_path / "a.mp4", [1001 * n for n in range(60)], size=(640, 360), sound=sound(files, STEADY)
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    source = media_files.write_video(
+        tmp_path / "a.mp4", [1001 * n for n in range(60)], size=(640, 360), sound=sound(STEADY)
     )
     out = tmp_path / "out" / "b.mp4"
     code = (
@@ -411,11 +407,9 @@ def test_a_full_disk_is_named_and_leaves_nothing(files: ModuleType, tmp_path: Pa
     assert list(out.parent.iterdir()) == []
 
 
-def test_mpeg4_serves_where_x264_is_missing(
-    files: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mpeg4_serves_where_x264_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emofuse.exports.overlay._ENCODERS", ("mpeg4",))
-    source = files.write_video(tmp_path / "a.ts", UNEVEN, sound=sound(files, UNEVEN))
+    source = media_files.write_video(tmp_path / "a.ts", UNEVEN, sound=sound(UNEVEN))
     out = write_overlay(source, talk(), tmp_path / "b.mp4")
     assert times(source, "video") == times(out, "video")
     with av.open(str(out)) as container:

@@ -6,14 +6,12 @@ import csv
 import html
 import io
 import json
-import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from decimal import ROUND_HALF_EVEN, Decimal
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jsonschema
@@ -29,6 +27,7 @@ from emofuse.exports.json_schema import timeline_schema
 from emofuse.exports.tables import face_rows, segment_rows, window_rows
 from emofuse.exports.write import FORMATS, write_timeline
 from emofuse.timeline.records import Segment, Timeline
+from tests.support import timelines
 
 
 def ms(seconds: float) -> int:
@@ -104,9 +103,9 @@ def test_textgrid_is_read_by_two_readers(any_timeline: Timeline, tmp_path: Path)
         ]
 
 
-def test_textgrid_keeps_names(made: ModuleType, tmp_path: Path) -> None:
+def test_textgrid_keeps_names(tmp_path: Path) -> None:
     people = ('Zoë "Z" <&>', "a\nb", "a b", "שלום")
-    path = write_timeline(made.timeline(people=people), tmp_path / "a.TextGrid")
+    path = write_timeline(timelines.timeline(people=people), tmp_path / "a.TextGrid")
     names = [tier.name for tier in pympi.TextGrid(str(path)).tiers if tier.name.startswith("emotion")]
     assert names == ['emotion@Zoë "Z" <&>', "emotion@a b", "emotion@a b (2)", "emotion@שלום"]
 
@@ -140,9 +139,9 @@ def test_eaf_is_read_by_pympi(any_timeline: Timeline, tmp_path: Path) -> None:
             ]
 
 
-def test_eaf_names_and_references_hold(made: ModuleType, tmp_path: Path) -> None:
-    segments = tuple(Segment(1.0, 2.0, "happy", 1.0, person=name) for name in made.HOSTILE)
-    path = write_timeline(made.timeline(people=made.HOSTILE, segments=segments), tmp_path / "a.eaf")
+def test_eaf_names_and_references_hold(tmp_path: Path) -> None:
+    segments = tuple(Segment(1.0, 2.0, "happy", 1.0, person=name) for name in timelines.HOSTILE)
+    path = write_timeline(timelines.timeline(people=timelines.HOSTILE, segments=segments), tmp_path / "a.eaf")
     root = ET.parse(path).getroot()
     order = ["LICENSE", "HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE", "LANGUAGE", "CONSTRAINT",
              "CONTROLLED_VOCABULARY"]  # fmt: skip
@@ -151,8 +150,8 @@ def test_eaf_names_and_references_hold(made: ModuleType, tmp_path: Path) -> None
     participants = [tier.get("PARTICIPANT") for tier in root.iter("TIER")][::2]
     assert participants[0] == '<&">'
     assert participants[2:4] == ["Anna Berta", "Anna Berta (2)"]
-    assert participants[5] == made.HOSTILE[5]
-    assert len(set(participants)) == len(made.HOSTILE)
+    assert participants[5] == timelines.HOSTILE[5]
+    assert len(set(participants)) == len(timelines.HOSTILE)
     slots = {slot.get("TIME_SLOT_ID") for slot in root.iter("TIME_SLOT")}
     words = {entry.get("CVE_ID"): entry.findtext("CVE_VALUE") for entry in root.iter("CV_ENTRY_ML")}
     for annotation in root.iter("ALIGNABLE_ANNOTATION"):
@@ -162,20 +161,22 @@ def test_eaf_names_and_references_hold(made: ModuleType, tmp_path: Path) -> None
     assert {tier.get("LINGUISTIC_TYPE_REF") for tier in root.iter("TIER")} == kinds
 
 
-def test_eaf_finds_its_recording(made: ModuleType, tmp_path: Path) -> None:
+def test_eaf_finds_its_recording(tmp_path: Path) -> None:
     media = tmp_path / "takes" / "Gespräch #1.mp4"
     media.parent.mkdir()
     media.touch()
-    path = write_timeline(made.timeline(source=str(media)), tmp_path / "out" / "a.eaf")
+    path = write_timeline(timelines.timeline(source=str(media)), tmp_path / "out" / "a.eaf")
     (descriptor,) = pympi.Eaf(str(path)).media_descriptors
     assert descriptor["RELATIVE_MEDIA_URL"] == "./../takes/Gespr%C3%A4ch%20%231.mp4"
     assert descriptor["MIME_TYPE"] == "video/mp4"
-    path = write_timeline(made.timeline(source="https://example.org/a b.mp4?x=1&y=2"), tmp_path / "b.eaf")
+    path = write_timeline(
+        timelines.timeline(source="https://example.org/a b.mp4?x=1&y=2"), tmp_path / "b.eaf"
+    )
     assert pympi.Eaf(str(path)).media_descriptors[0]["MEDIA_URL"] == "https://example.org/a%20b.mp4?x=1&y=2"
     for nowhere in ("<bytes>", "<file object>", ""):
-        path = write_timeline(made.timeline(source=nowhere), tmp_path / "c.eaf")
+        path = write_timeline(timelines.timeline(source=nowhere), tmp_path / "c.eaf")
         assert pympi.Eaf(str(path)).media_descriptors == []
-    path = write_timeline(made.timeline(source="<b>&.flac"), tmp_path / "d.eaf")
+    path = write_timeline(timelines.timeline(source="<b>&.flac"), tmp_path / "d.eaf")
     assert pympi.Eaf(str(path)).media_descriptors[0]["RELATIVE_MEDIA_URL"] == "./%3Cb%3E%26.flac"
 
 
@@ -220,32 +221,32 @@ def vtt_ms(clock: str) -> int:
     return (int(hours) * 60 + int(minutes)) * 60_000 + int(seconds.replace(".", ""))
 
 
-def test_vtt_keeps_names(made: ModuleType, tmp_path: Path) -> None:
-    segments = tuple(Segment(1.0, 2.0, "happy", 0.824, person=name) for name in made.HOSTILE)
-    path = write_timeline(made.timeline(people=made.HOSTILE, segments=segments), tmp_path / "a.vtt")
+def test_vtt_keeps_names(tmp_path: Path) -> None:
+    segments = tuple(Segment(1.0, 2.0, "happy", 0.824, person=name) for name in timelines.HOSTILE)
+    path = write_timeline(timelines.timeline(people=timelines.HOSTILE, segments=segments), tmp_path / "a.vtt")
     cues = [c for c in webvtt.read(str(path)) if c.text != "—"]
     assert [html.unescape(c.voice) for c in cues][:4] == [
         '<&">', "--> ]]> <v Mallory></v> &lt;", "Anna Berta", "Anna Berta (2)",
     ]  # fmt: skip
     assert html.unescape(cues[0].text) == '<&">: happy 82 %'
-    assert html.unescape(cues[5].text) == f"{made.HOSTILE[5]}: happy 82 %"
-    assert len(cues) == len(made.HOSTILE)
+    assert html.unescape(cues[5].text) == f"{timelines.HOSTILE[5]}: happy 82 %"
+    assert len(cues) == len(timelines.HOSTILE)
 
 
 @pytest.mark.parametrize("source", ["x" * 5000, "a\0b.mp4", "\ud800.mp4", "caf\udce9.mp4", "..", "/"])
-def test_eaf_of_sources_that_are_no_files(made: ModuleType, source: str, tmp_path: Path) -> None:
-    path = write_timeline(made.timeline(source=source), tmp_path / "a.eaf")
+def test_eaf_of_sources_that_are_no_files(source: str, tmp_path: Path) -> None:
+    path = write_timeline(timelines.timeline(source=source), tmp_path / "a.eaf")
     (descriptor,) = pympi.Eaf(str(path)).media_descriptors
     assert descriptor["MEDIA_URL"].startswith("./") and descriptor["MEDIA_URL"].isascii()
 
 
-def test_vtt_has_a_dash_only_where_nobody_is(made: ModuleType, tmp_path: Path) -> None:
+def test_vtt_has_a_dash_only_where_nobody_is(tmp_path: Path) -> None:
     segments = (
         Segment(1.0, 8.0, "sad", 0.5, person="Anna"),
         Segment(2.0, 3.0, "happy", 0.5, person="Bert"),
         Segment(5.0, 6.0, None, person="Bert"),
     )
-    whole = made.timeline(people=("Anna", "Bert"), segments=segments)
+    whole = timelines.timeline(people=("Anna", "Bert"), segments=segments)
     cues = [
         (c.start[-6:], c.end[-6:], c.text) for c in webvtt.read(write_timeline(whole, tmp_path / "a.vtt"))
     ]
@@ -258,8 +259,8 @@ def test_vtt_has_a_dash_only_where_nobody_is(made: ModuleType, tmp_path: Path) -
     ]
 
 
-def test_vtt_counts_hours(made: ModuleType, tmp_path: Path) -> None:
-    long = made.timeline(duration_s=400_000.0005, segments=(Segment(399_999.0, 400_000.0, "sad", 0.5),))
+def test_vtt_counts_hours(tmp_path: Path) -> None:
+    long = timelines.timeline(duration_s=400_000.0005, segments=(Segment(399_999.0, 400_000.0, "sad", 0.5),))
     cues = list(webvtt.read(str(write_timeline(long, tmp_path / "a.vtt"))))
     assert (cues[1].start, cues[1].end) == ("111:06:39.000", "111:06:40.000")
 
@@ -300,8 +301,8 @@ def test_json_is_valid_under_its_schema(any_timeline: Timeline, tmp_path: Path) 
         assert found == pytest.approx(list(face.edges), abs=0.005)
 
 
-def test_schema_refuses_what_is_not_a_timeline(made: ModuleType, tmp_path: Path) -> None:
-    whole = made.timeline(windows=(made.window(0, 1),), segments=(Segment(0, 1, "sad", 0.5),))
+def test_schema_refuses_what_is_not_a_timeline(tmp_path: Path) -> None:
+    whole = timelines.timeline(windows=(timelines.window(0, 1),), segments=(Segment(0, 1, "sad", 0.5),))
     document = json.loads(write_timeline(whole, tmp_path / "a.json").read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(timeline_schema())
     assert validator.is_valid(document)
@@ -385,9 +386,9 @@ def test_timelines_become_pandas_tables(any_timeline: Timeline, what: Any, rows:
     assert kinds == wanted
 
 
-def test_pandas_tables_of_other_names_and_without_pandas(made: ModuleType) -> None:
+def test_pandas_tables_of_other_names_and_without_pandas() -> None:
     with pytest.raises(ValueError, match="windows, segments or faces"):
-        made.timeline().to_pandas("people")
+        timelines.timeline().to_pandas("people")
     code = (
         "import sys; sys.modules['pandas'] = None\n"
         "from emofuse.timeline.records import Timeline\n"
@@ -416,29 +417,29 @@ def test_parquet_names_the_missing_part(tmp_path: Path) -> None:
 # --- all of them
 
 
-def test_times_are_rounded_once_and_half_to_even(made: ModuleType, tmp_path: Path) -> None:
+def test_times_are_rounded_once_and_half_to_even(tmp_path: Path) -> None:
     # A sixteenth of a second is 62.5 ms, and exact in binary: its odd multiples are true ties.
     ties = [0.0625, 0.1875, 0.3125, 1.0625]
     assert [ms(t) for t in ties] == [62, 188, 312, 1062]
     segments = tuple(Segment(a, b, "sad", 0.5) for a, b in pairwise(ties))
-    path = write_timeline(made.timeline(segments=segments), tmp_path / "a.csv")
+    path = write_timeline(timelines.timeline(segments=segments), tmp_path / "a.csv")
     frame = pd.read_csv(path, dtype=str)
     assert frame["start_s"].tolist() == ["0.062", "0.188", "0.312"]
     assert frame["end_s"].tolist() == ["0.188", "0.312", "1.062"]
 
 
-def test_thirds_do_not_drift_over_ten_hours(made: ModuleType, tmp_path: Path) -> None:
+def test_thirds_do_not_drift_over_ten_hours(tmp_path: Path) -> None:
     n = 108_000
     segments = tuple(Segment(i / 3, (i + 1) / 3, "sad", 0.5) for i in range(n))
-    path = write_timeline(made.timeline(duration_s=36_000.0, segments=segments), tmp_path / "a.csv")
+    path = write_timeline(timelines.timeline(duration_s=36_000.0, segments=segments), tmp_path / "a.csv")
     frame = pd.read_csv(path)
     np.testing.assert_allclose(frame["start_s"], np.arange(n) / 3, atol=0.0005)
     assert (frame["start_s"].to_numpy()[1:] == frame["end_s"].to_numpy()[:-1]).all()
 
 
-def test_what_lies_a_hair_outside_is_held_inside(made: ModuleType, tmp_path: Path) -> None:
+def test_what_lies_a_hair_outside_is_held_inside(tmp_path: Path) -> None:
     end = 10.0004999999
-    short = made.timeline(duration_s=end, segments=(Segment(0.0, end + 9e-7, "sad", 0.5),))
+    short = timelines.timeline(duration_s=end, segments=(Segment(0.0, end + 9e-7, "sad", 0.5),))
     assert ms(end + 9e-7) == 10_001
     assert pd.read_csv(write_timeline(short, tmp_path / "a.csv"))["end_s"].tolist() == [10.0]
     read = textgrid.TextGrid.fromFile(str(write_timeline(short, tmp_path / "a.TextGrid")))
@@ -446,8 +447,8 @@ def test_what_lies_a_hair_outside_is_held_inside(made: ModuleType, tmp_path: Pat
 
 
 @pytest.mark.parametrize("suffix", FORMATS.values())
-def test_suffix_chooses_the_format(made: ModuleType, suffix: str, tmp_path: Path) -> None:
-    whole = made.random_timeline(1)
+def test_suffix_chooses_the_format(suffix: str, tmp_path: Path) -> None:
+    whole = timelines.random_timeline(1)
     by_name = write_timeline(whole, str(tmp_path / f"new/talk{suffix.upper()}"))
     kind = next(kind for kind, end in FORMATS.items() if end == suffix)
     by_word = write_timeline(whole, tmp_path / "new/other.out", format=kind)
@@ -458,33 +459,36 @@ def test_suffix_chooses_the_format(made: ModuleType, suffix: str, tmp_path: Path
 
 
 @pytest.mark.parametrize(("name", "format_"), [("a.srt", None), ("a", None), ("a.csv", "xlsx")])
-def test_unknown_formats_are_named(made: ModuleType, name: str, format_: str | None, tmp_path: Path) -> None:
+def test_unknown_formats_are_named(name: str, format_: str | None, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"xlsx.*use one of .*textgrid|let it end in one of .*\.TextGrid"):
-        write_timeline(made.timeline(), tmp_path / name, format_)
+        write_timeline(timelines.timeline(), tmp_path / name, format_)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the size of files")
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_failure_leaves_the_old_file(made: ModuleType, kind: str, tmp_path: Path) -> None:
+def test_a_failure_leaves_the_old_file(kind: str, tmp_path: Path) -> None:
     code = (
-        "import resource, signal, sys, importlib.util as u\n"
+        "import resource, signal\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        f"s = u.spec_from_file_location('timelines', {made.__file__!r})\n"
-        "m = u.module_from_spec(s); s.loader.exec_module(m)\n"
         "from emofuse.exports.write import write_timeline\n"
+        "from tests.support.timelines import random_timeline\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
-        f"write_timeline(m.random_timeline(2), {str(tmp_path / 'a')!r}, {kind!r})\n"
+        f"write_timeline(random_timeline(2), {str(tmp_path / 'a')!r}, {kind!r})\n"
     )
     (tmp_path / "a").write_bytes(b"old")
     done = subprocess.run(
-        [sys.executable, "-B", "-c", code], capture_output=True, text=True, check=False, env=os.environ
+        [sys.executable, "-B", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 1 and "OSError" in done.stderr, done.stderr
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a", b"old")]
 
 
-def test_json_is_written_line_by_line(made: ModuleType, tmp_path: Path) -> None:
-    whole = made.random_timeline(5)
+def test_json_is_written_line_by_line(tmp_path: Path) -> None:
+    whole = timelines.random_timeline(5)
     lines = io.StringIO(write_timeline(whole, tmp_path / "a.json").read_text(encoding="utf-8")).readlines()
     assert sum('"start_s"' in line for line in lines) == len(whole.windows) + len(whole.segments) + 1

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from emofuse.features.extraction import extract, extract_takes
 from emofuse.features.face.action_units import read_action_units
 from emofuse.features.store import FeatureStore, StoreError
 from emofuse.media.decoding import decode
+from tests.support import media_files
 
 RECIPE = Recipe(name="test")
 TABLED = parse_recipe(
@@ -36,13 +36,15 @@ def take_of(voice: Path | None, face: Path | None, name: str = "t") -> Take:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, files: ModuleType) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """voice.wav, mute.mp4 (its sound is silent), faceless.mp4 (both), still.mkv (no sound), bad.wav."""
     root = tmp_path_factory.mktemp("clips")
-    files.write_wav(root / "voice.wav", files.tone(1.2, 16000), 16000)
-    files.write_video(root / "mute.mp4", TICKS, sound=(np.zeros((1, 16000), np.float32), 16000))
-    files.write_video(root / "faceless.mp4", TICKS, sound=(files.tone(1.0, 48000, channels=2), 48000))
-    files.write_video(root / "still.mkv", TICKS)
+    media_files.write_wav(root / "voice.wav", media_files.tone(1.2, 16000), 16000)
+    media_files.write_video(root / "mute.mp4", TICKS, sound=(np.zeros((1, 16000), np.float32), 16000))
+    media_files.write_video(
+        root / "faceless.mp4", TICKS, sound=(media_files.tone(1.0, 48000, channels=2), 48000)
+    )
+    media_files.write_video(root / "still.mkv", TICKS)
     (root / "bad.wav").write_bytes(b"RIFF nothing of use")
     return root
 
@@ -61,8 +63,10 @@ def test_voice_and_face_have_an_array_or_a_reason(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "voice"), [(0.05, False), (0.2, True), (0.9, True)])
-def test_short_sounds(tmp_path: Path, files: ModuleType, seconds: float, voice: bool) -> None:
-    found = extract(files.write_wav(tmp_path / "a.wav", files.tone(seconds, 16000), 16000), RECIPE)
+def test_short_sounds(tmp_path: Path, seconds: float, voice: bool) -> None:
+    found = extract(
+        media_files.write_wav(tmp_path / "a.wav", media_files.tone(seconds, 16000), 16000), RECIPE
+    )
     if voice:
         assert found.notes == (f"sound is {seconds:.1f} s, padded to 3 s",)
         assert found.voice is not None and found.voice.shape == (80, 241)
@@ -71,23 +75,21 @@ def test_short_sounds(tmp_path: Path, files: ModuleType, seconds: float, voice: 
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(9.9, False), (12.0, True)])
-def test_how_much_of_a_long_sound_is_read(
-    tmp_path: Path, files: ModuleType, seconds: float, told: bool
-) -> None:
-    found = extract(files.write_wav(tmp_path / "a.wav", files.tone(seconds, 16000), 16000), RECIPE)
+def test_how_much_of_a_long_sound_is_read(tmp_path: Path, seconds: float, told: bool) -> None:
+    found = extract(
+        media_files.write_wav(tmp_path / "a.wav", media_files.tone(seconds, 16000), 16000), RECIPE
+    )
     note = "voice read from the first 3 of 12 s; a timeline reads all"
     assert found.notes == ((note,) if told else ())
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 96000])
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_one_sound_at_any_rate_is_one_feature(
-    tmp_path: Path, files: ModuleType, rate: int, channels: int
-) -> None:
-    tone = np.repeat(files.tone(2.0, rate), channels, axis=0)
-    reference = np.repeat(files.tone(2.0, 48000), 1, axis=0)
-    path = files.write_wav(tmp_path / "a.wav", tone, rate, width=3)
-    other = files.write_wav(tmp_path / "b.wav", reference, 48000, width=3)
+def test_one_sound_at_any_rate_is_one_feature(tmp_path: Path, rate: int, channels: int) -> None:
+    tone = np.repeat(media_files.tone(2.0, rate), channels, axis=0)
+    reference = np.repeat(media_files.tone(2.0, 48000), 1, axis=0)
+    path = media_files.write_wav(tmp_path / "a.wav", tone, rate, width=3)
+    other = media_files.write_wav(tmp_path / "b.wav", reference, 48000, width=3)
     ours, theirs = extract(path, RECIPE).voice, extract(other, RECIPE).voice
     assert ours is not None and theirs is not None
     # Around the tone itself, away from its ends.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -17,6 +16,7 @@ from emofuse.core.records import Recording, TimedFrames, Waveform
 from emofuse.features.extraction import extract
 from emofuse.media.arrays import media_of
 from emofuse.media.decoding import decode, probe
+from tests.support import media_files
 
 RECIPE = Recipe(name="test")
 IRREGULAR = [0, 1001, 2002, 2500, 4004, 9009, 9109, 12012, 20020, 21021, 30030, 31000]
@@ -36,9 +36,11 @@ def whole_of(path: Path) -> Recording:
 @pytest.mark.parametrize("span", [(None, None), (0.25, None), (None, 0.5), (0.1, 0.8), (5.0, None)])
 @pytest.mark.parametrize("square", [False, True])
 def test_the_same_pictures_and_samples_as_from_the_file(
-    tmp_path: Path, files: ModuleType, span: tuple[float | None, float | None], square: bool
+    tmp_path: Path, span: tuple[float | None, float | None], square: bool
 ) -> None:
-    path = files.write_video(tmp_path / "a.mp4", IRREGULAR, sound=(files.tone(1.1, 48000, channels=2), 48000))
+    path = media_files.write_video(
+        tmp_path / "a.mp4", IRREGULAR, sound=(media_files.tone(1.1, 48000, channels=2), 48000)
+    )
     given = whole_of(path)
     for n_frames in (1, 4, 30):
         ours = media_of(given, n_frames=n_frames, square=square, start_s=span[0], end_s=span[1])

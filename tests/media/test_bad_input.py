@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import av
 import cv2
@@ -16,16 +15,17 @@ import pytest
 from emofuse.core.errors import MediaError
 from emofuse.media.container import opened
 from emofuse.media.decoding import Media, decode, probe
+from tests.support import media_files
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory, files: ModuleType) -> Path:
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A two-second video whose index is at its front, so that a cut file can still be opened."""
     noise = np.random.default_rng(0)
     pictures = [noise.integers(16, 235, (96, 160)).astype(np.uint8) for _ in range(60)]
-    return files.write_video(
+    return media_files.write_video(
         tmp_path_factory.mktemp("clip") / "clip.mp4", [1001 * i for i in range(60)], pictures=pictures,
-        sound=(files.tone(2.0, 48000), 48000), options={"g": "12", "bf": "2"},
+        sound=(media_files.tone(2.0, 48000), 48000), options={"g": "12", "bf": "2"},
         container_options={"movflags": "faststart"},
     )  # fmt: skip
 
@@ -61,8 +61,8 @@ def test_what_damage_raises_is_one_line(clip: Path, damage: Exception) -> None:
         raise damage
 
 
-def test_a_title_that_is_not_utf8_is_no_obstacle(tmp_path: Path, files: ModuleType) -> None:
-    plain = files.write_wav(tmp_path / "plain.wav", files.tone(0.5, 8000), 8000).read_bytes()
+def test_a_title_that_is_not_utf8_is_no_obstacle(tmp_path: Path) -> None:
+    plain = media_files.write_wav(tmp_path / "plain.wav", media_files.tone(0.5, 8000), 8000).read_bytes()
     title = b"Caf\xe9\0"  # Latin-1
     info = b"INFO" + b"INAM" + len(title).to_bytes(4, "little") + title + b"\0" * (len(title) % 2)
     content = plain[8:] + b"LIST" + len(info).to_bytes(4, "little") + info
@@ -94,17 +94,17 @@ def test_not_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_no_permission(tmp_path: Path, files: ModuleType) -> None:
-    path = files.write_wav(tmp_path / "a.wav", files.tone(0.2, 8000), 8000)
+def test_no_permission(tmp_path: Path) -> None:
+    path = media_files.write_wav(tmp_path / "a.wav", media_files.tone(0.2, 8000), 8000)
     path.chmod(0)
     refuses(path, "permission denied")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_no_permission_for_somebody_else(tmp_path: Path, files: ModuleType) -> None:
+def test_no_permission_for_somebody_else(tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir()
-    path = files.write_wav(folder / "a.wav", files.tone(0.2, 8000), 8000)
+    path = media_files.write_wav(folder / "a.wav", media_files.tone(0.2, 8000), 8000)
     folder.chmod(0)
     child = os.fork()
     if child == 0:  # pragma: no cover - in the child
@@ -132,28 +132,28 @@ def test_a_picture_is_no_recording(tmp_path: Path) -> None:
     refuses(path, "not a media file|neither sound")
 
 
-def test_a_playlist_opens_no_other_file(tmp_path: Path, files: ModuleType) -> None:
-    files.write_wav(tmp_path / "secret.wav", files.tone(1, 8000), 8000)
+def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
+    media_files.write_wav(tmp_path / "secret.wav", media_files.tone(1, 8000), 8000)
     path = tmp_path / "list.m3u8"
     path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.wav\n#EXT-X-ENDLIST\n")
     refuses(path, "not a media file")
 
 
-def test_a_name_is_no_address(tmp_path: Path, files: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_is_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    files.write_wav(tmp_path / "concat:a|b.wav", files.tone(0.3, 8000), 8000)
+    media_files.write_wav(tmp_path / "concat:a|b.wav", media_files.tone(0.3, 8000), 8000)
     assert decode("concat:a|b.wav").sound is not None
 
 
-def test_a_name_that_is_no_text(tmp_path: Path, files: ModuleType) -> None:
-    path = files.write_wav(tmp_path / "a.wav", files.tone(0.3, 8000), 8000)
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    path = media_files.write_wav(tmp_path / "a.wav", media_files.tone(0.3, 8000), 8000)
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.wav"))
     path.rename(odd)
     assert decode(odd).sound is not None
 
 
-def test_the_extension_does_not_matter(tmp_path: Path, files: ModuleType) -> None:
-    path = files.write_wav(tmp_path / "sound.mp4", files.tone(0.3, 8000), 8000)
+def test_the_extension_does_not_matter(tmp_path: Path) -> None:
+    path = media_files.write_wav(tmp_path / "sound.mp4", media_files.tone(0.3, 8000), 8000)
     media = decode(path, n_frames=5)
     assert media.sound is not None and not media.has_video
 
@@ -179,9 +179,9 @@ def test_cut_video_yields_what_is_there(tmp_path: Path, clip: Path, share: float
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.flac", "flac"), ("a.wav", "pcm_s16le")])
-def test_cut_sound_yields_what_is_there(tmp_path: Path, files: ModuleType, name: str, codec: str) -> None:
+def test_cut_sound_yields_what_is_there(tmp_path: Path, name: str, codec: str) -> None:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 96000)).astype(np.float32)
-    path = files.write_sound(tmp_path / name, samples, 48000, codec=codec)
+    path = media_files.write_sound(tmp_path / name, samples, 48000, codec=codec)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     media = decode(path)
@@ -191,19 +191,21 @@ def test_cut_sound_yields_what_is_there(tmp_path: Path, files: ModuleType, name:
     assert media.notes and media.notes[0].startswith("damaged")
 
 
-def test_values_beyond_all_measure_are_tamed(tmp_path: Path, files: ModuleType) -> None:
-    samples = files.tone(0.5, 16000)
+def test_values_beyond_all_measure_are_tamed(tmp_path: Path) -> None:
+    samples = media_files.tone(0.5, 16000)
     samples[0, 100:104] = [np.nan, np.inf, -np.inf, 1e30]
-    sound = decode(files.write_sound(tmp_path / "a.wav", samples, 16000, codec="pcm_f32le")).sound
+    sound = decode(media_files.write_sound(tmp_path / "a.wav", samples, 16000, codec="pcm_f32le")).sound
     assert sound is not None and np.isfinite(sound.samples).all() and np.abs(sound.samples).max() <= 32
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_damage_anywhere_is_survived(tmp_path: Path, files: ModuleType, clip: Path, seed: int) -> None:
+def test_damage_anywhere_is_survived(tmp_path: Path, clip: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     source = clip
     if seed % 3 == 0:
-        source = files.write_sound(tmp_path / "b.flac", files.tone(0.5, 16000), 16000, codec="flac")
+        source = media_files.write_sound(
+            tmp_path / "b.flac", media_files.tone(0.5, 16000), 16000, codec="flac"
+        )
     content = np.frombuffer(source.read_bytes(), np.uint8).copy()
     where = rng.integers(0, len(content) if seed % 2 else min(3000, len(content)), 40)
     content[where] = rng.integers(0, 256, 40)

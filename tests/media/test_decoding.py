@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 from emofuse.media.decoding import decode, probe
+from tests.support import media_files
 
 REGULAR = [1001 * i for i in range(45)]
 VARIABLE = [0, 500, 1001, 4000, 4100, 4200, 4300, 9000, 15000, 15100, 21000, 30000, 30500, 31000, 42000]
@@ -35,11 +35,11 @@ def nearest(times: list[float], n: int) -> list[int]:
 @pytest.mark.parametrize("n_frames", [1, 4, 20, 60])
 @pytest.mark.parametrize(("name", "codec", "options"), KINDS, ids=[kind[0] for kind in KINDS])
 def test_chosen_pictures_are_those_of_a_full_decode(
-    tmp_path: Path, files: ModuleType, name: str, codec: str, options: dict[str, str], n_frames: int
+    tmp_path: Path, name: str, codec: str, options: dict[str, str], n_frames: int
 ) -> None:
     pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-    path = files.write_video(tmp_path / name, REGULAR, codec=codec, options=options, pix_fmt=pix_fmt)
-    every = files.decoded(path)
+    path = media_files.write_video(tmp_path / name, REGULAR, codec=codec, options=options, pix_fmt=pix_fmt)
+    every = media_files.decoded(path)
     origin = every[0][0] if name.endswith(".ts") else 0.0
     frames = decode(path, audio=False, n_frames=n_frames).frames
     assert frames is not None and frames.n_in_file == len(every) == 45
@@ -50,16 +50,16 @@ def test_chosen_pictures_are_those_of_a_full_decode(
         np.testing.assert_array_equal(image, expected)
 
 
-def test_pictures_are_even_in_time_where_the_rate_varies(tmp_path: Path, files: ModuleType) -> None:
-    path = files.write_video(tmp_path / "variable.mp4", VARIABLE, options={"bf": "2"})
+def test_pictures_are_even_in_time_where_the_rate_varies(tmp_path: Path) -> None:
+    path = media_files.write_video(tmp_path / "variable.mp4", VARIABLE, options={"bf": "2"})
     frames = decode(path, audio=False, n_frames=5).frames
     assert frames is not None
     # Of 1.4 s every 0.35 s: ticks 0, 10500 → 9000, 21000, 31500 → 31000, 42000.
-    np.testing.assert_allclose(frames.times_s * files.TICKS, [0, 9000, 21000, 31000, 42000], atol=1)
+    np.testing.assert_allclose(frames.times_s * media_files.TICKS, [0, 9000, 21000, 31000, 42000], atol=1)
 
 
-def test_result_does_not_depend_on_threads(tmp_path: Path, files: ModuleType) -> None:
-    path = files.write_video(tmp_path / "clip.mp4", REGULAR, options={"bf": "3", "g": "12"})
+def test_result_does_not_depend_on_threads(tmp_path: Path) -> None:
+    path = media_files.write_video(tmp_path / "clip.mp4", REGULAR, options={"bf": "3", "g": "12"})
     one, four = (decode(path, audio=False, n_frames=7, threads=n).frames for n in (1, 4))
     assert one is not None and four is not None
     for a, b in zip(one.images, four.images, strict=True):
@@ -67,17 +67,15 @@ def test_result_does_not_depend_on_threads(tmp_path: Path, files: ModuleType) ->
 
 
 @pytest.mark.parametrize(("start_s", "end_s"), [(0.5, 1.0), (7.2, 8.4), (8.5, None), (None, 0.3)])
-def test_a_span_of_a_longer_file(
-    tmp_path: Path, files: ModuleType, start_s: float | None, end_s: float | None
-) -> None:
-    samples = files.tone(10, 16000) * np.linspace(0.1, 1, 160000, dtype=np.float32)
-    path = files.write_video(
+def test_a_span_of_a_longer_file(tmp_path: Path, start_s: float | None, end_s: float | None) -> None:
+    samples = media_files.tone(10, 16000) * np.linspace(0.1, 1, 160000, dtype=np.float32)
+    path = media_files.write_video(
         tmp_path / "long.mp4", [1001 * i for i in range(299)], size=(64, 48),
         sound=(samples, 16000), options={"bf": "2", "g": "30"},
     )  # fmt: skip
     span = decode(path, n_frames=6, start_s=start_s, end_s=end_s)
     whole = decode(path, n_frames=None).sound
-    every = [(t, luma) for t, luma in files.decoded(path) if (start_s or 0) <= t < (end_s or 99)]
+    every = [(t, luma) for t, luma in media_files.decoded(path) if (start_s or 0) <= t < (end_s or 99)]
     assert span.frames is not None and span.sound is not None and whole is not None
     assert span.frames.n_in_file == len(every)
     for image, i in zip(span.frames.images, nearest([t for t, _ in every], 6), strict=True):
@@ -89,21 +87,21 @@ def test_a_span_of_a_longer_file(
 
 
 @pytest.mark.parametrize("rotation", [90, -90, 180])
-def test_rotated_recordings_come_out_upright(tmp_path: Path, files: ModuleType, rotation: int) -> None:
-    path = files.write_video(tmp_path / "phone.mp4", REGULAR[:5], rotation=rotation)
+def test_rotated_recordings_come_out_upright(tmp_path: Path, rotation: int) -> None:
+    path = media_files.write_video(tmp_path / "phone.mp4", REGULAR[:5], rotation=rotation)
     frames = decode(path, audio=False, n_frames=1).frames
     assert frames is not None
     # The display matrix turns anticlockwise (FFmpeg's av_display_rotation_get).
-    upright = np.rot90(full_range(files.decoded(path)[0][1]), {90: 1, -90: 3, 180: 2}[rotation])
+    upright = np.rot90(full_range(media_files.decoded(path)[0][1]), {90: 1, -90: 3, 180: 2}[rotation])
     np.testing.assert_array_equal(frames.images[0], upright)
     info = probe(path)
     assert (info.height, info.width) == upright.shape and info.rotation_deg == rotation % 360
 
 
 @pytest.mark.parametrize("size", [(161, 97), (33, 121)])
-def test_odd_sizes_and_central_square(tmp_path: Path, files: ModuleType, size: tuple[int, int]) -> None:
-    path = files.write_video(tmp_path / "odd.mkv", REGULAR[:3], codec="ffv1", size=size)
-    luma = full_range(files.picture(0, *size))
+def test_odd_sizes_and_central_square(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = media_files.write_video(tmp_path / "odd.mkv", REGULAR[:3], codec="ffv1", size=size)
+    luma = full_range(media_files.picture(0, *size))
     whole, square = (decode(path, audio=False, n_frames=1, square=s).frames for s in (False, True))
     assert whole is not None and square is not None
     np.testing.assert_array_equal(whole.images[0], luma)
@@ -114,19 +112,17 @@ def test_odd_sizes_and_central_square(tmp_path: Path, files: ModuleType, size: t
 
 @pytest.mark.parametrize(("width", "tolerance"), [(1, 1 / 127), (2, 2e-5), (3, 1e-6), (4, 1e-6)])
 @pytest.mark.parametrize("rate", [8000, 44100, 96000])
-def test_pcm_comes_back_as_written(
-    tmp_path: Path, files: ModuleType, width: int, tolerance: float, rate: int
-) -> None:
-    samples = files.tone(0.25, rate, channels=2)
-    sound = decode(files.write_wav(tmp_path / "a.wav", samples, rate, width=width)).sound
+def test_pcm_comes_back_as_written(tmp_path: Path, width: int, tolerance: float, rate: int) -> None:
+    samples = media_files.tone(0.25, rate, channels=2)
+    sound = decode(media_files.write_wav(tmp_path / "a.wav", samples, rate, width=width)).sound
     assert sound is not None and sound.sample_rate_hz == rate and sound.start_s == 0
     np.testing.assert_allclose(sound.samples, samples, atol=tolerance)
 
 
 @pytest.mark.parametrize(("channels", "layout"), [(1, "mono"), (2, "stereo"), (6, "5.1")])
-def test_all_channels_are_there(tmp_path: Path, files: ModuleType, channels: int, layout: str) -> None:
-    samples = files.tone(0.5, 48000, channels=channels)
-    path = files.write_sound(tmp_path / "a.flac", samples, 48000, codec="flac", layout=layout)
+def test_all_channels_are_there(tmp_path: Path, channels: int, layout: str) -> None:
+    samples = media_files.tone(0.5, 48000, channels=channels)
+    path = media_files.write_sound(tmp_path / "a.flac", samples, 48000, codec="flac", layout=layout)
     sound = decode(path).sound
     assert sound is not None
     np.testing.assert_allclose(sound.samples, samples, atol=1e-4)
@@ -135,28 +131,28 @@ def test_all_channels_are_there(tmp_path: Path, files: ModuleType, channels: int
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mp3", "libmp3lame"), ("a.ogg", "libopus"), ("a.m4a", "aac")])
-def test_lossy_sound_is_in_its_place(tmp_path: Path, files: ModuleType, name: str, codec: str) -> None:
-    samples = files.tone(1.0, 48000)
+def test_lossy_sound_is_in_its_place(tmp_path: Path, name: str, codec: str) -> None:
+    samples = media_files.tone(1.0, 48000)
     samples[:, :24000] = 0
-    sound = decode(files.write_sound(tmp_path / name, samples, 48000, codec=codec)).sound
+    sound = decode(media_files.write_sound(tmp_path / name, samples, 48000, codec=codec)).sound
     assert sound is not None
     loud = np.flatnonzero(np.abs(sound.samples[0]) > 0.1)[0] / 48000 + sound.start_s
     assert abs(loud - 0.5) < 0.03
 
 
-def test_a_cover_is_no_video(tmp_path: Path, files: ModuleType) -> None:
-    path = files.write_video(
+def test_a_cover_is_no_video(tmp_path: Path) -> None:
+    path = media_files.write_video(
         tmp_path / "song.mp4", [0], codec="mjpeg", pix_fmt="yuvj420p", cover=True,
-        sound=(files.tone(0.5, 44100), 44100),
+        sound=(media_files.tone(0.5, 44100), 44100),
     )  # fmt: skip
     media = decode(path, n_frames=5)
     assert media.has_audio and media.sound is not None
     assert not media.has_video and media.frames is None
 
 
-def test_both_streams_come_from_one_call(tmp_path: Path, files: ModuleType) -> None:
-    path = files.write_video(
-        tmp_path / "ein schöner Fall 笑.mp4", REGULAR, sound=(files.tone(1.5, 48000, channels=2), 48000)
+def test_both_streams_come_from_one_call(tmp_path: Path) -> None:
+    path = media_files.write_video(
+        tmp_path / "ein schöner Fall 笑.mp4", REGULAR, sound=(media_files.tone(1.5, 48000, channels=2), 48000)
     )
     media = decode(path, n_frames=20)
     assert media.sound is not None and media.sound.n_channels == 2 and media.notes == ()
@@ -167,17 +163,17 @@ def test_both_streams_come_from_one_call(tmp_path: Path, files: ModuleType) -> N
     assert info.duration_s == pytest.approx(1.5, abs=0.05)
 
 
-def test_a_stream_without_timestamps(tmp_path: Path, files: ModuleType) -> None:
-    path = files.write_video(tmp_path / "bare.h264", REGULAR, options={"bf": "2", "g": "12"})
+def test_a_stream_without_timestamps(tmp_path: Path) -> None:
+    path = media_files.write_video(tmp_path / "bare.h264", REGULAR, options={"bf": "2", "g": "12"})
     frames = decode(path, audio=False, n_frames=5).frames
     assert frames is not None and len(frames.images) == 5
     assert np.all(np.diff(frames.times_s) > 0)
 
 
-def test_long_files_are_read_twice_rather_than_held(
-    tmp_path: Path, files: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = files.write_video(tmp_path / "clip.mp4", REGULAR, sound=(files.tone(1.5, 48000), 48000))
+def test_long_files_are_read_twice_rather_than_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = media_files.write_video(
+        tmp_path / "clip.mp4", REGULAR, sound=(media_files.tone(1.5, 48000), 48000)
+    )
     held = decode(path, n_frames=6)
     monkeypatch.setattr("emofuse.media.frames._KEEP_BYTES", 100)
     twice = decode(path, n_frames=6)

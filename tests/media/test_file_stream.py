@@ -11,7 +11,6 @@ import threading
 import tracemalloc
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import av
@@ -26,6 +25,7 @@ from emofuse.media.decoding import decode
 from emofuse.media.file_stream import Picture, open_stream
 from emofuse.media.frame_sampling import Foresight, Places
 from emofuse.media.interleave import Merger, PacketQueue
+from tests.support import media_files
 
 REGULAR = [1001 * i for i in range(75)]
 VARIABLE = [0, 500, 1001, 4000, 4100, 4200, 4300, 9000, 15000, 15100, 21000, 30000, 30500, 31000, 42000]
@@ -93,13 +93,13 @@ def remuxed(path: Path, out: Path, shift_s: dict[str, float]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory, files: ModuleType) -> Path:
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """2.5 s of noisy pictures and sound, with the index in front, so that a cut file can be opened."""
     noise = np.random.default_rng(0)
     pictures = [noise.integers(16, 235, (96, 160)).astype(np.uint8) for _ in REGULAR]
-    return files.write_video(
+    return media_files.write_video(
         tmp_path_factory.mktemp("talk") / "talk.mp4", REGULAR, pictures=pictures,
-        sound=(files.tone(2.5, 48000, channels=2), 48000), options={"g": "12", "bf": "2"},
+        sound=(media_files.tone(2.5, 48000, channels=2), 48000), options={"g": "12", "bf": "2"},
         container_options={"movflags": "faststart"},
     )  # fmt: skip
 
@@ -107,11 +107,11 @@ def talk(tmp_path_factory: pytest.TempPathFactory, files: ModuleType) -> Path:
 @pytest.mark.parametrize("per_s", [5.0, 11.0, math.inf])
 @pytest.mark.parametrize(("name", "codec", "options"), KINDS, ids=[kind[0] for kind in KINDS])
 def test_pictures_are_those_of_a_full_decode(
-    tmp_path: Path, files: ModuleType, name: str, codec: str, options: dict[str, str], per_s: float
+    tmp_path: Path, name: str, codec: str, options: dict[str, str], per_s: float
 ) -> None:
     pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-    path = files.write_video(tmp_path / name, REGULAR, codec=codec, options=options, pix_fmt=pix_fmt)
-    every = files.decoded(path)
+    path = media_files.write_video(tmp_path / name, REGULAR, codec=codec, options=options, pix_fmt=pix_fmt)
+    every = media_files.decoded(path)
     origin = every[0][0] if name.endswith(".ts") else 0.0
     pictures, sound, notes = read(path, pictures_per_s=per_s)
     _, tick_s = shown(path)
@@ -125,18 +125,18 @@ def test_pictures_are_those_of_a_full_decode(
     assert sound == [] and notes == ()
 
 
-def test_every_sixth_of_thirty(tmp_path: Path, files: ModuleType) -> None:
+def test_every_sixth_of_thirty(tmp_path: Path) -> None:
     for name in ("a.mp4", "a.mkv"):
-        path = files.write_video(tmp_path / name, [1000 * i for i in range(300)], size=(32, 32))
+        path = media_files.write_video(tmp_path / name, [1000 * i for i in range(300)], size=(32, 32))
         pictures, _, _ = read(path)
         np.testing.assert_allclose([p.time_s for p in pictures], np.arange(50) / 5, atol=1e-3)
 
 
-def test_a_variable_rate(tmp_path: Path, files: ModuleType) -> None:
-    path = files.write_video(tmp_path / "variable.mp4", VARIABLE, options={"bf": "2"})
+def test_a_variable_rate(tmp_path: Path) -> None:
+    path = media_files.write_video(tmp_path / "variable.mp4", VARIABLE, options={"bf": "2"})
     pictures, _, _ = read(path)
     # Places every 6000 ticks; where no picture is due, none is invented.
-    assert [round(p.time_s * files.TICKS) for p in pictures] == [0, 9000, 15000, 21000, 30000, 42000]
+    assert [round(p.time_s * media_files.TICKS) for p in pictures] == [0, 9000, 15000, 21000, 30000, 42000]
     times, _ = shown(path)
     again, _, _ = read(path, pictures_per_s=math.inf)
     np.testing.assert_allclose([p.time_s for p in again], times, atol=1e-9)
@@ -146,9 +146,9 @@ def test_a_variable_rate(tmp_path: Path, files: ModuleType) -> None:
 @pytest.mark.skipif(
     "EMOFUSE_RAVDESS" not in os.environ, reason="EMOFUSE_RAVDESS names no folder of recordings"
 )
-def test_a_real_recording(files: ModuleType) -> None:
+def test_a_real_recording() -> None:
     path = min(Path(os.environ["EMOFUSE_RAVDESS"]).rglob("01-*.mp4"))
-    every = files.decoded(path)
+    every = media_files.decoded(path)
     pictures, blocks, notes = read(path)
     expected = [every[i] for i in chosen([time for time, _ in every], 5.0, 1 / 30000)]
     assert [p.time_s for p in pictures] == pytest.approx([time for time, _ in expected])
@@ -202,13 +202,13 @@ def test_pictures_that_start_late(tmp_path: Path, talk: Path) -> None:
     np.testing.assert_allclose([p.time_s for p in pictures], [times[i] for i in chosen(times, 5, tick_s)])
 
 
-def test_an_edit_list_hides_what_comes_before(tmp_path: Path, files: ModuleType, talk: Path) -> None:
+def test_an_edit_list_hides_what_comes_before(tmp_path: Path, talk: Path) -> None:
     early = remuxed(talk, tmp_path / "early.mp4", {"video": -0.5, "audio": -0.5})
     with av.open(str(early)) as container:
         hidden = sum(p.is_discard for p in container.demux(video=0) if p.size)
     assert hidden >= 3
     times, tick_s = shown(early)
-    every = [luma for _, luma in files.decoded(early)]
+    every = [luma for _, luma in media_files.decoded(early)]
     assert len(every) == len(times) < len(REGULAR)
     for per_s in (5.0, math.inf):
         pictures, _, notes = read(early, pictures_per_s=per_s)
@@ -223,8 +223,8 @@ def test_an_edit_list_hides_what_comes_before(tmp_path: Path, files: ModuleType,
 
 
 @pytest.mark.parametrize("rotation", [0, 90, -90, 180])
-def test_upright_in_grey_and_in_colour(tmp_path: Path, files: ModuleType, rotation: int) -> None:
-    path = files.write_video(tmp_path / "phone.mp4", REGULAR[:8], size=(1280, 720), rotation=rotation)
+def test_upright_in_grey_and_in_colour(tmp_path: Path, rotation: int) -> None:
+    path = media_files.write_video(tmp_path / "phone.mp4", REGULAR[:8], size=(1280, 720), rotation=rotation)
     with open_stream(path) as stream:
         height, width = (720, 1280) if rotation % 180 == 0 else (1280, 720)
         assert (stream.width, stream.height) == (width, height)
@@ -245,9 +245,9 @@ def test_a_small_picture_is_not_made_larger(talk: Path) -> None:
     assert pictures[0].small.shape == (96, 160, 3)
 
 
-def test_sound_alone(tmp_path: Path, files: ModuleType, talk: Path) -> None:
-    samples = files.tone(3.3, 16000)
-    path = files.write_wav(tmp_path / "a.wav", samples, 16000)
+def test_sound_alone(tmp_path: Path, talk: Path) -> None:
+    samples = media_files.tone(3.3, 16000)
+    path = media_files.write_wav(tmp_path / "a.wav", samples, 16000)
     with open_stream(path) as stream:
         assert stream.has_audio and not stream.has_video and (stream.width, stream.height) == (0, 0)
         blocks = [item for item in stream if isinstance(item, Waveform)]
@@ -262,14 +262,14 @@ def test_pictures_alone(talk: Path) -> None:
 
 
 @pytest.mark.parametrize(("start_s", "end_s"), [(0.5, 1.2), (7.2, 8.4), (8.5, None), (None, 0.3)])
-def test_a_span(tmp_path: Path, files: ModuleType, start_s: float | None, end_s: float | None) -> None:
-    path = files.write_video(
+def test_a_span(tmp_path: Path, start_s: float | None, end_s: float | None) -> None:
+    path = media_files.write_video(
         tmp_path / "long.mp4", [1001 * i for i in range(299)], size=(64, 48),
-        sound=(files.tone(10, 16000), 16000), options={"bf": "2", "g": "30"},
+        sound=(media_files.tone(10, 16000), 16000), options={"bf": "2", "g": "30"},
     )  # fmt: skip
     pictures, blocks, notes = read(path, start_s=start_s, end_s=end_s)
-    every = [(t, luma) for t, luma in files.decoded(path) if (start_s or 0) <= t < (end_s or 99)]
-    places = chosen([time for time, _ in every], 5.0, 1 / files.TICKS)
+    every = [(t, luma) for t, luma in media_files.decoded(path) if (start_s or 0) <= t < (end_s or 99)]
+    places = chosen([time for time, _ in every], 5.0, 1 / media_files.TICKS)
     assert [p.time_s for p in pictures] == pytest.approx([every[i][0] for i in places])
     for picture, i in zip(pictures, places, strict=True):
         np.testing.assert_array_equal(picture.image, full_range(every[i][1]))
@@ -285,8 +285,8 @@ def sound_frame(samples: np.ndarray, at: int, rate: int = 48000) -> av.AudioFram
     return frame
 
 
-def test_a_hole_in_the_sound_is_silence(tmp_path: Path, files: ModuleType) -> None:
-    samples = files.tone(1.0, 48000)
+def test_a_hole_in_the_sound_is_silence(tmp_path: Path) -> None:
+    samples = media_files.tone(1.0, 48000)
     path = tmp_path / "hole.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_f32le", rate=48000, layout="mono")
@@ -301,8 +301,8 @@ def test_a_hole_in_the_sound_is_silence(tmp_path: Path, files: ModuleType) -> No
     np.testing.assert_allclose(sound[156000:], samples[0, : len(sound) - 156000], atol=0.03)
 
 
-def test_a_hole_of_minutes_is_kept_and_fills_no_memory(tmp_path: Path, files: ModuleType) -> None:
-    rate, samples = 8000, files.tone(1.0, 8000)
+def test_a_hole_of_minutes_is_kept_and_fills_no_memory(tmp_path: Path) -> None:
+    rate, samples = 8000, media_files.tone(1.0, 8000)
     path = tmp_path / "hole.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_f32le", rate=rate, layout="mono")
@@ -344,7 +344,7 @@ def test_wrong_timestamps_do_not_ask_for_silence_without_end() -> None:
     assert n / 16000 < 60 + 59 + 11 * 400 * 0.01
 
 
-def test_bytes_and_file_objects_are_as_good_as_a_path(talk: Path, files: ModuleType, tmp_path: Path) -> None:
+def test_bytes_and_file_objects_are_as_good_as_a_path(talk: Path, tmp_path: Path) -> None:
     expected = decode(talk, n_frames=6)
     content = talk.read_bytes()
     assert expected.sound is not None and expected.frames is not None
@@ -361,7 +361,7 @@ def test_bytes_and_file_objects_are_as_good_as_a_path(talk: Path, files: ModuleT
                 assert len(pictures) == 13 and notes == ()
         assert not file.closed and not memory.closed
     # Without timestamps, a file is opened once more while its listing is still read.
-    bare = files.write_video(tmp_path / "bare.h264", REGULAR, options={"bf": "2", "g": "12"})
+    bare = media_files.write_video(tmp_path / "bare.h264", REGULAR, options={"bf": "2", "g": "12"})
     for source in (bare.read_bytes(), io.BytesIO(bare.read_bytes())):
         one, two = decode(source, n_frames=5).frames, decode(bare, n_frames=5).frames
         assert one is not None and two is not None
@@ -430,9 +430,11 @@ def test_nothing_decodable_is_an_error(talk: Path) -> None:
         read(bytes(content))
 
 
-def test_a_new_sample_rate_is_resampled_with_a_note(tmp_path: Path, files: ModuleType) -> None:
+def test_a_new_sample_rate_is_resampled_with_a_note(tmp_path: Path) -> None:
     one, two = (
-        files.write_sound(tmp_path / f"{rate}.mp3", files.tone(1.0, rate), rate, codec="libmp3lame")
+        media_files.write_sound(
+            tmp_path / f"{rate}.mp3", media_files.tone(1.0, rate), rate, codec="libmp3lame"
+        )
         for rate in (44100, 24000)
     )
     _, blocks, notes = read(one.read_bytes() + two.read_bytes())
@@ -451,9 +453,11 @@ def decoding_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "emofuse-decoding"]
 
 
-def test_stopping_early_leaves_no_thread(tmp_path: Path, files: ModuleType) -> None:
+def test_stopping_early_leaves_no_thread(tmp_path: Path) -> None:
     ticks = [1001 * i for i in range(60)]
-    path = files.write_video(tmp_path / "big.mkv", ticks, size=(1280, 720), options={"preset": "ultrafast"})
+    path = media_files.write_video(
+        tmp_path / "big.mkv", ticks, size=(1280, 720), options={"preset": "ultrafast"}
+    )
     with open_stream(path, pictures_per_s=math.inf) as stream:
         next(stream)
         assert len(decoding_threads()) == 1  # It waits for room: 60 pictures are more than the buffer holds.
@@ -494,12 +498,12 @@ def test_a_source_that_fails_while_it_is_read(talk: Path) -> None:
     assert decoding_threads() == []
 
 
-def test_memory_does_not_grow_with_the_length(tmp_path: Path, files: ModuleType) -> None:
+def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     peaks = []
     for n in (200, 1000):
-        path = files.write_video(
+        path = media_files.write_video(
             tmp_path / f"{n}.mp4", [1001 * i for i in range(n)], size=(64, 48),
-            options={"preset": "ultrafast"}, sound=(files.tone(n / 30, 16000), 16000),
+            options={"preset": "ultrafast"}, sound=(media_files.tone(n / 30, 16000), 16000),
         )  # fmt: skip
         tracemalloc.start()
         with open_stream(path, pictures_per_s=30) as stream:

@@ -11,14 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks import batch as batch_benchmark
 from emofuse import Recognizer
 from emofuse.core.errors import BundleError, ProfileError
 from emofuse.core.labels import EMOTIONS
@@ -36,27 +35,22 @@ from emofuse.recognition.batch import (
 from emofuse.recognition.bundle import SHIPPED, load_bundle
 from emofuse.recognition.tables import columns
 from emofuse.system.isolated_workers import IsolationError
+from tests.support import small_corpora
 
 N_FILES, N_BROKEN = 40, 10
 
 
 @pytest.fixture(scope="module")
-def bench(load: Callable[[Path], ModuleType]) -> ModuleType:
-    """The module ``benchmarks/batch.py``, which makes the files and kills the runs."""
-    return load(Path(__file__).parents[2] / "benchmarks" / "batch.py")
-
-
-@pytest.fixture(scope="module")
-def mixed(bench: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("mixed") / "files"
-    bench.make_files(folder, N_FILES, N_BROKEN, n_films=1)
+    batch_benchmark.make_files(folder, N_FILES, N_BROKEN, n_films=1)
     return folder
 
 
 @pytest.fixture
-def sounds(bench: ModuleType, tmp_path: Path) -> list[Path]:
+def sounds(tmp_path: Path) -> list[Path]:
     (tmp_path / "sounds").mkdir()
-    return [bench.write_sound(tmp_path / "sounds" / f"{i}.wav", i) for i in range(6)]
+    return [batch_benchmark.write_sound(tmp_path / "sounds" / f"{i}.wav", i) for i in range(6)]
 
 
 @pytest.fixture(scope="module")
@@ -70,15 +64,13 @@ def rows_of(table: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_killed_twice_and_resumed_it_is_the_same_table(
-    bench: ModuleType, mixed: Path, tmp_path: Path
-) -> None:
+def test_killed_twice_and_resumed_it_is_the_same_table(mixed: Path, tmp_path: Path) -> None:
     options = ["--jobs", 2]
-    assert bench.problems(mixed, tmp_path, N_FILES, N_BROKEN, options) == []
+    assert batch_benchmark.problems(mixed, tmp_path, N_FILES, N_BROKEN, options) == []
     rows = rows_of(tmp_path / "whole.csv")
     assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
     kinds = {row["file"].rsplit("-", 1)[-1] for row in rows if row["error"]}
-    assert kinds == {name.rsplit("-", 1)[-1] for name, _ in bench.breakers(b"moov", b"")}
+    assert kinds == {name.rsplit("-", 1)[-1] for name, _ in batch_benchmark.breakers(b"moov", b"")}
     assert all(row["file"] in row["error"] for row in rows if row["error"])
 
 
@@ -130,13 +122,13 @@ def stopped_after(n: int, files: list[Path], recognizer: Recognizer, table: Path
 
 
 def test_only_what_is_new_or_changed_is_read_again(
-    bench: ModuleType, recognizer: Recognizer, sounds: list[Path], tmp_path: Path
+    recognizer: Recognizer, sounds: list[Path], tmp_path: Path
 ) -> None:
     table = tmp_path / "t.csv"
     stopped_after(4, sounds, recognizer, table)
-    bench.write_sound(sounds[1], 77)
+    batch_benchmark.write_sound(sounds[1], 77)
     os.utime(sounds[1], ns=(1, 1))
-    files = [*sounds[1:], bench.write_sound(tmp_path / "new.wav", 8)]  # the first is wanted no more
+    files = [*sounds[1:], batch_benchmark.write_sound(tmp_path / "new.wav", 8)]  # the first is wanted no more
     told: list[tuple[int, int, int]] = []
     result = predict_table(files, recognizer, table, on_progress=lambda *said: told.append(said))
     assert result.resumed == 2
@@ -165,9 +157,9 @@ def test_the_journal_of_another_recogniser_is_not_gone_on_with(
 
 
 def test_a_profile_travels_to_the_workers(
-    recognizer: Recognizer, ensemble_bundle: Path, few_folder: Path, small: ModuleType
+    recognizer: Recognizer, ensemble_bundle: Path, few_folder: Path
 ) -> None:
-    known = Recognizer.load(ensemble_bundle, action_units=few_folder / small.TABLE)
+    known = Recognizer.load(ensemble_bundle, action_units=few_folder / small_corpora.TABLE)
     files = sorted((few_folder / "Actor_01").glob("*.wav"))[:4]
     profile = known.enroll(files)
     said = predict_in_processes(find_recordings(files), Readers.of(known, profile), jobs=1)
@@ -257,10 +249,10 @@ def run(*arguments: object) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="interrupts as POSIX does")
-def test_an_interrupt_ends_cleanly(mixed: Path, bench: ModuleType, tmp_path: Path) -> None:
+def test_an_interrupt_ends_cleanly(mixed: Path, tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     with run(mixed, "--jobs", 2, "--out", table) as process:
-        while bench.journal_lines(table) < 5 and process.poll() is None:
+        while batch_benchmark.journal_lines(table) < 5 and process.poll() is None:
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
@@ -268,4 +260,4 @@ def test_an_interrupt_ends_cleanly(mixed: Path, bench: ModuleType, tmp_path: Pat
     assert said.splitlines()[-1] == "emofuse: interrupted; the same command goes on where it was"
     assert "Traceback" not in said
     assert not table.exists()
-    assert bench.journal_lines(table) >= 5
+    assert batch_benchmark.journal_lines(table) >= 5

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -33,11 +32,12 @@ from emofuse.training.plan import (
     read_answers,
     run_network_job,
 )
+from tests.support import small_corpora
 
 
 @pytest.fixture(scope="module")
-def recognizer(ensemble_bundle: Path, few_folder: Path, small: ModuleType) -> Recognizer:
-    return Recognizer.load(ensemble_bundle, action_units=few_folder / small.TABLE)
+def recognizer(ensemble_bundle: Path, few_folder: Path) -> Recognizer:
+    return Recognizer.load(ensemble_bundle, action_units=few_folder / small_corpora.TABLE)
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +102,10 @@ def test_a_bundle_holds_the_networks_for_known_people(ensemble_bundle: Path) -> 
 
 def test_a_profile_that_is_saved_says_the_same(
     tmp_path: Path, recognizer: Recognizer, profile: Profile, recordings: list[Path], ensemble_bundle: Path,
-    few_folder: Path, small: ModuleType,
+    few_folder: Path,
 ) -> None:  # fmt: skip
     profile.save(tmp_path / "p.profile")
-    fresh = Recognizer.load(ensemble_bundle, action_units=few_folder / small.TABLE)
+    fresh = Recognizer.load(ensemble_bundle, action_units=few_folder / small_corpora.TABLE)
     one = recognizer.predict(recordings[6], profile=profile)
     other = fresh.predict(recordings[6], profile=Profile.load(tmp_path / "p.profile"))
     np.testing.assert_array_equal(one.probabilities, other.probabilities)
@@ -171,11 +171,11 @@ def test_a_clip_without_a_face_is_read_by_the_voice(
 
 
 def test_a_recording_that_cannot_be_read_is_named(
-    recognizer: Recognizer, recordings: list[Path], small: ModuleType, tmp_path: Path
+    recognizer: Recognizer, recordings: list[Path], tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"no sound")
-    silent = small.write_wav(tmp_path / "silence.wav", np.zeros(16000))
+    silent = small_corpora.write_wav(tmp_path / "silence.wav", np.zeros(16000))
     found = recognizer.enroll([recordings[0], broken, silent, tmp_path / "none.wav", recordings[1]])
     assert found.clips == 2
     assert len(found.skipped) == 3
@@ -260,12 +260,13 @@ def test_a_population_that_is_damaged(ensemble_bundle: Path, recordings: list[Pa
 
 
 def test_enrolling_needs_no_training_framework(
-    ensemble_bundle: Path, recordings: list[Path], few_folder: Path, small: ModuleType
+    ensemble_bundle: Path, recordings: list[Path], few_folder: Path
 ) -> None:
+    table = few_folder / small_corpora.TABLE
     code = (
         "import sys\n"
         "from emofuse import Recognizer\n"
-        f"r = Recognizer.load({str(ensemble_bundle)!r}, action_units={str(few_folder / small.TABLE)!r})\n"
+        f"r = Recognizer.load({str(ensemble_bundle)!r}, action_units={str(table)!r})\n"
         f"p = r.enroll([{str(recordings[0])!r}])\n"
         f"print(p.clips, r.predict({str(recordings[1])!r}, profile=p).used)\n"
         "heavy = {'torch', 'sklearn', 'librosa', 'pandas', 'matplotlib', 'optuna', 'scipy', 'h5py', 'onnx'}\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import onnx
@@ -16,12 +15,15 @@ from emofuse.core.errors import BundleError, FeatureError
 from emofuse.recognition.bundle import LICENCE, SHIPPED, load_bundle
 from emofuse.recognition.quantization import quantize
 from emofuse.recognition.recognizer import Recognizer
+from tests.support import small_corpora
 
 
 @pytest.fixture(scope="module")
-def clips(small: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("clips")
-    return [small.write_film(folder / f"{i}.mp4", emotion=2 + i % 2, actor=1 + i // 2) for i in range(6)]
+    return [
+        small_corpora.write_film(folder / f"{i}.mp4", emotion=2 + i % 2, actor=1 + i // 2) for i in range(6)
+    ]
 
 
 def operators(network: bytes) -> set[str]:

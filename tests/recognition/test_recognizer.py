@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from emofuse.training.plan import (
     read_answers,
     run_network_job,
 )
+from tests.support import drawn_people, small_corpora
 
 
 def through_torch(
@@ -72,12 +72,12 @@ def agree(torch_says: list[np.ndarray], predicted: Any, printed: dict[str, Any])
 
 
 def test_three_ways_agree_on_probabilities(
-    tmp_path: Path, small: ModuleType, au_folder: Path, au_toml: Path, au_bundle: Path, store: Any
+    tmp_path: Path, au_folder: Path, au_toml: Path, au_bundle: Path, store: Any
 ) -> None:
-    take = small.take_code(3, 1, 2)
+    take = small_corpora.take_code(3, 1, 2)
     chosen, torch_says = through_torch(au_folder, au_toml, store, tmp_path, take)
     file = au_folder / "Actor_02" / f"03-{take}.wav"
-    table = au_folder / small.TABLE
+    table = au_folder / small_corpora.TABLE
     assert load_bundle(au_bundle).provenance["fusion"] == chosen
     predicted = Recognizer.load(au_bundle, action_units=table).predict(file)
     assert predicted.used == ("voice", "face")
@@ -86,9 +86,9 @@ def test_three_ways_agree_on_probabilities(
 
 
 def test_three_ways_agree_on_joined_features(
-    tmp_path: Path, small: ModuleType, film_folder: Path, film_toml: Path, film_bundle: Path, store: Any
+    tmp_path: Path, film_folder: Path, film_toml: Path, film_bundle: Path, store: Any
 ) -> None:
-    take = small.take_code(0, 0, 1)
+    take = small_corpora.take_code(0, 0, 1)
     _, torch_says = through_torch(film_folder, film_toml, store, tmp_path, take)
     file = film_folder / "Actor_01" / f"01-{take}.mp4"
     predicted = Recognizer.load(film_bundle).predict(file)
@@ -116,8 +116,8 @@ def test_face_alone(recognizer: Recognizer, films: dict[str, Path]) -> None:
     assert both.used == ("voice", "face")
 
 
-def test_voice_alone(recognizer: Recognizer, small: ModuleType, tmp_path: Path) -> None:
-    path = small.write_wav(tmp_path / "Stimme ☺ お.wav", small.speak(4, 0, 1))
+def test_voice_alone(recognizer: Recognizer, tmp_path: Path) -> None:
+    path = small_corpora.write_wav(tmp_path / "Stimme ☺ お.wav", small_corpora.speak(4, 0, 1))
     prediction = recognizer.predict(path)
     assert prediction.used == ("voice",)
     assert prediction.face_missing == "no video stream"
@@ -127,19 +127,17 @@ def test_voice_alone(recognizer: Recognizer, small: ModuleType, tmp_path: Path) 
     assert prediction.emotion == EMOTIONS[int(prediction.voice.argmax())]
 
 
-def test_a_span_is_read_like_the_file_that_holds_just_it(
-    recognizer: Recognizer, small: ModuleType, tmp_path: Path
-) -> None:
-    sound = [small.speak(emotion, 0, 1) for emotion in (1, 6)]
-    whole = small.write_wav(tmp_path / "both.wav", np.concatenate(sound))
-    alone = small.write_wav(tmp_path / "second.wav", sound[1])
-    start = len(sound[0]) / small.RATE
+def test_a_span_is_read_like_the_file_that_holds_just_it(recognizer: Recognizer, tmp_path: Path) -> None:
+    sound = [small_corpora.speak(emotion, 0, 1) for emotion in (1, 6)]
+    whole = small_corpora.write_wav(tmp_path / "both.wav", np.concatenate(sound))
+    alone = small_corpora.write_wav(tmp_path / "second.wav", sound[1])
+    start = len(sound[0]) / small_corpora.RATE
     span, file = recognizer.predict(whole, start_s=start), recognizer.predict(alone)
     np.testing.assert_allclose(span.probabilities, file.probabilities, atol=1e-4)
 
 
-def test_nothing_to_read(recognizer: Recognizer, small: ModuleType, tmp_path: Path) -> None:
-    path = small.write_wav(tmp_path / "silence.wav", np.zeros(16000))
+def test_nothing_to_read(recognizer: Recognizer, tmp_path: Path) -> None:
+    path = small_corpora.write_wav(tmp_path / "silence.wav", np.zeros(16000))
     prediction = recognizer.predict(path)
     assert prediction.probabilities is None
     assert prediction.emotion is None
@@ -171,12 +169,10 @@ def test_predictions_do_not_depend_on_what_came_before(
     )
 
 
-def test_action_units_without_a_row(
-    au_bundle: Path, au_folder: Path, small: ModuleType, tmp_path: Path
-) -> None:
-    path = small.write_wav(tmp_path / "someone.wav", small.speak(4, 0, 1))
-    with_table = Recognizer.load(au_bundle, action_units=au_folder / small.TABLE).predict(path)
-    assert with_table.face_missing == f"no row for take someone in {small.TABLE}"
+def test_action_units_without_a_row(au_bundle: Path, au_folder: Path, tmp_path: Path) -> None:
+    path = small_corpora.write_wav(tmp_path / "someone.wav", small_corpora.speak(4, 0, 1))
+    with_table = Recognizer.load(au_bundle, action_units=au_folder / small_corpora.TABLE).predict(path)
+    assert with_table.face_missing == f"no row for take someone in {small_corpora.TABLE}"
     assert with_table.used == ("voice",)
     without = Recognizer.load(au_bundle).predict(path)
     assert without.face_missing is not None
@@ -186,35 +182,31 @@ def test_action_units_without_a_row(
 
 
 @pytest.mark.parametrize("columns", ["AU01_r,AU02_r", "AU01_r,AU02_r,AU04_r,AU06_r,AU12_r,AU26_r"])
-def test_a_table_of_other_action_units_is_refused(
-    au_bundle: Path, small: ModuleType, tmp_path: Path, columns: str
-) -> None:
-    path = small.write_wav(tmp_path / "someone.wav", small.speak(4, 0, 1))
+def test_a_table_of_other_action_units_is_refused(au_bundle: Path, tmp_path: Path, columns: str) -> None:
+    path = small_corpora.write_wav(tmp_path / "someone.wav", small_corpora.speak(4, 0, 1))
     table = tmp_path / "t.csv"
-    code = f"01-{small.take_code(4, 0, 1)}"
+    code = f"01-{small_corpora.take_code(4, 0, 1)}"
     table.write_text(f"code,{columns}\n{code},{','.join('1' * len(columns.split(',')))}\n")
     with pytest.raises(FeatureError, match=r"t\.csv: the recogniser also reads .*AU25_c"):
         Recognizer.load(au_bundle, action_units=table).predict(path)
 
 
-def test_action_units_are_found_by_their_names(
-    au_bundle: Path, au_folder: Path, small: ModuleType, tmp_path: Path
-) -> None:
+def test_action_units_are_found_by_their_names(au_bundle: Path, au_folder: Path, tmp_path: Path) -> None:
     """The order of a table's columns, and further ones, change nothing."""
-    take = small.take_code(4, 0, 1)
+    take = small_corpora.take_code(4, 0, 1)
     path = au_folder / "Actor_01" / f"03-{take}.wav"
-    with (au_folder / small.TABLE).open(newline="") as file:
+    with (au_folder / small_corpora.TABLE).open(newline="") as file:
         lines = [
             [*reversed(row[1:]), "9" if i else "AU45_r", row[0]] for i, row in enumerate(csv.reader(file))
         ]
     with (tmp_path / "t.csv").open("w", newline="") as file:
         csv.writer(file).writerows(lines)
-    one = Recognizer.load(au_bundle, action_units=au_folder / small.TABLE).predict(path)
+    one = Recognizer.load(au_bundle, action_units=au_folder / small_corpora.TABLE).predict(path)
     other = Recognizer.load(au_bundle, action_units=tmp_path / "t.csv").predict(path)
     assert one.used == other.used == ("voice", "face")
     np.testing.assert_array_equal(one.probabilities, other.probabilities)
     manifest = json.loads((au_bundle / "bundle.json").read_text())
-    assert tuple(manifest["action_units"]) == small.UNITS
+    assert tuple(manifest["action_units"]) == small_corpora.UNITS
 
 
 def test_an_altered_network_is_found_when_loading(film_bundle: Path, tmp_path: Path) -> None:
@@ -318,13 +310,13 @@ def test_sound_alone_pictures_alone_and_colours(
         np.testing.assert_allclose(seen.probabilities, whole.face, atol=1e-6)
 
 
-def test_integers_are_scaled_as_in_files(recognizer: Recognizer, small: ModuleType, tmp_path: Path) -> None:
-    samples = small.speak(4, 0, 1)
-    path = small.write_wav(tmp_path / "a.wav", samples)
+def test_integers_are_scaled_as_in_files(recognizer: Recognizer, tmp_path: Path) -> None:
+    samples = small_corpora.speak(4, 0, 1)
+    path = small_corpora.write_wav(tmp_path / "a.wav", samples)
     whole = np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
-    said = recognizer.predict(whole, sample_rate_hz=small.RATE)
+    said = recognizer.predict(whole, sample_rate_hz=small_corpora.RATE)
     np.testing.assert_array_equal(said.probabilities, recognizer.predict(path).probabilities)
-    wide = recognizer.predict(whole.astype(np.int32) << 16, sample_rate_hz=small.RATE)
+    wide = recognizer.predict(whole.astype(np.int32) << 16, sample_rate_hz=small_corpora.RATE)
     np.testing.assert_array_equal(said.probabilities, wide.probabilities)
 
 
@@ -346,9 +338,9 @@ def test_what_was_given_must_belong_together(recognizer: Recognizer, films: dict
 
 
 def test_a_batch_says_what_each_says_alone(
-    recognizer: Recognizer, films: dict[str, Path], film: Media, small: ModuleType, tmp_path: Path
+    recognizer: Recognizer, films: dict[str, Path], film: Media, tmp_path: Path
 ) -> None:
-    voices = [small.write_wav(tmp_path / f"{e}.wav", small.speak(e, 0, 1)) for e in range(4)]
+    voices = [small_corpora.write_wav(tmp_path / f"{e}.wav", small_corpora.speak(e, 0, 1)) for e in range(4)]
     sources = [
         *films.values(),
         films["sad"].read_bytes(),
@@ -407,12 +399,12 @@ def test_one_recording_is_not_taken_for_many(recognizer: Recognizer, films: dict
             recognizer.enroll(one)  # type: ignore[arg-type]
 
 
-def test_an_answer_without_speech_says_so(recordings: ModuleType) -> None:
+def test_an_answer_without_speech_says_so() -> None:
     shipped = Recognizer.load()
     note = "hardly any speech was heard: what is said of the voice may mean nothing"
     noise = np.random.default_rng(0).normal(0, 0.1, 3 * 16000).astype(np.float32)
     assert note in shipped.predict(noise, sample_rate_hz=16000).notes
-    spoken = recordings.drawn(1).says(3.0)
-    assert note not in shipped.predict(spoken, sample_rate_hz=recordings.RATE).notes
-    narrow = resample(spoken[0], recordings.RATE, 8000)
+    spoken = drawn_people.drawn(1).says(3.0)
+    assert note not in shipped.predict(spoken, sample_rate_hz=drawn_people.RATE).notes
+    narrow = resample(spoken[0], drawn_people.RATE, 8000)
     assert note not in shipped.predict(narrow, sample_rate_hz=8000).notes

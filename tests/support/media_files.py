@@ -1,4 +1,4 @@
-"""Makes small media files of every kind with real encoders. Loaded by the conftest files beside the tests."""
+"""Small media files of every kind, written with real encoders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes small inputs and recipes of ensembles and enrolment. Loaded by ``conftest.py``."""
+"""Small inputs and recipes for ensembles and enrollment."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ import threading
 import time
 import tracemalloc
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from emofuse.recognition.recognizer import Recognizer
 from emofuse.timeline.live import LiveWindow, live_windows
 from emofuse.timeline.reader import stream_windows
 from emofuse.timeline.windows import WindowRules
+from tests.support import media_files, small_corpora
 
 RATE = 16000
 
@@ -41,14 +41,14 @@ def recognizer() -> Recognizer:
 
 
 @pytest.fixture(scope="module")
-def speech(home: Path, files: ModuleType) -> Path:
+def speech(home: Path) -> Path:
     """Twelve seconds of a synthetic voice."""
     from emofuse.corpus.synthetic import clip
     from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
 
     said = [clip.sound(5, clip.TakeCode(emotion, 1, 1, 1, 1)).samples for emotion in (3, 4, 5, 6)]
     samples = np.concatenate(said)[None, : 12 * SAMPLE_RATE_HZ].astype(np.float32)
-    path: Path = files.write_wav(home / "speech.wav", samples, SAMPLE_RATE_HZ)
+    path: Path = media_files.write_wav(home / "speech.wav", samples, SAMPLE_RATE_HZ)
     return path
 
 
@@ -74,8 +74,8 @@ def test_live_says_what_the_timeline_says(recognizer: Recognizer, speech: Path) 
     assert names_of_threads() == []
 
 
-def test_a_person_is_seen_and_heard(recognizer: Recognizer, small: ModuleType, tmp_path: Path) -> None:
-    film = small.write_film(tmp_path / "happy.mp4", emotion=2)
+def test_a_person_is_seen_and_heard(recognizer: Recognizer, tmp_path: Path) -> None:
+    film = small_corpora.write_film(tmp_path / "happy.mp4", emotion=2)
     live = list(live_windows(recognizer, film))
     assert any(one.window.face is not None for one in live)
     assert any(one.window.voice is not None for one in live)
@@ -157,8 +157,8 @@ def test_what_cannot_be_opened(recognizer: Recognizer, tmp_path: Path) -> None:
     assert names_of_threads() == []
 
 
-def test_memory_does_not_grow(recognizer: Recognizer, tmp_path: Path, files: ModuleType) -> None:
-    path = files.write_wav(tmp_path / "tone.wav", files.tone(5.0, RATE), RATE)
+def test_memory_does_not_grow(recognizer: Recognizer, tmp_path: Path) -> None:
+    path = media_files.write_wav(tmp_path / "tone.wav", media_files.tone(5.0, RATE), RATE)
     windows = live_windows(recognizer, path, loop=True, pace=40.0, rules=WindowRules(hop_s=3.0))
     sizes = []
     tracemalloc.start()

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import av
@@ -25,6 +24,7 @@ from emofuse.timeline.reader import presence
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 from emofuse.timeline.segments import SegmentRules
 from emofuse.timeline.windows import WindowRules
+from tests.support import drawn_people, media_files
 
 EVERY_PICTURE = 60.0
 N_FILM, COMES, GOES = 90, 30, 66
@@ -49,17 +49,15 @@ def recognizer() -> Recognizer:
 
 
 @pytest.fixture(scope="module")
-def films(
-    tmp_path_factory: pytest.TempPathFactory, files: ModuleType, recordings: ModuleType
-) -> dict[str, Path]:
+def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Of one person who comes and goes, and whose voice is heard from 2 s of the sound on."""
-    folder, one = tmp_path_factory.mktemp("timed"), recordings.drawn(1)
-    nobody = recordings.wall(N_FILM)
+    folder, one = tmp_path_factory.mktemp("timed"), drawn_people.drawn(1)
+    nobody = drawn_people.wall(N_FILM)
     pictures = [*nobody[:COMES], *one.speaking(GOES - COMES), *nobody[GOES:]]
-    sound = recordings.joined(recordings.silence(2.0), one.says(2.4), recordings.silence(1.6))
+    sound = drawn_people.joined(drawn_people.silence(2.0), one.says(2.4), drawn_people.silence(1.6))
     made = {}
     for name, how in FILMS.items():
-        made[name] = recordings.write_film(files, folder / name, pictures, sound=sound, **how)
+        made[name] = drawn_people.write_film(folder / name, pictures, sound=sound, **how)
     return made
 
 
@@ -103,22 +101,22 @@ def gone(times: list[float], tick: int, ticks: list[int]) -> int:
     return len(times) - (len(ticks) - ticks.index(tick))
 
 
-def test_the_oracles_agree(films: dict[str, Path], recordings: ModuleType) -> None:
+def test_the_oracles_agree(films: dict[str, Path]) -> None:
     import shutil
 
     if shutil.which("ffprobe") is None:
         pytest.skip("ffprobe is not installed")
     for path in films.values():
-        one, two = recordings.of_ffprobe(path), recordings.of_packets(path)
+        one, two = drawn_people.of_ffprobe(path), drawn_people.of_packets(path)
         np.testing.assert_allclose(sorted(one[0]), sorted(two[0]), atol=2e-6)
         assert one[1] == pytest.approx(two[1], abs=1e-3)
 
 
 @pytest.mark.parametrize("name", FILMS)
 def test_somebody_is_there_from_the_first_picture_to_the_last(
-    recognizer: Recognizer, films: dict[str, Path], recordings: ModuleType, name: str
+    recognizer: Recognizer, films: dict[str, Path], name: str
 ) -> None:
-    times, end_s = recordings.shown(films[name])
+    times, end_s = drawn_people.shown(films[name])
     ticks = FILMS[name].get("ticks", REGULAR)
     shown = [i for i, tick in enumerate(ticks) if tick >= 0]
     assert len(times) == len(shown), "the oracle does not see what was written"
@@ -146,9 +144,7 @@ def test_somebody_is_there_from_the_first_picture_to_the_last(
 
 
 @pytest.mark.parametrize("name", FILMS)
-def test_speech_is_where_it_is_heard(
-    recognizer: Recognizer, films: dict[str, Path], recordings: ModuleType, name: str
-) -> None:
+def test_speech_is_where_it_is_heard(recognizer: Recognizer, films: dict[str, Path], name: str) -> None:
     windows = list(recognizer.stream(films[name], rules=WindowRules(0.5, 0.1)))
     plain = list(recognizer.stream(films["regular.mp4"], rules=WindowRules(0.5, 0.1)))
     late_s = FILMS[name].get("sound_at_s", 0.0)
@@ -156,8 +152,8 @@ def test_speech_is_where_it_is_heard(
     def begins(found: list[Window]) -> float:
         return next(w.end_s for w in found if w.speech is not None and w.speech > 0)
 
-    voice = np.abs(recordings.drawn(1).voice)
-    onset_s = 2.0 + int((voice > 0.1 * voice.max()).argmax()) / recordings.RATE
+    voice = np.abs(drawn_people.drawn(1).voice)
+    onset_s = 2.0 + int((voice > 0.1 * voice.max()).argmax()) / drawn_people.RATE
     assert begins(plain) == pytest.approx(onset_s, abs=0.2)
     assert begins(windows) - begins(plain) == pytest.approx(late_s, abs=0.11)
 
@@ -214,9 +210,7 @@ def test_speech_goes_to_nobody_when_both_are_still(recognizer: Recognizer, duet:
 
 
 @pytest.mark.ravdess
-def test_a_real_pair(
-    recognizer: Recognizer, ravdess: Path, files: ModuleType, recordings: ModuleType, tmp_path: Path
-) -> None:
+def test_a_real_pair(recognizer: Recognizer, ravdess: Path, tmp_path: Path) -> None:
     """Two clips of one man side by side, one of them tinted; one speaks, and they change sides."""
     import cv2
 
@@ -235,11 +229,11 @@ def test_a_real_pair(
     listens = [np.rint(cv2.GaussianBlur(films[1][0], (0, 0), 0.5) * (1.0, 0.8, 0.6)).astype(np.uint8)] * n
     half = n // 2
     pair = [
-        *recordings.beside(speaks[:half], listens[:half]),
-        *recordings.beside(listens[half:], speaks[half:]),
+        *drawn_people.beside(speaks[:half], listens[:half]),
+        *drawn_people.beside(listens[half:], speaks[half:]),
     ]
-    path = recordings.write_film(
-        files, tmp_path / "pair.mp4", pair, sound=sound, ticks=[2002 * i for i in range(n)]
+    path = drawn_people.write_film(
+        tmp_path / "pair.mp4", pair, sound=sound, ticks=[2002 * i for i in range(n)]
     )
     found = recognizer.timeline(path, rules=WindowRules(2.0, 0.5))
     assert found.people == ("person 1", "person 2")
@@ -348,8 +342,8 @@ def test_sound_is_handed_on(recognizer: Recognizer, duet: Path) -> None:
     assert sum(block.duration_s for block in heard) == pytest.approx(2.5, abs=1e-3)
 
 
-def test_no_sound(recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path) -> None:
-    film = recordings.write_film(files, tmp_path / "mute.mp4", recordings.drawn(2).speaking(60))
+def test_no_sound(recognizer: Recognizer, tmp_path: Path) -> None:
+    film = drawn_people.write_film(tmp_path / "mute.mp4", drawn_people.drawn(2).speaking(60))
     found = recognizer.timeline(film)
     assert {w.reasons for w in found.windows} == {("voice:no_audio_stream",)}
     assert {w.speech for w in found.windows} == {None}
@@ -359,10 +353,8 @@ def test_no_sound(recognizer: Recognizer, files: ModuleType, recordings: ModuleT
     assert (part.start_s, part.end_s) == (2.0, pytest.approx(found.end_s))
 
 
-def test_no_pictures(
-    recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path
-) -> None:
-    sound = files.write_wav(tmp_path / "a.wav", recordings.drawn(1).says(4.4), recordings.RATE)
+def test_no_pictures(recognizer: Recognizer, tmp_path: Path) -> None:
+    sound = media_files.write_wav(tmp_path / "a.wav", drawn_people.drawn(1).says(4.4), drawn_people.RATE)
     found = recognizer.timeline(sound)
     assert (found.people, found.faces, found.picture_size) == ((), (), None)
     assert found.duration_s == pytest.approx(4.4) and {s.person for s in found.segments} == {None}
@@ -371,9 +363,9 @@ def test_no_pictures(
 
 @pytest.mark.parametrize(("rate", "length_s"), [(16000, 5.97), (48000, 5.995)])
 def test_sound_whose_last_frame_is_filled_up(
-    recognizer: Recognizer, files: ModuleType, tmp_path: Path, rate: int, length_s: float
+    recognizer: Recognizer, tmp_path: Path, rate: int, length_s: float
 ) -> None:
-    sound = files.write_sound(tmp_path / "a.m4a", files.tone(length_s, rate), rate, codec="aac")
+    sound = media_files.write_sound(tmp_path / "a.m4a", media_files.tone(length_s, rate), rate, codec="aac")
     found = recognizer.timeline(sound)
     assert found.end_s == pytest.approx(length_s, abs=0.1)
     assert [w.start_s for w in found.windows] == pytest.approx([0, 1, 2, 3], abs=0.05)
@@ -381,11 +373,11 @@ def test_sound_whose_last_frame_is_filled_up(
     covers(found)
 
 
-def test_a_guessed_length_is_not_believed(recognizer: Recognizer, files: ModuleType, tmp_path: Path) -> None:
+def test_a_guessed_length_is_not_believed(recognizer: Recognizer, tmp_path: Path) -> None:
     rate = 44100
     noise = np.random.default_rng(0).normal(0, 0.2, (1, 6 * rate)).astype(np.float32)
     samples = np.concatenate([np.zeros((1, 3 * rate), np.float32), noise], axis=1)
-    sound = files.write_sound(tmp_path / "a.aac", samples, rate, codec="aac", format="adts")
+    sound = media_files.write_sound(tmp_path / "a.aac", samples, rate, codec="aac", format="adts")
     with av.open(str(sound)) as container:
         assert container.duration > 20e6, "this file tests nothing: its length is guessed well"
     found = recognizer.timeline(sound)
@@ -395,8 +387,8 @@ def test_a_guessed_length_is_not_believed(recognizer: Recognizer, files: ModuleT
 
 
 @pytest.mark.parametrize("per_s", [0.5, 1.0])
-def test_pictures_far_apart(recognizer: Recognizer, files: ModuleType, tmp_path: Path, per_s: float) -> None:
-    film = files.write_video(tmp_path / "a.mp4", [1000 * i for i in range(299)])
+def test_pictures_far_apart(recognizer: Recognizer, tmp_path: Path, per_s: float) -> None:
+    film = media_files.write_video(tmp_path / "a.mp4", [1000 * i for i in range(299)])
     found = recognizer.timeline(film, rules=WindowRules(pictures_per_s=per_s))
     assert found.end_s == pytest.approx(299 / 30, abs=1e-3)
     assert found.windows[0].start_s == 0 and found.windows[-1].end_s == pytest.approx(found.end_s, abs=0.05)
@@ -404,26 +396,22 @@ def test_pictures_far_apart(recognizer: Recognizer, files: ModuleType, tmp_path:
 
 
 @pytest.mark.parametrize("n", [1, 2, 7])
-def test_shorter_than_a_window(
-    recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path, n: int
-) -> None:
-    film = recordings.write_film(files, tmp_path / "short.mp4", recordings.drawn(1).still(n))
+def test_shorter_than_a_window(recognizer: Recognizer, tmp_path: Path, n: int) -> None:
+    film = drawn_people.write_film(tmp_path / "short.mp4", drawn_people.drawn(1).still(n))
     found = recognizer.timeline(film)
-    _, end_s = recordings.shown(film)
+    _, end_s = drawn_people.shown(film)
     assert found.end_s == pytest.approx(end_s, abs=1e-3)
     assert [(w.start_s, w.person) for w in found.windows] == [(0.0, "person 1")]
     assert found.windows[0].face is not None and found.windows[0].face_present == 1
     covers(found)
-    sound = files.write_wav(tmp_path / "a.wav", recordings.drawn(1).says(0.3, 0.8), recordings.RATE)
+    sound = media_files.write_wav(tmp_path / "a.wav", drawn_people.drawn(1).says(0.3, 0.8), drawn_people.RATE)
     (window,) = recognizer.timeline(sound).windows
     assert (window.start_s, window.end_s) == pytest.approx((0.0, 0.3)) and window.voice is not None
 
 
-def test_pictures_that_end_before_the_sound(
-    recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path
-) -> None:
-    one = recordings.drawn(1)
-    film = recordings.write_film(files, tmp_path / "a.mp4", one.speaking(30), sound=one.says(14.0))
+def test_pictures_that_end_before_the_sound(recognizer: Recognizer, tmp_path: Path) -> None:
+    one = drawn_people.drawn(1)
+    film = drawn_people.write_film(tmp_path / "a.mp4", one.speaking(30), sound=one.says(14.0))
     found = recognizer.timeline(film)
     covers(found)
     ((begin_s, end_s),) = read(of(found, "person 1"))
@@ -431,11 +419,9 @@ def test_pictures_that_end_before_the_sound(
     assert read(of(found, None))[-1][1] == pytest.approx(found.end_s)
 
 
-def test_sound_that_ends_before_the_pictures(
-    recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path
-) -> None:
-    one = recordings.drawn(1)
-    film = recordings.write_film(files, tmp_path / "a.mp4", one.speaking(210), sound=one.says(2.0))
+def test_sound_that_ends_before_the_pictures(recognizer: Recognizer, tmp_path: Path) -> None:
+    one = drawn_people.drawn(1)
+    film = drawn_people.write_film(tmp_path / "a.mp4", one.speaking(210), sound=one.says(2.0))
     found = recognizer.timeline(film)
     covers(found)
     assert read(found.segments) == [(0.0, pytest.approx(found.end_s))]
@@ -443,12 +429,10 @@ def test_sound_that_ends_before_the_pictures(
     assert {w.reasons for w in found.windows[3:]} == {("voice:no_sound_here",)}
 
 
-def test_a_file_that_was_cut_off(
-    recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path
-) -> None:
-    one = recordings.drawn(1)
-    whole = recordings.write_film(
-        files, tmp_path / "whole.mp4", one.speaking(120), sound=one.says(8.0),
+def test_a_file_that_was_cut_off(recognizer: Recognizer, tmp_path: Path) -> None:
+    one = drawn_people.drawn(1)
+    whole = drawn_people.write_film(
+        tmp_path / "whole.mp4", one.speaking(120), sound=one.says(8.0),
         container_options={"movflags": "faststart"},
     )  # fmt: skip
     # All packets of MP4 without fragments come picture by picture here, and then the sound.
@@ -464,20 +448,18 @@ def test_a_file_that_was_cut_off(
     covers(found)
 
 
-def test_a_file_that_was_cut_off_after_its_first_picture(
-    recognizer: Recognizer, files: ModuleType, recordings: ModuleType, tmp_path: Path
-) -> None:
-    whole = recordings.write_film(
-        files, tmp_path / "whole.mp4", recordings.drawn(1).still(60),
+def test_a_file_that_was_cut_off_after_its_first_picture(recognizer: Recognizer, tmp_path: Path) -> None:
+    whole = drawn_people.write_film(
+        tmp_path / "whole.mp4", drawn_people.drawn(1).still(60),
         container_options={"movflags": "faststart"},
     )  # fmt: skip
     with av.open(str(whole)) as container:
         places = sorted(packet.pos for packet in container.demux(video=0) if packet.size)
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(whole.read_bytes()[: places[1]])
-    assert len(files.decoded(cut)) == 1
+    assert len(media_files.decoded(cut)) == 1
     found = recognizer.timeline(cut)
-    assert found.notes and found.end_s == pytest.approx(recordings.shown(whole)[1], abs=1e-3)
+    assert found.notes and found.end_s == pytest.approx(drawn_people.shown(whole)[1], abs=1e-3)
     assert [(w.start_s, w.person) for w in found.windows] == [(0.0, "person 1")]
     assert read(of(found, "person 1")) == [(0.0, pytest.approx(found.windows[0].end_s))]
     covers(found)

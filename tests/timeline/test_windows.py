@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from emofuse.recognition.recognizer import Recognizer
 from emofuse.timeline.reader import stream_windows
 from emofuse.timeline.records import Window
 from emofuse.timeline.windows import WindowReader, WindowRules
+from tests.support import drawn_people, media_files
 
 RATE = 48000
 """Of the drawn people's voices."""
@@ -37,9 +37,9 @@ def recognizer() -> Recognizer:
 
 
 @pytest.fixture(scope="module")
-def speech(home: Path, files: ModuleType, recordings: ModuleType) -> Path:
+def speech(home: Path) -> Path:
     """Seven seconds of a voice."""
-    path: Path = files.write_wav(home / "voice.wav", recordings.drawn(1).says(7.0), RATE)
+    path: Path = media_files.write_wav(home / "voice.wav", drawn_people.drawn(1).says(7.0), RATE)
     return path
 
 
@@ -128,10 +128,8 @@ def test_wrong_rules(wrong: dict[str, float], named: str) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.064, 0.3, 0.5, 1.0, 3.5, 20.0])
-def test_windows_do_not_depend_on_the_blocks(
-    recognizer: Recognizer, recordings: ModuleType, seconds: float
-) -> None:
-    samples = recordings.drawn(1).says(7.0)
+def test_windows_do_not_depend_on_the_blocks(recognizer: Recognizer, seconds: float) -> None:
+    samples = drawn_people.drawn(1).says(7.0)
 
     def of(block_s: float) -> list[Window]:
         reader = WindowReader(recognizer, has_audio=True, has_video=False)
@@ -157,13 +155,11 @@ def test_the_voice_is_that_of_predict_over_the_same_span(
     recognizer: Recognizer,
     duet: Path,
     speech: Path,
-    files: ModuleType,
-    recordings: ModuleType,
     tmp_path: Path,
 ) -> None:
-    n = 4 * recordings.PER_S
-    late = recordings.write_film(
-        files, tmp_path / "late.mp4", recordings.wall(n, (64, 48)), sound=recordings.drawn(1).says(3.6),
+    n = 4 * drawn_people.PER_S
+    late = drawn_people.write_film(
+        tmp_path / "late.mp4", drawn_people.wall(n, (64, 48)), sound=drawn_people.drawn(1).says(3.6),
         sound_at_s=0.5,
     )  # fmt: skip
     compared = 0
@@ -185,7 +181,7 @@ def test_bytes_and_file_objects_are_as_good_as_a_path(recognizer: Recognizer, sp
         assert not file.closed
 
 
-def test_what_is_missing_is_told(recognizer: Recognizer, recordings: ModuleType) -> None:
+def test_what_is_missing_is_told(recognizer: Recognizer) -> None:
     def reasons(samples: np.ndarray | None, films: list[Picture]) -> set[tuple[str, ...]]:
         sound = [] if samples is None else blocks(samples, 0.5)
         reader = WindowReader(recognizer, has_audio=samples is not None, has_video=bool(films))
@@ -197,12 +193,12 @@ def test_what_is_missing_is_told(recognizer: Recognizer, recordings: ModuleType)
     assert reasons(None, seen) == {("face:none_seen", "voice:no_audio_stream")}
     assert reasons(np.zeros((1, 4 * RATE), np.float32), []) == {("face:no_video_stream", "voice:silent")}
     assert reasons(noise, []) == {("face:no_video_stream", "voice:no_speech")}
-    assert reasons(recordings.drawn(1).says(4.0), seen) == {("face:none_seen",)}
+    assert reasons(drawn_people.drawn(1).says(4.0), seen) == {("face:none_seen",)}
     assert reasons(np.zeros((1, 0), np.float32), seen) == {("face:none_seen", "voice:no_sound_here")}
 
 
-def test_speech_is_the_share_of_the_window(recognizer: Recognizer, recordings: ModuleType) -> None:
-    said = recordings.drawn(1).says(1.0, 0.4)
+def test_speech_is_the_share_of_the_window(recognizer: Recognizer) -> None:
+    said = drawn_people.drawn(1).says(1.0, 0.4)
     _, probabilities = speech_probability(Waveform(said, RATE))
     spoken_s = CHUNK_S * int((probabilities > SPEECH_ABOVE).sum())
     assert spoken_s > 0.5, "this voice tests nothing"
@@ -213,8 +209,8 @@ def test_speech_is_the_share_of_the_window(recognizer: Recognizer, recordings: M
     assert [w.speech for w in others] == [0.0, 0.0]
 
 
-def test_quality_is_level_and_clipping(recognizer: Recognizer, files: ModuleType) -> None:
-    tone = files.tone(3.0, RATE, level=0.5)
+def test_quality_is_level_and_clipping(recognizer: Recognizer) -> None:
+    tone = media_files.tone(3.0, RATE, level=0.5)
     loud = np.clip(4 * tone, -1, 1)
     for samples in (tone, loud):
         reader = WindowReader(recognizer, has_audio=True, has_video=False)
@@ -259,15 +255,13 @@ def test_people_who_stay_do_not_pile_up(recognizer: Recognizer, duet: Path) -> N
 
 
 @pytest.mark.parametrize("per_s", [3.0, 5.0, 15.0])
-def test_the_speaker_is_found_at_any_rate(
-    recognizer: Recognizer, recordings: ModuleType, files: ModuleType, home: Path, per_s: float
-) -> None:
+def test_the_speaker_is_found_at_any_rate(recognizer: Recognizer, home: Path, per_s: float) -> None:
     path = home / "pair.mp4"
     if not path.exists():
-        n = 5 * recordings.PER_S
-        one, two = recordings.drawn(1), recordings.drawn(2)
-        pair = recordings.beside(two.still(n), one.speaking(n))
-        recordings.write_film(files, path, pair, sound=one.says(5.0))
+        n = 5 * drawn_people.PER_S
+        one, two = drawn_people.drawn(1), drawn_people.drawn(2)
+        pair = drawn_people.beside(two.still(n), one.speaking(n))
+        drawn_people.write_film(path, pair, sound=one.says(5.0))
     windows = list(recognizer.stream(path, rules=WindowRules(pictures_per_s=per_s)))
     assert {w.speaker for w in windows} == {"person 2"}
     for window in windows:
@@ -321,14 +315,12 @@ print(json.dumps([n, int(status.split("VmHWM:")[1].split()[0]) / 1024]))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nothing tells the peak of a process")
-def test_memory_does_not_grow_with_the_recording(
-    files: ModuleType, recordings: ModuleType, tmp_path: Path
-) -> None:
+def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     peaks = {}
-    voice = np.tile(recordings.drawn(1).voice, 300)
+    voice = np.tile(drawn_people.drawn(1).voice, 300)
     for minutes in (1, 10):
         # ten minutes are 115 MB of samples
-        path = files.write_wav(tmp_path / f"{minutes}.wav", voice[None, : 60 * minutes * RATE], RATE)
+        path = media_files.write_wav(tmp_path / f"{minutes}.wav", voice[None, : 60 * minutes * RATE], RATE)
         done = subprocess.run([sys.executable, "-c", _LONG, path], check=True, capture_output=True, text=True)
         n_windows, peaks[minutes] = json.loads(done.stdout)
         assert n_windows == 10 * minutes

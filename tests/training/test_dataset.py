@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.cross_validation import quiet
 from emofuse.features.extraction import extract
 from emofuse.training.dataset import Dataset, read_dataset
+from tests.support import small_corpora
 
 
 def read(corpus: Path, toml: Path, folder: Path, store: Any = None) -> Dataset:
@@ -24,13 +24,13 @@ def read(corpus: Path, toml: Path, folder: Path, store: Any = None) -> Dataset:
 
 
 @pytest.fixture
-def corpus(small: ModuleType, tmp_path: Path) -> Path:
+def corpus(tmp_path: Path) -> Path:
     """Two actors, one take of each emotion."""
-    folder: Path = small.write_au_corpus(tmp_path / "corpus", actors=2, takes=1)
+    folder: Path = small_corpora.write_au_corpus(tmp_path / "corpus", actors=2, takes=1)
     return folder
 
 
-def test_rows_are_takes(corpus: Path, au_toml: Path, tmp_path: Path, small: ModuleType) -> None:
+def test_rows_are_takes(corpus: Path, au_toml: Path, tmp_path: Path) -> None:
     dataset = read(corpus, au_toml, tmp_path / "work")
     assert len(dataset.takes) == 16
     assert [EMOTIONS[label] for label in dataset.inputs.labels] == [t.emotion for t in dataset.takes]
@@ -38,7 +38,7 @@ def test_rows_are_takes(corpus: Path, au_toml: Path, tmp_path: Path, small: Modu
     assert dataset.failed == []
     assert dataset.notes == ()
     voice, face = dataset.inputs.load("voice"), dataset.inputs.load("face")
-    assert face.shape == (16, len(small.UNITS))
+    assert face.shape == (16, len(small_corpora.UNITS))
     for row in (0, 15):
         take = dataset.takes[row]
         assert take.voice is not None
@@ -51,35 +51,33 @@ def test_rows_are_takes(corpus: Path, au_toml: Path, tmp_path: Path, small: Modu
     assert not list((tmp_path / "work").iterdir())
 
 
-def test_fingerprint_follows_sounds_labels_and_units(
-    corpus: Path, au_toml: Path, tmp_path: Path, small: ModuleType
-) -> None:
+def test_fingerprint_follows_sounds_labels_and_units(corpus: Path, au_toml: Path, tmp_path: Path) -> None:
     first = read(corpus, au_toml, tmp_path / "a").fingerprint
     assert read(corpus, au_toml, tmp_path / "b").fingerprint == first
     moved = shutil.copytree(corpus, tmp_path / "elsewhere")
     assert read(moved, au_toml, tmp_path / "c").fingerprint == first
     seen = {first}
-    path = corpus / "Actor_01" / f"03-{small.take_code(0, 0, 1)}.wav"
-    small.write_wav(path, small.speak(5, 1, 1))
+    path = corpus / "Actor_01" / f"03-{small_corpora.take_code(0, 0, 1)}.wav"
+    small_corpora.write_wav(path, small_corpora.speak(5, 1, 1))
     seen.add(read(corpus, au_toml, tmp_path / "d").fingerprint)
-    table = corpus / small.TABLE
+    table = corpus / small_corpora.TABLE
     lines = table.read_text().splitlines()
     table.write_text("\n".join([*lines[:-1], lines[-1][:-1] + "9"]))
     seen.add(read(corpus, au_toml, tmp_path / "e").fingerprint)
-    path.rename(path.with_name(f"03-{small.take_code(1, 1, 1)}.wav"))
+    path.rename(path.with_name(f"03-{small_corpora.take_code(1, 1, 1)}.wav"))
     seen.add(read(corpus, au_toml, tmp_path / "f").fingerprint)
     assert len(seen) == 4
 
 
 def test_a_take_that_cannot_be_read_is_named_and_left_out(
-    corpus: Path, au_toml: Path, tmp_path: Path, small: ModuleType
+    corpus: Path, au_toml: Path, tmp_path: Path
 ) -> None:
-    code = small.take_code(2, 0, 1)
+    code = small_corpora.take_code(2, 0, 1)
     (corpus / "Actor_01" / f"03-{code}.wav").write_bytes(b"no sound")
-    table = corpus / small.TABLE
+    table = corpus / small_corpora.TABLE
     table.write_text("\n".join(line for line in table.read_text().splitlines() if code not in line))
-    silent = small.take_code(3, 0, 2)
-    small.write_wav(corpus / "Actor_02" / f"03-{silent}.wav", np.zeros(16000))
+    silent = small_corpora.take_code(3, 0, 2)
+    small_corpora.write_wav(corpus / "Actor_02" / f"03-{silent}.wav", np.zeros(16000))
     dataset = read(corpus, au_toml, tmp_path / "work")
     assert len(dataset.takes) == 15
     assert [failure["clip"] for failure in dataset.failed] == [f"03-{code}"]
@@ -90,28 +88,26 @@ def test_a_take_that_cannot_be_read_is_named_and_left_out(
     assert not dataset.inputs.load("voice")[row].any()
 
 
-def test_without_the_table(corpus: Path, au_toml: Path, tmp_path: Path, small: ModuleType) -> None:
-    (corpus / small.TABLE).write_text("")
+def test_without_the_table(corpus: Path, au_toml: Path, tmp_path: Path) -> None:
+    (corpus / small_corpora.TABLE).write_text("")
     with pytest.raises(FeatureError, match="no rows"):
         read(corpus, au_toml, tmp_path / "work")
-    (corpus / small.TABLE).unlink()
+    (corpus / small_corpora.TABLE).unlink()
     with pytest.raises(
-        ExperimentError, match=rf"reads action units from .*{small.TABLE}, which is not there"
+        ExperimentError, match=rf"reads action units from .*{small_corpora.TABLE}, which is not there"
     ):
         read(corpus, au_toml, tmp_path / "work")
 
 
-def test_a_corpus_without_a_modality(corpus: Path, au_toml: Path, tmp_path: Path, small: ModuleType) -> None:
-    (corpus / small.TABLE).write_text("code,AU01_r\n01-someone-else,1\n")
+def test_a_corpus_without_a_modality(corpus: Path, au_toml: Path, tmp_path: Path) -> None:
+    (corpus / small_corpora.TABLE).write_text("code,AU01_r\n01-someone-else,1\n")
     with pytest.raises(ExperimentError, match="no take has a face: no row for take"):
         read(corpus, au_toml, tmp_path / "work")
 
 
-def test_voices_at_other_speeds_stand_beside(
-    corpus: Path, ensemble_toml: Path, tmp_path: Path, small: ModuleType
-) -> None:
-    silent = small.take_code(3, 0, 2)
-    small.write_wav(corpus / "Actor_02" / f"03-{silent}.wav", np.zeros(16000))
+def test_voices_at_other_speeds_stand_beside(corpus: Path, ensemble_toml: Path, tmp_path: Path) -> None:
+    silent = small_corpora.take_code(3, 0, 2)
+    small_corpora.write_wav(corpus / "Actor_02" / f"03-{silent}.wav", np.zeros(16000))
     dataset = read(corpus, ensemble_toml, tmp_path / "work")
     recipe = load_recipe(ensemble_toml)
     assert recipe.voice.speeds == (1.1,)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,18 +15,19 @@ from emofuse.training.ensemble_jobs import enrolment_draws, layout_of, load_ense
 from emofuse.training.loop import infer
 from emofuse.training.networks.descriptor_ensemble import Layout
 from emofuse.training.plan import Inputs, NetworkJob, Plan, make_plan, network_jobs, run_network_job
+from tests.support import small_ensembles
 
 
 @pytest.fixture(scope="module")
-def recipe(ensembles: ModuleType) -> Recipe:
-    found: Recipe = ensembles.recipe()
+def recipe() -> Recipe:
+    found: Recipe = small_ensembles.recipe()
     return found
 
 
 @pytest.fixture(scope="module")
-def inputs(ensembles: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     """Six actors, of whom two are tested; some of these have clips that lack a face."""
-    made: Inputs = ensembles.make_inputs(tmp_path_factory.mktemp("inputs"))
+    made: Inputs = small_ensembles.make_inputs(tmp_path_factory.mktemp("inputs"))
     made.has["face"][[17, 20]] = False
     return made
 

@@ -8,7 +8,6 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes import load_recipe
 from emofuse.core.records import Waveform
 from emofuse.corpus.ravdess import parse_name
+from tests.support import small_corpora
 
 Data = tuple[list[str], list[str], list[str]]
 
@@ -61,8 +61,8 @@ def data(few_folder: Path) -> Data:
 
 
 @pytest.fixture(scope="module")
-def settings(home: Path, few_folder: Path, toml: Path, small: ModuleType) -> dict[str, Any]:
-    return {"recipe": toml, "action_units": few_folder / small.TABLE, "cache": home / "store"}
+def settings(home: Path, few_folder: Path, toml: Path) -> dict[str, Any]:
+    return {"recipe": toml, "action_units": few_folder / small_corpora.TABLE, "cache": home / "store"}
 
 
 @pytest.fixture(scope="module")

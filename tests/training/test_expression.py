@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from emofuse.training.expression import (
     measure,
     train_expression,
 )
+from tests.support import small_faces
 
 SETTINGS = {
     "compact": ExpressionSettings("compact", epochs=2, batch_size=8, learning_rate=0.02, bfloat16=False),
@@ -34,7 +34,7 @@ ARCHITECTURES = ("compact", "emotion")
 
 
 @pytest.fixture(scope="module")
-def training(small_faces: ModuleType) -> Faces:
+def training() -> Faces:
     """160 faces that stay, and one more twice."""
     faces: Faces = small_faces.waves(161, 0)
     rows = [*range(161), 160]
@@ -42,7 +42,7 @@ def training(small_faces: ModuleType) -> Faces:
 
 
 @pytest.fixture(scope="module")
-def held_out(small_faces: ModuleType) -> Faces:
+def held_out() -> Faces:
     faces: Faces = small_faces.waves(64, 1)
     return faces
 

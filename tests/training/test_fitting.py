@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from emofuse.training.plan import (
     read_answers,
     run_network_job,
 )
+from tests.support import small_ensembles
 
 N_MELS, N_FRAMES, N_UNITS = 26, 20, 5
 
@@ -183,12 +183,12 @@ def what_differs(
 
 @pytest.mark.parametrize(("refit", "both"), [(True, True), (False, False)])
 def test_nothing_of_the_test_part_reaches_ensembles_and_enrolment(
-    tmp_path: Path, ensembles: ModuleType, refit: bool, both: bool
+    tmp_path: Path, refit: bool, both: bool
 ) -> None:
     """Test clips of a person may standardise that person's own, when asked about; they enter no fit."""
-    inputs = ensembles.make_inputs(tmp_path / "a")
+    inputs = small_ensembles.make_inputs(tmp_path / "a")
     more = {"classifiers": ["pool", "lr"], "trials": 2} if refit else {}
-    recipe = ensembles.recipe(refit=refit, both=both, **more)
+    recipe = small_ensembles.recipe(refit=refit, both=both, **more)
     assert what_differs(tmp_path, inputs, recipe) == set()
     # and the test part was other indeed: the networks say other things of it
     said = []
@@ -223,11 +223,9 @@ def stopped_by_test_clips(plan: Plan) -> Plan:
         (the_fusion_is_fitted_on_test_clips, "fusion pool enrolled"),
     ],
 )
-def test_a_planted_leak_is_caught(
-    tmp_path: Path, ensembles: ModuleType, leak: Callable[[Plan], Plan], shows: str
-) -> None:
-    inputs = ensembles.make_inputs(tmp_path / "a")
-    assert shows in what_differs(tmp_path, inputs, ensembles.recipe(), leak)
+def test_a_planted_leak_is_caught(tmp_path: Path, leak: Callable[[Plan], Plan], shows: str) -> None:
+    inputs = small_ensembles.make_inputs(tmp_path / "a")
+    assert shows in what_differs(tmp_path, inputs, small_ensembles.recipe(), leak)
 
 
 def test_a_leak_through_the_stopping_epoch_is_caught(tmp_path: Path) -> None:
@@ -249,10 +247,10 @@ def inputs_copied(inputs: Inputs, folder: Path) -> Inputs:
 
 
 def test_a_leak_through_what_is_known_of_people_is_caught(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ensembles: ModuleType
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inputs = ensembles.make_inputs(tmp_path / "a")
-    recipe = ensembles.recipe(both=False)
+    inputs = small_ensembles.make_inputs(tmp_path / "a")
+    recipe = small_ensembles.recipe(both=False)
     real = Population.of
     place = [inputs]
 
@@ -272,12 +270,10 @@ def test_a_leak_through_what_is_known_of_people_is_caught(
     assert "fold-1/member-0-voice weights" not in differs
 
 
-def test_in_speaker_dependent_folds_enrolment_does_not_carry_test_clips_over(
-    tmp_path: Path, ensembles: ModuleType
-) -> None:
+def test_in_speaker_dependent_folds_enrolment_does_not_carry_test_clips_over(tmp_path: Path) -> None:
     """A person has clips in both parts: the test ones do not standardise those the fusion learns from."""
-    inputs = ensembles.make_inputs(tmp_path / "a", n_actors=4)
-    recipe = ensembles.recipe(both=False, refit=False)
+    inputs = small_ensembles.make_inputs(tmp_path / "a", n_actors=4)
+    recipe = small_ensembles.recipe(both=False, refit=False)
     rng = np.random.default_rng(0)
     test = np.sort(rng.choice(len(inputs.labels), 16, replace=False))
     train = np.setdiff1d(np.arange(len(inputs.labels)), test)
@@ -288,11 +284,11 @@ def test_in_speaker_dependent_folds_enrolment_does_not_carry_test_clips_over(
     assert {name for name in one if one[name] != other[name]} == set()
 
 
-def test_refitted_networks_alone_answer_about_the_test(tmp_path: Path, ensembles: ModuleType) -> None:
-    inputs = ensembles.make_inputs(tmp_path, n_actors=5)
+def test_refitted_networks_alone_answer_about_the_test(tmp_path: Path) -> None:
+    inputs = small_ensembles.make_inputs(tmp_path, n_actors=5)
     test = np.flatnonzero(inputs.speakers == "03")
     train = np.flatnonzero(inputs.speakers != "03")
-    recipe = ensembles.recipe()
+    recipe = small_ensembles.recipe()
     plan = make_plan("p", inputs, train.tolist(), test.tolist(), recipe)
     assert plan.refitted is not None
     assert plan.answering == [plan.refitted.index] == [2]
@@ -336,11 +332,11 @@ def test_refitted_networks_alone_answer_about_the_test(tmp_path: Path, ensembles
     assert changed.classifiers["pool"][0].to_onnx() != models[0].classifiers["pool"][0].to_onnx()
 
 
-def test_too_few_actors_for_ensembles_are_told_before_training(tmp_path: Path, ensembles: ModuleType) -> None:
-    inputs = ensembles.make_inputs(tmp_path, n_actors=3, takes=1)
-    plan = make_plan("fold-1", inputs, range(24), (), ensembles.recipe())
+def test_too_few_actors_for_ensembles_are_told_before_training(tmp_path: Path) -> None:
+    inputs = small_ensembles.make_inputs(tmp_path, n_actors=3, takes=1)
+    plan = make_plan("fold-1", inputs, range(24), (), small_ensembles.recipe())
     with pytest.raises(ExperimentError, match="fold-1: an ensemble trains on clips of at least two actors"):
-        network_jobs(plan, inputs, ensembles.recipe())
+        network_jobs(plan, inputs, small_ensembles.recipe())
 
 
 def test_networks_without_ensemble_are_refitted_too(tmp_path: Path) -> None:

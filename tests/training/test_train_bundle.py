@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from emofuse.core.recipes import load_recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.recognition.bundle import load_bundle
 from emofuse.training.train_bundle import train
+from tests.support import small_corpora
 
 
 def test_a_bundle_holds_every_member(au_bundle: Path, film_bundle: Path) -> None:
@@ -63,11 +63,9 @@ def test_absent_weights_are_told_before_anything_is_read(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folder_one_is_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: ModuleType, au_toml: Path
-) -> None:
+def test_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, au_toml: Path) -> None:
     """Too small a corpus: what matters is that the error is one of ours."""
-    corpus = small.write_au_corpus(tmp_path / "corpus", actors=1, takes=1)
+    corpus = small_corpora.write_au_corpus(tmp_path / "corpus", actors=1, takes=1)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(EmofuseError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -27,6 +26,7 @@ from emofuse.evaluation.leakage.fitting import asked_plan, flattering_fusion, fl
 from emofuse.evaluation.report.leakage import leak_markdown, leak_tables, write_leak
 from emofuse.features.store import FeatureStore
 from emofuse.training.plan import MODALITIES, Inputs, run_network_job
+from tests.support import small_corpora
 
 N_ACTORS, N_TAKES = 4, 4
 N_UNITS = 8
@@ -54,7 +54,7 @@ def recipe_of(**fusion: Any) -> Recipe:
     )  # fmt: skip
 
 
-def write_signatures(root: Path, small: ModuleType) -> Path:
+def write_signatures(root: Path) -> Path:
     """A face that shows each person's emotions in a way of that person's own; a voice that says nothing."""
     rng = np.random.default_rng(3)
     signs = rng.uniform(0, 5, (N_ACTORS + 1, len(EMOTIONS), N_UNITS))
@@ -62,9 +62,9 @@ def write_signatures(root: Path, small: ModuleType) -> Path:
     for actor in range(1, N_ACTORS + 1):
         for emotion in range(len(EMOTIONS)):
             for number in range(N_TAKES):
-                code = small.take_code(emotion, number, actor)
+                code = small_corpora.take_code(emotion, number, actor)
                 noise = 0.1 * rng.standard_normal(8000).astype(np.float32)
-                small.write_wav(root / f"Actor_{actor:02d}" / f"03-{code}.wav", noise)
+                small_corpora.write_wav(root / f"Actor_{actor:02d}" / f"03-{code}.wav", noise)
                 units = np.abs(signs[actor, emotion] + 0.2 * rng.standard_normal(N_UNITS))
                 rows.append([f"01-{code}", *units.round(4)])
     with (root / "units.csv").open("w", newline="") as file:
@@ -74,8 +74,8 @@ def write_signatures(root: Path, small: ModuleType) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(small: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_signatures(tmp_path_factory.mktemp("signatures") / "corpus", small)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_signatures(tmp_path_factory.mktemp("signatures") / "corpus")
 
 
 @pytest.fixture(scope="module")

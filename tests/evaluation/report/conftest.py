@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -40,12 +38,6 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("run")
     write_run(run)
     return run
-
-
-@pytest.fixture(scope="session")
-def taken_apart(load: Callable[[Path], ModuleType]) -> ModuleType:
-    """The module ``taken_apart.py`` beside this one."""
-    return load(Path(__file__).parents[2] / "support" / "taken_apart.py")
 
 
 def write_run(run: Path) -> None:

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from emofuse.evaluation.group_metrics import group_figures
 from emofuse.evaluation.report import condition_charts as conditions
 from emofuse.evaluation.report.write import write_report
 from emofuse.evaluation.results import read_run
+from tests.support import report_page
 
 STEPS: tuple[int | str, ...] = (0, 1, 2, 4, 8, 16, 30, "all")
 Redrawn = Callable[[Callable[[dict[str, Any]], object]], Any]
@@ -93,19 +93,19 @@ def results(run: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def page(run: Path, taken_apart: ModuleType) -> Any:
-    return taken_apart.drawn(run)
+def page(run: Path) -> Any:
+    return report_page.drawn(run)
 
 
 @pytest.fixture
-def redrawn(run: Path, taken_apart: ModuleType, tmp_path: Path) -> Redrawn:
+def redrawn(run: Path, tmp_path: Path) -> Redrawn:
     """The page of the run when its results.json is changed."""
 
     def draw(edit: Callable[[dict[str, Any]], object]) -> Any:
         for name in ("results.json", "predictions.csv"):
             shutil.copy(run / name, tmp_path)
-        taken_apart.change(tmp_path, edit)
-        return taken_apart.drawn(tmp_path)
+        report_page.change(tmp_path, edit)
+        return report_page.drawn(tmp_path)
 
     return draw
 

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.evaluation.report import provenance as origin
 from emofuse.evaluation.report.write import read_results, summary_table, write_report
 from emofuse.evaluation.results import SYSTEMS, read_run
+from tests.support import report_page
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def page_text(full_run: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def page(page_text: str, taken_apart: ModuleType) -> Any:
-    return taken_apart.Page(page_text)
+def page(page_text: str) -> Any:
+    return report_page.Page(page_text)
 
 
 @pytest.fixture
@@ -190,8 +190,8 @@ def test_drawn_again_the_page_is_the_same(full_run: Path, page_text: str) -> Non
     assert write_report(full_run).read_text(encoding="utf-8") == page_text
 
 
-def test_without_optional_parts(bare_run: Path, taken_apart: ModuleType) -> None:
-    page = taken_apart.drawn(bare_run)
+def test_without_optional_parts(bare_run: Path) -> None:
+    page = report_page.drawn(bare_run)
     assert page.sections == [
         "results", "folds", "mistakes", "actors", "calibration", "settings", "versions", "reproduce",
     ]  # fmt: skip
@@ -204,25 +204,25 @@ def test_without_optional_parts(bare_run: Path, taken_apart: ModuleType) -> None
     ]
 
 
-def test_with_the_least_that_results_can_say(bare_run: Path, taken_apart: ModuleType) -> None:
+def test_with_the_least_that_results_can_say(bare_run: Path) -> None:
     def least(results: dict[str, Any]) -> None:
         kept = {"accuracy": 0.4625, "uar": 0.46, "f1_macro": 0.45, "log_loss": None, "folds": []}
         systems = {"voice": kept, "tea-leaves": {**kept, "accuracy": 0.1234}}
         results.clear()
         results.update(schema=1, systems=systems, pretrained_sha256=None)
 
-    taken_apart.change(bare_run, least)
+    report_page.change(bare_run, least)
     lines = (bare_run / "predictions.csv").read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if ",voice," in line and ",01,neutral" in line]
     (bare_run / "predictions.csv").write_text("\n".join([lines[0], *kept]), encoding="utf-8")
-    page = taken_apart.drawn(bare_run)
+    page = report_page.drawn(bare_run)
     assert [row[1] for row in page.table("All systems")[1:]] == ["46.2", "12.3"]
     assert page.table("All systems")[1][4] == "–"
     assert "folds" not in page.sections
     assert "actors" not in page.sections
 
 
-def test_warnings_are_shown_where_they_are_due(bare_run: Path, page: Any, taken_apart: ModuleType) -> None:
+def test_warnings_are_shown_where_they_are_due(bare_run: Path, page: Any) -> None:
     assert "Synthetic corpus" not in page.text
     assert "Not speaker-independent" not in page.text
 
@@ -230,16 +230,14 @@ def test_warnings_are_shown_where_they_are_due(bare_run: Path, page: Any, taken_
         results["speaker_independent"] = False
         results["corpus"]["synthetic"] = True
 
-    taken_apart.change(bare_run, speaker_dependent_toy)
-    warned = taken_apart.drawn(bare_run)
+    report_page.change(bare_run, speaker_dependent_toy)
+    warned = report_page.drawn(bare_run)
     assert "they say nothing about people" in warned.text
     assert "Test actors were also heard and seen in training" in warned.text
     assert "never met its actor" not in warned.text
 
 
-def test_damaged_optional_parts_are_named_and_left_out(
-    full_run: Path, tmp_path: Path, taken_apart: ModuleType
-) -> None:
+def test_damaged_optional_parts_are_named_and_left_out(full_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(full_run, run)
     (run / "details.json").write_text('{"curves": [', encoding="utf-8")
@@ -248,7 +246,7 @@ def test_damaged_optional_parts_are_named_and_left_out(
     (run / "examples" / "0.npz").write_bytes(b"")
     np.savez(run / "examples" / "1.npz", take="x", emotion="sad", predicted="calm", probabilities=np.ones(3))
     np.savez(run / "examples" / "2.npz", take=np.array([object()]), probabilities=np.ones(8))
-    page = taken_apart.drawn(run)
+    page = report_page.drawn(run)
     for name in ("details.json", "fused-fold-1.npz", "0.npz", "1.npz", "2.npz"):
         assert name in page.text
     assert "probabilities must be (8,)" in page.text
@@ -256,15 +254,13 @@ def test_damaged_optional_parts_are_named_and_left_out(
     assert sum(tag == "article" for tag, _ in page.tags) == 1
 
 
-def test_few_clips_are_placed_by_principal_components(
-    full_run: Path, bare_run: Path, taken_apart: ModuleType
-) -> None:
+def test_few_clips_are_placed_by_principal_components(full_run: Path, bare_run: Path) -> None:
     with np.load(full_run / "maps" / "fused-fold-1.npz") as arrays:
         few = {key: arrays[key][:12] for key in arrays}
     (bare_run / "maps").mkdir()
     np.savez(bare_run / "maps" / "fused-fold-1.npz", **few)
     np.savez(bare_run / "maps" / "fused-fold-2.npz", **{key: value[:2] for key, value in few.items()})
-    page = taken_apart.drawn(bare_run)
+    page = report_page.drawn(bare_run)
     assert "by principal components" in page.text
     assert "fold 2:" not in page.text
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import av
@@ -24,6 +23,7 @@ from emofuse.media.frame_sampling import Picture
 from emofuse.media.live.capture import _Pressure, _Timing
 from emofuse.media.live.inputs import NONE, LiveInput, Wanted, wanted_inputs
 from emofuse.media.live.stream import Arrived, LiveStream
+from tests.support import media_files
 
 RATE = 16000
 
@@ -103,12 +103,12 @@ def assert_no_threads() -> None:
 
 
 @pytest.fixture
-def film(tmp_path: Path, files: ModuleType) -> Path:
+def film(tmp_path: Path) -> Path:
     """Two seconds of tone and pictures."""
-    path: Path = files.write_video(
+    path: Path = media_files.write_video(
         tmp_path / "film.mp4",
         [1001 * i for i in range(60)],
-        sound=(files.tone(2.0, RATE), RATE),
+        sound=(media_files.tone(2.0, RATE), RATE),
     )
     return path
 
@@ -133,9 +133,9 @@ def test_a_file_comes_at_its_own_pace_and_whole(film: Path) -> None:
     assert_no_threads()
 
 
-def test_only_the_newest_picture_waits_and_sound_for_two_seconds(tmp_path: Path, files: ModuleType) -> None:
-    path = files.write_video(
-        tmp_path / "long.mp4", [6000 * i for i in range(20)], sound=(files.tone(4.0, RATE), RATE)
+def test_only_the_newest_picture_waits_and_sound_for_two_seconds(tmp_path: Path) -> None:
+    path = media_files.write_video(
+        tmp_path / "long.mp4", [6000 * i for i in range(20)], sound=(media_files.tone(4.0, RATE), RATE)
     )
     with stream_of(path, pace=50.0) as stream:
         stream._inbox._behind_s = 2.0  # as at the pace of 1

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -28,6 +27,7 @@ from emofuse.features.extraction import extract
 from emofuse.recognition import bundle
 from emofuse.recognition.bundle import load_bundle
 from emofuse.training.networks.expression_cnn import CompactExpressionCnn
+from tests.support import small_corpora, small_faces
 
 RECIPE = """
 extends = "out-of-the-box"
@@ -73,7 +73,7 @@ def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fer2013(small_faces: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fer2013(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("fer")
     for split, n, seed in (("train", 120, 1), ("public_test", 60, 2)):
         small_faces.write(folder, split, small_faces.waves(n, seed))
@@ -81,9 +81,9 @@ def fer2013(small_faces: ModuleType, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def faces_npz(small: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def faces_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path: Path = tmp_path_factory.mktemp("faces") / "faces.npz"
-    codes = [f"01-{small.take_code(emotion, 0, 1)}" for emotion in range(8)]
+    codes = [f"01-{small_corpora.take_code(emotion, 0, 1)}" for emotion in range(8)]
     frames = np.random.default_rng(3).integers(0, 256, (8, 5, 96, 96)).astype(np.uint8)
     np.savez(path, codes=np.array(codes), frames=frames)
     return path
@@ -186,7 +186,7 @@ def test_what_cannot_be_shipped(
         ship(corpus, load_recipe(toml), weights, fer2013, tmp_path / "b")
 
 
-def test_calibration_undoes_too_much_certainty(weights: Path, small_faces: ModuleType) -> None:
+def test_calibration_undoes_too_much_certainty(weights: Path) -> None:
     """Logits times three need three times the temperature; frequencies follow from the votes."""
     from emofuse.training.networks.expression_over_time import load_expression_over_time
     from emofuse.training.ship.build import calibrate_face

@@ -1,4 +1,4 @@
-"""Recordings of drawn people whose every event has a known time. Loaded by ``conftest.py``'s neighbours."""
+"""Recordings of drawn people in which the time of every event is known."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from emofuse.corpus.synthetic import clip
 from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
+from tests.support import media_files
 
 RATE = SAMPLE_RATE_HZ
 PER_S = 15
@@ -84,19 +85,18 @@ def joined(*sounds: Any) -> Any:
     return np.concatenate(sounds, axis=1)
 
 
-def write_film(files: Any, path: Path, pictures: Sequence[Any], **how: Any) -> Path:
+def write_film(path: Path, pictures: Sequence[Any], **how: Any) -> Path:
     """Pictures, 15 a second where ``ticks`` does not say otherwise; ``sound``: (1, n) at :data:`RATE`."""
-    ticks = how.pop("ticks", [round(files.TICKS / PER_S * i) for i in range(len(pictures))])
+    ticks = how.pop("ticks", [round(media_files.TICKS / PER_S * i) for i in range(len(pictures))])
     sound = how.pop("sound", None)
     height, width = pictures[0].shape[:2]
-    made: Path = files.write_video(
+    return media_files.write_video(
         path, ticks, size=(width, height), pictures=pictures,
         sound=None if sound is None else (sound, RATE), options={"preset": "ultrafast"}, **how,
     )  # fmt: skip
-    return made
 
 
-def write_duet(path: Path, files: Any) -> Path:
+def write_duet(path: Path) -> Path:
     """Two people, 15 s.
 
     To 6 s the first is on the left and speaks while the second listens; then they change sides, and to 12 s
@@ -110,7 +110,7 @@ def write_duet(path: Path, files: Any) -> Path:
         *beside(two.still(rest), one.still(rest)),
     ]
     sound = joined(one.says(6.0), two.says(9.0))
-    return write_film(files, path, pictures, sound=sound)
+    return write_film(path, pictures, sound=sound)
 
 
 def shown(path: Path) -> tuple[list[float], float]:

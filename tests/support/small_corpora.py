@@ -1,4 +1,4 @@
-"""Makes small corpora that learn in seconds, with RAVDESS names. Loaded by ``conftest.py``."""
+"""Small corpora, with RAVDESS names, on which networks train in seconds."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""What several tests share: small corpora, media files and recordings made here, a file server, a browser."""
