@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.features.face.clip_track import overlap
+from emofuse.features.face.boxes import overlap
 from emofuse.features.face.tracker import FaceTracker, Sighting
 
 if TYPE_CHECKING:

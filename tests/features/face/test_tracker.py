@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from emofuse.corpus.synthetic import clip
-from emofuse.features.face.clip_track import Box, crop
+from emofuse.features.face.boxes import Box, FaceDetection, crop
 from emofuse.features.face.tracker import FaceTracker, Sighting
-from emofuse.features.face.video_search import Found
 from emofuse.media.file_stream import Picture
 
 PER_S = 5.0
@@ -137,11 +136,11 @@ class Told:
     """In place of a detector: finds what it is told to."""
 
     def __init__(self) -> None:
-        self.faces: list[Found] = []
+        self.faces: list[FaceDetection] = []
 
     def find(
         self, _image: np.ndarray, _small: np.ndarray, _time_s: float, _known: Sequence[Box], *, fresh: bool
-    ) -> list[Found]:
+    ) -> list[FaceDetection]:
         del fresh
         return self.faces
 
@@ -162,7 +161,7 @@ def test_nobody_is_in_one_picture_twice() -> None:
                 canvas[100:250, x : x + 150] = cv2.normalize(blend, None, 30, 220, cv2.NORM_MINMAX)
         return np.repeat(canvas[:, :, None], 3, axis=2)
 
-    left, right = Found((65, 125, 165, 225), 0.4), Found((465, 125, 565, 225), 1.0)
+    left, right = FaceDetection((65, 125, 165, 225), 0.4), FaceDetection((465, 125, 565, 225), 1.0)
     for first, second in ((0.7, 0.0), (0.8, 0.3), (1.0, 0.4), (1.0, 0.5), (1.0, 1.0)):
         tracker, told = FaceTracker(), Told()
         tracker._search = told

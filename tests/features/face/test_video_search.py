@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from emofuse.corpus.synthetic import clip
-from emofuse.features.face.video_search import FaceSearch, Found, merged, same_face
+from emofuse.features.face.boxes import FaceDetection
+from emofuse.features.face.video_search import FaceSearch
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def small(image: np.ndarray) -> np.ndarray:
 
 def find(
     search: FaceSearch, image: np.ndarray, time_s: float, known: list, fresh: bool = False
-) -> list[Found]:
+) -> list[FaceDetection]:
     return search.find(image, small(image), time_s, known, fresh=fresh)
 
 
@@ -63,10 +64,3 @@ def test_a_second_face_is_found_within_a_second(image: np.ndarray) -> None:
     assert len(found) == 2 and found[0].box[0] < found[1].box[0]
     # In between only known faces are looked for.
     assert len(find(search, two, 1.2, [first.box])) == 1
-
-
-def test_each_face_once() -> None:
-    a, b, inner, far = (0, 0, 100, 100), (10, 5, 110, 105), (20, 20, 60, 60), (300, 0, 400, 100)
-    assert same_face(a, b) and same_face(a, inner) and not same_face(a, far)
-    found = merged([Found(far, 0.1), Found(a, 0.5), Found(b, 1.0), Found(inner, 0.2)])
-    assert [face.box for face in found] == [b, far]

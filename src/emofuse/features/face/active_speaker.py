@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.records import UInt8
-from emofuse.features.face.clip_track import Box
+from emofuse.features.face.boxes import Box, cut_out
 
 Float64 = NDArray[np.float64]
 
@@ -103,7 +103,7 @@ class MouthView:
         step = np.array([[wide / size[0], 0, 0], [0, high / size[1], 0]])
         x, y = math.floor(left), math.floor(top)
         step[:, 2] = (left - x + step[0, 0] / 2 - 0.5, top - y + step[1, 1] / 2 - 0.5)
-        block = _block(image, x, y, math.ceil(wide) + 2, math.ceil(high) + 2)
+        block = cut_out(image, (x, y, x + math.ceil(wide) + 2, y + math.ceil(high) + 2))
         blur = max(1, round(min(step[0, 0], step[1, 1])))
         block = np.asarray(cv2.blur(block, (blur, blur)), dtype=np.uint8)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -212,17 +212,3 @@ def _peak(row: list[float], at: int) -> float:
 
 def _px(share: float) -> int:
     return round(share * _PX)
-
-
-def _block(image: UInt8, x: int, y: int, wide: int, high: int) -> UInt8:
-    height, width = image.shape
-    x0, y0 = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
-    inside = image[y0 : max(y + high, y0 + 1), x0 : max(x + wide, x0 + 1)]
-    above, before = y0 - y, x0 - x
-    missing = (above, high - above - inside.shape[0], before, wide - before - inside.shape[1])
-    if any(missing):
-        top, bottom, left, right = (max(0, n) for n in missing)
-        inside = np.asarray(
-            cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_REPLICATE), dtype=np.uint8
-        )
-    return inside

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from emofuse.core.records import Float32, UInt8
-from emofuse.features.face.clip_track import Box
+from emofuse.features.face.boxes import Box, cut_out
 
 _WIDE: Final = 1.5
 """Side of the square that is kept around the middle of a face, in widths of its box."""
@@ -101,23 +101,13 @@ def _distance(a: Float32, b: Float32) -> float:
 
 def _pattern(small: UInt8, box: tuple[float, float, float, float]) -> Float32:
     side = _WIDE * (box[2] - box[0])
-    left, top = (box[0] + box[2] - side) / 2, (box[1] + box[3] - side) / 2
-    grey = cv2.cvtColor(_piece(small, left, top, side), cv2.COLOR_BGR2GRAY)
+    left, top = round((box[0] + box[2] - side) / 2), round((box[1] + box[3] - side) / 2)
+    size = max(4, round(side))
+    grey = cv2.cvtColor(cut_out(small, (left, top, left + size, top + size)), cv2.COLOR_BGR2GRAY)
     patch = cv2.resize(grey, (_WIDE_PX, _WIDE_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
     patch -= cv2.GaussianBlur(patch, (0, 0), 5)
     contrast = np.sqrt(cv2.GaussianBlur(patch * patch, (0, 0), 8)) + 3.0
     return np.asarray(patch / contrast, dtype=np.float32)
-
-
-def _piece(small: UInt8, left: float, top: float, side: float) -> UInt8:
-    """A square of the picture; what lies outside repeats its edge."""
-    height, width = small.shape[:2]
-    x, y, size = round(left), round(top), max(4, round(side))
-    inside = small[max(y, 0) : y + size, max(x, 0) : x + size]
-    missing = (max(-y, 0), max(y + size - height, 0), max(-x, 0), max(x + size - width, 0))
-    if any(missing):
-        inside = np.asarray(cv2.copyMakeBorder(inside, *missing, cv2.BORDER_REPLICATE), dtype=np.uint8)
-    return inside
 
 
 def _colours(small: UInt8, middle: tuple[float, float], width: float) -> Float32:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import MissingExtraError, WeightsError
 from emofuse.core.records import Float32, TimedFrames, UInt8
-from emofuse.features.face.clip_track import overlap
+from emofuse.features.face.boxes import area, overlap
 from emofuse.system.model_files import find_weights
 
 BLENDSHAPES: Final = (
@@ -168,7 +168,7 @@ def _same(faces: Sequence[FaceShape], last: FaceShape | None) -> FaceShape | Non
         near = [face for face in faces if overlap(face.box, last.box) > _SAME]
         if near:
             return max(near, key=lambda face: overlap(face.box, last.box))
-    return max(faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
+    return max(faces, key=lambda face: area(face.box))
 
 
 class Landmarker:

@@ -25,8 +25,9 @@ import numpy as np
 from emofuse.core.records import Float32, UInt8
 from emofuse.features.face.active_speaker import Float64, MouthView
 from emofuse.features.face.appearance import Look, colour_difference, look, pattern_difference
-from emofuse.features.face.clip_track import Box, crop
-from emofuse.features.face.video_search import FaceSearch, Found
+from emofuse.features.face.boxes import Box, FaceDetection, crop
+from emofuse.features.face.video_search import FaceSearch
+from emofuse.features.face.yunet import YuNetSearch
 
 if TYPE_CHECKING:
     from emofuse.media.file_stream import Picture
@@ -170,7 +171,7 @@ class FaceTracker:
         few = self._n_pictures - track.picture <= _PRESENT_PICTURES
         return few or now_s - track.time_s <= _PRESENT_S
 
-    def _who(self, faces: list[Found], looks: list[Look], now_s: float) -> list[_Track | None]:
+    def _who(self, faces: list[FaceDetection], looks: list[Look], now_s: float) -> list[_Track | None]:
         """The track that each face belongs to; None: nobody known."""
         if not faces:
             return []
@@ -181,7 +182,9 @@ class FaceTracker:
             whose, _ = _assigned(self._costs(faces, looks, here, now_s))
         return [None if i is None else here[i] for i in whose]
 
-    def _costs(self, faces: list[Found], looks: list[Look], tracks: list[_Track], now_s: float) -> Float64:
+    def _costs(
+        self, faces: list[FaceDetection], looks: list[Look], tracks: list[_Track], now_s: float
+    ) -> Float64:
         """(n_faces, n_tracks) what it costs to believe that a face belongs to a track."""
         costs = np.empty((len(faces), len(tracks)))
         for j, track in enumerate(tracks):
@@ -193,7 +196,9 @@ class FaceTracker:
                 costs[i, j] = place + (min(strange, _STRANGE) if same_shot else strange)
         return costs
 
-    def _take(self, picture: Picture, face: Found, seen: Look, track: _Track | None) -> list[Sighting]:
+    def _take(
+        self, picture: Picture, face: FaceDetection, seen: Look, track: _Track | None
+    ) -> list[Sighting]:
         """Note a face; the sightings that are certain now."""
         now_s = picture.time_s
         if track is None:
@@ -239,14 +244,12 @@ class _Search(Protocol):
 
     def find(
         self, image: UInt8, small: UInt8, time_s: float, known: Sequence[Box], *, fresh: bool
-    ) -> list[Found]:
+    ) -> list[FaceDetection]:
         """As :meth:`FaceSearch.find`."""
 
 
 def _search(detector: Literal["dlib", "yunet"], detect_height_px: int) -> _Search:
     if detector == "yunet":
-        from emofuse.features.face.yunet import YuNetSearch
-
         return YuNetSearch(detect_height_px)
     return FaceSearch(detect_height_px)
 

@@ -20,8 +20,7 @@ import numpy as np
 
 from emofuse.core.errors import WeightsError
 from emofuse.core.records import UInt8
-from emofuse.features.face.clip_track import Box
-from emofuse.features.face.video_search import Found, merged
+from emofuse.features.face.boxes import Box, FaceDetection, distinct_faces
 from emofuse.system.model_files import find_weights
 
 LEAST_SCORE: Final = 0.6
@@ -57,7 +56,7 @@ class YuNet:
             cv2.utils.logging.setLogLevel(level)
         self._lock = threading.Lock()
 
-    def find(self, image: UInt8, height_px: int) -> list[Found]:
+    def find(self, image: UInt8, height_px: int) -> list[FaceDetection]:
         """Squares around the faces, in pixels of the picture, the surest first, with scores above 0.
 
         Args:
@@ -75,7 +74,7 @@ class YuNet:
         if faces is None:
             return []
         surest = faces[np.argsort(-faces[:, -1], kind="stable")]
-        found = [Found(_square(face, scale), float(face[-1]) - LEAST_SCORE) for face in surest]
+        found = [FaceDetection(_square(face, scale), float(face[-1]) - LEAST_SCORE) for face in surest]
         return [face for face in found if face.box[2] > face.box[0]]
 
 
@@ -108,13 +107,13 @@ class YuNetSearch:
         known: Sequence[Box],  # noqa: ARG002 - they are found wherever they are
         *,
         fresh: bool,
-    ) -> list[Found]:
+    ) -> list[FaceDetection]:
         """The faces of a picture, each once, from left to right; as :meth:`FaceSearch.find`."""
         found = self._network.find(image, self._rows)
         if not found and (fresh or time_s - self._last_s >= _DEEP_EVERY_S):
             found = self._network.find(image, _DEEP_ROWS)
             self._last_s = time_s
-        return merged(found)
+        return distinct_faces(found)
 
 
 def yunet() -> YuNet:
