@@ -20,7 +20,7 @@ import cv2
 import dlib
 import numpy as np
 
-from emofuse.core.recipes import FaceFeatures
+from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.records import FaceTrack
 from emofuse.features.face.clip_track import track_face
 from emofuse.media.decoding import decode

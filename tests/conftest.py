@@ -51,7 +51,7 @@ def au_toml(home: Path) -> Path:
 @pytest.fixture(scope="session")
 def au_run(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
     """Its run in two folds, in one go."""
-    from emofuse.core.recipes import load_recipe
+    from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.cross_validation import evaluate
 
@@ -62,7 +62,7 @@ def au_run(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
 @pytest.fixture(scope="session")
 def au_bundle(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
     """Its bundle."""
-    from emofuse.core.recipes import load_recipe
+    from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.training.train_bundle import train
 
@@ -89,7 +89,7 @@ def few_folder(home: Path) -> Path:
 @pytest.fixture(scope="session")
 def ensemble_bundle(home: Path, few_folder: Path, ensemble_toml: Path, store: Any) -> Path:
     """A recogniser of these that enrols people."""
-    from emofuse.core.recipes import load_recipe
+    from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.training.train_bundle import train
 
@@ -124,7 +124,7 @@ def film_toml(home: Path) -> Path:
 @pytest.fixture(scope="session")
 def film_bundle(home: Path, film_folder: Path, film_toml: Path, store: Any) -> Path:
     """Its bundle."""
-    from emofuse.core.recipes import load_recipe
+    from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.training.train_bundle import train
 

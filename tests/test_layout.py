@@ -25,7 +25,14 @@ def pyproject() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "name",
-    ["core.labels", "core.records", "core.recipes", "corpus.load", "core.metrics", "recognition.recognizer"],
+    [
+        "core.labels",
+        "core.records",
+        "core.recipes.load",
+        "corpus.load",
+        "core.metrics",
+        "recognition.recognizer",
+    ],
 )
 def test_prediction_loads_no_training_framework(name: str) -> None:
     code = (

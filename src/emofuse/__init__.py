@@ -11,7 +11,8 @@ from emofuse.core.lazy import lazy_names
 if TYPE_CHECKING:
     from emofuse.core.label_maps import convert, convert_label, heuristic_valence_arousal, label_map
     from emofuse.core.labels import LABEL_SETS
-    from emofuse.core.recipes import Recipe, load_recipe
+    from emofuse.core.recipes.load import load_recipe
+    from emofuse.core.recipes.recipe import Recipe
     from emofuse.core.records import Prediction, Recording, TimedFrames, Waveform
     from emofuse.corpus.crema_d import read_crema_d
     from emofuse.exports.json_schema import timeline_schema
@@ -76,7 +77,7 @@ __getattr__ = lazy_names(
         "PeakMeter": "exports.waveform",
         "Prediction": "core.records",
         "Profile": "features.profile",
-        "Recipe": "core.recipes",
+        "Recipe": "core.recipes.recipe",
         "Recognizer": "recognition.recognizer",
         "Recording": "core.records",
         "SegmentRules": "timeline.segments",
@@ -90,7 +91,7 @@ __getattr__ = lazy_names(
         "label_map": "core.label_maps",
         "live_windows": "timeline.live",
         "load_bundle": "recognition.bundle",
-        "load_recipe": "core.recipes",
+        "load_recipe": "core.recipes.load",
         "predict_table": "recognition.batch",
         "read_crema_d": "corpus.crema_d",
         "recording": "media.arrays",

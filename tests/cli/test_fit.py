@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from emofuse.cli.app import app
 from emofuse.core.errors import ExperimentError, RecipeError
-from emofuse.core.recipes import load_recipe, shipped_recipes
+from emofuse.core.recipes.load import load_recipe, shipped_recipes
 
 
 def run(*args: object) -> Result:

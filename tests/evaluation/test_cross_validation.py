@@ -18,7 +18,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, l
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import Recipe, load_recipe
+from emofuse.core.recipes.load import load_recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.cross_validation import evaluate
 from tests.support import small_corpora
@@ -38,7 +39,7 @@ def killed(au_folder: Path, au_toml: Path, store: Any, tmp_path_factory: pytest.
         "from emofuse.corpus.corpus import load_corpus\n"
         "from emofuse.evaluation.cross_validation import evaluate\n"
         "from emofuse.features.store import FeatureStore\n"
-        "from emofuse.core.recipes import load_recipe\n"
+        "from emofuse.core.recipes.load import load_recipe\n"
         f"evaluate(load_corpus({str(au_folder)!r}), load_recipe({str(au_toml)!r}), 'actors-2',\n"
         f"         Path({str(run)!r}), store=FeatureStore(Path({str(store.root)!r})))\n"
     )

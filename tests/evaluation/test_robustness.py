@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from emofuse.core.errors import ExperimentError
-from emofuse.core.recipes import load_recipe
+from emofuse.core.recipes.load import load_recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.robustness import CLEAN, measure_robustness
 from emofuse.features.extraction import extract

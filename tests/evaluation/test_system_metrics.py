@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss
 
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import load_recipe
+from emofuse.core.recipes.load import load_recipe
 from emofuse.corpus.folds import Fold
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.cross_validation import evaluate

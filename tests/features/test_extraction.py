@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from emofuse.core.errors import FeatureError, MediaError
-from emofuse.core.recipes import Recipe, parse_recipe
+from emofuse.core.recipes.load import parse_recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Clip, Features, Take
 from emofuse.features.extraction import extract, extract_takes
 from emofuse.features.face.action_units import read_action_units

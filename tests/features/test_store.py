@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emofuse.core.recipes import FaceFeatures, VoiceFeatures
+from emofuse.core.recipes.face import FaceFeatures
+from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.features.store import FeatureStore, Part, StoreError, default_store_folder, part_key
 
 KEY = "ab" * 32

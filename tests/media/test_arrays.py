@@ -11,7 +11,7 @@ import pytest
 
 from emofuse import recording
 from emofuse.core.errors import FeatureError
-from emofuse.core.recipes import Recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Recording, TimedFrames, Waveform
 from emofuse.features.extraction import extract
 from emofuse.media.arrays import media_of

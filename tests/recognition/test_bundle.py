@@ -12,7 +12,7 @@ import pytest
 
 from emofuse.core.errors import BundleError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import parse_recipe
+from emofuse.core.recipes.load import parse_recipe
 from emofuse.recognition.bundle import MANIFEST, Bundle, load_bundle, save_bundle
 
 FILES = {"voice.onnx": b"voice", "face.onnx": b"face", "fusion-0.onnx": b"fusion"}

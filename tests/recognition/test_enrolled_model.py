@@ -15,7 +15,7 @@ import pytest
 
 from emofuse import Profile, Recognizer
 from emofuse.core.errors import BundleError, ProfileError
-from emofuse.core.recipes import load_recipe
+from emofuse.core.recipes.load import load_recipe
 from emofuse.core.records import Features
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.cross_validation import quiet

@@ -18,7 +18,7 @@ from emofuse import Recognizer, recording, to_pandas
 from emofuse.cli.app import app
 from emofuse.core.errors import BundleError, FeatureError, MediaError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import load_recipe
+from emofuse.core.recipes.load import load_recipe
 from emofuse.core.records import Features, Recording, TimedFrames, Waveform
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.cross_validation import quiet

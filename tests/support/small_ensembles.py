@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from emofuse.core.recipes import Recipe, parse_recipe
+from emofuse.core.recipes.load import parse_recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.voice.descriptors import descriptor_size
 from emofuse.training.plan import Inputs
 

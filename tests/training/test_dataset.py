@@ -9,7 +9,7 @@ import pytest
 
 from emofuse.core.errors import ExperimentError, FeatureError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import load_recipe
+from emofuse.core.recipes.load import load_recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.cross_validation import quiet
 from emofuse.features.extraction import extract

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
 from emofuse.core.errors import ExperimentError
-from emofuse.core.recipes import Ensemble, Training
+from emofuse.core.recipes.part import Ensemble, Training
 from emofuse.training.ensemble import (
     TEMPERATURES,
     _components,

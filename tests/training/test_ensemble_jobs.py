@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emofuse.core.recipes import Recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.speaker_normalization import Moments, Population, standard_of, standardise_people
 from emofuse.features.voice.descriptors import descriptor_size, descriptor_views
 from emofuse.training.ensemble_jobs import enrolment_draws, layout_of, load_ensemble, values_of

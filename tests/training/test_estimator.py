@@ -22,7 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 from emofuse import EmotionClassifier, Recognizer
 from emofuse.core.errors import BundleError, ExperimentError, FeatureError, RecipeError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import load_recipe
+from emofuse.core.recipes.load import load_recipe
 from emofuse.core.records import Waveform
 from emofuse.corpus.ravdess import parse_name
 from tests.support import small_corpora

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from emofuse.core.errors import ExperimentError, WeightsError
-from emofuse.core.recipes import LEAST_LOG_PROBABILITY, Recipe, parse_recipe
+from emofuse.core.recipes.fusion import LEAST_LOG_PROBABILITY
+from emofuse.core.recipes.load import parse_recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.speaker_normalization import Population
 from emofuse.training.ensemble_jobs import values_of
 from emofuse.training.loop import infer
@@ -549,7 +551,7 @@ def keras_weights(path: Path) -> Path:
 
 
 def rosred(tmp_path: Path, weights: str) -> Recipe:
-    from emofuse.core.recipes import load_recipe
+    from emofuse.core.recipes.load import load_recipe
 
     path = tmp_path / "small-rosred.toml"
     path.write_text(

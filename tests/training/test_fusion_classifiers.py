@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from emofuse.core.errors import ExperimentError
-from emofuse.core.recipes import Fusion, NeuralFusion
+from emofuse.core.recipes.fusion import Fusion, NeuralFusion
 from emofuse.training.fusion_classifiers import LogLinearPool, make_classifier
 
 SETTINGS = Fusion(nn=NeuralFusion(hidden=(32, 16), epochs=40, dropout=0.1))

@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import Augmentation, FaceFeatures, Training, VoiceFeatures, load_recipe
+from emofuse.core.recipes.face import FaceFeatures
+from emofuse.core.recipes.load import load_recipe
+from emofuse.core.recipes.part import Augmentation, Training
+from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.training.loop import Epoch, Examples, augmentation_for, infer, one_cycle, train_network
 from emofuse.training.networks.face import Lrcn
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from emofuse.core.recipes import FacePart
+from emofuse.core.recipes.face import FacePart
 from emofuse.training.loop import Epoch, Examples, infer, train_network
 from emofuse.training.lrcn import encode, train_lrcn
 from emofuse.training.networks.emotion_cnn import EmotionCnn

@@ -8,7 +8,7 @@ import pytest
 
 from emofuse.core.errors import BundleError, EmofuseError, WeightsError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import load_recipe
+from emofuse.core.recipes.load import load_recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.recognition.bundle import load_bundle
 from emofuse.training.train_bundle import train

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from emofuse.core.errors import ExperimentError
-from emofuse.core.recipes import Fusion, NeuralFusion
+from emofuse.core.recipes.fusion import Fusion, NeuralFusion
 from emofuse.training.tuning import Tuned, group_folds, tune
 
 

@@ -77,7 +77,7 @@ def _evaluate(
     seed: int | None = None,
 ) -> dict[str, Any]:
     check_training()
-    from emofuse.core.recipes import load_recipe
+    from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.cross_validation import evaluate as run_evaluation
     from emofuse.evaluation.report.write import write_report
@@ -139,7 +139,7 @@ def train(
 
 def _train(corpus: Path, recipe: str, out: Path, jobs: int, cache: Path | None) -> None:
     check_training()
-    from emofuse.core.recipes import load_recipe
+    from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.training.train_bundle import train as train_bundle
 
@@ -172,7 +172,7 @@ def recipes(
 
     Example: `emofuse recipes default`
     """
-    from emofuse.core.recipes import load_recipe, shipped_recipes
+    from emofuse.core.recipes.load import load_recipe, shipped_recipes
 
     if name is not None:
         typer.echo(json.dumps(load_recipe(name).model_dump(mode="json"), indent=2))

@@ -37,7 +37,7 @@ def leak(
     Example: `emofuse leak ravdess --recipe ravdess-au --out runs/leak`
     """
     check_training()
-    from emofuse.core.recipes import load_recipe
+    from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.leakage.audit import leak as measure
     from emofuse.evaluation.report.leakage import leak_tables, write_leak

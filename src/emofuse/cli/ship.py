@@ -48,7 +48,7 @@ def ship(
     Example: `emofuse ship ravdess --expression compact/weights.safetensors --fer2013 fer2013 --out bundle`
     """
     check_training()
-    from emofuse.core.recipes import load_recipe
+    from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.training.ship.build import ship as build
 

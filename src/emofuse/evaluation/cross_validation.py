@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import Recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Fold, get_protocol
 from emofuse.evaluation.enrollment_curve import EnrolledAnswers, System, answer_enrolled

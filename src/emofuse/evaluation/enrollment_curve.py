@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core import metrics
-from emofuse.core.recipes import Recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.speaker_normalization import blend, stranger_share
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.plan import (

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from emofuse.core import metrics
 from emofuse.core.errors import ExperimentError
-from emofuse.core.recipes import Recipe, parse_recipe
+from emofuse.core.recipes.load import parse_recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import get_protocol

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core import metrics
-from emofuse.core.recipes import Recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.folds import Fold
 from emofuse.evaluation.enrollment_curve import SYSTEMS, EnrolledAnswers, System, enrolment_curve
 from emofuse.evaluation.group_metrics import group_figures

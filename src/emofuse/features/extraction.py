@@ -11,7 +11,7 @@ from typing import Final, Literal
 import numpy as np
 
 from emofuse.core.errors import EmofuseError, FeatureError, MediaError
-from emofuse.core.recipes import Recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Clip, Features, Float32, Recording, Take, TimedFrames, Waveform
 from emofuse.features.face.action_units import ActionUnitTable
 from emofuse.features.face.inputs import check_face_needs, face_part

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import FeatureError, MediaError
-from emofuse.core.recipes import FaceFeatures, VoiceFeatures
+from emofuse.core.recipes.face import FaceFeatures
+from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.system.atomic_write import write_atomically
 
 FEATURES_VERSION: Final = 1

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from emofuse.core.errors import BundleError, RecipeError
-from emofuse.core.recipes import Recipe, parse_recipe
+from emofuse.core.recipes.load import parse_recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.system.atomic_write import write_atomically
 
 logger = logging.getLogger("emofuse")

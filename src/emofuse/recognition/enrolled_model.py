@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import BundleError, ProfileError
-from emofuse.core.recipes import LEAST_LOG_PROBABILITY
+from emofuse.core.recipes.fusion import LEAST_LOG_PROBABILITY
 from emofuse.core.records import Features
 from emofuse.features.profile import Profile
 from emofuse.features.speaker_normalization import Moments, Population, blend, standard_of, stranger_share

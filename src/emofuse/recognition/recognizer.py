@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import BundleError, CorpusError, EmofuseError, FeatureError
-from emofuse.core.recipes import LEAST_LOG_PROBABILITY, Recipe
+from emofuse.core.recipes.fusion import LEAST_LOG_PROBABILITY
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features, Prediction, Recording, TimedFrames, Waveform
 from emofuse.corpus.ravdess import parse_name
 from emofuse.features.extraction import Readable, extract

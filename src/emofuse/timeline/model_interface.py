@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from emofuse.core.recipes import Recipe
+    from emofuse.core.recipes.recipe import Recipe
     from emofuse.core.records import Features, Prediction
     from emofuse.features.profile import Profile
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import EmofuseError, ExperimentError
 from emofuse.core.labels import emotion_index
-from emofuse.core.recipes import Recipe, VoiceFeatures
+from emofuse.core.recipes.recipe import Recipe
+from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Features, Take
 from emofuse.corpus.corpus import Corpus
 from emofuse.features.extraction import extract_takes

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from emofuse.core.errors import ExperimentError
-from emofuse.core.recipes import Ensemble, Training
+from emofuse.core.recipes.part import Ensemble, Training
 from emofuse.training.loop import Epoch, one_cycle, one_thread
 from emofuse.training.networks.descriptor_ensemble import (
     CLIP,

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import Ensemble, Recipe, Training
+from emofuse.core.recipes.part import Ensemble, Training
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.speaker_normalization import (
     Moments,
     Population,

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import BundleError, CorpusError, ExperimentError, FeatureError, MissingExtraError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import Recipe, load_recipe
+from emofuse.core.recipes.load import load_recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Clip, Modality
 from emofuse.corpus.clip_table import AUDIO_SUFFIXES
 from emofuse.corpus.corpus import SYNTHETIC_MARK, Corpus

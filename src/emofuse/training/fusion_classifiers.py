@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import ExperimentError
-from emofuse.core.recipes import LEAST_SPREAD, Classifier, Fusion, NeuralFusion, Training
+from emofuse.core.recipes.fusion import LEAST_SPREAD, Classifier, Fusion, NeuralFusion
+from emofuse.core.recipes.part import Training
 
 
 class FusionClassifier(Protocol):

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.core.errors import ExperimentError
-from emofuse.core.recipes import FaceFeatures, Training, VoiceFeatures
+from emofuse.core.recipes.face import FaceFeatures
+from emofuse.core.recipes.part import Training
+from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.training.augmentation import augment_faces, augment_log_mel
 
 

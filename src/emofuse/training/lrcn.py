@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emofuse.core.recipes import Augmentation, FacePart, Training
+from emofuse.core.recipes.face import FacePart
+from emofuse.core.recipes.part import Augmentation, Training
 from emofuse.training.augmentation import augment_faces
 from emofuse.training.loop import Epoch, Examples, augmentation_for, one_thread, train_network
 from emofuse.training.networks.emotion_cnn import N_FEATURES, EmotionCnn

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.pretrained import known_weights
-from emofuse.core.recipes import LEAST_LOG_PROBABILITY, Classifier, Recipe
+from emofuse.core.recipes.fusion import LEAST_LOG_PROBABILITY, Classifier
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.folds import inner_folds
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.download import file_digest

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import Recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.evaluation.cross_validation import (
     OnProgress,

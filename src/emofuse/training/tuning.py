@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.metrics import log_loss
-from emofuse.core.recipes import Classifier, Fusion
+from emofuse.core.recipes.fusion import Classifier, Fusion
 from emofuse.training.fusion_classifiers import make_classifier
 
 Parameters = Mapping[str, Any]

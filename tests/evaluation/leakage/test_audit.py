@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from emofuse.cli.app import app
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import Recipe, parse_recipe
+from emofuse.core.recipes.load import parse_recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.folds import Fold
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.leakage.audit import leak

@@ -12,7 +12,8 @@ import pytest
 
 from emofuse.core.errors import MissingExtraError, WeightsError
 from emofuse.core.pretrained import WEIGHTS
-from emofuse.core.recipes import Recipe, load_recipe, parse_recipe
+from emofuse.core.recipes.load import load_recipe, parse_recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features, TimedFrames
 from emofuse.corpus.load import load_corpus
 from emofuse.features.extraction import extract, extract_takes
@@ -219,7 +220,7 @@ def test_what_is_written_to_the_terminal(films: dict[str, Path], capfd: pytest.C
     """mediapipe tells of its delegates; a process of its own, since the model is read once."""
     code = (
         "import sys; from emofuse.features.extraction import extract\n"
-        "from emofuse.core.recipes import load_recipe\n"
+        "from emofuse.core.recipes.load import load_recipe\n"
         "f = extract(sys.argv[1], load_recipe('ravdess-blendshapes'), voice=False)\n"
         "print(f.face.shape, f.meta['frames_with_face'])"
     )

@@ -6,7 +6,7 @@ import dlib
 import numpy as np
 import pytest
 
-from emofuse.core.recipes import FaceFeatures
+from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.records import FaceTrack, TimedFrames
 from emofuse.features.face.clip_track import track_face
 from emofuse.media.decoding import decode

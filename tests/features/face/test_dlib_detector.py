@@ -23,7 +23,7 @@ def test_threads_have_a_detector_each() -> None:
     """In a process of its own: several threads in one detector end it."""
     script = (
         "import sys, threading; import numpy as np; from emofuse.core.records import TimedFrames\n"
-        "from emofuse.core.recipes import FaceFeatures\n"
+        "from emofuse.core.recipes.face import FaceFeatures\n"
         "from emofuse.features.face.clip_track import track_face\n"
         "picture = np.load(sys.argv[1])\n"
         "frames = TimedFrames((picture,) * 12, np.arange(12.0), 12)\n"

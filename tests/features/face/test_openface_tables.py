@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from emofuse.core.errors import FeatureError
-from emofuse.core.recipes import load_recipe
+from emofuse.core.recipes.load import load_recipe
 from emofuse.features.extraction import extract
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
 

@@ -229,7 +229,7 @@ def cold(bgr: np.ndarray) -> np.ndarray:
 
 @pytest.mark.ravdess
 def test_real_boxes_are_those_of_prediction(real: list[Film]) -> None:
-    from emofuse.core.recipes import FaceFeatures
+    from emofuse.core.recipes.face import FaceFeatures
     from emofuse.core.records import FaceTrack, TimedFrames
     from emofuse.features.face.clip_track import track_face
 

@@ -9,7 +9,7 @@ import pytest
 
 from emofuse.core.errors import WeightsError
 from emofuse.core.pretrained import WEIGHTS
-from emofuse.core.recipes import FaceFeatures
+from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.records import FaceTrack, TimedFrames
 from emofuse.features.face.clip_track import track_face
 from emofuse.features.face.yunet import _square, yunet

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from emofuse.core.errors import MissingExtraError
-from emofuse.core.recipes import VoiceFeatures
+from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.features.voice.inputs import log_mel, rosred_1d, rosred_image, voice_array, voice_shape
 from emofuse.features.voice.segment import voice_segment
 from emofuse.media.decoding import decode

@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 import pytest
 
-from emofuse.core.recipes import VoiceFeatures
+from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Waveform
 from emofuse.features.voice.segment import (
     cut_or_pad,

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from emofuse.core.recipes import FaceNetwork, load_recipe
+from emofuse.core.recipes.face import FaceNetwork
+from emofuse.core.recipes.load import load_recipe
 from emofuse.training.loop import Examples, infer, train_network
 from emofuse.training.networks.blendshape_lstm import BlendshapeNetwork
 from emofuse.training.networks.face import build_face_network

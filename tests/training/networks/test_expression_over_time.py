@@ -14,7 +14,7 @@ from safetensors.torch import save
 from emofuse import Recognizer
 from emofuse.core.errors import RecipeError, WeightsError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes import load_recipe, parse_recipe
+from emofuse.core.recipes.load import load_recipe, parse_recipe
 from emofuse.corpus.fer2013 import FER_PLUS
 from emofuse.corpus.load import load_corpus
 from emofuse.recognition.bundle import load_bundle

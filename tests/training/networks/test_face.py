@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from emofuse.core.errors import WeightsError
-from emofuse.core.recipes import EmotionCnnWeights, FaceNetwork
+from emofuse.core.recipes.face import EmotionCnnWeights, FaceNetwork
 from emofuse.training.networks.emotion_cnn import EmotionCnn
 from emofuse.training.networks.expression_cnn import CompactExpressionCnn
 from emofuse.training.networks.face import (

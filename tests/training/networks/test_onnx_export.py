@@ -9,7 +9,8 @@ import onnxruntime
 import pytest
 import torch
 
-from emofuse.core.recipes import FaceNetwork, VoicePart
+from emofuse.core.recipes.face import FaceNetwork
+from emofuse.core.recipes.voice import VoicePart
 from emofuse.training.loop import infer
 from emofuse.training.networks.face import build_face_network
 from emofuse.training.networks.fusion_mlp import FusionNetwork

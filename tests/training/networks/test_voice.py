@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from emofuse.core.recipes import VoicePart, load_recipe
+from emofuse.core.recipes.load import load_recipe
+from emofuse.core.recipes.voice import VoicePart
 from emofuse.training.networks.voice import LOG_MEL_FLOOR, build_voice_network
 
 

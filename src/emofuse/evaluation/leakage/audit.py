@@ -14,7 +14,7 @@ import numpy as np
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.metrics import accuracy, bootstrap_difference
-from emofuse.core.recipes import Recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Fold, FoldPlan, Protocol, get_protocol
 from emofuse.evaluation.cross_validation import (

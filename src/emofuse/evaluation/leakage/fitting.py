@@ -15,7 +15,7 @@ import numpy as np
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.metrics import accuracy, log_loss
-from emofuse.core.recipes import Recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.folds import Fold
 from emofuse.evaluation.system_metrics import fold_name
 from emofuse.system.atomic_write import write_atomically

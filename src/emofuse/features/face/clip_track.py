@@ -15,7 +15,7 @@ import cv2
 import dlib
 import numpy as np
 
-from emofuse.core.recipes import FaceFeatures
+from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.records import FaceTrack, TimedFrames, UInt8
 from emofuse.features.face.boxes import Box, area, crop, is_inside, overlap
 from emofuse.features.face.dlib_detector import (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from emofuse.core.errors import MissingExtraError
-from emofuse.core.recipes import VoiceFeatures
+from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32, UInt8
 from emofuse.features.voice.descriptors import descriptor_size, descriptors
 from emofuse.features.voice.pitch import pitch_rows

@@ -8,7 +8,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from emofuse.core.recipes import VoiceFeatures
+from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32, Waveform
 
 SILENT_BELOW: Final = 1e-4

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.core.errors import WeightsError
-from emofuse.core.recipes import EmotionCnnWeights, FaceNetwork
+from emofuse.core.recipes.face import EmotionCnnWeights, FaceNetwork
 from emofuse.system import model_files as weights
 from emofuse.training.networks.blendshape_lstm import BlendshapeNetwork
 from emofuse.training.networks.emotion_cnn import EmotionCnn, load_keras_weights

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from emofuse.core.recipes import LEAST_SPREAD
+from emofuse.core.recipes.fusion import LEAST_SPREAD
 
 
 class FusionNetwork(nn.Module):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from emofuse.core.recipes import VoiceNetwork, VoicePart
+from emofuse.core.recipes.voice import VoiceNetwork, VoicePart
 from emofuse.training.networks.functionals import Functionals
 
 LOG_MEL_FLOOR = math.log(1e-10)

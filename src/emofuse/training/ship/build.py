@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from emofuse.core.errors import BundleError, EmofuseError, ExperimentError
 from emofuse.core.labels import EMOTIONS, FER_PLUS_TO_EMOTION, FER_PLUS_TO_EMOTION_VERSION, emotion_index
 from emofuse.core.metrics import accuracy, bootstrap_interval
-from emofuse.core.recipes import Recipe
+from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features, Take
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.fer2013 import FER_PLUS, Faces, read_fer2013

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import CorpusError, EmofuseError
-from emofuse.core.recipes import FaceFeatures
+from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.records import Features, Prediction
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.ravdess import parse_name

@@ -1,0 +1,140 @@
+"""The face part of a recipe: its features, its network, and how that is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from emofuse.core.pretrained import known_weights
+from emofuse.core.recipes.part import ADDED_LATER, Ensemble, Fraction, Part, Positive, Training
+
+
+class FaceFeatures(Part):
+    """How a clip becomes the face network's input.
+
+    ``stack``: (n_frames, size, size) uint8 grey face crops; ``au-table``: (n_units,) float32, a row of a
+    table of action units averaged over the clip, as OpenFace writes them; ``blendshapes``: (n_frames, 58)
+    float32, MediaPipe's 52 blendshapes and the pose of the head (:mod:`emofuse.features.face.blendshapes`).
+    """
+
+    kind: Literal["stack", "au-table", "blendshapes"] = "stack"
+    n_frames: Annotated[int, Field(ge=1, le=200)] = 20
+    size: Annotated[int, Field(ge=16, le=256)] = 48
+    square: bool = True
+    """Crop the picture to its central square first, as the notebooks do."""
+    detect_height_px: Annotated[int, Field(ge=120, le=2160)] = 240
+    """Faces are looked for at this height and cropped at full size; none found: looked for at full size."""
+    table: str | None = None
+    """In the corpus folder: the table of action units, or the folder of tables, one a clip."""
+    detector: Annotated[Literal["dlib", "yunet"], ADDED_LATER] = "dlib"
+    """What finds faces for a ``stack``: histograms of gradients, or a small network that needs its weights
+    file and finds more: turned, tilted and half-hidden faces."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FaceFeatures:
+        if (self.kind == "au-table") != (self.table is not None):
+            raise ValueError("table goes with kind = 'au-table', and only with it")
+        if self.detector != "dlib" and self.kind != "stack":
+            raise ValueError("detector goes with kind = 'stack'")
+        return self
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The published weight files that reading a face needs: names in emofuse.core.pretrained."""
+        if self.kind == "blendshapes":
+            return ("face-landmarker",)
+        return ("yunet",) if self.detector == "yunet" else ()
+
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits: of this part, and of the weight files that it reads with."""
+        own = super().hash()
+        if not self.weights:
+            return own
+        facts = [own, *(known_weights(name).sha256 for name in self.weights)]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+class EmotionCnnWeights(Part):
+    """Where the Emotion CNN's weights come from.
+
+    ``deepface``: DeepFace's own file, sha256 checked, from ``path`` or the user's weights folder;
+    ``file``: at ``path`` a file of your own, of that layout or the weights.safetensors of
+    ``emofuse faces train --architecture emotion``; ``scratch``: none, trained on single frames of the
+    training clips before the LSTM is.
+    """
+
+    source: Literal["deepface", "file", "scratch"] = "deepface"
+    path: str | None = None
+    frozen: bool = True
+    """Whether it stays as it is while the LSTM is trained."""
+    frames_per_clip: Annotated[int, Field(ge=1, le=200)] = 3
+    """For ``scratch``: frames of each clip that it is trained on."""
+    frame_epochs: Positive = 20
+    frame_learning_rate: Annotated[float, Field(gt=0, le=1)] = 7e-4
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EmotionCnnWeights:
+        if self.source == "file" and self.path is None:
+            raise ValueError("source = 'file' needs path")
+        if self.source == "scratch" and self.path is not None:
+            raise ValueError("source = 'scratch' has no path")
+        if self.source == "deepface" and self.path is not None and self.path.endswith(".safetensors"):
+            raise ValueError("DeepFace's file is HDF5: a .safetensors file needs source = 'file'")
+        return self
+
+
+class FaceNetwork(Part):
+    """The network behind the face.
+
+    ``lrcn``: an optional spatial transformer, the Emotion CNN on each frame, an LSTM over the frames;
+    ``au-mlp``: a small ensemble of dense networks on a row of action units; ``ensemble``: kernel machine,
+    dense networks and logistic regression, on the same; ``expression``: the compact expression CNN on each
+    frame, averaged over time, which is not trained on the corpus; ``lstm``: the LRCN's LSTM without its CNN,
+    on a sequence of blendshapes.
+    """
+
+    kind: Literal["lrcn", "au-mlp", "ensemble", "expression", "lstm"] = "lrcn"
+    ensemble: Ensemble = Ensemble()
+    spatial_transformer: bool = True
+    emotion_cnn: EmotionCnnWeights = EmotionCnnWeights()
+    expression_weights: str | None = None
+    """For ``expression``: the weights.safetensors of ``emofuse faces train --architecture compact``."""
+    lstm_units: Positive = 200
+    bidirectional: bool = True
+    dropout: Fraction = 0.3
+    hidden: Positive = 96
+    members: Positive = 1
+
+    @property
+    def n_features(self) -> int:
+        """Width of the feature layer."""
+        if self.kind == "au-mlp":
+            return self.hidden * self.members
+        return self.lstm_units * (2 if self.bidirectional else 1)
+
+
+class FacePart(Part):
+    """Everything about the face."""
+
+    features: FaceFeatures = FaceFeatures()
+    network: FaceNetwork = FaceNetwork()
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FacePart:
+        wanted = {
+            "lrcn": "stack", "au-mlp": "au-table", "ensemble": "au-table", "expression": "stack",
+            "lstm": "blendshapes",
+        }[self.network.kind]  # fmt: skip
+        if self.features.kind != wanted:
+            raise ValueError(
+                f"network {self.network.kind!r} reads features {wanted!r}, got {self.features.kind!r}"
+            )
+        if self.network.kind in ("lrcn", "expression") and self.features.size != 48:
+            raise ValueError("the CNN reads faces of 48×48: features.size must be 48")
+        if self.network.expression_weights is not None and self.network.kind != "expression":
+            raise ValueError("expression_weights goes with network.kind = 'expression'")
+        return self

@@ -1,0 +1,50 @@
+"""A whole recipe: everything a run depends on, as frozen, validated data with a stable hash."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from emofuse.core.recipes.face import FacePart
+from emofuse.core.recipes.fusion import Fusion
+from emofuse.core.recipes.part import Ensemble, Part, Positive
+from emofuse.core.recipes.voice import VoiceFeatures, VoicePart
+
+
+class Enrolment(Part):
+    """A second pair of networks, on features standardised by each person's own unlabelled recordings."""
+
+    prior_clips: Annotated[float, Field(gt=0, le=100)] = 3.0
+    """How many recordings of a person what is known of people in general counts for."""
+    both: Ensemble | None = None
+    """A third network beside them that sees voice and face at once; none: it is left out."""
+    clips: Annotated[tuple[Positive, ...], Field(strict=False)] = (1, 2, 4, 8, 16, 30)
+    """Numbers of enrolled recordings at which an evaluation measures."""
+    draws: Positive = 5
+    """Random choices of recordings a number."""
+
+
+class Recipe(Part):
+    """Everything a run depends on, apart from the corpus and the protocol."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    description: str = ""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    voice: VoicePart = VoicePart()
+    face: FacePart = FacePart()
+    fusion: Fusion = Fusion()
+    enrolment: Enrolment | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        kinds = {self.voice.network.kind, self.face.network.kind}
+        if self.enrolment is not None and kinds != {"ensemble"}:
+            raise ValueError("enrolment needs network.kind = 'ensemble' for voice and face")
+        if self.fusion.refit and (self.voice.training.patience or self.face.training.patience):
+            raise ValueError("refit trains on all actors: nobody is left for patience")
+        return self
+
+    def hearing(self, features: VoiceFeatures) -> Recipe:
+        """The same recipe on other voice features."""
+        return self.model_copy(update={"voice": self.voice.model_copy(update={"features": features})})
