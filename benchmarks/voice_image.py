@@ -24,7 +24,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from emofuse.core.recipes.voice import VoiceFeatures
-from emofuse.features.voice.inputs import rosred_image
+from emofuse.features.voice.rosred import rosred_image
 from emofuse.features.voice.segment import voice_segment
 from emofuse.media.decoding import decode
 
