@@ -19,18 +19,11 @@ from emofuse.evaluation.enrollment_curve import (
     enrolment_curve,
 )
 from emofuse.features.speaker_normalization import blend
+from emofuse.training.dataset import MODALITIES, Inputs
 from emofuse.training.ensemble_jobs import enrolment_draws
-from emofuse.training.plan import (
-    MODALITIES,
-    Inputs,
-    Plan,
-    fit_fusion,
-    join_inputs,
-    make_plan,
-    network_jobs,
-    read_answers,
-    run_network_job,
-)
+from emofuse.training.fusion import fit_fusion, join_inputs
+from emofuse.training.jobs import read_answers, run_network_job
+from emofuse.training.plan import Plan, make_plan, network_jobs
 from tests.support import small_ensembles
 
 

@@ -11,7 +11,7 @@ from emofuse.core.errors import ExperimentError
 from emofuse.core.records import Clip, Take
 from emofuse.corpus.folds import Fold
 from emofuse.evaluation.fold_audit import audit_folds
-from emofuse.training.plan import Inputs
+from emofuse.training.dataset import Inputs
 
 
 def _take(name: str, speaker: str) -> Take:

@@ -22,16 +22,11 @@ from emofuse.evaluation.cross_validation import quiet
 from emofuse.evaluation.enrollment_curve import SYSTEMS, answer_enrolled
 from emofuse.features.speaker_normalization import Moments, blend
 from emofuse.recognition.bundle import load_bundle
-from emofuse.training.dataset import read_dataset
+from emofuse.training.dataset import MODALITIES, read_dataset
 from emofuse.training.ensemble_jobs import enrolment_draws
-from emofuse.training.plan import (
-    MODALITIES,
-    fit_fusion,
-    make_plan,
-    network_jobs,
-    read_answers,
-    run_network_job,
-)
+from emofuse.training.fusion import fit_fusion
+from emofuse.training.jobs import read_answers, run_network_job
+from emofuse.training.plan import make_plan, network_jobs
 from tests.support import small_corpora
 
 

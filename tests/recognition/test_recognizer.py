@@ -25,15 +25,10 @@ from emofuse.evaluation.cross_validation import quiet
 from emofuse.features.voice.segment import resample
 from emofuse.media.decoding import Media, decode, probe
 from emofuse.recognition.bundle import load_bundle
-from emofuse.training.dataset import read_dataset
-from emofuse.training.plan import (
-    MODALITIES,
-    fit_fusion,
-    make_plan,
-    network_jobs,
-    read_answers,
-    run_network_job,
-)
+from emofuse.training.dataset import MODALITIES, read_dataset
+from emofuse.training.fusion import fit_fusion
+from emofuse.training.jobs import read_answers, run_network_job
+from emofuse.training.plan import make_plan, network_jobs
 from tests.support import drawn_people, small_corpora
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.voice.descriptors import descriptor_size
-from emofuse.training.plan import Inputs
+from emofuse.training.dataset import Inputs
 
 N_MELS, N_UNITS = 26, 6
 

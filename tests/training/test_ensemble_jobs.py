@@ -11,10 +11,12 @@ import pytest
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.speaker_normalization import Moments, Population, standard_of, standardise_people
 from emofuse.features.voice.descriptors import descriptor_size, descriptor_views
+from emofuse.training.dataset import Inputs
 from emofuse.training.ensemble_jobs import enrolment_draws, layout_of, load_ensemble, values_of
+from emofuse.training.jobs import run_network_job
 from emofuse.training.loop import infer
 from emofuse.training.networks.descriptor_ensemble import Layout
-from emofuse.training.plan import Inputs, NetworkJob, Plan, make_plan, network_jobs, run_network_job
+from emofuse.training.plan import NetworkJob, Plan, make_plan, network_jobs
 from tests.support import small_ensembles
 
 

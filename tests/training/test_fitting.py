@@ -15,21 +15,12 @@ from emofuse.core.recipes.fusion import LEAST_LOG_PROBABILITY
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.speaker_normalization import Population
+from emofuse.training.dataset import MODALITIES, Inputs
 from emofuse.training.ensemble_jobs import values_of
+from emofuse.training.fusion import fit_fusion, join_inputs
+from emofuse.training.jobs import load_network, read_answers, run_network_job
 from emofuse.training.loop import infer
-from emofuse.training.plan import (
-    MODALITIES,
-    Inputs,
-    Plan,
-    derive_seed,
-    fit_fusion,
-    join_inputs,
-    load_network,
-    make_plan,
-    network_jobs,
-    read_answers,
-    run_network_job,
-)
+from emofuse.training.plan import Plan, derive_seed, make_plan, network_jobs
 from tests.support import small_ensembles
 
 N_MELS, N_FRAMES, N_UNITS = 26, 20, 5
@@ -463,7 +454,7 @@ def test_a_loaded_network_says_what_the_trained_one_said(tmp_path: Path) -> None
 
 
 def test_joined_inputs_are_voice_first_and_bounded() -> None:
-    from emofuse.training.plan import Answers
+    from emofuse.training.jobs import Answers
 
     rng = np.random.default_rng(0)
     voice = Answers(

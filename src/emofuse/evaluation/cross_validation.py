@@ -29,20 +29,10 @@ from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.process_pool import in_processes
-from emofuse.training.dataset import Dataset, read_dataset
-from emofuse.training.plan import (
-    MODALITIES,
-    FittedFusion,
-    Inputs,
-    NetworkJob,
-    Plan,
-    fit_fusion,
-    make_plan,
-    network_jobs,
-    pretrained_sha256,
-    read_answers,
-    run_network_job,
-)
+from emofuse.training.dataset import MODALITIES, Dataset, Inputs, read_dataset
+from emofuse.training.fusion import FittedFusion, fit_fusion
+from emofuse.training.jobs import pretrained_sha256, read_answers, run_network_job
+from emofuse.training.plan import NetworkJob, Plan, make_plan, network_jobs
 
 _MARK = "run.json"
 OnProgress = Callable[[str, int, int], None]

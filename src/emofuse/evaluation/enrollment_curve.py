@@ -18,18 +18,10 @@ from emofuse.core import metrics
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.speaker_normalization import blend, stranger_share
 from emofuse.system.atomic_write import write_atomically
-from emofuse.training.plan import (
-    MODALITIES,
-    FittedFusion,
-    Inputs,
-    Plan,
-    Rows,
-    branches,
-    fit_fusion,
-    job_name,
-    join_logs,
-    read_answers,
-)
+from emofuse.training.dataset import MODALITIES, Inputs, Rows
+from emofuse.training.fusion import FittedFusion, fit_fusion, join_logs
+from emofuse.training.jobs import read_answers
+from emofuse.training.plan import Plan, branches, job_name
 
 System = Literal["voice", "face", "fused"]
 SYSTEMS: tuple[System, ...] = ("voice", "face", "fused")

@@ -10,7 +10,7 @@ import numpy as np
 from emofuse.core.errors import ExperimentError
 from emofuse.core.records import Take
 from emofuse.corpus.folds import Fold
-from emofuse.training.plan import MODALITIES, Inputs
+from emofuse.training.dataset import MODALITIES, Inputs
 
 
 def audit_folds(

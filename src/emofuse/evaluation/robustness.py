@@ -26,18 +26,10 @@ from emofuse.features.extraction import extract_takes
 from emofuse.features.store import FeatureStore
 from emofuse.features.voice.degradations import DEGRADATIONS
 from emofuse.system.atomic_write import write_atomically
-from emofuse.training.dataset import Dataset, read_dataset
-from emofuse.training.plan import (
-    MODALITIES,
-    Answers,
-    Plan,
-    Rows,
-    fit_fusion,
-    load_network,
-    make_plan,
-    network_jobs,
-    read_answers,
-)
+from emofuse.training.dataset import MODALITIES, Dataset, Rows, read_dataset
+from emofuse.training.fusion import fit_fusion
+from emofuse.training.jobs import Answers, load_network, read_answers
+from emofuse.training.plan import Plan, make_plan, network_jobs
 
 CLEAN = "clean"
 

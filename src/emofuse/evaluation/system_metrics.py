@@ -15,8 +15,7 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.folds import Fold
 from emofuse.evaluation.enrollment_curve import SYSTEMS, EnrolledAnswers, System, enrolment_curve
 from emofuse.evaluation.group_metrics import group_figures
-from emofuse.training.dataset import Dataset
-from emofuse.training.plan import MODALITIES
+from emofuse.training.dataset import MODALITIES, Dataset
 
 COVERAGES = (0.9, 0.8, 0.7, 0.5)
 _CURVE_PLACES = 200

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,35 @@ from emofuse.features.face.action_units import ActionUnitTable, read_action_unit
 from emofuse.features.store import FeatureStore
 from emofuse.features.voice.degradations import DEGRADATIONS
 from emofuse.system.atomic_write import write_atomically
-from emofuse.training.plan import MODALITIES, Inputs, ModalityName
+
+ModalityName = Literal["voice", "face"]
+MODALITIES: tuple[ModalityName, ...] = ("voice", "face")
+Branch = Literal["voice", "face", "both"]
+"""What one network reads; ``both`` sees voice and face at once."""
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The features of every take, on disk, and whose they are. Row i is take i."""
+
+    folder: Path
+    labels: Rows
+    speakers: NDArray[np.str_]
+    has: dict[ModalityName, NDArray[np.bool_]]
+    n_voice_versions: int = 1
+    """How often each recording is there: as it is, then at the recipe's other speeds."""
+
+    def load(self, modality: ModalityName, version: int = 0) -> NDArray[Any]:
+        """(n_takes, …) raw features; rows without the modality hold zeros. Mapped, not read."""
+        path = self.folder / (f"{modality}-{version}.npy" if version else f"{modality}.npy")
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
+
+    def having(self, branch: Branch, rows: Rows) -> Rows:
+        """Those of the rows that have what a network reads."""
+        wanted = MODALITIES if branch == "both" else (branch,)
+        return rows[np.logical_and.reduce([self.has[modality][rows] for modality in wanted])]
 
 
 @dataclass(frozen=True, slots=True)

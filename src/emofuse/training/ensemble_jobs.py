@@ -21,8 +21,9 @@ from emofuse.features.speaker_normalization import (
 )
 from emofuse.features.voice.descriptors import descriptor_views
 from emofuse.system.atomic_write import write_atomically
+from emofuse.training.dataset import Branch, Inputs, ModalityName, Rows
 from emofuse.training.networks.descriptor_ensemble import DescriptorEnsemble, Layout
-from emofuse.training.plan import Branch, Inputs, ModalityName, NetworkJob, Rows, derive_seed
+from emofuse.training.plan import NetworkJob, derive_seed
 
 STRANGER_VIEWS = ("functionals", "percentiles", "correlations", "contours", "convolutions")
 """Loudness says little of a stranger, whose distance and gain are unknown, and much of a known person."""
@@ -63,7 +64,7 @@ def values_of(branch: Branch, inputs: Inputs, *, enrolled: bool) -> list[NDArray
 
 
 def run_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: Path) -> None:
-    """Fit one ensemble and write what it says, as :func:`emofuse.training.plan.run_network_job` does.
+    """Fit one ensemble and write what it says, as :func:`emofuse.training.jobs.run_network_job` does.
 
     For enrolled people also ``population.npz``, what is known of people in general, and ``draws.npz``, what
     is said of test clips after a few of the person's other clips are known.

@@ -23,18 +23,11 @@ from emofuse.evaluation.cross_validation import (
 from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import Bundle, check_free, save_bundle
 from emofuse.recognition.enrolled_model import enrolled_file
-from emofuse.training.dataset import read_dataset
+from emofuse.training.dataset import MODALITIES, Inputs, read_dataset
+from emofuse.training.fusion import fit_fusion
+from emofuse.training.jobs import load_network, pretrained_sha256
 from emofuse.training.networks.onnx_export import export_ensemble
-from emofuse.training.plan import (
-    MODALITIES,
-    Inputs,
-    NetworkJob,
-    Plan,
-    fit_fusion,
-    load_network,
-    make_plan,
-    pretrained_sha256,
-)
+from emofuse.training.plan import NetworkJob, Plan, make_plan
 
 
 def train(

@@ -26,7 +26,8 @@ from emofuse.evaluation.leakage.conditions import CONDITIONS, SHORTCUTS
 from emofuse.evaluation.leakage.fitting import asked_plan, flattering_fusion, flattering_job, selecting
 from emofuse.evaluation.report.leakage import leak_markdown, leak_tables, write_leak
 from emofuse.features.store import FeatureStore
-from emofuse.training.plan import MODALITIES, Inputs, run_network_job
+from emofuse.training.dataset import MODALITIES, Inputs
+from emofuse.training.jobs import run_network_job
 from tests.support import small_corpora
 
 N_ACTORS, N_TAKES = 4, 4

@@ -36,16 +36,9 @@ from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.process_pool import in_processes
-from emofuse.training.dataset import Dataset, read_dataset
-from emofuse.training.plan import (
-    MODALITIES,
-    Inputs,
-    is_ensemble,
-    make_plan,
-    network_jobs,
-    pretrained_sha256,
-    run_network_job,
-)
+from emofuse.training.dataset import MODALITIES, Dataset, Inputs, read_dataset
+from emofuse.training.jobs import pretrained_sha256, run_network_job
+from emofuse.training.plan import is_ensemble, make_plan, network_jobs
 
 
 def leak(

@@ -19,19 +19,11 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.folds import Fold
 from emofuse.evaluation.system_metrics import fold_name
 from emofuse.system.atomic_write import write_atomically
+from emofuse.training.dataset import MODALITIES, Inputs, ModalityName
+from emofuse.training.fusion import join_inputs
 from emofuse.training.fusion_classifiers import make_classifier
-from emofuse.training.plan import (
-    MODALITIES,
-    Inputs,
-    Member,
-    ModalityName,
-    NetworkJob,
-    Plan,
-    derive_seed,
-    is_ensemble,
-    join_inputs,
-    read_answers,
-)
+from emofuse.training.jobs import read_answers
+from emofuse.training.plan import Member, NetworkJob, Plan, derive_seed, is_ensemble
 from emofuse.training.tuning import Parameters, search
 
 _MOST_SURPRISE: Final = 40.0

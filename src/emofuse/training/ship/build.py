@@ -32,8 +32,10 @@ from emofuse.recognition.bundle import FRAME_FILE, Bundle, check_free, save_bund
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.download import file_digest
 from emofuse.system.process_pool import in_processes
+from emofuse.training.dataset import Inputs
 from emofuse.training.expression import read_faces
 from emofuse.training.fusion_classifiers import LogLinearPool
+from emofuse.training.jobs import load_network, read_answers, run_network_job
 from emofuse.training.networks.expression_over_time import (
     ExpressionOfClip,
     ExpressionOfFrames,
@@ -42,15 +44,7 @@ from emofuse.training.networks.expression_over_time import (
 )
 from emofuse.training.networks.float16 import store_as_float16
 from emofuse.training.networks.onnx_export import export_ensemble, export_frames
-from emofuse.training.plan import (
-    Inputs,
-    NetworkJob,
-    Plan,
-    load_network,
-    make_plan,
-    read_answers,
-    run_network_job,
-)
+from emofuse.training.plan import NetworkJob, Plan, make_plan
 from emofuse.training.ship.card import NAME as CARD
 from emofuse.training.ship.card import shipped_card
 from emofuse.training.ship.check import answers, check_recogniser, frame_answers, largest_difference
