@@ -26,8 +26,8 @@ from emofuse import Recognizer
 from emofuse.cli.live import view_of
 from emofuse.cli.predict import show_table
 from emofuse.cli.timeline import show_segments
+from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.label_maps import CIRCUMPLEX_DEGREES
-from emofuse.core.labels import EMOTION_COLOURS
 from emofuse.timeline.live import LiveWindow, live_windows
 from emofuse.timeline.records import Timeline
 
@@ -174,7 +174,7 @@ def circumplex() -> None:
     axes.plot(cos(turns), sin(turns), color="#ddd", lw=0.8)
     for name, angle in CIRCUMPLEX_DEGREES.items():
         x, y = (0.0, 0.0) if angle is None else (cos(deg2rad(angle)), sin(deg2rad(angle)))
-        axes.plot(x, y, "o", ms=9, color=EMOTION_COLOURS[name])
+        axes.plot(x, y, "o", ms=9, color=EMOTION_COLORS[name])
         side = "right" if x < 0 else "left"
         axes.annotate(name, (x, y), (-9 if x < 0 else 9, 5), textcoords="offset points", ha=side)
     axes.set(

@@ -102,8 +102,8 @@ def test_one_version(pyproject: dict[str, Any]) -> None:
     version = pyproject["project"]["version"]
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {version}\n" in citation
-    package = (ROOT / "src" / "emofuse" / "__init__.py").read_text(encoding="utf-8")
-    assert f'__version__ = "{version}"' in package
+    module = (ROOT / "src" / "emofuse" / "core" / "version.py").read_text(encoding="utf-8")
+    assert f'__version__ = "{version}"' in module
 
 
 def test_licence_is_whole() -> None:

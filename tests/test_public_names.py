@@ -40,5 +40,5 @@ def test_every_error_of_ours_has_one_root() -> None:
     from emofuse.core import errors
 
     kinds = [x for x in vars(errors).values() if isinstance(x, type) and issubclass(x, Exception)]
-    assert len(kinds) == 12
+    assert len(kinds) == 16
     assert all(issubclass(kind, emofuse.EmofuseError) for kind in kinds)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from emofuse.core.errors import EmofuseError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.lazy import lazy_names
+from emofuse.core.version import __version__
 
 if TYPE_CHECKING:
     from emofuse.core.label_maps import convert, convert_label, heuristic_valence_arousal, label_map
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from emofuse.timeline.segments import SegmentRules
     from emofuse.timeline.windows import WindowRules
     from emofuse.training.estimator import EmotionClassifier
-
-__version__ = "0.1.0"
 
 __all__ = [
     "EMOTIONS",

@@ -19,7 +19,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from emofuse.cli.app import app
-from emofuse.cli.timeline import clock, show_segments
+from emofuse.cli.timeline import show_segments
 from emofuse.core.labels import EMOTIONS
 from emofuse.timeline.records import Segment, Timeline
 from tests.support import drawn_people, media_files
@@ -268,12 +268,3 @@ def test_the_table_says_who_and_how_sure() -> None:
         assert text in several
     alone = said(Segment(0, 2.5, "sad", 0.5))
     assert "who" not in alone and "0:02.5" in alone and "sad" in alone
-
-
-@pytest.mark.parametrize(
-    ("time_s", "shown"),
-    [(0, "0:00.0"), (59.96, "1:00.0"), (61.25, "1:01.2"), (3599.99, "1:00:00.0"), (7325.5, "2:02:05.5"),
-     (-1.5, "-0:01.5")],
-)  # fmt: skip
-def test_clock(time_s: float, shown: str) -> None:
-    assert clock(time_s) == shown

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from emofuse.core.labels import EMOTION_COLOURS, EMOTIONS, FER2013, LABEL_SETS, emotion_index
+from emofuse.core.colors import EMOTION_COLORS
+from emofuse.core.labels import EMOTIONS, FER2013, LABEL_SETS, emotion_index
 from emofuse.corpus.fer2013 import FER_PLUS
 
 
@@ -10,7 +11,7 @@ def test_the_one_order_is_that_of_ravdess_codes() -> None:
     assert [emotion_index(name) + 1 for name in EMOTIONS] == list(range(1, 9))
     assert EMOTIONS[0] == "neutral"
     assert EMOTIONS[7] == "surprised"
-    assert set(EMOTION_COLOURS) == set(EMOTIONS)
+    assert set(EMOTION_COLORS) == set(EMOTIONS)
     with pytest.raises(ValueError, match="unknown emotion 'joy': use one of neutral, calm"):
         emotion_index("joy")
 

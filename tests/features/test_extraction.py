@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emofuse.core.errors import FeatureError, MediaError
+from emofuse.core.errors import FeatureError, MediaError, StoreError
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Clip, Features, Take
 from emofuse.features.extraction import extract, extract_takes
 from emofuse.features.face.action_units import read_action_units
-from emofuse.features.store import FeatureStore, StoreError
+from emofuse.features.store import FeatureStore
 from emofuse.media.decoding import decode
 from tests.support import media_files
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emofuse.core.errors import StoreError
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.voice import VoiceFeatures
-from emofuse.features.store import FeatureStore, Part, StoreError, default_store_folder, part_key
+from emofuse.features.store import FeatureStore, Part, default_store_folder, part_key
 
 KEY = "ab" * 32
 PART = Part(np.arange(12, dtype=np.float32).reshape(3, 4), None, ("a note",), {"n_frames": 3})
@@ -90,7 +91,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None
     # A limit on the size of files makes the system refuse the write, as a full disk does.
     code = (
         "import resource, signal, sys, numpy as np\n"
-        "from emofuse.features.store import FeatureStore, Part, StoreError\n"
+        "from emofuse.features.store import FeatureStore, Part; from emofuse.core.errors import StoreError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try: FeatureStore(sys.argv[1]).put('ab' * 32, Part(np.ones(100000, np.float32), None))\n"

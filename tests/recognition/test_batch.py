@@ -19,7 +19,7 @@ import pytest
 
 from benchmarks import batch as batch_benchmark
 from emofuse import Recognizer
-from emofuse.core.errors import BundleError, ProfileError
+from emofuse.core.errors import BundleError, IsolationError, ProfileError
 from emofuse.core.labels import EMOTIONS
 from emofuse.features.profile import Profile
 from emofuse.features.speaker_normalization import Moments
@@ -34,7 +34,6 @@ from emofuse.recognition.batch import (
 )
 from emofuse.recognition.bundle import SHIPPED, load_bundle
 from emofuse.recognition.tables import columns
-from emofuse.system.isolated_workers import IsolationError
 from tests.support import small_corpora
 
 N_FILES, N_BROKEN = 40, 10

@@ -15,10 +15,10 @@ import pytest
 
 from emofuse import Profile, Recognizer
 from emofuse.core.errors import BundleError, ProfileError
+from emofuse.core.progress import ignore_progress
 from emofuse.core.recipes.load import load_recipe
 from emofuse.core.records import Features
 from emofuse.corpus.load import load_corpus
-from emofuse.evaluation.cross_validation import quiet
 from emofuse.evaluation.enrollment_curve import SYSTEMS, answer_enrolled
 from emofuse.features.speaker_normalization import Moments, blend
 from emofuse.recognition.bundle import load_bundle
@@ -51,7 +51,9 @@ def test_prediction_with_a_profile_is_what_evaluation_computes(
 ) -> None:
     """Fitted as ``train`` does, then asked about the same person after the same clips."""
     recipe = load_recipe(ensemble_toml)
-    dataset = read_dataset(load_corpus(few_folder), recipe, tmp_path, jobs=1, store=store, on_progress=quiet)
+    dataset = read_dataset(
+        load_corpus(few_folder), recipe, tmp_path, jobs=1, store=store, on_progress=ignore_progress
+    )
     inputs = dataset.inputs
     test = np.flatnonzero(inputs.speakers == "02")
     plan = make_plan("all", inputs, range(len(dataset.takes)), test.tolist(), recipe)

@@ -18,10 +18,10 @@ from emofuse import Recognizer, recording, to_pandas
 from emofuse.cli.app import app
 from emofuse.core.errors import BundleError, FeatureError, MediaError
 from emofuse.core.labels import EMOTIONS
+from emofuse.core.progress import ignore_progress
 from emofuse.core.recipes.load import load_recipe
 from emofuse.core.records import Features, Recording, TimedFrames, Waveform
 from emofuse.corpus.load import load_corpus
-from emofuse.evaluation.cross_validation import quiet
 from emofuse.features.voice.segment import resample
 from emofuse.media.decoding import Media, decode, probe
 from emofuse.recognition.bundle import load_bundle
@@ -37,7 +37,9 @@ def through_torch(
 ) -> tuple[str, list[np.ndarray]]:
     """What PyTorch and scikit-learn say of a take, fitted as ``train`` does: fused, voice, face."""
     recipe = load_recipe(toml)
-    dataset = read_dataset(load_corpus(corpus), recipe, work, jobs=1, store=store, on_progress=quiet)
+    dataset = read_dataset(
+        load_corpus(corpus), recipe, work, jobs=1, store=store, on_progress=ignore_progress
+    )
     rows = np.array([i for i, one in enumerate(dataset.takes) if one.take == take])
     assert len(rows) == 1
     everybody = range(len(dataset.takes))

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emofuse.core.errors import MissingExtraError
+from emofuse.core.errors import BatchError, MissingExtraError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Prediction
-from emofuse.recognition.tables import BatchError, check_table, columns, failure, row_of, unread, write_table
+from emofuse.recognition.tables import check_table, columns, failure, row_of, unread, write_table
 
 PREDICTIONS = [
     Prediction(

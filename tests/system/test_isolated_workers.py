@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from emofuse.core.errors import BundleError
-from emofuse.system.isolated_workers import Handler, IsolationError, Lost, Reply, Request, Task, isolated
+from emofuse.core.errors import BundleError, IsolationError
+from emofuse.system.isolated_workers import Handler, Lost, Reply, Request, Task, isolated
 
 
 def clumsy(setup: Mapping[str, Any]) -> Handler:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from emofuse.system.journal import Journal, JournalError
+from emofuse.core.errors import JournalError
+from emofuse.system.journal import Journal
 
 ABOUT = {"recogniser": "a", "profile": None}
 

@@ -10,7 +10,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from emofuse import __version__
 from emofuse.cli import (
     corpus,
     enroll,
@@ -27,6 +26,7 @@ from emofuse.cli import (
 )
 from emofuse.cli.terminal import say
 from emofuse.core.errors import EmofuseError
+from emofuse.core.version import __version__
 
 app = typer.Typer(
     name="emofuse",

@@ -30,9 +30,9 @@ from emofuse.cli.reading import (
     window_rules,
 )
 from emofuse.cli.terminal import say
-from emofuse.cli.timeline import clock
+from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.errors import ExportError
-from emofuse.core.labels import EMOTION_COLOURS
+from emofuse.core.times import short_clock
 
 if TYPE_CHECKING:
     from emofuse.media.live.stream import LiveStream
@@ -133,7 +133,7 @@ def live(
     elif last is None:
         say("the stream ended before anything could be read")
     else:
-        say(f"the stream ended at {clock(last.window.end_s)}")
+        say(f"the stream ended at {short_clock(last.window.end_s)}")
 
 
 def _opened(stream: LiveStream) -> None:
@@ -228,7 +228,7 @@ def view_of(newest: list[LiveWindow], emotions: tuple[str, ...]) -> Group:
     columns.add_row(*(_person(one, emotions) for one in newest))
     last = max(newest, key=lambda one: one.window.end_s)
     state = (
-        f"{clock(last.window.end_s)}   latency {last.latency_s:.1f} s   dropped pictures "
+        f"{short_clock(last.window.end_s)}   latency {last.latency_s:.1f} s   dropped pictures "
         f"{last.dropped_pictures}   skipped windows {last.skipped_windows}"
     )
     if last.lost_sound_s:
@@ -245,7 +245,7 @@ def _person(one: LiveWindow, emotions: tuple[str, ...]) -> Table:
     for i, emotion in enumerate(emotions):
         share = 0.0 if fused is None else float(fused[i])
         best = fused is not None and i == int(fused.argmax())
-        colour = EMOTION_COLOURS.get(emotion, "white")
+        colour = EMOTION_COLORS.get(emotion, "white")
         table.add_row(
             Text(emotion, style="bold" if best else ""),
             Text(bar(share, BAR_CELLS), style=colour),

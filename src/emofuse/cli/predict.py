@@ -19,11 +19,12 @@ from rich.table import Table
 
 from emofuse.cli.progress import Jobs, counting_failures, processes
 from emofuse.cli.reading import ActionUnits, BundleFolder, PersonProfile, introduce, recording
-from emofuse.cli.terminal import say, shown
-from emofuse.core.labels import EMOTION_COLOURS
+from emofuse.cli.terminal import say
+from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.records import Prediction
+from emofuse.core.text import printable, shown
 from emofuse.recognition.batch_inputs import Listing, find_recordings
-from emofuse.recognition.tables import check_table, columns, failure, printable, row_of, unread, write_csv
+from emofuse.recognition.tables import check_table, columns, failure, row_of, unread, write_csv
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
@@ -242,7 +243,7 @@ def _bars(p: Prediction, *, blocks: bool) -> str:
         bar = "#" * round(eighths / 8)
         if blocks:
             bar = "█" * (eighths // 8) + (BAR[eighths % 8 - 1] if eighths % 8 else "")
-        lines.append(f"{name:9} {value:4.0%} [{EMOTION_COLOURS[name]}]{bar}[/]")
+        lines.append(f"{name:9} {value:4.0%} [{EMOTION_COLORS[name]}]{bar}[/]")
     return "\n".join(lines)
 
 

@@ -22,7 +22,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-OnStage = Callable[[str, int, int], None]
+from emofuse.core.progress import OnProgress
 
 Jobs = Annotated[
     int, typer.Option("--jobs", "-j", min=0, metavar="N", help="Processes; 0: one for each core.")
@@ -49,7 +49,7 @@ def _when_there_is_something(bars: Progress) -> Iterator[None]:
 
 
 @contextmanager
-def _shown(*columns: ProgressColumn) -> Iterator[OnStage]:
+def _shown(*columns: ProgressColumn) -> Iterator[OnProgress]:
     """A bar a label, in the order in which they are first told of."""
     text = TextColumn("{task.description}", markup=False)  # it may be the name of a file
     console = Console(stderr=True)
@@ -68,14 +68,14 @@ def _shown(*columns: ProgressColumn) -> Iterator[OnStage]:
 
 
 @contextmanager
-def stages() -> Iterator[OnStage]:
+def stages() -> Iterator[OnProgress]:
     """Steps of a run: ``on_progress(stage, done, total)``."""
     with _shown(MofNCompleteColumn()) as on_progress:
         yield on_progress
 
 
 @contextmanager
-def transfers() -> Iterator[OnStage]:
+def transfers() -> Iterator[OnProgress]:
     """Downloads: ``on_progress(file, bytes done, bytes in all)``."""
     with _shown(DownloadColumn(), TransferSpeedColumn()) as on_progress:
         yield on_progress

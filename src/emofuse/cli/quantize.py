@@ -9,7 +9,8 @@ import typer
 
 from emofuse.cli.progress import stages
 from emofuse.cli.reading import BundleFolder, introduce, recording
-from emofuse.cli.terminal import say, shown
+from emofuse.cli.terminal import say
+from emofuse.core.text import shown
 
 
 def quantize(

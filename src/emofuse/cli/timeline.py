@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from emofuse.cli.progress import OnStage, stages
+from emofuse.cli.progress import stages
 from emofuse.cli.reading import (
     BundleFolder,
     FacesPerSecond,
@@ -24,9 +24,12 @@ from emofuse.cli.reading import (
     recording,
     window_rules,
 )
-from emofuse.cli.terminal import say, shown
+from emofuse.cli.terminal import say
+from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.errors import ExportError, MediaError, MissingExtraError
-from emofuse.core.labels import EMOTION_COLOURS
+from emofuse.core.progress import OnProgress
+from emofuse.core.text import shown
+from emofuse.core.times import short_clock
 
 if TYPE_CHECKING:
     from emofuse.timeline.records import Segment, Timeline
@@ -100,7 +103,7 @@ def timeline(
             on_progress=lambda done, total: on_progress(label, int(done), int(total or 0)),
         )  # fmt: skip
         if not found.duration_s:
-            raise MediaError(file, f"there is nothing to read from {clock(found.start_s)} on")
+            raise MediaError(file, f"there is nothing to read from {short_clock(found.start_s)} on")
         waveform = peaks.peaks()
         for name in names:
             if _is_overlay(name):
@@ -147,7 +150,7 @@ def _check(file: Path, names: Sequence[Path]) -> None:
             raise ExportError(f"{name}: that is the recording itself: choose another name")
 
 
-def _overlay(file: Path, found: Timeline, name: Path, on_progress: OnStage) -> None:
+def _overlay(file: Path, found: Timeline, name: Path, on_progress: OnProgress) -> None:
     from emofuse.exports.overlay import write_overlay
 
     label, total = f"seconds of {shown(name.name)}", int(found.duration_s)
@@ -163,7 +166,7 @@ def show_segments(found: Timeline, console: Console) -> None:
     if not several:
         table = Table("from", "to", "expresses", "sure", title_justify="left")
     for segment in found.segments:
-        when = [clock(segment.start_s), clock(segment.end_s)]
+        when = [short_clock(segment.start_s), short_clock(segment.end_s)]
         who = [escape(segment.person or VOICE)] if several else []
         sure = "" if segment.confidence is None else f"{segment.confidence:.0%}"
         table.add_row(*when, *who, _said(segment), sure)
@@ -172,14 +175,5 @@ def show_segments(found: Timeline, console: Console) -> None:
 
 def _said(segment: Segment) -> str:
     if segment.emotion is not None:
-        return f"[{EMOTION_COLOURS[segment.emotion]}]{segment.emotion}[/]"
+        return f"[{EMOTION_COLORS[segment.emotion]}]{segment.emotion}[/]"
     return "[dim]not sure[/]" if segment.abstained else "[dim]nothing to read[/]"
-
-
-def clock(time_s: float) -> str:
-    """1:02:03.4 or 2:03.4: as a player shows it."""
-    tenths = round(time_s * 10)
-    minutes, rest = divmod(abs(tenths), 600)
-    hours, minutes = divmod(minutes, 60)
-    head = f"{hours}:{minutes:02}" if hours else f"{minutes}"
-    return f"{'-' if tenths < 0 else ''}{head}:{rest // 10:02}.{rest % 10}"

@@ -5,15 +5,17 @@
     EmofuseError
     ├── CorpusError        a corpus, a clip name or a table of clips is not what it should be
     ├── DownloadError      a download failed, was too large or did not match its checksum
-    ├── MediaError         a media file cannot be read, or has not what was asked for
+    ├── MediaError         a media file cannot be read, or lacks what is needed
     ├── FeatureError       features cannot be computed or found
+    │   └── StoreError     the feature store cannot be written
     ├── RecipeError        a recipe has an unknown key or a value that is not allowed
     ├── WeightsError       a weight file is missing, altered or of another layout
-    ├── BundleError        a trained recogniser is missing, incomplete or altered
-    ├── ProfileError       a person's profile is missing, damaged or of another recogniser
-    ├── ExperimentError    a run cannot start or go on
-    ├── JournalError       a batch cannot go on from what was done before
+    ├── BundleError        a trained recognizer is missing, incomplete or altered
+    ├── ProfileError       a person's profile is missing, damaged or of another recognizer
+    ├── ExperimentError    a run cannot start or resume
+    ├── JournalError       a batch cannot resume from its journal
     ├── IsolationError     worker processes cannot be started
+    ├── BatchError         a batch has nothing to read, or its table cannot be written
     ├── ExportError        a timeline cannot be written: no such format, or a source that cannot be drawn on
     └── MissingExtraError  an optional part of the package is not installed
 """
@@ -24,7 +26,7 @@ from pathlib import Path
 
 
 class EmofuseError(Exception):
-    """The root: everything emofuse raises on purpose. Its text is one line that names the mend."""
+    """The root: everything emofuse raises on purpose. Its text is one line and says how to fix it."""
 
 
 class CorpusError(EmofuseError):
@@ -36,7 +38,7 @@ class DownloadError(EmofuseError):
 
 
 class MediaError(EmofuseError):
-    """A media file cannot be read, or has not what was asked for."""
+    """A media file cannot be read, or lacks what is needed."""
 
     def __init__(self, path: Path | str, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
@@ -44,12 +46,16 @@ class MediaError(EmofuseError):
         self.problem = problem
 
     def __reduce__(self) -> tuple[type[MediaError], tuple[Path, str]]:
-        """Survive the way back from a worker process."""
+        """Pickle with both arguments, on the way back from a worker process."""
         return type(self), (self.path, self.problem)
 
 
 class FeatureError(EmofuseError):
     """Features cannot be computed or found."""
+
+
+class StoreError(FeatureError):
+    """The feature store cannot be written: its disk is full, or its folder belongs to something else."""
 
 
 class RecipeError(EmofuseError):
@@ -61,15 +67,27 @@ class WeightsError(EmofuseError):
 
 
 class BundleError(EmofuseError):
-    """A trained recogniser is missing, incomplete or altered."""
+    """A trained recognizer is missing, incomplete or altered."""
 
 
 class ProfileError(EmofuseError):
-    """A person's profile is missing, damaged, or of another recogniser; or nobody can be enrolled."""
+    """A person's profile is missing, damaged, or of another recognizer; or nobody can be enrolled."""
 
 
 class ExperimentError(EmofuseError):
-    """A run cannot start or go on."""
+    """A run cannot start or resume."""
+
+
+class JournalError(EmofuseError):
+    """A journal belongs to another run, or cannot be read or written."""
+
+
+class IsolationError(EmofuseError):
+    """Worker processes cannot be started, or refuse to work."""
+
+
+class BatchError(EmofuseError):
+    """A batch has nothing to read, or its table cannot be written there or in that format."""
 
 
 class ExportError(EmofuseError):
@@ -85,5 +103,5 @@ class MissingExtraError(EmofuseError):
         self.purpose = purpose
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
-        """Survive the way back from a worker process."""
+        """Pickle with both arguments, on the way back from a worker process."""
         return type(self), (self.extra, self.purpose)

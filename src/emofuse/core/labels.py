@@ -119,18 +119,6 @@ Wut, Langeweile, Ekel, Angst, Freude, Trauer, neutral), names of networks' outpu
 it is only a part of. Ekman P (1992) An argument for basic emotions, Cognition and Emotion 6: 169-200.
 """
 
-EMOTION_COLOURS: Final[dict[str, str]] = {
-    "neutral": "#8a8f98",
-    "calm": "#3aa6a0",
-    "happy": "#e0a800",
-    "sad": "#3f6fd1",
-    "angry": "#d1382f",
-    "fearful": "#7a4fbf",
-    "disgust": "#5b8f2a",
-    "surprised": "#e0762b",
-}
-"""One colour an emotion, the same in every figure and page."""
-
 
 def emotion_index(emotion: str) -> int:
     """The place of an emotion in :data:`EMOTIONS`.

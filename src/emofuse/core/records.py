@@ -56,6 +56,11 @@ class Take:
         assert clip is not None
         return clip.clip_id
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Its files, each once."""
+        return tuple(dict.fromkeys(clip.path for clip in (self.voice, self.face) if clip is not None))
+
 
 @dataclass(frozen=True, slots=True)
 class Waveform:

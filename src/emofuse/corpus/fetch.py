@@ -20,8 +20,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from emofuse.core.errors import CorpusError
+from emofuse.core.progress import OnProgress
 from emofuse.corpus.ravdess import ACTOR_WITHOUT_SONG, ADDRESS, CITATION, LICENCE, N_ACTORS, ZENODO_RECORD
-from emofuse.system.download import Checksum, Progress, check_free_space, download, fetch_bytes, size_text
+from emofuse.system.download import Checksum, check_free_space, download, fetch_bytes, size_text
 
 RECORD_URL: Final = f"https://zenodo.org/api/records/{ZENODO_RECORD}"
 PARTS: Final = ("audio-speech", "audio-song", "video-speech", "video-song")
@@ -105,7 +106,7 @@ def fetch_ravdess(
     actors: Sequence[int],
     parts: Sequence[str],
     api_url: str = RECORD_URL,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     keep_archives: bool = False,
     timeout_s: float = 30.0,
     attempts: int = 5,
@@ -169,7 +170,7 @@ def fetch_ravdess(
 
 
 def unpack(
-    path: Path, root: Path, *, actors: frozenset[int], on_progress: Progress | None = None
+    path: Path, root: Path, *, actors: frozenset[int], on_progress: OnProgress | None = None
 ) -> FetchedArchive:
     """Unpack these actors' recordings from one archive to ``root/Actor_NN``, each written atomically.
 

@@ -8,7 +8,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
+from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Fold, get_protocol
@@ -35,12 +36,6 @@ from emofuse.training.jobs import pretrained_sha256, read_answers, run_network_j
 from emofuse.training.plan import NetworkJob, Plan, make_plan, network_jobs
 
 _MARK = "run.json"
-OnProgress = Callable[[str, int, int], None]
-"""Told of a stage, how much of it is done, and how much there is."""
-
-
-def quiet(stage: str, done: int, total: int) -> None:
-    """Progress that nobody looks at."""
 
 
 def evaluate(
@@ -51,7 +46,7 @@ def evaluate(
     *,
     jobs: int = 1,
     store: FeatureStore | None = None,
-    on_progress: OnProgress = quiet,
+    on_progress: OnProgress = ignore_progress,
 ) -> dict[str, Any]:
     """Measure a recipe on a corpus: every fold is held out from everything that is fitted.
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from emofuse.core import metrics
 from emofuse.core.errors import ExperimentError
+from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import get_protocol
-from emofuse.evaluation.cross_validation import OnProgress, quiet
 from emofuse.features.extraction import extract_takes
 from emofuse.features.store import FeatureStore
 from emofuse.features.voice.degradations import DEGRADATIONS
@@ -40,7 +40,7 @@ def measure_robustness(
     *,
     jobs: int = 1,
     store: FeatureStore | None = None,
-    on_progress: OnProgress = quiet,
+    on_progress: OnProgress = ignore_progress,
 ) -> list[dict[str, Any]]:
     """Measure a run's networks on degraded recordings; the figures join ``run``/results.json.
 

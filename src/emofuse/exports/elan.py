@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from emofuse.core.text import one_line
 from emofuse.exports.media_links import lies_somewhere, relative_address
 from emofuse.exports.tiers import ABSTAINED, NOTHING, Tier, complete_tiers, label
-from emofuse.exports.times import one_line
 from emofuse.timeline.records import Timeline
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"

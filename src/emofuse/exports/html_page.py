@@ -18,10 +18,12 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.text import one_line
+from emofuse.core.times import clock
 from emofuse.exports.media_links import lies_somewhere, relative_address
 from emofuse.exports.static_chart import colours, draw_still
 from emofuse.exports.tiers import ABSTAINED, NOTHING, VOICE, label, plain_names
-from emofuse.exports.times import clock, one_line, part_ms, span_ms
+from emofuse.exports.times import part_ms, span_ms
 from emofuse.exports.waveform import Peaks
 from emofuse.timeline.records import Segment, Timeline, Window
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from importlib import resources
 from typing import IO, Any
 
+from emofuse.core.text import encodable
 from emofuse.exports.tables import face_rows, segment_rows
-from emofuse.exports.times import encodable, part_ms, span_ms
+from emofuse.exports.times import part_ms, span_ms
 from emofuse.timeline.records import Timeline
 
 SCHEMA_VERSION = 2

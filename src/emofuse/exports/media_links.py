@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from emofuse.exports.times import encodable
+from emofuse.core.text import encodable
 
 _NAMELESS: Final = ("", "<bytes>", "<file object>", "<arrays>")
 """What sources are called that lie nowhere."""

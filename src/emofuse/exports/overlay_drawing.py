@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.labels import EMOTION_COLOURS
+from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.records import UInt8
 from emofuse.exports.tiers import VOICE
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
@@ -32,7 +32,7 @@ _Colour = tuple[int, int, int]
 def _colour(emotion: str | None) -> _Colour:
     if emotion is None:
         return _GREY
-    text = EMOTION_COLOURS.get(emotion, "#c8c8c8")
+    text = EMOTION_COLORS.get(emotion, "#c8c8c8")
     red, green, blue = (int(text[i : i + 2], 16) for i in (1, 3, 5))
     # Lifted by a quarter towards white: the panels below are dark.
     return tuple(round(channel + (255 - channel) * 0.25) for channel in (blue, green, red))  # type: ignore[return-value]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO
 
+from emofuse.core.times import decimal_seconds
 from emofuse.exports.tiers import Interval, complete_tiers, drawable_ms, label
-from emofuse.exports.times import decimal_seconds
 from emofuse.timeline.records import Timeline
 
 

@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.labels import EMOTION_COLOURS
+from emofuse.core.colors import EMOTION_COLORS
+from emofuse.core.times import clock
 from emofuse.exports.tiers import VOICE, plain_names
-from emofuse.exports.times import clock
 from emofuse.exports.waveform import Peaks
 from emofuse.timeline.records import Segment, Timeline, Window
 
@@ -37,8 +37,8 @@ def colours(emotions: Sequence[str]) -> str:
 
 def _colour(emotion: str, place: int, n: int) -> str:
     """That of the package, or one of the rainbow for an emotion that it does not know."""
-    if emotion in EMOTION_COLOURS:
-        return EMOTION_COLOURS[emotion]
+    if emotion in EMOTION_COLORS:
+        return EMOTION_COLORS[emotion]
     red, green, blue = colorsys.hls_to_rgb(place / max(n, 1), 0.45, 0.55)
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
 

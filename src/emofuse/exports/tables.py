@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any, Literal
 
 from emofuse.core.errors import MissingExtraError
-from emofuse.exports.times import decimal_seconds, encodable, milliseconds, part_ms, span_ms
+from emofuse.core.text import encodable
+from emofuse.core.times import decimal_seconds, milliseconds
+from emofuse.exports.times import part_ms, span_ms
 from emofuse.timeline.records import Timeline
 
 SEGMENT_COLUMNS = ("start_s", "end_s", "person", "emotion", "confidence", "abstained")

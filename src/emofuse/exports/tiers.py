@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from emofuse.exports.times import one_line, part_ms, span_ms
+from emofuse.core.text import one_line
+from emofuse.exports.times import part_ms, span_ms
 from emofuse.timeline.records import Segment, Timeline
 
 ABSTAINED = "abstained"

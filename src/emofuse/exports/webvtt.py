@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO
 
+from emofuse.core.text import one_line
+from emofuse.core.times import clock
 from emofuse.exports.tiers import NOTHING, Interval, drawable_ms, filled, label, plain_names
-from emofuse.exports.times import clock, one_line
 from emofuse.timeline.records import Timeline
 
 

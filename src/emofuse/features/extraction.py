@@ -10,12 +10,12 @@ from typing import Final, Literal
 
 import numpy as np
 
-from emofuse.core.errors import EmofuseError, FeatureError, MediaError
+from emofuse.core.errors import EmofuseError, FeatureError, MediaError, StoreError
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Clip, Features, Float32, Recording, Take, TimedFrames, Waveform
 from emofuse.features.face.action_units import ActionUnitTable
 from emofuse.features.face.inputs import check_face_needs, face_part
-from emofuse.features.store import FeatureStore, Part, StoreError, file_sha256, part_key
+from emofuse.features.store import FeatureStore, Part, file_sha256, part_key
 from emofuse.features.voice.inputs import voice_array
 from emofuse.features.voice.segment import is_silent, resample, voice_segment
 from emofuse.media.arrays import media_of
@@ -302,9 +302,8 @@ class _Work:
         except EmofuseError as error:
             return error
         except Exception as error:  # One bad file must not end the batch, whatever it does.
-            return FeatureError(
-                f"{paths_of(take)}: features cannot be computed: {type(error).__name__}: {error}"
-            )
+            paths = ", ".join(map(str, take.paths))
+            return FeatureError(f"{paths}: features cannot be computed: {type(error).__name__}: {error}")
 
     def kept(self, take: Take) -> Features | None:
         """The features of a take where the store has them all."""
@@ -385,8 +384,3 @@ class _Work:
 
 def _span(clip: Clip) -> tuple[Path, float | None, float | None]:
     return clip.path, clip.start_s, clip.end_s
-
-
-def paths_of(take: Take) -> str:
-    """The files of a take, as messages name them."""
-    return ", ".join(dict.fromkeys(str(clip.path) for clip in (take.voice, take.face) if clip is not None))

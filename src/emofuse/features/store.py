@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.errors import FeatureError, MediaError
+from emofuse.core.errors import MediaError, StoreError
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.system.atomic_write import write_atomically
@@ -35,10 +35,6 @@ _BROKEN: Final = (
     OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError,
     zipfile.BadZipFile, zlib.error, struct.error,
 )  # fmt: skip
-
-
-class StoreError(FeatureError):
-    """The store cannot be written: its disk is full, or its folder is not ours."""
 
 
 @dataclass(frozen=True, slots=True)

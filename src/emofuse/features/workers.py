@@ -13,7 +13,6 @@ import cv2
 
 from emofuse.core.errors import EmofuseError, FeatureError
 from emofuse.core.records import Features, Take
-from emofuse.features.extraction import paths_of
 from emofuse.system.process_pool import end_with_parent
 
 Result = Features | EmofuseError
@@ -60,7 +59,8 @@ def _one_by_one(
             try:
                 done(place, pool.submit(_in_worker, takes[place]).result())
             except BrokenProcessPool:
-                done(place, FeatureError(f"{paths_of(takes[place])}: the process that read it died"))
+                paths = ", ".join(map(str, takes[place].paths))
+                done(place, FeatureError(f"{paths}: the process that read it died"))
                 pool.shutdown(wait=False, cancel_futures=True)
                 pool = _pool(read, 1)
     finally:

@@ -25,13 +25,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from emofuse import __version__
+from emofuse.core.errors import BatchError, JournalError
 from emofuse.core.records import Prediction
+from emofuse.core.version import __version__
 from emofuse.recognition.batch_inputs import Listing, find_recordings
 from emofuse.recognition.bundle import MANIFEST, Bundle, load_bundle, warn_of_licence
-from emofuse.recognition.tables import BatchError, Row, check_table, failure, row_of, unread, write_table
+from emofuse.recognition.tables import Row, check_table, failure, row_of, unread, write_table
 from emofuse.system.isolated_workers import Lost, Task, isolated
-from emofuse.system.journal import Journal, JournalError
+from emofuse.system.journal import Journal
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from emofuse.recognition.tables import BatchError
+from emofuse.core.errors import BatchError
 from emofuse.system.media_files import media_files
 
 SUFFIXES: Final = frozenset((

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from emofuse.core.errors import BundleError, EmofuseError, FeatureError, MissingExtraError
+from emofuse.core.progress import OnProgress
 from emofuse.core.records import Features
 from emofuse.features.extraction import extract
 from emofuse.recognition.bundle import FRAME_FILE, Bundle, check_free, save_bundle
@@ -29,8 +30,6 @@ from emofuse.recognition.recognizer import Recognizer
 LEAST_FILES: Final = 4
 _QUANTIZED: Final = ("Conv", "Relu", "Clip", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat")
 _TIMED_S: Final = 0.5
-
-OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

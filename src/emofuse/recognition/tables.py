@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final
 
-from emofuse.core.errors import EmofuseError, MissingExtraError
+from emofuse.core.errors import BatchError, MissingExtraError
 from emofuse.core.records import Prediction
+from emofuse.core.text import printable
 from emofuse.system.atomic_write import write_atomically
 
 Row = dict[str, str | float | None]
@@ -20,10 +21,6 @@ TEXT_COLUMNS: Final = ("used", "voice_missing", "face_missing", "notes", "error"
 _DECIMALS: Final = 6
 _GROUP: Final = 10_000
 """Rows that Parquet holds in memory at once."""
-
-
-class BatchError(EmofuseError):
-    """There is nothing to read, or the table cannot be written where, or as, it was asked for."""
 
 
 def row_of(prediction: Prediction) -> Row:
@@ -57,11 +54,6 @@ def unread(name: str, reason: str, emotions: tuple[str, ...]) -> Prediction:
 def columns(emotions: Sequence[str]) -> tuple[str, ...]:
     """The columns of a table, in order."""
     return ("file", "emotion", *emotions, *TEXT_COLUMNS)
-
-
-def printable(name: str) -> str:
-    """A file name as text: bytes that are not UTF-8 are shown as such."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def check_table(out: Path) -> None:

@@ -17,7 +17,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -25,9 +25,7 @@ from typing import IO, Final
 from urllib.parse import urlsplit
 
 from emofuse.core.errors import DownloadError
-
-Progress = Callable[[str, int, int], None]
-"""Called with a label, the bytes done and the bytes in all (0 while that is unknown)."""
+from emofuse.core.progress import OnProgress
 
 Checksum = tuple[str, str]
 """The name of a :mod:`hashlib` algorithm and the digest in hexadecimal digits."""
@@ -46,7 +44,7 @@ def download(
     checksum: Checksum,
     size: int | None,
     limit: int | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     timeout_s: float = 30.0,
     attempts: int = 5,
     pause_s: float = 1.0,
@@ -169,7 +167,7 @@ class _Transfer:
     limit: int | None
     folder: Path | None
     """Where the file lies; None: in memory."""
-    on_progress: Progress | None
+    on_progress: OnProgress | None
 
     def run(self, *, timeout_s: float, attempts: int, pause_s: float) -> None:
         """Fill the file. What counts against ``attempts`` is a try that brought no new byte."""

@@ -23,7 +23,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
-from emofuse.core.errors import EmofuseError
+from emofuse.core.errors import EmofuseError, IsolationError
 from emofuse.system.process_pool import end_with_parent
 
 Request = Mapping[str, Any]
@@ -40,10 +40,6 @@ _BOOT: Final = (
 _START_S: Final = 300.0
 """A worker that is not ready by then never will be; on a crowded machine imports alone can take a minute."""
 _KILLED_FOR_MEMORY: Final = -9
-
-
-class IsolationError(EmofuseError):
-    """Worker processes cannot be started, or refuse to work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from emofuse.core.errors import EmofuseError
+from emofuse.core.errors import JournalError
 
 if sys.platform != "win32":  # there nobody sees to it that two runs do not write one journal
     import fcntl
@@ -25,10 +25,6 @@ SCHEMA: Final = 1
 _HEAD: Final = b'{"journal"'
 _SYNC_EVERY_S: Final = 1.0
 """A power failure costs the results of this time; a killed process costs none."""
-
-
-class JournalError(EmofuseError):
-    """A journal belongs to another run, or cannot be read or written."""
 
 
 class Journal:

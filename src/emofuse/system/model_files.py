@@ -12,8 +12,9 @@ from typing import Final
 
 from emofuse.core.errors import WeightsError
 from emofuse.core.pretrained import WeightFile, known_weights
+from emofuse.core.progress import OnProgress
 from emofuse.system.atomic_write import write_atomically
-from emofuse.system.download import Progress, download, file_digest
+from emofuse.system.download import download, file_digest
 
 LARGEST_BYTES: Final = 512 * 1024 * 1024
 """No known weight file is near this: a server that sends more sends something else."""
@@ -75,7 +76,7 @@ def take_weights(name: str, path: Path) -> Path:
 def fetch_weights(
     name: str,
     *,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     url: str | None = None,
     timeout_s: float = 30.0,
     attempts: int = 5,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import EmofuseError, ExperimentError
 from emofuse.core.labels import emotion_index
+from emofuse.core.progress import OnProgress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Features, Take
@@ -99,7 +100,7 @@ def read_dataset(
     *,
     jobs: int,
     store: FeatureStore | None,
-    on_progress: Callable[[str, int, int], None],
+    on_progress: OnProgress,
 ) -> Dataset:
     """Extract the features of every take and lay them side by side in ``folder``.
 
@@ -216,7 +217,7 @@ def _lay_out_otherwise(
     heard: VoiceFeatures,
     jobs: int,
     store: FeatureStore | None,
-    on_progress: Callable[[str, int, int], None],
+    on_progress: OnProgress,
 ) -> str:
     """The voices at another speed or condition; one that cannot be read that way stays as it is."""
     takes = [replace(take, face=None) for take, there in kept if there.voice is not None]

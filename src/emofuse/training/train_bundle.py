@@ -10,16 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from emofuse.core.labels import EMOTIONS
+from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
-from emofuse.evaluation.cross_validation import (
-    OnProgress,
-    check_run,
-    claim_run,
-    quiet,
-    run_network_jobs,
-    software,
-)
+from emofuse.evaluation.cross_validation import check_run, claim_run, run_network_jobs, software
 from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import Bundle, check_free, save_bundle
 from emofuse.recognition.enrolled_model import enrolled_file
@@ -37,7 +31,7 @@ def train(
     *,
     jobs: int = 1,
     store: FeatureStore | None = None,
-    on_progress: OnProgress = quiet,
+    on_progress: OnProgress = ignore_progress,
 ) -> Bundle:
     """Fit a recogniser on every take of a corpus and write it as a bundle.
 

@@ -14,16 +14,15 @@ import numpy as np
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.metrics import accuracy, bootstrap_difference
+from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Fold, FoldPlan, Protocol, get_protocol
 from emofuse.evaluation.cross_validation import (
-    OnProgress,
     check_run,
     claim_run,
     evaluate,
     fold_predictions,
-    quiet,
     software,
     write_predictions,
 )
@@ -49,7 +48,7 @@ def leak(
     *,
     jobs: int = 1,
     store: FeatureStore | None = None,
-    on_progress: OnProgress = quiet,
+    on_progress: OnProgress = ignore_progress,
 ) -> dict[str, Any]:
     """Measure a recipe under every condition of :data:`CONDITIONS`.
 

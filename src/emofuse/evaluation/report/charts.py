@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from emofuse.core.labels import EMOTION_COLOURS, EMOTIONS
+from emofuse.core.colors import EMOTION_COLORS
+from emofuse.core.labels import EMOTIONS
 from emofuse.core.metrics import Reliability
 from emofuse.evaluation.report.svg import Ink, drawing, to_png, to_svg
 from emofuse.evaluation.results import Example, FeatureMap, Scores, in_order, natural, title
@@ -171,7 +172,7 @@ def feature_map(data: FeatureMap, right: NDArray[np.bool_] | None, *, seed: int)
         ax = figure.subplots()
         known = np.ones(len(places), dtype=bool) if right is None else right
         for index, emotion in enumerate(EMOTIONS):
-            colour = EMOTION_COLOURS[emotion]
+            colour = EMOTION_COLORS[emotion]
             here = data.emotion == index
             x, y = places[here & known].T
             ax.scatter(x, y, s=20, color=colour, edgecolors=Ink.PAPER, linewidths=0.4)

@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from emofuse.core.labels import EMOTION_COLOURS
+from emofuse.core.colors import EMOTION_COLORS
 
 
 class Ink:
@@ -44,7 +44,7 @@ _VARIABLES: Final = {
     Ink.FACE: "--face",
     Ink.FUSED: "--fused",
     Ink.OTHER: "--other",
-} | {colour: f"--{emotion}" for emotion, colour in EMOTION_COLOURS.items()}
+} | {colour: f"--{emotion}" for emotion, colour in EMOTION_COLORS.items()}
 
 _STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, found and copied

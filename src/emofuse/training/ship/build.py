@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from emofuse.core.errors import BundleError, EmofuseError, ExperimentError
 from emofuse.core.labels import EMOTIONS, FER_PLUS_TO_EMOTION, FER_PLUS_TO_EMOTION_VERSION, emotion_index
 from emofuse.core.metrics import accuracy, bootstrap_interval
+from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features, Take
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.fer2013 import FER_PLUS, Faces, read_fer2013
-from emofuse.evaluation.cross_validation import OnProgress, check_run, claim_run, quiet, software
+from emofuse.evaluation.cross_validation import check_run, claim_run, software
 from emofuse.features.extraction import extract_takes
 from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import FRAME_FILE, Bundle, check_free, save_bundle
@@ -117,7 +118,7 @@ def ship(
     check_faces: Path | None = None,
     jobs: int = 1,
     store: FeatureStore | None = None,
-    on_progress: OnProgress = quiet,
+    on_progress: OnProgress = ignore_progress,
 ) -> Bundle:
     """Build the recogniser that comes with emofuse.
 

@@ -1,0 +1,34 @@
+"""Text that every format and every terminal can hold.
+
+File names, names of people and messages of libraries are other people's text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_BREAKS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_NOT_TEXT: Final = re.compile(r"[\x00\ud800-\udfff\ufffe\uffff]")
+_STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Controls that move a cursor or end a line, and those that change the direction of text."""
+
+
+def encodable(text: str) -> str:
+    """The text with U+FFFD for what is no character: NUL, half a surrogate pair, U+FFFE and U+FFFF."""
+    return _NOT_TEXT.sub("\ufffd", text)
+
+
+def one_line(text: str) -> str:
+    """The text on one line, in characters that XML allows: line breaks and controls become a space."""
+    return encodable(_BREAKS.sub(" ", text).strip())
+
+
+def printable(name: str) -> str:
+    """A file name as text: bytes that are not UTF-8 are shown as such."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def shown(text: str) -> str:
+    """Text of a file or its name with what would steer a terminal escaped, and bytes that are no UTF-8."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), printable(text))

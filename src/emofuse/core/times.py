@@ -1,0 +1,37 @@
+"""Times to the millisecond, and how they are written.
+
+A time is rounded once, from the exact value of the float and half to even; whatever is derived from it is
+integer arithmetic, so that nothing drifts over ten hours and adjacent intervals share their boundary.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+
+def milliseconds(seconds: float) -> int:
+    """The nearest whole millisecond, half to even."""
+    return round(Fraction(seconds) * 1000)
+
+
+def decimal_seconds(ms: int) -> str:
+    """``-0.040``, ``36000.000``: seconds with exactly three decimals."""
+    whole, rest = divmod(abs(ms), 1000)
+    return f"{'-' if ms < 0 else ''}{whole}.{rest:03d}"
+
+
+def clock(ms: int) -> str:
+    """``00:00:12.345``: hours are always there, with as many digits as they need. ``ms`` is not negative."""
+    whole, rest = divmod(ms, 1000)
+    minutes, seconds = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}.{rest:03d}"
+
+
+def short_clock(time_s: float) -> str:
+    """``1:02:03.4`` or ``2:03.4``: to the tenth of a second, as a player shows it."""
+    tenths = round(time_s * 10)
+    minutes, rest = divmod(abs(tenths), 600)
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{'-' if tenths < 0 else ''}{head}:{rest // 10:02}.{rest % 10}"

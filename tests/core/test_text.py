@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from emofuse.core.text import encodable, one_line, printable, shown
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("plain – naïve 日本.mp4", "plain – naïve 日本.mp4"),
+        ("red\x1b[31m\x07.wav", "red\\x1b[31m\\x07.wav"),
+        ("over\r\x9b2Kwritten", "over\\r\\x9b2Kwritten"),
+        ("gpj.\u202eexe.mp4", "gpj.\\u202eexe.mp4"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("caf\udce9.wav", "caf\\xe9.wav"),
+        ("family \U0001f468\u200d\U0001f469", "family \U0001f468\u200d\U0001f469"),
+    ],
+)
+def test_what_would_steer_a_terminal_is_escaped(name: str, told: str) -> None:
+    assert shown(name) == told
+
+
+def test_bytes_that_are_not_utf_8_are_printable() -> None:
+    assert printable("caf\udce9.wav") == "caf\\xe9.wav"
+    assert printable("naïve 日本.mp4") == "naïve 日本.mp4"
+
+
+def test_what_is_not_a_character_is_replaced() -> None:
+    assert encodable("a\x00b\ud800c\uffffd") == "a\ufffdb\ufffdc\ufffdd"
+    assert encodable("two\nlines 日本") == "two\nlines 日本"
+
+
+def test_one_line_has_no_breaks_or_controls() -> None:
+    assert one_line(" a\r\n\tb\u2028c\x9bd\n") == "a b c d"
