@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from emofuse.recognition.bundle import load_bundle
 from emofuse.recognition.recognizer import Recognizer
@@ -38,3 +39,20 @@ def test_it_says_what_it_is_not_for(shipped: Path) -> None:
     card = shipped_card(load_bundle(shipped))
     assert "does not read what somebody feels" in card
     assert "CC BY-NC-SA 4.0" in card
+
+
+def test_text_from_a_bundle_cannot_make_markup(shipped: Path, tmp_path: Path) -> None:
+    hostile = "<script>x</script> **bold** [a](b) | `c`\n# heading &lt; R&D"
+    shutil.copytree(shipped, tmp_path / "bundle")
+    path = tmp_path / "bundle" / "bundle.json"
+    manifest = json.loads(path.read_text())
+    manifest["provenance"]["corpus"] = hostile
+    manifest["provenance"]["check"]["films"]["each"][0]["clip"] = hostile
+    path.write_text(json.dumps(manifest))
+    tokens = MarkdownIt("commonmark").enable("table").parse(shipped_card(load_bundle(tmp_path / "bundle")))
+    pieces = [child for token in tokens for child in token.children or [token]]
+    one_line = " ".join(hostile.split())
+    assert one_line in [piece.content for piece in pieces]
+    assert any(f"on {one_line}: 1,200 recordings" in piece.content for piece in pieces)
+    assert {piece.type for piece in pieces if piece.content} == {"text"}
+    assert sum(token.type == "heading_open" for token in tokens) == 5
