@@ -23,9 +23,7 @@ import cv2
 from rich.console import Console
 
 from emofuse import Recognizer
-from emofuse.cli.live import view_of
-from emofuse.cli.predict import show_table
-from emofuse.cli.timeline import show_segments
+from emofuse.cli.printing import live_view, print_predictions, print_segments
 from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.label_maps import CIRCUMPLEX_DEGREES
 from emofuse.timeline.live import LiveWindow, live_windows
@@ -96,13 +94,15 @@ def predictions(recognizer: Recognizer, toy: Path) -> None:
         "01-01-03-01-01-01-02.mp4", "01-01-05-01-01-01-02.mp4", "03-01-06-01-01-01-02.wav",
     )]  # fmt: skip
     said = list(recognizer.predict_files(files))
-    terminal("predict.svg", "emofuse predict *.mp4 *.wav", lambda console: show_table(said, console), 84)
+    terminal(
+        "predict.svg", "emofuse predict *.mp4 *.wav", lambda console: print_predictions(said, console), 84
+    )
 
 
 def segments(timeline: Timeline) -> None:
     """The table of ``emofuse timeline``."""
     terminal(
-        "segments.svg", "emofuse timeline talk.mp4", lambda console: show_segments(timeline, console), 60
+        "segments.svg", "emofuse timeline talk.mp4", lambda console: print_segments(timeline, console), 60
     )
 
 
@@ -128,7 +128,7 @@ def live(recognizer: Recognizer, talk: Path) -> None:
         newest[one.window.person] = one
     last_s = max(one.window.end_s for one in newest.values())
     shown = [one for one in newest.values() if last_s - one.window.end_s < 0.5]
-    view = view_of(shown, recognizer.emotions)
+    view = live_view(shown, recognizer.emotions)
     terminal("live.svg", "emofuse live talk.mp4", lambda console: console.print(view), 108)
 
 

@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
-from emofuse.cli.live import _saved, bar, view_of
+from emofuse.cli.live import _saved
 from emofuse.core.errors import ExportError
 from emofuse.core.labels import EMOTIONS
 from emofuse.timeline.live import LiveWindow
@@ -169,21 +168,3 @@ def said(person: str | None, end_s: float = 3.0, **more: Any) -> LiveWindow:
     fused[2] = 0.65
     window = Window(end_s - 3, end_s, None, fused, fused, 0.5, 1.0, person=person, **more)
     return LiveWindow(window, 1.64, 7, 2, 0.0)
-
-
-def test_the_view_shows_who_expresses_what_and_how_fresh_it_is() -> None:
-    console = Console(width=100, record=True, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
-    with closing(console.file):
-        console.print(view_of([said("person 1"), said("person [2]")], EMOTIONS))
-    text = console.export_text()
-    assert "person 1" in text and "person [2]" in text
-    assert all(emotion in text for emotion in EMOTIONS)
-    assert text.count("65%") == 2 and text.count("from      face") == 2
-    assert "latency 1.6 s   dropped pictures 7   skipped windows 2" in text
-
-
-def test_bars_are_as_long_as_shares() -> None:
-    assert bar(0, 4) == "    "
-    assert bar(1, 4) == bar(2, 4) == "████"
-    assert bar(0.5, 4) == "██  "
-    assert bar(0.5 + 1 / 64, 8) == "████▏   "

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from emofuse.cli.app import app
-from emofuse.cli.predict import as_csv, show_table
+from emofuse.cli.predict import as_csv
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Prediction
 from tests.support import small_corpora
@@ -125,40 +124,6 @@ def test_table_says_what_it_rests_on(film_bundle: Path, films: dict[str, Path], 
     assert "voice and face" in text
     assert "face in 2 of 2 frames" in text
     assert "no face: no video stream" in text
-
-
-def shown(name: str, **more: str) -> str:
-    text = io.StringIO()
-    prediction = Prediction(
-        name, EMOTIONS, np.array([0.9, 0.02, 0.08, 0, 0, 0, 0, 0]), ("voice",),
-        voice=np.full(8, 1 / 8), face_missing=more.get("missing", "no video"), notes=(more.get("note", ""),),
-    )  # fmt: skip
-    show_table([prediction], Console(file=text, width=150))
-    return text.getvalue()
-
-
-def test_table_shows_the_probable_ones_most_probable_first() -> None:
-    text = shown("a.wav")
-    assert text.index("neutral") < text.index("happy")
-    assert "90%" in text
-    assert "8%" in text
-    assert "calm" not in text
-    show_table([], Console(file=io.StringIO()))
-
-
-@pytest.mark.parametrize("name", ["take[red]1.wav", "[bold].wav"])
-def test_table_takes_names_as_they_are(name: str) -> None:
-    assert name in shown(name)
-
-
-def test_names_that_are_there_twice_are_told_with_their_folders() -> None:
-    text = io.StringIO()
-    said = np.full(8, 1 / 8)
-    files = [Prediction(name, EMOTIONS, said, ("voice",)) for name in ("a/x.wav", "b/x.wav", "c/y.wav")]
-    show_table(files, Console(file=text, width=150))
-    told = text.getvalue()
-    assert "a/x.wav" in told and "b/x.wav" in told
-    assert "y.wav" in told and "c/y.wav" not in told
 
 
 def test_a_name_does_not_steer_the_terminal(film_bundle: Path, recording: Path, tmp_path: Path) -> None:

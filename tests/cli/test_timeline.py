@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import shutil
@@ -15,13 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from emofuse.cli.app import app
-from emofuse.cli.timeline import show_segments
-from emofuse.core.labels import EMOTIONS
-from emofuse.timeline.records import Segment, Timeline
 from tests.support import drawn_people, media_files
 
 ENDS = (".html", ".csv", ".windows.csv", ".json", ".parquet", ".vtt", ".eaf", ".TextGrid")
@@ -248,23 +243,3 @@ def test_damage_is_told(tmp_path: Path) -> None:
     result = timeline(cut)
     assert result.exit_code == 0
     assert f"emofuse: {cut}: " in result.stderr and "nothing to read" in result.stdout
-
-
-def said(*segments: Segment, people: tuple[str, ...] = ()) -> str:
-    text = io.StringIO()
-    found = Timeline("a.mp4", 4000.0, 0.0, (), segments, EMOTIONS, "r", people=people)
-    show_segments(found, Console(file=text, width=100))
-    return text.getvalue()
-
-
-def test_the_table_says_who_and_how_sure() -> None:
-    several = said(
-        Segment(0, 3700.04, "happy", 0.816, person="[red] Anna"),
-        Segment(0, 2, None, 0.3, abstained=True),
-        Segment(2, 3, None),
-        people=("[red] Anna",),
-    )
-    for text in ("[red] Anna", "1:01:40.0", "happy", "82%", "a voice", "not sure", "30%", "nothing to read"):
-        assert text in several
-    alone = said(Segment(0, 2.5, "sad", 0.5))
-    assert "who" not in alone and "0:02.5" in alone and "sad" in alone

@@ -12,19 +12,23 @@ import typer
 
 from emofuse.cli import (
     corpus,
+    demo,
     enroll,
+    evaluate,
     faces,
-    fit,
     leak,
     live,
     predict,
     quantize,
+    recipes,
+    report,
     robustness,
     ship,
     timeline,
+    train,
     weights,
 )
-from emofuse.cli.terminal import say
+from emofuse.cli.printing import print_message
 from emofuse.core.errors import EmofuseError
 from emofuse.core.version import __version__
 
@@ -36,16 +40,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    fit.demo,
+    demo.demo,
     predict.predict,
     timeline.timeline,
     live.live,
     enroll.enroll,
-    fit.evaluate,
+    evaluate.evaluate,
     leak.leak,
-    fit.train,
-    fit.report,
-    fit.recipes,
+    train.train,
+    report.report,
+    recipes.recipes,
     robustness.robustness,
     quantize.quantize,
     ship.ship,
@@ -88,17 +92,17 @@ def main() -> None:
     try:
         app()
     except EmofuseError as error:
-        say(str(error))
+        print_message(str(error))
         sys.exit(1)
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
-        say(f"{named}{error.strerror or error}")
+        print_message(f"{named}{error.strerror or error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        say("interrupted")
+        print_message("interrupted")
         sys.exit(130)
     except SystemExit as end:
         # Typer makes an Exit of an interrupt, and this of the Exit, and says nothing
         if end.__context__ is not None and isinstance(end.__context__.__cause__, KeyboardInterrupt):
-            say("interrupted")
+            print_message("interrupted")
         raise

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from emofuse.cli.progress import Jobs, counting, processes, transfers
+from emofuse.cli.options import CorpusPath, Jobs, processes
+from emofuse.cli.progress import counting, transfers
 
 app = typer.Typer(
     name="corpus",
@@ -21,12 +22,7 @@ app = typer.Typer(
 
 @app.command()
 def check(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DIR", help="A folder of files with RAVDESS names, or a table of clips (.csv)."
-        ),
-    ],
+    path: CorpusPath,
     *,
     jobs: Jobs = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from emofuse.cli.reading import ActionUnits, introduce, recording
-from emofuse.cli.terminal import say
+from emofuse.cli.options import ActionUnits, recording
+from emofuse.cli.printing import print_bundle, print_message
 
 
 def enroll(
@@ -44,11 +44,11 @@ def enroll(
     # the licence is said below, with the bundle's name
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     recognizer = Recognizer.load(bundle, action_units=action_units)
-    introduce(recognizer.bundle, bundle)
+    print_bundle(recognizer.bundle, bundle)
     profile = recognizer.enroll(files)
     profile.save(out)
     for reason in profile.skipped:
-        say(f"skipped {reason}")
+        print_message(f"skipped {reason}")
     counts = ", ".join(f"{name} {known.n}" for name, known in profile.moments.items())
     typer.echo(f"{out}: {profile.clips} of {len(files)} recordings read ({counts})")
     typer.echo(

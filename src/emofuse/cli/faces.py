@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from emofuse.cli.fit import check_training
+from emofuse.cli.options import check_training
 from emofuse.cli.progress import stages
 
 LICENCE = (

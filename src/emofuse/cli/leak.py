@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from emofuse.cli.fit import Cache, Corpus, RecipeName, check_training, feature_store
-from emofuse.cli.progress import Jobs, processes, stages
+from emofuse.cli.options import (
+    CacheFolder,
+    CorpusPath,
+    Jobs,
+    RecipeName,
+    RunOut,
+    check_training,
+    feature_store,
+    processes,
+)
+from emofuse.cli.printing import print_notes
+from emofuse.cli.progress import stages
 
 
 def leak(
-    corpus: Corpus,
+    corpus: CorpusPath,
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the results.")],
+    out: RunOut,
     recipe: RecipeName = "default",
     protocol: Annotated[
         str,
@@ -25,7 +34,7 @@ def leak(
         ),
     ] = "six-fold",
     jobs: Jobs = 0,
-    cache: Cache = None,
+    cache: CacheFolder = None,
 ) -> None:  # fmt: skip
     """Show what leaks are worth: one recipe under flattering protocols and under one that does not flatter.
 
@@ -52,6 +61,5 @@ def leak(
     console = Console()
     for shown in leak_tables(found):
         console.print(shown)
-    for note in found["notes"]:
-        console.print(f"[dim]note: {note}[/dim]")
+    print_notes(found["notes"], console)
     console.print(f"report: {page}, figure: {out / 'leak.svg'}", soft_wrap=True)

@@ -14,23 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
-from emofuse.cli.reading import (
-    BundleFolder,
-    FacesPerSecond,
-    Hop,
-    PersonProfile,
-    WindowLength,
-    introduce,
-    window_rules,
-)
-from emofuse.cli.terminal import say
-from emofuse.core.colors import EMOTION_COLORS
+from emofuse.cli.options import BundleFolder, FacesPerSecond, Hop, ProfileFile, WindowLength, window_rules
+from emofuse.cli.printing import live_view, print_bundle, print_message
 from emofuse.core.errors import ExportError
 from emofuse.core.times import short_clock
 
@@ -38,8 +26,6 @@ if TYPE_CHECKING:
     from emofuse.media.live.stream import LiveStream
     from emofuse.timeline.live import LiveWindow
 
-BAR_CELLS = 24
-SHARE_CELLS = 10
 _GONE_S = 2.0
 """Somebody whose last window is this much older than the newest is not shown any more."""
 
@@ -89,7 +75,7 @@ def live(
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.5, max=3600, help="How long an address may stay silent.")
     ] = 5.0,
-    profile: PersonProfile = None,
+    profile: ProfileFile = None,
 ) -> None:  # fmt: skip
     """Read what is expressed now, window after window, until it ends or is interrupted (Ctrl-C).
 
@@ -112,7 +98,7 @@ def live(
     with ExitStack() as stack:
         stop = stack.enter_context(stopped_by_signals())
         recognizer = Recognizer.load(bundle)
-        introduce(recognizer.bundle, bundle)
+        print_bundle(recognizer.bundle, bundle)
         shows: list[Callable[[LiveWindow], None]] = []
         emotions = recognizer.emotions
         if save_to is not None:
@@ -129,20 +115,20 @@ def live(
             for show in shows:
                 show(last)
     if stop.is_set():
-        say("stopped")
+        print_message("stopped")
     elif last is None:
-        say("the stream ended before anything could be read")
+        print_message("the stream ended before anything could be read")
     else:
-        say(f"the stream ended at {short_clock(last.window.end_s)}")
+        print_message(f"the stream ended at {short_clock(last.window.end_s)}")
 
 
 def _opened(stream: LiveStream) -> None:
     for note in stream.notes:
-        say(note)
+        print_message(note)
     what = " and ".join(
         name for name, there in (("sound", stream.has_audio), ("pictures", stream.has_video)) if there
     )
-    say(f"reading {what} of {', '.join(stream.labels)}; Ctrl-C ends it")
+    print_message(f"reading {what} of {', '.join(stream.labels)}; Ctrl-C ends it")
 
 
 @contextmanager
@@ -217,52 +203,6 @@ def _viewed(emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindow
         # a voice that is nobody's, once it is somebody's again
         if any(old.window.end_s < one.window.end_s and n is None for n, old in newest.items()):
             del newest[None]
-        screen.update(view_of(list(newest.values()), emotions), refresh=True)
+        screen.update(live_view(list(newest.values()), emotions), refresh=True)
 
     return show
-
-
-def view_of(newest: list[LiveWindow], emotions: tuple[str, ...]) -> Group:
-    """The newest window of each person: bars of the emotions, what is there, and how fresh it is."""
-    columns = Table.grid(padding=(0, 4))
-    columns.add_row(*(_person(one, emotions) for one in newest))
-    last = max(newest, key=lambda one: one.window.end_s)
-    state = (
-        f"{short_clock(last.window.end_s)}   latency {last.latency_s:.1f} s   dropped pictures "
-        f"{last.dropped_pictures}   skipped windows {last.skipped_windows}"
-    )
-    if last.lost_sound_s:
-        state += f"   lost sound {last.lost_sound_s:.1f} s"
-    return Group(columns, Text(state, style="dim"))
-
-
-def _person(one: LiveWindow, emotions: tuple[str, ...]) -> Table:
-    window = one.window
-    table = Table.grid(padding=(0, 1))
-    table.title = escape(window.person or "a voice")
-    table.title_justify = "left"
-    fused = window.fused
-    for i, emotion in enumerate(emotions):
-        share = 0.0 if fused is None else float(fused[i])
-        best = fused is not None and i == int(fused.argmax())
-        colour = EMOTION_COLORS.get(emotion, "white")
-        table.add_row(
-            Text(emotion, style="bold" if best else ""),
-            Text(bar(share, BAR_CELLS), style=colour),
-            f"{share:4.0%}" if fused is not None else "   –",
-        )
-    used = [name for name, array in (("voice", window.voice), ("face", window.face)) if array is not None]
-    for name, there in (("speech", window.speech), ("face", window.face_present)):
-        if there is not None:
-            table.add_row(
-                Text(name, style="dim"), Text(bar(there, SHARE_CELLS), style="dim"), f"{there:4.0%}"
-            )
-    table.add_row(Text("from", style="dim"), Text(" and ".join(used) or "nothing to read", style="dim"), "")
-    return table
-
-
-def bar(share: float, cells: int) -> str:
-    """A bar of a share, 0 to 1, to an eighth of a cell, always ``cells`` wide."""
-    eighths = round(min(max(share, 0.0), 1.0) * cells * 8)
-    whole, part = divmod(eighths, 8)
-    return ("█" * whole + (" ▏▎▍▌▋▊▉"[part] if part else "")).ljust(cells)

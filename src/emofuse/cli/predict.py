@@ -7,22 +7,18 @@ import io
 import json
 import logging
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from emofuse.cli.progress import Jobs, counting_failures, processes
-from emofuse.cli.reading import ActionUnits, BundleFolder, PersonProfile, introduce, recording
-from emofuse.cli.terminal import say
-from emofuse.core.colors import EMOTION_COLORS
+from emofuse.cli.options import ActionUnits, BundleFolder, Jobs, ProfileFile, processes, recording
+from emofuse.cli.printing import print_bundle, print_message, print_predictions
+from emofuse.cli.progress import counting_failures
 from emofuse.core.records import Prediction
-from emofuse.core.text import printable, shown
+from emofuse.core.text import printable
 from emofuse.recognition.batch_inputs import Listing, find_recordings
 from emofuse.recognition.tables import check_table, columns, failure, row_of, unread, write_csv
 
@@ -31,9 +27,6 @@ if TYPE_CHECKING:
     from emofuse.recognition.batch import OnProgress
     from emofuse.recognition.bundle import Bundle
     from emofuse.recognition.recognizer import Recognizer
-
-BAR = "▏▎▍▌▋▊▉█"
-BAR_CELLS = 6
 
 
 class Format(enum.StrEnum):
@@ -74,7 +67,7 @@ def predict(
         ),
     ] = None,
     action_units: ActionUnits = None,
-    profile: PersonProfile = None,
+    profile: ProfileFile = None,
 ) -> None:  # fmt: skip
     """Read the emotion that is expressed in each file: eight probabilities, and what they rest on.
 
@@ -95,7 +88,7 @@ def predict(
     # the licence is said below, with the bundle's name
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     known = load_bundle(bundle)
-    introduce(known, bundle)
+    print_bundle(known, bundle)
     person = None
     if profile is not None:
         from emofuse.features.profile import Profile
@@ -143,12 +136,12 @@ def _to_table(
                 on_progress=on_progress,
             )  # fmt: skip
     except KeyboardInterrupt:
-        say("interrupted; the same command goes on where it was")
+        print_message("interrupted; the same command goes on where it was")
         raise typer.Exit(130) from None
     for line in result.errors:
-        say(line)
+        print_message(line)
     if result.failed > len(result.errors):
-        say(f"and {result.failed - len(result.errors)} more; see column error")
+        print_message(f"and {result.failed - len(result.errors)} more; see column error")
     resumed = f", {result.resumed} of them by an earlier run" if result.resumed else ""
     failures = f", {result.failed} failed" if result.failed else ""
     files = "1 file" if result.rows == 1 else f"{result.rows} files"
@@ -191,7 +184,7 @@ def _print(predictions: Sequence[Prediction], emotions: Sequence[str], output: F
     """Print the answers; returns the number of failed files."""
     failed = [p for p in predictions if p.error is not None]
     for p in failed:
-        say(failure(p.source, str(p.error)))
+        print_message(failure(p.source, str(p.error)))
     if output is not Format.TABLE and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # data, not text for a terminal
     if output is Format.JSON:
@@ -200,7 +193,7 @@ def _print(predictions: Sequence[Prediction], emotions: Sequence[str], output: F
     elif output is Format.CSV:
         sys.stdout.write(as_csv(predictions, emotions))
     else:
-        show_table([p for p in predictions if p.error is None], Console())
+        print_predictions([p for p in predictions if p.error is None], Console())
     return len(failed)
 
 
@@ -213,46 +206,3 @@ def as_csv(predictions: Iterable[Prediction], emotions: Sequence[str]) -> str:
     text = io.StringIO()
     write_csv(text, map(row_of, predictions), columns(emotions))
     return text.getvalue()
-
-
-def show_table(predictions: Sequence[Prediction], console: Console) -> None:
-    """A table of predictions: the winner, every probability as a bar, and what they rest on."""
-    if not predictions:
-        return
-    table = Table(show_lines=len(predictions) > 1, title_justify="left")
-    table.add_column("file", overflow="fold", ratio=3)
-    blocks = console.encoding.lower().startswith("utf")
-    table.add_column("expresses", ratio=4)
-    table.add_column("read from", overflow="fold", ratio=4)
-    names = Counter(Path(p.source).name for p in predictions)
-    for p in predictions:
-        name = Path(p.source).name
-        told = name if names[name] == 1 else p.source
-        table.add_row(escape(shown(told)), _bars(p, blocks=blocks), _basis(p))
-    console.print(table)
-
-
-def _bars(p: Prediction, *, blocks: bool) -> str:
-    """``blocks``: whether the terminal can show parts of blocks."""
-    assert p.probabilities is not None
-    order = (-p.probabilities).argsort(kind="stable")  # of equals the first, as in Prediction.emotion
-    lines = []
-    for i in order[: max(1, int((p.probabilities >= 0.05).sum()))]:
-        name, value = p.emotions[i], float(p.probabilities[i])
-        eighths = round(value * BAR_CELLS * 8)
-        bar = "#" * round(eighths / 8)
-        if blocks:
-            bar = "█" * (eighths // 8) + (BAR[eighths % 8 - 1] if eighths % 8 else "")
-        lines.append(f"{name:9} {value:4.0%} [{EMOTION_COLORS[name]}]{bar}[/]")
-    return "\n".join(lines)
-
-
-def _basis(p: Prediction) -> str:
-    lines = [" and ".join(p.used)]
-    for name, reason in (("voice", p.voice_missing), ("face", p.face_missing)):
-        if reason is not None:
-            lines.append(f"[yellow]no {name}: {escape(shown(reason))}[/yellow]")
-    frames = p.meta.get("n_frames")
-    if "face" in p.used and frames:
-        lines.append(f"face in {p.meta.get('frames_with_face')} of {frames} frames")
-    return "\n".join([*lines, *(escape(shown(note)) for note in p.notes)])

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,19 +20,6 @@ from rich.progress import (
 )
 
 from emofuse.core.progress import OnProgress
-
-Jobs = Annotated[
-    int, typer.Option("--jobs", "-j", min=0, metavar="N", help="Processes; 0: one for each core.")
-]
-
-
-def processes(jobs: int) -> int:
-    """What ``--jobs`` asks for: 0 is one for each core this process may use."""
-    return (
-        jobs or len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else jobs or os.cpu_count() or 1
-    )
 
 
 @contextmanager

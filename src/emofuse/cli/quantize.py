@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from emofuse.cli.options import BundleFolder, recording
+from emofuse.cli.printing import print_bundle, print_message
 from emofuse.cli.progress import stages
-from emofuse.cli.reading import BundleFolder, introduce, recording
-from emofuse.cli.terminal import say
 from emofuse.core.text import shown
 
 
@@ -39,15 +39,15 @@ def quantize(
     from emofuse.recognition.quantization import quantize as make
 
     known = load_bundle(bundle)
-    introduce(known, bundle)
+    print_bundle(known, bundle)
     listing = find_recordings(files)
     readable = [name for name in listing.files if name not in listing.refused]
     with stages() as on_progress:
         made = make(known, readable, out, on_progress=on_progress)
     for name, reason in listing.refused.items():
-        say(f"skipped {name}: {reason}")
+        print_message(f"skipped {name}: {reason}")
     for reason in made.skipped:
-        say(f"skipped {reason}")
+        print_message(f"skipped {reason}")
     typer.echo(f"wrote {shown(str(out))}, licence: {made.bundle.licence}")
     for one in made.networks:
         typer.echo(

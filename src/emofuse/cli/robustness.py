@@ -9,16 +9,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from emofuse.cli.fit import Cache, check_training, feature_store
-from emofuse.cli.progress import Jobs, processes, stages
+from emofuse.cli.options import CacheFolder, Jobs, RunFolder, check_training, feature_store, processes
+from emofuse.cli.progress import stages
 
 
 def robustness(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that emofuse evaluate has written.")],
+    run: RunFolder,
     corpus: Annotated[Path, typer.Argument(metavar="DIR", help="The corpus that it was measured on.")],
     *,
     jobs: Jobs = 0,
-    cache: Cache = None,
+    cache: CacheFolder = None,
 ) -> None:
     """Measure a run's networks under noise, telephone, codecs, a room and clipping.
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from emofuse.cli.fit import Cache, check_training, feature_store
-from emofuse.cli.progress import Jobs, processes, stages
+from emofuse.cli.options import BundleOut, CacheFolder, Jobs, check_training, feature_store, processes
+from emofuse.cli.progress import stages
 
 
 def ship(
@@ -25,7 +25,7 @@ def ship(
     fer2013: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of FER2013: train.npz and public_test.npz.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="BUNDLE", help="Folder of the bundle.")],
+    out: BundleOut,
     recipe: Annotated[
         str, typer.Option("--recipe", "-r", metavar="R", help="A recipe with a face of kind expression.")
     ] = "out-of-the-box",
@@ -37,7 +37,7 @@ def ship(
         typer.Option(metavar="NPZ", help="More faces of that speaker: arrays codes and frames (grey)."),
     ] = None,
     jobs: Jobs = 0,
-    cache: Cache = None,
+    cache: CacheFolder = None,
 ) -> None:
     """Build the recogniser that comes with emofuse. For maintainers: users need `emofuse train`.
 

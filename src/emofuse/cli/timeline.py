@@ -10,29 +10,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from emofuse.cli.progress import stages
-from emofuse.cli.reading import (
+from emofuse.cli.options import (
     BundleFolder,
     FacesPerSecond,
     Hop,
-    PersonProfile,
+    ProfileFile,
     WindowLength,
-    introduce,
     recording,
     window_rules,
 )
-from emofuse.cli.terminal import say
-from emofuse.core.colors import EMOTION_COLORS
+from emofuse.cli.printing import print_bundle, print_message, print_segments
+from emofuse.cli.progress import stages
 from emofuse.core.errors import ExportError, MediaError, MissingExtraError
 from emofuse.core.progress import OnProgress
 from emofuse.core.text import shown
 from emofuse.core.times import short_clock
 
 if TYPE_CHECKING:
-    from emofuse.timeline.records import Segment, Timeline
+    from emofuse.timeline.records import Timeline
 
 OVERLAY_SUFFIX = ".mp4"
 
@@ -64,7 +60,7 @@ def timeline(
     abstain_below: Annotated[
         float, typer.Option(min=0, max=1, metavar="P", help="Less sure segments are given no emotion.")
     ] = 0.4,
-    profile: PersonProfile = None,
+    profile: ProfileFile = None,
 ) -> None:  # fmt: skip
     """Read a whole recording: who is there, when somebody speaks, and what is expressed from when to when.
 
@@ -92,7 +88,7 @@ def timeline(
     _check(file, names)
     segment_rules = SegmentRules(abstain_below=abstain_below)
     recognizer = Recognizer.load(bundle)
-    introduce(recognizer.bundle, bundle)
+    print_bundle(recognizer.bundle, bundle)
     person = None if profile is None else Profile.load(profile)
     peaks = PeakMeter(start_s=start or 0.0)
     label = f"seconds of {shown(file.name)}"
@@ -111,11 +107,11 @@ def timeline(
             else:
                 write_timeline(found, name, waveform=waveform)
     for note in found.notes:
-        say(f"{file}: {note}")
+        print_message(f"{file}: {note}")
     for name in names:
         typer.echo(f"wrote {shown(str(name))}")
     if not names:
-        show_segments(found, Console())
+        print_segments(found, Console())
 
 
 def _is_overlay(name: Path) -> bool:
@@ -155,25 +151,3 @@ def _overlay(file: Path, found: Timeline, name: Path, on_progress: OnProgress) -
 
     label, total = f"seconds of {shown(name.name)}", int(found.duration_s)
     write_overlay(file, found, name, on_progress=lambda share: on_progress(label, int(share * total), total))
-
-
-def show_segments(found: Timeline, console: Console) -> None:
-    """A table of segments: when, who, what and how sure."""
-    from emofuse.exports.tiers import VOICE
-
-    table = Table("from", "to", "who", "expresses", "sure", title_justify="left")
-    several = len({segment.person for segment in found.segments}) > 1 or found.people
-    if not several:
-        table = Table("from", "to", "expresses", "sure", title_justify="left")
-    for segment in found.segments:
-        when = [short_clock(segment.start_s), short_clock(segment.end_s)]
-        who = [escape(segment.person or VOICE)] if several else []
-        sure = "" if segment.confidence is None else f"{segment.confidence:.0%}"
-        table.add_row(*when, *who, _said(segment), sure)
-    console.print(table)
-
-
-def _said(segment: Segment) -> str:
-    if segment.emotion is not None:
-        return f"[{EMOTION_COLORS[segment.emotion]}]{segment.emotion}[/]"
-    return "[dim]not sure[/]" if segment.abstained else "[dim]nothing to read[/]"

@@ -1,0 +1,66 @@
+"""``emofuse evaluate``: a recipe measured on a corpus, with a report."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from emofuse.cli.options import (
+    CacheFolder,
+    CorpusPath,
+    Jobs,
+    RecipeName,
+    RunOut,
+    check_training,
+    feature_store,
+    processes,
+)
+from emofuse.cli.printing import print_results
+from emofuse.cli.progress import stages
+
+
+def evaluate(
+    corpus: CorpusPath,
+    *,
+    out: RunOut,
+    recipe: RecipeName = "default",
+    protocol: Annotated[
+        str,
+        typer.Option(
+            "--protocol", "-p", metavar="P",
+            help="six-fold, emobox-6, luna-5, rosred-stratified-5 (speaker-dependent), or actors-K.",
+        ),
+    ] = "six-fold",
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="S", help="Another seed than the recipe's.")
+    ] = None,
+    jobs: Jobs = 0,
+    cache: CacheFolder = None,
+) -> None:  # fmt: skip
+    """Measure a recipe on a corpus: every fold is held out from everything that is fitted.
+
+    Writes results.json, predictions.csv, report.html, model-card.md and data-card.md into RUN. A run that was
+    broken off goes on where it was when the same command is given again.
+
+    Example: `emofuse evaluate ravdess --recipe ravdess-au --protocol six-fold --out runs/au`
+    """
+    check_training()
+    from emofuse.core.recipes.load import load_recipe
+    from emofuse.corpus.load import load_corpus
+    from emofuse.evaluation.cross_validation import evaluate as cross_validate
+    from emofuse.evaluation.report.write import write_report
+
+    settings, clips = load_recipe(recipe), load_corpus(corpus)
+    if seed is not None:
+        settings = settings.model_copy(update={"seed": seed})
+    with stages() as on_progress:
+        results = cross_validate(
+            clips, settings, protocol, out, jobs=processes(jobs), store=feature_store(cache),
+            on_progress=on_progress,
+        )  # fmt: skip
+        on_progress("report", 0, 1)
+        write_report(out)
+        on_progress("report", 1, 1)
+    print_results(results, out, Console())

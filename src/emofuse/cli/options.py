@@ -1,0 +1,105 @@
+"""Command-line options that several commands take, and the functions that read their values."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emofuse.core.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from emofuse.features.store import FeatureStore
+    from emofuse.timeline.windows import WindowRules
+
+# Training and evaluation
+
+CorpusPath = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="A folder of files with RAVDESS names, or a table of clips (.csv)."),
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that emofuse evaluate has written.")]
+RunOut = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the results.")]
+BundleOut = Annotated[Path, typer.Option("--out", "-o", metavar="BUNDLE", help="Folder of the bundle.")]
+RecipeName = Annotated[
+    str,
+    typer.Option("--recipe", "-r", metavar="R", help="A recipe's name (see: emofuse recipes) or TOML file."),
+]
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option("--cache", metavar="DIR", help="Where features are kept; default: the user's cache folder."),
+]
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", min=0, metavar="N", help="Processes; 0: one for each core.")
+]
+
+# Reading recordings
+
+BundleFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--bundle", "-b", metavar="BUNDLE",
+        help="A trained recogniser (see: emofuse train); default: the one that comes with emofuse.",
+    ),
+]  # fmt: skip
+ActionUnits = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="TABLE", help="Action units a clip (.csv), for a bundle whose face branch reads them."
+    ),
+]
+ProfileFile = Annotated[
+    Path | None,
+    typer.Option(metavar="PROFILE", help="Of the person who is seen and heard (see: emofuse enroll)."),
+]
+WindowLength = Annotated[float, typer.Option(metavar="SECONDS", help="Length of a window.")]
+Hop = Annotated[float, typer.Option(metavar="SECONDS", help="From one window to the next.")]
+FacesPerSecond = Annotated[
+    float, typer.Option(metavar="N", help="How many pictures a second are searched for faces.")
+]
+
+
+def processes(jobs: int) -> int:
+    """Number of processes for ``--jobs``: 0 means one per core that this process may use."""
+    if jobs:
+        return jobs
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def feature_store(cache: Path | None) -> FeatureStore:
+    """The feature store in ``cache``; by default the one in the user's cache folder."""
+    from emofuse.features.store import FeatureStore, default_store_folder
+
+    return FeatureStore(cache or default_store_folder())
+
+
+def check_training() -> None:
+    """Fail early if the training extra is not installed.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    if find_spec("torch") is None:
+        raise MissingExtraError("train", "training and measuring recognisers")
+
+
+def recording(name: str) -> Path:
+    """The path of a recording; ``.`` is the working folder, an unset variable is a usage error."""
+    if not name:
+        raise typer.BadParameter("an empty name is no recording: look at the variable that it came from")
+    return Path(name)
+
+
+def window_rules(window: float, hop: float, faces_per_second: float) -> WindowRules:
+    """The rules for the three window options; invalid values are a usage error."""
+    from emofuse.timeline.windows import WindowRules
+
+    try:
+        return WindowRules(window, hop, faces_per_second)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

@@ -1,0 +1,181 @@
+"""What commands print: messages, tables of predictions and segments, the live view, results and notes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from emofuse.core.colors import EMOTION_COLORS
+from emofuse.core.text import shown
+from emofuse.core.times import short_clock
+
+if TYPE_CHECKING:
+    from emofuse.core.records import Prediction
+    from emofuse.recognition.bundle import Bundle
+    from emofuse.timeline.live import LiveWindow
+    from emofuse.timeline.records import Segment, Timeline
+
+SHIPPED_NAME: Final = "the one that comes with emofuse"
+EIGHTHS: Final = " ▏▎▍▌▋▊▉"
+"""Cells that are filled to 0, 1, … 7 eighths from the left."""
+TABLE_BAR_CELLS: Final = 6
+LIVE_BAR_CELLS: Final = 24
+SHARE_BAR_CELLS: Final = 10
+LEAST_SHOWN: Final = 0.05
+"""Emotions less probable than this are left out of the table of predictions."""
+
+
+# Messages
+
+
+def print_message(text: str) -> None:
+    """Print one line to standard error, prefixed with the name of the program."""
+    typer.echo(f"emofuse: {shown(text)}", err=True)
+
+
+def print_bundle(bundle: Bundle, folder: Path | None) -> None:
+    """Print to standard error which bundle is used, its licence, and whether it was trained on people."""
+    typer.echo(f"bundle: {folder or SHIPPED_NAME}, licence: {bundle.licence}", err=True)
+    if bundle.provenance.get("synthetic"):
+        typer.echo(
+            "this recogniser was trained on drawn faces and synthetic voices: it cannot read people", err=True
+        )
+
+
+def print_notes(notes: Iterable[str], console: Console) -> None:
+    """Print the notes on a run."""
+    for note in notes:
+        console.print(f"[dim]note: {note}[/dim]")
+
+
+def print_results(results: Mapping[str, Any], run: Path, console: Console) -> None:
+    """Print the accuracy of each system, the notes, and where the report is."""
+    from emofuse.evaluation.report.write import summary_table
+
+    console.print(summary_table(results))
+    print_notes(results["notes"], console)
+    console.print(f"report: {run / 'report.html'}", soft_wrap=True)
+
+
+# Predictions
+
+
+def print_predictions(predictions: Sequence[Prediction], console: Console) -> None:
+    """Print a table of predictions: the winner, the probabilities as bars, and what they are based on."""
+    if not predictions:
+        return
+    table = Table(show_lines=len(predictions) > 1, title_justify="left")
+    table.add_column("file", overflow="fold", ratio=3)
+    table.add_column("expresses", ratio=4)
+    table.add_column("read from", overflow="fold", ratio=4)
+    blocks = console.encoding.lower().startswith("utf")
+    names = Counter(Path(p.source).name for p in predictions)
+    for p in predictions:
+        name = Path(p.source).name
+        label = name if names[name] == 1 else p.source
+        table.add_row(escape(shown(label)), _probabilities(p, blocks=blocks), _basis(p))
+    console.print(table)
+
+
+def _probabilities(p: Prediction, *, blocks: bool) -> str:
+    """One line per emotion; ``blocks``: the terminal can show block characters."""
+    assert p.probabilities is not None
+    order = (-p.probabilities).argsort(kind="stable")  # ties: the first one, as in Prediction.emotion
+    lines = []
+    for i in order[: max(1, int((p.probabilities >= LEAST_SHOWN).sum()))]:
+        name, value = p.emotions[i], float(p.probabilities[i])
+        drawn = bar(value, TABLE_BAR_CELLS).rstrip()
+        if not blocks:
+            drawn = "#" * round(round(value * TABLE_BAR_CELLS * 8) / 8)
+        lines.append(f"{name:9} {value:4.0%} [{EMOTION_COLORS[name]}]{drawn}[/]")
+    return "\n".join(lines)
+
+
+def _basis(p: Prediction) -> str:
+    lines = [" and ".join(p.used)]
+    for name, reason in (("voice", p.voice_missing), ("face", p.face_missing)):
+        if reason is not None:
+            lines.append(f"[yellow]no {name}: {escape(shown(reason))}[/yellow]")
+    frames = p.meta.get("n_frames")
+    if "face" in p.used and frames:
+        lines.append(f"face in {p.meta.get('frames_with_face')} of {frames} frames")
+    return "\n".join([*lines, *(escape(shown(note)) for note in p.notes)])
+
+
+def bar(share: float, cells: int) -> str:
+    """A share of 0 to 1 as a bar, to an eighth of a cell; always ``cells`` wide."""
+    eighths = round(min(max(share, 0.0), 1.0) * cells * 8)
+    whole, part = divmod(eighths, 8)
+    return ("█" * whole + (EIGHTHS[part] if part else "")).ljust(cells)
+
+
+# Timelines
+
+
+def print_segments(timeline: Timeline, console: Console) -> None:
+    """Print a table of segments: when, who, which emotion, and with what confidence."""
+    from emofuse.exports.tiers import VOICE
+
+    several = len({segment.person for segment in timeline.segments}) > 1 or timeline.people
+    who = ["who"] if several else []
+    table = Table("from", "to", *who, "expresses", "sure", title_justify="left")
+    for segment in timeline.segments:
+        when = [short_clock(segment.start_s), short_clock(segment.end_s)]
+        person = [escape(segment.person or VOICE)] if several else []
+        sure = "" if segment.confidence is None else f"{segment.confidence:.0%}"
+        table.add_row(*when, *person, _emotion(segment), sure)
+    console.print(table)
+
+
+def _emotion(segment: Segment) -> str:
+    if segment.emotion is not None:
+        return f"[{EMOTION_COLORS[segment.emotion]}]{segment.emotion}[/]"
+    return "[dim]not sure[/]" if segment.abstained else "[dim]nothing to read[/]"
+
+
+# Live
+
+
+def live_view(newest: Sequence[LiveWindow], emotions: Sequence[str]) -> Group:
+    """The newest window of each person: bars of the emotions, what they are based on, and the latency."""
+    columns = Table.grid(padding=(0, 4))
+    columns.add_row(*(_live_person(one, emotions) for one in newest))
+    last = max(newest, key=lambda one: one.window.end_s)
+    state = (
+        f"{short_clock(last.window.end_s)}   latency {last.latency_s:.1f} s   dropped pictures "
+        f"{last.dropped_pictures}   skipped windows {last.skipped_windows}"
+    )
+    if last.lost_sound_s:
+        state += f"   lost sound {last.lost_sound_s:.1f} s"
+    return Group(columns, Text(state, style="dim"))
+
+
+def _live_person(one: LiveWindow, emotions: Sequence[str]) -> Table:
+    window = one.window
+    table = Table.grid(padding=(0, 1))
+    table.title = escape(window.person or "a voice")
+    table.title_justify = "left"
+    fused = window.fused
+    for i, emotion in enumerate(emotions):
+        probability = 0.0 if fused is None else float(fused[i])
+        best = fused is not None and i == int(fused.argmax())
+        table.add_row(
+            Text(emotion, style="bold" if best else ""),
+            Text(bar(probability, LIVE_BAR_CELLS), style=EMOTION_COLORS.get(emotion, "white")),
+            f"{probability:4.0%}" if fused is not None else "   –",
+        )
+    for name, share in (("speech", window.speech), ("face", window.face_present)):
+        if share is not None:
+            drawn = Text(bar(share, SHARE_BAR_CELLS), style="dim")
+            table.add_row(Text(name, style="dim"), drawn, f"{share:4.0%}")
+    used = [name for name, array in (("voice", window.voice), ("face", window.face)) if array is not None]
+    table.add_row(Text("from", style="dim"), Text(" and ".join(used) or "nothing to read", style="dim"), "")
+    return table

@@ -1,0 +1,17 @@
+"""``emofuse report``: the report of a run, written again."""
+
+from __future__ import annotations
+
+import typer
+
+from emofuse.cli.options import RunFolder
+
+
+def report(run: RunFolder) -> None:
+    """Draw the report of a run again, from its results.json and predictions.csv.
+
+    Example: `emofuse report runs/au`
+    """
+    from emofuse.evaluation.report.write import write_report
+
+    typer.echo(write_report(run))

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from emofuse.cli.printing import (
+    bar,
+    live_view,
+    print_message,
+    print_predictions,
+    print_segments,
+)
+from emofuse.core.labels import EMOTIONS
+from emofuse.core.records import Prediction
+from emofuse.timeline.live import LiveWindow
+from emofuse.timeline.records import Segment, Timeline, Window
+
+
+def test_messages_name_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    print_message("\x1b]0;title\x07.wav: no film")
+    assert capsys.readouterr() == ("", "emofuse: \\x1b]0;title\\x07.wav: no film\n")
+
+
+def predictions_table(*predictions: Prediction) -> str:
+    text = io.StringIO()
+    print_predictions(predictions, Console(file=text, width=150))
+    return text.getvalue()
+
+
+def prediction(name: str) -> Prediction:
+    return Prediction(
+        name, EMOTIONS, np.array([0.9, 0.02, 0.08, 0, 0, 0, 0, 0]), ("voice",),
+        voice=np.full(8, 1 / 8), face_missing="no video", notes=("",),
+    )  # fmt: skip
+
+
+def test_the_table_lists_probable_emotions_in_descending_order() -> None:
+    text = predictions_table(prediction("a.wav"))
+    assert text.index("neutral") < text.index("happy")
+    assert "90%" in text
+    assert "8%" in text
+    assert "calm" not in text
+    assert predictions_table() == ""
+
+
+@pytest.mark.parametrize("name", ["take[red]1.wav", "[bold].wav"])
+def test_file_names_are_not_markup(name: str) -> None:
+    assert name in predictions_table(prediction(name))
+
+
+def test_repeated_file_names_are_shown_with_their_folders() -> None:
+    text = predictions_table(*map(prediction, ("a/x.wav", "b/x.wav", "c/y.wav")))
+    assert "a/x.wav" in text and "b/x.wav" in text
+    assert "y.wav" in text and "c/y.wav" not in text
+
+
+def segments_table(*segments: Segment, people: tuple[str, ...] = ()) -> str:
+    text = io.StringIO()
+    timeline = Timeline("a.mp4", 4000.0, 0.0, (), segments, EMOTIONS, "r", people=people)
+    print_segments(timeline, Console(file=text, width=100))
+    return text.getvalue()
+
+
+def test_segments_show_person_and_confidence() -> None:
+    several = segments_table(
+        Segment(0, 3700.04, "happy", 0.816, person="[red] Anna"),
+        Segment(0, 2, None, 0.3, abstained=True),
+        Segment(2, 3, None),
+        people=("[red] Anna",),
+    )
+    for text in ("[red] Anna", "1:01:40.0", "happy", "82%", "a voice", "not sure", "30%", "nothing to read"):
+        assert text in several
+    alone = segments_table(Segment(0, 2.5, "sad", 0.5))
+    assert "who" not in alone and "0:02.5" in alone and "sad" in alone
+
+
+def live_window(person: str | None, end_s: float = 3.0, **more: Any) -> LiveWindow:
+    fused = np.full(8, 0.05)
+    fused[2] = 0.65
+    window = Window(end_s - 3, end_s, None, fused, fused, 0.5, 1.0, person=person, **more)
+    return LiveWindow(window, 1.64, 7, 2, 0.0)
+
+
+def test_the_live_view_shows_people_emotions_and_latency() -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(live_view([live_window("person 1"), live_window("person [2]")], EMOTIONS))
+    text = console.export_text()
+    assert "person 1" in text and "person [2]" in text
+    assert all(emotion in text for emotion in EMOTIONS)
+    assert text.count("65%") == 2 and text.count("from      face") == 2
+    assert "latency 1.6 s   dropped pictures 7   skipped windows 2" in text
+
+
+def test_bars_are_as_long_as_shares() -> None:
+    assert bar(0, 4) == "    "
+    assert bar(1, 4) == bar(2, 4) == "████"
+    assert bar(0.5, 4) == "██  "
+    assert bar(0.5 + 1 / 64, 8) == "████▏   "
