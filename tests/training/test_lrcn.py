@@ -17,7 +17,7 @@ from emofuse.core.recipes.face import FacePart
 from emofuse.training.loop import Epoch, Examples, infer, train_network
 from emofuse.training.lrcn import encode, train_lrcn
 from emofuse.training.networks.emotion_cnn import EmotionCnn
-from emofuse.training.networks.face import Lrcn, build_face_network, standardised
+from emofuse.training.networks.face import Lrcn, build_lrcn, standardised
 
 N_EMOTIONS = 8
 N_FRAMES = 3
@@ -61,7 +61,7 @@ def same(one: State, other: State) -> bool:
 
 def builder(settings: FacePart, made: list[State] | None = None) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
-        network = build_face_network(settings.network, (N_FRAMES, 48, 48), N_EMOTIONS)
+        network = build_lrcn(settings.network, N_EMOTIONS)
         if made is not None:
             made.append(state(network))
         return network

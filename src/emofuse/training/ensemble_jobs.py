@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,9 @@ from emofuse.system.atomic_write import write_atomically
 from emofuse.training.dataset import Branch, Inputs, ModalityName, Rows
 from emofuse.training.networks.descriptor_ensemble import DescriptorEnsemble, Layout
 from emofuse.training.plan import NetworkJob, derive_seed
+
+if TYPE_CHECKING:
+    from emofuse.training.loop import TrainedNetwork
 
 STRANGER_VIEWS = ("functionals", "percentiles", "correlations", "contours", "convolutions")
 """Loudness says little of a stranger, whose distance and gain are unknown, and much of a known person."""
@@ -63,16 +65,14 @@ def values_of(branch: Branch, inputs: Inputs, *, enrolled: bool) -> list[NDArray
     return [np.concatenate([voice, of("face", 0)], axis=1) for voice in voices]
 
 
-def run_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: Path) -> None:
-    """Fit one ensemble and write what it says, as :func:`emofuse.training.jobs.run_network_job` does.
+def train_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: Path) -> TrainedNetwork:
+    """Fit the ensemble of one job.
 
-    For enrolled people also ``population.npz``, what is known of people in general, and ``draws.npz``, what
-    is said of test clips after a few of the person's other clips are known.
+    For enrolled speakers, ``population.npz`` (the speaker prior) and ``draws.npz`` (outputs for test clips
+    after a few of the speaker's other clips are known) are written into ``folder``.
     """
-    from safetensors.torch import save
-
     from emofuse.training.ensemble import train_ensemble
-    from emofuse.training.loop import infer
+    from emofuse.training.loop import TrainedNetwork
 
     values = values_of(job.modality, inputs, enrolled=job.enrolled)
     train, speakers = list(job.train), inputs.speakers
@@ -91,27 +91,20 @@ def run_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: Pa
         n_emotions=len(EMOTIONS),
         seed=derive_seed(recipe.seed, job.plan, job.member, job.modality, "enrolled" if job.enrolled else ""),
     )
-    folder.mkdir(parents=True, exist_ok=True)
     score = np.asarray(job.score, dtype=np.int64)
-    asked = values[0][score]
+    queried = values[0][score]
     if population is not None:
-        # apart, so that where a person has clips in both parts, nothing of the test reaches the fusion
-        asked = np.concatenate(
+        # apart, so that where a speaker has clips in both parts, nothing of the test reaches the fusion
+        queried = np.concatenate(
             [
                 standardise_people(values[0][rows], speakers[rows], population, _prior(recipe))
                 for rows in np.split(score, [len(score) - len(job.test)])
             ]
         )
+        folder.mkdir(parents=True, exist_ok=True)
         _write_population(folder / "population.npz", population)
         _write_draws(folder / "draws.npz", job, values[0], inputs, recipe, population, network)
-    if len(score):
-        layer, logs = infer(network, asked, batch_size=256)
-    else:
-        layer, logs = np.zeros((0, 1), np.float32), np.zeros((0, len(EMOTIONS)))
-    write_atomically(folder / "weights.safetensors", save(network.state_dict()))
-    with write_atomically(folder / "outputs.npz") as file:
-        np.savez(file, rows=score, features=layer, log_probabilities=logs)
-    write_atomically(folder / "curve.json", json.dumps([epoch.as_dict() for epoch in curve]).encode())
+    return TrainedNetwork.with_outputs(network, curve, queried, batch_size=256)
 
 
 def _prior(recipe: Recipe) -> float:
@@ -185,7 +178,7 @@ def _write_draws(
 
 
 def load_ensemble(job: NetworkJob, recipe: Recipe, work: Path) -> DescriptorEnsemble:
-    """An ensemble that :func:`run_ensemble_job` has fitted."""
+    """An ensemble that :func:`train_ensemble_job` has fitted."""
     from safetensors.torch import load
 
     state: dict[str, Any] = load((work / job.name / "weights.safetensors").read_bytes())

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.core.errors import ExperimentError
+from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.part import Training
 from emofuse.core.recipes.voice import VoiceFeatures
@@ -34,6 +35,29 @@ class Epoch:
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedNetwork:
+    """A trained network in evaluation mode, its learning curve, and its outputs for the clips that it scores.
+
+    ``features``: (n, n_features) float32; ``log_probabilities``: (n, n_emotions) float64. A network that was
+    refitted for a bundle scores no clips.
+    """
+
+    network: nn.Module
+    curve: list[Epoch]
+    features: NDArray[np.float32]
+    log_probabilities: NDArray[np.float64]
+
+    @classmethod
+    def with_outputs(
+        cls, network: nn.Module, curve: list[Epoch], inputs: NDArray[Any], *, batch_size: int = 32
+    ) -> TrainedNetwork:
+        """Run the network on (n, …) raw features."""
+        if len(inputs):
+            return cls(network, curve, *infer(network, inputs, batch_size=batch_size))
+        return cls(network, curve, np.zeros((0, 1), np.float32), np.zeros((0, len(EMOTIONS))))
 
 
 @dataclass(frozen=True, slots=True)

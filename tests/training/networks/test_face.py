@@ -14,7 +14,8 @@ from emofuse.training.networks.expression_cnn import CompactExpressionCnn
 from emofuse.training.networks.face import (
     ActionUnitNetwork,
     SpatialTransformer,
-    build_face_network,
+    build_action_unit_network,
+    build_lrcn,
     find_emotion_cnn_weights,
 )
 
@@ -28,7 +29,7 @@ def lrcn(**settings: object) -> FaceNetwork:
 def test_lrcn(bidirectional: bool, width: int) -> None:
     torch.manual_seed(0)
     settings = lrcn(bidirectional=bidirectional)
-    network = build_face_network(settings, (3, 48, 48), 8).eval()
+    network = build_lrcn(settings, 8).eval()
     stack = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
     with torch.no_grad():
         features, logits = network(stack)
@@ -43,7 +44,7 @@ def test_lrcn(bidirectional: bool, width: int) -> None:
 
 def test_features_of_the_lstm_are_its_last_words_both_ways() -> None:
     torch.manual_seed(0)
-    network = build_face_network(lrcn(spatial_transformer=False), (3, 48, 48), 8).eval()
+    network = build_lrcn(lrcn(spatial_transformer=False), 8).eval()
     stack = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
     with torch.no_grad():
         features, _ = network(stack)
@@ -96,7 +97,7 @@ def test_members_of_the_ensemble_are_trained_apart_and_answer_together() -> None
 
 def test_noise_is_for_training_alone() -> None:
     settings = FaceNetwork(kind="au-mlp", hidden=4, members=2, dropout=0.0)
-    network = build_face_network(settings, (5,), 8, noise=0.5)
+    network = build_action_unit_network(settings, 5, 8, noise=0.5)
     units = torch.rand(7, 5)
     with torch.no_grad():
         network.train()(units)
@@ -113,10 +114,10 @@ def test_absent_weights_are_not_replaced_by_random_ones(
 ) -> None:
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsError, match="emofuse weights fetch"):
-        build_face_network(FaceNetwork(), (3, 48, 48), 8)
+        build_lrcn(FaceNetwork(), 8)
     missing = FaceNetwork(emotion_cnn=EmotionCnnWeights(source="file", path=f"{tmp_path}/none.h5"))
     with pytest.raises(WeightsError, match=r"none\.h5"):
-        build_face_network(missing, (3, 48, 48), 8)
+        build_lrcn(missing, 8)
 
 
 def test_weights_of_our_own_training(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_weights_of_our_own_training(tmp_path: Path) -> None:
     save_file(trained.state_dict(), path, {"architecture": "emotion"})
     settings = lrcn(emotion_cnn=EmotionCnnWeights(source="file", path=str(path)), spatial_transformer=False)
     torch.manual_seed(4)
-    network = build_face_network(settings, (3, 48, 48), 8).eval()
+    network = build_lrcn(settings, 8).eval()
     stack = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
     with torch.no_grad():
         # it was trained on faces as they are, from 0 to 1
@@ -151,4 +152,4 @@ def test_weights_of_another_network_are_refused_before_anything_is_built(tmp_pat
         find_emotion_cnn_weights(settings)
     save_file({"conv1.bias": torch.zeros(64)}, path, {"architecture": "emotion"})
     with pytest.raises(WeightsError, match=r"missing arrays: conv1\.weight"):
-        build_face_network(lrcn(emotion_cnn=settings), (3, 48, 48), 8)
+        build_lrcn(lrcn(emotion_cnn=settings), 8)

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from emofuse.core.recipes.face import FaceNetwork
-from emofuse.core.recipes.voice import VoicePart
 from emofuse.training.loop import infer
-from emofuse.training.networks.face import build_face_network
+from emofuse.training.networks.blendshape_lstm import build_blendshape_network
+from emofuse.training.networks.face import build_action_unit_network, build_lrcn
 from emofuse.training.networks.fusion_mlp import FusionNetwork
 from emofuse.training.networks.onnx_export import export_ensemble, export_probabilities
-from emofuse.training.networks.voice import build_voice_network
+from emofuse.training.networks.voice import AlexNet, DenseVoiceNetwork
 
 
 def session(model: bytes) -> Any:
@@ -28,21 +28,19 @@ def pair(kind: str) -> tuple[list[torch.nn.Module], np.ndarray]:
     networks: list[torch.nn.Module]
     if kind == "au":
         face = FaceNetwork(kind="au-mlp", hidden=4, members=2)
-        networks = [build_face_network(face, (5,), 8) for _ in range(2)]
+        networks = [build_action_unit_network(face, 5, 8) for _ in range(2)]
         return networks, (rng.random((3, 5)) * 5).astype(np.float32)
     if kind == "lstm":
         face = FaceNetwork(kind="lstm", lstm_units=4)
-        return [build_face_network(face, (6, 58), 8)], rng.standard_normal((3, 6, 58)).astype(np.float32)
+        return [build_blendshape_network(face, 58, 8)], rng.standard_normal((3, 6, 58)).astype(np.float32)
     if kind == "lrcn":
         face = FaceNetwork.model_validate(
             {"emotion_cnn": {"source": "scratch", "frozen": False}, "lstm_units": 4}
         )
-        return [build_face_network(face, (2, 48, 48), 8)], rng.integers(0, 256, (3, 2, 48, 48), np.uint8)
+        return [build_lrcn(face, 8)], rng.integers(0, 256, (3, 2, 48, 48), np.uint8)
     if kind == "mlp":
-        voice = VoicePart.model_validate({"features": {"kind": "rosred-1d"}, "network": {"kind": "mlp"}})
-        return [build_voice_network(voice, (12,), 8)], rng.standard_normal((3, 12)).astype(np.float32)
-    voice = VoicePart.model_validate({"features": {"kind": "rosred-image"}, "network": {"kind": "alexnet"}})
-    return [build_voice_network(voice, (224, 224, 3), 8)], rng.integers(0, 256, (3, 224, 224, 3), np.uint8)
+        return [DenseVoiceNetwork(12, 8)], rng.standard_normal((3, 12)).astype(np.float32)
+    return [AlexNet(8)], rng.integers(0, 256, (3, 224, 224, 3), np.uint8)
 
 
 @pytest.mark.parametrize("kind", ["au", "lstm", "lrcn", "mlp", "alexnet"])

@@ -8,13 +8,17 @@ import torch
 from torch import Tensor
 
 from emofuse.core.recipes.load import load_recipe
-from emofuse.core.recipes.voice import VoicePart
-from emofuse.training.networks.voice import LOG_MEL_FLOOR, build_voice_network
+from emofuse.core.recipes.voice import VoiceNetwork, VoicePart
+from emofuse.training.networks.voice import LOG_MEL_FLOOR, AlexNet, CompactVoiceNetwork, DenseVoiceNetwork
 
 
 def part(**network: Any) -> VoicePart:
     settings = {"channels": [4, 6], "hidden": 8, "n_features": 10, **network}
     return VoicePart.model_validate({"features": {"n_mels": 32}, "network": settings})
+
+
+def compact(voice: VoicePart, n_rows: int = 32) -> CompactVoiceNetwork:
+    return CompactVoiceNetwork(n_rows, 8, voice.network, pitch=voice.features.pitch)
 
 
 def log_mel(n: int = 4, n_frames: int = 40) -> Tensor:
@@ -36,7 +40,7 @@ def say(network: Any, x: Tensor) -> tuple[Tensor, Tensor]:
 )
 def test_compact_network(network: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    built = build_voice_network(part(**network), (32, 40), 8)
+    built = compact(part(**network))
     x = log_mel()
     built.train()(x)[1].sum().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in built.parameters())
@@ -50,7 +54,7 @@ def test_compact_network(network: dict[str, Any]) -> None:
 @pytest.mark.parametrize("keep_level", [False, True])
 def test_level(keep_level: bool) -> None:
     torch.manual_seed(0)
-    built = build_voice_network(part(keep_level=keep_level, functionals=False), (32, 40), 8)
+    built = compact(part(keep_level=keep_level, functionals=False))
     quiet = log_mel().clamp(min=-11)
     quiet[:, :, -10:] = LOG_MEL_FLOOR
     loud = quiet.clone()
@@ -61,7 +65,7 @@ def test_level(keep_level: bool) -> None:
 
 @pytest.mark.parametrize("functionals", [False, True])
 def test_silence_is_finite(functionals: bool) -> None:
-    built = build_voice_network(part(functionals=functionals), (32, 40), 8)
+    built = compact(part(functionals=functionals))
     for level in (LOG_MEL_FLOOR, -3.0):
         features, logits = say(built, torch.full((2, 32, 40), level))
         assert torch.isfinite(features).all()
@@ -75,7 +79,7 @@ def test_pitch_rows_are_no_bands() -> None:
             "network": {"channels": [4], "hidden": 8, "n_features": 10},
         }
     )
-    built = build_voice_network(voice, (34, 40), 8)
+    built = compact(voice, n_rows=34)
     assert built.n_mels == 32
     rows = torch.cat([log_mel(), torch.rand(4, 2, 40) + 1], 1)
     _, logits = say(built, rows)
@@ -86,14 +90,15 @@ def test_pitch_rows_are_no_bands() -> None:
 
 def test_a_network_must_hear_something() -> None:
     with pytest.raises(ValueError, match="channels, functionals or both"):
-        build_voice_network(part(channels=[], functionals=False), (32, 40), 8)
+        compact(part(channels=[], functionals=False))
     with pytest.raises(ValueError, match="bands are too few"):
-        build_voice_network(part(channels=[2] * 6), (32, 40), 8)
+        compact(part(channels=[2] * 6))
 
 
 def test_alexnet_has_1000_features_and_trains() -> None:
     torch.manual_seed(0)
-    built = build_voice_network(load_recipe("rosred-2022").voice, (224, 224, 3), 8)
+    network = load_recipe("rosred-2022").voice.network
+    built = AlexNet(8, network.n_features, network.dropout)
     image = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
     features, logits = say(built, image)
     assert features.shape == (2, 1000)
@@ -104,8 +109,8 @@ def test_alexnet_has_1000_features_and_trains() -> None:
 
 def test_dense_network_standardises_by_training_clips() -> None:
     torch.manual_seed(0)
-    voice = VoicePart.model_validate({"features": {"kind": "rosred-1d"}, "network": {"kind": "mlp"}})
-    built = build_voice_network(voice, (12,), 8)
+    network = VoiceNetwork(kind="mlp")
+    built = DenseVoiceNetwork(12, 8, network.n_features, network.dropout)
     x = torch.randn(16, 12) * 100 + 500
     for _ in range(80):
         built.train()(x)

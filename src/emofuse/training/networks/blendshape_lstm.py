@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from emofuse.core.recipes.face import FaceNetwork
+
 
 class BlendshapeNetwork(nn.Module):
     """A (bidirectional) LSTM over a sequence of blendshapes and head poses.
@@ -22,11 +24,15 @@ class BlendshapeNetwork(nn.Module):
         units: int = 48,
         bidirectional: bool = True,
         dropout: float = 0.3,
+        noise: float = 0.0,
     ) -> None:
+        """Build it; ``noise`` is the standard deviation of the noise on standardized values in training.
+
+        The noise is drawn once per clip.
+        """
         super().__init__()
         self.standardise = nn.BatchNorm1d(n_values, eps=1e-4, affine=False)
-        self.noise = 0.0
-        """Standard deviation of the noise on standardised values while training: one draw a clip."""
+        self.noise = noise
         self.dropout = nn.Dropout(dropout)
         self.lstm = nn.LSTM(n_values, units, batch_first=True, bidirectional=bidirectional)
         self.output = nn.Linear(units * (2 if bidirectional else 1), n_emotions)
@@ -40,3 +46,24 @@ class BlendshapeNetwork(nn.Module):
         said, _ = self.lstm(self.dropout(x))
         features = said.mean(1)
         return features, self.output(self.dropout(features))
+
+
+def build_blendshape_network(
+    settings: FaceNetwork, n_values: int, n_emotions: int, *, noise: float = 0.0
+) -> BlendshapeNetwork:
+    """The network on blendshapes that a recipe asks for, with random weights from torch's current seed.
+
+    Args:
+        settings: the recipe's part.
+        n_values: blendshapes and head pose per frame.
+        n_emotions: width of the output.
+        noise: standard deviation of the noise on standardized values during training.
+    """
+    return BlendshapeNetwork(
+        n_values,
+        n_emotions,
+        units=settings.lstm_units,
+        bidirectional=settings.bidirectional,
+        dropout=settings.dropout,
+        noise=noise,
+    )

@@ -9,7 +9,6 @@ Every network here maps a batch of raw face features to ``(features, logits)``: 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,7 +18,6 @@ from torch.nn import functional
 from emofuse.core.errors import WeightsError
 from emofuse.core.recipes.face import EmotionCnnWeights, FaceNetwork
 from emofuse.system import model_files as weights
-from emofuse.training.networks.blendshape_lstm import BlendshapeNetwork
 from emofuse.training.networks.emotion_cnn import EmotionCnn, load_keras_weights
 from emofuse.training.networks.expression_cnn import check_architecture, load_expression_weights
 
@@ -128,12 +126,19 @@ class ActionUnitNetwork(nn.Module):
     """
 
     def __init__(
-        self, n_units: int, n_emotions: int, *, hidden: int = 96, members: int = 1, dropout: float = 0.3
+        self,
+        n_units: int,
+        n_emotions: int,
+        *,
+        hidden: int = 96,
+        members: int = 1,
+        dropout: float = 0.3,
+        noise: float = 0.0,
     ) -> None:
+        """Build it; ``noise`` is the standard deviation of the noise on standardized values in training."""
         super().__init__()
         self.standardise = nn.BatchNorm1d(n_units, affine=False)
-        self.noise = 0.0
-        """Standard deviation of the noise on standardised values while training."""
+        self.noise = noise
         self.dropout = nn.Dropout(dropout)
 
         def weight(n_in: int, n_out: int) -> nn.Parameter:
@@ -160,41 +165,34 @@ class ActionUnitNetwork(nn.Module):
         return features, logits.transpose(0, 1) if self.training else logits.mean(0)
 
 
-def build_face_network(
-    settings: FaceNetwork, input_shape: Sequence[int], n_emotions: int, *, noise: float = 0.0
-) -> nn.Module:
-    """The face network that a recipe names, with random weights from torch's current seed.
+def build_action_unit_network(
+    settings: FaceNetwork, n_units: int, n_emotions: int, *, noise: float = 0.0
+) -> ActionUnitNetwork:
+    """The network on action units that a recipe asks for, with random weights from torch's current seed.
 
     Args:
         settings: the recipe's part.
-        input_shape: shape of one clip's face features.
+        n_units: action units per clip.
         n_emotions: width of the output.
-        noise: noise on standardised action units or blendshapes while training.
+        noise: standard deviation of the noise on standardized values during training.
+    """
+    return ActionUnitNetwork(
+        n_units,
+        n_emotions,
+        hidden=settings.hidden,
+        members=settings.members,
+        dropout=settings.dropout,
+        noise=noise,
+    )
+
+
+def build_lrcn(settings: FaceNetwork, n_emotions: int) -> Lrcn:
+    """The LRCN that a recipe asks for: its CNN pre-trained or random, the rest from torch's current seed.
 
     Raises:
-        WeightsError: the recipe asks for weights of the Emotion CNN that are not there, altered or of
-            another layout. They are never replaced by random ones.
+        WeightsError: the recipe asks for weights of the Emotion CNN that are missing, altered or of another
+            layout. They are never replaced by random ones.
     """
-    if settings.kind == "au-mlp":
-        network = ActionUnitNetwork(
-            input_shape[0],
-            n_emotions,
-            hidden=settings.hidden,
-            members=settings.members,
-            dropout=settings.dropout,
-        )
-        network.noise = noise
-        return network
-    if settings.kind == "lstm":
-        sequence = BlendshapeNetwork(
-            input_shape[1],
-            n_emotions,
-            units=settings.lstm_units,
-            bidirectional=settings.bidirectional,
-            dropout=settings.dropout,
-        )
-        sequence.noise = noise
-        return sequence
     lrcn = Lrcn(
         n_emotions,
         spatial_transformer=settings.spatial_transformer,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from emofuse.core.recipes.voice import VoiceNetwork, VoicePart
+from emofuse.core.recipes.voice import VoiceNetwork
 from emofuse.training.networks.functionals import Functionals
 
 LOG_MEL_FLOOR = math.log(1e-10)
@@ -195,19 +195,3 @@ class DenseVoiceNetwork(nn.Module):
         """(n, n_values) float32 → features, logits."""
         features = self.dense(self.standardise(values))
         return features, self.output(self.dropout(features))
-
-
-def build_voice_network(part: VoicePart, input_shape: Sequence[int], n_emotions: int) -> nn.Module:
-    """The voice network that a recipe names, with random weights from torch's current seed.
-
-    Args:
-        part: the recipe's part.
-        input_shape: shape of one clip's voice features.
-        n_emotions: width of the output.
-    """
-    settings = part.network
-    if settings.kind == "alexnet":
-        return AlexNet(n_emotions, settings.n_features, settings.dropout)
-    if settings.kind == "mlp":
-        return DenseVoiceNetwork(input_shape[0], n_emotions, settings.n_features, settings.dropout)
-    return CompactVoiceNetwork(input_shape[0], n_emotions, settings, pitch=part.features.pitch)
