@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from emofuse.cli.options import CorpusPath, Jobs, processes
+from emofuse.cli import options
 from emofuse.cli.progress import counting, transfers
 
 app = typer.Typer(
@@ -22,9 +22,9 @@ app = typer.Typer(
 
 @app.command()
 def check(
-    path: CorpusPath,
+    path: options.CorpusPath,
     *,
-    jobs: Jobs = 0,
+    jobs: options.Jobs = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Count the recordings of a corpus and list what is odd about them.
@@ -39,7 +39,7 @@ def check(
 
     corpus = load_corpus(path)
     with counting("checking") as on_done:
-        report = check_corpus(corpus, jobs=processes(jobs), on_done=on_done)
+        report = check_corpus(corpus, jobs=options.processes(jobs), on_done=on_done)
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:
@@ -100,7 +100,7 @@ def synth(
     ] = 2,
     seed: Annotated[int, typer.Option(min=0, metavar="S", help="The same seed makes the same corpus.")] = 0,
     first_actor: Annotated[int, typer.Option(min=1, metavar="A", help="Number of the first actor.")] = 1,
-    jobs: Jobs = 0,
+    jobs: options.Jobs = 0,
 ) -> None:
     """Make a corpus of drawn faces and synthetic voices, in RAVDESS names and formats.
 
@@ -116,7 +116,7 @@ def synth(
             n_actors=actors,
             n_takes=takes,
             seed=seed,
-            jobs=processes(jobs),
+            jobs=options.processes(jobs),
             on_clip=on_clip,
             first_actor=first_actor,
         )

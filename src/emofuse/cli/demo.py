@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from emofuse.cli.options import Jobs, check_training, feature_store, processes
+from emofuse.cli import options
 from emofuse.cli.printing import print_predictions, print_results
 from emofuse.cli.progress import stages
 from emofuse.core.errors import ExperimentError
@@ -28,7 +28,7 @@ def demo(
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of everything it makes.")
     ] = Path("demo-run"),
     seed: Annotated[int, typer.Option(min=0, metavar="S", help="Another seed draws other people.")] = 1,
-    jobs: Jobs = 0,
+    jobs: options.Jobs = 0,
 ) -> None:
     """The whole way in a few minutes, without any data.
 
@@ -37,11 +37,11 @@ def demo(
 
     Example: `emofuse demo --out demo-run`
     """
-    check_training()
+    options.check_training()
     from emofuse.recognition.recognizer import Recognizer
 
     _claim(out, seed)
-    n_processes = processes(jobs)
+    n_processes = options.processes(jobs)
     clip = _synthesize(out, seed, n_processes)
     results = _evaluate(out, n_processes)
     bundle = _train(out, n_processes)
@@ -92,7 +92,7 @@ def _evaluate(out: Path, jobs: int) -> dict[str, Any]:
     with stages() as on_progress:
         results = evaluate(
             load_corpus(out / "corpus"), load_recipe(RECIPE), PROTOCOL, out / "run", jobs=jobs,
-            store=feature_store(out / "features"), on_progress=on_progress,
+            store=options.feature_store(out / "features"), on_progress=on_progress,
         )  # fmt: skip
         on_progress("report", 0, 1)
         write_report(out / "run")
@@ -111,6 +111,6 @@ def _train(out: Path, jobs: int) -> Path:
         with stages() as on_progress:
             train(
                 load_corpus(out / "corpus"), load_recipe(RECIPE), bundle, jobs=jobs,
-                store=feature_store(out / "features"), on_progress=on_progress,
+                store=options.feature_store(out / "features"), on_progress=on_progress,
             )  # fmt: skip
     return bundle

@@ -8,18 +8,14 @@ from typing import Annotated
 
 import typer
 
-from emofuse.cli.options import ActionUnits, recording
+from emofuse.cli import options
 from emofuse.cli.printing import print_bundle, print_message
 
 
 def enroll(
     files: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="FILE…",
-            help="Recordings of one person. Nobody needs to say what they express.",
-            parser=recording,
-        ),
+        options.recordings("Recordings of one person. Nobody needs to say what they express."),
     ],
     *,
     bundle: Annotated[
@@ -30,7 +26,7 @@ def enroll(
         Path,
         typer.Option("--out", "-o", metavar="PROFILE", help="File of the profile; written anew if there."),
     ],
-    action_units: ActionUnits = None,
+    action_units: options.ActionUnits = None,
 ) -> None:
     """Learn how one person's voice and face differ from others', for `emofuse predict --profile`.
 

@@ -7,37 +7,22 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from emofuse.cli.options import (
-    CacheFolder,
-    CorpusPath,
-    Jobs,
-    RecipeName,
-    RunOut,
-    check_training,
-    feature_store,
-    processes,
-)
+from emofuse.cli import options
 from emofuse.cli.printing import print_results
 from emofuse.cli.progress import stages
 
 
 def evaluate(
-    corpus: CorpusPath,
+    corpus: options.CorpusPath,
     *,
-    out: RunOut,
-    recipe: RecipeName = "default",
-    protocol: Annotated[
-        str,
-        typer.Option(
-            "--protocol", "-p", metavar="P",
-            help="six-fold, emobox-6, luna-5, rosred-stratified-5 (speaker-dependent), or actors-K.",
-        ),
-    ] = "six-fold",
+    out: options.RunOut,
+    recipe: options.RecipeName = "default",
+    protocol: options.ProtocolName = "six-fold",
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="S", help="Another seed than the recipe's.")
     ] = None,
-    jobs: Jobs = 0,
-    cache: CacheFolder = None,
+    jobs: options.Jobs = 0,
+    cache: options.CacheFolder = None,
 ) -> None:  # fmt: skip
     """Measure a recipe on a corpus: every fold is held out from everything that is fitted.
 
@@ -46,7 +31,7 @@ def evaluate(
 
     Example: `emofuse evaluate ravdess --recipe ravdess-au --protocol six-fold --out runs/au`
     """
-    check_training()
+    options.check_training()
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.cross_validation import evaluate as cross_validate
@@ -57,7 +42,7 @@ def evaluate(
         settings = settings.model_copy(update={"seed": seed})
     with stages() as on_progress:
         results = cross_validate(
-            clips, settings, protocol, out, jobs=processes(jobs), store=feature_store(cache),
+            clips, settings, protocol, out, jobs=options.processes(jobs), store=options.feature_store(cache),
             on_progress=on_progress,
         )  # fmt: skip
         on_progress("report", 0, 1)

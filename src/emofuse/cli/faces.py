@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from emofuse.cli.options import check_training
+from emofuse.cli import options
 from emofuse.cli.progress import stages
 
 LICENCE = (
@@ -87,7 +87,7 @@ def train(
 
     Example: `emofuse faces train fer2013 --architecture compact --out runs/compact`
     """
-    check_training()
+    options.check_training()
     from emofuse.corpus.fer2013 import read_fer2013
     from emofuse.training.expression import DEFAULTS, train_expression
 
@@ -144,7 +144,7 @@ def test(
 
     Example: `emofuse faces test runs/compact/weights.safetensors fer2013`
     """
-    check_training()
+    options.check_training()
     from emofuse.corpus.fer2013 import read_fer2013
     from emofuse.training.expression import assess, load_expression
 

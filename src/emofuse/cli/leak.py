@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
 from rich.console import Console
 
-from emofuse.cli.options import (
-    CacheFolder,
-    CorpusPath,
-    Jobs,
-    RecipeName,
-    RunOut,
-    check_training,
-    feature_store,
-    processes,
-)
+from emofuse.cli import options
 from emofuse.cli.printing import print_notes
 from emofuse.cli.progress import stages
 
 
 def leak(
-    corpus: CorpusPath,
+    corpus: options.CorpusPath,
     *,
-    out: RunOut,
-    recipe: RecipeName = "default",
-    protocol: Annotated[
-        str,
-        typer.Option(
-            "--protocol", "-p", metavar="P",
-            help="Folds that keep people apart: six-fold, emobox-6, luna-5 or actors-K.",
-        ),
-    ] = "six-fold",
-    jobs: Jobs = 0,
-    cache: CacheFolder = None,
+    out: options.RunOut,
+    recipe: options.RecipeName = "default",
+    protocol: options.SpeakerIndependentProtocol = "six-fold",
+    jobs: options.Jobs = 0,
+    cache: options.CacheFolder = None,
 ) -> None:  # fmt: skip
     """Show what leaks are worth: one recipe under flattering protocols and under one that does not flatter.
 
@@ -45,17 +27,17 @@ def leak(
 
     Example: `emofuse leak ravdess --recipe ravdess-au --out runs/leak`
     """
-    check_training()
+    options.check_training()
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.leakage.audit import leak as measure
     from emofuse.evaluation.report.leakage import leak_tables, write_leak
 
     settings, clips = load_recipe(recipe), load_corpus(corpus)
-    store = feature_store(cache)
+    store = options.feature_store(cache)
     with stages() as on_progress:
         found = measure(
-            clips, settings, protocol, out, jobs=processes(jobs), store=store, on_progress=on_progress
+            clips, settings, protocol, out, jobs=options.processes(jobs), store=store, on_progress=on_progress
         )
     page = write_leak(out, found)
     console = Console()

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from emofuse.cli.options import BundleFolder, FacesPerSecond, Hop, ProfileFile, WindowLength, window_rules
+from emofuse.cli import options
 from emofuse.cli.printing import live_view, print_bundle, print_message
 from emofuse.core.errors import ExportError
 from emofuse.core.times import short_clock
@@ -62,10 +62,10 @@ def live(
             help="A view for the terminal, or a line of JSON for each window.",
         ),
     ] = None,
-    bundle: BundleFolder = None,
-    window: WindowLength = 3.0,
-    hop: Hop = 1.0,
-    faces_per_second: FacesPerSecond = 5.0,
+    bundle: options.BundleFolder = None,
+    window: options.WindowLength = 3.0,
+    hop: options.Hop = 1.0,
+    faces_per_second: options.FacesPerSecond = 5.0,
     seconds: Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop after so long.")] = None,
     save_to: Annotated[
         Path | None,
@@ -75,7 +75,7 @@ def live(
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.5, max=3600, help="How long an address may stay silent.")
     ] = 5.0,
-    profile: ProfileFile = None,
+    profile: options.ProfileFile = None,
 ) -> None:  # fmt: skip
     """Read what is expressed now, window after window, until it ends or is interrupted (Ctrl-C).
 
@@ -89,7 +89,7 @@ def live(
     from emofuse.timeline.live import live_windows
 
     logging.getLogger("emofuse").setLevel(logging.ERROR)
-    rules = window_rules(window, hop, faces_per_second)
+    rules = options.window_rules(window, hop, faces_per_second)
     if source == "":
         raise typer.BadParameter("an empty name is no source: leave it out for camera and microphone")
     if seconds is not None and not seconds > 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,11 @@ from emofuse.core.errors import MissingExtraError
 if TYPE_CHECKING:
     from emofuse.features.store import FeatureStore
     from emofuse.timeline.windows import WindowRules
+
+
+def _protocol(help_text: str) -> Any:
+    return typer.Option("--protocol", "-p", metavar="P", help=help_text)
+
 
 # Training and evaluation
 
@@ -27,6 +32,12 @@ BundleOut = Annotated[Path, typer.Option("--out", "-o", metavar="BUNDLE", help="
 RecipeName = Annotated[
     str,
     typer.Option("--recipe", "-r", metavar="R", help="A recipe's name (see: emofuse recipes) or TOML file."),
+]
+ProtocolName = Annotated[
+    str, _protocol("six-fold, emobox-6, luna-5, rosred-stratified-5 (speaker-dependent), or actors-K.")
+]
+SpeakerIndependentProtocol = Annotated[
+    str, _protocol("Folds that keep people apart: six-fold, emobox-6, luna-5 or actors-K.")
 ]
 CacheFolder = Annotated[
     Path | None,
@@ -62,6 +73,18 @@ FacesPerSecond = Annotated[
 ]
 
 
+def recording(name: str) -> Path:
+    """The path of a recording; ``.`` is the working folder, an unset variable is a usage error."""
+    if not name:
+        raise typer.BadParameter("an empty name is no recording: look at the variable that it came from")
+    return Path(name)
+
+
+def recordings(help_text: str) -> Any:
+    """The argument of a command that reads several recordings."""
+    return typer.Argument(metavar="FILE…", help=help_text, parser=recording)
+
+
 def processes(jobs: int) -> int:
     """Number of processes for ``--jobs``: 0 means one per core that this process may use."""
     if jobs:
@@ -86,13 +109,6 @@ def check_training() -> None:
     """
     if find_spec("torch") is None:
         raise MissingExtraError("train", "training and measuring recognisers")
-
-
-def recording(name: str) -> Path:
-    """The path of a recording; ``.`` is the working folder, an unset variable is a usage error."""
-    if not name:
-        raise typer.BadParameter("an empty name is no recording: look at the variable that it came from")
-    return Path(name)
 
 
 def window_rules(window: float, hop: float, faces_per_second: float) -> WindowRules:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from emofuse.cli.options import ActionUnits, BundleFolder, Jobs, ProfileFile, processes, recording
+from emofuse.cli import options
 from emofuse.cli.printing import print_bundle, print_message, print_predictions
 from emofuse.cli.progress import counting_failures
 from emofuse.core.records import Prediction
@@ -40,13 +40,10 @@ class Format(enum.StrEnum):
 def predict(
     files: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="FILE…", help="Media files with a voice, a face or both; folders are searched for them.",
-            parser=recording,
-        ),
+        options.recordings("Media files with a voice, a face or both; folders are searched for them."),
     ],
     *,
-    bundle: BundleFolder = None,
+    bundle: options.BundleFolder = None,
     output: Annotated[
         Format, typer.Option("--format", "-f", help="How the answers are printed, without --out.")
     ] = Format.TABLE,
@@ -58,7 +55,7 @@ def predict(
             "command goes on after an interrupt.",
         ),
     ] = None,
-    jobs: Jobs = 1,
+    jobs: options.Jobs = 1,
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -66,8 +63,8 @@ def predict(
             help="A file that takes longer has failed; 0: none does. With --out or several jobs.",
         ),
     ] = None,
-    action_units: ActionUnits = None,
-    profile: ProfileFile = None,
+    action_units: options.ActionUnits = None,
+    profile: options.ProfileFile = None,
 ) -> None:  # fmt: skip
     """Read the emotion that is expressed in each file: eight probabilities, and what they rest on.
 
@@ -95,7 +92,7 @@ def predict(
 
         person = Profile.load(profile)
     listing = find_recordings(files)
-    n_processes = min(processes(jobs), max(len(listing.files), 1))
+    n_processes = min(options.processes(jobs), max(len(listing.files), 1))
     recognizer = None
     if action_units is not None or (out is None and n_processes == 1):
         from emofuse.features.face.action_units import read_action_units

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from emofuse.cli.options import BundleFolder, recording
+from emofuse.cli import options
 from emofuse.cli.printing import print_bundle, print_message
 from emofuse.cli.progress import stages
 from emofuse.core.text import shown
@@ -16,15 +16,13 @@ from emofuse.core.text import shown
 def quantize(
     files: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="FILE…",
-            help="Recordings like those that will be read, twenty or more; folders are searched for them.",
-            parser=recording,
+        options.recordings(
+            "Recordings like those that will be read, twenty or more; folders are searched for them."
         ),
     ],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the new bundle.")],
-    bundle: BundleFolder = None,
+    bundle: options.BundleFolder = None,
 ) -> None:
     """Make a smaller, faster copy of a recogniser: convolutions in whole numbers of 8 bits.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from emofuse.cli.options import RunFolder
+from emofuse.cli import options
 
 
-def report(run: RunFolder) -> None:
+def report(run: options.RunFolder) -> None:
     """Draw the report of a run again, from its results.json and predictions.csv.
 
     Example: `emofuse report runs/au`

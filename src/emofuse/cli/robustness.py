@@ -9,16 +9,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from emofuse.cli.options import CacheFolder, Jobs, RunFolder, check_training, feature_store, processes
+from emofuse.cli import options
 from emofuse.cli.progress import stages
 
 
 def robustness(
-    run: RunFolder,
+    run: options.RunFolder,
     corpus: Annotated[Path, typer.Argument(metavar="DIR", help="The corpus that it was measured on.")],
     *,
-    jobs: Jobs = 0,
-    cache: CacheFolder = None,
+    jobs: options.Jobs = 0,
+    cache: options.CacheFolder = None,
 ) -> None:
     """Measure a run's networks under noise, telephone, codecs, a room and clipping.
 
@@ -27,7 +27,7 @@ def robustness(
 
     Example: `emofuse robustness runs/ensemble ravdess`
     """
-    check_training()
+    options.check_training()
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.report.write import write_report
     from emofuse.evaluation.robustness import measure_robustness
@@ -37,8 +37,8 @@ def robustness(
         records = measure_robustness(
             run,
             load_corpus(corpus),
-            jobs=processes(jobs),
-            store=feature_store(cache),
+            jobs=options.processes(jobs),
+            store=options.feature_store(cache),
             on_progress=on_progress,
         )
         page = write_report(run)

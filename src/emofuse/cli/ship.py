@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from emofuse.cli.options import BundleOut, CacheFolder, Jobs, check_training, feature_store, processes
+from emofuse.cli import options
 from emofuse.cli.progress import stages
 
 
@@ -25,7 +25,7 @@ def ship(
     fer2013: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of FER2013: train.npz and public_test.npz.")
     ],
-    out: BundleOut,
+    out: options.BundleOut,
     recipe: Annotated[
         str, typer.Option("--recipe", "-r", metavar="R", help="A recipe with a face of kind expression.")
     ] = "out-of-the-box",
@@ -36,8 +36,8 @@ def ship(
         Path | None,
         typer.Option(metavar="NPZ", help="More faces of that speaker: arrays codes and frames (grey)."),
     ] = None,
-    jobs: Jobs = 0,
-    cache: CacheFolder = None,
+    jobs: options.Jobs = 0,
+    cache: options.CacheFolder = None,
 ) -> None:
     """Build the recogniser that comes with emofuse. For maintainers: users need `emofuse train`.
 
@@ -47,7 +47,7 @@ def ship(
 
     Example: `emofuse ship ravdess --expression compact/weights.safetensors --fer2013 fer2013 --out bundle`
     """
-    check_training()
+    options.check_training()
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.training.ship.build import ship as build
@@ -55,8 +55,8 @@ def ship(
     with stages() as on_progress:
         bundle = build(
             load_corpus(corpus), load_recipe(recipe), expression, fer2013, out,
-            check_speaker=check_speaker, check_faces=check_faces, jobs=processes(jobs),
-            store=feature_store(cache), on_progress=on_progress,
+            check_speaker=check_speaker, check_faces=check_faces, jobs=options.processes(jobs),
+            store=options.feature_store(cache), on_progress=on_progress,
         )  # fmt: skip
     told = bundle.provenance
     size = sum(int(facts["bytes"]) for facts in bundle.files.values())

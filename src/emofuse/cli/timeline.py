@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from emofuse.cli.options import (
-    BundleFolder,
-    FacesPerSecond,
-    Hop,
-    ProfileFile,
-    WindowLength,
-    recording,
-    window_rules,
-)
+from emofuse.cli import options
 from emofuse.cli.printing import print_bundle, print_message, print_segments
 from emofuse.cli.progress import stages
 from emofuse.core.errors import ExportError, MediaError, MissingExtraError
@@ -35,7 +27,7 @@ OVERLAY_SUFFIX = ".mp4"
 
 def timeline(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A recording of any length.", parser=recording)
+        Path, typer.Argument(metavar="FILE", help="A recording of any length.", parser=options.recording)
     ],
     *,
     out: Annotated[
@@ -47,10 +39,10 @@ def timeline(
             "May be given several times.",
         ),
     ] = None,
-    bundle: BundleFolder = None,
-    window: WindowLength = 3.0,
-    hop: Hop = 1.0,
-    faces_per_second: FacesPerSecond = 5.0,
+    bundle: options.BundleFolder = None,
+    window: options.WindowLength = 3.0,
+    hop: options.Hop = 1.0,
+    faces_per_second: options.FacesPerSecond = 5.0,
     start: Annotated[
         float | None, typer.Option("--from", metavar="SECONDS", help="Where to begin; default: the begin.")
     ] = None,
@@ -60,7 +52,7 @@ def timeline(
     abstain_below: Annotated[
         float, typer.Option(min=0, max=1, metavar="P", help="Less sure segments are given no emotion.")
     ] = 0.4,
-    profile: ProfileFile = None,
+    profile: options.ProfileFile = None,
 ) -> None:  # fmt: skip
     """Read a whole recording: who is there, when somebody speaks, and what is expressed from when to when.
 
@@ -84,7 +76,7 @@ def timeline(
         check_span(None if start is None else max(start, 0.0), end)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    rules = window_rules(window, hop, faces_per_second)
+    rules = options.window_rules(window, hop, faces_per_second)
     _check(file, names)
     segment_rules = SegmentRules(abstain_below=abstain_below)
     recognizer = Recognizer.load(bundle)

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from emofuse.cli.options import (
-    BundleOut,
-    CacheFolder,
-    CorpusPath,
-    Jobs,
-    RecipeName,
-    check_training,
-    feature_store,
-    processes,
-)
+from emofuse.cli import options
 from emofuse.cli.progress import stages
 
 
 def train(
-    corpus: CorpusPath,
+    corpus: options.CorpusPath,
     *,
-    out: BundleOut,
-    recipe: RecipeName = "default",
-    jobs: Jobs = 0,
-    cache: CacheFolder = None,
+    out: options.BundleOut,
+    recipe: options.RecipeName = "default",
+    jobs: options.Jobs = 0,
+    cache: options.CacheFolder = None,
 ) -> None:
     """Train a recogniser on a whole corpus and write it as a bundle for `emofuse predict`.
 
@@ -31,7 +22,7 @@ def train(
 
     Example: `emofuse train ravdess --recipe default --out bundles/mine`
     """
-    check_training()
+    options.check_training()
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.training.train_bundle import train as train_bundle
@@ -39,7 +30,8 @@ def train(
     settings, clips = load_recipe(recipe), load_corpus(corpus)
     with stages() as on_progress:
         train_bundle(
-            clips, settings, out, jobs=processes(jobs), store=feature_store(cache), on_progress=on_progress
-        )
+            clips, settings, out, jobs=options.processes(jobs), store=options.feature_store(cache),
+            on_progress=on_progress,
+        )  # fmt: skip
     typer.echo(f"bundle: {out}")
     typer.echo(f"try it: emofuse predict FILE --bundle {out}")
