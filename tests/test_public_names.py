@@ -29,7 +29,7 @@ def test_public_names_are_these() -> None:
 def test_importing_loads_nothing_heavy() -> None:
     code = (
         "import sys, emofuse\n"
-        "heavy = {'av', 'cv2', 'dlib', 'numpy', 'onnxruntime', 'pydantic', 'torch'}\n"
+        "heavy = {'av', 'cv2', 'dlib', 'numpy', 'onnxruntime', 'platformdirs', 'pydantic', 'torch'}\n"
         "print(*sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,7 +14,6 @@ from emofuse.system.model_files import (
     fetch_weights,
     find_weights,
     take_weights,
-    verify_sha256,
     weights_folder,
 )
 
@@ -133,16 +132,6 @@ def test_fetch_refuses_a_flood(folder, small, http_server):
     with pytest.raises(DownloadError, match="more than"):
         fetch_weights(small.name, url=url, **FAST)
     assert not (folder / small.file_name).exists()
-
-
-def test_verify_sha256(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(DATA)
-    verify_sha256(path, hashlib.sha256(DATA).hexdigest().upper())
-    with pytest.raises(WeightsError, match="wrong sha256"):
-        verify_sha256(path, "0" * 64)
-    with pytest.raises(WeightsError, match="cannot be read"):
-        verify_sha256(tmp_path / "absent", "0" * 64)
 
 
 def test_import_needs_neither_torch_nor_h5py():

@@ -19,6 +19,7 @@ from emofuse.core.records import Clip
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.ravdess import ACTOR_WITHOUT_SONG, N_ACTORS, design, parse_name
 from emofuse.media.decoding import decode
+from emofuse.system.checksums import file_digest
 
 SILENT_BELOW: Final = 1e-4
 """A peak below this (-80 dB of full scale) is silence; the quietest RAVDESS recording peaks at 0.006."""
@@ -215,8 +216,7 @@ def check_file(path: Path) -> FileCheck:
     """Decode the sound of one file; a file that cannot be read is an answer, not an error."""
     try:
         media = decode(path, threads=1)
-        with path.open("rb") as file:
-            file_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file_sha256 = file_digest(path)
     except MediaError as error:
         return FileCheck(path, problem=error.problem)
     except OSError as error:

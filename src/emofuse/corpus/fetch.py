@@ -7,14 +7,12 @@ lands in ``DIR/Actor_NN/``, whatever archive it comes from: RAVDESS file names a
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 import struct
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -22,6 +20,7 @@ from typing import Any, Final
 from emofuse.core.errors import CorpusError
 from emofuse.core.progress import OnProgress
 from emofuse.corpus.ravdess import ACTOR_WITHOUT_SONG, ADDRESS, CITATION, LICENCE, N_ACTORS, ZENODO_RECORD
+from emofuse.system.atomic_write import write_atomically
 from emofuse.system.download import Checksum, check_free_space, download, fetch_bytes, size_text
 
 RECORD_URL: Final = f"https://zenodo.org/api/records/{ZENODO_RECORD}"
@@ -145,7 +144,7 @@ def fetch_ravdess(
     fetched = []
     try:
         state.mkdir(parents=True, exist_ok=True)
-        _write_atomically(root / "LICENSE-RAVDESS.txt", LICENCE_NOTE)
+        write_atomically(root / "LICENSE-RAVDESS.txt", LICENCE_NOTE.encode())
         for archive in archives:
             if archive.name in done:
                 fetched.append(FetchedArchive(archive.name, done[archive.name], 0))
@@ -332,20 +331,15 @@ def _check_inside(path: Path, root: Path, target: Path) -> None:
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-
-    def write(file: Any) -> None:
-        left = member.file_size
-        with archive.open(member) as source:
-            while chunk := source.read(CHUNK_BYTES):
-                left -= len(chunk)
-                if left < 0:
-                    raise zipfile.BadZipFile(f"{member.filename} is longer than it declares")
-                file.write(chunk)
+    left = member.file_size
+    with write_atomically(target) as file, archive.open(member) as source:
+        while chunk := source.read(CHUNK_BYTES):
+            left -= len(chunk)
+            if left < 0:
+                raise zipfile.BadZipFile(f"{member.filename} is longer than it declares")
+            file.write(chunk)
         if left:
             raise zipfile.BadZipFile(f"{member.filename} is shorter than it declares")
-
-    _replace(target, write)
 
 
 def _is_there(path: Path, size: int, crc: int) -> bool:
@@ -373,7 +367,7 @@ def _write_receipt(root: Path, state: Path, archive: _Archive, files: Sequence[P
             for file in files
         },
     }
-    _write_atomically(state / f"{archive.name}.json", json.dumps(receipt, indent=1) + "\n")
+    write_atomically(state / f"{archive.name}.json", (json.dumps(receipt, indent=1) + "\n").encode())
 
 
 def _finished(root: Path, state: Path, archive: _Archive) -> tuple[Path, ...]:
@@ -389,23 +383,3 @@ def _finished(root: Path, state: Path, archive: _Archive) -> tuple[Path, ...]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ()  # no receipt, or one that cannot be read: the archive is fetched again
     return ()
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    _replace(path, lambda file: file.write(text.encode("utf-8")))
-
-
-def _replace(path: Path, write: Callable[[Any], object]) -> None:
-    """Write a file so that it is either whole or not there."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    part = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(0o644)  # mkstemp's 0600 would hide the corpus from a group that shares it
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

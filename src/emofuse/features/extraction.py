@@ -15,11 +15,12 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Clip, Features, Float32, Recording, Take, TimedFrames, Waveform
 from emofuse.features.face.action_units import ActionUnitTable
 from emofuse.features.face.inputs import check_face_needs, face_part
-from emofuse.features.store import FeatureStore, Part, file_sha256, part_key
+from emofuse.features.store import FeatureStore, Part, part_key
 from emofuse.features.voice.inputs import voice_array
 from emofuse.features.voice.segment import is_silent, resample, voice_segment
 from emofuse.media.arrays import media_of
 from emofuse.media.decoding import Media, Source, decode
+from emofuse.system.checksums import media_sha256
 
 _NOT_ASKED: Final = Part(None, "not asked for")
 _SHORTEST_S: Final = 0.1
@@ -312,7 +313,7 @@ class _Work:
         parts: dict[Modality, Part] = {}
         for clip, wanted in self._files(take):
             try:
-                content = file_sha256(clip.path)
+                content = media_sha256(clip.path)
             except MediaError:
                 return None
             for modality in wanted:
@@ -338,7 +339,7 @@ class _Work:
         return self._whole(take, parts)
 
     def _of_file(self, clip: Clip, wanted: Sequence[Modality]) -> dict[Modality, Part]:
-        content = "" if self.store is None else file_sha256(clip.path)
+        content = "" if self.store is None else media_sha256(clip.path)
         parts: dict[Modality, Part] = {}
         if self.store is not None:
             for modality in wanted:

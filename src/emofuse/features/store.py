@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import struct
 import zipfile
 import zlib
@@ -23,10 +22,11 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.errors import MediaError, StoreError
+from emofuse.core.errors import StoreError
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.system.atomic_write import write_atomically
+from emofuse.system.cache_dirs import cache_folder
 
 FEATURES_VERSION: Final = 1
 """Raise it when the extraction code gives other numbers: every kept entry is then computed anew."""
@@ -52,19 +52,6 @@ class Part:
             raise ValueError("exactly one of an array and a reason must be given")
 
 
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file's content.
-
-    Raises:
-        MediaError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise MediaError(path, f"cannot be read ({error.strerror or error})") from None
-
-
 def part_key(
     modality: Literal["voice", "face"],
     content_sha256: str,
@@ -78,12 +65,8 @@ def part_key(
 
 
 def default_store_folder() -> Path:
-    """``$EMOFUSE_CACHE``, else ``emofuse/features`` in the user's cache folder."""
-    chosen = os.environ.get("EMOFUSE_CACHE")
-    if chosen:
-        return Path(chosen)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "emofuse" / "features"
+    """``$EMOFUSE_CACHE``, else ``features`` in emofuse's cache folder."""
+    return cache_folder("features", variable="EMOFUSE_CACHE")
 
 
 class FeatureStore:

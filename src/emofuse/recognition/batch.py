@@ -31,6 +31,7 @@ from emofuse.core.version import __version__
 from emofuse.recognition.batch_inputs import Listing, find_recordings
 from emofuse.recognition.bundle import MANIFEST, Bundle, load_bundle, warn_of_licence
 from emofuse.recognition.tables import Row, check_table, failure, row_of, unread, write_table
+from emofuse.system.checksums import file_digest
 from emofuse.system.isolated_workers import Lost, Task, isolated
 from emofuse.system.journal import Journal
 
@@ -119,10 +120,8 @@ class Readers:
         """What the results depend on, a digest each."""
         return {
             "version of emofuse": __version__,
-            "recogniser": hashlib.sha256((self.bundle / MANIFEST).read_bytes()).hexdigest(),
-            "table of action units": None
-            if self.action_units is None
-            else hashlib.sha256(self.action_units.read_bytes()).hexdigest(),
+            "recogniser": file_digest(self.bundle / MANIFEST),
+            "table of action units": None if self.action_units is None else file_digest(self.action_units),
             "profile": None if self.profile is None else _digest(self.profile),
         }
 

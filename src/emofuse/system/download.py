@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 from emofuse.core.errors import DownloadError
 from emofuse.core.progress import OnProgress
+from emofuse.system.checksums import file_digest
 
 Checksum = tuple[str, str]
 """The name of a :mod:`hashlib` algorithm and the digest in hexadecimal digits."""
@@ -112,13 +113,6 @@ def fetch_bytes(
         timeout_s=timeout_s, attempts=attempts, pause_s=pause_s
     )
     return buffer.getvalue()
-
-
-def file_digest(path: Path, algorithm: str) -> str:
-    """The checksum of a file in lower-case hexadecimal digits."""
-    with path.open("rb") as file:
-        # md5 is Zenodo's own checksum: it finds broken files, it is no protection and need not be one.
-        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def check_free_space(folder: Path, needed: int, purpose: str) -> None:

@@ -1,4 +1,4 @@
-"""Memory that is free goes back to the system."""
+"""Return free memory to the system."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import contextlib
 import ctypes
 
 
-def give_back() -> None:
-    """Let the C library return what it holds free; does nothing where it knows no way (it must be glibc).
+def trim_heap() -> None:
+    """Make the C library return freed memory; does nothing unless it is glibc.
 
-    For the end of a long job, when decoders and their pictures are gone and what stays is to be built: the
-    library alone would keep tens of megabytes for pictures that do not come any more.
+    For the end of a long job, when decoders and their frames are gone and the results are to be built: the
+    library would otherwise keep tens of megabytes for frames that will not come.
     """
     with contextlib.suppress(OSError, TypeError, AttributeError):  # another system, or another C library
         ctypes.CDLL(None).malloc_trim(0)

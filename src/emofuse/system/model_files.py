@@ -6,7 +6,6 @@ always checked.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -14,22 +13,20 @@ from emofuse.core.errors import WeightsError
 from emofuse.core.pretrained import WeightFile, known_weights
 from emofuse.core.progress import OnProgress
 from emofuse.system.atomic_write import write_atomically
-from emofuse.system.download import download, file_digest
+from emofuse.system.cache_dirs import cache_folder
+from emofuse.system.checksums import verify_sha256
+from emofuse.system.download import download
 
 LARGEST_BYTES: Final = 512 * 1024 * 1024
 """No known weight file is near this: a server that sends more sends something else."""
 
 
 def weights_folder() -> Path:
-    """Where fetched weights lie: ``EMOFUSE_WEIGHTS``, else ``emofuse/weights`` in the user's cache folder.
+    """Where fetched weights are kept: ``EMOFUSE_WEIGHTS``, else ``weights`` in emofuse's cache folder.
 
-    The cache folder is ``XDG_CACHE_HOME``, else ``~/.cache``. The folder need not be there yet.
+    The folder need not exist yet.
     """
-    if own := os.environ.get("EMOFUSE_WEIGHTS"):
-        return Path(own).expanduser()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG base directory specification says to pass over a path that is not absolute.
-    return (cache if cache.is_absolute() else Path.home() / ".cache") / "emofuse" / "weights"
+    return cache_folder("weights", variable="EMOFUSE_WEIGHTS")
 
 
 def find_weights(name: str, path: Path | None = None) -> Path:
@@ -108,19 +105,3 @@ def fetch_weights(
         attempts=attempts,
         pause_s=pause_s,
     )
-
-
-def verify_sha256(path: Path, wanted: str) -> None:
-    """Check that a file is the one that was published.
-
-    Raises:
-        WeightsError: it cannot be read, or its sha256 is another.
-    """
-    try:
-        got = file_digest(path, "sha256")
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if got != wanted.lower():
-        raise WeightsError(
-            f"{path}: wrong sha256: expected {wanted.lower()}, got {got}: fetch the file again"
-        )

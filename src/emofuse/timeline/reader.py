@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from emofuse.core.records import Waveform
 from emofuse.media.container import Source, label
 from emofuse.media.file_stream import MediaStream, open_stream
-from emofuse.system.memory import give_back
+from emofuse.system.memory import trim_heap
 from emofuse.timeline.records import FaceBox, Timeline, Window
 from emofuse.timeline.segments import SegmentRules, make_segments
 from emofuse.timeline.windows import WindowReader, WindowRules
@@ -149,7 +149,7 @@ def read_timeline(
             kept.add(window)
         reader, stream = reading.reader, reading.stream
         span = reading.start_s, reading.end_s
-    give_back()
+    trim_heap()
     windows = list(kept.windows())
     faces = sorted(reader.take_boxes(), key=lambda box: (box.time_s, box.person))
     moments = np.array(reader.moments, dtype=np.float64)

@@ -6,7 +6,6 @@ chosen by it while a network trains. A run that is killed goes on from its last 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from emofuse.core.labels import FER2013
 from emofuse.core.metrics import accuracy, bootstrap_interval, confusion_matrix
 from emofuse.corpus.fer2013 import FER_PLUS, Faces, clean_training_faces
 from emofuse.system.atomic_write import write_atomically
+from emofuse.system.checksums import file_digest
 from emofuse.training.loop import one_cycle
 from emofuse.training.networks.emotion_cnn import EmotionCnn
 from emofuse.training.networks.expression_cnn import (
@@ -146,7 +146,7 @@ def train_expression(
     }  # fmt: skip
     if teacher is not None:
         check_architecture(teacher, "compact")
-        wanted["teacher_sha256"] = hashlib.sha256(teacher.read_bytes()).hexdigest()
+        wanted["teacher_sha256"] = file_digest(teacher)
     _claim(folder, wanted)
     if results_path.is_file():
         on_epoch(settings.epochs, settings.epochs)

@@ -17,7 +17,7 @@ import numpy as np
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.pretrained import known_weights
 from emofuse.core.recipes.recipe import Recipe
-from emofuse.system.download import file_digest
+from emofuse.system.checksums import file_digest
 from emofuse.training.dataset import Branch, Inputs
 from emofuse.training.plan import NetworkJob, derive_seed
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import wave
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import CorpusError
 from emofuse.core.labels import EMOTIONS
+from emofuse.core.records import UInt8
 from emofuse.corpus.corpus import SYNTHETIC_MARK
 from emofuse.corpus.synthetic.clip import TakeCode, face_poses, n_frames, person, sound
-from emofuse.corpus.synthetic.encode import atomic_path
+from emofuse.corpus.synthetic.encode import write_mp4
 from emofuse.corpus.synthetic.expression import FACE_SPREAD, VOICE_SPREAD, face_style
 from emofuse.corpus.synthetic.synthesis import GENERATOR, synthesise
 
@@ -140,15 +142,18 @@ def test_what_is_there_is_not_made_again(corpus: Path) -> None:
 
 
 def test_a_break_leaves_nothing_half_written(tmp_path: Path) -> None:
-    path = tmp_path / "clip.wav"
-
-    def breaks() -> None:
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(b"half")
-            raise OSError("no space left")
+    def breaks() -> Iterator[UInt8]:
+        yield np.zeros((512, 512, 3), np.uint8)
+        raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        breaks()
+        write_mp4(
+            tmp_path / "clip.mp4",
+            np.zeros((720, 1280, 3), np.uint8),
+            breaks(),
+            np.zeros(48_000, np.float32),
+            48_000,
+        )
     assert list(tmp_path.iterdir()) == []
 
 

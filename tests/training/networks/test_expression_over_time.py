@@ -18,7 +18,7 @@ from emofuse.core.recipes.load import load_recipe, parse_recipe
 from emofuse.corpus.fer2013 import FER_PLUS
 from emofuse.corpus.load import load_corpus
 from emofuse.recognition.bundle import load_bundle
-from emofuse.system.download import file_digest
+from emofuse.system.checksums import file_digest
 from emofuse.training.expression import read_faces
 from emofuse.training.networks.expression_cnn import CompactExpressionCnn
 from emofuse.training.networks.expression_over_time import ExpressionOverTime, load_expression_over_time

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import wave
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -17,21 +15,9 @@ from numpy.typing import NDArray
 from emofuse.core.records import Float32, UInt8
 from emofuse.corpus.synthetic.clip import FRAME_RATE
 from emofuse.corpus.synthetic.face import HEIGHT, PATCH, PATCH_LEFT, PATCH_TOP, WIDTH
+from emofuse.system.atomic_write import write_atomically
 
 _AAC_BLOCK: Final = 1024
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to; it takes its place when the block ends well, else it goes."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def to_pcm(samples: Float32) -> NDArray[np.int16]:
@@ -41,7 +27,7 @@ def to_pcm(samples: Float32) -> NDArray[np.int16]:
 
 def write_wav(path: Path, samples: Float32, sample_rate_hz: int) -> None:
     """Write mono sound, (n,) float32, as 16-bit PCM."""
-    with atomic_path(path) as temporary, wave.open(str(temporary), "wb") as file:
+    with write_atomically(path) as whole, wave.open(whole, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(sample_rate_hz)
@@ -60,7 +46,7 @@ def write_mp4(
         samples: (n,) float32 mono.
         sample_rate_hz: of the samples.
     """
-    with atomic_path(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+    with write_atomically(path) as file, av.open(file, "w", format="mp4") as container:
         video = container.add_stream("libx264", rate=FRAME_RATE)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         # One thread: several clips are made at once, and the bytes must not depend on the machine.

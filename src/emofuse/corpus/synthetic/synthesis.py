@@ -18,6 +18,7 @@ import cv2
 from emofuse.core.errors import CorpusError
 from emofuse.core.labels import EMOTIONS
 from emofuse.corpus.corpus import SYNTHETIC_MARK
+from emofuse.system.atomic_write import write_atomically
 
 if TYPE_CHECKING:
     from emofuse.corpus.synthetic.clip import TakeCode
@@ -130,8 +131,6 @@ def _mark(out: Path, actors: range, n_takes: int, seed: int) -> None:
     A folder that holds actors already counts them in; one of another seed or generator is refused, since
     its actors of the same numbers would be other people.
     """
-    from emofuse.corpus.synthetic.encode import atomic_path
-
     out.mkdir(parents=True, exist_ok=True)
     path = out / SYNTHETIC_MARK
     present = {int(folder.name[-2:]) for folder in out.glob("Actor_[0-9][0-9]") if any(folder.iterdir())}
@@ -146,8 +145,7 @@ def _mark(out: Path, actors: range, n_takes: int, seed: int) -> None:
     elif present:
         raise CorpusError(f"{out} holds a corpus that is not synthetic: use another folder")
     facts = {"generator": GENERATOR, "seed": seed, "n_actors": len(present | set(actors)), "n_takes": n_takes}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
 
 
 def _made(out: Path, seed: int, codes: list[TakeCode], jobs: int) -> Iterator[None]:

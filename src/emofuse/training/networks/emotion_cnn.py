@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own abbreviation
 
 from emofuse.core.errors import WeightsError
 from emofuse.core.labels import FER2013
-from emofuse.system.model_files import verify_sha256
+from emofuse.system.checksums import verify_sha256
 
 INPUT_SIZE: Final = 48
 N_FEATURES: Final = 1024

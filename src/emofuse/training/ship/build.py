@@ -31,7 +31,7 @@ from emofuse.features.extraction import extract_takes
 from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import FRAME_FILE, Bundle, check_free, save_bundle
 from emofuse.system.atomic_write import write_atomically
-from emofuse.system.download import file_digest
+from emofuse.system.checksums import file_digest
 from emofuse.system.process_pool import in_processes
 from emofuse.training.dataset import Inputs
 from emofuse.training.expression import read_faces
