@@ -26,7 +26,7 @@ import av
 import numpy as np
 
 from emofuse.corpus.synthetic import clip
-from emofuse.recognition.batch import READER, Readers
+from emofuse.recognition.batch import READER, WorkerSettings
 from emofuse.system.isolated_workers import Lost, Task, isolated
 
 LIMIT_S: Final = 10.0
@@ -127,7 +127,7 @@ class Fuzz:
         path.write_bytes(damaged(self.originals[kind], damage, np.random.default_rng(seed)))
         return path
 
-    def run(self, seeds: range, readers: Readers, jobs: int) -> Fuzz:
+    def run(self, seeds: range, readers: WorkerSettings, jobs: int) -> Fuzz:
         """Read them all."""
         written: dict[int, Path] = {}
 
@@ -175,7 +175,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
         fuzz = Fuzz(folder, keep=asked.keep is not None)
-        fuzz.run(range(asked.first, asked.first + asked.count), Readers.of(asked.bundle), asked.jobs)
+        fuzz.run(range(asked.first, asked.first + asked.count), WorkerSettings.of(asked.bundle), asked.jobs)
     counts = ", ".join(f"{outcome}: {count}" for outcome, count in fuzz.outcomes.most_common())
     print(f"{asked.count} files in {time.perf_counter() - began:.0f} s; {counts}")
     for offender in sorted(fuzz.offenders):

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.fuzz import DAMAGES, KINDS, Fuzz
 from emofuse.core.errors import EmofuseError
 from emofuse.exports.write import write_timeline
-from emofuse.recognition.batch import Readers
+from emofuse.recognition.batch import WorkerSettings
 from emofuse.recognition.bundle import SHIPPED
 from emofuse.recognition.recognizer import Recognizer
 from emofuse.system.isolated_workers import Lost
@@ -17,7 +17,7 @@ SEEDS = range(1000, 1060)
 
 
 def test_damaged_recordings_harm_nobody(tmp_path: Path) -> None:
-    fuzz = Fuzz(tmp_path).run(SEEDS, Readers.of(SHIPPED), 2)
+    fuzz = Fuzz(tmp_path).run(SEEDS, WorkerSettings.of(SHIPPED), 2)
     assert fuzz.offenders == []
     assert sum(fuzz.outcomes.values()) == len(SEEDS)
     # damage that changes nothing, or leaves nothing, would prove nothing

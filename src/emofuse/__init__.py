@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from emofuse.media.arrays import recording
     from emofuse.recognition.batch import predict_table
     from emofuse.recognition.bundle import Bundle, load_bundle
-    from emofuse.recognition.prediction_tables import to_pandas
     from emofuse.recognition.recognizer import Recognizer
+    from emofuse.recognition.tables import to_pandas
     from emofuse.timeline.live import live_windows
     from emofuse.timeline.records import Timeline
     from emofuse.timeline.segments import SegmentRules
@@ -95,7 +95,7 @@ __getattr__ = lazy_names(
         "read_crema_d": "corpus.crema_d",
         "recording": "media.arrays",
         "timeline_schema": "exports.json_schema",
-        "to_pandas": "recognition.prediction_tables",
+        "to_pandas": "recognition.tables",
         "write_overlay": "exports.overlay",
         "write_timeline": "exports.write",
     },

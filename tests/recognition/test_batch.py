@@ -26,7 +26,7 @@ from emofuse.features.speaker_normalization import Moments
 from emofuse.recognition.batch import (
     BatchError,
     JournalError,
-    Readers,
+    WorkerSettings,
     default_limit_s,
     find_recordings,
     predict_in_processes,
@@ -91,7 +91,7 @@ def test_a_batch_says_what_one_by_one_says(
             np.testing.assert_allclose([float(row[e]) for e in EMOTIONS], one.probabilities, atol=1e-5)
     (failure,) = result.errors
     assert failure == said[-1].error
-    printed = predict_in_processes(find_recordings(files), Readers.of(recognizer), jobs=2)
+    printed = predict_in_processes(find_recordings(files), WorkerSettings.of(recognizer), jobs=2)
     for one, other in zip(said, printed, strict=True):
         assert (one.source, one.emotion, one.used, one.error) == (
             other.source, other.emotion, other.used, other.error,
@@ -161,23 +161,27 @@ def test_a_profile_travels_to_the_workers(
     known = Recognizer.load(ensemble_bundle, action_units=few_folder / small_corpora.TABLE)
     files = sorted((few_folder / "Actor_01").glob("*.wav"))[:4]
     profile = known.enroll(files)
-    said = predict_in_processes(find_recordings(files), Readers.of(known, profile), jobs=1)
+    said = predict_in_processes(find_recordings(files), WorkerSettings.of(known, profile), jobs=1)
     for file, one in zip(files, said, strict=True):
         wanted = known.predict(file, profile=profile).probabilities
         np.testing.assert_allclose(one.probabilities, wanted, rtol=1e-4, atol=0)
         assert not np.allclose(known.predict(file).probabilities, wanted, rtol=0.1, atol=0)
     with pytest.raises(ProfileError):
-        Readers.of(recognizer, profile)
+        WorkerSettings.of(recognizer, profile)
 
 
 def test_the_process_that_only_hands_out_work_loads_no_network(
     recognizer: Recognizer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="emofuse"):
-        assert Readers.of(load_bundle(SHIPPED)) == Readers.of(SHIPPED) == Readers.of(recognizer)
+        assert (
+            WorkerSettings.of(load_bundle(SHIPPED))
+            == WorkerSettings.of(SHIPPED)
+            == WorkerSettings.of(recognizer)
+        )
     assert "CC BY-NC-SA 4.0: no commercial use" in caplog.text
     code = (
-        "import sys; from emofuse.recognition.batch import Readers; Readers.of(None)\n"
+        "import sys; from emofuse.recognition.batch import WorkerSettings; WorkerSettings.of(None)\n"
         "print([name for name in ('onnxruntime', 'av', 'cv2', 'dlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -194,7 +198,7 @@ def test_a_recogniser_that_no_worker_can_load_ends_the_batch(sounds: list[Path],
 
 def test_what_the_rows_depend_on_is_known(tmp_path: Path) -> None:
     def about(**more: Any) -> dict[str, str | None]:
-        return Readers(SHIPPED, EMOTIONS, **more).identity()
+        return WorkerSettings(SHIPPED, EMOTIONS, **more).identity()
 
     def profile(mean: float) -> Profile:
         return Profile("r", {"voice": Moments(3, np.full(4, mean), np.ones(4))}, 3)
@@ -206,9 +210,9 @@ def test_what_the_rows_depend_on_is_known(tmp_path: Path) -> None:
     all_of_them += [about(profile=profile(1.0)), about(profile=profile(2.0))]
     assert len({tuple(one.values()) for one in all_of_them}) == 5
     assert about(profile=profile(1.0)) == all_of_them[3]
-    with Readers(SHIPPED, EMOTIONS, profile=profile(1.0)).setup() as setup:
+    with WorkerSettings(SHIPPED, EMOTIONS, profile=profile(1.0)).setup() as setup:
         assert setup["profile"] is not None
-        handed = Readers(SHIPPED, EMOTIONS, profile=Profile.load(setup["profile"]))
+        handed = WorkerSettings(SHIPPED, EMOTIONS, profile=Profile.load(setup["profile"]))
         assert handed.identity() == all_of_them[3]
 
 

@@ -127,7 +127,7 @@ def test_the_strangers_share_is_what_the_number_of_clips_says(
     """The same moments as if of ever more clips: what is said goes from the stranger's to the person's."""
     stranger = recognizer.predict(recordings[6])
     assert stranger.voice is not None
-    people = recognizer._people
+    people = recognizer._model.enrolled
     row = read(recognizer, recordings[6]).voice
     assert row is not None
     from emofuse.features.speaker_normalization import standard_of

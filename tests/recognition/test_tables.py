@@ -11,24 +11,24 @@ import pytest
 from emofuse.core.errors import BatchError, MissingExtraError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Prediction
-from emofuse.recognition.tables import check_table, columns, failure, row_of, unread, write_table
+from emofuse.recognition.tables import check_table, columns, failure, table_row, write_table
 
 PREDICTIONS = [
     Prediction(
         'a, "b"\n.wav', EMOTIONS, np.array([0.1234567, 0.8765433, 0, 0, 0, 0, 0, 0]), ("voice",),
         face_missing="no video stream", notes=("short", "a face was borrowed"),
     ),
-    unread("caf\udce9.mp4", "there is no such file", EMOTIONS),
+    Prediction.failed("caf\udce9.mp4", EMOTIONS, "caf\udce9.mp4: there is no such file"),
 ]  # fmt: skip
 
 
 def test_a_row_is_what_a_prediction_says() -> None:
-    row = row_of(PREDICTIONS[0])
+    row = table_row(PREDICTIONS[0])
     assert tuple(row) == columns(EMOTIONS)
     assert [row[e] for e in EMOTIONS] == [0.123457, 0.876543, 0, 0, 0, 0, 0, 0]
     assert (row["emotion"], row["used"], row["voice_missing"]) == ("calm", "voice", None)
     assert (row["face_missing"], row["notes"]) == ("no video stream", "short; a face was borrowed")
-    failed = row_of(PREDICTIONS[1])
+    failed = table_row(PREDICTIONS[1])
     assert failed["error"] == "caf\\xe9.mp4: there is no such file"
     assert {failed[e] for e in (*EMOTIONS, "emotion", "used", "notes")} == {None}
 
@@ -36,7 +36,7 @@ def test_a_row_is_what_a_prediction_says() -> None:
 def test_the_same_rows_in_every_format(tmp_path: Path) -> None:
     import pyarrow.parquet
 
-    rows = [row_of(prediction) for prediction in PREDICTIONS]
+    rows = [table_row(prediction) for prediction in PREDICTIONS]
     for suffix in ("csv", "jsonl", "parquet"):
         write_table(tmp_path / f"t.{suffix}", rows, EMOTIONS)
     lines = (tmp_path / "t.jsonl").read_text(encoding="utf-8").splitlines()
@@ -55,7 +55,7 @@ def test_the_same_rows_in_every_format(tmp_path: Path) -> None:
 def test_parquet_has_its_columns_though_nobody_could_be_read(tmp_path: Path) -> None:
     import pyarrow.parquet
 
-    write_table(tmp_path / "t.parquet", [row_of(PREDICTIONS[1])], EMOTIONS)
+    write_table(tmp_path / "t.parquet", [table_row(PREDICTIONS[1])], EMOTIONS)
     table = pyarrow.parquet.read_table(tmp_path / "t.parquet")
     assert str(table.schema.field("happy").type) == "double"
     assert str(table.schema.field("emotion").type) == "string"

@@ -17,7 +17,7 @@ from emofuse.core.errors import MediaError
 from emofuse.core.records import Features, Prediction
 from emofuse.recognition.recognizer import Recognizer
 from emofuse.timeline.live import LiveWindow, live_windows
-from emofuse.timeline.reader import stream_windows
+from emofuse.timeline.reader import ReadingOptions, stream_windows
 from emofuse.timeline.windows import WindowRules
 from tests.support import media_files, small_corpora
 
@@ -58,7 +58,7 @@ def names_of_threads() -> list[str]:
 
 def test_live_says_what_the_timeline_says(recognizer: Recognizer, speech: Path) -> None:
     rules = WindowRules(hop_s=2.0)
-    offline = {round(w.start_s, 3): w for w in stream_windows(recognizer, speech, rules=rules)}
+    offline = {round(w.start_s, 3): w for w in stream_windows(recognizer, speech, ReadingOptions(rules))}
     live = list(live_windows(recognizer, speech, rules=rules, pace=4.0))
     assert {round(one.window.start_s, 3) for one in live} <= set(offline)
     assert len(live) + live[-1].skipped_windows >= len(offline)

@@ -20,11 +20,10 @@ from emofuse.cli.progress import counting_failures
 from emofuse.core.records import Prediction
 from emofuse.core.text import printable
 from emofuse.recognition.batch_inputs import Listing, find_recordings
-from emofuse.recognition.tables import check_table, columns, failure, row_of, unread, write_csv
+from emofuse.recognition.tables import check_table, columns, failure, table_row, write_csv
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
-    from emofuse.recognition.batch import OnProgress
     from emofuse.recognition.bundle import Bundle
     from emofuse.recognition.recognizer import Recognizer
 
@@ -78,6 +77,7 @@ def predict(
 
     Example: `emofuse predict interviews/ --jobs 4 --out interviews.csv`
     """
+    from emofuse.recognition.batch import WorkerSettings, predict_in_processes
     from emofuse.recognition.bundle import load_bundle
 
     if out is not None:
@@ -105,11 +105,12 @@ def predict(
     else:
         with counting_failures("predicting", passing=True) as on_progress:
             if recognizer is not None and n_processes == 1:  # here: no other process has to start
-                predictions = _one_by_one(listing, recognizer, person, on_progress)
+                predictions = list(recognizer.predict_many(listing, profile=person, on_progress=on_progress))
             else:
-                predictions = _by_processes(
-                    listing, recognizer or known, person, n_processes, timeout, on_progress
-                )
+                predictions = predict_in_processes(
+                    listing, WorkerSettings.of(recognizer or known, person), jobs=n_processes,
+                    timeout_s=timeout, on_progress=on_progress,
+                )  # fmt: skip
         failed = _print(predictions, known.emotions, output)
     if failed:
         raise typer.Exit(1)
@@ -146,37 +147,6 @@ def _to_table(
     return result.failed
 
 
-def _by_processes(
-    listing: Listing,
-    recognizer: Recognizer | Bundle,
-    person: Profile | None,
-    n_processes: int,
-    timeout: float | None,
-    on_progress: OnProgress,
-) -> list[Prediction]:
-    from emofuse.recognition.batch import Readers, predict_in_processes
-
-    readers = Readers.of(recognizer, person)
-    return predict_in_processes(
-        listing, readers, jobs=n_processes, timeout_s=timeout, on_progress=on_progress
-    )
-
-
-def _one_by_one(
-    listing: Listing, recognizer: Recognizer, person: Profile | None, on_progress: OnProgress
-) -> list[Prediction]:
-    predictions: list[Prediction] = []
-    failed = 0
-    for name in listing.files:
-        if name in listing.refused:
-            predictions.append(unread(name, listing.refused[name], recognizer.emotions))
-        else:
-            predictions += recognizer.predict_files([name], profile=person)
-        failed += predictions[-1].error is not None
-        on_progress(len(predictions), failed, len(listing.files))
-    return predictions
-
-
 def _print(predictions: Sequence[Prediction], emotions: Sequence[str], output: Format) -> int:
     """Print the answers; returns the number of failed files."""
     failed = [p for p in predictions if p.error is not None]
@@ -201,5 +171,5 @@ def _named(prediction: Prediction) -> dict[str, Any]:
 def as_csv(predictions: Iterable[Prediction], emotions: Sequence[str]) -> str:
     """One row a file, also for those that could not be read."""
     text = io.StringIO()
-    write_csv(text, map(row_of, predictions), columns(emotions))
+    write_csv(text, map(table_row, predictions), columns(emotions))
     return text.getvalue()

@@ -242,3 +242,29 @@ class Prediction:
             "meta": dict(self.meta),
             "error": self.error,
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], emotions: tuple[str, ...]) -> Prediction:
+        """The prediction that :meth:`as_dict` gave ``data`` for."""
+
+        def array(named: Mapping[str, float] | None) -> NDArray[np.float64] | None:
+            return None if named is None else np.array([named[e] for e in emotions], dtype=np.float64)
+
+        return cls(
+            source=data["source"],
+            emotions=emotions,
+            probabilities=array(data["probabilities"]),
+            used=tuple(data["used"]),
+            voice=array(data["voice"]),
+            face=array(data["face"]),
+            voice_missing=data["voice_missing"],
+            face_missing=data["face_missing"],
+            notes=tuple(data["notes"]),
+            meta=data["meta"],
+            error=data["error"],
+        )
+
+    @classmethod
+    def failed(cls, source: str, emotions: tuple[str, ...], error: str) -> Prediction:
+        """Of a recording that could not be read."""
+        return cls(source=source, emotions=emotions, probabilities=None, used=(), error=error)

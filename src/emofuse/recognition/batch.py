@@ -1,4 +1,4 @@
-"""Thousands of files into one table: several processes, resumable, a row for every file.
+"""Thousands of files into one table: several processes, resumable, one row per file.
 
 >>> from emofuse.recognition.batch import find_recordings, predict_table               # doctest: +SKIP
 >>> listing = find_recordings(["interviews"])                              # doctest: +SKIP
@@ -6,9 +6,9 @@
 >>> result.rows, result.failed                                             # doctest: +SKIP
 (1000, 50)
 
-Every file is read in a worker process, which may crash or hang without harm to the others. Each result goes
-into a journal beside the table at once; the same call goes on after an interrupt or a kill. When all are
-there, the table is written, in the order of the files, and the journal is removed.
+Every file is read in a worker process, which may crash or hang without harm to the others. Each result is
+written to a journal beside the table at once; the same call resumes after an interrupt or a kill. When all
+are there, the table is written, in the order of the files, and the journal is removed.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ import hashlib
 import os
 import tempfile
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
 
 from emofuse.core.errors import BatchError, JournalError
 from emofuse.core.records import Prediction
 from emofuse.core.version import __version__
 from emofuse.recognition.batch_inputs import Listing, find_recordings
 from emofuse.recognition.bundle import MANIFEST, Bundle, load_bundle, warn_of_licence
-from emofuse.recognition.tables import Row, check_table, failure, row_of, unread, write_table
+from emofuse.recognition.tables import Row, check_table, failure, table_row, write_table
 from emofuse.system.checksums import file_digest
 from emofuse.system.isolated_workers import Lost, Task, isolated
 from emofuse.system.journal import Journal
@@ -40,23 +39,24 @@ if TYPE_CHECKING:
     from emofuse.recognition.recognizer import Recognizer
 
 __all__ = [
-    "BatchError", "BatchResult", "JournalError", "Listing", "Readers", "default_limit_s", "find_recordings",
-    "predict_in_processes", "predict_table",
+    "BatchError", "BatchResult", "JournalError", "Listing", "WorkerSettings", "default_limit_s",
+    "find_recordings", "predict_in_processes", "predict_table",
 ]  # fmt: skip
 
-READER: Final = "emofuse.recognition.batch_worker:reader"
+READER: Final = "emofuse.recognition.batch_worker:load_reader"
 """What reads files in a worker process."""
-ERRORS_KEPT: Final = 20
+MAX_ERRORS: Final = 20
 """How many failed files a result names; the table names all."""
 _LIMIT_S: Final = 600.0
 _LIMIT_BYTES_PER_S: Final = 100_000.0
 
 OnProgress = Callable[[int, int, int], None]
+"""Called with the number of files that are done, how many of these failed, and the number of all."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of a batch."""
+    """The outcome of a batch."""
 
     out: Path
     rows: int
@@ -71,14 +71,14 @@ class BatchResult:
 def default_limit_s(size_bytes: int) -> float:
     """Seconds that a file may take: ten minutes, and one second more for each 100 kB.
 
-    The size is known without opening the file; what a damaged file says of its duration is not to be trusted.
+    The size is known without opening the file; the duration that a damaged file declares cannot be trusted.
     """
     return _LIMIT_S + size_bytes / _LIMIT_BYTES_PER_S
 
 
 @dataclass(frozen=True, slots=True)
-class Readers:
-    """What worker processes read files with."""
+class WorkerSettings:
+    """What every worker process loads."""
 
     bundle: Path
     emotions: tuple[str, ...]
@@ -88,14 +88,14 @@ class Readers:
     @classmethod
     def of(
         cls, recognizer: Recognizer | Bundle | str | Path | None, profile: Profile | None = None
-    ) -> Readers:
-        """Of a recogniser, a bundle or its folder, or None: the recogniser that comes with emofuse.
+    ) -> WorkerSettings:
+        """Those of a recognizer, a bundle or its folder, or None: the recognizer that comes with emofuse.
 
-        This process needs no networks: they are loaded here for no more than to check a profile.
+        This process needs no networks: they are loaded here only to check a profile.
 
         Raises:
-            BundleError: there is none.
-            ProfileError: the profile is of another recogniser.
+            BundleError: there is no such bundle.
+            ProfileError: the profile was made with another recognizer.
         """
         if recognizer is None or isinstance(recognizer, str | Path):
             recognizer = load_bundle(recognizer)
@@ -107,8 +107,9 @@ class Readers:
         if isinstance(recognizer, Bundle):
             bundle, table = recognizer, None
         else:
-            list(recognizer.predict_files([], profile=profile))  # checks the profile
             bundle, table = recognizer.bundle, recognizer.action_units
+            if profile is not None:
+                recognizer.check_profile(profile)
         return cls(
             bundle=bundle.folder.absolute(),
             emotions=bundle.emotions,
@@ -117,7 +118,7 @@ class Readers:
         )
 
     def identity(self) -> dict[str, str | None]:
-        """What the results depend on, a digest each."""
+        """What the results depend on, as digests."""
         return {
             "version of emofuse": __version__,
             "recogniser": file_digest(self.bundle / MANIFEST),
@@ -127,7 +128,7 @@ class Readers:
 
     @contextlib.contextmanager
     def setup(self) -> Iterator[dict[str, str | None]]:
-        """What a worker is told; a profile is handed over as a file."""
+        """The argument of :data:`READER`; a profile is passed as a temporary file."""
         with tempfile.TemporaryDirectory(prefix="emofuse-") as folder:
             profile = None
             if self.profile is not None:
@@ -158,166 +159,173 @@ def predict_table(
     timeout_s: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> BatchResult:
-    """Read many files into a table; called again after an interrupt or a kill it goes on where it was.
+    """Read many files into a table. The same call resumes after an interrupt or a kill.
 
     Args:
         files: what to read, in the order of the table; folders are searched for recordings.
-        recognizer: a recogniser, a bundle or its folder, or None: the recogniser that comes with emofuse.
-        out: the table, ``.csv``, ``.jsonl`` or ``.parquet``; one that is there is replaced at the end. Its
+        recognizer: a recognizer, a bundle or its folder, or None: the recognizer that comes with emofuse.
+        out: the table, ``.csv``, ``.jsonl`` or ``.parquet``; an existing one is replaced at the end. Its
             journal lies beside it, with ``.partial.jsonl`` added to its name.
-        jobs: worker processes; each keeps to one core.
+        jobs: worker processes; each uses one core.
         profile: of the person who is seen and heard in all the files.
-        timeout_s: seconds a file may take; None: :func:`default_limit_s`; 0: any.
-        on_progress: called with the number done, the number failed among them, and the number of all.
+        timeout_s: seconds a file may take; None: :func:`default_limit_s`; 0: no limit.
+        on_progress: called after each file.
 
     Returns:
         Counts, and the errors of the first failed files.
 
     Raises:
-        BatchError: there is no file to read, or the table is of no known kind.
-        JournalError: the journal is of another recogniser, profile or version, or in use.
-        BundleError: there is no such recogniser.
+        BatchError: there is no file to read, or the table is of an unknown kind.
+        JournalError: the journal belongs to another recognizer, profile or version, or is in use.
+        BundleError: there is no such recognizer.
         IsolationError: a worker cannot load it.
-        MissingExtraError: a Parquet table is wanted and pyarrow is not installed.
+        MissingExtraError: a Parquet table is requested and pyarrow is not installed.
         OSError: the table or its journal cannot be written.
     """
     out = Path(out)
     check_table(out)
-    readers = Readers.of(recognizer, profile)
+    settings = WorkerSettings.of(recognizer, profile)
     listing = files if isinstance(files, Listing) else find_recordings(files)
     if not listing.files:
         raise BatchError("there is no recording to read")
     if out.exists() and any(Path(file).exists() and out.samefile(file) for file in listing.files):
         raise BatchError(f"{out}: that is one of the recordings: choose another name for the table")
-    with Journal(out.with_name(f"{out.name}.partial.jsonl"), readers.identity()) as journal:
-        run = _Run(listing, readers.emotions, journal, on_progress or _quiet)
+    with Journal(out.with_name(f"{out.name}.partial.jsonl"), settings.identity()) as journal:
+        run = _Run(listing, journal, on_progress or _no_progress)
         run.recall()
-        with readers.setup() as setup:
-            answers = isolated(READER, setup, run.tasks(timeout_s), jobs)
-            with contextlib.closing(answers):
-                for place, answer in answers:
-                    run.keep(place, answer)
-        write_table(out, run.rows(), readers.emotions)
+        with contextlib.closing(_predictions(listing, settings, run.pending(), jobs, timeout_s)) as results:
+            for index, prediction in results:
+                run.record(index, prediction)
+        write_table(out, run.rows(), settings.emotions)
         journal.remove()
         return BatchResult(out, len(listing.files), run.failed, run.resumed, tuple(run.errors()))
 
 
 @dataclass
 class _Run:
-    """The state of one call: where in the journal each file's result is. Grows by eight bytes a file."""
+    """The state of one call: where in the journal each file's result is. Grows by eight bytes per file."""
 
     listing: Listing
-    emotions: tuple[str, ...]
     journal: Journal
     on_progress: OnProgress
-    places: array[int] = field(init=False)
+    offsets: array[int] = field(init=False)
+    """Of each file's entry in the journal; -1: there is none yet."""
     done: int = 0
     failed: int = 0
     resumed: int = 0
 
     def __post_init__(self) -> None:
-        self.places = array("q", [-1]) * len(self.listing.files)
+        self.offsets = array("q", [-1]) * len(self.listing.files)
         self._stamps: dict[int, list[int] | None] = {}
 
     def recall(self) -> None:
         """Find what an earlier run has read, of files that have not changed since."""
-        index = {name: place for place, name in enumerate(self.listing.files)}
-        for where, entry in self.journal.entries():
-            place = index.get(entry.get("file", ""))
-            if place is None or self.places[place] >= 0:
+        indices = {name: index for index, name in enumerate(self.listing.files)}
+        for offset, entry in self.journal.entries():
+            index = indices.get(entry.get("file", ""))
+            if index is None or self.offsets[index] >= 0:
                 continue
-            if entry.get("stamp") == stamp(self.listing.files[place]):
-                self.places[place] = where
+            if entry.get("stamp") == stamp(self.listing.files[index]):
+                self.offsets[index] = offset
                 self.resumed += 1
                 self._count(entry["row"])
-        self._tell()
+        self._report()
 
-    def tasks(self, timeout_s: float | None) -> Iterator[Task]:
-        """What is left to do; files that need no reading are answered here."""
-        for place, name in enumerate(self.listing.files):
-            if self.places[place] >= 0:
-                continue
-            self._stamps[place] = found = stamp(name)
-            refused = self.listing.refused.get(name)
-            if refused is not None:
-                self.keep(place, Lost(refused))
-                continue
-            limit_s = default_limit_s(0 if found is None else found[0]) if timeout_s is None else timeout_s
-            yield Task(place, {"file": name}, limit_s or None)
+    def pending(self) -> Iterator[int]:
+        """The files that are still to be read, each stamped just before."""
+        for index, name in enumerate(self.listing.files):
+            if self.offsets[index] < 0:
+                self._stamps[index] = stamp(name)
+                yield index
 
-    def keep(self, place: int, answer: Mapping[str, Any] | Lost) -> None:
-        """One more is done."""
-        name = self.listing.files[place]
-        row = row_of(_prediction(name, answer, self.emotions))
-        entry = {"file": name, "stamp": self._stamps.pop(place), "row": row}
-        self.places[place] = self.journal.append(entry)
+    def record(self, index: int, prediction: Prediction) -> None:
+        """Write one more result to the journal."""
+        row = table_row(prediction)
+        entry = {"file": self.listing.files[index], "stamp": self._stamps.pop(index), "row": row}
+        self.offsets[index] = self.journal.append(entry)
         self._count(row)
-        self._tell()
+        self._report()
 
     def _count(self, row: Mapping[str, Any]) -> None:
         self.done += 1
         self.failed += row["error"] is not None
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         self.on_progress(self.done, self.failed, len(self.listing.files))
 
     def rows(self) -> Iterator[Row]:
         """The results in the order of the files."""
-        for where in self.places:
-            yield self.journal.at(where)["row"]
+        for offset in self.offsets:
+            yield self.journal.at(offset)["row"]
 
     def errors(self) -> Iterator[str]:
         """Of the first failed files."""
-        kept = 0
-        for row in self.rows() if self.failed else ():
-            if row["error"] is not None:
-                yield failure(str(row["file"]), str(row["error"]))
-                kept += 1
-                if kept == min(ERRORS_KEPT, self.failed):
-                    return
+        if not self.failed:
+            return
+        failed = (row for row in self.rows() if row["error"] is not None)
+        for row in islice(failed, min(MAX_ERRORS, self.failed)):
+            yield failure(str(row["file"]), str(row["error"]))
 
 
 def predict_in_processes(
     listing: Listing,
-    readers: Readers,
+    settings: WorkerSettings,
     *,
     jobs: int,
     timeout_s: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> list[Prediction]:
-    """Predictions of some files, in their order, for printing; nothing is kept on disk.
+    """Predictions of some files, in their order, for printing; nothing is stored on disk.
 
     Raises:
-        IsolationError: a worker cannot load the recogniser.
+        IsolationError: a worker cannot load the recognizer.
     """
-    said: dict[int, Prediction] = {
-        place: _prediction(name, Lost(listing.refused[name]), readers.emotions)
-        for place, name in enumerate(listing.files)
-        if name in listing.refused
-    }
+    n, n_failed = len(listing.files), 0
+    found: dict[int, Prediction] = {}
+    with contextlib.closing(_predictions(listing, settings, range(n), jobs, timeout_s)) as results:
+        for index, prediction in results:
+            found[index] = prediction
+            n_failed += prediction.error is not None
+            if on_progress is not None:
+                on_progress(len(found), n_failed, n)
+    return [found[index] for index in range(n)]
+
+
+def _predictions(
+    listing: Listing, settings: WorkerSettings, indices: Iterable[int], jobs: int, timeout_s: float | None
+) -> Generator[tuple[int, Prediction], None, None]:
+    """Read files of a listing in worker processes; yield them as they are ready, refused ones last.
+
+    ``indices`` is consumed as workers become free.
+    """
+    refused: list[int] = []
 
     def tasks() -> Iterator[Task]:
-        for place, name in enumerate(listing.files):
-            if place not in said:
-                size = (stamp(name) or [0])[0]
-                limit_s = default_limit_s(size) if timeout_s is None else timeout_s
-                yield Task(place, {"file": name}, limit_s or None)
+        for index in indices:
+            name = listing.files[index]
+            if name in listing.refused:
+                refused.append(index)
+                continue
+            size = (stamp(name) or [0])[0]
+            limit_s = default_limit_s(size) if timeout_s is None else timeout_s
+            yield Task(index, {"file": name}, limit_s or None)
 
-    failed = len(said)
-    with (
-        readers.setup() as setup,
-        contextlib.closing(isolated(READER, setup, tasks(), jobs)) as answers,
-    ):
-        for place, answer in answers:
-            said[place] = prediction = _prediction(listing.files[place], answer, readers.emotions)
-            failed += prediction.error is not None
-            if on_progress is not None:
-                on_progress(len(said), failed, len(listing.files))
-    return [said[place] for place in range(len(listing.files))]
+    def failed(index: int, reason: str) -> Prediction:
+        name = listing.files[index]
+        return Prediction.failed(name, settings.emotions, f"{name}: {reason}")
+
+    with settings.setup() as setup, contextlib.closing(isolated(READER, setup, tasks(), jobs)) as replies:
+        for index, reply in replies:
+            if isinstance(reply, Lost):
+                yield index, failed(index, reply.reason)
+            else:
+                yield index, Prediction.from_dict(reply, settings.emotions)
+    for index in refused:
+        yield index, failed(index, listing.refused[listing.files[index]])
 
 
 def stamp(name: str) -> list[int] | None:
-    """Size in bytes and time of the last change in ns, which tell a changed file. None: no such file."""
+    """Size in bytes and modification time in ns, which tell a changed file. None: no such file."""
     try:
         facts = os.stat(name)  # noqa: PTH116 - a million names are not made Paths for this
     except (OSError, ValueError):
@@ -325,29 +333,5 @@ def stamp(name: str) -> list[int] | None:
     return [facts.st_size, facts.st_mtime_ns]
 
 
-def _prediction(name: str, answer: Mapping[str, Any] | Lost, emotions: tuple[str, ...]) -> Prediction:
-    """A worker's answer, :meth:`Prediction.as_dict`, as a record again."""
-    if isinstance(answer, Lost):
-        return unread(name, answer.reason, emotions)
-    said = answer
-
-    def values(named: Mapping[str, float] | None) -> Any:
-        return None if named is None else np.array([named[e] for e in emotions], dtype=np.float64)
-
-    return Prediction(
-        source=said["source"],
-        emotions=emotions,
-        probabilities=values(said["probabilities"]),
-        used=tuple(said["used"]),
-        voice=values(said["voice"]),
-        face=values(said["face"]),
-        voice_missing=said["voice_missing"],
-        face_missing=said["face_missing"],
-        notes=tuple(said["notes"]),
-        meta=said["meta"],
-        error=said["error"],
-    )
-
-
-def _quiet(done: int, failed: int, total: int) -> None:
-    """Say nothing."""
+def _no_progress(done: int, failed: int, total: int) -> None:
+    """Report nothing."""

@@ -1,4 +1,4 @@
-"""The worker process of a batch: one recogniser, one file after the other, one thread."""
+"""The worker process of a batch: one recognizer, one file after the other, one thread."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from emofuse.system.isolated_workers import Handler, Reply, Request
 
 
-def reader(setup: Mapping[str, Any]) -> Handler:
-    """Load the recogniser; what is returned reads a file and never raises.
+def load_reader(setup: Mapping[str, Any]) -> Handler:
+    """Load the recognizer; the returned function reads a file and never raises.
 
     Raises:
-        BundleError: it cannot be loaded.
+        BundleError: the bundle cannot be loaded.
         FeatureError: the table of action units cannot be read.
         ProfileError: the profile cannot be read.
     """
@@ -24,12 +24,12 @@ def reader(setup: Mapping[str, Any]) -> Handler:
     from emofuse.recognition.recognizer import Recognizer
 
     cv2.setNumThreads(1)
-    logging.getLogger("emofuse").setLevel(logging.ERROR)  # the licence was said once
+    logging.getLogger("emofuse").setLevel(logging.ERROR)  # the license is reported once, by the parent
     recognizer = Recognizer.load(setup["bundle"], action_units=setup["action_units"], decoder_threads=1)
     profile = None if setup["profile"] is None else Profile.load(Path(setup["profile"]))
 
     def read(request: Request) -> Reply:
-        (prediction,) = recognizer.predict_files([request["file"]], profile=profile)
+        (prediction,) = recognizer.predict_many([request["file"]], profile=profile)
         return prediction.as_dict()
 
     return read

@@ -1,4 +1,4 @@
-"""A recogniser's second set of networks, which read people of whom some recordings are known."""
+"""A recognizer's second set of networks, for people whose voice and face are known from some recordings."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from emofuse.features.profile import Profile
 from emofuse.features.speaker_normalization import Moments, Population, blend, standard_of, stranger_share
 from emofuse.recognition.bundle import Bundle
 
+Modality = Literal["voice", "face"]
 Branch = Literal["voice", "face", "both"]
 BRANCHES: Final[tuple[Branch, ...]] = ("voice", "face", "both")
 
@@ -26,8 +27,8 @@ def enrolled_file(part: str) -> str:
     return f"enrolled-{part}"
 
 
-class KnownPeople:
-    """Networks for enrolled people, and the fusion of what they say."""
+class EnrolledModel:
+    """Networks for enrolled people, and the fusion of their outputs."""
 
     def __init__(self, bundle: Bundle, session: Callable[[str], Any]) -> None:
         """Load them.
@@ -81,19 +82,19 @@ class KnownPeople:
         self,
         features: Features,
         profile: Profile,
-        alone: Mapping[str, NDArray[np.float64]],
+        single: Mapping[Modality, NDArray[np.float64]],
         fused: NDArray[np.float64],
-    ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-        """What is said of a clip with and without the profile, weighed by how many clips are known.
+    ) -> tuple[dict[Modality, NDArray[np.float64]], NDArray[np.float64]]:
+        """The probabilities with and without the profile, weighted by the number of enrolled clips.
 
         Args:
             features: of the clip.
             profile: of the person.
-            alone: what each modality says of a stranger, (n_emotions,) probabilities.
-            fused: what both together say of one.
+            single: of each modality without the profile, (n_emotions,) probabilities.
+            fused: of both together without it.
 
         Returns:
-            The same, of the known person.
+            The same two, for the enrolled person.
         """
         self.check(profile)
         logs = {}
@@ -102,26 +103,24 @@ class KnownPeople:
             if row is not None:
                 standard = standard_of(profile.moments[branch], self._populations[branch], self.prior_clips)
                 logs[branch] = network.run(["log_probabilities"], {"inputs": standard.apply(row[None])})[0]
-        single = {
-            name: self._weighed(said, np.exp(logs[_branch(name)].astype(np.float64)), profile, _branch(name))
-            for name, said in alone.items()
+        blended = {
+            name: self._weighted(unenrolled, np.exp(logs[name].astype(np.float64)), profile, name)
+            for name, unenrolled in single.items()
         }
-        if len(alone) < 2:
-            return single, next(iter(single.values()))
+        if len(single) < 2:
+            return blended, next(iter(blended.values()))
         joined = np.concatenate([logs[b] for b in self._networks], axis=1)
         joined = np.maximum(joined, LEAST_LOG_PROBABILITY).astype(np.float32)
-        said = self._fusion.run(["probabilities"], {"inputs": joined})[0].astype(np.float64)
-        return single, self._weighed(fused, said, profile, "both" if "both" in self._networks else "voice")
+        enrolled = self._fusion.run(["probabilities"], {"inputs": joined})[0].astype(np.float64)
+        return blended, self._weighted(
+            fused, enrolled, profile, "both" if "both" in self._networks else "voice"
+        )
 
-    def _weighed(
-        self, stranger: NDArray[np.float64], enrolled: NDArray[np.float64], profile: Profile, branch: Branch
+    def _weighted(
+        self, unenrolled: NDArray[np.float64], enrolled: NDArray[np.float64], profile: Profile, branch: Branch
     ) -> NDArray[np.float64]:
         share = stranger_share(profile.moments[branch].n, self.prior_clips)
-        return np.asarray(blend(stranger[None], enrolled, share)[0], dtype=np.float64)
-
-
-def _branch(name: str) -> Branch:
-    return "voice" if name == "voice" else "face"
+        return np.asarray(blend(unenrolled[None], enrolled, share)[0], dtype=np.float64)
 
 
 def _values(branch: Branch, features: Features) -> NDArray[np.float32] | None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from emofuse.core.errors import BundleError, EmofuseError, FeatureError, MissingExtraError
@@ -25,6 +24,7 @@ from emofuse.core.progress import OnProgress
 from emofuse.core.records import Features
 from emofuse.features.extraction import extract
 from emofuse.recognition.bundle import FRAME_FILE, Bundle, check_free, save_bundle
+from emofuse.recognition.onnx_session import create_session, fold_constants
 from emofuse.recognition.recognizer import Recognizer
 
 LEAST_FILES: Final = 4
@@ -165,11 +165,7 @@ def _in_8_bits(network: bytes, arrays: Sequence[NDArray[Any]]) -> bytes:
 
     with tempfile.TemporaryDirectory(prefix="emofuse-") as folder, _quiet():
         plain, small = Path(folder, "plain.onnx"), Path(folder, "int8.onnx")
-        options = onnxruntime.SessionOptions()
-        # weights that are stored in 16 bits become constants again, and batch norms part of convolutions
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(plain)
-        onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        fold_constants(network, plain)  # weights are stored in 16 bits and widened by the network itself
         quantize_static(
             plain, small, Arrays(), quant_format=QuantFormat.QOperator, op_types_to_quantize=list(_QUANTIZED),
             # unsigned by unsigned: signed weights overflow on processors that are a few years old
@@ -191,9 +187,7 @@ def _quiet() -> Iterator[None]:
 
 def _ms(network: bytes, arrays: Sequence[NDArray[Any]]) -> float:
     """Of one clip in one thread: the least of about half a second of runs."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    session = create_session(network)
     took: list[float] = []
     end = time.perf_counter() + _TIMED_S
     while time.perf_counter() < end or len(took) < 3:

@@ -1,4 +1,4 @@
-"""The table of a batch: one row a file, as CSV, JSON lines or Parquet, with the same numbers in each."""
+"""Predictions as tables, one row per recording: CSV, JSON lines, Parquet and pandas."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from emofuse.core.errors import BatchError, MissingExtraError
+from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Prediction
 from emofuse.core.text import printable
 from emofuse.system.atomic_write import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Row = dict[str, str | float | None]
 
@@ -23,16 +30,16 @@ _GROUP: Final = 10_000
 """Rows that Parquet holds in memory at once."""
 
 
-def row_of(prediction: Prediction) -> Row:
-    """The row of a file: text, probabilities to six decimals, None where there is nothing."""
-    said = prediction.probabilities
-    values = (
-        [None] * len(prediction.emotions) if said is None else [round(p, _DECIMALS) for p in said.tolist()]
-    )
+def prediction_row(prediction: Prediction) -> Row:
+    """All that a table may hold of a prediction; None where there is nothing."""
+    emotions = prediction.emotions
     return {
         "file": printable(prediction.source),
         "emotion": prediction.emotion,
-        **dict(zip(prediction.emotions, values, strict=True)),
+        "confidence": prediction.confidence,
+        **_by_emotion("", emotions, prediction.probabilities),
+        **_by_emotion("voice_", emotions, prediction.voice),
+        **_by_emotion("face_", emotions, prediction.face),
         "used": "+".join(prediction.used) or None,
         "voice_missing": prediction.voice_missing,
         "face_missing": prediction.face_missing,
@@ -41,14 +48,49 @@ def row_of(prediction: Prediction) -> Row:
     }
 
 
+def _by_emotion(
+    prefix: str, emotions: Sequence[str], probabilities: NDArray[np.float64] | None
+) -> dict[str, float | None]:
+    values = [None] * len(emotions) if probabilities is None else probabilities.tolist()
+    return {f"{prefix}{name}": value for name, value in zip(emotions, values, strict=True)}
+
+
+def table_row(prediction: Prediction) -> Row:
+    """The row of a file in a table: probabilities to six decimals."""
+    row = prediction_row(prediction)
+    values = ((name, row[name]) for name in columns(prediction.emotions))
+    return {name: round(v, _DECIMALS) if isinstance(v, float) else v for name, v in values}
+
+
+def to_pandas(predictions: Prediction | Iterable[Prediction]) -> pd.DataFrame:
+    """One row per recording, also for those that could not be read.
+
+    >>> to_pandas(recognizer.predict_files(paths)).groupby("emotion")["confidence"].mean()  # doctest: +SKIP
+
+    Returns:
+        Columns ``file``, ``emotion``, ``confidence``; the probability of each emotion under its name, and
+        those of voice and face alone as ``voice_happy``, ``face_happy``; ``used`` ("voice+face"),
+        ``voice_missing``, ``face_missing``, ``notes`` (joined by "; ") and ``error``. What is not there is
+        missing in the sense of pandas. No predictions: the same columns, no rows.
+
+    Raises:
+        MissingExtraError: pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError:
+        raise MissingExtraError("tables", "predictions as a pandas table") from None
+    given = [predictions] if isinstance(predictions, Prediction) else list(predictions)
+    emotions = given[0].emotions if given else EMOTIONS
+    numbers = ["confidence", *(f"{prefix}{name}" for prefix in ("", "voice_", "face_") for name in emotions)]
+    names = ["file", "emotion", *numbers, *TEXT_COLUMNS]
+    table = pd.DataFrame([prediction_row(one) for one in given], columns=names)
+    return table.astype(dict.fromkeys(numbers, "float64"))
+
+
 def failure(source: str, error: str) -> str:
     """One line about a failed file; media errors name their file themselves."""
     return error if error.startswith(source) else f"{source}: {error}"
-
-
-def unread(name: str, reason: str, emotions: tuple[str, ...]) -> Prediction:
-    """What is said of a file that nothing can be said of."""
-    return Prediction(source=name, emotions=emotions, probabilities=None, used=(), error=f"{name}: {reason}")
 
 
 def columns(emotions: Sequence[str]) -> tuple[str, ...]:

@@ -38,6 +38,16 @@ _PADDING_S: Final = 0.1
 """Decoders of sound give whole frames, which may reach so far beyond the declared end."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """How a recording is read: see :meth:`Recognizer.timeline`."""
+
+    rules: WindowRules | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    profile: Profile | None = None
+
+
 @dataclass(slots=True)
 class _Reading:
     """A recording that is being read."""
@@ -47,7 +57,9 @@ class _Reading:
     start_s: float
     end_s: float
 
-    def windows(self, on_progress: OnProgress | None, on_sound: OnSound | None = None) -> Iterator[Window]:
+    def windows(
+        self, on_progress: OnProgress | None = None, on_sound: OnSound | None = None
+    ) -> Iterator[Window]:
         read_s = self.start_s
         for part in self.stream:
             if isinstance(part, Waveform):
@@ -114,18 +126,11 @@ class _Kept:
 
 
 def stream_windows(
-    recognizer: EmotionModel,
-    source: Source,
-    *,
-    rules: WindowRules | None = None,
-    start_s: float | None = None,
-    end_s: float | None = None,
-    profile: Profile | None = None,
-    on_progress: OnProgress | None = None,
+    recognizer: EmotionModel, source: Source, options: ReadingOptions | None = None
 ) -> Iterator[Window]:
     """The windows of a recording, each as soon as it is read. See :meth:`Recognizer.stream`."""
-    with _opened(recognizer, source, rules, start_s, end_s, profile) as reading:
-        for window in reading.windows(on_progress):
+    with _opened(recognizer, source, options) as reading:
+        for window in reading.windows():
             reading.reader.take_boxes()
             yield window
 
@@ -133,17 +138,14 @@ def stream_windows(
 def read_timeline(
     recognizer: EmotionModel,
     source: Source,
+    options: ReadingOptions | None = None,
     *,
-    rules: WindowRules | None = None,
     segment_rules: SegmentRules | None = None,
-    start_s: float | None = None,
-    end_s: float | None = None,
-    profile: Profile | None = None,
     on_progress: OnProgress | None = None,
     on_sound: OnSound | None = None,
 ) -> Timeline:
     """The timeline of a recording. See :meth:`Recognizer.timeline`."""
-    with _opened(recognizer, source, rules, start_s, end_s, profile) as reading:
+    with _opened(recognizer, source, options) as reading:
         kept = _Kept(len(recognizer.emotions))
         for window in reading.windows(on_progress, on_sound):
             kept.add(window)
@@ -174,18 +176,12 @@ def read_timeline(
 
 
 @contextmanager
-def _opened(
-    recognizer: EmotionModel,
-    source: Source,
-    rules: WindowRules | None,
-    start_s: float | None,
-    end_s: float | None,
-    profile: Profile | None,
-) -> Iterator[_Reading]:
-    rules = rules or WindowRules()
-    start_s = None if start_s is None else max(start_s, 0.0)
+def _opened(recognizer: EmotionModel, source: Source, options: ReadingOptions | None) -> Iterator[_Reading]:
+    options = options or ReadingOptions()
+    rules = options.rules or WindowRules()
+    start_s = None if options.start_s is None else max(options.start_s, 0.0)
     with open_stream(
-        source, pictures_per_s=rules.pictures_per_s, start_s=start_s, end_s=end_s,
+        source, pictures_per_s=rules.pictures_per_s, start_s=start_s, end_s=options.end_s,
         threads=recognizer.decoder_threads,
     ) as stream:  # fmt: skip
         first_s = 0.0 if start_s is None else start_s
@@ -195,7 +191,7 @@ def _opened(
             has_audio=stream.has_audio,
             has_video=stream.has_video,
             start_s=first_s,
-            profile=profile,
+            profile=options.profile,
         )
         yield _Reading(stream, reader, first_s, first_s)
 

@@ -18,6 +18,7 @@ from emofuse.corpus.ravdess import parse_name
 from emofuse.features.extraction import extract_takes
 from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import Bundle
+from emofuse.recognition.onnx_session import create_session
 from emofuse.recognition.recognizer import Recognizer
 
 NOTE: Final = (
@@ -43,13 +44,7 @@ def frame_answers(model: bytes, frames: NDArray[np.uint8]) -> NDArray[np.float32
 
 
 def _run(model: bytes, output: str, inputs: NDArray[Any]) -> NDArray[Any]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run([output], {"inputs": inputs})[0])
+    return np.asarray(create_session(model).run([output], {"inputs": inputs})[0])
 
 
 def check_recogniser(

@@ -1,0 +1,124 @@
+"""The networks of a bundle: features → probabilities. Runs on ONNX Runtime alone."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.errors import BundleError
+from emofuse.core.recipes.fusion import LEAST_LOG_PROBABILITY
+from emofuse.core.records import Features, Prediction
+from emofuse.recognition.bundle import FRAME_FILE, Bundle
+from emofuse.recognition.enrolled_model import EnrolledModel, Modality
+from emofuse.recognition.onnx_session import create_session
+
+if TYPE_CHECKING:
+    from emofuse.features.profile import Profile
+
+Outputs = list[NDArray[np.float32]]
+"""Of a voice or face network for one clip: features of each member, (1, n_members, n_features); their
+log-probabilities, (1, n_members, n_emotions); and those of all members together, (1, n_emotions)."""
+
+
+class BundleModel:
+    """A voice network, a face network and their fusion; also those for enrolled people, if there are any."""
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+        """Load the networks; those for enrolled people are loaded when a profile needs them.
+
+        Args:
+            bundle: whose networks.
+            threads: that each network may use.
+
+        Raises:
+            BundleError: a network is missing, altered or cannot be run.
+        """
+        self.bundle = bundle
+        self._threads = threads
+        self._voice = self._session("voice.onnx")
+        self._face = self._session("face.onnx")
+        self._frames = self._session(FRAME_FILE) if FRAME_FILE in bundle.files else None
+        self._fusions = [self._session(name) for name in bundle.fusions]
+        if not self._fusions:
+            raise BundleError(f"{bundle.folder}: this bundle has no fusion")
+
+    def _session(self, name: str) -> Any:
+        network = self.bundle.read(name)
+        try:
+            return create_session(network, threads=self._threads)
+        except Exception as error:
+            raise BundleError(
+                f"{self.bundle.folder / name} is not a network that can be run: {error}"
+            ) from None
+
+    @cached_property
+    def enrolled(self) -> EnrolledModel:
+        """The networks for enrolled people.
+
+        Raises:
+            ProfileError: the bundle has none.
+        """
+        return EnrolledModel(self.bundle, self._session)
+
+    def predict(self, features: Features, *, source: str, profile: Profile | None = None) -> Prediction:
+        """Probabilities of one clip, or the reasons why there are none.
+
+        Raises:
+            ProfileError: the profile belongs to another recognizer.
+        """
+        outputs: dict[Modality, Outputs] = {}
+        if features.voice is not None:
+            outputs["voice"] = self._voice.run(None, {"inputs": features.voice[None]})
+        if features.face is not None:
+            outputs["face"] = self._face.run(None, {"inputs": self.face_frames(features.face)[None]})
+        single = {name: _normalized(np.exp(one[2][0].astype(np.float64))) for name, one in outputs.items()}
+        fused: NDArray[np.float64] | None = None
+        if len(outputs) == 2:
+            fused = self._fuse(outputs["voice"], outputs["face"])
+        elif outputs:
+            fused = next(iter(single.values()))
+        if profile is not None and fused is not None:
+            single, fused = self.enrolled.blend(features, profile, single, fused)
+        return Prediction(
+            source=source,
+            emotions=self.bundle.emotions,
+            probabilities=fused,
+            used=tuple(outputs),
+            voice=single.get("voice"),
+            face=single.get("face"),
+            voice_missing=features.voice_missing,
+            face_missing=features.face_missing,
+            notes=features.notes,
+            meta=features.meta,
+            error=nothing_readable(features) if fused is None else None,
+        )
+
+    def face_frames(self, face: NDArray[Any]) -> NDArray[Any]:
+        """See :meth:`Recognizer.face_frames`."""
+        if self._frames is None or face.dtype != np.uint8:
+            return face
+        return np.asarray(self._frames.run(["outputs"], {"inputs": face})[0])
+
+    def _fuse(self, voice: Outputs, face: Outputs) -> NDArray[np.float64]:
+        """The mean over the fusion's members, each on what it was fitted on."""
+        members = []
+        for k, session in enumerate(self._fusions):
+            if self.bundle.recipe.fusion.inputs == "features":
+                joined = np.concatenate([voice[0][:, k], face[0][:, k]], axis=1)
+            else:
+                joined = np.maximum(np.concatenate([voice[2], face[2]], axis=1), LEAST_LOG_PROBABILITY)
+            members.append(session.run(["probabilities"], {"inputs": joined.astype(np.float32)})[0][0])
+        return _normalized(np.mean(members, axis=0).astype(np.float64))
+
+
+def nothing_readable(features: Features) -> str:
+    """Why a clip has neither a voice nor a face."""
+    return f"no voice ({features.voice_missing}), no face ({features.face_missing})"
+
+
+def _normalized(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The networks compute in float32: make the sum 1 again."""
+    return np.asarray(probabilities / probabilities.sum(), dtype=np.float64)
