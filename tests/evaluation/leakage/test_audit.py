@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import optuna
 import pytest
+from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
 from emofuse.cli.app import app
@@ -282,6 +283,20 @@ def test_what_people_read_says_first_that_it_is_flattered(run: Path, found: dict
     accuracy, added = leak_tables(found)
     assert accuracy.row_count == len(CONDITIONS)
     assert added.row_count == len(SHORTCUTS)
+
+
+def test_hostile_names_stay_text(found: dict[str, Any]) -> None:
+    hostile = "<script>x</script> **bold** [a](b) | `c`\n# heading &lt; R&D"
+    named = {**found, "corpus": {**found["corpus"], "name": hostile}, "notes": [hostile]}
+    named["recipe"] = {**found["recipe"], "name": hostile}
+    tokens = MarkdownIt("commonmark").enable("table").parse(leak_markdown(named))
+    pieces = [child for token in tokens for child in token.children or [token] if child.content]
+    one_line = " ".join(hostile.split())
+    assert pieces[0].content == f"What leaks are worth: {one_line}"
+    assert any(f"actors of {one_line}; random folds" in piece.content for piece in pieces)
+    assert one_line in [piece.content for piece in pieces]
+    assert {piece.type for piece in pieces} == {"text", "code_inline", "image"}
+    assert sum(token.type == "heading_open" for token in tokens) == 5
 
 
 def test_the_figure_stands_alone(run: Path, found: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import doctest
 import itertools
 import json
 import re
@@ -21,10 +20,8 @@ from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.pretrained import WEIGHTS
 from emofuse.evaluation.group_metrics import group_figures
-from emofuse.evaluation.report import markdown
 from emofuse.evaluation.report.data_card import data_card
 from emofuse.evaluation.report.model_card import model_card
-from emofuse.evaluation.report.pretrained import pretrained_parts
 from emofuse.evaluation.report.write import write_report
 from emofuse.evaluation.results import Run, read_run
 
@@ -278,8 +275,13 @@ def test_what_is_absent_or_empty_leaves_no_heading(run: Run, card: Card) -> None
     assert "Notes of the run" not in found.headings
 
 
+def told_of_pretrained(run: Run) -> list[str]:
+    """Each point of the card's list."""
+    return Card(model_card(run)).text["What pre-trained parts had seen"].splitlines()
+
+
 def test_nothing_pretrained_is_said(run: Run) -> None:
-    first, second = pretrained_parts(run.results)
+    first, second = told_of_pretrained(run)
     assert "nothing pre-trained: every parameter was fitted on the training actors of each fold" in first
     # the table of action units was made by a program that had been trained
     assert "OpenFace" in second
@@ -287,7 +289,7 @@ def test_nothing_pretrained_is_said(run: Run) -> None:
     def dependent(results: dict[str, Any]) -> None:
         results["speaker_independent"] = False
 
-    assert "the training clips of each fold" in pretrained_parts(changed(run, dependent).results)[0]
+    assert "the training clips of each fold" in told_of_pretrained(changed(run, dependent))[0]
 
 
 def lrcn(results: dict[str, Any], sha256: object) -> None:
@@ -336,7 +338,7 @@ def test_a_cnn_from_scratch_has_seen_nothing(run: Run) -> None:
         lrcn(results, None)
         results["recipe"]["settings"]["face"]["network"]["emotion_cnn"]["source"] = "scratch"
 
-    assert "nothing pre-trained" in pretrained_parts(changed(run, scratch).results)[0]
+    assert "nothing pre-trained" in told_of_pretrained(changed(run, scratch))[0]
 
 
 def test_warnings_stand_at_the_top(run: Run, card: Card, data: Card) -> None:
@@ -385,6 +387,24 @@ def test_text_from_a_run_cannot_make_markup(run: Run) -> None:
     assert card.headings[-1] == "How it was made"
     # without details.json the command is the one that makes the run again
     assert "emofuse evaluate CORPUS --recipe ravdess-au --protocol '```" in card.text["How it was made"]
+
+
+@pytest.mark.parametrize(
+    ("make", "heading"), [(model_card, "Model card: {} on {}"), (data_card, "Data card: {1}")]
+)
+def test_hostile_names_stay_text(run: Run, make: Callable[[Run], str], heading: str) -> None:
+    hostile = "<script>x</script> **bold** [a](b) | `c`\n# heading &lt; R&D"
+
+    def edit(results: dict[str, Any]) -> None:
+        results["corpus"].update(name=hostile, licence=hostile)
+        results["recipe"]["name"] = hostile
+        results["recipe"]["settings"]["face"]["features"]["table"] = hostile
+
+    one_line = " ".join(hostile.split())
+    card = Card(make(changed(run, edit)))
+    assert next(iter(card.text)) == heading.format(one_line, one_line)
+    assert card.headings == [heading for heading in Card(make(run)).headings if heading != "Source"]
+    assert card.all.count(one_line) > 1
 
 
 @pytest.fixture
@@ -487,7 +507,3 @@ def test_without_a_card_nothing_is_written(full_run: Path, tmp_path: Path) -> No
         write_report(tmp_path)
     for name in ("report.html", "model-card.md", "data-card.md"):
         assert (tmp_path / name).read_text(encoding="utf-8") == "old"
-
-
-def test_the_examples_in_the_docstrings_run() -> None:
-    assert doctest.testmod(markdown) == doctest.TestResults(failed=0, attempted=1)

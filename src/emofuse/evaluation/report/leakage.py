@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,20 +13,10 @@ from typing import Any, Final
 from rich.table import Table
 
 from emofuse.core.errors import MissingExtraError
-from emofuse.evaluation.report.markdown import code, document, esc, items, table
+from emofuse.core.number_format import percent, points
+from emofuse.evaluation.report.selection import MAIN_SYSTEMS
 from emofuse.system.atomic_write import write_atomically
-
-SINGLE: Final = ("voice", "face", "fused")
-NOTEBOOKS: Final = (
-    "The notebooks report, on one fold of their own, 85.4 (logistic regression on principal components), "
-    "85.8 (neural network) and 83.0 (support vector machine) for the fusion, and 75.4 for the face, the mean "
-    "of five folds. The fusion took networks that had seen the test clips, so a+ is the row to lay beside "
-    "it, and a for the face alone."
-)
-WARNING: Final = (
-    "**Every figure but those of condition d is flattered, on purpose.** They show what shortcuts are worth; "
-    "they are no measure of the recipe."
-)
+from emofuse.system.templates import render_markdown
 
 
 def write_leak(run: Path, found: Mapping[str, Any]) -> Path:
@@ -55,63 +45,33 @@ def leak_tables(found: Mapping[str, Any]) -> tuple[Table, Table]:
     for shown, heading in ((accuracies, "condition"), (added, "shortcut")):
         shown.add_column("")
         shown.add_column(heading)
-        for name in SINGLE:
+        for name in MAIN_SYSTEMS:
             shown.add_column(name, justify="right", no_wrap=True)
     for one in found["conditions"]:
-        accuracies.add_row(one["key"], one["title"], *(_accuracy(one["systems"][name]) for name in SINGLE))
+        accuracies.add_row(one["key"], one["title"], *_cells(one, _accuracy))
     for one in found["differences"]:
-        added.add_row(_pair(one), one["shortcut"], *(_points(one["systems"][name]) for name in SINGLE))
+        added.add_row(_pair(one), one["shortcut"], *_cells(one, _points))
     return accuracies, added
 
 
 def leak_markdown(found: Mapping[str, Any]) -> str:
     """The findings as Markdown, the warning first."""
-    corpus, protocols = found["corpus"], found["protocols"]
-    fusions = [name for name in found["conditions"][0]["systems"] if name.startswith("fused:")]
-    return document(
-        [
-            f"# What leaks are worth: {esc(found['recipe']['name'])}",
-            WARNING,
-            f"{corpus['clips']} clips of {corpus['actors']} actors of {esc(corpus['name'])}"
-            f"{_synthetic(found)}; random folds: {code(protocols['random'])}; strangers: "
-            f"{code(protocols['strangers'])}; seed {found['seed']}. "
-            "Accuracy in %, with 95 % intervals over actors.",
-            table(
-                ["", "condition", *SINGLE],
-                [
-                    [one["key"], esc(one["title"]), *(_accuracy(one["systems"][name]) for name in SINGLE)]
-                    for one in found["conditions"]
-                ],
-                words=2,
-            ),
-            "![Accuracy under each condition, and what each shortcut adds](leak.svg)",
-            "## What each shortcut adds",
-            "In points of accuracy, on the clips that both score, with both on the same draws of actors.",
-            table(
-                ["", "shortcut", *SINGLE],
-                [
-                    [_pair(one), esc(one["shortcut"]), *(_points(one["systems"][name]) for name in SINGLE)]
-                    for one in found["differences"]
-                ],
-                words=2,
-            ),
-            "## Every fusion",
-            table(
-                ["", *(code(name.removeprefix("fused:")) for name in fusions)],
-                [
-                    [one["key"], *(_accuracy(one["systems"][name]) for name in fusions)]
-                    for one in found["conditions"]
-                ],
-            ),
-            "" if corpus["synthetic"] else NOTEBOOKS,
-            "## What leaks",
-            items(
-                f"{one['key']}: {esc('; '.join(one['leaks'])) or 'nothing'} ({code(one['folder'])})"
-                for one in found["conditions"]
-            ),
-            "## Notes",
-            items(map(esc, _notes(found))),
-        ]
+    conditions, differences = found["conditions"], found["differences"]
+    fusions = [name for name in conditions[0]["systems"] if name.startswith("fused:")]
+    return render_markdown(
+        __package__,
+        "leakage.md.j2",
+        recipe=found["recipe"]["name"],
+        corpus=found["corpus"],
+        protocols=found["protocols"],
+        seed=found["seed"],
+        systems=list(MAIN_SYSTEMS),
+        condition_rows=[[one["key"], one["title"], *_cells(one, _accuracy)] for one in conditions],
+        difference_rows=[[_pair(one), one["shortcut"], *_cells(one, _points)] for one in differences],
+        fusions=[name.removeprefix("fused:") for name in fusions],
+        fusion_rows=[[one["key"], *_cells(one, _accuracy, fusions)] for one in conditions],
+        conditions=conditions,
+        notes=_notes(found),
     )
 
 
@@ -138,8 +98,8 @@ def leak_figure(found: Mapping[str, Any]) -> tuple[bytes, bytes]:
         _draw(below, rows, "difference", "ci95", palette)
         below.axvline(0, color=palette["quiet"], linewidth=0.8)
         below.set_xlabel("what the shortcut adds, points")
-        handles = [below.plot([], [], "o", color=palette[name], label=name)[0] for name in SINGLE]
-        figure.legend(handles=handles, loc="outside upper right", ncols=len(SINGLE), frameon=False)
+        handles = [below.plot([], [], "o", color=palette[name], label=name)[0] for name in MAIN_SYSTEMS]
+        figure.legend(handles=handles, loc="outside upper right", ncols=len(MAIN_SYSTEMS), frameon=False)
         figure.suptitle(
             f"{found['recipe']['name']}: flattered figures, and what flatters them",
             x=0.01,
@@ -166,7 +126,7 @@ def _draw(
 ) -> None:
     """One row a condition or shortcut, one dot a system, its interval as a bar behind it."""
     for place, (_, systems) in enumerate(rows):
-        for nth, name in enumerate(SINGLE):
+        for nth, name in enumerate(MAIN_SYSTEMS):
             y, colour, figures = place + 0.24 * (nth - 1), palette[name], systems[name]
             ends = [100 * bound for bound in figures[bounds]]
             ax.plot(ends, [y, y], color=colour, linewidth=4, alpha=0.35, solid_capstyle="round")
@@ -189,20 +149,27 @@ def _told(found: Mapping[str, Any]) -> str:
     """What a reader who cannot see the figure is told."""
     said = (
         f"({one['key']}) {one['title']}: "
-        + ", ".join(f"{name} {100 * one['systems'][name]['accuracy']:.1f} %" for name in SINGLE)
+        + ", ".join(f"{name} {100 * one['systems'][name]['accuracy']:.1f} %" for name in MAIN_SYSTEMS)
         for one in found["conditions"]
     )
     return f"Accuracy of {found['recipe']['name']}: {'; '.join(said)}."
 
 
+def _cells(
+    one: Mapping[str, Any], shown: Callable[[Mapping[str, Any]], str], systems: Sequence[str] = MAIN_SYSTEMS
+) -> list[str]:
+    """What a condition or a difference is for each system."""
+    return [shown(one["systems"][name]) for name in systems]
+
+
 def _accuracy(system: Mapping[str, Any]) -> str:
     low, high = system["accuracy_ci95"]
-    return f"{100 * system['accuracy']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+    return f"{percent(system['accuracy'])} ({percent(low)}–{percent(high)})"
 
 
 def _points(difference: Mapping[str, Any]) -> str:
     low, high = difference["ci95"]
-    return f"{100 * difference['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    return f"{points(difference['difference'])} ({points(low)} to {points(high)})"
 
 
 def _pair(difference: Mapping[str, Any]) -> str:
