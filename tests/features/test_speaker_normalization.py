@@ -12,12 +12,12 @@ from emofuse.features import speaker_normalization as enrolment
 from emofuse.features.speaker_normalization import (
     LEAST_SHARE,
     Moments,
-    Population,
+    SpeakerPrior,
     blend,
     draw_clips,
-    standard_of,
-    standardise_people,
-    stranger_share,
+    speaker_scaler,
+    standardize_speakers,
+    unenrolled_weight,
 )
 
 
@@ -32,7 +32,7 @@ def people(n: int = 20, d: int = 4) -> tuple[np.ndarray, np.ndarray]:
 
 def test_population_is_what_numpy_says() -> None:
     rows, names = people()
-    known = Population.of(rows, names)
+    known = SpeakerPrior.of(rows, names)
     x = rows.astype(np.float64)
     np.testing.assert_allclose(known.mean, x.mean(0), rtol=1e-9)
     np.testing.assert_allclose(known.spread, x.std(0), rtol=1e-4)
@@ -46,9 +46,9 @@ def test_population_is_what_numpy_says() -> None:
 def test_standard_from_moments_is_the_closed_formula_on_rows(n: int, prior: float) -> None:
     """As if ``prior`` clips at the population's mean, and deviations about the new centre."""
     rows, names = people()
-    known = Population.of(rows, names)
+    known = SpeakerPrior.of(rows, names)
     mine = rows[names == "c"][:n].astype(np.float64)
-    standard = standard_of(Moments.of(mine), known, prior)
+    standard = speaker_scaler(Moments.of(mine), known, prior)
     centre = (mine.sum(0) + prior * known.mean) / (n + prior)
     np.testing.assert_allclose(standard.centre, centre, rtol=1e-9)
     variance = (np.square(mine - centre).sum(0) + 2 * prior * known.within**2) / (n + 2 * prior)
@@ -57,8 +57,8 @@ def test_standard_from_moments_is_the_closed_formula_on_rows(n: int, prior: floa
 
 def test_a_stranger_is_standardised_as_people_in_general() -> None:
     rows, names = people()
-    known = Population.of(rows, names)
-    nobody = standard_of(Moments.of(rows[:0]), known, 3.0)
+    known = SpeakerPrior.of(rows, names)
+    nobody = speaker_scaler(Moments.of(rows[:0]), known, 3.0)
     np.testing.assert_allclose(nobody.centre, known.mean)
     np.testing.assert_allclose(nobody.scale, known.within + LEAST_SHARE * known.spread)
 
@@ -66,8 +66,8 @@ def test_a_stranger_is_standardised_as_people_in_general() -> None:
 def test_many_clips_give_the_persons_own_mean_and_deviation() -> None:
     rng = np.random.default_rng(1)
     mine = rng.normal([5.0, -3.0], [0.2, 4.0], (50_000, 2))
-    known = Population(np.zeros(2), np.ones(2), np.ones(2))
-    standard = standard_of(Moments.of(mine), known, 3.0)
+    known = SpeakerPrior(np.zeros(2), np.ones(2), np.ones(2))
+    standard = speaker_scaler(Moments.of(mine), known, 3.0)
     np.testing.assert_allclose(standard.centre, mine.mean(0), atol=2e-3)
     np.testing.assert_allclose(standard.scale - LEAST_SHARE, mine.std(0), rtol=0.02)
     done = standard.apply(mine)
@@ -77,10 +77,10 @@ def test_many_clips_give_the_persons_own_mean_and_deviation() -> None:
 
 def test_more_clips_come_nearer_to_the_person() -> None:
     rows, names = people(n=64)
-    known = Population.of(rows, names)
+    known = SpeakerPrior.of(rows, names)
     mine = rows[names == "c"].astype(np.float64)
     far = [
-        np.abs(standard_of(Moments.of(np.tile(mine, (times, 1))), known, 3.0).centre - mine.mean(0)).max()
+        np.abs(speaker_scaler(Moments.of(np.tile(mine, (times, 1))), known, 3.0).centre - mine.mean(0)).max()
         for times in (1, 2, 8)
     ]
     assert far[0] > far[1] > far[2] > 0
@@ -101,27 +101,27 @@ def test_moments_are_those_of_the_rows() -> None:
 
 
 def test_values_stay_within_five() -> None:
-    known = Population(np.zeros(2), np.ones(2), np.zeros(2))
+    known = SpeakerPrior(np.zeros(2), np.ones(2), np.zeros(2))
     # a value that never varied, then does: no division by 0
-    done = standard_of(Moments.of(np.zeros((9, 2))), known, 3.0).apply(np.array([[1e9, -1e9]]))
+    done = speaker_scaler(Moments.of(np.zeros((9, 2))), known, 3.0).apply(np.array([[1e9, -1e9]]))
     np.testing.assert_array_equal(done, [[5, -5]])
 
 
 def test_everybody_is_standardised_by_themselves_alone() -> None:
     rows, names = people()
-    known = Population.of(rows, names)
+    known = SpeakerPrior.of(rows, names)
     order = np.random.default_rng(3).permutation(len(rows))
     done = np.empty(rows.shape, np.float32)
-    done[order] = standardise_people(rows[order], names[order], known, 3.0)
+    done[order] = standardize_speakers(rows[order], names[order], known, 3.0)
     for one in "abc":
         mine = names == one
-        alone = standard_of(Moments.of(rows[mine]), known, 3.0).apply(rows[mine])
+        alone = speaker_scaler(Moments.of(rows[mine]), known, 3.0).apply(rows[mine])
         np.testing.assert_allclose(done[mine], alone, atol=1e-6)
     others = rows.copy()
     others[names == "b"] += 100
-    again = standardise_people(others, names, known, 3.0)
+    again = standardize_speakers(others, names, known, 3.0)
     np.testing.assert_array_equal(
-        again[names != "b"], standardise_people(rows, names, known, 3.0)[names != "b"]
+        again[names != "b"], standardize_speakers(rows, names, known, 3.0)[names != "b"]
     )
     # what tells people apart is nearly gone
     means = np.array([done[names == one].mean(0) for one in "abc"])
@@ -136,7 +136,8 @@ def test_no_label_can_enter() -> None:
         "n_own", "seed",
     }  # fmt: skip
     functions = [
-        Population.of, Moments.of, standard_of, standardise_people, stranger_share, blend, draw_clips,
+        SpeakerPrior.of, Moments.of, speaker_scaler, standardize_speakers, unenrolled_weight, blend,
+        draw_clips,
     ]  # fmt: skip
     assert {name for f in functions for name in inspect.signature(f).parameters} == allowed
     source = inspect.getsource(enrolment)
@@ -144,7 +145,7 @@ def test_no_label_can_enter() -> None:
 
 
 def test_the_strangers_share_falls_with_every_clip() -> None:
-    shares = [stranger_share(n, 3.0) for n in (0, 1, 3, 30, 10**6)]
+    shares = [unenrolled_weight(n, 3.0) for n in (0, 1, 3, 30, 10**6)]
     assert shares[0] == 1
     assert shares[2] == 0.5
     assert shares == sorted(shares, reverse=True)

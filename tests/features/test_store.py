@@ -11,10 +11,10 @@ import pytest
 from emofuse.core.errors import StoreError
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.voice import VoiceFeatures
-from emofuse.features.store import FeatureStore, Part, default_store_folder, part_key
+from emofuse.features.store import FeatureStore, ModalityFeatures, default_store_folder, part_key
 
 KEY = "ab" * 32
-PART = Part(np.arange(12, dtype=np.float32).reshape(3, 4), None, ("a note",), {"n_frames": 3})
+PART = ModalityFeatures(np.arange(12, dtype=np.float32).reshape(3, 4), None, ("a note",), {"n_frames": 3})
 
 
 def test_what_is_kept_comes_back(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     assert back is not None and back.array is not None
     np.testing.assert_array_equal(back.array, PART.array)
     assert (back.missing, back.notes, back.meta) == (None, ("a note",), {"n_frames": 3})
-    store.put(KEY, Part(None, "no audio stream"))
+    store.put(KEY, ModalityFeatures(None, "no audio stream"))
     again = store.get(KEY)
     assert again is not None and again.array is None and again.missing == "no audio stream"
     assert store.size_bytes() > 0
@@ -71,7 +71,7 @@ def test_a_damaged_entry_is_none(tmp_path: Path, damage: str) -> None:
 def _write(root: str, value: int) -> None:
     store = FeatureStore(root)
     for _ in range(40):
-        store.put(KEY, Part(np.full((200, 50), value, np.float32), None))
+        store.put(KEY, ModalityFeatures(np.full((200, 50), value, np.float32), None))
         part = store.get(KEY)
         assert part is not None and part.array is not None and len(np.unique(part.array)) == 1
 
@@ -91,10 +91,11 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None
     # A limit on the size of files makes the system refuse the write, as a full disk does.
     code = (
         "import resource, signal, sys, numpy as np\n"
-        "from emofuse.features.store import FeatureStore, Part; from emofuse.core.errors import StoreError\n"
+        "from emofuse.core.errors import StoreError\n"
+        "from emofuse.features.store import FeatureStore, ModalityFeatures\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "try: FeatureStore(sys.argv[1]).put('ab' * 32, Part(np.ones(100000, np.float32), None))\n"
+        "try: FeatureStore(sys.argv[1]).put('ab' * 32, ModalityFeatures(np.ones(100000, np.float32), None))\n"
         "except StoreError as error: print(error)\n"
     )
     done = subprocess.run(

@@ -14,7 +14,7 @@ from emofuse.core.errors import FeatureError
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Recording, TimedFrames, Waveform
 from emofuse.features.extraction import extract
-from emofuse.media.arrays import media_of
+from emofuse.media.arrays import media_from_recording
 from emofuse.media.decoding import decode, probe
 from tests.support import media_files
 
@@ -43,7 +43,7 @@ def test_the_same_pictures_and_samples_as_from_the_file(
     )
     given = whole_of(path)
     for n_frames in (1, 4, 30):
-        ours = media_of(given, n_frames=n_frames, square=square, start_s=span[0], end_s=span[1])
+        ours = media_from_recording(given, n_frames=n_frames, square=square, start_s=span[0], end_s=span[1])
         theirs = decode(path, n_frames=n_frames, square=square, start_s=span[0], end_s=span[1])
         assert (ours.sound is None) == (theirs.sound is None)
         if ours.sound is not None and theirs.sound is not None:
@@ -75,25 +75,25 @@ def test_missing_halves_and_silence_have_the_reasons_of_files() -> None:
 
 def test_sound_that_starts_late_is_cut_by_its_own_clock() -> None:
     late = recording(np.arange(16000) / 16000, 16000, start_s=0.5)
-    cut = media_of(late, start_s=0.75, end_s=1.0).sound
+    cut = media_from_recording(late, start_s=0.75, end_s=1.0).sound
     assert cut is not None and cut.start_s == 0.75 and cut.duration_s == 0.25
     assert cut.samples[0, 0] == pytest.approx(0.25)
-    before = media_of(late, end_s=0.75).sound
+    before = media_from_recording(late, end_s=0.75).sound
     assert before is not None and before.start_s == 0.5 and before.duration_s == 0.25
 
 
 def test_colours_are_weighed_and_not_swapped() -> None:
     rng = np.random.default_rng(0)
     colour = rng.integers(0, 256, (2, 12, 16, 3), dtype=np.uint8)
-    grey = recording(frames=colour, fps=1).frames
+    gray_image = recording(frames=colour, fps=1).frames
     swapped = recording(frames=colour[..., ::-1], fps=1, colour="bgr").frames
-    assert grey is not None and swapped is not None
+    assert gray_image is not None and swapped is not None
     weights = np.array([0.299, 0.587, 0.114])
-    for one, other, source in zip(grey.images, swapped.images, colour, strict=True):
+    for one, other, source in zip(gray_image.images, swapped.images, colour, strict=True):
         np.testing.assert_allclose(one, source @ weights, atol=0.51)
         np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(grey.images[0], cv2.cvtColor(colour[0], cv2.COLOR_RGB2GRAY))
-    assert grey.times_s.tolist() == [0, 1]
+    np.testing.assert_array_equal(gray_image.images[0], cv2.cvtColor(colour[0], cv2.COLOR_RGB2GRAY))
+    assert gray_image.times_s.tolist() == [0, 1]
     one_plane = recording(frames=colour[..., :1], fps=1).frames
     assert one_plane is not None
     np.testing.assert_array_equal(one_plane.images[1], colour[1, :, :, 0])

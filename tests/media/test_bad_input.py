@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from emofuse.core.errors import MediaError
-from emofuse.media.container import opened
+from emofuse.media.container import open_container
 from emofuse.media.decoding import Media, decode, probe
 from tests.support import media_files
 
@@ -41,7 +41,7 @@ def refuses(path: Path, words: str) -> None:
     "fault", [TypeError, AttributeError, AssertionError, KeyError, IndexError, NameError, ZeroDivisionError]
 )
 def test_a_programming_error_is_never_called_a_damaged_file(clip: Path, fault: type[Exception]) -> None:
-    with pytest.raises(fault, match="ours"), opened(clip):
+    with pytest.raises(fault, match="ours"), open_container(clip):
         raise fault("ours")
 
 
@@ -57,7 +57,7 @@ def test_an_argument_that_the_binding_does_not_know_is_no_damage(
     "damage", [av.error.InvalidDataError(1, "x"), OSError("x"), ValueError("x"), MemoryError()]
 )
 def test_what_damage_raises_is_one_line(clip: Path, damage: Exception) -> None:
-    with pytest.raises(MediaError, match="cannot be read"), opened(clip):
+    with pytest.raises(MediaError, match="cannot be read"), open_container(clip):
         raise damage
 
 
@@ -68,7 +68,7 @@ def test_a_title_that_is_not_utf8_is_no_obstacle(tmp_path: Path) -> None:
     content = plain[8:] + b"LIST" + len(info).to_bytes(4, "little") + info
     path = tmp_path / "titled.wav"
     path.write_bytes(b"RIFF" + len(content).to_bytes(4, "little") + content)
-    with opened(path) as container:
+    with open_container(path) as container:
         assert container.metadata["title"].startswith("Caf")
     assert probe(path).audio_duration_s == pytest.approx(0.5)
 

@@ -19,11 +19,11 @@ import pytest
 
 from emofuse.core.errors import MediaError
 from emofuse.core.records import Waveform
-from emofuse.media.audio_blocks import SoundBlocks
+from emofuse.media.audio_blocks import AudioBlocks
 from emofuse.media.container import origin_s
 from emofuse.media.decoding import decode
-from emofuse.media.file_stream import Picture, open_stream
-from emofuse.media.frame_sampling import Foresight, Places
+from emofuse.media.file_stream import Frame, open_stream
+from emofuse.media.frame_sampling import PacketLookahead, SampleTimes
 from emofuse.media.interleave import Merger, PacketQueue
 from tests.support import media_files
 
@@ -62,11 +62,11 @@ def shown(path: Path) -> tuple[list[float], float]:
         return sorted(pts * base - origin for pts in stamps if pts is not None), base
 
 
-def read(source: Any, **how: Any) -> tuple[list[Picture], list[Waveform], tuple[str, ...]]:
+def read(source: Any, **how: Any) -> tuple[list[Frame], list[Waveform], tuple[str, ...]]:
     with open_stream(source, **how) as stream:
         items = list(stream)
         notes = stream.notes
-    pictures = [item for item in items if isinstance(item, Picture)]
+    pictures = [item for item in items if isinstance(item, Frame)]
     return pictures, [item for item in items if isinstance(item, Waveform)], notes
 
 
@@ -113,7 +113,7 @@ def test_pictures_are_those_of_a_full_decode(
     path = media_files.write_video(tmp_path / name, REGULAR, codec=codec, options=options, pix_fmt=pix_fmt)
     every = media_files.decoded(path)
     origin = every[0][0] if name.endswith(".ts") else 0.0
-    pictures, sound, notes = read(path, pictures_per_s=per_s)
+    pictures, sound, notes = read(path, frames_per_s=per_s)
     _, tick_s = shown(path)
     places = chosen([time - origin for time, _ in every], per_s, tick_s)
     np.testing.assert_allclose(
@@ -138,7 +138,7 @@ def test_a_variable_rate(tmp_path: Path) -> None:
     # Places every 6000 ticks; where no picture is due, none is invented.
     assert [round(p.time_s * media_files.TICKS) for p in pictures] == [0, 9000, 15000, 21000, 30000, 42000]
     times, _ = shown(path)
-    again, _, _ = read(path, pictures_per_s=math.inf)
+    again, _, _ = read(path, frames_per_s=math.inf)
     np.testing.assert_allclose([p.time_s for p in again], times, atol=1e-9)
 
 
@@ -160,7 +160,7 @@ def test_a_real_recording() -> None:
 
 
 def test_the_same_as_decode(talk: Path) -> None:
-    pictures, blocks, notes = read(talk, pictures_per_s=math.inf)
+    pictures, blocks, notes = read(talk, frames_per_s=math.inf)
     media = decode(talk, n_frames=len(REGULAR))
     assert media.frames is not None and media.sound is not None and notes == media.notes == ()
     np.testing.assert_array_equal([p.time_s for p in pictures], media.frames.times_s)
@@ -176,7 +176,7 @@ def test_in_order_of_time_whatever_the_threads(talk: Path, threads: int) -> None
         assert (stream.width, stream.height) == (160, 96) and stream.has_audio and stream.has_video
         assert stream.start_s == 0 and stream.duration_s == pytest.approx(2.5, abs=0.05)
         items = list(stream)
-    order = [(i.time_s, 1) if isinstance(i, Picture) else (i.start_s, 0) for i in items]
+    order = [(i.time_s, 1) if isinstance(i, Frame) else (i.start_s, 0) for i in items]
     assert order == sorted(order) and {kind for _, kind in order} == {0, 1}
 
 
@@ -211,7 +211,7 @@ def test_an_edit_list_hides_what_comes_before(tmp_path: Path, talk: Path) -> Non
     every = [luma for _, luma in media_files.decoded(early)]
     assert len(every) == len(times) < len(REGULAR)
     for per_s in (5.0, math.inf):
-        pictures, _, notes = read(early, pictures_per_s=per_s)
+        pictures, _, notes = read(early, frames_per_s=per_s)
         places = chosen(times, per_s, tick_s)
         np.testing.assert_allclose([p.time_s for p in pictures], [times[i] for i in places], atol=1e-9)
         for picture, i in zip(pictures, places, strict=True):
@@ -228,7 +228,7 @@ def test_upright_in_grey_and_in_colour(tmp_path: Path, rotation: int) -> None:
     with open_stream(path) as stream:
         height, width = (720, 1280) if rotation % 180 == 0 else (1280, 720)
         assert (stream.width, stream.height) == (width, height)
-        first = next(item for item in stream if isinstance(item, Picture))
+        first = next(item for item in stream if isinstance(item, Frame))
     frames = decode(path, n_frames=1).frames
     assert frames is not None
     np.testing.assert_array_equal(first.image, frames.images[0])
@@ -252,7 +252,7 @@ def test_sound_alone(tmp_path: Path, talk: Path) -> None:
         assert stream.has_audio and not stream.has_video and (stream.width, stream.height) == (0, 0)
         blocks = [item for item in stream if isinstance(item, Waveform)]
     np.testing.assert_allclose(joined(blocks), samples, atol=2e-5)
-    pictures, blocks, _ = read(talk, pictures_per_s=None)
+    pictures, blocks, _ = read(talk, frames_per_s=None)
     assert pictures == [] and blocks
 
 
@@ -322,7 +322,7 @@ def test_a_hole_of_minutes_is_kept_and_fills_no_memory(tmp_path: Path) -> None:
 @pytest.mark.parametrize("declared", [True, False])
 def test_only_a_declared_length_makes_a_long_hole_believable(declared: bool) -> None:
     """A transport stream has its length from the timestamps that may be wrong."""
-    placed = SoundBlocks(Path("a.ts"), length_s=4000.0, declares_length=declared)
+    placed = AudioBlocks(Path("a.ts"), length_s=4000.0, declares_length=declared)
     frames = [sound_frame(np.full((1, 160), 0.5, np.float32), at * 16000, 16000) for at in (0, 3600)]
     blocks = [block for frame in frames for block in placed.add(frame)] + placed.flush()
     duration_s = sum(block.duration_s for block in blocks)
@@ -331,14 +331,14 @@ def test_only_a_declared_length_makes_a_long_hole_believable(declared: bool) -> 
 
 def test_sound_that_comes_again_does_not_shift_the_rest() -> None:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 48000)).astype(np.float32)
-    placed = SoundBlocks(Path("a.wav"))
+    placed = AudioBlocks(Path("a.wav"))
     starts = [*range(0, 24000, 4800), *range(9600, 48000, 4800)]
     blocks = [block for at in starts for block in placed.add(sound_frame(samples[:, at : at + 4800], at))]
     np.testing.assert_array_equal(joined(blocks + placed.flush()), samples)
 
 
 def test_wrong_timestamps_do_not_ask_for_silence_without_end() -> None:
-    placed = SoundBlocks(Path("a.wav"))
+    placed = AudioBlocks(Path("a.wav"))
     frames = [sound_frame(np.zeros((1, 160), np.float32), k * 59 * 16000, 16000) for k in range(400)]
     n = sum(block.samples.shape[1] for frame in frames for block in placed.add(frame))
     assert n / 16000 < 60 + 59 + 11 * 400 * 0.01
@@ -389,8 +389,8 @@ def test_what_cannot_be_opened_is_named(source: Any, words: str) -> None:
 def test_other_objects_are_a_mistake_of_the_program() -> None:
     with pytest.raises(TypeError, match="a path, bytes or a binary file object, got int"):
         open_stream(3)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="pictures_per_s must be positive"):
-        open_stream(__file__, pictures_per_s=0)
+    with pytest.raises(ValueError, match="frames_per_s must be positive"):
+        open_stream(__file__, frames_per_s=0)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7])
@@ -413,7 +413,7 @@ def test_damage_anywhere_is_survived(talk: Path, seed: int) -> None:
     where = rng.integers(0, len(content) if seed % 2 else min(4000, len(content)), 40)
     content[where] = rng.integers(0, 256, 40)
     try:
-        pictures, blocks, _ = read(content.tobytes(), pictures_per_s=math.inf if seed % 3 == 0 else 5.0)
+        pictures, blocks, _ = read(content.tobytes(), frames_per_s=math.inf if seed % 3 == 0 else 5.0)
     except MediaError as error:
         assert "\n" not in str(error) and str(error).startswith("<bytes>: ")
         return
@@ -458,14 +458,14 @@ def test_stopping_early_leaves_no_thread(tmp_path: Path) -> None:
     path = media_files.write_video(
         tmp_path / "big.mkv", ticks, size=(1280, 720), options={"preset": "ultrafast"}
     )
-    with open_stream(path, pictures_per_s=math.inf) as stream:
+    with open_stream(path, frames_per_s=math.inf) as stream:
         next(stream)
         assert len(decoding_threads()) == 1  # It waits for room: 60 pictures are more than the buffer holds.
     assert decoding_threads() == []
     assert list(stream) == [] and stream.notes == ()
     stream.close()
     # A stream that nobody closes ends with its object.
-    stream = open_stream(path, pictures_per_s=math.inf)
+    stream = open_stream(path, frames_per_s=math.inf)
     next(stream)
     del stream
     gc.collect()
@@ -506,8 +506,8 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
             options={"preset": "ultrafast"}, sound=(media_files.tone(n / 30, 16000), 16000),
         )  # fmt: skip
         tracemalloc.start()
-        with open_stream(path, pictures_per_s=30) as stream:
-            n_pictures = sum(isinstance(item, Picture) for item in stream)
+        with open_stream(path, frames_per_s=30) as stream:
+            n_pictures = sum(isinstance(item, Frame) for item in stream)
             _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert n_pictures >= n - 20
@@ -523,7 +523,7 @@ def packet(pts: int | None, dts: int | None) -> av.Packet:
 
 
 def test_foresight_settles_as_timestamps_promise() -> None:
-    foresight = Foresight(Places(5.0, 0.1), 0.1, 0.0)
+    foresight = PacketLookahead(SampleTimes(5.0, 0.1), 0.1, 0.0)
     stamps = [(0, -1), (3, 0), (1, 1), (2, 2), (6, 3), (4, 4), (5, 5), (8, 6), (7, 7)]
     said = [(p.pts, w) for pts, dts in stamps for p, w in foresight.push(packet(pts, dts))]
     said += [(p.pts, wanted) for p, wanted in foresight.rest()]
@@ -533,7 +533,7 @@ def test_foresight_settles_as_timestamps_promise() -> None:
 
 @pytest.mark.parametrize("broken", [(2, 5), (None, 5), (9, None)], ids=["late", "no time", "no order"])
 def test_a_broken_promise_makes_every_picture_wanted(broken: tuple[int | None, int | None]) -> None:
-    foresight = Foresight(Places(5.0, 0.1), 0.1, 0.0)
+    foresight = PacketLookahead(SampleTimes(5.0, 0.1), 0.1, 0.0)
     for time in range(5):
         list(foresight.push(packet(time, time)))
     assert all(wanted for _, wanted in foresight.push(packet(*broken)))
@@ -578,7 +578,7 @@ def test_the_merger_holds_no_more_than_it_may() -> None:
     image, small = np.zeros((720, 1280), np.uint8), np.zeros((360, 640, 3), np.uint8)
     came = []
     for i in range(100):
-        merger.add(Picture(i / 5, image, small))
+        merger.add(Frame(i / 5, image, small))
         came += list(merger.ready())
     assert len(came) > 75
     merger.add(Waveform(np.zeros((1, 8000), np.float32), 16000, 0.0))

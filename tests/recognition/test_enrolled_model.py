@@ -130,10 +130,10 @@ def test_the_strangers_share_is_what_the_number_of_clips_says(
     people = recognizer._model.enrolled
     row = read(recognizer, recordings[6]).voice
     assert row is not None
-    from emofuse.features.speaker_normalization import standard_of
+    from emofuse.features.speaker_normalization import speaker_scaler
 
     known = profile.moments["voice"]
-    standard = standard_of(known, people._populations["voice"], people.prior_clips)
+    standard = speaker_scaler(known, people._populations["voice"], people.prior_clips)
     (logs,) = people._networks["voice"].run(["log_probabilities"], {"inputs": standard.apply(row[None])})
     found = recognizer.predict(recordings[6], profile=profile).voice
     wanted = blend(stranger.voice[None], np.exp(logs.astype(np.float64)), 3 / (4 + 3))[0]

@@ -11,8 +11,9 @@ import pytest
 
 from emofuse.core.errors import WeightsError
 from emofuse.features.face.blendshapes import FaceShape, landmarker
-from emofuse.features.face.tracker import Sighting
-from emofuse.media.file_stream import Picture, open_stream
+from emofuse.features.face.tracker import TrackedFace
+from emofuse.media.file_stream import open_stream
+from emofuse.media.frame_sampling import Frame
 from emofuse.recognition.recognizer import Recognizer
 from emofuse.timeline.window_faces import Crops, Seen, Shapes, _values_of, window_faces
 
@@ -29,13 +30,13 @@ def reading(recognizer: Recognizer, **features: Any) -> Recognizer:
     return Recognizer(replace(recognizer.bundle, recipe=recipe.model_copy(update={"face": face})))
 
 
-def sighting(box: tuple[int, int, int, int], time_s: float = 0.0) -> Sighting:
-    return Sighting(1, time_s, box, np.zeros((48, 48), np.uint8), np.zeros((16, 24), np.uint8))
+def sighting(box: tuple[int, int, int, int], time_s: float = 0.0) -> TrackedFace:
+    return TrackedFace(1, time_s, box, np.zeros((48, 48), np.uint8), np.zeros((16, 24), np.uint8))
 
 
-def pictures_of(path: Path) -> list[Picture]:
+def pictures_of(path: Path) -> list[Frame]:
     with open_stream(path, audio=False) as stream:
-        return [part for part in stream if isinstance(part, Picture)]
+        return [part for part in stream if isinstance(part, Frame)]
 
 
 def test_the_recipe_says_what_is_read(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,8 @@ import pytest
 
 from emofuse.core.records import Waveform
 from emofuse.features.voice.vad import CHUNK_S, SPEECH_ABOVE, speech_probability
-from emofuse.media.file_stream import Picture, open_stream
+from emofuse.media.file_stream import open_stream
+from emofuse.media.frame_sampling import Frame
 from emofuse.recognition.recognizer import Recognizer
 from emofuse.timeline.reader import stream_windows
 from emofuse.timeline.records import Window
@@ -52,20 +53,20 @@ def blocks(samples: np.ndarray, seconds: float, start_s: float = 0.0) -> list[Wa
     ]
 
 
-def pictures(duration_s: float, per_s: float = 5.0) -> list[Picture]:
+def pictures(duration_s: float, per_s: float = 5.0) -> list[Frame]:
     """Of nobody."""
     small = np.repeat(EMPTY[:, :, None], 3, axis=2)
-    return [Picture(i / per_s, EMPTY, small) for i in range(round(duration_s * per_s))]
+    return [Frame(i / per_s, EMPTY, small) for i in range(round(duration_s * per_s))]
 
 
-def in_order(*parts: Iterable[Waveform | Picture]) -> list[Waveform | Picture]:
-    def time(part: Waveform | Picture) -> float:
-        return part.time_s if isinstance(part, Picture) else part.start_s
+def in_order(*parts: Iterable[Waveform | Frame]) -> list[Waveform | Frame]:
+    def time(part: Waveform | Frame) -> float:
+        return part.time_s if isinstance(part, Frame) else part.start_s
 
     return sorted(itertools.chain(*parts), key=time)
 
 
-def read(reader: WindowReader, parts: Iterable[Waveform | Picture], end_s: float) -> list[Window]:
+def read(reader: WindowReader, parts: Iterable[Waveform | Frame], end_s: float) -> list[Window]:
     return [*itertools.chain.from_iterable(map(reader.add, parts)), *reader.finish(end_s)]
 
 
@@ -182,7 +183,7 @@ def test_bytes_and_file_objects_are_as_good_as_a_path(recognizer: Recognizer, sp
 
 
 def test_what_is_missing_is_told(recognizer: Recognizer) -> None:
-    def reasons(samples: np.ndarray | None, films: list[Picture]) -> set[tuple[str, ...]]:
+    def reasons(samples: np.ndarray | None, films: list[Frame]) -> set[tuple[str, ...]]:
         sound = [] if samples is None else blocks(samples, 0.5)
         reader = WindowReader(recognizer, has_audio=samples is not None, has_video=bool(films))
         return {window.reasons for window in read(reader, in_order(sound, films), 4.0)}
@@ -231,7 +232,7 @@ def test_a_stream_that_ends_early_stalls_nothing(recognizer: Recognizer, ends: s
     found: list[Window] = []
     for part in in_order(sound, pictures(seen_s, 2.0)):
         found += reader.add(part)
-        now_s = part.time_s if isinstance(part, Picture) else part.start_s
+        now_s = part.time_s if isinstance(part, Frame) else part.start_s
         assert now_s - (found[-1].end_s if found else 0.0) <= 15.0, "windows wait for what does not come"
         assert len(reader._heard.blocks) <= 2 * 20
         assert len(reader._heard.speech) <= 20 / 0.032

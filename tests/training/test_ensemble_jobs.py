@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from emofuse.core.recipes.recipe import Recipe
-from emofuse.features.speaker_normalization import Moments, Population, standard_of, standardise_people
+from emofuse.features.speaker_normalization import Moments, SpeakerPrior, speaker_scaler, standardize_speakers
 from emofuse.features.voice.descriptors import descriptor_size, descriptor_views
 from emofuse.training.dataset import Inputs
 from emofuse.training.ensemble_jobs import enrolment_draws, layout_of, load_ensemble, values_of
@@ -105,11 +105,11 @@ def test_a_loaded_ensemble_says_what_the_fitted_one_said(
         folder = inputs.folder / job.name
         if job.enrolled:
             people = inputs.speakers
-            known = Population.read(folder / "population.npz")
-            wanted = Population.of(values[list(job.train)], people[list(job.train)])
+            known = SpeakerPrior.read(folder / "population.npz")
+            wanted = SpeakerPrior.of(values[list(job.train)], people[list(job.train)])
             for name in ("mean", "spread", "within"):
                 np.testing.assert_array_equal(getattr(known, name), getattr(wanted, name))
-            asked = standardise_people(asked, people[rows], known, 3.0)
+            asked = standardize_speakers(asked, people[rows], known, 3.0)
         features, logs = infer(load_ensemble(job, recipe, inputs.folder), asked)
         with np.load(folder / "outputs.npz") as said:
             np.testing.assert_allclose(said["log_probabilities"], logs, atol=1e-5)
@@ -166,8 +166,8 @@ def test_what_is_said_after_few_clips(
         places.append([said[key].tolist() for key in ("rows", "clips", "draws")])
         person, clips, draw, enrolled, scored = draws[6]
         values = values_of(job.modality, inputs, enrolled=True)[0]
-        known = Population.read(inputs.folder / job.name / "population.npz")
-        standard = standard_of(Moments.of(values[enrolled]), known, 3.0)
+        known = SpeakerPrior.read(inputs.folder / job.name / "population.npz")
+        standard = speaker_scaler(Moments.of(values[enrolled]), known, 3.0)
         logs = infer(load_ensemble(job, recipe, inputs.folder), standard.apply(values[scored]))[1]
         here = (said["clips"] == clips) & (said["draws"] == draw) & (inputs.speakers[said["rows"]] == person)
         assert said["rows"][here].tolist() == scored.tolist()

@@ -14,7 +14,7 @@ from emofuse.core.errors import ExperimentError, WeightsError
 from emofuse.core.recipes.fusion import LEAST_LOG_PROBABILITY
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
-from emofuse.features.speaker_normalization import Population
+from emofuse.features.speaker_normalization import SpeakerPrior
 from emofuse.training.dataset import MODALITIES, Inputs
 from emofuse.training.ensemble_jobs import values_of
 from emofuse.training.fusion import fit_fusion, join_inputs
@@ -244,10 +244,10 @@ def test_a_leak_through_what_is_known_of_people_is_caught(
 ) -> None:
     inputs = small_ensembles.make_inputs(tmp_path / "a")
     recipe = small_ensembles.recipe(both=False)
-    real = Population.of
+    real = SpeakerPrior.of
     place = [inputs]
 
-    def of_everybody(rows: np.ndarray, _: np.ndarray) -> Population:
+    def of_everybody(rows: np.ndarray, _: np.ndarray) -> SpeakerPrior:
         branch: Any = "voice" if rows.shape[1] > 100 else "face"
         return real(values_of(branch, place[0], enrolled=True)[0], place[0].speakers)
 
@@ -256,7 +256,7 @@ def test_a_leak_through_what_is_known_of_people_is_caught(
             place[0] = replace(inputs, folder=tmp_path / "spoilt")
         return plan
 
-    monkeypatch.setattr(Population, "of", of_everybody)
+    monkeypatch.setattr(SpeakerPrior, "of", of_everybody)
     differs = what_differs(tmp_path, inputs, recipe, remember)
     assert "fold-1/member-0-voice-enrolled population" in differs
     assert "fold-1/member-0-voice-enrolled weights" in differs

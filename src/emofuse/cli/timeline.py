@@ -119,13 +119,13 @@ def _check(file: Path, names: Sequence[Path]) -> None:
         MissingExtraError: a format needs an optional part of the package.
     """
     from emofuse.exports.write import format_of
-    from emofuse.media.container import opened, streams
+    from emofuse.media.container import open_container, streams
 
     try:
         kinds = {name: "overlay" if _is_overlay(name) else format_of(name) for name in names}
     except ExportError as error:
         raise ExportError(f"{error}, or in {OVERLAY_SUFFIX} for a film with boxes") from None
-    with opened(file) as container:
+    with open_container(file) as container:
         _, video = streams(file, container)
     for name, kind in kinds.items():
         if kind == "overlay" and video is None:

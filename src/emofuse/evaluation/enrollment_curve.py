@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from emofuse.core import metrics
 from emofuse.core.recipes.recipe import Recipe
-from emofuse.features.speaker_normalization import blend, stranger_share
+from emofuse.features.speaker_normalization import blend, unenrolled_weight
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.dataset import MODALITIES, Inputs, Rows
 from emofuse.training.fusion import FittedFusion, fit_fusion, join_logs
@@ -107,7 +107,7 @@ def _answers(
         model = fusion.classifiers[fusion.chosen][0]
         parts["fused"].append(model.predict_proba(join_logs([logs[b] for b in names])))
     known = np.array([own[str(s)] for s in inputs.speakers[rows]])
-    share = np.array([stranger_share(n, prior) for n in np.where(clips == ALL, known, clips)])
+    share = np.array([unenrolled_weight(n, prior) for n in np.where(clips == ALL, known, clips)])
     return EnrolledAnswers(
         rows,
         clips,

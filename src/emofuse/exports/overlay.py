@@ -29,8 +29,15 @@ from av.video.stream import VideoStream
 from emofuse.core.errors import ExportError
 from emofuse.core.records import UInt8
 from emofuse.exports.overlay_drawing import Drawing
-from emofuse.media.audio_blocks import Matcher
-from emofuse.media.container import Damage, file_duration_s, opened, origin_s, packets_of, streams
+from emofuse.media.audio_blocks import AudioFormatConverter
+from emofuse.media.container import (
+    DecodeErrors,
+    file_duration_s,
+    open_container,
+    origin_s,
+    packets_of,
+    streams,
+)
 from emofuse.media.frames import pixel_aspect, quarter_turns
 from emofuse.system.atomic_write import write_atomically
 from emofuse.timeline.records import Timeline
@@ -76,7 +83,7 @@ def write_overlay(
         raise ExportError(f"{path}: an overlay is an MP4 file: let the name end in .mp4")
     if path.exists() and source.exists() and path.samefile(source):
         raise ExportError(f"{path}: that is the recording itself: choose another name")
-    with opened(source) as container:
+    with open_container(source) as container:
         audio, video = streams(source, container)
         # What goes wrong inside is taken for a fault of the source: faults of the output are carried out.
         failure: Exception | None = ExportError(f"{source}: there is no moving picture to draw on")
@@ -110,7 +117,7 @@ class _Pass:
         self._on_progress = on_progress
         self._origin = origin_s(container)
         self._length = file_duration_s(container) or timeline.end_s
-        self._damage = Damage()
+        self._errors = DecodeErrors()
         self._told = 0.0
 
     def write(self, path: Path) -> Exception | None:
@@ -136,20 +143,20 @@ class _Pass:
             sound = _Sound(out, self._audio) if self._audio is not None else None
             wanted = [s for s in (video, self._audio) if s is not None]
             early: list[Packet[Any]] = []
-            for packet in packets_of(self._container, wanted, self._damage):
+            for packet in packets_of(self._container, wanted, self._errors):
                 if packet.stream is video:
                     pictures.expect(packet)
-                    for frame in self._damage.survive(packet.decode):
+                    for frame in self._errors.guard(packet.decode):
                         self._tell(pictures.take(frame))
                     continue
                 early.append(packet)
                 # The first packet that is written fixes the streams, whose picture size must be known.
                 while pictures.sized and sound is not None and early:
-                    sound.take(early.pop(0), self._damage)
+                    sound.take(early.pop(0), self._errors)
             pictures.end()
             if sound is not None:
                 for packet in early:
-                    sound.take(packet, self._damage)
+                    sound.take(packet, self._errors)
                 sound.end()
 
     def _tell(self, time_s: float) -> None:
@@ -303,11 +310,11 @@ class _Sound:
             rate = rate if rate in known else max(r for r in known if r <= max(rate, min(known)))
             self._stream = out.add_stream("aac", rate=rate, layout=layout)
             wanted = self._stream.codec_context
-            self._matcher = Matcher(wanted.format.name, wanted.layout.name, wanted.sample_rate)
+            self._matcher = AudioFormatConverter(wanted.format.name, wanted.layout.name, wanted.sample_rate)
             self._end_s = -math.inf
             self._stream.bit_rate = 96_000 if layout == "mono" else 160_000
 
-    def take(self, packet: Packet[Any], damage: Damage) -> None:
+    def take(self, packet: Packet[Any], errors: DecodeErrors) -> None:
         """Hand a packet on."""
         if self._copies:
             # An empty packet ends the stream. What the source hides by an edit list, a new one hides.
@@ -316,7 +323,7 @@ class _Sound:
                 packet.stream = self._stream
                 self._out.mux(packet)
             return
-        for frame in damage.survive(packet.decode):
+        for frame in errors.guard(packet.decode):
             assert isinstance(frame, AudioFrame)
             for one in self._matcher.match(frame):
                 length_s = one.samples / one.sample_rate

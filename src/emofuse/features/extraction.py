@@ -15,14 +15,14 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Clip, Features, Float32, Recording, Take, TimedFrames, Waveform
 from emofuse.features.face.action_units import ActionUnitTable
 from emofuse.features.face.inputs import check_face_needs, face_part
-from emofuse.features.store import FeatureStore, Part, part_key
+from emofuse.features.store import FeatureStore, ModalityFeatures, part_key
 from emofuse.features.voice.inputs import voice_array
 from emofuse.features.voice.segment import is_silent, resample, voice_segment
-from emofuse.media.arrays import media_of
+from emofuse.media.arrays import media_from_recording
 from emofuse.media.decoding import Media, Source, decode
 from emofuse.system.checksums import media_sha256
 
-_NOT_ASKED: Final = Part(None, "not asked for")
+_NOT_ASKED: Final = ModalityFeatures(None, "not asked for")
 _SHORTEST_S: Final = 0.1
 """Sound shorter than this says nothing of a voice."""
 _SHORT_S: Final = 1.0
@@ -157,8 +157,8 @@ def _extract_parts(
     table: ActionUnitTable | None,
     threads: int,
     judge_speech: bool = False,
-) -> dict[Modality, Part]:
-    parts: dict[Modality, Part] = {}
+) -> dict[Modality, ModalityFeatures]:
+    parts: dict[Modality, ModalityFeatures] = {}
     features = recipe.face.features
     if "face" in wanted and features.kind == "au-table":
         parts["face"] = _row(take, table)
@@ -196,7 +196,9 @@ def _media(
     elif isinstance(source, TimedFrames):
         source = Recording(frames=source)
     if isinstance(source, Recording):
-        return media_of(source, audio=audio, n_frames=n_frames, square=square, start_s=start_s, end_s=end_s)
+        return media_from_recording(
+            source, audio=audio, n_frames=n_frames, square=square, start_s=start_s, end_s=end_s
+        )
     return decode(
         source,
         audio=audio,
@@ -208,17 +210,17 @@ def _media(
     )
 
 
-def _voice(media: Media, recipe: Recipe, *, judge_speech: bool) -> Part:
+def _voice(media: Media, recipe: Recipe, *, judge_speech: bool) -> ModalityFeatures:
     features = recipe.voice.features
     sound = media.sound
     if not media.has_audio:
-        return Part(None, "no audio stream", media.notes)
+        return ModalityFeatures(None, "no audio stream", media.notes)
     if sound is None:
-        return Part(None, "no sound could be decoded", media.notes)
+        return ModalityFeatures(None, "no sound could be decoded", media.notes)
     if is_silent(sound.samples):
-        return Part(None, "the audio stream is silent", media.notes)
+        return ModalityFeatures(None, "the audio stream is silent", media.notes)
     if sound.duration_s < _SHORTEST_S:
-        return Part(None, f"sound too short: {sound.duration_s:.2f} s", media.notes)
+        return ModalityFeatures(None, f"sound too short: {sound.duration_s:.2f} s", media.notes)
     if features.condition is not None:
         sound = _degraded(sound, features.condition)
     segment, facts = voice_segment(sound, features)
@@ -230,7 +232,7 @@ def _voice(media: Media, recipe: Recipe, *, judge_speech: bool) -> Part:
         notes += (f"voice read from the first {read}; a timeline reads all",)
     if judge_speech and not _hears_speech(segment, features.sample_rate_hz, sound.sample_rate_hz):
         notes += ("hardly any speech was heard: what is said of the voice may mean nothing",)
-    return Part(voice_array(segment, features), None, notes, facts)
+    return ModalityFeatures(voice_array(segment, features), None, notes, facts)
 
 
 def _hears_speech(segment: Float32, rate_hz: int, from_hz: int) -> bool:
@@ -256,25 +258,25 @@ def _degraded(sound: Waveform, condition: str) -> Waveform:
     return degrade(sound, condition, np.random.default_rng(zlib.crc32(sound.samples.tobytes())))
 
 
-def _face(media: Media, recipe: Recipe) -> Part:
+def _face(media: Media, recipe: Recipe) -> ModalityFeatures:
     if not media.has_video:
-        return Part(None, "no video stream", media.notes)
+        return ModalityFeatures(None, "no video stream", media.notes)
     if media.frames is None:
-        return Part(None, "no picture could be decoded", media.notes)
+        return ModalityFeatures(None, "no picture could be decoded", media.notes)
     part = face_part(media.frames, recipe.face.features)
     return replace(part, notes=media.notes + part.notes)
 
 
-def _row(take: str | None, table: ActionUnitTable | None) -> Part:
+def _row(take: str | None, table: ActionUnitTable | None) -> ModalityFeatures:
     if table is None:
-        return Part(None, "this recogniser reads action units from a table, and none was given")
+        return ModalityFeatures(None, "this recogniser reads action units from a table, and none was given")
     row = None if take is None else table.row(take)
     if row is None:
-        return Part(None, table.why_missing(take))
-    return Part(row, None, (), {"n_units": len(row)})
+        return ModalityFeatures(None, table.why_missing(take))
+    return ModalityFeatures(row, None, (), {"n_units": len(row)})
 
 
-def _joined(voice: Part, face: Part) -> Features:
+def _joined(voice: ModalityFeatures, face: ModalityFeatures) -> Features:
     return Features(
         voice=voice.array,
         face=face.array,
@@ -310,7 +312,7 @@ class _Work:
         """The features of a take where the store has them all."""
         if self.store is None:
             return None
-        parts: dict[Modality, Part] = {}
+        parts: dict[Modality, ModalityFeatures] = {}
         for clip, wanted in self._files(take):
             try:
                 content = media_sha256(clip.path)
@@ -324,7 +326,7 @@ class _Work:
         return self._whole(take, parts)
 
     def _features(self, take: Take) -> Features:
-        parts: dict[Modality, Part] = {}
+        parts: dict[Modality, ModalityFeatures] = {}
         errors: dict[Modality, MediaError] = {}
         for clip, wanted in self._files(take):
             try:
@@ -335,12 +337,12 @@ class _Work:
             raise next(iter(errors.values()))
         for modality, failure in errors.items():
             reason = f"{failure.path.name}: {failure.problem}"
-            parts[modality] = Part(None, reason, (reason,))
+            parts[modality] = ModalityFeatures(None, reason, (reason,))
         return self._whole(take, parts)
 
-    def _of_file(self, clip: Clip, wanted: Sequence[Modality]) -> dict[Modality, Part]:
+    def _of_file(self, clip: Clip, wanted: Sequence[Modality]) -> dict[Modality, ModalityFeatures]:
         content = "" if self.store is None else media_sha256(clip.path)
-        parts: dict[Modality, Part] = {}
+        parts: dict[Modality, ModalityFeatures] = {}
         if self.store is not None:
             for modality in wanted:
                 part = self.store.get(self._key(modality, content, clip))
@@ -358,11 +360,11 @@ class _Work:
                     self.store.put(self._key(modality, content, clip), part)
         return parts
 
-    def _whole(self, take: Take, parts: dict[Modality, Part]) -> Features:
-        voice = parts.get("voice", Part(None, "the take has no recording of the voice"))
+    def _whole(self, take: Take, parts: dict[Modality, ModalityFeatures]) -> Features:
+        voice = parts.get("voice", ModalityFeatures(None, "the take has no recording of the voice"))
         if self.recipe.face.features.kind == "au-table":
             return _joined(voice, _row(take.take, self.table))
-        return _joined(voice, parts.get("face", Part(None, "the take has no video")))
+        return _joined(voice, parts.get("face", ModalityFeatures(None, "the take has no video")))
 
     def _files(self, take: Take) -> list[tuple[Clip, tuple[Modality, ...]]]:
         """Which file is read for what; one that carries both is read once."""

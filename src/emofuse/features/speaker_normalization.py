@@ -22,7 +22,7 @@ LEAST_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Population:
+class SpeakerPrior:
     """Many people's features: ``mean``, ``spread`` over all and ``within`` one person, each (d,) float64."""
 
     mean: Float64
@@ -30,14 +30,14 @@ class Population:
     within: Float64
 
     @classmethod
-    def of(cls, rows: NDArray[np.floating], people: NDArray[np.str_]) -> Population:
+    def of(cls, rows: NDArray[np.floating], people: NDArray[np.str_]) -> SpeakerPrior:
         """From (n, d) features of several people's recordings and (n,) names of whose they are."""
         x = np.asarray(rows, dtype=np.float64)
         variances = [x[people == person].var(axis=0) for person in np.unique(people)]
         return cls(x.mean(0), x.std(0) + 1e-6, np.sqrt(np.mean(variances, axis=0)) + 1e-6)
 
     @classmethod
-    def read(cls, file: str | Path | IO[bytes]) -> Population:
+    def read(cls, file: str | Path | IO[bytes]) -> SpeakerPrior:
         """From an .npz of the three.
 
         Raises:
@@ -48,7 +48,7 @@ class Population:
 
 
 @dataclass(frozen=True, slots=True)
-class Standard:
+class SpeakerScaler:
     """The centre and the scale of one person's features, each (d,) float64."""
 
     centre: Float64
@@ -77,7 +77,7 @@ class Moments:
         return cls(len(x), mean, np.square(x - mean).sum(0))
 
 
-def standard_of(known: Moments, population: Population, prior_clips: float) -> Standard:
+def speaker_scaler(known: Moments, population: SpeakerPrior, prior_clips: float) -> SpeakerScaler:
     """A person's centre and scale from some of that person's recordings.
 
     Args:
@@ -89,21 +89,21 @@ def standard_of(known: Moments, population: Population, prior_clips: float) -> S
     centre = (n * known.mean + k * population.mean) / (n + k)
     deviations = known.deviations + n * np.square(known.mean - centre)
     variance = (deviations + 2 * k * population.within**2) / (n + 2 * k)
-    return Standard(centre, np.sqrt(variance) + LEAST_SHARE * population.spread)
+    return SpeakerScaler(centre, np.sqrt(variance) + LEAST_SHARE * population.spread)
 
 
-def standardise_people(
-    rows: NDArray[np.floating], people: NDArray[np.str_], population: Population, prior_clips: float
+def standardize_speakers(
+    rows: NDArray[np.floating], people: NDArray[np.str_], population: SpeakerPrior, prior_clips: float
 ) -> NDArray[np.float32]:
     """(n, d) features of several people, each standardised by all of their own rows."""
     out = np.empty(rows.shape, dtype=np.float32)
     for person in np.unique(people):
         mine = people == person
-        out[mine] = standard_of(Moments.of(rows[mine]), population, prior_clips).apply(rows[mine])
+        out[mine] = speaker_scaler(Moments.of(rows[mine]), population, prior_clips).apply(rows[mine])
     return out
 
 
-def stranger_share(n_clips: int, prior_clips: float) -> float:
+def unenrolled_weight(n_clips: int, prior_clips: float) -> float:
     """The weight of what is said without enrolment: 1 for a stranger, less with every clip."""
     return prior_clips / (n_clips + prior_clips)
 

@@ -38,7 +38,7 @@ _BROKEN: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ModalityFeatures:
     """The features of one modality of one clip: an array, or the reason why there is none."""
 
     array: NDArray[Any] | None
@@ -76,7 +76,7 @@ class FeatureStore:
         """Use a folder; None: the default one. It is made when something is first kept."""
         self.root = default_store_folder() if root is None else Path(root)
 
-    def get(self, key: str) -> Part | None:
+    def get(self, key: str) -> ModalityFeatures | None:
         """What is kept under a key; None where nothing is, or where it is damaged."""
         try:
             with self._path(key).open("rb") as file, np.load(file, allow_pickle=False) as entry:
@@ -84,11 +84,11 @@ class FeatureStore:
                 array = entry["array"] if facts["has_array"] else None
             if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
                 return None
-            return Part(array, facts["missing"], tuple(facts["notes"]), facts["meta"])
+            return ModalityFeatures(array, facts["missing"], tuple(facts["notes"]), facts["meta"])
         except _BROKEN:
             return None
 
-    def put(self, key: str, part: Part) -> None:
+    def put(self, key: str, part: ModalityFeatures) -> None:
         """Keep a part under a key.
 
         Raises:

@@ -14,10 +14,10 @@ from emofuse.core.errors import FeatureError
 from emofuse.core.records import Float32, Recording, TimedFrames, UInt8, Waveform
 from emofuse.media.audio_blocks import LOUDEST, RATES_HZ
 from emofuse.media.decoding import Media
-from emofuse.media.frames import Listing, make_plan
+from emofuse.media.frames import PacketListing, plan_frames
 
 Float64 = NDArray[np.float64]
-Colour = Literal["rgb", "bgr"]
+ColorOrder = Literal["rgb", "bgr"]
 
 _MOST_CHANNELS: Final = 64
 
@@ -30,7 +30,7 @@ def recording(
     frame_times_s: Sequence[float] | NDArray[Any] | None = None,
     fps: float | None = None,
     start_s: float = 0.0,
-    colour: Colour = "rgb",
+    colour: ColorOrder = "rgb",
     name: str = "<arrays>",
 ) -> Recording:
     """Make a recording of arrays, for everything that takes a file.
@@ -120,7 +120,7 @@ def timed_frames(
     frame_times_s: Sequence[float] | NDArray[Any] | None,
     fps: float | None,
     *,
-    colour: Colour = "rgb",
+    colour: ColorOrder = "rgb",
 ) -> TimedFrames:
     """Pictures of the kinds that :func:`recording` takes, in grey, with their times.
 
@@ -139,7 +139,7 @@ def timed_frames(
     if len(frames) == 0:
         raise FeatureError("frames are empty")
     times = _times(len(frames), frame_times_s, fps)
-    images = tuple(_grey(np.asarray(image), i, colour) for i, image in enumerate(frames))
+    images = tuple(_gray(np.asarray(image), i, colour) for i, image in enumerate(frames))
     return TimedFrames(images, times, len(images))
 
 
@@ -162,7 +162,7 @@ def _times(n: int, frame_times_s: Sequence[float] | NDArray[Any] | None, fps: fl
     return times
 
 
-def _grey(image: NDArray[Any], place: int, colour: Colour) -> UInt8:
+def _gray(image: NDArray[Any], place: int, colour: ColorOrder) -> UInt8:
     if image.dtype != np.uint8:
         raise FeatureError(f"frames must be uint8, 0 to 255, got {image.dtype} in picture {place}")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or image.size == 0:
@@ -183,7 +183,7 @@ def _check_pictures(frames: TimedFrames) -> None:
         raise FeatureError("the times of the frames must be finite")
 
 
-def media_of(
+def media_from_recording(
     given: Recording,
     *,
     audio: bool = True,
@@ -227,7 +227,7 @@ def _chosen(
     frames: TimedFrames, n_frames: int, square: bool, start_s: float | None, end_s: float | None
 ) -> TimedFrames | None:
     """As many pictures evenly in time, chosen as those of a file are."""
-    plan = make_plan(Listing((), ()), n_frames, (start_s, end_s), (0.0, 0.0), frames.times_s)
+    plan = plan_frames(PacketListing((), ()), n_frames, (start_s, end_s), (0.0, 0.0), frames.times_s)
     if len(plan.wanted) == 0:
         return None
     images = tuple(_middle(frames.images[i]) if square else frames.images[i] for i in plan.wanted)

@@ -35,7 +35,7 @@ LOUDEST: Final = 32.0
 """Floating-point files may leave ±1; values far beyond are damage and would overflow in a power spectrum."""
 
 
-class Matcher:
+class AudioFormatConverter:
     """Brings frames of sound to one form, whatever they come in: broadcasts change it on the way."""
 
     def __init__(self, kind: str, layout: str, rate_hz: int) -> None:
@@ -57,7 +57,7 @@ def form_of(frame: AudioFrame) -> tuple[int, str, str]:
     return frame.sample_rate, frame.format.name, frame.layout.name
 
 
-class SoundBlocks:
+class AudioBlocks:
     """Puts the frames of one stream on the clock, between two times, as contiguous blocks.
 
     It knows of no file: what feeds it may as well be a microphone.
@@ -254,12 +254,12 @@ class SoundBlocks:
         return np.repeat(mean[np.newaxis], self._channels, axis=0)
 
 
-class Sound:
+class WaveformCollector:
     """Collects the samples of one stream between two times."""
 
     def __init__(self, path: Path, start_s: float | None, end_s: float | None, origin_s: float) -> None:
         """Times are counted from ``origin_s``, the earliest timestamp of the file."""
-        self._blocks = SoundBlocks(path, start_s, end_s, origin_s, block_s=_LONG_BLOCK_S)
+        self._blocks = AudioBlocks(path, start_s, end_s, origin_s, block_s=_LONG_BLOCK_S)
         self._found: list[Waveform] = []
         self.full = False
         """Nothing more is wanted."""

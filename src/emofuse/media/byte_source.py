@@ -7,7 +7,7 @@ import os
 from typing import Any, BinaryIO
 
 
-class Reader:
+class ByteReader:
     """What FFmpeg reads bytes and file objects through.
 
     Each reader has a position of its own, so that one file object can be read in two places; and it has no

@@ -18,7 +18,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
-from emofuse.media.byte_source import Reader
+from emofuse.media.byte_source import ByteReader
 
 Source = str | Path | bytes | BinaryIO
 """A recording: the path of a file, its bytes, or a binary file object that can be read and sought."""
@@ -45,7 +45,7 @@ _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _NEITHER: Final = "there is neither sound nor moving picture in it"
 
 
-def label(source: Source) -> Path:
+def display_path(source: Source) -> Path:
     """What a source is called in messages: its path, ``<bytes>``, or the name of a file object."""
     if isinstance(source, str | Path):
         return Path(source)
@@ -56,7 +56,7 @@ def label(source: Source) -> Path:
 
 
 @contextlib.contextmanager
-def opened(source: Source) -> Iterator[InputContainer]:
+def open_container(source: Source) -> Iterator[InputContainer]:
     """An open container; whatever a source can do wrong leaves here as a :class:`MediaError`.
 
     Each opening reads from the beginning, with a position of its own; file objects are not closed.
@@ -68,7 +68,7 @@ def opened(source: Source) -> Iterator[InputContainer]:
     except MediaError:
         raise
     except DECODING_ERRORS as error:
-        raise MediaError(label(source), f"cannot be read ({_plain(error)})") from error
+        raise MediaError(display_path(source), f"cannot be read ({_plain(error)})") from error
 
 
 def _open(source: Source, stack: contextlib.ExitStack) -> InputContainer:
@@ -82,12 +82,12 @@ def _open(source: Source, stack: contextlib.ExitStack) -> InputContainer:
         except UnicodeEncodeError:  # A name that is no text: hand over the content instead.
             given = stack.enter_context(path.open("rb"))
     else:
-        given = Reader(source)
+        given = ByteReader(source)
     try:
         container = av.open(given, "r", options=_OPTIONS, **LENIENT_METADATA)
     except av.error.FFmpegError as error:
         problem = f"not a media file, or damaged beyond reading ({_plain(error)})"
-        raise MediaError(label(source), problem) from None
+        raise MediaError(display_path(source), problem) from None
     stack.callback(container.close)
     return container  # type: ignore[no-any-return, unused-ignore]
 
@@ -98,11 +98,11 @@ def _check(source: Source) -> None:
         _check_file(Path(source))
         return
     try:
-        problem = Reader(source).problem()
+        problem = ByteReader(source).problem()
     except (OSError, ValueError) as error:
         problem = f"cannot be opened ({_plain(error)})"
     if problem is not None:
-        raise MediaError(label(source), problem)
+        raise MediaError(display_path(source), problem)
 
 
 def _check_file(path: Path) -> None:
@@ -203,7 +203,7 @@ def seek(container: InputContainer, start_s: float | None, origin: float) -> Non
 
 
 def packets_of(
-    container: InputContainer, wanted: Sequence[AudioStream | VideoStream], damage: Damage
+    container: InputContainer, wanted: Sequence[AudioStream | VideoStream], errors: DecodeErrors
 ) -> Iterator[Packet[Any]]:
     """Packets of some streams until the end of the file or of what can be read of it."""
     source = container.demux(tuple(wanted))
@@ -213,7 +213,7 @@ def packets_of(
         except (StopIteration, av.error.EOFError):
             return
         except (av.error.FFmpegError, ValueError):
-            damage.stopped = True
+            errors.stopped = True
             return
         yield packet
 
@@ -224,13 +224,13 @@ def _riff_is_cut(source: Source) -> bool:
         with Path(source).open("rb") as file:
             head, size = file.read(8), Path(source).stat().st_size
     else:
-        reader = Reader(source)
+        reader = ByteReader(source)
         head, size = reader.read(8), reader.seek(0, os.SEEK_END)
     length = int.from_bytes(head[4:8], "little")
     return head[:4] == b"RIFF" and length != 0xFFFFFFFF and length + 8 > size + 1
 
 
-class Damage:
+class DecodeErrors:
     """What went wrong while a file was read."""
 
     def __init__(self) -> None:
@@ -238,7 +238,7 @@ class Damage:
         self.bad_packets = 0
         self.stopped = False
 
-    def survive(self, decode: Callable[[], list[Any]]) -> list[Any]:
+    def guard(self, decode: Callable[[], list[Any]]) -> list[Any]:
         """What a decoder yields for one packet; a packet it cannot decode is counted and passed over."""
         try:
             return decode()

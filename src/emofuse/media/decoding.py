@@ -21,30 +21,30 @@ from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
 from emofuse.core.records import TimedFrames, Waveform
-from emofuse.media.audio_blocks import Sound
+from emofuse.media.audio_blocks import WaveformCollector
 from emofuse.media.container import (
-    Damage,
+    DecodeErrors,
     Source,
     check_span,
     declared_s,
+    display_path,
     file_duration_s,
-    label,
-    opened,
+    open_container,
     origin_s,
     packets_of,
     seek,
     streams,
 )
-from emofuse.media.decoding_pass import Pass
+from emofuse.media.decoding_pass import DecodingPass
 from emofuse.media.frames import (
-    Listing,
-    Pictures,
-    Plan,
+    FrameCollector,
+    FramePlan,
+    PacketListing,
     decoded_times,
-    grey,
+    gray_image,
     list_packets,
-    make_plan,
     pixel_aspect,
+    plan_frames,
     quarter_turns,
 )
 
@@ -92,8 +92,8 @@ def probe(source: Source) -> MediaInfo:
     Raises:
         MediaError: the file is missing, empty, unreadable or no recording.
     """
-    with opened(source) as container:
-        audio, video = streams(label(source), container)
+    with open_container(source) as container:
+        audio, video = streams(display_path(source), container)
         facts: dict[str, Any] = {
             "duration_s": file_duration_s(container),
             "has_audio": audio is not None,
@@ -108,7 +108,9 @@ def probe(source: Source) -> MediaInfo:
             }
         if video is not None:
             rate = video.average_rate
-            listing = list_packets(packets_of(container, [video], Damage()), video, None, 0.0, keep=False)
+            listing = list_packets(
+                packets_of(container, [video], DecodeErrors()), video, None, 0.0, keep=False
+            )
             facts |= {
                 "average_fps": float(rate) if rate else None,
                 "n_frames": sum(packet.shown for packet in listing.listed),
@@ -150,19 +152,19 @@ def decode(
         ValueError: the span is none.
     """
     check_span(start_s, end_s)
-    job = _Job(source, audio, n_frames, square, start_s, end_s)
+    job = _Decoding(source, audio, n_frames, square, start_s, end_s)
     media, exact = job.run(threads=threads, skip=True)
     if media.notes or not exact:
         # Concealment of damage may depend on the timing of threads, so damaged files are read by one.
         media, _ = job.run(threads=1, skip=False)
     asked = (audio and media.has_audio) or (n_frames is not None and media.has_video)
     if asked and media.sound is None and media.frames is None and media.notes:
-        raise MediaError(label(source), media.notes[0])
+        raise MediaError(display_path(source), media.notes[0])
     return media
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _Decoding:
     """What :func:`decode` was asked for."""
 
     given: Source
@@ -174,56 +176,56 @@ class _Job:
 
     def run(self, *, threads: int, skip: bool) -> tuple[Media, bool]:
         """Decode; the second value says whether every wanted picture came out under its own timestamp."""
-        damage = Damage()
+        errors = DecodeErrors()
         with contextlib.ExitStack() as open_files:
-            source = self._source(open_files, damage)
+            source = self._source(open_files, errors)
             packets: Iterable[Packet[Any]] = source.packets
             plan = None
             if source.video is not None and self.n_frames is not None:
                 listing = list_packets(source.packets, source.video, self.end_s, source.origin_s)
-                plan = self._plan(listing, source, damage, threads)
+                plan = self._plan(listing, source, errors, threads)
                 if listing.kept is None:  # Too much to be held in memory: read it once more.
-                    source = self._source(open_files, damage)
+                    source = self._source(open_files, errors)
                     packets = source.packets
                 else:
                     packets = itertools.chain(listing.kept, source.packets)
             sound = None
             if self.audio and source.audio is not None:
-                sound = Sound(label(self.given), self.start_s, self.end_s, source.origin_s)
+                sound = WaveformCollector(display_path(self.given), self.start_s, self.end_s, source.origin_s)
             pictures = None
             if source.video is not None and plan is not None and len(plan.wanted):
-                pictures = Pictures(plan, self.square, pixel_aspect(source.video))
+                pictures = FrameCollector(plan, self.square, pixel_aspect(source.video))
             if sound is not None or pictures is not None:
-                Pass(sound, source.video, pictures, damage).run(packets, threads=threads, skip=skip)
+                DecodingPass(sound, source.video, pictures, errors).run(packets, threads=threads, skip=skip)
             if self.end_s is None and sound is not None and source.audio is not None and not sound.full:
-                damage.check_end(self.given, source.container, source.audio, sound.end_s)
+                errors.check_end(self.given, source.container, source.audio, sound.end_s)
             if self.end_s is None and plan is not None and source.video is not None:
-                damage.check_end(self.given, source.container, source.video, plan.last_s)
+                errors.check_end(self.given, source.container, source.video, plan.last_s)
             has_audio, has_video = source.audio is not None, source.video is not None
         waveform = None if sound is None else sound.result()
         frames = None if pictures is None else pictures.result()
         stopped_s = max(0.0 if sound is None else sound.end_s, 0.0 if plan is None else plan.last_s)
-        notes = damage.notes(stopped_s) + (() if sound is None else sound.notes)
+        notes = errors.notes(stopped_s) + (() if sound is None else sound.notes)
         return Media(waveform, frames, has_audio, has_video, notes), pictures is None or pictures.exact
 
-    def _source(self, open_files: contextlib.ExitStack, damage: Damage) -> _Source:
+    def _source(self, open_files: contextlib.ExitStack, errors: DecodeErrors) -> _Source:
         """Open the file at the start of the span."""
-        container = open_files.enter_context(opened(self.given))
-        audio, video = streams(label(self.given), container)
+        container = open_files.enter_context(open_container(self.given))
+        audio, video = streams(display_path(self.given), container)
         origin = origin_s(container)
         seek(container, self.start_s, origin)
         wanted = [audio if self.audio else None, video if self.n_frames is not None else None]
-        packets = packets_of(container, [stream for stream in wanted if stream is not None], damage)
+        packets = packets_of(container, [stream for stream in wanted if stream is not None], errors)
         return _Source(container, audio, video, origin, packets)
 
-    def _plan(self, listing: Listing, source: _Source, damage: Damage, threads: int) -> Plan:
+    def _plan(self, listing: PacketListing, source: _Source, errors: DecodeErrors, threads: int) -> FramePlan:
         assert source.video is not None and self.n_frames is not None
         times = None
         if not listing.timed:
-            with opened(self.given) as again:
-                times = decoded_times(label(self.given), again, self.start_s, damage, threads=threads)
+            with open_container(self.given) as again:
+                times = decoded_times(display_path(self.given), again, self.start_s, errors, threads=threads)
         clock = (float(source.video.time_base or 0), source.origin_s)
-        return make_plan(listing, self.n_frames, (self.start_s, self.end_s), clock, times)
+        return plan_frames(listing, self.n_frames, (self.start_s, self.end_s), clock, times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,13 +241,13 @@ class _Source:
 
 def _first_picture(source: Source) -> dict[str, int]:
     """Upright width and height, and the rotation that makes them so, from the first picture."""
-    with opened(source) as container:
-        _, video = streams(label(source), container)
+    with open_container(source) as container:
+        _, video = streams(display_path(source), container)
         assert video is not None
-        damage = Damage()
-        for packet in packets_of(container, [video], damage):
-            for frame in damage.survive(packet.decode):
-                image = grey(frame, VideoReformatter(), square=False, aspect=pixel_aspect(video))
+        errors = DecodeErrors()
+        for packet in packets_of(container, [video], errors):
+            for frame in errors.guard(packet.decode):
+                image = gray_image(frame, VideoReformatter(), square=False, aspect=pixel_aspect(video))
                 height, width = image.shape
                 return {"width": width, "height": height, "rotation_deg": 90 * quarter_turns(frame)}
-    raise MediaError(label(source), "no picture can be decoded")
+    raise MediaError(display_path(source), "no picture can be decoded")

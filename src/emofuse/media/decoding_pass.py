@@ -9,22 +9,22 @@ from typing import Any, Final
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from emofuse.media.audio_blocks import Sound
-from emofuse.media.container import Damage
-from emofuse.media.frames import Pictures
+from emofuse.media.audio_blocks import WaveformCollector
+from emofuse.media.container import DecodeErrors
+from emofuse.media.frames import FrameCollector
 
 CAN_SKIP: Final = frozenset({"h264", "mpeg4", "mpeg2video"})
 """Decoders that leave out unwanted pictures which no other picture needs, without touching the others."""
 
 
 @dataclass(slots=True)
-class Pass:
+class DecodingPass:
     """Hands packets to decoders and decoded frames to their collectors, until nothing more is wanted."""
 
-    sound: Sound | None
+    sound: WaveformCollector | None
     video: VideoStream | None
-    pictures: Pictures | None
-    damage: Damage
+    pictures: FrameCollector | None
+    errors: DecodeErrors
 
     def run(self, packets: Iterable[Packet[Any]], *, threads: int, skip: bool) -> None:
         """Read packets once. With ``skip``, pictures nobody needs are not decoded."""
@@ -54,7 +54,7 @@ class Pass:
     def _hear(self, packet: Packet[Any]) -> None:
         if self.sound is None or self.sound.full:
             return
-        for frame in self.damage.survive(packet.decode):
+        for frame in self.errors.guard(packet.decode):
             self.sound.add(frame)
 
     def _see(self, packet: Packet[Any], place: int, skip: bool) -> None:
@@ -69,7 +69,7 @@ class Pass:
         if skip:
             needed = self.pictures.wants(packet.pts)
             self.video.codec_context.skip_frame = "DEFAULT" if needed else "NONREF"
-        for frame in self.damage.survive(packet.decode):
+        for frame in self.errors.guard(packet.decode):
             self.pictures.add(frame)
 
     def _drain(self) -> None:
@@ -77,5 +77,5 @@ class Pass:
         if self.pictures is None or self.pictures.full or self.video is None:
             return
         context = self.video.codec_context
-        for frame in self.damage.survive(lambda: context.decode(None)):
+        for frame in self.errors.guard(lambda: context.decode(None)):
             self.pictures.add(frame)

@@ -21,26 +21,26 @@ from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
 from emofuse.core.records import Waveform
-from emofuse.media.audio_blocks import SoundBlocks
+from emofuse.media.audio_blocks import AudioBlocks
 from emofuse.media.container import (
     DECLARES_LENGTH,
-    Damage,
+    DecodeErrors,
     Source,
     check_span,
+    display_path,
     file_duration_s,
-    label,
-    opened,
+    open_container,
     origin_s,
     packets_of,
     seek,
     streams,
 )
 from emofuse.media.decoding_pass import CAN_SKIP
-from emofuse.media.frame_sampling import Foresight, Picture, PictureSampler, Places
+from emofuse.media.frame_sampling import Frame, FrameSampler, PacketLookahead, SampleTimes
 from emofuse.media.frames import pixel_aspect
 from emofuse.media.interleave import Merger, PacketQueue, size
 
-__all__ = ["MediaStream", "Picture", "Source", "open_stream"]
+__all__ = ["Frame", "MediaStream", "Source", "open_stream"]
 
 _AHEAD_BYTES: Final = 8 * 2**20
 """Decoding runs ahead of the consumer by this much."""
@@ -53,7 +53,7 @@ def open_stream(
     source: Source,
     *,
     audio: bool = True,
-    pictures_per_s: float | None = 5.0,
+    frames_per_s: float | None = 5.0,
     start_s: float | None = None,
     end_s: float | None = None,
     threads: int = 0,
@@ -64,7 +64,7 @@ def open_stream(
         source: a path, bytes, or a binary file object, which is read from its beginning and left open; it
             must not be used by others until the stream is closed.
         audio: whether the sound is wanted: all channels, at the file's own rate.
-        pictures_per_s: regular places in time, counted from the video's first picture (in the span); the
+        frames_per_s: regular places in time, counted from the video's first picture (in the span); the
             first picture at or after each is yielded. Infinite: every picture. None: no pictures.
         start_s: leave out what is presented before this time.
         end_s: leave out what is presented at or after this time.
@@ -77,14 +77,14 @@ def open_stream(
     Raises:
         MediaError: the recording cannot be opened, or nothing of what was asked for can be read. Iteration
             may raise it too.
-        ValueError: ``pictures_per_s`` is not positive, or the span is none.
+        ValueError: ``frames_per_s`` is not positive, or the span is none.
     """
-    if pictures_per_s is not None and not pictures_per_s > 0:
-        raise ValueError(f"pictures_per_s must be positive, got {pictures_per_s}")
+    if frames_per_s is not None and not frames_per_s > 0:
+        raise ValueError(f"frames_per_s must be positive, got {frames_per_s}")
     check_span(start_s, end_s)
-    reading = _Reading(source, audio, pictures_per_s, (start_s, end_s), threads)
+    reading = _StreamDecoding(source, audio, frames_per_s, (start_s, end_s), threads)
     items = reading.items()
-    primed: list[Waveform | Picture] = []
+    primed: list[Waveform | Frame] = []
     while reading.sizeless and len(primed) < _PRIMED:
         item = next(items, None)
         if item is None:
@@ -94,14 +94,14 @@ def open_stream(
 
 
 class MediaStream:
-    """Blocks of sound (:class:`~emofuse.core.records.Waveform`) and :class:`Picture` in order of time.
+    """Blocks of sound (:class:`~emofuse.core.records.Waveform`) and :class:`Frame` in order of time.
 
     Blocks are contiguous and about half a second long; a hole in the sound is filled with silence. All times
     are in seconds after the earliest timestamp of the file. Leaving the ``with`` statement ends the decoding.
     """
 
     def __init__(
-        self, reading: _Reading, items: Iterator[Waveform | Picture], primed: list[Waveform | Picture]
+        self, reading: _StreamDecoding, items: Iterator[Waveform | Frame], primed: list[Waveform | Frame]
     ) -> None:
         """See :func:`open_stream`."""
         self.start_s: float = reading.span[0] or 0.0
@@ -130,10 +130,10 @@ class MediaStream:
         """Damage that was met and survived. Complete at the end of the iteration, empty before."""
         return self._reading.notes
 
-    def __iter__(self) -> Iterator[Waveform | Picture]:
+    def __iter__(self) -> Iterator[Waveform | Frame]:
         return self
 
-    def __next__(self) -> Waveform | Picture:
+    def __next__(self) -> Waveform | Frame:
         item = self._buffer.get()
         if item is None:
             raise StopIteration
@@ -159,7 +159,7 @@ def _stop(buffer: _Buffer, thread: threading.Thread) -> None:
         thread.join(_JOIN_S)
 
 
-def _decode_into(buffer: _Buffer, items: Iterator[Waveform | Picture]) -> None:
+def _decode_into(buffer: _Buffer, items: Iterator[Waveform | Frame]) -> None:
     error: BaseException | None = None
     try:
         with contextlib.closing(items):  # type: ignore[type-var]
@@ -174,7 +174,7 @@ def _decode_into(buffer: _Buffer, items: Iterator[Waveform | Picture]) -> None:
 class _Buffer:
     """Between the thread that decodes and the one that reads: a queue that is bounded in bytes."""
 
-    def __init__(self, items: list[Waveform | Picture]) -> None:
+    def __init__(self, items: list[Waveform | Frame]) -> None:
         """``items``: what is there already."""
         self._items = deque(items)
         self._bytes = sum(map(size, items))
@@ -182,7 +182,7 @@ class _Buffer:
         self._error: BaseException | None = None
         self._ended = self._closed = False
 
-    def put(self, item: Waveform | Picture) -> bool:
+    def put(self, item: Waveform | Frame) -> bool:
         """Append as soon as there is room; False where nobody reads any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or not self._items or self._bytes < _AHEAD_BYTES)
@@ -192,7 +192,7 @@ class _Buffer:
                 self._changed.notify_all()
             return not self._closed
 
-    def get(self) -> Waveform | Picture | None:
+    def get(self) -> Waveform | Frame | None:
         """The next item; None at the end. An error of the decoding thread is raised here, once."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._items or self._ended)
@@ -220,23 +220,23 @@ class _Buffer:
             self._changed.notify_all()
 
 
-class _Reading:
+class _StreamDecoding:
     """One pass over an open recording."""
 
     def __init__(
         self,
         source: Source,
         audio: bool,
-        pictures_per_s: float | None,
+        frames_per_s: float | None,
         span: tuple[float | None, float | None],
         threads: int,
     ) -> None:
         self._source, self.span = source, span
         self.notes: tuple[str, ...] = ()
-        self._damage = Damage()
+        self._errors = DecodeErrors()
         with contextlib.ExitStack() as stack:
-            self._container: InputContainer = stack.enter_context(opened(source))
-            heard, seen = streams(label(source), self._container)
+            self._container: InputContainer = stack.enter_context(open_container(source))
+            heard, seen = streams(display_path(source), self._container)
             self.has_audio, self.has_video = heard is not None, seen is not None
             self._origin_s = origin_s(self._container)
             length_s = file_duration_s(self._container)
@@ -244,13 +244,17 @@ class _Reading:
             self.duration_s = self._span_s(length_s)
             self._coded_size = (0, 0) if seen is None else (seen.width, seen.height)
             self._audio = heard if audio else None
-            self._video = seen if pictures_per_s is not None else None
+            self._video = seen if frames_per_s is not None else None
             self._merger = Merger(sound=self._audio is not None, pictures=self._video is not None)
-            self._sound = SoundBlocks(
-                label(source), *span, self._origin_s, length_s=length_s, declares_length=self.declares_length
+            self._sound = AudioBlocks(
+                display_path(source),
+                *span,
+                self._origin_s,
+                length_s=length_s,
+                declares_length=self.declares_length,
             )
-            if self._video is not None and pictures_per_s is not None:
-                self._prepare(self._video, pictures_per_s, threads)
+            if self._video is not None and frames_per_s is not None:
+                self._prepare(self._video, frames_per_s, threads)
             self._open = stack.pop_all()
 
     def _span_s(self, length_s: float | None) -> float | None:
@@ -263,10 +267,10 @@ class _Reading:
         video.thread_type = "AUTO"
         video.codec_context.thread_count = threads
         tick_s = float(video.time_base or 0)
-        ahead = Places(per_s, tick_s, *self.span)
-        self._foresight = Foresight(ahead, tick_s, self._origin_s)
-        self._sampler = PictureSampler(
-            Places(per_s, tick_s, *self.span, like=ahead),
+        ahead = SampleTimes(per_s, tick_s, *self.span)
+        self._foresight = PacketLookahead(ahead, tick_s, self._origin_s)
+        self._sampler = FrameSampler(
+            SampleTimes(per_s, tick_s, *self.span, like=ahead),
             origin_s=self._origin_s,
             aspect=pixel_aspect(video),
             frame_s=1 / float(video.average_rate or video.guessed_rate or 25),
@@ -284,7 +288,7 @@ class _Reading:
         known = None if self._video is None else self._sampler.size
         return known or self._coded_size
 
-    def items(self) -> Iterator[Waveform | Picture]:
+    def items(self) -> Iterator[Waveform | Frame]:
         """Decode to the end; the file is closed then, or when this iterator is."""
         with self._open:
             n = 0
@@ -293,14 +297,14 @@ class _Reading:
                 yield item
             self.notes = self._notes()
             if n == 0 and self.notes and (self._audio is not None or self._video is not None):
-                raise MediaError(label(self._source), self.notes[0])
+                raise MediaError(display_path(self._source), self.notes[0])
 
-    def _decoded(self) -> Iterator[Waveform | Picture]:
+    def _decoded(self) -> Iterator[Waveform | Frame]:
         wanted = [stream for stream in (self._audio, self._video) if stream is not None]
         if not wanted:
             return
         seek(self._container, self.span[0], self._origin_s)
-        packets = PacketQueue(packets_of(self._container, wanted, self._damage), wanted)
+        packets = PacketQueue(packets_of(self._container, wanted, self._errors), wanted)
         for packet in packets:
             if packet.stream is self._audio:
                 self._hear(packet)
@@ -320,13 +324,13 @@ class _Reading:
         yield from self._merger.rest()
 
     def _hear(self, packet: Packet[Any]) -> None:
-        for frame in self._damage.survive(packet.decode):
+        for frame in self._errors.guard(packet.decode):
             self._merger.add(*self._sound.add(frame))
         known = self._sound.next_s
         self._merger.sound_s = self._sound.end_s if known is None else known
 
     def _hear_rest(self, audio: AudioStream) -> None:
-        for frame in self._damage.survive(lambda: audio.codec_context.decode(None)):
+        for frame in self._errors.guard(lambda: audio.codec_context.decode(None)):
             frame.time_base = audio.time_base  # The binding knows it of packets only.
             self._merger.add(*self._sound.add(frame))
         self._merger.add(*self._sound.flush())
@@ -339,14 +343,14 @@ class _Reading:
     def _see_settled(self, packet: Packet[Any], wanted: bool) -> None:
         if self._may_skip:
             packet.stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
-        for frame in self._damage.survive(packet.decode):
+        for frame in self._errors.guard(packet.decode):
             self._merger.add(*filter(None, [self._sampler.add(frame)]))
         self._merger.picture_s = self._sampler.last_s
 
     def _see_rest(self, video: VideoStream) -> None:
         for packet, wanted in self._foresight.rest():
             self._see_settled(packet, wanted)
-        for frame in self._damage.survive(lambda: video.codec_context.decode(None)):
+        for frame in self._errors.guard(lambda: video.codec_context.decode(None)):
             frame.time_base = video.time_base
             self._merger.add(*filter(None, [self._sampler.add(frame)]))
         self._merger.picture_s = math.inf
@@ -362,8 +366,8 @@ class _Reading:
                 continue
             reached_s.append(end_s)
             if self.span[1] is None and not all_read:
-                self._damage.check_end(self._source, self._container, stream, end_s)
-        notes = self._damage.notes(max(reached_s)) + self._sound.notes
+                self._errors.check_end(self._source, self._container, stream, end_s)
+        notes = self._errors.notes(max(reached_s)) + self._sound.notes
         if self._video is not None and self._sampler.n_back:
             notes += (f"damaged: {self._sampler.n_back} pictures had a time that had passed",)
         return notes

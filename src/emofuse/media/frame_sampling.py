@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from emofuse.core.records import UInt8
-from emofuse.media.frames import grey, quarter_turns
+from emofuse.media.frames import gray_image, quarter_turns
 
 SMALL_ROWS: Final = 360
 """Height of the small colour picture, at most."""
@@ -26,7 +26,7 @@ _HELD: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Frame:
     """One picture of a recording.
 
     ``time_s``: presentation time, in seconds after the earliest timestamp of the file. ``image``: (height,
@@ -39,7 +39,7 @@ class Picture:
     small: UInt8
 
 
-class Places:
+class SampleTimes:
     """Of times that come in order, the first at or after each regular place, counted from the first time."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Places:
         start_s: float | None = None,
         end_s: float | None = None,
         *,
-        like: Places | None = None,
+        like: SampleTimes | None = None,
     ) -> None:
         """``tick_s``: how fine the timestamps are; ``per_s`` may be infinite: every time is wanted.
 
@@ -81,14 +81,14 @@ class Places:
         return True
 
 
-class Foresight:
+class PacketLookahead:
     """Says of each packet, before it is decoded, whether the picture in it is wanted.
 
     A packet's decoding timestamp is a promise: no later packet is shown before it. So a few packets on, the
     order of showing is settled. Where the promise is missing or broken, every picture is called wanted.
     """
 
-    def __init__(self, places: Places, tick_s: float, origin_s: float) -> None:
+    def __init__(self, places: SampleTimes, tick_s: float, origin_s: float) -> None:
         """``places`` must not be shared with what chooses among the decoded pictures."""
         self._places, self._tick_s, self._origin_s = places, tick_s, origin_s
         self._waiting: deque[Packet[Any]] = deque()
@@ -148,14 +148,14 @@ class Foresight:
         return packet, wanted or not known
 
 
-class PictureSampler:
-    """Decoded pictures, in the order of showing, become :class:`Picture` records at regular places in time.
+class FrameSampler:
+    """Decoded pictures, in the order of showing, become :class:`Frame` records at regular places in time.
 
     It knows of no file: what feeds it may as well be a camera.
     """
 
     def __init__(
-        self, places: Places, *, origin_s: float = 0.0, aspect: float = 1.0, frame_s: float = 0.04
+        self, places: SampleTimes, *, origin_s: float = 0.0, aspect: float = 1.0, frame_s: float = 0.04
     ) -> None:
         """``aspect``: width of a pixel over its height; ``frame_s``: the step without timestamps."""
         self._places, self._origin_s, self._aspect, self._frame_s = places, origin_s, aspect, frame_s
@@ -168,10 +168,10 @@ class PictureSampler:
         self.n_back = 0
         """Pictures left out because they came with a time that had passed."""
 
-    def add(self, frame: VideoFrame) -> Picture | None:
+    def add(self, frame: VideoFrame) -> Frame | None:
         """Take the next decoded picture; None where it is not wanted."""
         if self.size is None:
-            height, width = self._grey(frame).shape
+            height, width = self._gray(frame).shape
             self.size = (width, height)
         if frame.pts is None or not frame.time_base:
             time_s = max(0.0, self.last_s + self._frame_s)
@@ -183,11 +183,11 @@ class PictureSampler:
         self.last_s = time_s
         if not self._places.take(time_s):
             return None
-        image = self._grey(frame)
-        return Picture(time_s, image, self._small(frame, image.shape[0], image.shape[1]))
+        image = self._gray(frame)
+        return Frame(time_s, image, self._small(frame, image.shape[0], image.shape[1]))
 
-    def _grey(self, frame: VideoFrame) -> UInt8:
-        return grey(frame, self._to_grey, square=False, aspect=self._aspect)
+    def _gray(self, frame: VideoFrame) -> UInt8:
+        return gray_image(frame, self._to_grey, square=False, aspect=self._aspect)
 
     def _small(self, frame: VideoFrame, height: int, width: int) -> UInt8:
         """BGR, upright, scaled and converted in one step; ``height`` and ``width`` are the upright ones."""

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from emofuse.core.records import TimedFrames, UInt8
-from emofuse.media.container import Damage, origin_s, packets_of, seek, streams
+from emofuse.media.container import DecodeErrors, origin_s, packets_of, seek, streams
 
 _LIMITED_TO_FULL: Final = np.clip(np.rint((np.arange(256) - 16.0) * (255.0 / 219.0)), 0, 255).astype(np.uint8)
 # Pixel formats whose first plane is the luma, eight bits a pixel.
@@ -32,7 +32,7 @@ _ROUNDING_S: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class PacketInfo:
     """One video packet as the container lists it, in decoding order."""
 
     pts: int | None
@@ -42,10 +42,10 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class PacketListing:
     """The packets of a file, seen without decoding."""
 
-    listed: tuple[Listed, ...]
+    listed: tuple[PacketInfo, ...]
     """The video packets."""
     kept: tuple[Packet[Any], ...] | None
     """All packets that went by, so that the file is read once; None where that would take much memory."""
@@ -57,7 +57,7 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FramePlan:
     """Which pictures are wanted, and which packets the decoder must see for them."""
 
     wanted: NDArray[np.int64]
@@ -87,10 +87,10 @@ def list_packets(
     origin: float,
     *,
     keep: bool = True,
-) -> Listing:
+) -> PacketListing:
     """List the video packets, without decoding, up to a little after ``end_s``, and keep all that go by."""
     base = float(video.time_base or 0)
-    listed: list[Listed] = []
+    listed: list[PacketInfo] = []
     kept: list[Packet[Any]] | None = [] if keep else None
     n_bytes = 0
     for packet in packets:
@@ -100,20 +100,20 @@ def list_packets(
             kept = None if n_bytes > _KEEP_BYTES else kept
         if packet.stream is not video or not packet.size:
             continue
-        listed.append(Listed(packet.pts, bool(packet.is_keyframe), not packet.is_discard))
+        listed.append(PacketInfo(packet.pts, bool(packet.is_keyframe), not packet.is_discard))
         # Decoding order runs ahead of showing order by less than a second.
         if end_s is not None and packet.dts is not None and packet.dts * base - origin > end_s + 1.0:
             break
-    return Listing(tuple(listed), None if kept is None else tuple(kept))
+    return PacketListing(tuple(listed), None if kept is None else tuple(kept))
 
 
-def make_plan(
-    listing: Listing,
+def plan_frames(
+    listing: PacketListing,
     n_frames: int,
     span_s: tuple[float | None, float | None],
     clock: tuple[float, float],
     decoded_times_s: NDArray[np.float64] | None,
-) -> Plan:
+) -> FramePlan:
     """Choose ``n_frames`` pictures evenly in time between two times.
 
     ``clock``: seconds of a tick, and the time of tick zero. ``decoded_times_s``: times in the order of
@@ -135,13 +135,13 @@ def make_plan(
     keys, times = keys[inside], times[inside]
     n_in_span = len(keys)
     if n_in_span == 0:
-        return Plan(keys, times, by_order, None, frozenset(), 0, last_s)
+        return FramePlan(keys, times, by_order, None, frozenset(), 0, last_s)
     chosen = _nearest(times, np.linspace(times[0], times[-1], n_frames))
     keys, times = keys[chosen], times[chosen]
     feed, restart = None, frozenset[int]()
     if not by_order:
         feed, restart = _needed(listing.listed, frozenset(keys.tolist()))
-    return Plan(keys, times, by_order, feed, restart, n_in_span, last_s)
+    return FramePlan(keys, times, by_order, feed, restart, n_in_span, last_s)
 
 
 def _nearest(times: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -152,7 +152,7 @@ def _nearest(times: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray
 
 
 def decoded_times(
-    path: Path, container: InputContainer, start_s: float | None, damage: Damage, *, threads: int
+    path: Path, container: InputContainer, start_s: float | None, errors: DecodeErrors, *, threads: int
 ) -> NDArray[np.float64]:
     """Decode only for the times: for containers that have none, such as a bare H.264 stream."""
     times: list[float] = []
@@ -163,8 +163,8 @@ def decoded_times(
     video.thread_type = "AUTO"
     video.codec_context.thread_count = threads
     rate = float(video.average_rate or video.guessed_rate or 25)
-    for packet in packets_of(container, [video], damage):
-        for frame in damage.survive(packet.decode):
+    for packet in packets_of(container, [video], errors):
+        for frame in errors.guard(packet.decode):
             known = frame.time
             # A stream with no clock at all has only its nominal rate.
             times.append(known - origin if known is not None else len(times) / rate)
@@ -173,7 +173,7 @@ def decoded_times(
 
 
 def _needed(
-    packets: Sequence[Listed], wanted: frozenset[int]
+    packets: Sequence[PacketInfo], wanted: frozenset[int]
 ) -> tuple[NDArray[np.bool_] | None, frozenset[int]]:
     """Leave out runs between key frames that hold no wanted picture, and all after the last wanted one."""
     starts = [i for i, packet in enumerate(packets) if packet.key]
@@ -197,10 +197,10 @@ def _needed(
     return feed, restart
 
 
-class Pictures:
+class FrameCollector:
     """Keeps, of the decoded pictures in the order of showing, those nearest to the wanted ones."""
 
-    def __init__(self, plan: Plan, square: bool, aspect: float) -> None:
+    def __init__(self, plan: FramePlan, square: bool, aspect: float) -> None:
         """Nothing is kept that the plan does not name; ``square`` and ``aspect`` are those of grey()."""
         self.plan = plan
         self.exact = True
@@ -231,9 +231,9 @@ class Pictures:
         image: UInt8 | None = None
         while not self.full and (target := int(self._unique[len(self._found)])) <= key:
             if self._before is not None and target - self._before[0] < key - target:
-                self._found.append(self._grey(self._before[1]))
+                self._found.append(self._gray(self._before[1]))
             else:
-                image = self._grey(frame) if image is None else image
+                image = self._gray(frame) if image is None else image
                 self._found.append(image)
             self.exact &= target == key
         self._before = (key, frame)
@@ -242,7 +242,7 @@ class Pictures:
         """The pictures; None where not one came out. A missing one is replaced by the one before."""
         if not self.full and self._before is not None:
             self.exact = False
-            last = self._grey(self._before[1])
+            last = self._gray(self._before[1])
             self._found += [last] * (len(self._unique) - len(self._found))
         if not self._found:
             self.exact = False
@@ -251,11 +251,13 @@ class Pictures:
         images = tuple(self._found[i] for i in places)
         return TimedFrames(images, self.plan.times_s, self.plan.n_in_span)
 
-    def _grey(self, frame: VideoFrame) -> UInt8:
-        return grey(frame, self._reformatter, square=self._square, aspect=self._aspect)
+    def _gray(self, frame: VideoFrame) -> UInt8:
+        return gray_image(frame, self._reformatter, square=self._square, aspect=self._aspect)
 
 
-def grey(frame: VideoFrame, reformatter: VideoReformatter, *, square: bool, aspect: float = 1.0) -> UInt8:
+def gray_image(
+    frame: VideoFrame, reformatter: VideoReformatter, *, square: bool, aspect: float = 1.0
+) -> UInt8:
     """(height, width) uint8, upright, full range; with ``square`` only the central square.
 
     ``aspect``: width of a pixel over its height. Only some camcorders and broadcasts have other than 1.

@@ -11,7 +11,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from emofuse.core.records import Waveform
-from emofuse.media.frame_sampling import Picture
+from emofuse.media.frame_sampling import Frame
 
 _PACKET_BYTES: Final = 24 * 2**20
 """Packets of one stream wait for the other's up to this size in all."""
@@ -78,13 +78,13 @@ class Merger:
         """Which of the two will come."""
         self._sound: deque[Waveform] = deque()
         self._held_s = 0.0
-        self._pictures: deque[Picture] = deque()
+        self._pictures: deque[Frame] = deque()
         self.sound_s = -math.inf if sound else math.inf
         """No block starts before this time any more; to be kept up to date by the owner."""
         self.picture_s = -math.inf if pictures else math.inf
         """No picture comes before this time any more; to be kept up to date by the owner."""
 
-    def add(self, *items: Waveform | Picture) -> None:
+    def add(self, *items: Waveform | Frame) -> None:
         """Take what was made, each kind in its order."""
         for item in items:
             if isinstance(item, Waveform):
@@ -93,7 +93,7 @@ class Merger:
             else:
                 self._pictures.append(item)
 
-    def ready(self) -> Iterator[Waveform | Picture]:
+    def ready(self) -> Iterator[Waveform | Frame]:
         """What nothing earlier can come before, or what there is no room to hold. Sound goes first."""
         while self._sound or self._pictures:
             sound_s = self._sound[0].start_s if self._sound else math.inf
@@ -107,7 +107,7 @@ class Merger:
             else:
                 return
 
-    def rest(self) -> Iterator[Waveform | Picture]:
+    def rest(self) -> Iterator[Waveform | Frame]:
         """Nothing more comes."""
         self.sound_s = self.picture_s = math.inf
         return self.ready()
@@ -119,7 +119,7 @@ class Merger:
         return sum(size(picture) for picture in self._pictures) > _PICTURE_BYTES
 
 
-def size(item: Waveform | Picture) -> int:
+def size(item: Waveform | Frame) -> int:
     """Bytes of its arrays."""
     if isinstance(item, Waveform):
         return int(item.samples.nbytes)

@@ -14,7 +14,13 @@ from emofuse.core.errors import BundleError, ProfileError
 from emofuse.core.recipes.fusion import LEAST_LOG_PROBABILITY
 from emofuse.core.records import Features
 from emofuse.features.profile import Profile
-from emofuse.features.speaker_normalization import Moments, Population, blend, standard_of, stranger_share
+from emofuse.features.speaker_normalization import (
+    Moments,
+    SpeakerPrior,
+    blend,
+    speaker_scaler,
+    unenrolled_weight,
+)
 from emofuse.recognition.bundle import Bundle
 
 Modality = Literal["voice", "face"]
@@ -101,7 +107,9 @@ class EnrolledModel:
         for branch, network in self._networks.items():
             row = _values(branch, features)
             if row is not None:
-                standard = standard_of(profile.moments[branch], self._populations[branch], self.prior_clips)
+                standard = speaker_scaler(
+                    profile.moments[branch], self._populations[branch], self.prior_clips
+                )
                 logs[branch] = network.run(["log_probabilities"], {"inputs": standard.apply(row[None])})[0]
         blended = {
             name: self._weighted(unenrolled, np.exp(logs[name].astype(np.float64)), profile, name)
@@ -119,7 +127,7 @@ class EnrolledModel:
     def _weighted(
         self, unenrolled: NDArray[np.float64], enrolled: NDArray[np.float64], profile: Profile, branch: Branch
     ) -> NDArray[np.float64]:
-        share = stranger_share(profile.moments[branch].n, self.prior_clips)
+        share = unenrolled_weight(profile.moments[branch].n, self.prior_clips)
         return np.asarray(blend(unenrolled[None], enrolled, share)[0], dtype=np.float64)
 
 
@@ -134,8 +142,8 @@ def _values(branch: Branch, features: Features) -> NDArray[np.float32] | None:
     return None if voice is None or face is None else np.concatenate([voice, face])
 
 
-def _population(bundle: Bundle, name: str) -> Population:
+def _population(bundle: Bundle, name: str) -> SpeakerPrior:
     try:
-        return Population.read(io.BytesIO(bundle.read(name)))
+        return SpeakerPrior.read(io.BytesIO(bundle.read(name)))
     except (OSError, ValueError, KeyError) as error:
         raise BundleError(f"{bundle.folder / name} is damaged: {error}") from None

@@ -16,8 +16,8 @@ from emofuse.core.records import Features, Prediction, Recording, TimedFrames, W
 from emofuse.corpus.ravdess import parse_name
 from emofuse.features.extraction import Readable, extract
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
-from emofuse.media.arrays import Colour, recording, timed_frames
-from emofuse.media.container import label
+from emofuse.media.arrays import ColorOrder, recording, timed_frames
+from emofuse.media.container import display_path
 from emofuse.recognition.batch_inputs import Listing
 from emofuse.recognition.bundle import Bundle, load_bundle, warn_of_licence
 from emofuse.recognition.model import BundleModel, nothing_readable
@@ -141,7 +141,7 @@ class Recognizer:
         frames: TimedFrames | NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None = None,
         frame_times_s: Sequence[float] | NDArray[Any] | None = None,
         fps: float | None = None,
-        colour: Colour = "rgb",
+        colour: ColorOrder = "rgb",
         start_s: float | None = None,
         end_s: float | None = None,
         profile: Profile | None = None,
@@ -346,7 +346,7 @@ def _readable(
     frames: TimedFrames | NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None,
     frame_times_s: Sequence[float] | NDArray[Any] | None,
     fps: float | None,
-    colour: Colour,
+    colour: ColorOrder,
 ) -> Readable:
     """One recording, from the arguments of :meth:`Recognizer.predict`."""
     if source is None or isinstance(source, np.ndarray):
@@ -373,7 +373,7 @@ def _name(source: Readable) -> str:
         return source.name
     if isinstance(source, Waveform | TimedFrames):
         return "<arrays>"
-    return str(label(source))
+    return str(display_path(source))
 
 
 def _take_of(name: str) -> str:

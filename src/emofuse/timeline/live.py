@@ -18,9 +18,9 @@ import numpy as np
 
 from emofuse.core.records import Waveform
 from emofuse.features.extraction import extract
-from emofuse.media.frame_sampling import Picture
-from emofuse.media.live.inputs import wanted_inputs
-from emofuse.media.live.stream import Arrived, LiveStream
+from emofuse.media.frame_sampling import Frame
+from emofuse.media.live.inputs import requested_inputs
+from emofuse.media.live.stream import CapturedPart, LiveStream
 from emofuse.timeline.records import Window
 from emofuse.timeline.windows import WindowReader, WindowRules
 
@@ -133,9 +133,9 @@ def live_windows(
     """
     rules = rules or WindowRules()
     stop = stop or threading.Event()
-    wanted = wanted_inputs(source, microphone=microphone, camera=camera)
+    wanted = requested_inputs(source, microphone=microphone, camera=camera)
     stream = LiveStream(
-        wanted, pictures_per_s=rules.pictures_per_s, pace=pace, loop=loop, timeout_s=timeout_s, stop=stop,
+        wanted, frames_per_s=rules.pictures_per_s, pace=pace, loop=loop, timeout_s=timeout_s, stop=stop,
         clock=clock,
     )  # fmt: skip
     _warm_up(recognizer, rules)
@@ -166,7 +166,7 @@ def _warm_up(recognizer: EmotionModel, rules: WindowRules) -> None:
     rate = 16000
     noise = np.random.default_rng(0).normal(0, 0.05, (1, int(rate * rules.window_s))).astype(np.float32)
     grey = np.full((240, 320), 128, np.uint8)
-    reader.add(Picture(0.0, grey, np.repeat(grey[..., None], 3, axis=2)))
+    reader.add(Frame(0.0, grey, np.repeat(grey[..., None], 3, axis=2)))
     reader.add(Waveform(noise, rate))
     reader.finish(rules.window_s)
     # noise is no speech, and was not read
@@ -207,7 +207,7 @@ class _Session:
     def _end_s(self) -> float:
         return max(self._heard_s, self._seen_s)
 
-    def read(self, parts: Sequence[Arrived]) -> Iterator[LiveWindow]:
+    def read(self, parts: Sequence[CapturedPart]) -> Iterator[LiveWindow]:
         """Push what has come; the windows that are complete with it, old ones left out."""
         if not parts or self.full:
             return
@@ -215,7 +215,7 @@ class _Session:
             self._begin(min(part.start_s for part in parts))
         assert self._reader is not None
         heard_s = max((one.end_s for one in parts if isinstance(one.part, Waveform)), default=self._heard_s)
-        seen_s = max((one.end_s for one in parts if isinstance(one.part, Picture)), default=self._seen_s)
+        seen_s = max((one.end_s for one in parts if isinstance(one.part, Frame)), default=self._seen_s)
         self._skipped += self._reader.leave_out(heard_s, seen_s)
         for part in parts:
             is_sound = isinstance(part.part, Waveform)
@@ -246,7 +246,7 @@ class _Session:
             profile=self._profile,
         )
 
-    def _following(self, part: Waveform | Picture) -> Iterator[Waveform | Picture]:
+    def _following(self, part: Waveform | Frame) -> Iterator[Waveform | Frame]:
         """A part that follows on what came before: silence in place of what was lost, nothing twice."""
         if isinstance(part, Waveform):
             yield from self._filled(part)
@@ -275,9 +275,9 @@ class _Session:
         return LiveWindow(
             window,
             max(0.0, self._clock() - max(came)),
-            self._stream.dropped_pictures,
+            self._stream.dropped_frames,
             self._skipped,
-            self._stream.lost_sound_s,
+            self._stream.lost_audio_s,
         )
 
     @staticmethod

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.records import Waveform
-from emofuse.media.container import Source, label
+from emofuse.media.container import Source, display_path
 from emofuse.media.file_stream import MediaStream, open_stream
 from emofuse.system.memory import trim_heap
 from emofuse.timeline.records import FaceBox, Timeline, Window
@@ -160,7 +160,7 @@ def read_timeline(
         presence=presence(faces, moments, span[1]), moments=moments, rules=segment_rules,
     )  # fmt: skip
     return Timeline(
-        source=str(label(source)),
+        source=str(display_path(source)),
         duration_s=span[1] - span[0],
         start_s=span[0],
         windows=tuple(windows),
@@ -181,7 +181,7 @@ def _opened(recognizer: EmotionModel, source: Source, options: ReadingOptions | 
     rules = options.rules or WindowRules()
     start_s = None if options.start_s is None else max(options.start_s, 0.0)
     with open_stream(
-        source, pictures_per_s=rules.pictures_per_s, start_s=start_s, end_s=options.end_s,
+        source, frames_per_s=rules.pictures_per_s, start_s=start_s, end_s=options.end_s,
         threads=recognizer.decoder_threads,
     ) as stream:  # fmt: skip
         first_s = 0.0 if start_s is None else start_s

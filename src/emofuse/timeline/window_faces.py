@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.features.face.boxes import overlap
-from emofuse.features.face.tracker import FaceTracker, Sighting
+from emofuse.features.face.tracker import FaceTracker, TrackedFace
 
 if TYPE_CHECKING:
     from emofuse.features.face.blendshapes import FaceShape
-    from emofuse.media.file_stream import Picture
+    from emofuse.media.frame_sampling import Frame
     from emofuse.timeline.model_interface import EmotionModel
 
 Float64 = NDArray[np.float64]
@@ -35,7 +35,7 @@ _SAME: Final = 0.3
 class Seen:
     """A face in one picture, and what the face network reads of it; None: that is not known, or not yet."""
 
-    sighting: Sighting
+    sighting: TrackedFace
     read: NDArray[Any] | None = None
 
 
@@ -48,7 +48,7 @@ class WindowFaces(ABC):
         self._n_frames = features.n_frames
         self._tracker = FaceTracker(features.detect_height_px, features.size, detector=features.detector)
 
-    def see(self, picture: Picture) -> list[Seen]:
+    def see(self, picture: Frame) -> list[Seen]:
         """The faces that are certain with the next picture, as :meth:`FaceTracker.update` tells them."""
         return self._seen(self._tracker.update(picture))
 
@@ -57,7 +57,7 @@ class WindowFaces(ABC):
         return self._seen(self._tracker.end())
 
     @abstractmethod
-    def _seen(self, sightings: Iterable[Sighting]) -> list[Seen]:
+    def _seen(self, sightings: Iterable[TrackedFace]) -> list[Seen]:
         """With what is known of them at once."""
 
     @abstractmethod
@@ -71,7 +71,7 @@ class WindowFaces(ABC):
 class Crops(WindowFaces):
     """Grey crops, which the network may read one by one, each once."""
 
-    def _seen(self, sightings: Iterable[Sighting]) -> list[Seen]:
+    def _seen(self, sightings: Iterable[TrackedFace]) -> list[Seen]:
         return [Seen(one) for one in sightings]
 
     def array(self, faces: Sequence[Seen], start_s: float, end_s: float) -> NDArray[Any] | None:
@@ -102,7 +102,7 @@ class Shapes(WindowFaces):
         self._landmarker = landmarker()
         self._recent: dict[float, list[FaceShape]] = {}
 
-    def see(self, picture: Picture) -> list[Seen]:
+    def see(self, picture: Frame) -> list[Seen]:
         """Ask for the blendshapes of all faces first: a face that is told of late needs its own picture's."""
         self._recent[picture.time_s] = self._landmarker.faces(picture.image)
         seen = super().see(picture)
@@ -110,7 +110,7 @@ class Shapes(WindowFaces):
             del self._recent[time_s]
         return seen
 
-    def _seen(self, sightings: Iterable[Sighting]) -> list[Seen]:
+    def _seen(self, sightings: Iterable[TrackedFace]) -> list[Seen]:
         return [Seen(one, _values_of(one, self._recent.get(one.time_s, []))) for one in sightings]
 
     def array(self, faces: Sequence[Seen], start_s: float, end_s: float) -> NDArray[Any] | None:
@@ -125,7 +125,7 @@ class Shapes(WindowFaces):
         return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _values_of(sighting: Sighting, shapes: Sequence[FaceShape]) -> NDArray[Any] | None:
+def _values_of(sighting: TrackedFace, shapes: Sequence[FaceShape]) -> NDArray[Any] | None:
     """The blendshapes of the face that lies where the tracker saw one."""
     best = max(shapes, key=lambda shape: overlap(shape.box, sighting.box), default=None)
     return None if best is None or overlap(best.box, sighting.box) < _SAME else best.values

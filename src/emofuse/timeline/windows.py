@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 
 from emofuse.core.records import Features, Waveform
 from emofuse.features.extraction import extract
-from emofuse.features.face.active_speaker import mouth_movement, who_speaks
-from emofuse.features.face.tracker import Sighting
+from emofuse.features.face.active_speaker import find_active_speaker, mouth_movement
+from emofuse.features.face.tracker import TrackedFace
 from emofuse.features.voice.segment import is_silent
-from emofuse.features.voice.vad import CHUNK_S, Speech, SpeechDetector, speech_share
+from emofuse.features.voice.vad import CHUNK_S, SpeechChunk, SpeechDetector, speech_share
 from emofuse.timeline.records import FaceBox, QualityValue, Window
 from emofuse.timeline.window_faces import Seen, window_faces
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
-    from emofuse.media.file_stream import Picture
+    from emofuse.media.frame_sampling import Frame
     from emofuse.timeline.model_interface import EmotionModel
 
 Float64 = NDArray[np.float64]
@@ -81,12 +81,12 @@ class _Heard:
     """The last seconds of the sound, and where there is speech in it."""
 
     blocks: deque[Waveform] = field(default_factory=deque)
-    speech: deque[Speech] = field(default_factory=deque)
+    speech: deque[SpeechChunk] = field(default_factory=deque)
     end_s: float = -np.inf
     judged_s: float = -np.inf
     """To here it is known where there is speech."""
 
-    def hear(self, found: Sequence[Speech]) -> None:
+    def hear(self, found: Sequence[SpeechChunk]) -> None:
         """What the detector said next."""
         self.speech += found
         if found:
@@ -167,7 +167,7 @@ class WindowReader:
         self._faces = window_faces(recognizer) if has_video else None
         self._seen: deque[Seen] = deque()
 
-    def add(self, part: Waveform | Picture) -> list[Window]:
+    def add(self, part: Waveform | Frame) -> list[Window]:
         """Take the next block of sound or the next picture; the windows that are complete with it."""
         if isinstance(part, Waveform):
             self._heard.blocks.append(part)
@@ -314,7 +314,7 @@ class WindowReader:
             apart = _apart([one.sighting for one in faces])
             times = np.array([one.time_s for one in apart], dtype=np.float64)
             movements[person] = times, mouth_movement(np.stack([one.mouth for one in apart]), times)
-        return who_speaks(movements, voice.times, voice.probabilities)
+        return find_active_speaker(movements, voice.times, voice.probabilities)
 
     def _face(
         self, faces: Sequence[Seen], start_s: float, end_s: float
@@ -342,9 +342,9 @@ class WindowReader:
         return "face:none_seen" if self._faces is not None else "face:not_read_in_timelines"
 
 
-def _apart(sightings: Sequence[Sighting]) -> list[Sighting]:
+def _apart(sightings: Sequence[TrackedFace]) -> list[TrackedFace]:
     """Those that are far enough from each other for a mouth to move."""
-    apart: list[Sighting] = []
+    apart: list[TrackedFace] = []
     for one in sightings:
         if not apart or one.time_s - apart[-1].time_s >= _MOUTH_S:
             apart.append(one)

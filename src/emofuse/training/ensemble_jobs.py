@@ -13,10 +13,10 @@ from emofuse.core.recipes.part import Ensemble, Training
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.speaker_normalization import (
     Moments,
-    Population,
+    SpeakerPrior,
     draw_clips,
-    standard_of,
-    standardise_people,
+    speaker_scaler,
+    standardize_speakers,
 )
 from emofuse.features.voice.descriptors import descriptor_views
 from emofuse.system.atomic_write import write_atomically
@@ -76,12 +76,12 @@ def train_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: 
 
     values = values_of(job.modality, inputs, enrolled=job.enrolled)
     train, speakers = list(job.train), inputs.speakers
-    population: Population | None = None
+    population: SpeakerPrior | None = None
     versions = [rows[train] for rows in values]
     if job.enrolled:
         prior = _prior(recipe)
-        population = Population.of(versions[0], speakers[train])
-        versions = [standardise_people(rows, speakers[train], population, prior) for rows in versions]
+        population = SpeakerPrior.of(versions[0], speakers[train])
+        versions = [standardize_speakers(rows, speakers[train], population, prior) for rows in versions]
     network, curve = train_ensemble(
         versions,
         inputs.labels[train],
@@ -97,7 +97,7 @@ def train_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: 
         # apart, so that where a speaker has clips in both parts, nothing of the test reaches the fusion
         queried = np.concatenate(
             [
-                standardise_people(values[0][rows], speakers[rows], population, _prior(recipe))
+                standardize_speakers(values[0][rows], speakers[rows], population, _prior(recipe))
                 for rows in np.split(score, [len(score) - len(job.test)])
             ]
         )
@@ -120,7 +120,7 @@ def _settings(branch: Branch, recipe: Recipe) -> tuple[Ensemble, Training]:
     return part.network.ensemble, part.training
 
 
-def _write_population(path: Path, population: Population) -> None:
+def _write_population(path: Path, population: SpeakerPrior) -> None:
     with write_atomically(path) as file:
         np.savez(file, mean=population.mean, spread=population.spread, within=population.within)
 
@@ -150,7 +150,7 @@ def _write_draws(
     values: NDArray[np.float32],
     inputs: Inputs,
     recipe: Recipe,
-    population: Population,
+    population: SpeakerPrior,
     network: DescriptorEnsemble,
 ) -> None:
     """What the network says of test clips after each draw: row, clips, draw, log_probabilities."""
@@ -159,7 +159,7 @@ def _write_draws(
     test = inputs.having("both", np.asarray(job.test, dtype=np.int64)) if job.test else np.zeros(0, np.int64)
     rows, clips, draws, asked = [], [], [], []
     for _, n_clips, draw, enrolled, scored in enrolment_draws(test, inputs, recipe):
-        standard = standard_of(Moments.of(values[enrolled]), population, _prior(recipe))
+        standard = speaker_scaler(Moments.of(values[enrolled]), population, _prior(recipe))
         asked.append(standard.apply(values[scored]))
         rows.append(scored)
         clips.append(np.full(len(scored), n_clips))

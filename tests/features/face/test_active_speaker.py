@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emofuse.corpus.synthetic import clip
-from emofuse.features.face.active_speaker import MouthView, mouth_movement, who_speaks
+from emofuse.features.face.active_speaker import MouthTracker, find_active_speaker, mouth_movement
 from emofuse.features.face.video_search import FaceSearch
 
 PER_S = 5.0
@@ -17,7 +17,7 @@ Series = tuple[np.ndarray, np.ndarray]
 
 def watched(images: list[np.ndarray], per_s: float = PER_S) -> Series:
     """Times and movement of the mouth of the one face in grey pictures."""
-    search, view, patches, box = FaceSearch(240), MouthView(), [], None
+    search, view, patches, box = FaceSearch(240), MouthTracker(), [], None
     for image in images:
         small = cv2.cvtColor(cv2.resize(image, None, fx=0.5, fy=0.5), cv2.COLOR_GRAY2BGR)
         found = search.whole(image, small) if box is None else search.near(image, box)
@@ -58,7 +58,7 @@ def test_first_sightings_and_gaps_say_nothing() -> None:
 
 def test_light_place_and_noise_are_no_movement() -> None:
     images, _ = drawn(1)
-    view = MouthView()
+    view = MouthTracker()
     patch = view.update(images[0], (510, 249, 770, 513)).astype(float)
     rng = np.random.default_rng(1)
     lit = np.clip(0.7 * patch + 20, 0, 255)
@@ -74,14 +74,14 @@ def test_light_place_and_noise_are_no_movement() -> None:
 def test_a_box_that_jumps_is_no_movement() -> None:
     image = drawn(1)[0][0]
     boxes = [(510, 249, 770, 513), (522, 255, 782, 519), (500, 240, 780, 520), (512, 262, 772, 526)]
-    view = MouthView()
+    view = MouthTracker()
     patches = np.stack([view.update(image, box) for box in boxes])
     assert np.nanmax(mouth_movement(patches, np.arange(4) / PER_S)) < 0.01
 
 
 def test_a_face_at_the_edge_of_the_picture_has_a_mouth() -> None:
     image = drawn(1)[0][0][:460, 560:]
-    view = MouthView()
+    view = MouthTracker()
     for box in ((-50, 249, 210, 513), (-45, 252, 215, 516)):
         assert view.update(image, box).shape == (16, 24)
 
@@ -94,25 +94,25 @@ def test_a_mouth_moves_with_the_speech(speaking: tuple[Series, Series, np.ndarra
 def test_speech_goes_to_the_mouth_that_moves(speaking: tuple[Series, Series, np.ndarray]) -> None:
     one, other, loud = speaking
     frozen = watched([drawn(2)[0][0]] * len(loud))
-    assert who_speaks({1: one, 2: frozen}, one[0], loud) == 1
-    assert who_speaks({7: frozen, 3: one}, one[0], loud) == 3
-    assert who_speaks({1: watched([drawn(1)[0][0]] * len(loud)), 2: other}, one[0], loud) == 2
-    assert who_speaks({1: one}, one[0], loud) == 1
+    assert find_active_speaker({1: one, 2: frozen}, one[0], loud) == 1
+    assert find_active_speaker({7: frozen, 3: one}, one[0], loud) == 3
+    assert find_active_speaker({1: watched([drawn(1)[0][0]] * len(loud)), 2: other}, one[0], loud) == 2
+    assert find_active_speaker({1: one}, one[0], loud) == 1
 
 
 def test_a_voice_that_is_nobodys_is_left_alone(speaking: tuple[Series, Series, np.ndarray]) -> None:
     one, other, loud = speaking
     frozen = watched([drawn(2)[0][0]] * len(loud))
     times_s = one[0]
-    assert who_speaks({1: frozen, 2: frozen}, times_s, loud) is None
-    assert who_speaks({1: frozen}, times_s, loud) is None
-    assert who_speaks({}, times_s, loud) is None
-    assert who_speaks({1: one}, times_s, np.zeros_like(loud)) is None
-    assert who_speaks({1: one}, np.zeros(0), np.zeros(0)) is None
+    assert find_active_speaker({1: frozen, 2: frozen}, times_s, loud) is None
+    assert find_active_speaker({1: frozen}, times_s, loud) is None
+    assert find_active_speaker({}, times_s, loud) is None
+    assert find_active_speaker({1: one}, times_s, np.zeros_like(loud)) is None
+    assert find_active_speaker({1: one}, np.zeros(0), np.zeros(0)) is None
     # Both mouths move: nobody is clearly the one.
-    assert who_speaks({1: one, 2: other}, times_s, np.ones_like(loud)) is None
+    assert find_active_speaker({1: one, 2: other}, times_s, np.ones_like(loud)) is None
     # Seen for a small part of the speech only.
-    assert who_speaks({1: (one[0][-6:-3], one[1][-6:-3])}, times_s, np.ones_like(loud)) is None
+    assert find_active_speaker({1: (one[0][-6:-3], one[1][-6:-3])}, times_s, np.ones_like(loud)) is None
 
 
 @pytest.mark.ravdess
@@ -139,9 +139,9 @@ def test_real_speech_goes_to_the_real_mouth(ravdess: Path, per_s: int) -> None:
         speech = np.convolve(power > 2e-6, np.ones(5) / 5, mode="same")
         times_s = (np.arange(len(speech)) + 0.5) * step / sound.sample_rate_hz
         real, still = watched(images, per_s), watched([images[0]] * len(images), per_s)
-        assert who_speaks({1: still, 2: real}, times_s, speech) == 2
-        assert who_speaks({1: real}, times_s, speech) == 1
-        assert who_speaks({1: still}, times_s, speech) is None
+        assert find_active_speaker({1: still, 2: real}, times_s, speech) == 2
+        assert find_active_speaker({1: real}, times_s, speech) == 1
+        assert find_active_speaker({1: still}, times_s, speech) is None
         # Speech that is not theirs: the mouth is at rest before and after the sentence.
         before = times_s < np.flatnonzero(speech > 0.5)[0] / 25 - 0.5
-        assert who_speaks({1: real}, times_s[before], np.ones(before.sum())) is None
+        assert find_active_speaker({1: real}, times_s[before], np.ones(before.sum())) is None

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 from emofuse.corpus.synthetic import clip
-from emofuse.features.face.appearance import Look, colour_difference, look, pattern_difference
+from emofuse.features.face.appearance import (
+    Appearance,
+    color_difference,
+    describe_appearance,
+    pattern_difference,
+)
 
 BOX = (510, 249, 770, 513)
 
@@ -19,12 +24,12 @@ def person(actor: int, moment: int = 0) -> np.ndarray:
     return cv2.resize(bgr, (640, 360), interpolation=cv2.INTER_AREA)
 
 
-def seen(bgr: np.ndarray, box: tuple[int, int, int, int] = BOX) -> Look:
-    return look(bgr, box, 0.5)
+def seen(bgr: np.ndarray, box: tuple[int, int, int, int] = BOX) -> Appearance:
+    return describe_appearance(bgr, box, 0.5)
 
 
-def differences(a: Look, b: Look) -> tuple[float, float]:
-    return pattern_difference(a, b), colour_difference(a, b)
+def differences(a: Appearance, b: Appearance) -> tuple[float, float]:
+    return pattern_difference(a, b), color_difference(a, b)
 
 
 def test_a_look_is_like_itself() -> None:
@@ -52,18 +57,18 @@ def test_less_light_matters_little() -> None:
     pattern, colour = differences(seen(person(1)), seen(cv2.convertScaleAbs(person(1), alpha=0.7)))
     assert pattern < 0.1 and colour < 0.5
     tinted = np.rint(person(1) * (1.0, 0.8, 0.6)).astype(np.uint8)
-    assert colour_difference(seen(person(1)), seen(tinted)) > 1
+    assert color_difference(seen(person(1)), seen(tinted)) > 1
 
 
 def test_what_is_out_of_the_picture_is_not_compared() -> None:
     bgr = person(1)
     # Cut below the chin and beside the face: no clothes, nothing on the left.
     part = np.ascontiguousarray(bgr[:270, 250:])
-    cut = look(part, (10, 249, 270, 513), 0.5)
+    cut = describe_appearance(part, (10, 249, 270, 513), 0.5)
     assert np.isnan(cut.colours[0, 2]).all() and np.isnan(cut.colours[0, 3]).all()
     assert not np.isnan(cut.colours[0, 1]).any()
     pattern, colour = differences(seen(bgr), cut)
     assert pattern < 0.3 and colour < 0.3
-    assert colour_difference(cut, Look(cut.pattern, np.full_like(cut.colours, np.nan))) == 0
-    outside = look(bgr, (-40, -40, 20, 20), 0.5)
+    assert color_difference(cut, Appearance(cut.pattern, np.full_like(cut.colours, np.nan))) == 0
+    outside = describe_appearance(bgr, (-40, -40, 20, 20), 0.5)
     assert np.isfinite(outside.pattern).all()

@@ -11,21 +11,21 @@ import pytest
 
 from emofuse.corpus.synthetic import clip
 from emofuse.features.face.boxes import Box, FaceDetection, crop
-from emofuse.features.face.tracker import FaceTracker, Sighting
-from emofuse.media.file_stream import Picture
+from emofuse.features.face.tracker import FaceTracker, TrackedFace
+from emofuse.media.frame_sampling import Frame
 
 PER_S = 5.0
 Film = list[np.ndarray]
 
 
-def picture(time_s: float, bgr: np.ndarray) -> Picture:
+def picture(time_s: float, bgr: np.ndarray) -> Frame:
     height, width = bgr.shape[:2]
     size = (round(width * 360 / height), 360)
     small = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA) if height > 360 else bgr
-    return Picture(time_s, cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), small)
+    return Frame(time_s, cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), small)
 
 
-def follow(film: Sequence[np.ndarray], per_s: float = PER_S) -> list[Sighting]:
+def follow(film: Sequence[np.ndarray], per_s: float = PER_S) -> list[TrackedFace]:
     tracker = FaceTracker()
     out = []
     for i, bgr in enumerate(film):
@@ -33,7 +33,7 @@ def follow(film: Sequence[np.ndarray], per_s: float = PER_S) -> list[Sighting]:
     return out + tracker.end()
 
 
-def places(sightings: Sequence[Sighting], n: int) -> list[str]:
+def places(sightings: Sequence[TrackedFace], n: int) -> list[str]:
     """Of each picture the people in it, from left to right."""
     rows: list[list[tuple[int, int]]] = [[] for _ in range(n)]
     for sighting in sightings:

@@ -13,7 +13,7 @@ from emofuse.features.voice.segment import resample
 from emofuse.features.voice.vad import (
     CHUNK_S,
     SPEECH_ABOVE,
-    Speech,
+    SpeechChunk,
     SpeechDetector,
     as_arrays,
     speech_probability,
@@ -54,7 +54,7 @@ def test_real_voices_over_a_telephone_line_are_heard(ravdess: Path) -> None:
     assert np.mean(recalls) > 0.85
 
 
-def heard_in(blocks: list[Waveform]) -> list[Speech]:
+def heard_in(blocks: list[Waveform]) -> list[SpeechChunk]:
     detector = SpeechDetector()
     heard = [speech for block in blocks for speech in detector.add(block)]
     return heard + detector.finish()

@@ -19,10 +19,10 @@ import pytest
 from emofuse.core.errors import MediaError
 from emofuse.core.records import Waveform
 from emofuse.media.decoding import decode
-from emofuse.media.frame_sampling import Picture
-from emofuse.media.live.capture import _Pressure, _Timing
-from emofuse.media.live.inputs import NONE, LiveInput, Wanted, wanted_inputs
-from emofuse.media.live.stream import Arrived, LiveStream
+from emofuse.media.frame_sampling import Frame
+from emofuse.media.live.capture import _DecoderLoad, _StreamClock
+from emofuse.media.live.inputs import NONE, InputRequest, LiveInput, requested_inputs
+from emofuse.media.live.stream import CapturedPart, LiveStream
 from tests.support import media_files
 
 RATE = 16000
@@ -78,11 +78,11 @@ def peer(serve: Callable[[socket.socket], None]) -> Iterator[str]:
 
 def stream_of(source: str | Path | None, **how: Any) -> LiveStream:
     devices = {name: how.pop(name) for name in ("microphone", "camera") if name in how}
-    return LiveStream(wanted_inputs(source, **devices), **how)
+    return LiveStream(requested_inputs(source, **devices), **how)
 
 
-def read_all(stream: LiveStream, *, most_s: float = 30.0) -> list[Arrived]:
-    parts: list[Arrived] = []
+def read_all(stream: LiveStream, *, most_s: float = 30.0) -> list[CapturedPart]:
+    parts: list[CapturedPart] = []
     end = time.monotonic() + most_s
     while time.monotonic() < end:
         ended = stream.ended
@@ -93,9 +93,9 @@ def read_all(stream: LiveStream, *, most_s: float = 30.0) -> list[Arrived]:
     raise AssertionError("it does not end")
 
 
-def split(parts: list[Arrived]) -> tuple[list[Waveform], list[Picture]]:
+def split(parts: list[CapturedPart]) -> tuple[list[Waveform], list[Frame]]:
     sound = [one.part for one in parts if isinstance(one.part, Waveform)]
-    return sound, [one.part for one in parts if isinstance(one.part, Picture)]
+    return sound, [one.part for one in parts if isinstance(one.part, Frame)]
 
 
 def assert_no_threads() -> None:
@@ -121,11 +121,11 @@ def test_a_file_comes_at_its_own_pace_and_whole(film: Path) -> None:
         parts = read_all(stream)
     sound, pictures = split(parts)
     expected = decode(film, n_frames=2).sound
-    assert expected is not None and stream.lost_sound_s == 0
+    assert expected is not None and stream.lost_audio_s == 0
     heard = np.concatenate([one.samples for one in sound], axis=1)
     np.testing.assert_array_equal(heard, expected.samples)
     assert sound[0].start_s == pytest.approx(expected.start_s, abs=1e-6)
-    assert len(pictures) + stream.dropped_pictures == 10
+    assert len(pictures) + stream.dropped_frames == 10
     for one in parts:
         # not before its time; B-frames and blocks are decoded a little ahead of it
         assert one.at_s - begun > one.end_s / 2.0 - 0.2
@@ -144,9 +144,9 @@ def test_only_the_newest_picture_waits_and_sound_for_two_seconds(tmp_path: Path)
             time.sleep(0.01)
         sound, pictures = split(stream.take())
     assert [one.time_s for one in pictures] == pytest.approx([19 * 0.2])
-    assert stream.dropped_pictures == 19
+    assert stream.dropped_frames == 19
     assert sum(one.duration_s for one in sound) == pytest.approx(2.0, abs=0.2)
-    assert sum(one.duration_s for one in sound) + stream.lost_sound_s == pytest.approx(4.0, abs=0.1)
+    assert sum(one.duration_s for one in sound) + stream.lost_audio_s == pytest.approx(4.0, abs=0.1)
     assert sound[-1].start_s + sound[-1].duration_s == pytest.approx(4.0, abs=0.1)
 
 
@@ -164,7 +164,7 @@ def test_a_programming_error_in_the_thread_is_raised_where_the_parts_are_taken(
 
 
 def test_a_loop_goes_on_where_the_round_before_ended(film: Path) -> None:
-    parts: list[Arrived] = []
+    parts: list[CapturedPart] = []
     with stream_of(film, pace=8.0, loop=True) as stream:
         stream.begin()
         while not parts or parts[-1].end_s < 5.0:
@@ -194,7 +194,7 @@ def test_a_stream_over_tcp_counts_from_its_begin() -> None:
     sound, pictures = split(parts)
     assert min(one.start_s for one in parts) < 1.0
     assert sum(one.duration_s for one in sound) == pytest.approx(2.0, abs=0.2)
-    assert len(pictures) + stream.dropped_pictures == pytest.approx(10, abs=1)
+    assert len(pictures) + stream.dropped_frames == pytest.approx(10, abs=1)
     assert_no_threads()
 
 
@@ -204,7 +204,7 @@ def test_a_download_is_held_back_to_its_pace(http_server: Any) -> None:
         stream.begin()
         parts = read_all(stream)
         assert parts[-1].at_s - stream.begun_s > 1.5
-        assert stream.lost_sound_s == 0
+        assert stream.lost_audio_s == 0
 
 
 def test_a_sender_that_begins_anew_does_not_stop_the_clock() -> None:
@@ -319,26 +319,26 @@ def test_a_playlist_reaches_no_local_file(http_server: Any, film: Path) -> None:
 @pytest.mark.parametrize("source", ["file:///etc/hosts", "concat://a", "ftp://host/film.mp4", "data://x"])
 def test_other_addresses_are_not_opened(source: str) -> None:
     with pytest.raises(MediaError, match="not opened"):
-        wanted_inputs(source)
+        requested_inputs(source)
 
 
 def test_a_password_is_not_repeated() -> None:
-    (wanted,) = wanted_inputs("rtsp://me:secret@camera.local:554/one")
+    (wanted,) = requested_inputs("rtsp://me:secret@camera.local:554/one")
     assert wanted.inputs[0].label == "rtsp://camera.local:554/one"
 
 
 def test_what_is_wanted_of_what() -> None:
-    film, microphone = wanted_inputs("film.mp4", microphone="alsa:hw:1")
+    film, microphone = requested_inputs("film.mp4", microphone="alsa:hw:1")
     assert film.inputs == (LiveInput("film.mp4", "file", audio=False),)
     assert microphone.inputs == (LiveInput("hw:1", "device", "alsa", video=False),)
-    heard, seen = wanted_inputs(None)
+    heard, seen = requested_inputs(None)
     assert not heard.needed and not seen.needed
     assert all(one.audio and not one.video for one in heard.inputs)
-    (only,) = wanted_inputs(None, camera=NONE)
+    (only,) = requested_inputs(None, camera=NONE)
     assert only.what == "microphone"
-    assert wanted_inputs("lavfi:testsrc")[0].inputs[0] == LiveInput("testsrc", "device", "lavfi")
+    assert requested_inputs("lavfi:testsrc")[0].inputs[0] == LiveInput("testsrc", "device", "lavfi")
     with pytest.raises(MediaError, match="neither sound nor pictures"):
-        wanted_inputs("film.mp4", microphone=NONE, camera=NONE)
+        requested_inputs("film.mp4", microphone=NONE, camera=NONE)
 
 
 def test_two_devices_share_one_clock() -> None:
@@ -347,7 +347,7 @@ def test_two_devices_share_one_clock() -> None:
     ) as stream:
         assert stream.has_audio and stream.has_video and len(stream.labels) == 2
         stream.begin()
-        parts: list[Arrived] = []
+        parts: list[CapturedPart] = []
         while not parts or parts[-1].end_s < 2.0:
             parts += stream.take()
             # both run free, and are held back to one second ahead of the clock
@@ -365,15 +365,15 @@ def test_a_microphone_of_alsa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with stream_of(None, microphone="alsa:quiet", camera=NONE) as stream:
         assert stream.has_audio and not stream.has_video and stream.labels == ("alsa:quiet",)
         stream.begin()
-        parts: list[Arrived] = []
+        parts: list[CapturedPart] = []
         while not parts:
             parts += stream.take()
     assert_no_threads()
 
 
 def test_one_device_is_done_without_and_none_is_an_error() -> None:
-    absent = Wanted((LiveInput("/dev/video_absent", "device", "v4l2", audio=False),), False, "camera")
-    sine = Wanted((LiveInput("sine=r=16000", "device", "lavfi", video=False),), False, "microphone")
+    absent = InputRequest((LiveInput("/dev/video_absent", "device", "v4l2", audio=False),), False, "camera")
+    sine = InputRequest((LiveInput("sine=r=16000", "device", "lavfi", video=False),), False, "microphone")
     with LiveStream([sine, absent]) as stream:
         assert stream.has_audio and not stream.has_video
         (note,) = stream.notes
@@ -385,7 +385,7 @@ def test_one_device_is_done_without_and_none_is_an_error() -> None:
 
 def test_a_decoder_that_cannot_keep_up_leaves_pictures_out() -> None:
     now = 0.0
-    pressure = _Pressure(lambda: now)
+    pressure = _DecoderLoad(lambda: now)
     said = []
     for idle in (0.5, 0.0, 0.0, 0.0, 0.5, 0.5):
         now += 1.0
@@ -396,7 +396,7 @@ def test_a_decoder_that_cannot_keep_up_leaves_pictures_out() -> None:
 
 def test_a_file_that_was_stopped_goes_on_from_there() -> None:
     now = 100.0
-    timing = _Timing(lambda: now, 100.0, 1.0)
+    timing = _StreamClock(lambda: now, 100.0, 1.0)
     timing.begin_file(0.0)
     timing.place(0, 0.0)
     assert timing.wait_s(1.0) == pytest.approx(1.0)

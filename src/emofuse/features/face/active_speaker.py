@@ -57,7 +57,7 @@ _SEEN: Final = 0.4
 """Share of the speech during which the speaker's mouth must be seen."""
 
 
-class MouthView:
+class MouthTracker:
     """Follows one head, and cuts out its mouth."""
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ def mouth_movement(mouths: UInt8, times_s: Float64) -> Float64:
     return movement
 
 
-def who_speaks(
+def find_active_speaker(
     movement: Mapping[int, tuple[Float64, Float64]], speech_times_s: Float64, speech: Float64
 ) -> int | None:
     """To whom the voice in a stretch of a film belongs.

@@ -52,7 +52,7 @@ _COLOUR_SPREAD: Final = np.array([28.0, 5.0, 5.0], dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Appearance:
     """A person's look in one picture.
 
     ``pattern``: (60, 60) float32, the surroundings of the face, without local mean and contrast;
@@ -64,14 +64,14 @@ class Look:
     colours: Float32
 
 
-def look(small: UInt8, box: Box, scale: float) -> Look:
+def describe_appearance(small: UInt8, box: Box, scale: float) -> Appearance:
     """How a person looks in ``small``, (height, width, 3) BGR; ``scale``: its pixels a pixel of the box."""
     left, top, right, bottom = (side * scale for side in box)
     middle = (left + right) / 2, (top + bottom) / 2
-    return Look(_pattern(small, (left, top, right, bottom)), _colours(small, middle, right - left))
+    return Appearance(_pattern(small, (left, top, right, bottom)), _colours(small, middle, right - left))
 
 
-def pattern_difference(a: Look, b: Look) -> float:
+def pattern_difference(a: Appearance, b: Appearance) -> float:
     """0: the same face; about 1: nothing in common. Place and size of the box are made up for."""
     edge = (_WIDE_PX - _FACE_PX) // 2
     face = a.pattern[edge : edge + _FACE_PX, edge : edge + _FACE_PX]
@@ -86,7 +86,7 @@ def pattern_difference(a: Look, b: Look) -> float:
     return 1.0 - best
 
 
-def colour_difference(a: Look, b: Look) -> float:
+def color_difference(a: Appearance, b: Appearance) -> float:
     """Root mean square over the parts that both show, in spreads of one person; 0 where they share none."""
     found = min(_distance(a.colours[:1], b.colours), _distance(a.colours, b.colours[:1]))
     return math.sqrt(found)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.records import FaceTrack, TimedFrames
 from emofuse.features.face.clip_track import track_face
-from emofuse.features.store import Part
+from emofuse.features.store import ModalityFeatures
 
 if TYPE_CHECKING:
     from emofuse.features.face.blendshapes import BlendshapeTrack
@@ -28,7 +28,7 @@ def face_shape(features: FaceFeatures, n_units: int | None = None) -> tuple[int,
     return (n_units,)
 
 
-def face_part(frames: TimedFrames, features: FaceFeatures) -> Part:
+def face_part(frames: TimedFrames, features: FaceFeatures) -> ModalityFeatures:
     """What a face network reads of the pictures of a clip, or the reason why there is nothing.
 
     Raises:
@@ -40,14 +40,14 @@ def face_part(frames: TimedFrames, features: FaceFeatures) -> Part:
 
         shapes = track_blendshapes(frames)
         if not isinstance(shapes, str):
-            return Part(shapes.values, None, face_notes(shapes), face_meta(shapes))
+            return ModalityFeatures(shapes.values, None, face_notes(shapes), face_meta(shapes))
         missing = shapes
     else:
         track = track_face(frames, features)
         if not isinstance(track, str):
-            return Part(track.crops, None, face_notes(track), face_meta(track))
+            return ModalityFeatures(track.crops, None, face_notes(track), face_meta(track))
         missing = track
-    return Part(None, missing, (), {"n_frames": len(frames.images), "frames_with_face": 0})
+    return ModalityFeatures(None, missing, (), {"n_frames": len(frames.images), "frames_with_face": 0})
 
 
 def check_face_needs(features: FaceFeatures) -> None:

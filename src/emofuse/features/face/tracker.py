@@ -23,14 +23,19 @@ import dlib
 import numpy as np
 
 from emofuse.core.records import Float32, UInt8
-from emofuse.features.face.active_speaker import Float64, MouthView
-from emofuse.features.face.appearance import Look, colour_difference, look, pattern_difference
+from emofuse.features.face.active_speaker import Float64, MouthTracker
+from emofuse.features.face.appearance import (
+    Appearance,
+    color_difference,
+    describe_appearance,
+    pattern_difference,
+)
 from emofuse.features.face.boxes import Box, FaceDetection, crop
 from emofuse.features.face.video_search import FaceSearch
 from emofuse.features.face.yunet import YuNetSearch
 
 if TYPE_CHECKING:
-    from emofuse.media.file_stream import Picture
+    from emofuse.media.frame_sampling import Frame
 
 _PRESENT_S: Final = 1.0
 """A face that was seen so short a time ago is looked for where it was."""
@@ -73,10 +78,10 @@ _CUT_RATIO: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class TrackedFace:
     """One person's face in one picture.
 
-    ``person``: from 1, in the order of appearance; ``box``: in pixels of ``Picture.image``; ``crop``:
+    ``person``: from 1, in the order of appearance; ``box``: in pixels of ``Frame.image``; ``crop``:
     (size, size) uint8 grey, the box as the networks know it; ``mouth``: (16, 24) uint8 grey, the mouth, its
     place steadied.
     """
@@ -97,17 +102,17 @@ class _Track:
     first: int
     """The number of the picture in which it was first seen."""
     shot: int
-    recent: Look
-    looks: list[Look]
+    recent: Appearance
+    looks: list[Appearance]
     picture: int = 0
-    mouth: MouthView = field(default_factory=MouthView)
+    mouth: MouthTracker = field(default_factory=MouthTracker)
     person: int = 0
     evidence: float = 0.0
-    held: list[Sighting] = field(default_factory=list)
+    held: list[TrackedFace] = field(default_factory=list)
 
-    def note(self, box: Box, time_s: float, picture: int, shot: int, seen: Look) -> None:
+    def note(self, box: Box, time_s: float, picture: int, shot: int, seen: Appearance) -> None:
         """Where it is now, and what it looks like."""
-        if not self.looks or _likeness(self, seen, math.inf) > _VARIED:
+        if not self.looks or _appearance_cost(self, seen, math.inf) > _VARIED:
             # The first look stays: the others cannot wander off from it.
             self.looks = [*self.looks[:1], *self.looks[1:][-(_LOOKS - 2) :], seen]
         self.box, self.time_s, self.picture, self.shot, self.recent = box, time_s, picture, shot, seen
@@ -139,7 +144,7 @@ class FaceTracker:
         self._n_pictures = 0
         self._shots = _Shots()
 
-    def update(self, picture: Picture) -> list[Sighting]:
+    def update(self, picture: Frame) -> list[TrackedFace]:
         """Who is seen in the next picture, from left to right.
 
         A face counts as a person from its second sighting on: what was held back until then comes with it,
@@ -150,8 +155,8 @@ class FaceTracker:
         known = [track.box for track in self._tracks if self._present(track, picture.time_s)]
         faces = self._search.find(picture.image, picture.small, picture.time_s, known, fresh=fresh)
         scale = picture.small.shape[0] / picture.image.shape[0]
-        looks = [look(picture.small, face.box, scale) for face in faces]
-        sightings: list[Sighting] = []
+        looks = [describe_appearance(picture.small, face.box, scale) for face in faces]
+        sightings: list[TrackedFace] = []
         whose = self._who(faces, looks, picture.time_s)
         for track in whose:
             if track is not None:
@@ -161,7 +166,7 @@ class FaceTracker:
         self._forget(picture.time_s)
         return sightings
 
-    def end(self) -> list[Sighting]:
+    def end(self) -> list[TrackedFace]:
         """What is still held back of a film too short to confirm anybody; otherwise nothing."""
         if self._n_people:
             return []
@@ -171,7 +176,7 @@ class FaceTracker:
         few = self._n_pictures - track.picture <= _PRESENT_PICTURES
         return few or now_s - track.time_s <= _PRESENT_S
 
-    def _who(self, faces: list[FaceDetection], looks: list[Look], now_s: float) -> list[_Track | None]:
+    def _who(self, faces: list[FaceDetection], looks: list[Appearance], now_s: float) -> list[_Track | None]:
         """The track that each face belongs to; None: nobody known."""
         if not faces:
             return []
@@ -183,7 +188,7 @@ class FaceTracker:
         return [None if i is None else here[i] for i in whose]
 
     def _costs(
-        self, faces: list[FaceDetection], looks: list[Look], tracks: list[_Track], now_s: float
+        self, faces: list[FaceDetection], looks: list[Appearance], tracks: list[_Track], now_s: float
     ) -> Float64:
         """(n_faces, n_tracks) what it costs to believe that a face belongs to a track."""
         costs = np.empty((len(faces), len(tracks)))
@@ -192,13 +197,13 @@ class FaceTracker:
             same_shot = track.shot == self._shots.number
             for i, (face, seen) in enumerate(zip(faces, looks, strict=True)):
                 place = _moving(track.box, face.box, gap_s) if same_shot else _AFTER_CUT
-                strange = _likeness(track, seen, _NEW)
+                strange = _appearance_cost(track, seen, _NEW)
                 costs[i, j] = place + (min(strange, _STRANGE) if same_shot else strange)
         return costs
 
     def _take(
-        self, picture: Picture, face: FaceDetection, seen: Look, track: _Track | None
-    ) -> list[Sighting]:
+        self, picture: Frame, face: FaceDetection, seen: Appearance, track: _Track | None
+    ) -> list[TrackedFace]:
         """Note a face; the sightings that are certain now."""
         now_s = picture.time_s
         if track is None:
@@ -207,7 +212,7 @@ class FaceTracker:
         track.note(face.box, now_s, self._n_pictures, self._shots.number, seen)
         cropped = crop(picture.image, face.box, self._size)
         mouth = track.mouth.update(picture.image, face.box)
-        sighting = Sighting(track.person, now_s, face.box, cropped, mouth)
+        sighting = TrackedFace(track.person, now_s, face.box, cropped, mouth)
         if track.person:
             return [sighting]
         track.held.append(sighting)
@@ -216,10 +221,12 @@ class FaceTracker:
             return []
         return self._confirm(track)
 
-    def _confirm(self, track: _Track) -> list[Sighting]:
+    def _confirm(self, track: _Track) -> list[TrackedFace]:
         """Give a track its number: that of somebody who is away, or a new one."""
         away = [other for other in self._tracks if other.person and other.picture < track.first]
-        scores = [(min(_likeness(other, seen, _NEW) for seen in track.looks), other.person) for other in away]
+        scores = [
+            (min(_appearance_cost(other, seen, _NEW) for seen in track.looks), other.person) for other in away
+        ]
         cost, person = min(scores, default=(_NEW, 0))
         if cost + _AFTER_CUT < _NEW:
             track.person = person
@@ -303,11 +310,11 @@ def _moving(before: Box, now: Box, gap_s: float) -> float:
     return min(_JUMP, 0.5 * (far * far + grown * grown)) + min(_AFTER_CUT, 0.3 * gap_s)
 
 
-def _likeness(track: _Track, seen: Look, enough: float) -> float:
+def _appearance_cost(track: _Track, seen: Appearance, enough: float) -> float:
     """The cost of a look's being that of a person; more than ``enough`` need not be exact."""
     best = math.inf
     for known in (track.recent, *track.looks):
-        colour = min(_COLOUR_MOST, 0.5 * (colour_difference(known, seen) / _COLOUR_SPREAD) ** 2)
+        colour = min(_COLOUR_MOST, 0.5 * (color_difference(known, seen) / _COLOUR_SPREAD) ** 2)
         if colour < min(best, enough):
             pattern = 0.5 * (pattern_difference(known, seen) / _PATTERN_SPREAD) ** 2
             best = min(best, colour + min(_PATTERN_MOST, pattern))

@@ -66,7 +66,7 @@ _VIEWS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Sound:
+class _VoiceFrames:
     """A clip's rows, taken apart."""
 
     mel: Float64
@@ -155,7 +155,7 @@ def _check_mels(n_mels: int) -> None:
         raise ValueError(f"descriptors need {FEWEST_MELS} mel bands, got {n_mels}")
 
 
-def _sound(rows: Float32) -> _Sound:
+def _sound(rows: Float32) -> _VoiceFrames:
     if rows.ndim != 2 or not rows.shape[1]:
         raise ValueError(f"descriptors need rows of at least one frame, got shape {rows.shape}")
     n_mels = len(rows) - 2
@@ -170,7 +170,7 @@ def _sound(rows: Float32) -> _Sound:
         speech &= heard
     gain = float(raw[:, speech].mean())
     mel = raw - gain
-    return _Sound(
+    return _VoiceFrames(
         mel=mel,
         cepstrum=_cosines(n_mels)[:FEWEST_MELS] @ mel,
         broad=_broad_bands(n_mels) @ mel,
@@ -210,7 +210,7 @@ def _slope(x: Float64) -> Float64:
     return out
 
 
-def _functionals(sound: _Sound) -> Float64:
+def _functionals(sound: _VoiceFrames) -> Float64:
     """(1108,) statistics of cepstrum, broad bands, spectral shape, energy, pitch and rhythm.
 
     What openSMILE's feature sets do (Eyben, Wöllmer and Schuller 2010): low-level descriptors, their slopes,
@@ -305,7 +305,7 @@ def _parts(x: Float64, speech: Float64) -> Float64:
     return np.concatenate([(x @ hats.T / amount).ravel(), hats @ speech / amount])
 
 
-def _percentiles(sound: _Sound) -> Float64:
+def _percentiles(sound: _VoiceFrames) -> Float64:
     """(657,) percentiles over speech of cepstrum, broad bands, energy, and the slopes of the first two.
 
     All 5th percentiles, …, all 95th; then the range from the 5th to the 95th, and from the 20th to the 80th.
@@ -317,7 +317,7 @@ def _percentiles(sound: _Sound) -> Float64:
     return np.concatenate([q.ravel(), q[-1] - q[0], q[-2] - q[1]])
 
 
-def _correlations(sound: _Sound) -> Float64:
+def _correlations(sound: _VoiceFrames) -> Float64:
     """(595,) how cepstrum, its slopes, pitch and voicing move together during speech.
 
     Second-order pooling (Carreira et al. 2012) of the descriptors, scaled to correlations; each pair once,
@@ -335,7 +335,7 @@ def _correlations(sound: _Sound) -> Float64:
     return out
 
 
-def _contours(sound: _Sound) -> Float64:
+def _contours(sound: _VoiceFrames) -> Float64:
     """(460,) cepstrum, pitch, voiced or not, and energy in 20 equal parts from first to last speech.
 
     The time of every utterance is stretched to the same length; a part is the mean of three points on the
@@ -355,7 +355,7 @@ def _contours(sound: _Sound) -> Float64:
     return parts.ravel()
 
 
-def _channels(sound: _Sound) -> Float32:
+def _channels(sound: _VoiceFrames) -> Float32:
     """(26, n) float32 from first to last speech: 24 cepstral coefficients, pitch, voiced or not."""
     n_mels = len(sound.mel)
     mel = np.maximum(sound.mel[:, sound.span], _DEEPEST) / 3
@@ -367,7 +367,7 @@ def _channels(sound: _Sound) -> Float32:
     return out
 
 
-def _level(sound: _Sound) -> Float64:
+def _level(sound: _VoiceFrames) -> Float64:
     """(23,) how loud speech is as recorded: mean, maximum and percentiles of energy, mean of 16 broad bands.
 
     The one view that a change of gain moves: of use where all recordings were made alike.

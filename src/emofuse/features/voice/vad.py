@@ -37,7 +37,7 @@ _GAP_S: Final = CHUNK_S
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
+class SpeechChunk:
     """How probable speech is in one chunk of sound, :data:`CHUNK_S` long."""
 
     time_s: float
@@ -61,7 +61,7 @@ class SpeechDetector:
         self._network = _network()
         self._stream: _Resampled | None = None
 
-    def add(self, block: Waveform) -> list[Speech]:
+    def add(self, block: Waveform) -> list[SpeechChunk]:
         """Hear the next block, of any rate and number of channels.
 
         A block that does not follow on the one before (a gap, another rate or number of channels) ends what
@@ -70,7 +70,7 @@ class SpeechDetector:
         Returns:
             One record for every chunk that is whole by now, in their order.
         """
-        heard: list[Speech] = []
+        heard: list[SpeechChunk] = []
         if self._stream is not None and not self._stream.is_followed_by(block):
             heard = self.finish()
         if self._stream is None:
@@ -78,7 +78,7 @@ class SpeechDetector:
             self._start(self._stream.rate_hz)
         return heard + self._hear(self._stream.add(block))
 
-    def finish(self) -> list[Speech]:
+    def finish(self) -> list[SpeechChunk]:
         """What is left at the end; the last chunk is filled up with silence. The next block starts anew."""
         if self._stream is None:
             return []
@@ -97,7 +97,7 @@ class SpeechDetector:
         self._waiting: Float32 = np.zeros((1, 0), dtype=np.float32)
         self._n_heard = 0
 
-    def _hear(self, samples: Float32) -> list[Speech]:
+    def _hear(self, samples: Float32) -> list[SpeechChunk]:
         assert self._stream is not None
         waiting = np.concatenate([self._waiting, samples], axis=1) if self._waiting.size else samples
         n = waiting.shape[1] // self._n_chunk
@@ -106,7 +106,7 @@ class SpeechDetector:
             begin = chunk * self._n_chunk
             probability = self._ask(_one_channel(waiting[:, begin : begin + self._n_chunk]))
             middle_s = (self._n_heard + 0.5) * CHUNK_S
-            heard.append(Speech(self._stream.start_s + middle_s, probability))
+            heard.append(SpeechChunk(self._stream.start_s + middle_s, probability))
             self._n_heard += 1
         self._waiting = waiting[:, n * self._n_chunk :]
         return heard
@@ -204,7 +204,7 @@ def speech_probability(sound: Waveform) -> tuple[Float64, Float64]:
     return as_arrays([*detector.add(sound), *detector.finish()])
 
 
-def as_arrays(heard: Sequence[Speech]) -> tuple[Float64, Float64]:
+def as_arrays(heard: Sequence[SpeechChunk]) -> tuple[Float64, Float64]:
     """Times and probabilities, (n,) float64 each."""
     return (
         np.array([speech.time_s for speech in heard], dtype=np.float64),

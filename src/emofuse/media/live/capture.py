@@ -19,11 +19,11 @@ from av.video.stream import VideoStream
 
 from emofuse.core.errors import EmofuseError, MediaError
 from emofuse.core.records import Waveform
-from emofuse.media.audio_blocks import Matcher, SoundBlocks, form_of
-from emofuse.media.container import DECODING_ERRORS, Damage, origin_s, streams
-from emofuse.media.frame_sampling import Picture, PictureSampler, Places
+from emofuse.media.audio_blocks import AudioBlocks, AudioFormatConverter, form_of
+from emofuse.media.container import DECODING_ERRORS, DecodeErrors, origin_s, streams
+from emofuse.media.frame_sampling import Frame, FrameSampler, SampleTimes
 from emofuse.media.frames import pixel_aspect
-from emofuse.media.live.inputs import LiveInput, Wanted, open_input, plain
+from emofuse.media.live.inputs import InputRequest, LiveInput, error_text, open_input
 
 Clock = Callable[[], float]
 
@@ -47,7 +47,7 @@ _SKIPS: Final = ("DEFAULT", "NONREF", "NONKEY")
 """What the decoder leaves out, at each degree of slowness: nothing, what no picture leans on, most."""
 
 
-class _Timing:
+class _StreamClock:
     """Where presentation times lie on the time of the stream, and when that is."""
 
     def __init__(self, clock: Clock, begun_s: float, pace: float | None) -> None:
@@ -107,7 +107,7 @@ class _Timing:
         self.reached_s = max(self.reached_s, time_s)
 
 
-class _Pressure:
+class _DecoderLoad:
     """Whether decoding keeps up, told by the time that is spent waiting for something to decode."""
 
     def __init__(self, clock: Clock) -> None:
@@ -130,7 +130,7 @@ class _Pressure:
         return _SKIPS[self._degree]
 
 
-def end_of(part: Waveform | Picture) -> float:
+def end_of(part: Waveform | Frame) -> float:
     """Where a block of sound or a picture ends."""
     return part.start_s + part.duration_s if isinstance(part, Waveform) else part.time_s
 
@@ -139,7 +139,7 @@ class Sink(Protocol):
     """What captures hand on to, and what they are told."""
 
     clock: Clock
-    pictures_per_s: float
+    frames_per_s: float
     pace: float
     loop: bool
     timeout_s: float
@@ -148,17 +148,17 @@ class Sink(Protocol):
     stopping: threading.Event
     changed: threading.Condition
 
-    def put(self, part: Waveform | Picture, at_s: float) -> None:
+    def put(self, part: Waveform | Frame, at_s: float) -> None:
         """Take what was decoded at a time on the clock."""
 
-    def drop_pictures(self, n: int) -> None:
+    def drop_frames(self, n: int) -> None:
         """Count pictures that were not even decoded."""
 
 
 class Capture:
     """A thread that reads one input."""
 
-    def __init__(self, wanted: Wanted, stream: Sink) -> None:
+    def __init__(self, wanted: InputRequest, stream: Sink) -> None:
         self.wanted, self._stream, self._clock = wanted, stream, stream.clock
         self.input: LiveInput | None = None
         self.has_audio = self.has_video = False
@@ -168,7 +168,7 @@ class Capture:
         self.tried: list[str] = []
         self.last_s = 0.0
         """When something came last."""
-        self._damage = Damage()
+        self._errors = DecodeErrors()
         self.thread = threading.Thread(target=self._run, name=f"emofuse-live-{wanted.what}", daemon=True)
 
     @property
@@ -185,7 +185,7 @@ class Capture:
             self.problem = error
         except DECODING_ERRORS as error:
             name = self.input.label if self.input is not None else self.wanted.what
-            self.problem = MediaError(name, f"cannot be read ({plain(error)})")
+            self.problem = MediaError(name, f"cannot be read ({error_text(error)})")
         except Exception as error:  # a fault of the program: raised again where the parts are taken
             self.fault = error
         finally:
@@ -206,10 +206,10 @@ class Capture:
                     continue
                 self.problem, self.input = None, given
                 self._announce(chosen)
-                timing = _Timing(
+                timing = _StreamClock(
                     self._clock, self._stream.begun_s, self._stream.pace if given.kind == "file" else None
                 )
-                places = Places(self._stream.pictures_per_s, 1e-3)
+                places = SampleTimes(self._stream.frames_per_s, 1e-3)
                 self._read(container, chosen, timing, places)
             while given.kind == "file" and self._stream.loop and self._going and timing.reached_s > 0:
                 with open_input(given, self._stream.timeout_s) as container:
@@ -245,15 +245,15 @@ class Capture:
         self,
         container: InputContainer,
         chosen: Sequence[AudioStream | VideoStream],
-        timing: _Timing,
-        places: Places,
+        timing: _StreamClock,
+        places: SampleTimes,
     ) -> None:
         """Decode until the end, or until nobody reads any more."""
         assert self.input is not None
         if self.input.kind == "file":
             timing.begin_file(origin_s(container))
-        readers: dict[int, _Heard | _Seen] = {}
-        pressure = _Pressure(self._clock)
+        readers: dict[int, _AudioReader | _VideoReader] = {}
+        pressure = _DecoderLoad(self._clock)
         for packet in self._packets(container, chosen, pressure):
             self.last_s = self._clock()
             stream, time_s = packet.stream, _time_of(packet)
@@ -269,35 +269,35 @@ class Capture:
                 origin = timing.origin_s if timing.origin_s is not None else -timing.now()
                 readers[stream.index] = self._reader(stream, origin, places)
             reader = readers[stream.index]
-            if isinstance(reader, _Seen):
+            if isinstance(reader, _VideoReader):
                 stream.codec_context.skip_frame = skipped = pressure.skip()
                 reader.is_skipping = skipped != _SKIPS[0]
-            for frame in self._damage.survive(packet.decode):
+            for frame in self._errors.guard(packet.decode):
                 self._hand_on(reader, frame, timing)
         for reader in readers.values():
-            for frame in self._damage.survive(reader.rest):
+            for frame in self._errors.guard(reader.rest):
                 self._hand_on(reader, frame, timing)
         self._flush(readers.values(), timing)
 
-    def _reader(self, stream: Any, origin: float, places: Places) -> _Heard | _Seen:
+    def _reader(self, stream: Any, origin: float, places: SampleTimes) -> _AudioReader | _VideoReader:
         if isinstance(stream, AudioStream):
-            return _Heard(stream, origin)
+            return _AudioReader(stream, origin)
         stream.thread_type = "SLICE"  # threads that each take a picture would hold several back
-        return _Seen(stream, origin, places, self._stream)
+        return _VideoReader(stream, origin, places, self._stream)
 
-    def _hand_on(self, reader: _Heard | _Seen, frame: Any, timing: _Timing) -> None:
+    def _hand_on(self, reader: _AudioReader | _VideoReader, frame: Any, timing: _StreamClock) -> None:
         at_s = self._clock()
         for part in reader.add(frame):
             timing.reach(end_of(part))
             self._stream.put(part, at_s)
 
-    def _flush(self, readers: Iterable[_Heard | _Seen], timing: _Timing) -> None:
+    def _flush(self, readers: Iterable[_AudioReader | _VideoReader], timing: _StreamClock) -> None:
         for reader in readers:
             for part in reader.flush():
                 timing.reach(end_of(part))
                 self._stream.put(part, self._clock())
 
-    def _wait(self, seconds: float, pressure: _Pressure) -> None:
+    def _wait(self, seconds: float, pressure: _DecoderLoad) -> None:
         if seconds > 0:
             pressure.idle(seconds)
             self._stream.stopping.wait(seconds)
@@ -307,7 +307,7 @@ class Capture:
         self,
         container: InputContainer,
         chosen: Sequence[AudioStream | VideoStream],
-        pressure: _Pressure,
+        pressure: _DecoderLoad,
     ) -> Iterator[Packet[Any]]:
         """Packets until the end; a silent peer or a broken connection is an error."""
         assert self.input is not None
@@ -327,7 +327,7 @@ class Capture:
                     return  # what can be read of a damaged file has been read
                 silent = isinstance(error, av.error.ExitError | TimeoutError)
                 limit_s = self._stream.timeout_s
-                problem = f"nothing came for {limit_s:g} s" if silent else f"broke off ({plain(error)})"
+                problem = f"nothing came for {limit_s:g} s" if silent else f"broke off ({error_text(error)})"
                 raise MediaError(self.input.label, problem) from None
             finally:
                 pressure.idle(self._clock() - before_s)
@@ -341,7 +341,7 @@ def _time_of(packet: Packet[Any]) -> float | None:
     return None if ticks is None or packet.time_base is None else float(ticks * packet.time_base)
 
 
-class _Decoded:
+class _StreamReader:
     """The frames of one stream."""
 
     def __init__(self, stream: AudioStream | VideoStream) -> None:
@@ -355,24 +355,24 @@ class _Decoded:
         return frames
 
 
-class _Heard(_Decoded):
+class _AudioReader(_StreamReader):
     """Sound of one stream, at the rate and with the channels that it began with."""
 
     def __init__(self, stream: AudioStream, origin: float) -> None:
         super().__init__(stream)
         self.begin(origin)
         self._form: tuple[int, str, str] | None = None
-        self._matcher: Matcher | None = None
+        self._matcher: AudioFormatConverter | None = None
 
     def begin(self, origin: float) -> None:
         """Timestamps count from another origin from now on."""
-        self._blocks = SoundBlocks(Path("live"), origin_s=origin, block_s=_BLOCK_S)
+        self._blocks = AudioBlocks(Path("live"), origin_s=origin, block_s=_BLOCK_S)
 
     def add(self, frame: AudioFrame) -> list[Waveform]:
         form = form_of(frame)
         if self._matcher is None:
             rate, kind, layout = self._form = form
-            self._matcher = Matcher(kind, layout, rate)
+            self._matcher = AudioFormatConverter(kind, layout, rate)
         frames = [frame] if form == self._form else self._matcher.match(frame)
         return [block for one in frames for block in self._blocks.add(one)]
 
@@ -380,10 +380,10 @@ class _Heard(_Decoded):
         return self._blocks.flush()
 
 
-class _Seen(_Decoded):
+class _VideoReader(_StreamReader):
     """Pictures of one stream."""
 
-    def __init__(self, stream: VideoStream, origin: float, places: Places, live: Sink) -> None:
+    def __init__(self, stream: VideoStream, origin: float, places: SampleTimes, live: Sink) -> None:
         super().__init__(stream)
         self._video, self._places, self._live = stream, places, live
         self._last_s = float("nan")
@@ -393,22 +393,22 @@ class _Seen(_Decoded):
 
     def begin(self, origin: float) -> None:
         """Timestamps count from another origin from now on."""
-        self._sampler = PictureSampler(
+        self._sampler = FrameSampler(
             self._places,
             origin_s=origin,
             aspect=pixel_aspect(self._video),
             frame_s=1 / float(self._video.average_rate or self._video.guessed_rate or 25),
         )
 
-    def add(self, frame: VideoFrame) -> list[Picture]:
+    def add(self, frame: VideoFrame) -> list[Frame]:
         picture = self._sampler.add(frame)
         if picture is None:
             return []
-        missing = (picture.time_s - self._last_s) * self._live.pictures_per_s - 1
+        missing = (picture.time_s - self._last_s) * self._live.frames_per_s - 1
         if self.is_skipping and missing > 0.5:
-            self._live.drop_pictures(round(missing))
+            self._live.drop_frames(round(missing))
         self._last_s = picture.time_s
         return [picture]
 
-    def flush(self) -> list[Picture]:
+    def flush(self) -> list[Frame]:
         return []

@@ -17,7 +17,7 @@ import av
 from av.container import InputContainer
 
 from emofuse.core.errors import MediaError
-from emofuse.media.container import LENIENT_METADATA, opened
+from emofuse.media.container import LENIENT_METADATA, open_container
 
 Kind = Literal["file", "address", "device"]
 
@@ -80,7 +80,7 @@ class LiveInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class InputRequest:
     """Inputs of which the first that opens is taken; ``needed``: there is an error if none does."""
 
     inputs: tuple[LiveInput, ...]
@@ -88,9 +88,9 @@ class Wanted:
     what: str
 
 
-def wanted_inputs(
+def requested_inputs(
     source: str | Path | None, *, microphone: str | None = None, camera: str | None = None
-) -> list[Wanted]:
+) -> list[InputRequest]:
     """What is to be opened.
 
     Args:
@@ -108,15 +108,19 @@ def wanted_inputs(
         given = _given(str(source))
         given = replace(given, audio=microphone is None, video=camera is None)
         if given.audio or given.video:
-            wanted.append(Wanted((given,), True, "source"))
+            wanted.append(InputRequest((given,), True, "source"))
     for what, name in (("microphone", microphone), ("camera", camera)):
         heard = what == "microphone"
         if name is None and source is None:
             wanted.append(
-                Wanted(tuple(replace(one, audio=heard, video=not heard) for one in _usual(what)), False, what)
+                InputRequest(
+                    tuple(replace(one, audio=heard, video=not heard) for one in _usual(what)), False, what
+                )
             )
         elif name is not None and name != NONE:
-            wanted.append(Wanted((replace(_device(name, what), audio=heard, video=not heard),), True, what))
+            wanted.append(
+                InputRequest((replace(_device(name, what), audio=heard, video=not heard),), True, what)
+            )
     if not wanted:
         raise MediaError("live", "neither sound nor pictures are wanted")
     return wanted
@@ -214,7 +218,7 @@ def open_input(given: LiveInput, timeout_s: float) -> Iterator[InputContainer]:
         MediaError: it cannot be opened.
     """
     if given.kind == "file":
-        with opened(given.name) as container:
+        with open_container(given.name) as container:
             yield container
         return
     begun = time.monotonic()
@@ -223,7 +227,7 @@ def open_input(given: LiveInput, timeout_s: float) -> Iterator[InputContainer]:
     except (av.error.FFmpegError, ValueError) as error:
         if given.kind == "address" and time.monotonic() - begun > 0.9 * timeout_s:
             raise MediaError(given.label, f"no answer within {timeout_s:g} s") from None
-        raise MediaError(given.label, f"cannot be opened ({plain(error)})") from None
+        raise MediaError(given.label, f"cannot be opened ({error_text(error)})") from None
     with container:
         yield container
 
@@ -263,7 +267,7 @@ def _find_alsa() -> None:
             os.environ.setdefault(_ALSA_PLUGINS, str(folder))
 
 
-def plain(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """What an error says, in one line."""
     text: Any = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())

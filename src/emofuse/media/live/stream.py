@@ -16,9 +16,9 @@ from typing import Final
 
 from emofuse.core.errors import EmofuseError, MediaError
 from emofuse.core.records import Waveform
-from emofuse.media.frame_sampling import Picture
+from emofuse.media.frame_sampling import Frame
 from emofuse.media.live.capture import Capture, Clock, end_of
-from emofuse.media.live.inputs import Wanted, devices_found
+from emofuse.media.live.inputs import InputRequest, devices_found
 
 _BEHIND_S: Final = 2.0
 """Sound that has waited for the reader longer than this is lost."""
@@ -27,10 +27,10 @@ _JOIN_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class CapturedPart:
     """A block of sound or a picture, and when it came, on the clock of the stream."""
 
-    part: Waveform | Picture
+    part: Waveform | Frame
     at_s: float
 
     @property
@@ -44,31 +44,31 @@ class Arrived:
         return end_of(self.part)
 
 
-class _Inbox:
+class _CaptureBuffer:
     """What has come and was not read yet; bounded. Whoever calls holds the lock of the stream."""
 
     def __init__(self, behind_s: float) -> None:
         self._behind_s = behind_s
-        self._sound: deque[Arrived] = deque()
+        self._sound: deque[CapturedPart] = deque()
         self._sound_s = 0.0
-        self._picture: Arrived | None = None
-        self.dropped_pictures = 0
-        self.lost_sound_s = 0.0
+        self._picture: CapturedPart | None = None
+        self.dropped_frames = 0
+        self.lost_audio_s = 0.0
 
-    def put(self, part: Waveform | Picture, at_s: float) -> None:
-        if isinstance(part, Picture):
-            self.dropped_pictures += self._picture is not None
-            self._picture = Arrived(part, at_s)
+    def put(self, part: Waveform | Frame, at_s: float) -> None:
+        if isinstance(part, Frame):
+            self.dropped_frames += self._picture is not None
+            self._picture = CapturedPart(part, at_s)
             return
-        self._sound.append(Arrived(part, at_s))
+        self._sound.append(CapturedPart(part, at_s))
         self._sound_s += part.duration_s
         while self._sound_s > self._behind_s and len(self._sound) > 1:
             lost = self._sound.popleft().part
             assert isinstance(lost, Waveform)
             self._sound_s -= lost.duration_s
-            self.lost_sound_s += lost.duration_s
+            self.lost_audio_s += lost.duration_s
 
-    def take(self) -> list[Arrived]:
+    def take(self) -> list[CapturedPart]:
         """All that is there, in the order of time."""
         parts = list(self._sound)
         self._sound.clear()
@@ -84,9 +84,9 @@ class LiveStream:
 
     def __init__(
         self,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[InputRequest],
         *,
-        pictures_per_s: float = 5.0,
+        frames_per_s: float = 5.0,
         pace: float = 1.0,
         loop: bool = False,
         timeout_s: float = 5.0,
@@ -96,8 +96,8 @@ class LiveStream:
         """Prepare; entering the context opens.
 
         Args:
-            wanted: what to open, as :func:`~emofuse.media.live.inputs.wanted_inputs` says.
-            pictures_per_s: regular places in time; the first picture at or after each is kept.
+            wanted: what to open, as :func:`~emofuse.media.live.inputs.requested_inputs` says.
+            frames_per_s: regular places in time; the first picture at or after each is kept.
             pace: how many seconds of a file are played in a second.
             loop: whether a file begins again at its end.
             timeout_s: how long a peer may stay silent, at the opening and later.
@@ -106,14 +106,14 @@ class LiveStream:
         """
         if not pace > 0:
             raise ValueError(f"pace must be positive, got {pace}")
-        if not pictures_per_s > 0:
-            raise ValueError(f"pictures_per_s must be positive, got {pictures_per_s}")
-        self.pictures_per_s, self.pace, self.loop, self.timeout_s = pictures_per_s, pace, loop, timeout_s
+        if not frames_per_s > 0:
+            raise ValueError(f"frames_per_s must be positive, got {frames_per_s}")
+        self.frames_per_s, self.pace, self.loop, self.timeout_s = frames_per_s, pace, loop, timeout_s
         self.clock = clock
         self.begun, self.stopping = threading.Event(), threading.Event()
         self.begun_s = 0.0
         self.changed = threading.Condition()
-        self._inbox = _Inbox(_BEHIND_S * max(1.0, pace))
+        self._inbox = _CaptureBuffer(_BEHIND_S * max(1.0, pace))
         self._stop = stop or threading.Event()
         self._captures = [Capture(one, self) for one in wanted]
 
@@ -184,14 +184,14 @@ class LiveStream:
         )
 
     @property
-    def dropped_pictures(self) -> int:
+    def dropped_frames(self) -> int:
         """Pictures so far that came and were not read."""
-        return self._inbox.dropped_pictures
+        return self._inbox.dropped_frames
 
     @property
-    def lost_sound_s(self) -> float:
+    def lost_audio_s(self) -> float:
         """Seconds of sound so far that came and were not read."""
-        return self._inbox.lost_sound_s
+        return self._inbox.lost_audio_s
 
     @property
     def problem(self) -> EmofuseError | None:
@@ -216,18 +216,18 @@ class LiveStream:
             one.last_s = self.begun_s
         self.begun.set()
 
-    def put(self, part: Waveform | Picture, at_s: float) -> None:
+    def put(self, part: Waveform | Frame, at_s: float) -> None:
         """Keep what was captured at a time on the clock, until it is read or replaced."""
         with self.changed:
             self._inbox.put(part, at_s)
             self.changed.notify_all()
 
-    def drop_pictures(self, n: int) -> None:
+    def drop_frames(self, n: int) -> None:
         """Count pictures that were not even decoded."""
         with self.changed:
-            self._inbox.dropped_pictures += n
+            self._inbox.dropped_frames += n
 
-    def take(self, timeout_s: float = _POLL_S) -> list[Arrived]:
+    def take(self, timeout_s: float = _POLL_S) -> list[CapturedPart]:
         """All that came since, in the order of time; empty where nothing came within the time limit."""
         self._raise_fault()
         with self.changed:
