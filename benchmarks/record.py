@@ -168,6 +168,7 @@ def predictions(paths: list[Path]) -> dict[str, Any]:
     record = {}
     for path in paths:
         answer = recognizer.predict(path)
+        assert answer.probabilities is not None, path
         record[path.name] = {
             "probabilities": [float(value).hex() for value in answer.probabilities],
             "used": list(answer.used),

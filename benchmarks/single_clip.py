@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import av
@@ -45,7 +46,7 @@ def warm(videos: list[Path], repeats: int) -> None:
     for video in videos:
         alone = []
         for _ in range(repeats):
-            alone.append((timed(lambda v=video: decode(v)), timed(lambda v=video: recognizer.predict(v))))
+            alone.append((timed(partial(decode, video)), timed(partial(recognizer.predict, video))))
         (decoding, decoding_work), (predicting, predicting_work) = (
             tuple(min(one[way][kind] for one in alone) for kind in (0, 1)) for way in (0, 1)
         )
@@ -69,7 +70,7 @@ def decode(path: Path) -> None:
     """Every picture and every sample, on all cores, for nothing."""
     with av.open(str(path)) as file:
         for stream in file.streams:
-            stream.thread_type = "AUTO"
+            stream.codec_context.thread_type = "AUTO"
         for packet in file.demux():
             for _ in packet.decode():
                 pass

@@ -84,10 +84,10 @@ def repeat_clips(paths: list[Path], out: Path, seconds: float) -> None:
                         streams[kind] = made.add_stream_from_template(getattr(clip.streams, kind)[0])
                 last_s = 0.0
                 for packet in clip.demux(clip.streams.video[0], clip.streams.audio[0]):
-                    if packet.dts is None:
+                    if packet.dts is None or packet.pts is None:
                         continue
                     base = packet.time_base
-                    last_s = max(last_s, float((packet.pts + packet.duration) * base))
+                    last_s = max(last_s, float((packet.pts + (packet.duration or 0)) * base))
                     shift = round(begin_s / base)
                     packet.pts += shift
                     packet.dts += shift
@@ -129,7 +129,7 @@ def decode_everything(path: str) -> None:
     """Every picture and every sample, on all cores, for nothing."""
     with av.open(path) as file:
         for stream in file.streams:
-            stream.thread_type = "AUTO"
+            stream.codec_context.thread_type = "AUTO"
         for packet in file.demux():
             for _ in packet.decode():
                 pass

@@ -21,6 +21,8 @@ import matplotlib as mpl
 import numpy as np
 
 mpl.use("Agg")
+from typing import Any
+
 import matplotlib.pyplot as plt
 
 from emofuse.core.recipes.voice import VoiceFeatures
@@ -43,8 +45,8 @@ def drawn(segment: np.ndarray) -> np.ndarray:
     file = io.BytesIO()
     figure.savefig(file, format="png")
     plt.close(figure)
-    picture = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
-    return cv2.resize(picture, (224, 224), interpolation=cv2.INTER_NEAREST_EXACT)[..., ::-1]
+    picture: Any = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(cv2.resize(picture, (224, 224), interpolation=cv2.INTER_NEAREST_EXACT)[..., ::-1])
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from benchmarks.fuzz import DAMAGES, KINDS, Fuzz
 from emofuse.core.errors import EmofuseError
@@ -55,7 +56,12 @@ def test_a_seed_is_one_file_every_kind_and_damage_is_tried(tmp_path: Path) -> No
 
 def test_offenders_are_noticed(tmp_path: Path) -> None:
     fuzz = Fuzz(tmp_path)
-    fine = {"error": None, "voice_missing": None, "face_missing": "no video stream", "notes": []}
+    fine: dict[str, Any] = {
+        "error": None,
+        "voice_missing": None,
+        "face_missing": "no video stream",
+        "notes": [],
+    }
     fuzz.judge(1, "a.wav", fine)
     assert fuzz.offenders == []
     fuzz.judge(2, "b.wav", Lost("took longer than 10 s"))

@@ -13,6 +13,7 @@ from emofuse.cli.app import app
 from emofuse.core.errors import ProfileError
 from emofuse.core.labels import EMOTIONS
 from tests.support import small_corpora
+from tests.support.typed import not_none
 
 
 def run(*args: object) -> Result:
@@ -57,7 +58,7 @@ def test_a_person_is_enrolled_and_then_read(
     bundle, _, table = given[1:]
     recognizer = Recognizer.load(Path(str(bundle)), action_units=Path(str(table)))
     wanted = recognizer.predict(recordings[6], profile=profile)
-    np.testing.assert_allclose([known["probabilities"][e] for e in EMOTIONS], wanted.probabilities)
+    np.testing.assert_allclose([known["probabilities"][e] for e in EMOTIONS], not_none(wanted.probabilities))
 
 
 def test_a_file_that_cannot_be_read_is_skipped_and_named(

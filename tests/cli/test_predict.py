@@ -168,7 +168,17 @@ def test_csv_of_odd_text() -> None:
 def test_a_name_that_is_no_unicode(film_bundle: Path, recording: Path, tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/caf\xe9.wav"
     Path(os.fsdecode(path)).write_bytes(recording.read_bytes())
-    command = [sys.executable, "-m", "emofuse", "predict", "-b", film_bundle, path, "-f", "json"]
+    command = [
+        sys.executable,
+        "-m",
+        "emofuse",
+        "predict",
+        "-b",
+        str(film_bundle),
+        os.fsdecode(path),
+        "-f",
+        "json",
+    ]
     done = subprocess.run(
         command, capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     )

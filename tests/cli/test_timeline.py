@@ -213,11 +213,11 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path) -> None:
         "-m",
         "emofuse",
         "timeline",
-        film,
+        str(film),
         "-o",
-        tmp_path / "a.html",
+        str(tmp_path / "a.html"),
         "-o",
-        tmp_path / "a.csv",
+        str(tmp_path / "a.csv"),
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None

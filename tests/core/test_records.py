@@ -81,7 +81,8 @@ def test_waveform() -> None:
     wave = Waveform(np.zeros((2, 8000), np.float32), 16000)
     assert wave.n_channels == 2
     assert wave.duration_s == 0.5
-    for samples in (np.zeros(8, np.float32), np.zeros((1, 8))):
+    wrong: list[Any] = [np.zeros(8, np.float32), np.zeros((1, 8))]
+    for samples in wrong:
         with pytest.raises(ValueError, match="samples must be"):
             Waveform(samples, 16000)
     with pytest.raises(ValueError, match="sample_rate_hz must be positive"):

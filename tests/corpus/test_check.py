@@ -6,6 +6,7 @@ import shutil
 import wave
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -39,11 +40,11 @@ def write_av(path: Path, samples: NDArray[np.int16] | None, *, picture: bool) ->
     """A file of what its suffix names: FLAC, or MP4 with AAC sound and 10 small pictures."""
     with av.open(str(path), "w") as container:
         if picture:
-            video = container.add_stream("mpeg4", rate=Fraction(30000, 1001))
+            video: Any = container.add_stream("mpeg4", rate=Fraction(30000, 1001))
             video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         if samples is not None:
             codec = "flac" if path.suffix == ".flac" else "aac"
-            audio = container.add_stream(
+            audio: Any = container.add_stream(
                 codec, rate=RATE_HZ, layout="mono" if samples.shape[1] == 1 else "stereo"
             )
             frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "s16", audio.layout.name)

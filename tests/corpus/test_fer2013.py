@@ -57,7 +57,7 @@ def test_faces_check_their_shapes() -> None:
     good = faces_of(VOTES)
     assert len(good.take(good.majority >= 0)) == 3
     with pytest.raises(ValueError, match=r"\(n, 48, 48\) uint8"):
-        Faces(good.images.astype(np.float32), good.emotion, good.votes)  # type: ignore[arg-type]
+        Faces(good.images.astype(np.float32), good.emotion, good.votes)
     with pytest.raises(ValueError, match=r"\(n, 48, 48\) uint8"):
         Faces(good.images[:, :40], good.emotion, good.votes)
     with pytest.raises(ValueError, match="11 faces"):

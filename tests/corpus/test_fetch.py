@@ -10,13 +10,15 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from emofuse.core.errors import CorpusError, DownloadError
-from emofuse.corpus.fetch import fetch_ravdess, parse_actor_range, unpack
+from emofuse.corpus.fetch import FetchedArchive, fetch_ravdess, parse_actor_range, unpack
+from tests.support.file_server import FileServer
 
-FAST = {"pause_s": 0.001, "timeout_s": 5.0}
+FAST: dict[str, Any] = {"pause_s": 0.001, "timeout_s": 5.0}
 RNG = random.Random(5)
 SPEECH = "Audio_Speech_Actors_01-24.zip"
 
@@ -43,18 +45,18 @@ def recordings(part: str, actors: range | tuple[int, ...], *, folders: bool = Tr
 class Zenodo:
     """A record on the local server, as Zenodo's record API words it."""
 
-    def __init__(self, server) -> None:
+    def __init__(self, server: FileServer) -> None:
         self.server = server
         self.contents: dict[str, dict[str, bytes]] = {}
-        self.files: list[dict] = []
+        self.files: list[dict[str, Any]] = []
 
-    def add(self, archive: str, data: bytes, *, checksum: str | None = None, **trouble: object) -> None:
+    def add(self, archive: str, data: bytes, *, checksum: str | None = None, **trouble: Any) -> None:
         url = self.server.serve(f"/api/records/1188976/files/{archive}/content", data, **trouble)
         checksum = checksum or f"md5:{hashlib.md5(data).hexdigest()}"
         entry = {"key": archive, "size": len(data), "checksum": checksum, "links": {"self": url}}
         self.files = [file for file in self.files if file["key"] != archive] + [entry]
 
-    def add_members(self, archive: str, members: dict[str, bytes], **trouble: object) -> None:
+    def add_members(self, archive: str, members: dict[str, bytes], **trouble: Any) -> None:
         self.contents[archive] = members
         self.add(archive, zipped(members), **trouble)
 
@@ -65,12 +67,14 @@ class Zenodo:
     def asked(self, archive: str) -> list[str | None]:
         return self.server.asked(f"/api/records/1188976/files/{archive}/content")
 
-    def fetch(self, root: Path, actors: tuple[int, ...], *parts: str, **settings: object):
+    def fetch(
+        self, root: Path, actors: tuple[int, ...], *parts: str, **settings: Any
+    ) -> list[FetchedArchive]:
         return fetch_ravdess(root, actors=actors, parts=parts, api_url=self.url, **FAST, **settings)
 
 
 @pytest.fixture
-def zenodo(http_server) -> Zenodo:
+def zenodo(http_server: FileServer) -> Zenodo:
     zenodo = Zenodo(http_server)
     song = tuple(actor for actor in range(1, 25) if actor != 18)
     zenodo.add_members(SPEECH, recordings("audio-speech", range(1, 25)))
@@ -100,19 +104,19 @@ def leftovers(root: Path) -> list[str]:
         ("24-24", (24,)),
     ],
 )
-def test_actor_range(text, actors):
+def test_actor_range(text: str, actors: tuple[int, ...]) -> None:
     assert parse_actor_range(text) == actors
 
 
 @pytest.mark.parametrize(
     "text", ["", ",", "1,", "a", "1-", "-3", "3-1", "0", "25", "1-25", "1..3", "1;2", "²", "1-999999999999"]
 )
-def test_actor_range_refused(text):
+def test_actor_range_refused(text: str) -> None:
     with pytest.raises(CorpusError, match="actors"):
         parse_actor_range(text)
 
 
-def test_only_the_wanted_actors_of_an_audio_archive(zenodo, tmp_path):
+def test_only_the_wanted_actors_of_an_audio_archive(zenodo: Zenodo, tmp_path: Path) -> None:
     [fetched] = zenodo.fetch(tmp_path, (3, 17), "audio-speech")
     assert tree(tmp_path) == [f"Actor_{a:02d}/{name(a, take=t)}" for a in (3, 17) for t in (1, 2)]
     for place in tree(tmp_path):
@@ -123,7 +127,7 @@ def test_only_the_wanted_actors_of_an_audio_archive(zenodo, tmp_path):
     assert leftovers(tmp_path) == []
 
 
-def test_all_parts_with_and_without_folders(zenodo, tmp_path):
+def test_all_parts_with_and_without_folders(zenodo: Zenodo, tmp_path: Path) -> None:
     fetched = zenodo.fetch(tmp_path, (1, 2), "video-speech", "audio-song", "audio-speech")
     assert [f.archive for f in fetched] == [
         *("Audio_Speech_Actors_01-24.zip", "Audio_Song_Actors_01-24.zip"),
@@ -137,28 +141,28 @@ def test_all_parts_with_and_without_folders(zenodo, tmp_path):
     )
 
 
-def test_actor_18_has_no_song(zenodo, tmp_path):
+def test_actor_18_has_no_song(zenodo: Zenodo, tmp_path: Path) -> None:
     fetched = zenodo.fetch(tmp_path, (1, 18), "video-song", "audio-song")
     assert [f.archive for f in fetched] == ["Audio_Song_Actors_01-24.zip", "Video_Song_Actor_01.zip"]
     with pytest.raises(CorpusError, match="actor 18 has no song"):
         zenodo.fetch(tmp_path, (18,), "video-song", "audio-song")
 
 
-def test_licence_note(zenodo, tmp_path):
+def test_licence_note(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.fetch(tmp_path, (1,), "audio-speech")
     note = (tmp_path / "LICENSE-RAVDESS.txt").read_text(encoding="utf-8")
     for wanted in ("CC BY-NC-SA 4.0", "Livingstone", "Russo", "10.1371/journal.pone.0196391"):
         assert wanted in note
 
 
-def test_progress(zenodo, tmp_path):
+def test_progress(zenodo: Zenodo, tmp_path: Path) -> None:
     seen: dict[str, tuple[int, int]] = {}
     zenodo.fetch(tmp_path, (1,), "audio-speech", on_progress=lambda what, *n: seen.update({what: n}))
     size = zenodo.files[0]["size"]
     assert seen == {SPEECH: (size, size), f"unpacking {SPEECH}": (6000, 6000)}
 
 
-def test_second_run_downloads_nothing(zenodo, tmp_path):
+def test_second_run_downloads_nothing(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.fetch(tmp_path, (1, 2), "audio-speech")
     before = {place: (tmp_path / place).stat().st_mtime_ns for place in tree(tmp_path)}
     [again] = zenodo.fetch(tmp_path, (1,), "audio-speech")
@@ -167,14 +171,14 @@ def test_second_run_downloads_nothing(zenodo, tmp_path):
     assert before == {place: (tmp_path / place).stat().st_mtime_ns for place in tree(tmp_path)}
 
 
-def test_more_actors_later(zenodo, tmp_path):
+def test_more_actors_later(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.fetch(tmp_path, (1,), "audio-speech")
     [more] = zenodo.fetch(tmp_path, (1, 2), "audio-speech")
     assert (len(more.files), more.written) == (4, 2)
 
 
 @pytest.mark.parametrize("damage", ["missing", "altered", "cut"])
-def test_what_is_not_whole_any_more_is_fetched_again(zenodo, tmp_path, damage):
+def test_what_is_not_whole_any_more_is_fetched_again(zenodo: Zenodo, tmp_path: Path, damage: str) -> None:
     zenodo.fetch(tmp_path, (1,), "audio-speech")
     victim = tmp_path / "Actor_01" / name(1)
     data = victim.read_bytes()
@@ -187,7 +191,7 @@ def test_what_is_not_whole_any_more_is_fetched_again(zenodo, tmp_path, damage):
     assert victim.read_bytes() == data
 
 
-def test_a_new_archive_in_the_record_is_fetched(zenodo, tmp_path):
+def test_a_new_archive_in_the_record_is_fetched(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.fetch(tmp_path, (1,), "audio-speech")
     zenodo.add_members(SPEECH, recordings("audio-speech", (1,)))
     [again] = zenodo.fetch(tmp_path, (1,), "audio-speech")
@@ -195,34 +199,34 @@ def test_a_new_archive_in_the_record_is_fetched(zenodo, tmp_path):
     assert (tmp_path / "Actor_01" / name(1)).read_bytes() == zenodo.contents[SPEECH][f"Actor_01/{name(1)}"]
 
 
-def test_damaged_receipt_is_no_receipt(zenodo, tmp_path):
+def test_damaged_receipt_is_no_receipt(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.fetch(tmp_path, (1,), "audio-speech")
     (tmp_path / ".fetch" / f"{SPEECH}.json").write_text("[]")
     [again] = zenodo.fetch(tmp_path, (1,), "audio-speech")
     assert (len(again.files), again.written) == (2, 0)
 
 
-def test_keep_archives(zenodo, tmp_path):
+def test_keep_archives(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.fetch(tmp_path, (1,), "audio-speech", keep_archives=True)
     assert leftovers(tmp_path) == [SPEECH]
     zenodo.fetch(tmp_path, (2,), "audio-speech", keep_archives=True)
     assert len(zenodo.asked(SPEECH)) == 1
 
 
-def test_drops_are_resumed(zenodo, tmp_path):
+def test_drops_are_resumed(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.add_members(SPEECH, recordings("audio-speech", (1, 2)), drops=[5000, 2000])
     zenodo.fetch(tmp_path, (1,), "audio-speech")
     assert zenodo.asked(SPEECH) == [None, "bytes=5000-", "bytes=7000-"]
     assert len(tree(tmp_path)) == 2
 
 
-def test_range_ignored(zenodo, tmp_path):
+def test_range_ignored(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.add_members(SPEECH, recordings("audio-speech", (1, 2)), drops=[5000], ranges=False)
     zenodo.fetch(tmp_path, (1,), "audio-speech")
     assert len(tree(tmp_path)) == 2
 
 
-def test_broken_run_is_gone_on_with(zenodo, tmp_path):
+def test_broken_run_is_gone_on_with(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.add_members(SPEECH, recordings("audio-speech", (1, 2)), drops=[5000, 0, 0])
     with pytest.raises(DownloadError, match="gave up"):
         zenodo.fetch(tmp_path, (1,), "audio-speech", attempts=2)
@@ -232,14 +236,14 @@ def test_broken_run_is_gone_on_with(zenodo, tmp_path):
     assert len(tree(tmp_path)) == 2
 
 
-def test_wrong_checksum(zenodo, tmp_path):
+def test_wrong_checksum(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.add(SPEECH, zipped(recordings("audio-speech", (1,))), checksum="md5:" + "0" * 32)
     with pytest.raises(DownloadError, match=f"{SPEECH}.*expected {'0' * 32}, got "):
         zenodo.fetch(tmp_path, (1,), "audio-speech")
     assert tree(tmp_path) == leftovers(tmp_path) == []
 
 
-def test_name_not_in_the_record(zenodo, tmp_path):
+def test_name_not_in_the_record(zenodo: Zenodo, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"the record has no file Video_Speech_Actor_03\.zip"):
         zenodo.fetch(tmp_path / "new", (1, 3), "video-speech")
     assert not (tmp_path / "new").exists()
@@ -248,7 +252,7 @@ def test_name_not_in_the_record(zenodo, tmp_path):
 @pytest.mark.parametrize(
     "record", [b"", b"<html>", b"[]", b'{"files": 3}', b'{"files": [{"size": 1}]}', b"\xff\xfe", b'"files"']
 )
-def test_not_a_record(http_server, tmp_path, record):
+def test_not_a_record(http_server: FileServer, tmp_path: Path, record: bytes) -> None:
     url = http_server.serve("/record", record)
     with pytest.raises(CorpusError, match="not a Zenodo record"):
         fetch_ravdess(tmp_path, actors=(1,), parts=("audio-speech",), api_url=url, **FAST)
@@ -266,13 +270,13 @@ def test_not_a_record(http_server, tmp_path, record):
         {"links": []},
     ],
 )
-def test_record_with_strange_facts(zenodo, tmp_path, change):
+def test_record_with_strange_facts(zenodo: Zenodo, tmp_path: Path, change: dict[str, Any]) -> None:
     zenodo.files[0].update(change)
     with pytest.raises(CorpusError, match=SPEECH):
         zenodo.fetch(tmp_path, (1,), "audio-speech")
 
 
-def test_link_to_a_local_file_is_not_read(zenodo, tmp_path):
+def test_link_to_a_local_file_is_not_read(zenodo: Zenodo, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"x" * zenodo.files[0]["size"])
     zenodo.files[0]["links"]["self"] = (tmp_path / "secret").as_uri()
     with pytest.raises(DownloadError, match="only http and https"):
@@ -282,25 +286,27 @@ def test_link_to_a_local_file_is_not_read(zenodo, tmp_path):
 @pytest.mark.parametrize(
     ("actors", "parts"), [((0,), PARTS := ("audio-speech",)), ((25,), PARTS), ((), PARTS)]
 )
-def test_strange_actors(zenodo, tmp_path, actors, parts):
+def test_strange_actors(
+    zenodo: Zenodo, tmp_path: Path, actors: tuple[int, ...], parts: tuple[str, ...]
+) -> None:
     with pytest.raises(CorpusError, match="RAVDESS has the actors 1 to 24"):
         zenodo.fetch(tmp_path, actors, *parts)
 
 
 @pytest.mark.parametrize("parts", [(), ("audio",), ("audio-speech", "text")])
-def test_strange_parts(zenodo, tmp_path, parts):
+def test_strange_parts(zenodo: Zenodo, tmp_path: Path, parts: tuple[str, ...]) -> None:
     with pytest.raises(CorpusError, match="use some of audio-speech, audio-song, video-speech, video-song"):
         zenodo.fetch(tmp_path, (1,), *parts)
 
 
-def test_too_little_space_is_found_before_any_download(zenodo, tmp_path):
+def test_too_little_space_is_found_before_any_download(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.files[0]["size"] = 10**18
     with pytest.raises(DownloadError, match=r"needs \S+ TB but only .* free"):
         zenodo.fetch(tmp_path, (1,), "audio-speech")
     assert zenodo.asked(SPEECH) == []
 
 
-def test_root_is_a_file(zenodo, tmp_path):
+def test_root_is_a_file(zenodo: Zenodo, tmp_path: Path) -> None:
     (tmp_path / "root").write_text("in the way")
     with pytest.raises(CorpusError, match="root"):
         zenodo.fetch(tmp_path / "root", (1,), "audio-speech")
@@ -329,7 +335,7 @@ def refused(zenodo: Zenodo, tmp_path: Path, data: bytes, problem: str) -> None:
         ("..", "leads out of the folder"),
     ],
 )
-def test_paths_that_lead_elsewhere(zenodo, tmp_path, place, problem):
+def test_paths_that_lead_elsewhere(zenodo: Zenodo, tmp_path: Path, place: str, problem: str) -> None:
     refused(zenodo, tmp_path, zipped({f"Actor_01/{name(1)}": b"fine", place: b"evil"}), problem)
 
 
@@ -337,7 +343,7 @@ def test_paths_that_lead_elsewhere(zenodo, tmp_path, place, problem):
     ("kind", "problem"),
     [(stat.S_IFLNK, "a link"), (stat.S_IFIFO, "a special file"), (stat.S_IFCHR, "a special")],
 )
-def test_members_that_are_no_files(zenodo, tmp_path, kind, problem):
+def test_members_that_are_no_files(zenodo: Zenodo, tmp_path: Path, kind: int, problem: str) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(f"Actor_01/{name(1)}", b"fine")
@@ -348,7 +354,7 @@ def test_members_that_are_no_files(zenodo, tmp_path, kind, problem):
     refused(zenodo, tmp_path, buffer.getvalue(), problem)
 
 
-def test_bomb_by_ratio(zenodo, tmp_path):
+def test_bomb_by_ratio(zenodo: Zenodo, tmp_path: Path) -> None:
     data = zipped({f"Actor_01/{name(1)}": bytes(30_000_000)})
     assert len(data) < 100_000
     refused(zenodo, tmp_path, data, r"30.0 MB: refused")
@@ -362,48 +368,48 @@ def with_declared_size(data: bytes, size: int) -> bytes:
     return bytes(changed)
 
 
-def test_bomb_that_hides_its_size(zenodo, tmp_path):
+def test_bomb_that_hides_its_size(zenodo: Zenodo, tmp_path: Path) -> None:
     data = with_declared_size(zipped({f"Actor_01/{name(1)}": bytes(30_000_000)}), 1000)
     refused(zenodo, tmp_path, data, "damaged or not a zip")
 
 
-def test_member_shorter_than_declared(zenodo, tmp_path):
+def test_member_shorter_than_declared(zenodo: Zenodo, tmp_path: Path) -> None:
     data = with_declared_size(zipped({f"Actor_01/{name(1)}": RNG.randbytes(1000)}), 2000)
     refused(zenodo, tmp_path, data, "damaged or not a zip")
 
 
-def test_truncated_zip(zenodo, tmp_path):
+def test_truncated_zip(zenodo: Zenodo, tmp_path: Path) -> None:
     data = zipped(recordings("audio-speech", (1,)))
     refused(zenodo, tmp_path, data[: len(data) // 2], "damaged or not a zip")
 
 
-def test_not_a_zip(zenodo, tmp_path):
+def test_not_a_zip(zenodo: Zenodo, tmp_path: Path) -> None:
     refused(zenodo, tmp_path, b"<html>404</html>", "damaged or not a zip")
 
 
-def test_damaged_member_is_not_left(zenodo, tmp_path):
+def test_damaged_member_is_not_left(zenodo: Zenodo, tmp_path: Path) -> None:
     data = bytearray(zipped({f"Actor_01/{name(1)}": RNG.randbytes(5000)}))
     data[2000] ^= 0xFF
     refused(zenodo, tmp_path, bytes(data), "damaged or not a zip")
 
 
-def test_encrypted_member(zenodo, tmp_path):
+def test_encrypted_member(zenodo: Zenodo, tmp_path: Path) -> None:
     data = bytearray(zipped({f"Actor_01/{name(1)}": b"abc"}))
     data[data.index(b"PK\x01\x02") + 8] |= 1
     data[data.index(b"PK\x03\x04") + 6] |= 1
     refused(zenodo, tmp_path, bytes(data), "encrypted")
 
 
-def test_archive_without_the_actor(zenodo, tmp_path):
+def test_archive_without_the_actor(zenodo: Zenodo, tmp_path: Path) -> None:
     refused(zenodo, tmp_path, zipped(recordings("audio-speech", (2,))), "no recording of the actors 1")
 
 
-def test_two_recordings_of_one_name(zenodo, tmp_path):
+def test_two_recordings_of_one_name(zenodo: Zenodo, tmp_path: Path) -> None:
     data = zipped({f"Actor_01/{name(1)}": b"one", f"again/Actor_01/{name(1)}": b"two"})
     refused(zenodo, tmp_path, data, "two different recordings")
 
 
-def test_what_is_no_recording_is_left_out(zenodo, tmp_path):
+def test_what_is_no_recording_is_left_out(zenodo: Zenodo, tmp_path: Path) -> None:
     extra = {
         "__MACOSX/Actor_01/._x.wav": b"x",
         "Actor_01/.DS_Store": b"x",
@@ -416,7 +422,7 @@ def test_what_is_no_recording_is_left_out(zenodo, tmp_path):
     assert tree(tmp_path) == [f"Actor_01/{name(1)}", "Actor_02/other name.wav"]
 
 
-def test_folder_that_is_a_link_is_not_followed(zenodo, tmp_path):
+def test_folder_that_is_a_link_is_not_followed(zenodo: Zenodo, tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     root.mkdir()
     outside.mkdir()
@@ -426,7 +432,7 @@ def test_folder_that_is_a_link_is_not_followed(zenodo, tmp_path):
     assert list(outside.iterdir()) == []
 
 
-def test_unpack_keeps_what_is_whole(tmp_path):
+def test_unpack_keeps_what_is_whole(tmp_path: Path) -> None:
     members = recordings("audio-speech", (1,))
     path = tmp_path / "a.zip"
     path.write_bytes(zipped(members))

@@ -25,6 +25,7 @@ from emofuse.training.fusion import fit_fusion, join_inputs
 from emofuse.training.jobs import read_answers, run_network_job
 from emofuse.training.plan import Plan, make_plan, network_jobs
 from tests.support import small_ensembles
+from tests.support.typed import not_none
 
 
 @dataclass
@@ -180,7 +181,9 @@ def test_no_label_of_the_test_reaches_the_answers(fold: Fold, tmp_path: Path) ->
 def test_people_with_too_few_clips_for_a_draw(tmp_path: Path) -> None:
     """Only the point «all» is left."""
     recipe = small_ensembles.recipe(both=False)
-    recipe = recipe.model_copy(update={"enrolment": recipe.enrolment.model_copy(update={"clips": (40,)})})
+    recipe = recipe.model_copy(
+        update={"enrolment": not_none(recipe.enrolment).model_copy(update={"clips": (40,)})}
+    )
     inputs = small_ensembles.make_inputs(tmp_path, n_actors=4, takes=1)
     test = np.flatnonzero(inputs.speakers == "02")
     train = np.flatnonzero(inputs.speakers != "02")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from emofuse.core.errors import ExperimentError
 from emofuse.core.records import Clip, Take
 from emofuse.corpus.folds import Fold
 from emofuse.evaluation.fold_audit import audit_folds
+from emofuse.features.extraction import Modality
 from emofuse.training.dataset import Inputs
 
 
@@ -30,7 +32,7 @@ def inputs(tmp_path: Path) -> Inputs:
     voice = rng.normal(size=(4, 3)).astype(np.float32)
     np.save(tmp_path / "voice.npy", voice)
     np.save(tmp_path / "face.npy", np.zeros((4, 2), np.float32))
-    has = {"voice": np.ones(4, bool), "face": np.zeros(4, bool)}
+    has: dict[Modality, Any] = {"voice": np.ones(4, bool), "face": np.zeros(4, bool)}
     return Inputs(tmp_path, np.zeros(4, np.int64), np.array(["01", "01", "02", "03"]), has)
 
 

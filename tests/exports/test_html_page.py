@@ -341,12 +341,13 @@ def test_dark_pages_and_pages_without_scripts(page: Any, tmp_path: Path) -> None
 
 
 def test_a_page_of_nothing(page: Any, tmp_path: Path) -> None:
-    for name, more in {
+    cases: dict[str, dict[str, Any]] = {
         "empty": {},
         "no-length": {"duration_s": 0.0},
         "short": {"duration_s": 0.0004, "windows": (timelines.window(0.0, 0.0004),)},
         "early": {"start_s": -2.0, "duration_s": 1.5, "windows": (timelines.window(-2.0, -1.0),)},
-    }.items():
+    }
+    for name, more in cases.items():
         page.open(write_timeline(timelines.timeline(**more), tmp_path / f"{name}.html"))
         page.key("ArrowRight", 39)
         page.key("+")

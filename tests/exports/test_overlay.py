@@ -23,6 +23,7 @@ from emofuse.exports.overlay import write_overlay
 from emofuse.exports.overlay_drawing import Drawing, plain_text
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 from tests.support import media_files
+from tests.support.typed import not_none
 
 STEADY = [1001 * place for place in range(20)]
 UNEVEN = np.cumsum(np.random.default_rng(4).integers(300, 3000, 30)).tolist()
@@ -87,7 +88,7 @@ def test_late_sound_stays_late(tmp_path: Path) -> None:
             if packet.dts is None:
                 continue
             if packet.stream.type == "audio":
-                packet.pts += 22050
+                packet.pts = not_none(packet.pts) + 22050
                 packet.dts += 22050
             packet.stream = streams[packet.stream.index]
             out.mux(packet)
@@ -127,7 +128,7 @@ def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path: Path) -> None:
         assert (stream.codec_context.name, stream.rate) == ("aac", 22050)
         frames = list(container.decode(stream))
     heard = np.concatenate([f.to_ndarray()[0] for f in frames])
-    first = round(float(frames[0].pts * frames[0].time_base) * 22050)
+    first = round(not_none(frames[0].time) * 22050)
     shift = np.argmax(
         [np.dot(heard[3000 + k : 9000 + k], samples[0, 3000 + first : 9000 + first]) for k in range(-50, 50)]
     )
@@ -245,7 +246,7 @@ def test_colours_stay(space: int, tmp_path: Path) -> None:
             return int(container.streams.video[0].codec_context.colorspace), frames[-1]
 
     colours = np.random.default_rng(1).integers(40, 220, (6, 10, 3)).astype(np.uint8)
-    image = cv2.resize(colours, (320, 192), interpolation=cv2.INTER_NEAREST)
+    image: Any = cv2.resize(colours, (320, 192), interpolation=cv2.INTER_NEAREST)
     source = tmp_path / "a.mp4"
     with av.open(str(source), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": "1"})

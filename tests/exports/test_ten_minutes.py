@@ -31,11 +31,12 @@ def interview() -> Timeline:
     windows, segments, faces = [], [], []
     for person in PEOPLE:
         for start in range(598):
-            some = [rng.dirichlet(np.ones(8)) if rng.random() < 0.9 else None for _ in range(3)]
+            voice, face, fused = [rng.dirichlet(np.ones(8)) if rng.random() < 0.9 else None for _ in range(3)]
             end = start + 3.0 if start < 597 else DURATION_S
             windows.append(
-                Window(float(start), end, *some, speech=0.5, face_present=1.0, quality={"snr_db": 12.5},
-                       reasons=("face:none",) if some[1] is None else (), person=person, speaker="Anna")
+                Window(float(start), end, voice, face, fused, speech=0.5, face_present=1.0,
+                       quality={"snr_db": 12.5}, reasons=("face:none",) if face is None else (),
+                       person=person, speaker="Anna")
             )  # fmt: skip
         cuts = [0.0, *np.cumsum(rng.uniform(2.0, 9.0, 100)).tolist()]
         cuts = [*(cut for cut in cuts if cut < 595), DURATION_S]
@@ -110,7 +111,7 @@ def test_praat(interview: Timeline, written: dict[str, Path]) -> None:
 
 
 def test_webvtt(interview: Timeline, written: dict[str, Path]) -> None:
-    cues: list[Any] = list(webvtt.read(str(written["vtt"])))
+    cues: list[Any] = list(webvtt.read(str(written["vtt"])).captions)
     assert (cues[0].start, cues[-1].end) == ("00:00:00.000", "00:10:00.024")
     assert sum(cue.text != "—" for cue in cues) == len(interview.segments)
 

@@ -26,8 +26,9 @@ from emofuse.core.errors import EmofuseError, ExportError, MissingExtraError
 from emofuse.exports.json_schema import timeline_schema
 from emofuse.exports.tables import face_rows, segment_rows, window_rows
 from emofuse.exports.write import FORMATS, write_timeline
-from emofuse.timeline.records import Segment, Timeline
+from emofuse.timeline.records import Segment, Timeline, Window
 from tests.support import timelines
+from tests.support.typed import not_none
 
 
 def ms(seconds: float) -> int:
@@ -189,7 +190,7 @@ def test_vtt_is_read_by_webvtt(any_timeline: Timeline, tmp_path: Path) -> None:
     assert text.startswith("WEBVTT\n\n")
     read = webvtt.read(str(path))
     found = []
-    for caption in read:
+    for caption in read.captions:
         assert len(caption.start.split(":")) == len(caption.end.split(":")) == 3
         start, end = vtt_ms(caption.start), vtt_ms(caption.end)
         assert start < end
@@ -209,7 +210,7 @@ def test_vtt_is_read_by_webvtt(any_timeline: Timeline, tmp_path: Path) -> None:
         start, end = times(any_timeline, segment, 0)
         label = segment.emotion or ("abstained" if segment.abstained else "—")
         if segment.emotion:
-            label += f" {Decimal(segment.confidence * 100).quantize(Decimal(1), ROUND_HALF_EVEN)} %"
+            label += f" {Decimal(not_none(segment.confidence) * 100).quantize(Decimal(1), ROUND_HALF_EVEN)} %"
         if start < end and (segment.person or label != "—"):
             wanted.append((start, end, label))
     assert [(start, end) for start, end, _ in said] == [(start, end) for start, end, _ in wanted]
@@ -224,8 +225,8 @@ def vtt_ms(clock: str) -> int:
 def test_vtt_keeps_names(tmp_path: Path) -> None:
     segments = tuple(Segment(1.0, 2.0, "happy", 0.824, person=name) for name in timelines.HOSTILE)
     path = write_timeline(timelines.timeline(people=timelines.HOSTILE, segments=segments), tmp_path / "a.vtt")
-    cues = [c for c in webvtt.read(str(path)) if c.text != "—"]
-    assert [html.unescape(c.voice) for c in cues][:4] == [
+    cues = [c for c in webvtt.read(str(path)).captions if c.text != "—"]
+    assert [html.unescape(not_none(c.voice)) for c in cues][:4] == [
         '<&">', "--> ]]> <v Mallory></v> &lt;", "Anna Berta", "Anna Berta (2)",
     ]  # fmt: skip
     assert html.unescape(cues[0].text) == '<&">: happy 82 %'
@@ -247,9 +248,8 @@ def test_vtt_has_a_dash_only_where_nobody_is(tmp_path: Path) -> None:
         Segment(5.0, 6.0, None, person="Bert"),
     )
     whole = timelines.timeline(people=("Anna", "Bert"), segments=segments)
-    cues = [
-        (c.start[-6:], c.end[-6:], c.text) for c in webvtt.read(write_timeline(whole, tmp_path / "a.vtt"))
-    ]
+    read = webvtt.read(str(write_timeline(whole, tmp_path / "a.vtt")))
+    cues = [(c.start[-6:], c.end[-6:], c.text) for c in read.captions]
     assert cues == [
         ("00.000", "01.000", "—"),
         ("01.000", "08.000", "Anna: sad 50 %"),
@@ -261,7 +261,7 @@ def test_vtt_has_a_dash_only_where_nobody_is(tmp_path: Path) -> None:
 
 def test_vtt_counts_hours(tmp_path: Path) -> None:
     long = timelines.timeline(duration_s=400_000.0005, segments=(Segment(399_999.0, 400_000.0, "sad", 0.5),))
-    cues = list(webvtt.read(str(write_timeline(long, tmp_path / "a.vtt"))))
+    cues = webvtt.read(str(write_timeline(long, tmp_path / "a.vtt"))).captions
     assert (cues[1].start, cues[1].end) == ("111:06:39.000", "111:06:40.000")
 
 
@@ -353,7 +353,9 @@ def test_csv_is_read_by_pandas(any_timeline: Timeline, name: str, rows: Any, tmp
     assert_same_rows(frame, list(rows(any_timeline)), atol=5e-7)
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
-    parts = any_timeline.segments if rows is segment_rows else any_timeline.windows
+    parts: tuple[Segment | Window, ...] = (
+        any_timeline.segments if rows is segment_rows else any_timeline.windows
+    )
     for line, part in zip(lines, parts, strict=True):
         found = tuple(int(line[key].replace(".", "")) for key in ("start_s", "end_s"))
         assert found == times(any_timeline, part, ms(any_timeline.start_s))
@@ -388,7 +390,7 @@ def test_timelines_become_pandas_tables(any_timeline: Timeline, what: Any, rows:
 
 def test_pandas_tables_of_other_names_and_without_pandas() -> None:
     with pytest.raises(ValueError, match="windows, segments or faces"):
-        timelines.timeline().to_pandas("people")
+        timelines.timeline().to_pandas("people")  # type: ignore[arg-type]
     code = (
         "import sys; sys.modules['pandas'] = None\n"
         "from emofuse.timeline.records import Timeline\n"

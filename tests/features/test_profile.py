@@ -137,7 +137,7 @@ class _Runs:
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
     trap = tmp_path / "ran"
     (tmp_path / "plain").write_bytes(pickle.dumps(_Runs(trap)))
-    within = np.array([_Runs(trap)], dtype=object)
+    within: Any = np.array([_Runs(trap)], dtype=object)
     buffer = io.BytesIO()
     np.savez(buffer, about=about(), **{"voice-mean": within, "voice-deviations": within})
     (tmp_path / "within").write_bytes(buffer.getvalue())

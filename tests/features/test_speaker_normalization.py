@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,7 @@ def test_no_label_can_enter() -> None:
         "rows", "people", "known", "population", "prior_clips", "n_clips", "stranger", "enrolled", "share",
         "n_own", "seed",
     }  # fmt: skip
-    functions = [
+    functions: list[Callable[..., Any]] = [
         SpeakerPrior.of, Moments.of, speaker_scaler, standardize_speakers, unenrolled_weight, blend,
         draw_clips,
     ]  # fmt: skip

@@ -77,7 +77,11 @@ def _write(root: str, value: int) -> None:
 
 
 def test_two_processes_write_one_entry(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    context = (
+        multiprocessing.get_context("fork")
+        if sys.platform == "linux"
+        else multiprocessing.get_context("spawn")
+    )
     both = [context.Process(target=_write, args=(str(tmp_path), value)) for value in (1, 2)]
     for process in both:
         process.start()

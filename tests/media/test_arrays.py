@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -110,7 +110,7 @@ def test_colours_are_weighed_and_not_swapped() -> None:
     ],
 )
 def test_full_scale(samples: Any, expected: list[float]) -> None:
-    sound = recording(samples, np.int64(16000)).sound
+    sound = recording(samples, cast("Any", np.int64(16000))).sound
     assert sound is not None and sound.sample_rate_hz == 16000
     np.testing.assert_array_equal(sound.samples, [expected])
 
@@ -163,7 +163,7 @@ def test_samples_that_are_none(samples: Any, rate: Any, problem: str) -> None:
         (PICTURES, {"fps": 25, "colour": "cmyk"}, "colour must be 'rgb' or 'bgr', got 'cmyk'"),
         (None, {"fps": 25}, "go with frames, and none were given"),
         (TimedFrames((PICTURES[0],), np.zeros(1), 1), {"fps": 25}, "the frames have their times"),
-        (TimedFrames((PICTURES[0] * 1.0,), np.zeros(1), 1), {}, "picture 0 is not"),  # type: ignore[arg-type]
+        (TimedFrames((PICTURES[0] * 1.0,), np.zeros(1), 1), {}, "picture 0 is not"),
         (TimedFrames((PICTURES[0],), np.array([np.nan]), 1), {}, "times of the frames must be finite"),
     ],
 )

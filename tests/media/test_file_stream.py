@@ -516,7 +516,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     assert peaks[1] < peaks[0] + 2**21 or peaks[1] < 28 * 2**20
 
 
-def packet(pts: int | None, dts: int | None) -> av.Packet:
+def packet(pts: int | None, dts: int | None) -> av.Packet[Any]:
     made = av.Packet(b"x")
     made.pts, made.dts = pts, dts
     return made

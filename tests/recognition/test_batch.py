@@ -35,6 +35,7 @@ from emofuse.recognition.batch import (
 from emofuse.recognition.bundle import SHIPPED, load_bundle
 from emofuse.recognition.tables import columns
 from tests.support import small_corpora
+from tests.support.typed import not_none
 
 N_FILES, N_BROKEN = 40, 10
 
@@ -164,8 +165,10 @@ def test_a_profile_travels_to_the_workers(
     said = predict_in_processes(find_recordings(files), WorkerSettings.of(known, profile), jobs=1)
     for file, one in zip(files, said, strict=True):
         wanted = known.predict(file, profile=profile).probabilities
-        np.testing.assert_allclose(one.probabilities, wanted, rtol=1e-4, atol=0)
-        assert not np.allclose(known.predict(file).probabilities, wanted, rtol=0.1, atol=0)
+        np.testing.assert_allclose(not_none(one.probabilities), not_none(wanted), rtol=1e-4, atol=0)
+        assert not np.allclose(
+            not_none(known.predict(file).probabilities), not_none(wanted), rtol=0.1, atol=0
+        )
     with pytest.raises(ProfileError):
         WorkerSettings.of(recognizer, profile)
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import read_answers, run_network_job
 from emofuse.training.plan import make_plan, network_jobs
 from tests.support import small_corpora
+from tests.support.typed import not_none
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +83,10 @@ def test_prediction_with_a_profile_is_what_evaluation_computes(
                 SYSTEMS, (predicted.voice, predicted.face, predicted.probabilities), strict=True
             ):
                 (wanted,) = measured.probabilities[name][here]
-                np.testing.assert_allclose(found, wanted, atol=1e-4)
+                np.testing.assert_allclose(not_none(found), wanted, atol=1e-4)
                 moved = max(moved, float(np.abs(wanted - strangers[name][row]).max()))
             without = recognizer.predict(paths[row])
-            np.testing.assert_allclose(without.probabilities, strangers["fused"][row], atol=1e-4)
+            np.testing.assert_allclose(not_none(without.probabilities), strangers["fused"][row], atol=1e-4)
     assert moved > 0.01  # a profile that changed nothing would agree with anything
 
 
@@ -137,14 +139,14 @@ def test_the_strangers_share_is_what_the_number_of_clips_says(
     (logs,) = people._networks["voice"].run(["log_probabilities"], {"inputs": standard.apply(row[None])})
     found = recognizer.predict(recordings[6], profile=profile).voice
     wanted = blend(stranger.voice[None], np.exp(logs.astype(np.float64)), 3 / (4 + 3))[0]
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    np.testing.assert_allclose(not_none(found), wanted, atol=1e-6)
 
 
 def read(recognizer: Recognizer, path: Path) -> Features:
     from emofuse.features.extraction import extract
     from emofuse.recognition.recognizer import _take_of
 
-    return extract(path, recognizer.bundle.recipe, take=_take_of(path), table=recognizer.action_units)
+    return extract(path, recognizer.bundle.recipe, take=_take_of(str(path)), table=recognizer.action_units)
 
 
 def test_a_clip_without_a_face_is_read_by_the_voice(
@@ -155,14 +157,14 @@ def test_a_clip_without_a_face_is_read_by_the_voice(
     assert alone.used == ("voice",)
     np.testing.assert_array_equal(alone.probabilities, alone.voice)
     np.testing.assert_allclose(
-        alone.voice, recognizer.predict(recordings[6], profile=profile).voice, atol=1e-6
+        not_none(alone.voice), not_none(recognizer.predict(recordings[6], profile=profile).voice), atol=1e-6
     )
     # and one who was enrolled by voice alone is a stranger by face
     heard = recognizer.enroll([elsewhere])
     assert {name: known.n for name, known in heard.moments.items()} == {"voice": 1, "face": 0, "both": 0}
     both, stranger = (recognizer.predict(recordings[3], profile=p) for p in (heard, None))
-    np.testing.assert_allclose(both.face, stranger.face, atol=1e-9)
-    np.testing.assert_allclose(both.probabilities, stranger.probabilities, atol=1e-9)
+    np.testing.assert_allclose(not_none(both.face), not_none(stranger.face), atol=1e-9)
+    np.testing.assert_allclose(not_none(both.probabilities), not_none(stranger.probabilities), atol=1e-9)
     assert both.voice is not None and stranger.voice is not None
     assert not np.allclose(np.log(both.voice), np.log(stranger.voice), atol=0.01)
 
@@ -199,10 +201,11 @@ def test_a_profile_of_another_recogniser_is_refused(
     recognizer: Recognizer, profile: Profile, recordings: list[Path]
 ) -> None:
     other = replace(profile, recogniser="0" * 16)
-    for ask in (
+    asks: list[Callable[[], object]] = [
         lambda: recognizer.predict(recordings[0], profile=other),
         lambda: next(recognizer.predict_files(recordings[:1], profile=other)),
-    ):
+    ]
+    for ask in asks:
         with pytest.raises(ProfileError, match="made with another recogniser"):
             ask()
 

@@ -30,6 +30,7 @@ from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import read_answers, run_network_job
 from emofuse.training.plan import make_plan, network_jobs
 from tests.support import drawn_people, small_corpora
+from tests.support.typed import not_none
 
 
 def through_torch(
@@ -120,7 +121,7 @@ def test_voice_alone(recognizer: Recognizer, tmp_path: Path) -> None:
     assert prediction.face_missing == "no video stream"
     assert prediction.source == str(path)
     assert prediction.voice is not None
-    np.testing.assert_allclose(prediction.probabilities, prediction.voice)
+    np.testing.assert_allclose(not_none(prediction.probabilities), prediction.voice)
     assert prediction.emotion == EMOTIONS[int(prediction.voice.argmax())]
 
 
@@ -130,7 +131,7 @@ def test_a_span_is_read_like_the_file_that_holds_just_it(recognizer: Recognizer,
     alone = small_corpora.write_wav(tmp_path / "second.wav", sound[1])
     start = len(sound[0]) / small_corpora.RATE
     span, file = recognizer.predict(whole, start_s=start), recognizer.predict(alone)
-    np.testing.assert_allclose(span.probabilities, file.probabilities, atol=1e-4)
+    np.testing.assert_allclose(not_none(span.probabilities), not_none(file.probabilities), atol=1e-4)
 
 
 def test_nothing_to_read(recognizer: Recognizer, tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ def test_predictions_do_not_depend_on_what_came_before(
     recognizer.predict(films["sad"])
     fresh = Recognizer.load(film_bundle, threads=2).predict(films["happy"])
     np.testing.assert_allclose(
-        recognizer.predict(films["happy"]).probabilities, fresh.probabilities, atol=1e-5
+        not_none(recognizer.predict(films["happy"]).probabilities), not_none(fresh.probabilities), atol=1e-5
     )
 
 
@@ -280,8 +281,10 @@ def test_arrays_say_what_the_file_says(
     }
     for name, said in ways.items():
         assert said.used == ("voice", "face"), name
-        np.testing.assert_allclose(said.probabilities, wanted.probabilities, atol=1e-6, err_msg=name)
-        np.testing.assert_allclose(said.face, wanted.face, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            not_none(said.probabilities), not_none(wanted.probabilities), atol=1e-6, err_msg=name
+        )
+        np.testing.assert_allclose(not_none(said.face), not_none(wanted.face), atol=1e-6, err_msg=name)
         assert said.meta == wanted.meta, name
         assert said.notes == wanted.notes, name
 
@@ -295,16 +298,16 @@ def test_sound_alone_pictures_alone_and_colours(
     heard = recognizer.predict(sound.samples[0], sample_rate_hz=float(sound.sample_rate_hz))
     assert heard.used == ("voice",) and heard.face_missing == "no video stream"
     assert heard.source == "<arrays>"
-    np.testing.assert_allclose(heard.probabilities, whole.voice, atol=1e-6)
+    np.testing.assert_allclose(not_none(heard.probabilities), not_none(whole.voice), atol=1e-6)
     grey = list(frames.images)
     for pictures in (frames, recording(frames=grey, frame_times_s=frames.times_s)):
         seen = recognizer.predict(pictures)
         assert seen.used == ("face",) and seen.voice_missing == "no audio stream"
-        np.testing.assert_allclose(seen.probabilities, whole.face, atol=1e-6)
+        np.testing.assert_allclose(not_none(seen.probabilities), not_none(whole.face), atol=1e-6)
     coloured = [np.repeat(image[..., None], 3, axis=2) for image in grey]
     for colour in ("rgb", "bgr"):
         seen = recognizer.predict(frames=coloured, fps=30000 / 1001, colour=colour)
-        np.testing.assert_allclose(seen.probabilities, whole.face, atol=1e-6)
+        np.testing.assert_allclose(not_none(seen.probabilities), not_none(whole.face), atol=1e-6)
 
 
 def test_integers_are_scaled_as_in_files(recognizer: Recognizer, tmp_path: Path) -> None:
@@ -338,7 +341,7 @@ def test_a_batch_says_what_each_says_alone(
     recognizer: Recognizer, films: dict[str, Path], film: Media, tmp_path: Path
 ) -> None:
     voices = [small_corpora.write_wav(tmp_path / f"{e}.wav", small_corpora.speak(e, 0, 1)) for e in range(4)]
-    sources = [
+    sources: list[Any] = [
         *films.values(),
         films["sad"].read_bytes(),
         Recording(film.sound, film.frames, "mine"),
@@ -348,7 +351,7 @@ def test_a_batch_says_what_each_says_alone(
     for source, said in zip(sources, together, strict=True):
         alone = recognizer.predict(source)
         assert said.source == alone.source
-        np.testing.assert_allclose(said.probabilities, alone.probabilities, atol=1e-5)
+        np.testing.assert_allclose(not_none(said.probabilities), not_none(alone.probabilities), atol=1e-5)
     assert together[4].source == "mine"
     bad, good = recognizer.predict_files([Waveform(np.full((1, 9000), np.nan, np.float32), 16000), voices[0]])
     assert "NaN" in (bad.error or "") and bad.source == "<arrays>"
@@ -367,7 +370,7 @@ def test_predictions_as_a_table(recognizer: Recognizer, films: dict[str, Path], 
     assert table["used"].fillna("").tolist() == ["voice+face", "face", ""]
     assert table.loc[1, [f"voice_{e}" for e in EMOTIONS]].isna().all()
     assert table.loc[2, ["emotion", "confidence", *EMOTIONS]].isna().all()
-    assert "bad.mp4" in table.loc[2, "error"]
+    assert "bad.mp4" in str(table.loc[2, "error"])
     assert table[:2].groupby("emotion")["confidence"].count().sum() == 2
     assert to_pandas(predictions[0])["file"].tolist() == [predictions[0].source]
     empty = to_pandas([])

@@ -18,6 +18,7 @@ import numpy as np
 from emofuse.corpus.synthetic import clip
 from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
 from tests.support import media_files
+from tests.support.typed import not_none
 
 RATE = SAMPLE_RATE_HZ
 PER_S = 15
@@ -148,4 +149,6 @@ def of_packets(path: Path) -> tuple[list[float], float]:
         begin, video = min(starts), container.streams.video[0]
         base = video.time_base or Fraction(1)
         packets = [p.pts for p in container.demux(video) if p.size and not p.is_discard]
-        return [float(pts * base - begin) for pts in packets if pts is not None], container.duration / 1e6
+        return [float(pts * base - begin) for pts in packets if pts is not None], not_none(
+            container.duration
+        ) / 1e6

@@ -6,6 +6,7 @@ import re
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 @dataclass
@@ -56,9 +57,9 @@ class FileServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
-    def serve(self, path: str, data: bytes = b"", **trouble: object) -> str:
+    def serve(self, path: str, data: bytes = b"", **trouble: Any) -> str:
         """Serve ``data`` at ``path``; return the address."""
-        self.resources[path] = Resource(data, **trouble)  # type: ignore[arg-type]
+        self.resources[path] = Resource(data, **trouble)
         return self.url + path
 
     def asked(self, path: str) -> list[str | None]:

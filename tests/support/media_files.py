@@ -11,6 +11,8 @@ from typing import Any
 import av
 import numpy as np
 
+from tests.support.typed import not_none
+
 TICKS = 30000
 """Ticks of a second in the videos made here."""
 NTSC = 1001
@@ -92,7 +94,7 @@ def write_video(
     """
     width, height = size
     with av.open(str(path), "w", options=container_options or {}) as container:
-        video = container.add_stream(codec, rate=Fraction(TICKS, NTSC), options=options or {})
+        video: Any = container.add_stream(codec, rate=Fraction(TICKS, NTSC), options=options or {})
         video.width, video.height, video.pix_fmt = width, height, pix_fmt
         # MPEG-2 knows a few fixed picture rates only.
         video.codec_context.time_base = Fraction(NTSC if codec == "mpeg2video" else 1, TICKS)
@@ -123,7 +125,7 @@ def _with_luma(luma: Any, pix_fmt: str) -> Any:
     height, width = luma.shape
     frame = av.VideoFrame(width, height, pix_fmt)
     for number, plane in enumerate(frame.planes):
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         if number == 0:
             rows[:height, :width] = luma
         else:
@@ -139,6 +141,8 @@ def decoded(path: Path) -> list[tuple[float, Any]]:
         stream.codec_context.thread_count = 1
         for frame in container.decode(stream):
             plane = frame.planes[0]
-            luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
-            out.append((float(frame.pts * frame.time_base), luma.copy()))
+            luma = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
+                : frame.height, : frame.width
+            ]
+            out.append((float(not_none(frame.pts) * not_none(frame.time_base)), luma.copy()))
     return out

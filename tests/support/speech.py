@@ -13,4 +13,4 @@ def speech_like(rate: int, seconds: float = 3.0, seed: int = 0) -> NDArray[np.fl
     pitch = np.cumsum(140 + 40 * np.sin(2 * np.pi * 1.3 * times)) / rate
     voice = np.sum([np.sin(2 * np.pi * k * pitch) / k for k in range(1, 20)], axis=0)
     loud = np.clip(np.sin(2 * np.pi * 0.9 * times), 0, 1) ** 2
-    return (0.1 * loud * voice + 1e-4 * rng.normal(size=len(times))).astype(np.float32)
+    return np.asarray(0.1 * loud * voice + 1e-4 * rng.normal(size=len(times)), np.float32)

@@ -51,11 +51,13 @@ def timeline(**more: Any) -> Timeline:
 def _windows(rng: np.random.Generator, start_s: float, duration_s: float, people: tuple[Any, ...]) -> Any:
     for begin in np.sort(rng.uniform(0, duration_s * 0.9, rng.integers(0, 40))):
         end = min(begin + rng.uniform(1e-5, duration_s * 0.1), duration_s)
-        some = [rng.dirichlet(np.ones(8)) if rng.random() < 0.7 else None for _ in range(3)]
+        voice, face, fused = [rng.dirichlet(np.ones(8)) if rng.random() < 0.7 else None for _ in range(3)]
         yield Window(
             start_s + float(begin),
             start_s + float(end),
-            *some,
+            voice,
+            face,
+            fused,
             speech=float(rng.random()) if rng.random() < 0.5 else None,
             face_present=float(rng.random()) if rng.random() < 0.5 else None,
             quality={"snr_db": float(rng.normal()), "note": 'a "quote"'} if rng.random() < 0.5 else {},

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,10 @@ from emofuse.system.model_files import (
     take_weights,
     weights_folder,
 )
+from tests.support.file_server import FileServer
 
 NAME = "deepface-emotion"
-FAST = {"pause_s": 0.001, "timeout_s": 5.0}
+FAST: dict[str, Any] = {"pause_s": 0.001, "timeout_s": 5.0}
 DATA = b"stands for a weight file" * 100
 
 
@@ -37,7 +39,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> WeightFile:
     return entry
 
 
-def test_folder(monkeypatch, tmp_path):
+def test_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -51,7 +53,7 @@ def test_folder(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_absent_weights_name_both_ways(folder, given):
+def test_absent_weights_name_both_ways(folder: Path, given: bool) -> None:
     path = folder / "mine.h5" if given else None
     with pytest.raises(WeightsError) as caught:
         find_weights(NAME, path)
@@ -62,14 +64,14 @@ def test_absent_weights_name_both_ways(folder, given):
 
 @pytest.mark.parametrize("name", ["face-landmarker", "yunet"])
 @pytest.mark.usefixtures("folder")
-def test_weights_that_no_recipe_gives_a_path_of(name):
+def test_weights_that_no_recipe_gives_a_path_of(name: str) -> None:
     with pytest.raises(
         WeightsError, match=f"fetch {name}`, or take it from your copy: .*fetch {name} --from"
     ):
         find_weights(name)
 
 
-def test_take_from_a_copy(folder, small, tmp_path):
+def test_take_from_a_copy(folder: Path, small: WeightFile, tmp_path: Path) -> None:
     copy = tmp_path / "copy.bin"
     copy.write_bytes(DATA)
     assert take_weights(small.name, copy) == folder / small.file_name == find_weights(small.name)
@@ -81,7 +83,7 @@ def test_take_from_a_copy(folder, small, tmp_path):
     assert find_weights(small.name).read_bytes() == DATA
 
 
-def test_take_where_nothing_can_be_written(folder, small, tmp_path):
+def test_take_where_nothing_can_be_written(folder: Path, small: WeightFile, tmp_path: Path) -> None:
     copy = tmp_path / "copy.bin"
     copy.write_bytes(DATA)
     folder.write_bytes(b"a file in the folder's place")
@@ -91,14 +93,14 @@ def test_take_where_nothing_can_be_written(folder, small, tmp_path):
 
 @pytest.mark.ravdess
 @pytest.mark.usefixtures("folder")
-def test_the_published_files(real_weights):
+def test_the_published_files(real_weights: Path) -> None:
     for name in ("face-landmarker", "yunet"):
         known = WEIGHTS[name]
         assert take_weights(name, real_weights / known.file_name).stat().st_size == known.size
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_altered_weights_are_refused(folder, given):
+def test_altered_weights_are_refused(folder: Path, given: bool) -> None:
     path = folder / ("mine.h5" if given else WEIGHTS[NAME].file_name)
     folder.mkdir()
     path.write_bytes(DATA)
@@ -106,7 +108,7 @@ def test_altered_weights_are_refused(folder, given):
         find_weights(NAME, path if given else None)
 
 
-def test_fetch_then_find(folder, small, http_server):
+def test_fetch_then_find(folder: Path, small: WeightFile, http_server: FileServer) -> None:
     seen: list[tuple[str, int, int]] = []
     url = http_server.serve("/small.h5", DATA, drops=[100])
     path = fetch_weights(small.name, url=url, on_progress=lambda *a: seen.append(a), **FAST)
@@ -119,7 +121,7 @@ def test_fetch_then_find(folder, small, http_server):
     assert len(http_server.requests) == 2  # the drop and the rest; the second fetch asked nothing
 
 
-def test_fetch_of_something_else_leaves_nothing(folder, http_server):
+def test_fetch_of_something_else_leaves_nothing(folder: Path, http_server: FileServer) -> None:
     with pytest.raises(DownloadError, match=f"expected {WEIGHTS[NAME].sha256}, got "):
         fetch_weights(NAME, url=http_server.serve("/w.h5", DATA), **FAST)
     assert list(folder.iterdir()) == []
@@ -127,13 +129,13 @@ def test_fetch_of_something_else_leaves_nothing(folder, http_server):
         find_weights(NAME)
 
 
-def test_fetch_refuses_a_flood(folder, small, http_server):
+def test_fetch_refuses_a_flood(folder: Path, small: WeightFile, http_server: FileServer) -> None:
     url = http_server.serve("/w.h5", DATA, declared=LARGEST_BYTES + 1)
     with pytest.raises(DownloadError, match="more than"):
         fetch_weights(small.name, url=url, **FAST)
     assert not (folder / small.file_name).exists()
 
 
-def test_import_needs_neither_torch_nor_h5py():
+def test_import_needs_neither_torch_nor_h5py() -> None:
     code = "import emofuse.system.model_files, sys; assert not {'torch', 'sklearn', 'h5py'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True)

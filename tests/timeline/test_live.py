@@ -160,7 +160,7 @@ def test_what_cannot_be_opened(recognizer: Recognizer, tmp_path: Path) -> None:
 def test_memory_does_not_grow(recognizer: Recognizer, tmp_path: Path) -> None:
     path = media_files.write_wav(tmp_path / "tone.wav", media_files.tone(5.0, RATE), RATE)
     windows = live_windows(recognizer, path, loop=True, pace=40.0, rules=WindowRules(hop_s=3.0))
-    sizes = []
+    sizes: list[int] = []
     tracemalloc.start()
     try:
         for one in windows:

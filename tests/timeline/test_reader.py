@@ -25,6 +25,7 @@ from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 from emofuse.timeline.segments import SegmentRules
 from emofuse.timeline.windows import WindowRules
 from tests.support import drawn_people, media_files
+from tests.support.typed import not_none
 
 EVERY_PICTURE = 60.0
 N_FILM, COMES, GOES = 90, 30, 66
@@ -217,8 +218,7 @@ def test_a_real_pair(recognizer: Recognizer, ravdess: Path, tmp_path: Path) -> N
     films, sound = [], None
     for path in sorted(ravdess.glob("video/*/01-*.mp4"))[:2]:
         with av.open(str(path)) as container:
-            size = {"width": 640, "height": 360, "format": "bgr24"}
-            every = [f.reformat(**size).to_ndarray() for f in container.decode(video=0)]
+            every: list[Any] = [f.reformat(640, 360, "bgr24").to_ndarray() for f in container.decode(video=0)]
         films.append([np.ascontiguousarray(bgr[:, 160:480]) for bgr in every[::2]])
         if sound is None:
             with av.open(str(path)) as container:
@@ -379,7 +379,7 @@ def test_a_guessed_length_is_not_believed(recognizer: Recognizer, tmp_path: Path
     samples = np.concatenate([np.zeros((1, 3 * rate), np.float32), noise], axis=1)
     sound = media_files.write_sound(tmp_path / "a.aac", samples, rate, codec="aac", format="adts")
     with av.open(str(sound)) as container:
-        assert container.duration > 20e6, "this file tests nothing: its length is guessed well"
+        assert not_none(container.duration) > 20e6, "this file tests nothing: its length is guessed well"
     found = recognizer.timeline(sound)
     assert found.end_s == pytest.approx(9.0, abs=0.1)
     assert max(w.end_s for w in found.windows) == pytest.approx(9.0, abs=0.1)
@@ -454,7 +454,7 @@ def test_a_file_that_was_cut_off_after_its_first_picture(recognizer: Recognizer,
         container_options={"movflags": "faststart"},
     )  # fmt: skip
     with av.open(str(whole)) as container:
-        places = sorted(packet.pos for packet in container.demux(video=0) if packet.size)
+        places = sorted(not_none(packet.pos) for packet in container.demux(video=0) if packet.size)
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(whole.read_bytes()[: places[1]])
     assert len(media_files.decoded(cut)) == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def answer(emotion: int, sure: float = 0.8) -> NDArray[np.float64]:
     return p
 
 
-def windows(said: list[int | None], person: str | None = None, sure: float = 0.8) -> list[Window]:
+def windows(said: Sequence[int | None], person: str | None = None, sure: float = 0.8) -> list[Window]:
     """Three seconds each, one every second."""
     return [
         Window(float(i), i + 3.0, None, None, None if one is None else answer(one, sure), person=person)
@@ -53,7 +54,7 @@ def test_a_change_is_found_where_it_is() -> None:
 
 
 def test_a_single_window_is_smoothed_over() -> None:
-    said: list[int | None] = [HAPPY] * 6 + [SAD] + [HAPPY] * 6
+    said = [HAPPY] * 6 + [SAD] + [HAPPY] * 6
     found = make_segments(windows(said, sure=0.6), (0.0, 15.0), EMOTIONS)
     assert [segment.emotion for segment in found] == ["happy"]
     free = make_segments(windows(said, sure=0.6), (0.0, 15.0), EMOTIONS, rules=SegmentRules(0.0, 0.0))

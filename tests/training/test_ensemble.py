@@ -177,7 +177,7 @@ def test_damping_is_the_inverse_root_of_what_people_differ_in() -> None:
 def test_learns_what_new_people_express() -> None:
     rows, labels, speakers = clips(n_actors=8, noise=0.5)
     new, truth, _ = clips(n_actors=4, noise=0.5, seed=77)
-    settings = {"components": 12, "networks": 2, "linear": 0.3}
+    settings: dict[str, Any] = {"components": 12, "networks": 2, "linear": 0.3}
     logs = infer(fit(rows, labels, speakers, **settings), new)[1]
     np.testing.assert_allclose(np.exp(logs).sum(1), 1, atol=1e-6)
     assert (logs.argmax(1) == truth).mean() > 0.8

@@ -113,11 +113,8 @@ def test_nothing_of_the_test_part_reaches_what_is_fitted(tmp_path: Path, recipe:
         curves = [(work / job.name / "curve.json").read_bytes() for job in jobs]
         fusion = fit_fusion(plan, place, recipe, work)
         probe = np.random.default_rng(3).standard_normal((9, 64)).astype(np.float32)
-        models = [
-            model.predict_proba(probe[:, : model.n_inputs])
-            for name in recipe.fusion.classifiers
-            for model in fusion.classifiers[name]
-        ]
+        fused: list[Any] = [model for name in recipe.fusion.classifiers for model in fusion.classifiers[name]]
+        models = [model.predict_proba(probe[:, : model.n_inputs]) for model in fused]
         rows = test[:5]
         said = [read_answers(plan, m, rows, [plan.members[0].index], work) for m in MODALITIES]
         fitted.append((weights, curves, fusion.tuned, fusion.chosen, models, said))
@@ -180,7 +177,7 @@ def test_nothing_of_the_test_part_reaches_ensembles_and_enrolment(
 ) -> None:
     """Test clips of a person may standardise that person's own, when asked about; they enter no fit."""
     inputs = small_ensembles.make_inputs(tmp_path / "a")
-    more = {"classifiers": ["pool", "lr"], "trials": 2} if refit else {}
+    more: dict[str, Any] = {"classifiers": ["pool", "lr"], "trials": 2} if refit else {}
     recipe = small_ensembles.recipe(refit=refit, both=both, **more)
     assert what_differs(tmp_path, inputs, recipe) == set()
     # and the test part was other indeed: the networks say other things of it
@@ -409,6 +406,7 @@ def test_plans_of_random_corpora_keep_actors_apart(tmp_path: Path) -> None:
             assert not seen & scored
             assert not seen & stopped
             assert not patience or not stopped & scored
+            assert job.modality != "both"
             assert all(has[job.modality][list(job.train + job.held_out + job.score)])
     assert planned > 100
 

@@ -119,7 +119,7 @@ def test_a_cnn_from_scratch_learns_from_frames_and_then_stays(monkeypatch: pytes
     assert not any(torch.equal(cnn[name], made[0]["cnn." + name]) for name in trained if "weight" in name)
     assert len(after_frames) == 1
     assert same(cnn, after_frames[0])  # the LSTM's stage left it as it was
-    assert not torch.equal(network.lstm.weight_ih_l0, made[0]["lstm.weight_ih_l0"])
+    assert not torch.equal(network.lstm.state_dict()["weight_ih_l0"], made[0]["lstm.weight_ih_l0"])
     assert [epoch.epoch for epoch in curve] == [1, 2]
     assert all(epoch.held_out_loss is not None for epoch in curve)
     # frame by frame it learns something else where its frames show something else
@@ -188,7 +188,7 @@ def test_the_seed_decides() -> None:
     assert curve == same_curve
     other, _ = train(part("scratch"), seed=2)
     assert not torch.equal(one.cnn.state_dict()["conv1.weight"], other.cnn.state_dict()["conv1.weight"])
-    assert not torch.equal(one.lstm.weight_ih_l0, other.lstm.weight_ih_l0)
+    assert not torch.equal(one.lstm.state_dict()["weight_ih_l0"], other.lstm.state_dict()["weight_ih_l0"])
 
 
 def test_faces_are_standardised_for_a_cnn_from_scratch_only(weight_file: Path) -> None:

@@ -282,4 +282,4 @@ def test_hash_changes_with_every_setting(name: str) -> None:
 
 def test_recipes_are_frozen() -> None:
     with pytest.raises(ValidationError):
-        load_recipe("default").voice.training.epochs = 3  # type: ignore[misc]
+        load_recipe("default").voice.training.epochs = 3

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -24,6 +25,7 @@ from emofuse.corpus.synthetic.clip import TakeCode, face_poses, n_frames, person
 from emofuse.corpus.synthetic.encode import write_mp4
 from emofuse.corpus.synthetic.expression import FACE_SPREAD, VOICE_SPREAD, face_style
 from emofuse.corpus.synthetic.synthesis import GENERATOR, synthesise
+from tests.support.typed import not_none
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def read_wav(path: Path) -> NDArray[np.int16]:
 
 def decoded(path: Path) -> list[NDArray[np.uint8]]:
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+        return [np.asarray(frame.to_ndarray(format="gray"), np.uint8) for frame in container.decode(video=0)]
 
 
 def test_names_are_those_of_ravdess(corpus: Path) -> None:
@@ -73,7 +75,7 @@ def test_formats_are_those_of_ravdess(corpus: Path) -> None:
             assert video.average_rate == Fraction(30000, 1001)
             assert (audio.codec_context.name, audio.sample_rate) == ("aac", 48_000)
             packets = [packet for packet in container.demux(video) if packet.pts is not None]
-            times = sorted(packet.pts * packet.time_base for packet in packets)
+            times = sorted(not_none(packet.pts) * packet.time_base for packet in packets)
         steps = {later - earlier for earlier, later in pairwise(times)}
         assert times[0] == 0
         assert steps == {Fraction(1001, 30000)}
@@ -220,7 +222,7 @@ def test_emotions_overlap_and_yet_differ() -> None:
         ({"jobs": 0}, "1 or more"),
     ],
 )
-def test_numbers_out_of_range(tmp_path: Path, wrong: dict[str, int], says: str) -> None:
+def test_numbers_out_of_range(tmp_path: Path, wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(CorpusError, match=says):
         synthesise(tmp_path / "out", **{"n_actors": 1, "n_takes": 1, "seed": 0, **wrong})
     assert not (tmp_path / "out").exists()

@@ -246,9 +246,10 @@ def _write_examples(run: Path, rows: list[dict[str, Any]], rng: np.random.Genera
 def _spectrogram(rng: np.random.Generator) -> np.ndarray:
     mel, frame = np.mgrid[0:80, 0:241]
     pitch = 12 + 3 * np.sin(frame / 30)
-    harmonics = sum(np.exp(-((mel - k * pitch) ** 2) / 4) / k for k in range(1, 7))
+    harmonics: Any = sum(np.exp(-((mel - k * pitch) ** 2) / 4) / k for k in range(1, 7))
     voiced = np.exp(-(((frame - 120) / 70) ** 4))
-    return (20 * np.log10(0.001 + harmonics * voiced) + rng.normal(0, 2, mel.shape)).astype(np.float32)
+    level = 20 * np.log10(0.001 + harmonics * voiced) + rng.normal(0, 2, mel.shape)
+    return np.asarray(level, np.float32)
 
 
 def _faces(rng: np.random.Generator) -> np.ndarray:

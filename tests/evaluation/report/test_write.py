@@ -206,7 +206,13 @@ def test_without_optional_parts(bare_run: Path) -> None:
 
 def test_with_the_least_that_results_can_say(bare_run: Path) -> None:
     def least(results: dict[str, Any]) -> None:
-        kept = {"accuracy": 0.4625, "uar": 0.46, "f1_macro": 0.45, "log_loss": None, "folds": []}
+        kept: dict[str, Any] = {
+            "accuracy": 0.4625,
+            "uar": 0.46,
+            "f1_macro": 0.45,
+            "log_loss": None,
+            "folds": [],
+        }
         systems = {"voice": kept, "tea-leaves": {**kept, "accuracy": 0.1234}}
         results.clear()
         results.update(schema=1, systems=systems, pretrained_sha256=None)

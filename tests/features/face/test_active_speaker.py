@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ def watched(images: list[np.ndarray], per_s: float = PER_S) -> Series:
     """Times and movement of the mouth of the one face in grey pictures."""
     search, view, patches, box = FaceSearch(240), MouthTracker(), [], None
     for image in images:
-        small = cv2.cvtColor(cv2.resize(image, None, fx=0.5, fy=0.5), cv2.COLOR_GRAY2BGR)
+        small: Any = cv2.cvtColor(cv2.resize(image, None, fx=0.5, fy=0.5), cv2.COLOR_GRAY2BGR)
         found = search.whole(image, small) if box is None else search.near(image, box)
         box = found[0].box
         patches.append(view.update(image, box))

@@ -10,6 +10,7 @@ from emofuse.core.errors import FeatureError
 from emofuse.core.recipes.load import load_recipe
 from emofuse.features.extraction import extract
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
+from tests.support.typed import not_none
 
 OPENFACE = "frame, face_id, timestamp, confidence, success, gaze_0_x, AU01_r, AU12_r, AU12_c"
 PYFEAT = (
@@ -170,5 +171,5 @@ def test_means_are_those_of_pandas(tmp_path: Path) -> None:
     good = frame[(frame.success == 1) & (frame.confidence >= 0.7)]
     assert 20 < len(good) < 180
     np.testing.assert_allclose(
-        read_action_units(path).row("x"), good[["AU01_r", "AU12_r"]].mean().to_numpy(), rtol=1e-6
+        not_none(read_action_units(path).row("x")), good[["AU01_r", "AU12_r"]].mean().to_numpy(), rtol=1e-6
     )

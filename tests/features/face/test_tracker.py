@@ -21,8 +21,9 @@ Film = list[np.ndarray]
 def picture(time_s: float, bgr: np.ndarray) -> Frame:
     height, width = bgr.shape[:2]
     size = (round(width * 360 / height), 360)
-    small = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA) if height > 360 else bgr
-    return Frame(time_s, cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), small)
+    small: Any = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA) if height > 360 else bgr
+    gray: Any = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+    return Frame(time_s, gray, small)
 
 
 def follow(film: Sequence[np.ndarray], per_s: float = PER_S) -> list[TrackedFace]:
@@ -65,7 +66,7 @@ def test_one_person_is_one_track_with_crops_of_the_box() -> None:
     assert [s.time_s for s in sightings] == [i / PER_S for i in range(len(film))]
     assert {s.person for s in sightings} == {1}
     for sighting, bgr in zip(sightings, film, strict=True):
-        image = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+        image: Any = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
         np.testing.assert_array_equal(sighting.crop, crop(image, sighting.box, 48))
         assert sighting.mouth.shape == (16, 24) and sighting.mouth.dtype == np.uint8
 
@@ -158,7 +159,7 @@ def test_nobody_is_in_one_picture_twice() -> None:
         for x, part in ((440, 0.0), (40, share)):
             if part is not None:
                 blend = cv2.addWeighted(own, 1 - part, other, part, 0)
-                canvas[100:250, x : x + 150] = cv2.normalize(blend, None, 30, 220, cv2.NORM_MINMAX)
+                canvas[100:250, x : x + 150] = cv2.normalize(blend, blend.copy(), 30, 220, cv2.NORM_MINMAX)
         return np.repeat(canvas[:, :, None], 3, axis=2)
 
     left, right = FaceDetection((65, 125, 165, 225), 0.4), FaceDetection((465, 125, 565, 225), 1.0)
@@ -235,7 +236,7 @@ def test_real_boxes_are_those_of_prediction(real: list[Film]) -> None:
 
     ratios = []
     for film in real:
-        grey = tuple(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY) for bgr in film)
+        grey: Any = tuple(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY) for bgr in film)
         track = track_face(TimedFrames(grey, np.arange(len(grey)) / PER_S, len(grey)), FaceFeatures())
         sightings = follow(film)
         assert isinstance(track, FaceTrack) and len(sightings) == len(film)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import dlib
 import numpy as np
@@ -26,7 +28,7 @@ def small(image: np.ndarray) -> np.ndarray:
 
 
 def find(
-    search: FaceSearch, image: np.ndarray, time_s: float, known: list, fresh: bool = False
+    search: FaceSearch, image: np.ndarray, time_s: float, known: list[Any], fresh: bool = False
 ) -> list[FaceDetection]:
     return search.find(image, small(image), time_s, known, fresh=fresh)
 

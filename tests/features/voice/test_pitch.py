@@ -11,9 +11,8 @@ HOP = 200
 def voiced(hertz: float, rate: int = 16000, seconds: float = 0.6) -> np.ndarray:
     """A buzz: eight harmonics that fall by half each, as of a voice."""
     times = np.arange(round(seconds * rate)) / rate
-    return sum(0.3 * 0.5**k * np.sin(2 * np.pi * hertz * (k + 1) * times) for k in range(8)).astype(
-        np.float32
-    )
+    waves = [0.3 * 0.5**k * np.sin(2 * np.pi * hertz * (k + 1) * times) for k in range(8)]
+    return np.asarray(sum(waves), np.float32)
 
 
 def hertz_of(rows: np.ndarray) -> np.ndarray:

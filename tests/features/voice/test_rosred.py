@@ -20,6 +20,8 @@ from emofuse.media.decoding import decode
 from tests.support.speech import speech_like
 
 mpl.use("Agg")
+from typing import Any
+
 import matplotlib.pyplot as plt
 
 ROSRED = VoiceFeatures(
@@ -37,8 +39,8 @@ def drawn(segment: np.ndarray) -> np.ndarray:
     file = io.BytesIO()
     figure.savefig(file, format="png")
     plt.close(figure)
-    picture = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
-    return cv2.resize(picture, (224, 224), interpolation=cv2.INTER_NEAREST_EXACT)[..., ::-1]
+    picture: Any = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(cv2.resize(picture, (224, 224), interpolation=cv2.INTER_NEAREST_EXACT)[..., ::-1])
 
 
 def test_image_is_the_drawing() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,8 @@ def spoken(actor: int = 1, rate: int = 48_000) -> Waveform:
 
 def blocks_of(whole: Waveform, sizes: list[int]) -> list[Waveform]:
     """The sound cut into blocks of these sizes, again and again."""
-    blocks, begin = [], 0
+    blocks: list[Waveform] = []
+    begin = 0
     while begin < whole.samples.shape[1]:
         size = sizes[len(blocks) % len(sizes)]
         start_s = whole.start_s + begin / whole.sample_rate_hz
@@ -185,7 +187,7 @@ def test_no_sound_at_all() -> None:
 
 
 def test_a_share_counts_seconds() -> None:
-    times = (np.arange(100) + 0.5) * CHUNK_S
+    times: Any = (np.arange(100) + 0.5) * CHUNK_S
     probabilities = np.where(np.arange(100) < 50, 0.9, 0.1)
     assert speech_share(times, probabilities, 0, 1.6) == pytest.approx(1.0)
     assert speech_share(times, probabilities, 0, 3.2) == pytest.approx(0.5)
@@ -244,7 +246,7 @@ def _frames(samples: np.ndarray, rate: int, n: int) -> np.ndarray:
 
 def _spoken(recording: Waveform, n: int) -> np.ndarray:
     active = active_speech(recording.samples[0], recording.sample_rate_hz)
-    loud = _frames(active, recording.sample_rate_hz, n).mean(axis=1) > 0.5
+    loud: np.ndarray = _frames(active, recording.sample_rate_hz, n).mean(axis=1) > 0.5
     places = np.flatnonzero(loud)
     for begin, end in pairwise(places):
         loud[begin:end] |= end - begin <= 8
@@ -255,4 +257,4 @@ def _loud(recording: Waveform, n: int) -> np.ndarray:
     """The baseline: 12 dB above the recording's own floor."""
     power = np.square(_frames(recording.samples[0], recording.sample_rate_hz, n)).mean(axis=1)
     level = 10 * np.log10(power + 1e-10)
-    return level > np.quantile(level, 0.1) + 12
+    return np.asarray(level > np.quantile(level, 0.1) + 12)

@@ -73,14 +73,15 @@ def numpy_features(arrays: Arrays, x: np.ndarray) -> np.ndarray:
     def conv(x: np.ndarray, name: str) -> np.ndarray:
         kernel, bias = arrays[name]
         windows = sliding_window_view(x, kernel.shape[:2], axis=(1, 2))  # (n, h, w, in, kh, kw)
-        return np.maximum(np.einsum("nhwckl,klco->nhwo", windows, kernel, optimize=True) + bias, 0)
+        sums = np.einsum("nhwckl,klco->nhwo", windows, kernel, optimize=True)
+        return np.asarray(np.maximum(sums + bias, 0))
 
     def pool(x: np.ndarray, size: int, how: Callable[..., np.ndarray]) -> np.ndarray:
-        return how(sliding_window_view(x, (size, size), axis=(1, 2))[:, ::2, ::2], axis=(-2, -1))
+        return np.asarray(how(sliding_window_view(x, (size, size), axis=(1, 2))[:, ::2, ::2], axis=(-2, -1)))
 
     def dense(x: np.ndarray, name: str) -> np.ndarray:
         kernel, bias = arrays[name]
-        return np.maximum(x @ kernel + bias, 0)
+        return np.asarray(np.maximum(x @ kernel + bias, 0))
 
     x = pool(conv(x.astype(np.float64), "conv2d_1"), 5, np.max)
     x = pool(conv(conv(x, "conv2d_2"), "conv2d_3"), 3, np.mean)
@@ -88,7 +89,7 @@ def numpy_features(arrays: Arrays, x: np.ndarray) -> np.ndarray:
     return dense(dense(x.reshape(len(x), -1), "dense_1"), "dense_2")
 
 
-def test_parameter_counts():
+def test_parameter_counts() -> None:
     model = EmotionCnn()
     assert sum(p.numel() for p in model.parameters()) == 1_485_831
     assert sum(p.numel() for p in model.dense2.parameters()) == 1_049_600
@@ -103,7 +104,7 @@ def test_parameter_counts():
         {"weights": "{}_{}"},
     ],
 )
-def test_agrees_with_numpy(tmp_path, arrays, layout):
+def test_agrees_with_numpy(tmp_path: Path, arrays: Arrays, layout: dict[str, str]) -> None:
     path = write(tmp_path / "weights.h5", arrays, **layout)
     model = EmotionCnn().eval()
     load_keras_weights(model, path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
@@ -122,7 +123,7 @@ def test_agrees_with_numpy(tmp_path, arrays, layout):
     assert np.ptp(logits, axis=0).min() > 1e-3
 
 
-def test_dropout_works_in_training_alone(weight_file):
+def test_dropout_works_in_training_alone(weight_file: Path) -> None:
     model = EmotionCnn()
     load_keras_weights(model, weight_file, sha256=None)
     x = torch.rand(2, 1, 48, 48, generator=torch.Generator().manual_seed(0))
@@ -131,7 +132,7 @@ def test_dropout_works_in_training_alone(weight_file):
     assert torch.equal(model.eval()(x), model(x))
 
 
-def test_read_hdf5_gives_all_arrays_in_order(weight_file, arrays):
+def test_read_hdf5_gives_all_arrays_in_order(weight_file: Path, arrays: Arrays) -> None:
     read = read_hdf5(weight_file)
     assert list(read) == [f"{name}/{part}" for name in SHAPES for part in ("kernel", "bias")]
     for name, (kernel, bias) in arrays.items():
@@ -140,7 +141,7 @@ def test_read_hdf5_gives_all_arrays_in_order(weight_file, arrays):
     assert sum(array.size for array in read.values()) == 1_485_831
 
 
-def test_names_cut_short_and_names_split(tmp_path, arrays):
+def test_names_cut_short_and_names_split(tmp_path: Path, arrays: Arrays) -> None:
     path = write(tmp_path / "weights.h5", arrays, weights="{0}/{0}/{1}:0")
     with h5py.File(path, "r+") as file:
         names = file.attrs["layer_names"]
@@ -153,7 +154,7 @@ def test_names_cut_short_and_names_split(tmp_path, arrays):
     load_keras_weights(EmotionCnn(), path, sha256=None)
 
 
-def test_wrong_shape_names_layer_wanted_and_got_and_changes_nothing(tmp_path, arrays):
+def test_wrong_shape_names_layer_wanted_and_got_and_changes_nothing(tmp_path: Path, arrays: Arrays) -> None:
     bad = arrays | {"dense_2": (np.zeros((1024, 512), np.float32), arrays["dense_2"][1])}
     path = write(tmp_path / "weights.h5", bad)
     model = EmotionCnn()
@@ -163,33 +164,33 @@ def test_wrong_shape_names_layer_wanted_and_got_and_changes_nothing(tmp_path, ar
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
-def test_kernel_in_pytorchs_order_is_refused(tmp_path, arrays):
+def test_kernel_in_pytorchs_order_is_refused(tmp_path: Path, arrays: Arrays) -> None:
     kernel, bias = arrays["conv2d_4"]
     path = write(tmp_path / "w.h5", arrays | {"conv2d_4": (kernel.transpose(3, 2, 0, 1), bias)})
     with pytest.raises(WeightsError, match=r"conv2d_4: kernel has shape \(128, 64, 3, 3\)"):
         load_keras_weights(EmotionCnn(), path, sha256=None)
 
 
-def test_wrong_bias(tmp_path, arrays):
+def test_wrong_bias(tmp_path: Path, arrays: Arrays) -> None:
     path = write(tmp_path / "w.h5", arrays | {"dense_3": (arrays["dense_3"][0], np.zeros(8, np.float32))})
     with pytest.raises(WeightsError, match=r"layer dense_3: bias has shape \(8,\), wanted \(7,\)"):
         load_keras_weights(EmotionCnn(), path, sha256=None)
 
 
-def test_missing_layer(tmp_path, arrays):
+def test_missing_layer(tmp_path: Path, arrays: Arrays) -> None:
     path = write(tmp_path / "w.h5", {name: pair for name, pair in arrays.items() if name != "dense_3"})
     with pytest.raises(WeightsError, match="has 8 layers with weights, the file has 7"):
         load_keras_weights(EmotionCnn(), path, sha256=None)
 
 
-def test_missing_array(weight_file):
+def test_missing_array(weight_file: Path) -> None:
     with h5py.File(weight_file, "r+") as file:
         del file["dense_1/dense_1/bias:0"]
     with pytest.raises(WeightsError, match="layer dense_1 has 0 arrays for the name dense_1/bias:0"):
         read_hdf5(weight_file)
 
 
-def test_not_finite(tmp_path, arrays):
+def test_not_finite(tmp_path: Path, arrays: Arrays) -> None:
     bias = arrays["conv2d_1"][1].copy()
     bias[3] = np.nan
     path = write(tmp_path / "w.h5", arrays | {"conv2d_1": (arrays["conv2d_1"][0], bias)})
@@ -197,31 +198,31 @@ def test_not_finite(tmp_path, arrays):
         load_keras_weights(EmotionCnn(), path, sha256=None)
 
 
-def test_wrong_sha256(weight_file):
+def test_wrong_sha256(weight_file: Path) -> None:
     with pytest.raises(WeightsError, match=f"wrong sha256: expected {'0' * 64}, got [0-9a-f]{{64}}"):
         load_keras_weights(EmotionCnn(), weight_file, sha256="0" * 64)
 
 
-def test_absent(tmp_path):
+def test_absent(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no such file"):
         load_keras_weights(EmotionCnn(), tmp_path / "absent.h5", sha256=None)
 
 
 @pytest.mark.parametrize("data", [b"", b"not HDF5", b"\x80\x04cos\nsystem\n"])
-def test_not_hdf5(tmp_path, data):
+def test_not_hdf5(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "weights.h5"
     path.write_bytes(data)
     with pytest.raises(WeightsError, match="not an HDF5 file"):
         read_hdf5(path)
 
 
-def test_truncated_hdf5(weight_file):
+def test_truncated_hdf5(weight_file: Path) -> None:
     weight_file.write_bytes(weight_file.read_bytes()[:100_000])
     with pytest.raises(WeightsError, match="damaged HDF5 file"):
         read_hdf5(weight_file)
 
 
-def test_hdf5_of_something_else(tmp_path):
+def test_hdf5_of_something_else(tmp_path: Path) -> None:
     path = tmp_path / "other.h5"
     with h5py.File(path, "w") as file:
         file["x"] = np.zeros(3)
@@ -229,7 +230,7 @@ def test_hdf5_of_something_else(tmp_path):
         read_hdf5(path)
 
 
-def test_links_to_other_files_are_not_followed(tmp_path, weight_file):
+def test_links_to_other_files_are_not_followed(tmp_path: Path, weight_file: Path) -> None:
     path = tmp_path / "link.h5"
     with h5py.File(path, "w") as file:
         file["model_weights"] = h5py.ExternalLink(weight_file.name, "/")
@@ -237,7 +238,7 @@ def test_links_to_other_files_are_not_followed(tmp_path, weight_file):
         read_hdf5(path)
 
 
-def test_array_outside_the_file_is_not_read(tmp_path, weight_file):
+def test_array_outside_the_file_is_not_read(tmp_path: Path, weight_file: Path) -> None:
     (tmp_path / "secret").write_bytes(bytes(28))
     with h5py.File(weight_file, "r+") as file:
         group = file["dense_3"]
@@ -247,7 +248,7 @@ def test_array_outside_the_file_is_not_read(tmp_path, weight_file):
         read_hdf5(weight_file)
 
 
-def test_endless_array_is_not_read(weight_file):
+def test_endless_array_is_not_read(weight_file: Path) -> None:
     with h5py.File(weight_file, "r+") as file:
         del file["dense_2/dense_2/kernel:0"]
         file["dense_2"].create_dataset("dense_2/kernel:0", (10**6, 10**6), "f4", chunks=(1000, 1000))
@@ -255,7 +256,7 @@ def test_endless_array_is_not_read(weight_file):
         read_hdf5(weight_file)
 
 
-def test_ring_of_groups_ends(weight_file):
+def test_ring_of_groups_ends(weight_file: Path) -> None:
     with h5py.File(weight_file, "r+") as file:
         file["dense_2/ring"] = file["dense_2"]
     assert len(read_hdf5(weight_file)) == 16

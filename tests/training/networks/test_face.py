@@ -66,7 +66,7 @@ def test_spatial_transformer_starts_as_the_identity_and_agrees_with_torchs_sampl
         np.testing.assert_allclose(module(faces), faces, atol=1e-4)
         last = module.localise[-1]
         assert isinstance(last, torch.nn.Linear)
-        last.bias += torch.tensor([0.1, 0.2, 0.05, -0.2, -0.1, 0.1])
+        last.bias.add_(torch.tensor([0.1, 0.2, 0.05, -0.2, -0.1, 0.1]))
         theta = last.bias.reshape(1, 2, 3).expand(3, -1, -1)
         grid = torch.nn.functional.affine_grid(theta, [3, 1, 48, 48], align_corners=False)
         wanted = torch.nn.functional.grid_sample(faces, grid, align_corners=False, padding_mode="border")

@@ -28,6 +28,7 @@ from emofuse.recognition import bundle
 from emofuse.recognition.bundle import load_bundle
 from emofuse.training.networks.expression_cnn import CompactExpressionCnn
 from tests.support import small_corpora, small_faces
+from tests.support.typed import not_none
 
 RECIPE = """
 extends = "out-of-the-box"
@@ -306,4 +307,4 @@ def test_frames_may_be_read_one_by_one(shipped: tuple[Path, str], films: dict[st
     parts = recognizer.predict_features(replace(features, face=one_by_one))
     assert whole.face is not None and parts.face is not None
     np.testing.assert_allclose(parts.face, whole.face, atol=1e-5)
-    np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-5)
+    np.testing.assert_allclose(not_none(parts.probabilities), not_none(whole.probabilities), atol=1e-5)
