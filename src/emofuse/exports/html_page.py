@@ -23,9 +23,8 @@ from emofuse.core.times import clock
 from emofuse.exports.media_links import lies_somewhere, relative_address
 from emofuse.exports.static_chart import colours, draw_still
 from emofuse.exports.tiers import ABSTAINED, NOTHING, VOICE, label, plain_names
-from emofuse.exports.times import part_ms, span_ms
 from emofuse.exports.waveform import Peaks
-from emofuse.timeline.records import Segment, Timeline, Window
+from emofuse.timeline.records import Segment, Timeline, Window, part_ms
 
 KINDS: Final = ("fused", "voice", "face")
 _UNKNOWN: Final = 255
@@ -102,7 +101,7 @@ def _data(timeline: Timeline, path: Path, waveform: Peaks | None) -> dict[str, A
     names = plain_names(timeline.people)
     places = {person: place for place, person in enumerate(timeline.people)}
     words: dict[str, int] = {"": 0}
-    first, last = span_ms(timeline)
+    first, last = timeline.span_ms
     by_whom: dict[str | None, list[Window]] = {person: [] for person in timeline.people}
     for window in timeline.windows:
         by_whom.setdefault(window.person, []).append(window)
@@ -150,7 +149,7 @@ def _series(
     words: dict[str, int],
 ) -> dict[str, Any]:
     """One person's windows in columns; ``words`` collects the reasons, by which they are numbered."""
-    span = span_ms(timeline)
+    span = timeline.span_ms
     # Windows may begin together; the script needs middles that rise.
     ordered = sorted(windows, key=lambda window: window.start_s + window.end_s)
     times = np.array([part_ms(window, span) for window in ordered], dtype="<i4")
@@ -190,7 +189,7 @@ def _plain(reasons: tuple[str, ...]) -> str:
 
 def _ribbons(timeline: Timeline, names: dict[str, str]) -> Iterator[dict[str, Any]]:
     """Everyone's segments; those of nobody in particular stand alone or last."""
-    span = span_ms(timeline)
+    span = timeline.span_ms
     numbers = {emotion: number for number, emotion in enumerate(timeline.emotions)}
     by_whom: dict[str | None, list[Segment]] = {person: [] for person in timeline.people}
     for segment in timeline.segments:
@@ -213,7 +212,7 @@ def _ribbons(timeline: Timeline, names: dict[str, str]) -> Iterator[dict[str, An
 
 
 def _header(timeline: Timeline, name: str) -> str:
-    first, last = span_ms(timeline)
+    first, last = timeline.span_ms
     n_people = len(timeline.people)
     facts = [
         f"<strong>{_length(last - first)}</strong>",
@@ -310,7 +309,7 @@ _LIVE: Final = (
 def _table(timeline: Timeline) -> str:
     """The segments as a table: what a screen reader gets, and everyone without a script."""
     names = plain_names(timeline.people)
-    span = span_ms(timeline)
+    span = timeline.span_ms
     numbers = {emotion: number for number, emotion in enumerate(timeline.emotions)}
     n = len(timeline.segments)
     rows = []

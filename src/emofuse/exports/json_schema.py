@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib import resources
 from typing import IO, Any
 
 from emofuse.core.text import encodable
-from emofuse.exports.tables import face_rows, segment_rows
-from emofuse.exports.times import part_ms, span_ms
-from emofuse.timeline.records import Timeline
+from emofuse.timeline.records import Timeline, rounded
 
 SCHEMA_VERSION = 2
 """Raised whenever a new document would not be valid under the old schema, or would mean another thing.
@@ -29,7 +27,7 @@ def timeline_schema() -> dict[str, Any]:
 
 def write_json(timeline: Timeline, file: IO[bytes]) -> None:
     """The whole timeline; a line a window and a line a segment, so that ten hours need no memory."""
-    start_ms, end_ms = span_ms(timeline)
+    start_ms, end_ms = timeline.span_ms
     head = {
         "schema": SCHEMA_ID,
         "schema_version": SCHEMA_VERSION,
@@ -55,11 +53,13 @@ def write_json(timeline: Timeline, file: IO[bytes]) -> None:
     file.write(b"{\n")
     for key, value in head.items():
         file.write(f' "{key}": '.encode() + _json(value) + b",\n")
-    _write_list(file, "windows", _windows(timeline))
+    span = timeline.span_ms
+    windows = (window.as_row(timeline.emotions, span) for window in timeline.windows)
+    _write_list(file, "windows", map(rounded, windows))
     file.write(b",\n")
-    _write_list(file, "segments", (_rounded(row) for row in segment_rows(timeline)))
+    _write_list(file, "segments", map(rounded, timeline.rows("segments")))
     file.write(b",\n")
-    _write_list(file, "faces", (_pixels(row) for row in face_rows(timeline)))
+    _write_list(file, "faces", map(_pixels, timeline.rows("faces")))
     file.write(b"\n}\n")
 
 
@@ -76,40 +76,9 @@ def _write_list(file: IO[bytes], key: str, items: Iterable[dict[str, Any]]) -> N
     file.write(b"\n ]" if before != b"\n  " else b"]")
 
 
-def _share(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 6)
-
-
-def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"confidence": _share(row["confidence"])}
-
-
 def _pixels(row: dict[str, Any]) -> dict[str, Any]:
     """A face's edges to a hundredth of a pixel."""
     return {
         key: round(value, 2) if isinstance(value, float) and key != "time_s" else value
         for key, value in row.items()
     }
-
-
-def _windows(timeline: Timeline) -> Iterator[dict[str, Any]]:
-    span = span_ms(timeline)
-    for window in timeline.windows:
-        start_ms, end_ms = part_ms(window, span)
-        named = {
-            kind: None
-            if array is None
-            else {e: round(p, 6) for e, p in zip(timeline.emotions, array.tolist(), strict=True)}
-            for kind, array in window.probabilities.items()
-        }
-        yield {
-            "start_s": start_ms / 1000,
-            "end_s": end_ms / 1000,
-            "person": window.person,
-            "speaker": window.speaker,
-            **named,
-            "speech": _share(window.speech),
-            "face_present": _share(window.face_present),
-            "quality": dict(window.quality),
-            "reasons": list(window.reasons),
-        }

@@ -4,119 +4,41 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from emofuse.core.errors import MissingExtraError
 from emofuse.core.text import encodable
-from emofuse.core.times import decimal_seconds, milliseconds
-from emofuse.exports.times import part_ms, span_ms
+from emofuse.core.times import decimal_seconds
 from emofuse.timeline.records import Timeline
-
-SEGMENT_COLUMNS = ("start_s", "end_s", "person", "emotion", "confidence", "abstained")
-FACE_COLUMNS = ("time_s", "person", "left", "top", "right", "bottom")
-_KINDS = ("voice", "face", "fused")
-_TEXTS = frozenset({"person", "speaker", "emotion", "quality", "reasons"})
-
-
-def window_columns(timeline: Timeline) -> tuple[str, ...]:
-    """``voice_neutral`` … ``fused_surprised`` between the times and what else a window has."""
-    probabilities = (f"{kind}_{emotion}" for kind in _KINDS for emotion in timeline.emotions)
-    return (
-        *("start_s", "end_s", "person", "speaker"),
-        *probabilities,
-        *("speech", "face_present", "quality", "reasons"),
-    )
 
 
 def window_rows(timeline: Timeline) -> Iterator[dict[str, Any]]:
-    """A row a window, ready for ``pandas.DataFrame``; None where there is nothing.
-
-    Times are in seconds to the millisecond, ``quality`` is JSON, ``reasons`` are joined with ``;``.
-    """
-    span, blank = span_ms(timeline), (None,) * len(timeline.emotions)
-    for window in timeline.windows:
-        start_ms, end_ms = part_ms(window, span)
-        row: dict[str, Any] = {
-            "start_s": start_ms / 1000,
-            "end_s": end_ms / 1000,
-            "person": window.person,
-            "speaker": window.speaker,
-        }
-        for kind, array in window.probabilities.items():
-            values = blank if array is None else array.tolist()
-            row.update({f"{kind}_{e}": p for e, p in zip(timeline.emotions, values, strict=True)})
-        quality = json.dumps(dict(window.quality), ensure_ascii=False) if window.quality else None
-        yield row | {
-            "speech": window.speech,
-            "face_present": window.face_present,
-            "quality": None if quality is None else encodable(quality),
-            "reasons": ";".join(window.reasons) or None,
-        }
+    """One row per window: see :meth:`Timeline.rows`."""
+    return timeline.rows("windows")
 
 
 def segment_rows(timeline: Timeline) -> Iterator[dict[str, Any]]:
-    """A row a segment, ready for ``pandas.DataFrame``; None where there is nothing."""
-    span = span_ms(timeline)
-    for segment in timeline.segments:
-        start_ms, end_ms = part_ms(segment, span)
-        yield {
-            "start_s": start_ms / 1000,
-            "end_s": end_ms / 1000,
-            "person": segment.person,
-            "emotion": segment.emotion,
-            "confidence": segment.confidence,
-            "abstained": segment.abstained,
-        }
+    """One row per segment: see :meth:`Timeline.rows`."""
+    return timeline.rows("segments")
 
 
 def face_rows(timeline: Timeline) -> Iterator[dict[str, Any]]:
-    """A row a face and time, ready for ``pandas.DataFrame``; edges in pixels of the upright picture."""
-    first, last = span_ms(timeline)
-    for face in timeline.faces:
-        time_ms = min(max(milliseconds(face.time_s), first), last)
-        yield dict(zip(FACE_COLUMNS, (time_ms / 1000, face.person, *face.edges), strict=True))
-
-
-def table_of(
-    timeline: Timeline, what: Literal["windows", "segments", "faces"]
-) -> tuple[dict[str, list[Any]], dict[str, str]]:
-    """Columns by name, and the kind of each as NumPy calls it: ``float64``, ``bool`` or ``object``.
-
-    Raises:
-        ValueError: there is no such table.
-    """
-    names: tuple[str, ...]
-    if what == "windows":
-        names, rows = window_columns(timeline), window_rows(timeline)
-    elif what == "segments":
-        names, rows = SEGMENT_COLUMNS, segment_rows(timeline)
-    elif what == "faces":
-        names, rows = FACE_COLUMNS, face_rows(timeline)
-    else:
-        raise ValueError(f"no table {what!r}: use windows, segments or faces")
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    for row in rows:
-        for name, value in row.items():
-            columns[name].append(value)
-    kinds = {
-        name: "object" if name in _TEXTS else "bool" if name == "abstained" else "float64" for name in names
-    }
-    return columns, kinds
+    """One row per face and time: see :meth:`Timeline.rows`."""
+    return timeline.rows("faces")
 
 
 def write_windows_csv(timeline: Timeline, file: IO[bytes]) -> None:
     """A row a window: times with three decimals, shares and probabilities with six, empty where unknown."""
-    _write_csv(file, window_columns(timeline), window_rows(timeline))
+    _write_csv(file, timeline.columns("windows"), timeline.rows("windows"))
 
 
 def write_segments_csv(timeline: Timeline, file: IO[bytes]) -> None:
     """A row a segment: times with three decimals, the confidence with six, empty where unknown."""
-    _write_csv(file, SEGMENT_COLUMNS, segment_rows(timeline))
+    _write_csv(file, timeline.columns("segments"), timeline.rows("segments"))
 
 
-def _write_csv(file: IO[bytes], columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
+def _write_csv(file: IO[bytes], columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     # The default \r\n, as RFC 4180 has it: fields with either half are quoted then, with \n alone only some.
     writer = csv.writer(text)
@@ -149,7 +71,7 @@ def write_parquet(timeline: Timeline, file: IO[bytes]) -> None:
         import pyarrow.parquet as pq
     except ModuleNotFoundError:
         raise MissingExtraError("tables", "writing Parquet") from None
-    start_ms, end_ms = span_ms(timeline)
+    start_ms, end_ms = timeline.span_ms
     facts = {
         "source": timeline.source,
         "start_s": decimal_seconds(start_ms),
@@ -158,11 +80,14 @@ def write_parquet(timeline: Timeline, file: IO[bytes]) -> None:
         "licence": timeline.licence or "",
     }
     schema = pa.schema(
-        [(encodable(c), pa.string() if c in _TEXTS else pa.float64()) for c in window_columns(timeline)],
+        [
+            (encodable(name), pa.string() if kind == "object" else pa.float64())
+            for name, kind in timeline.columns("windows").items()
+        ],
         metadata={f"emofuse.{key}": encodable(value) for key, value in facts.items()},
     )
     columns: list[list[Any]] = [[] for _ in schema]
-    for row in window_rows(timeline):
+    for row in timeline.rows("windows"):
         for column, value in zip(columns, row.values(), strict=True):
             column.append(value)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from emofuse.core.text import one_line
-from emofuse.exports.times import part_ms, span_ms
-from emofuse.timeline.records import Segment, Timeline
+from emofuse.timeline.records import Segment, Timeline, part_ms
 
 ABSTAINED = "abstained"
 """The label of a segment for which the recogniser would not answer."""
@@ -48,7 +47,7 @@ def label(segment: Segment) -> str:
 
 def drawable_ms(timeline: Timeline) -> tuple[int, int]:
     """The time that annotation files cover: from 0, because none of them knows earlier times."""
-    return 0, max(span_ms(timeline)[1], 0)
+    return 0, max(timeline.span_ms[1], 0)
 
 
 def filled(segments: Iterable[Segment], span: tuple[int, int]) -> tuple[Interval, ...]:

@@ -21,7 +21,7 @@ from emofuse.features.extraction import extract
 from emofuse.media.frame_sampling import Frame
 from emofuse.media.live.inputs import requested_inputs
 from emofuse.media.live.stream import CapturedPart, LiveStream
-from emofuse.timeline.records import Window
+from emofuse.timeline.records import Window, rounded
 from emofuse.timeline.windows import WindowReader, WindowRules
 
 if TYPE_CHECKING:
@@ -59,25 +59,14 @@ class LiveWindow:
 
     def as_dict(self, emotions: Sequence[str]) -> dict[str, Any]:
         """What a line of JSON holds: the names of the exported timeline, and the four figures above."""
-        window = self.window
-        named = {
-            kind: None
-            if array is None
-            else {e: round(p, 6) for e, p in zip(emotions, array.tolist(), strict=True)}
-            for kind, array in window.probabilities.items()
-        }
-        fused = window.fused
+        row = rounded(self.window.as_row(emotions))
+        fused = self.window.fused
+        emotion = None if fused is None else emotions[int(np.argmax(fused))]
+        times_and_people = {name: row.pop(name) for name in ("start_s", "end_s", "person", "speaker")}
         return {
-            "start_s": round(window.start_s, 3),
-            "end_s": round(window.end_s, 3),
-            "person": window.person,
-            "speaker": window.speaker,
-            "emotion": None if fused is None else emotions[int(np.argmax(fused))],
-            **named,
-            "speech": None if window.speech is None else round(window.speech, 6),
-            "face_present": None if window.face_present is None else round(window.face_present, 6),
-            "quality": dict(window.quality),
-            "reasons": list(window.reasons),
+            **times_and_people,
+            "emotion": emotion,
+            **row,
             "latency_s": round(self.latency_s, 3),
             "dropped_pictures": self.dropped_pictures,
             "skipped_windows": self.skipped_windows,

@@ -7,16 +7,20 @@ earliest timestamp, as in :mod:`emofuse.media.decoding` and in players. The time
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import MissingExtraError
+from emofuse.core.text import encodable
+from emofuse.core.times import milliseconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +29,38 @@ OUTSIDE_S = 1e-6
 """How far a time may lie outside the recording: what is lost when timestamps are added as floats."""
 
 QualityValue = float | int | str | bool | None
+SpanMs = tuple[int, int]
+"""Begin and end in whole milliseconds."""
+Row = dict[str, Any]
+Table = Literal["windows", "segments", "faces"]
 
 _CODE = re.compile(r"[A-Za-z0-9_.:-]+")
+_KINDS: Final = ("voice", "face", "fused")
+_SHARES: Final = (*_KINDS, "speech", "face_present", "confidence")
+"""What of a row is a probability or a share, alone or by emotion."""
+_SEGMENT_COLUMNS: Final = ("start_s", "end_s", "person", "emotion", "confidence", "abstained")
+_FACE_COLUMNS: Final = ("time_s", "person", "left", "top", "right", "bottom")
+_TEXT_COLUMNS: Final = frozenset({"person", "speaker", "emotion", "quality", "reasons"})
+
+
+def part_ms(part: Window | Segment, within: SpanMs | None = None) -> SpanMs:
+    """When a window or a segment begins and ends, held inside ``within``."""
+    start, end = milliseconds(part.start_s), milliseconds(part.end_s)
+    if within is None:
+        return start, end
+    first, last = within
+    return min(max(start, first), last), min(max(end, first), last)
+
+
+def rounded(row: Row) -> Row:
+    """A row as JSON holds it: probabilities and shares to six decimals."""
+    return row | {key: _rounded(row[key]) for key in _SHARES if key in row}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: round(share, 6) for name, share in value.items()}
+    return None if value is None else round(float(value), 6)
 
 
 def _check_span(kind: str, start_s: float, end_s: float) -> None:
@@ -37,6 +71,10 @@ def _check_span(kind: str, start_s: float, end_s: float) -> None:
 def _check_name(name: str) -> None:
     if not name.strip() or "\0" in name or any("\ud800" <= c <= "\udfff" for c in name):
         raise ValueError(f"{name!r} is no name for a person: it is blank, or it cannot be written as UTF-8")
+
+
+def _no_table(name: str) -> ValueError:
+    return ValueError(f"no table {name!r}: use windows, segments or faces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +127,30 @@ class Window:
         """The three vectors by name, in the order of every export."""
         return {"voice": self.voice, "face": self.face, "fused": self.fused}
 
+    def as_row(self, emotions: Sequence[str], within: SpanMs | None = None) -> Row:
+        """All that is written of a window: times in seconds to the millisecond, probabilities by emotion.
+
+        Args:
+            emotions: the order of the probabilities.
+            within: the span of the recording, inside which times are held.
+        """
+        start_ms, end_ms = part_ms(self, within)
+        probabilities = {
+            kind: None if array is None else dict(zip(emotions, array.tolist(), strict=True))
+            for kind, array in self.probabilities.items()
+        }
+        return {
+            "start_s": start_ms / 1000,
+            "end_s": end_ms / 1000,
+            "person": self.person,
+            "speaker": self.speaker,
+            **probabilities,
+            "speech": self.speech,
+            "face_present": self.face_present,
+            "quality": dict(self.quality),
+            "reasons": list(self.reasons),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -119,6 +181,12 @@ class Segment:
         """Length in seconds."""
         return self.end_s - self.start_s
 
+    def as_row(self, within: SpanMs | None = None) -> Row:
+        """All that is written of a segment: times in seconds to the millisecond, held inside ``within``."""
+        start_ms, end_ms = part_ms(self, within)
+        values = (start_ms / 1000, end_ms / 1000, self.person, self.emotion, self.confidence, self.abstained)
+        return dict(zip(_SEGMENT_COLUMNS, values, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class FaceBox:
@@ -145,6 +213,12 @@ class FaceBox:
     def edges(self) -> tuple[float, float, float, float]:
         """Left, top, right, bottom."""
         return self.left, self.top, self.right, self.bottom
+
+    def as_row(self, within: SpanMs) -> Row:
+        """All that is written of a face: its time in seconds to the millisecond, held inside ``within``."""
+        first, last = within
+        time_ms = min(max(milliseconds(self.time_s), first), last)
+        return dict(zip(_FACE_COLUMNS, (time_ms / 1000, self.person, *self.edges), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +317,74 @@ class Timeline:
                 raise ValueError(f"two faces of {face.person!r} at {face.time_s} s")
             before = seen[face.person] = face.time_s
 
-    def to_pandas(self, what: Literal["windows", "segments", "faces"] = "windows") -> pd.DataFrame:
+    @property
+    def end_s(self) -> float:
+        """When the recording ends, on its own clock."""
+        return self.start_s + self.duration_s
+
+    @property
+    def span_ms(self) -> SpanMs:
+        """When the recording begins and ends."""
+        end = round((Fraction(self.start_s) + Fraction(self.duration_s)) * 1000)
+        return milliseconds(self.start_s), end
+
+    def columns(self, what: Table) -> dict[str, str]:
+        """The columns of a table, and the type of each as NumPy calls it: float64, bool or object.
+
+        Those of windows are ``voice_neutral`` … ``fused_surprised`` between the times and the rest.
+
+        Raises:
+            ValueError: there is no such table.
+        """
+        names: tuple[str, ...]
+        if what == "windows":
+            probabilities = (f"{kind}_{emotion}" for kind in _KINDS for emotion in self.emotions)
+            names = (
+                *("start_s", "end_s", "person", "speaker"),
+                *probabilities,
+                *("speech", "face_present", "quality", "reasons"),
+            )
+        elif what == "segments":
+            names = _SEGMENT_COLUMNS
+        elif what == "faces":
+            names = _FACE_COLUMNS
+        else:
+            raise _no_table(what)
+        kinds = {"abstained": "bool"} | dict.fromkeys(_TEXT_COLUMNS, "object")
+        return {name: kinds.get(name, "float64") for name in names}
+
+    def rows(self, what: Table) -> Iterator[Row]:
+        """The rows of a table, ready for ``pandas.DataFrame``; None where there is nothing.
+
+        Times are in seconds to the millisecond, ``quality`` is JSON, ``reasons`` are joined with ``;``, the
+        edges of faces are pixels of the upright frame.
+
+        Raises:
+            ValueError: there is no such table.
+        """
+        within = self.span_ms
+        if what == "windows":
+            return (self._flat(window.as_row(self.emotions, within)) for window in self.windows)
+        if what == "segments":
+            return (segment.as_row(within) for segment in self.segments)
+        if what == "faces":
+            return (face.as_row(within) for face in self.faces)
+        raise _no_table(what)
+
+    def _flat(self, row: Row) -> Row:
+        """The row of a window with a column for each probability, and texts in place of lists."""
+        flat: Row = {}
+        for name, value in row.items():
+            if name in _KINDS:
+                values = dict.fromkeys(self.emotions) if value is None else value
+                flat |= {f"{name}_{emotion}": share for emotion, share in values.items()}
+            elif name == "quality":
+                flat[name] = encodable(json.dumps(value, ensure_ascii=False)) if value else None
+            else:
+                flat[name] = ";".join(value) or None if name == "reasons" else value
+        return flat
+
+    def to_pandas(self, what: Table = "windows") -> pd.DataFrame:
         """A table of the windows, the segments or the faces, with the columns of the exported tables.
 
         Figures are float64, and NaN where there is nothing; ``abstained`` is bool; texts are str or None.
@@ -255,12 +396,9 @@ class Timeline:
             import pandas as pd
         except ModuleNotFoundError:
             raise MissingExtraError("tables", "a timeline as a pandas table") from None
-        from emofuse.exports.tables import table_of  # which imports this module
-
-        columns, kinds = table_of(self, what)
-        return pd.DataFrame({name: pd.Series(columns[name], dtype=kinds[name]) for name in columns})
-
-    @property
-    def end_s(self) -> float:
-        """When the recording ends, on its own clock."""
-        return self.start_s + self.duration_s
+        columns = self.columns(what)
+        values: dict[str, list[Any]] = {name: [] for name in columns}
+        for row in self.rows(what):
+            for name, value in row.items():
+                values[name].append(value)
+        return pd.DataFrame({name: pd.Series(values[name], dtype=kind) for name, kind in columns.items()})
