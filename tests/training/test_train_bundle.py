@@ -39,7 +39,7 @@ def test_nothing_is_written_over(tmp_path: Path, au_folder: Path, au_toml: Path,
 def test_another_recipe_does_not_go_on_with_this_ones_work(
     tmp_path: Path, au_folder: Path, au_toml: Path, store: Any
 ) -> None:
-    from emofuse.evaluation.cross_validation import claim_run
+    from emofuse.training.run_folder import claim_run
 
     claim_run(tmp_path / "b.work", {"recipe": "another"})
     with pytest.raises(EmofuseError, match=r"b\.work holds another run"):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +30,9 @@ from emofuse.system.atomic_write import write_atomically
 from emofuse.system.process_pool import in_processes
 from emofuse.training.dataset import MODALITIES, Dataset, Inputs, read_dataset
 from emofuse.training.fusion import FittedFusion, fit_fusion
-from emofuse.training.jobs import pretrained_sha256, read_answers, run_network_job
-from emofuse.training.plan import NetworkJob, Plan, make_plan, network_jobs
-
-_MARK = "run.json"
+from emofuse.training.jobs import pretrained_sha256, read_answers, run_network_jobs
+from emofuse.training.plan import Plan, make_plan, network_jobs
+from emofuse.training.run_folder import RunMarks, check_run, claim_run, software, write_json
 
 
 def evaluate(
@@ -68,11 +65,11 @@ def evaluate(
     started, clock = datetime.now(UTC), time.monotonic()
     pretrained = pretrained_sha256(recipe)
     chosen = get_protocol(protocol)
-    depends = {"recipe": recipe.hash(), "pretrained_sha256": pretrained, "protocol": chosen.hash()}
-    check_run(run, depends)
+    marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained, "protocol": chosen.hash()}
+    check_run(run, marks)
     dataset = read_dataset(corpus, recipe, run / "work", jobs=jobs, store=store, on_progress=on_progress)
     plan = chosen.plan(dataset.takes)
-    claim_run(run, {**depends, "corpus": dataset.fingerprint})
+    claim_run(run, {**marks, "corpus": dataset.fingerprint})
     licence = licence_text(corpus.licence, corpus.name)
     write_atomically(run / "work" / "LICENSE.txt", licence.encode())
     warned = audit_folds(
@@ -86,7 +83,8 @@ def evaluate(
         make_plan(f"fold-{fold.index + 1}", dataset.inputs, fold.train, fold.test, recipe)
         for fold in plan.folds
     ]
-    run_network_jobs(plans, dataset.inputs, recipe, run / "work", jobs, on_progress)
+    networks = [job for one in plans for job in network_jobs(one, dataset.inputs, recipe)]
+    run_network_jobs(networks, dataset.inputs, recipe, run / "work", jobs, on_progress)
     arguments = [(one, dataset.inputs, recipe, run / "work") for one in plans]
     fused = list(in_processes(_fuse_fold, arguments, jobs, lambda n: on_progress("fusions", n, len(plans))))
     enrolled: list[EnrolledAnswers] = []
@@ -123,58 +121,12 @@ def evaluate(
         "seconds": round(time.monotonic() - clock, 1),
     }
     write_predictions(run / "predictions.csv", table)
-    _write_json(run / "details.json", _details(dataset, plans, plan.folds, fused, recipe, run / "work"))
+    write_json(run / "details.json", _details(dataset, plans, plan.folds, fused, recipe, run / "work"))
     _write_map(run, plan.folds[0], plans[0], dataset)
     _write_examples(run, table, dataset, recipe)
-    _write_json(run / "results.json", results)
+    write_json(run / "results.json", results)
     dataset.forget()
     return results
-
-
-def claim_run(run: Path, wanted: dict[str, str | None]) -> None:
-    """Mark a folder as the place of one run, or see that it already is.
-
-    Args:
-        run: the folder.
-        wanted: everything that the run's results depend on, as hashes.
-
-    Raises:
-        ExperimentError: the folder holds a run of something else.
-    """
-    check_run(run, wanted)
-    if not (run / _MARK).is_file():
-        _write_json(run / _MARK, wanted)
-
-
-def check_run(run: Path, wanted: dict[str, str | None]) -> None:
-    """See that a folder holds no run of something else, as far as ``wanted`` tells.
-
-    Raises:
-        ExperimentError: it does.
-    """
-    mark = run / _MARK
-    if not mark.is_file():
-        return
-    found = json.loads(mark.read_text())
-    differing = [key for key in wanted if found.get(key) != wanted[key]]
-    if differing:
-        raise ExperimentError(
-            f"{run} holds another run ({', '.join(differing)} differ): give another folder or remove it"
-        )
-
-
-def run_network_jobs(
-    plans: Sequence[Plan], inputs: Inputs, recipe: Recipe, work: Path, jobs: int, on_progress: OnProgress
-) -> list[NetworkJob]:
-    """Train every network that the plans need and that is not yet there."""
-    wanted = [job for plan in plans for job in network_jobs(plan, inputs, recipe)]
-    on_progress("networks", 0, len(wanted))
-    arguments = [(job, inputs, recipe, work) for job in wanted]
-    for _ in in_processes(
-        run_network_job, arguments, jobs, lambda n: on_progress("networks", n, len(wanted))
-    ):
-        pass
-    return wanted
 
 
 def _fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> dict[str, Any]:
@@ -197,7 +149,7 @@ def _fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> dict[s
             for t in fusion.tuned
         ],
     }
-    _write_json(path, said)
+    write_json(path, said)
     return said
 
 
@@ -332,20 +284,3 @@ def _write_examples(run: Path, table: Sequence[Row], dataset: Dataset, recipe: R
             arrays["strip"] = stack[:: max(1, len(stack) // 8)][:8]
         with write_atomically(run / "examples" / f"{number:02d}-{row.take}.npz") as file:
             np.savez(file, **arrays)
-
-
-def software() -> dict[str, str]:
-    """Versions of what the figures depend on."""
-    packages = ("emofuse", "numpy", "torch", "scikit-learn", "optuna", "av", "soxr", "dlib-bin",
-                "opencv-python-headless", "onnxruntime", "mediapipe")  # fmt: skip
-    out = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in packages:
-        try:
-            out[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            out[name] = "absent"
-    return out
-
-
-def _write_json(path: Path, data: Any) -> None:
-    write_atomically(path, (json.dumps(data, indent=1, sort_keys=False) + "\n").encode())

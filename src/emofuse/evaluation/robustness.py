@@ -25,11 +25,11 @@ from emofuse.corpus.folds import get_protocol
 from emofuse.features.extraction import extract_takes
 from emofuse.features.store import FeatureStore
 from emofuse.features.voice.degradations import DEGRADATIONS
-from emofuse.system.atomic_write import write_atomically
 from emofuse.training.dataset import MODALITIES, Dataset, Rows, read_dataset
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import Answers, load_network, read_answers
 from emofuse.training.plan import Plan, make_plan, network_jobs
+from emofuse.training.run_folder import read_marks, write_json
 
 CLEAN = "clean"
 
@@ -56,7 +56,7 @@ def measure_robustness(
     """
     results, recipe = _read(run)
     dataset = read_dataset(corpus, recipe, run / "work", jobs=jobs, store=store, on_progress=on_progress)
-    if json.loads((run / "run.json").read_text()).get("corpus") != dataset.fingerprint:
+    if (read_marks(run) or {}).get("corpus") != dataset.fingerprint:
         raise ExperimentError(f"{run} was made on another corpus than {corpus.root}")
     plans = [
         make_plan(f"fold-{fold.index + 1}", dataset.inputs, fold.train, fold.test, recipe)
@@ -79,7 +79,7 @@ def measure_robustness(
         records += [record(name, system, said[system]) for system in ("voice", "fused")]
     dataset.forget()
     results["robustness"] = records
-    write_atomically(run / "results.json", (json.dumps(results, indent=1) + "\n").encode())
+    write_json(run / "results.json", results)
     return records
 
 

@@ -35,6 +35,7 @@ from emofuse.training.networks.expression_cnn import (
     load_expression_weights,
     read_architecture,
 )
+from emofuse.training.run_folder import check_run, claim_run, write_json
 
 Architecture = Literal["emotion", "compact"]
 OnEpoch = Callable[[int, int], None]
@@ -147,7 +148,9 @@ def train_expression(
     if teacher is not None:
         check_architecture(teacher, "compact")
         wanted["teacher_sha256"] = file_digest(teacher)
-    _claim(folder, wanted)
+    # a run without a teacher must not go on as one that had a teacher
+    check_run(folder, {"teacher_sha256": None, **wanted})
+    claim_run(folder, wanted)
     if results_path.is_file():
         on_epoch(settings.epochs, settings.epochs)
         return ExpressionFigures(**json.loads(results_path.read_text())["figures"])
@@ -184,7 +187,7 @@ def train_expression(
         "figures": asdict(figures),
         "curve": curve,
     }
-    write_atomically(results_path, (json.dumps(results, indent=1) + "\n").encode())
+    write_json(results_path, results)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return figures
 
@@ -201,15 +204,6 @@ def _in_order(data: bytes) -> bytes:
 
 def _quiet(_done: int, _total: int) -> None:
     """Tell nobody."""
-
-
-def _claim(folder: Path, wanted: dict[str, Any]) -> None:
-    mark = folder / "run.json"
-    if mark.is_file():
-        if json.loads(mark.read_text()) != wanted:
-            raise ExperimentError(f"{folder} holds another run: give another folder or remove it")
-        return
-    write_atomically(mark, (json.dumps(wanted) + "\n").encode())
 
 
 class _Run:

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.progress import OnProgress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.system.atomic_write import write_atomically
+from emofuse.system.process_pool import in_processes
 from emofuse.training.dataset import Branch, Inputs, Rows
 from emofuse.training.plan import NetworkJob, Plan, job_name
 from emofuse.training.registry import network_kind
@@ -53,6 +55,35 @@ def run_network_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path)
         )
     curve = [epoch.as_dict() for epoch in trained.curve]
     write_atomically(folder / "curve.json", json.dumps(curve).encode())
+
+
+def run_network_jobs(
+    jobs: Sequence[NetworkJob],
+    inputs: Inputs,
+    recipe: Recipe,
+    work: Path,
+    processes: int,
+    on_progress: OnProgress,
+    *,
+    stage: str = "networks",
+) -> None:
+    """Train the networks that are not yet there.
+
+    Args:
+        jobs: which networks.
+        inputs: the features.
+        recipe: how they are trained.
+        work: folder that holds a folder per job.
+        processes: how many jobs run side by side; results do not depend on it.
+        on_progress: told how many are done.
+        stage: what progress calls them.
+    """
+    on_progress(stage, 0, len(jobs))
+    arguments = [(job, inputs, recipe, work) for job in jobs]
+    for _ in in_processes(
+        run_network_job, arguments, processes, lambda done: on_progress(stage, done, len(jobs))
+    ):
+        pass
 
 
 def load_network(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path) -> Any:

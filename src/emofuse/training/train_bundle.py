@@ -13,15 +13,15 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
-from emofuse.evaluation.cross_validation import check_run, claim_run, run_network_jobs, software
 from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import Bundle, check_free, save_bundle
 from emofuse.recognition.enrolled_model import enrolled_file
 from emofuse.training.dataset import MODALITIES, Inputs, read_dataset
 from emofuse.training.fusion import fit_fusion
-from emofuse.training.jobs import load_network, pretrained_sha256
+from emofuse.training.jobs import load_network, pretrained_sha256, run_network_jobs
 from emofuse.training.networks.onnx_export import export_ensemble
-from emofuse.training.plan import NetworkJob, Plan, make_plan
+from emofuse.training.plan import NetworkJob, Plan, make_plan, network_jobs
+from emofuse.training.run_folder import RunMarks, check_run, claim_run, software
 
 
 def train(
@@ -56,13 +56,14 @@ def train(
     pretrained = pretrained_sha256(recipe)
     run = out.with_name(out.name + ".work")
     work = run / "work"
-    depends = {"recipe": recipe.hash(), "pretrained_sha256": pretrained}
-    check_run(run, depends)
+    marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained}
+    check_run(run, marks)
     dataset = read_dataset(corpus, recipe, work, jobs=jobs, store=store, on_progress=on_progress)
-    claim_run(run, {**depends, "corpus": dataset.fingerprint})
+    claim_run(run, {**marks, "corpus": dataset.fingerprint})
     inputs = dataset.inputs
     plan = make_plan("all", inputs, range(len(dataset.takes)), (), recipe)
-    trained = run_network_jobs([plan], inputs, recipe, work, jobs, on_progress)
+    trained = network_jobs(plan, inputs, recipe)
+    run_network_jobs(trained, inputs, recipe, work, jobs, on_progress)
     on_progress("fusions", 0, 1)
     fusion = fit_fusion(plan, inputs, recipe, work)
     on_progress("fusions", 1, 1)

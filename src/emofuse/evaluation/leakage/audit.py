@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +18,8 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Fold, FoldPlan, Protocol, get_protocol
 from emofuse.evaluation.cross_validation import (
-    check_run,
-    claim_run,
     evaluate,
     fold_predictions,
-    software,
     write_predictions,
 )
 from emofuse.evaluation.fold_audit import audit_folds
@@ -36,8 +32,9 @@ from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.process_pool import in_processes
 from emofuse.training.dataset import MODALITIES, Dataset, Inputs, read_dataset
-from emofuse.training.jobs import pretrained_sha256, run_network_job
+from emofuse.training.jobs import pretrained_sha256, run_network_jobs
 from emofuse.training.plan import is_ensemble, make_plan, network_jobs
+from emofuse.training.run_folder import RunMarks, check_run, claim_run, software, write_json
 
 
 def leak(
@@ -92,7 +89,7 @@ def leak(
         "differences": _differences(run, recipe.seed),
         "software": software(),
     }
-    _write_json(run / "leak.json", found)
+    write_json(run / "leak.json", found)
     meter.dataset.forget()
     return found
 
@@ -107,7 +104,7 @@ class _Meter:
     dataset: Dataset
     protocols: Mapping[str, Protocol]
     plans: Mapping[str, FoldPlan]
-    depends: Mapping[str, str | None]
+    marks: RunMarks
     jobs: int
     store: FeatureStore | None
     on_progress: OnProgress
@@ -126,14 +123,12 @@ class _Meter:
     ) -> _Meter:
         """Read the corpus, and see that nothing stands in the way of any condition before one is begun."""
         plain = recipe.model_copy(update={"enrolment": None})
-        depends: dict[str, str | None] = {
-            "recipe": plain.hash(), "pretrained_sha256": pretrained_sha256(plain),
-        }  # fmt: skip
-        place = {**depends, "leak_protocol": protocols["strangers"].hash()}
+        marks: RunMarks = {"recipe": plain.hash(), "pretrained_sha256": pretrained_sha256(plain)}
+        place: RunMarks = {**marks, "leak_protocol": protocols["strangers"].hash()}
         check_run(run, place)
         dataset = read_dataset(corpus, plain, run / "work", jobs=jobs, store=store, on_progress=on_progress)
         plans = {name: one.plan(dataset.takes) for name, one in protocols.items()}
-        depends["corpus"] = dataset.fingerprint
+        marks["corpus"] = dataset.fingerprint
         claim_run(run, {**place, "corpus": dataset.fingerprint})
         licence = licence_text(corpus.licence, corpus.name)
         write_atomically(run / "work" / "LICENSE.txt", licence.encode())
@@ -142,18 +137,18 @@ class _Meter:
             audit_folds(plan.folds, dataset.takes, dataset.inputs, speaker_independent=independent)
             for fold in plan.folds:
                 _see_that_it_can_be_run(fold, dataset.inputs, plain)
-        return cls(corpus, plain, run, dataset, protocols, plans, depends, jobs, store, on_progress)
+        return cls(corpus, plain, run, dataset, protocols, plans, marks, jobs, store, on_progress)
 
     def measure(self, condition: Condition) -> dict[str, Any]:
         """The results.json of a condition, measured unless it is there."""
         folder = self.run / condition.folder
         protocol = self.protocols[condition.folds]
-        depends = {**self.depends, "protocol": protocol.hash()}
-        check_run(folder, depends)
+        marks: RunMarks = {**self.marks, "protocol": protocol.hash()}
+        check_run(folder, marks)
         if (folder / "results.json").is_file() and (folder / "predictions.csv").is_file():
             results = read_results(folder / "results.json")
         elif condition.selects_on_test:
-            results = self._flatter(condition, folder, depends)
+            results = self._flatter(condition, folder, marks)
         else:
             results = evaluate(
                 self.corpus, self.recipe, protocol.name, folder,
@@ -162,18 +157,16 @@ class _Meter:
         if condition.leaks and not results.get("flattered"):
             results = {"flattered": True, "condition": condition.key, **results}
             results["notes"] = [*_leaks(condition), *results["notes"]]
-            _write_json(folder / "results.json", results)
+            write_json(folder / "results.json", results)
         return results
 
     def _progress(self, condition: Condition) -> OnProgress:
         return lambda stage, done, total: self.on_progress(f"({condition.key}) {stage}", done, total)
 
-    def _flatter(
-        self, condition: Condition, folder: Path, depends: Mapping[str, str | None]
-    ) -> dict[str, Any]:
+    def _flatter(self, condition: Condition, folder: Path, marks: RunMarks) -> dict[str, Any]:
         """Fit with an eye on the test clips, and score these."""
         started, clock = datetime.now(UTC), time.monotonic()
-        claim_run(folder, {**depends, "condition": condition.key})
+        claim_run(folder, {**marks, "condition": condition.key})
         protocol, plan = self.protocols[condition.folds], self.plans[condition.folds]
         inputs, recipe, on_progress = self.dataset.inputs, self.recipe, self._progress(condition)
         # a+ asks the networks of a: no others are trained
@@ -181,12 +174,7 @@ class _Meter:
         networks = [
             flattering_job(fold, modality, inputs, recipe) for fold in plan.folds for modality in MODALITIES
         ]
-        arguments = [(job, inputs, selecting(recipe), network_work) for job in networks]
-        on_progress("networks", 0, len(networks))
-        for _ in in_processes(
-            run_network_job, arguments, self.jobs, lambda n: on_progress("networks", n, len(networks))
-        ):
-            pass
+        run_network_jobs(networks, inputs, selecting(recipe), network_work, self.jobs, on_progress)
         asked = [asked_plan(fold, plan.folds, seen=condition.has_seen) for fold in plan.folds]
         folders = [folder / "work" / f"fold-{fold_name(fold)}" for fold in plan.folds]
         fusions = [(one, inputs, recipe, network_work, to) for one, to in zip(asked, folders, strict=True)]
@@ -211,7 +199,7 @@ class _Meter:
             "recipe": {
                 "name": recipe.name, "hash": recipe.hash(), "settings": recipe.model_dump(mode="json"),
             },
-            "pretrained_sha256": self.depends["pretrained_sha256"],
+            "pretrained_sha256": self.marks["pretrained_sha256"],
             "seed": recipe.seed,
             "corpus": {
                 "name": self.corpus.name,
@@ -230,7 +218,7 @@ class _Meter:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - clock, 1),
         }  # fmt: skip
-        _write_json(folder / "results.json", results)
+        write_json(folder / "results.json", results)
         return results
 
 
@@ -310,7 +298,3 @@ def _difference(more: Scores, less: Scores, seed: int) -> dict[str, Any]:
         "ci95": list(interval),
         "n": len(truth),
     }
-
-
-def _write_json(path: Path, data: Any) -> None:
-    write_atomically(path, (json.dumps(data, indent=1, sort_keys=False) + "\n").encode())

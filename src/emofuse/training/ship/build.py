@@ -26,17 +26,15 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features, Take
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.fer2013 import FER_PLUS, Faces, read_fer2013
-from emofuse.evaluation.cross_validation import check_run, claim_run, software
 from emofuse.features.extraction import extract_takes
 from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import FRAME_FILE, Bundle, check_free, save_bundle
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.checksums import file_digest
-from emofuse.system.process_pool import in_processes
 from emofuse.training.dataset import Inputs
 from emofuse.training.expression import read_faces
 from emofuse.training.fusion_classifiers import LogLinearPool
-from emofuse.training.jobs import load_network, read_answers, run_network_job
+from emofuse.training.jobs import load_network, read_answers, run_network_jobs
 from emofuse.training.networks.expression_over_time import (
     ExpressionOfClip,
     ExpressionOfFrames,
@@ -46,6 +44,7 @@ from emofuse.training.networks.expression_over_time import (
 from emofuse.training.networks.float16 import store_as_float16
 from emofuse.training.networks.onnx_export import export_ensemble, export_frames
 from emofuse.training.plan import NetworkJob, Plan, make_plan
+from emofuse.training.run_folder import RunMarks, check_run, claim_run, software
 from emofuse.training.ship.card import NAME as CARD
 from emofuse.training.ship.card import shipped_card
 from emofuse.training.ship.check import answers, check_recogniser, frame_answers, largest_difference
@@ -149,15 +148,15 @@ def ship(
     run = out.with_name(out.name + ".work")
     work = run / "work"
     sha256 = file_digest(expression_weights, "sha256")
-    depends: dict[str, str | None] = {"recipe": recipe.hash(), "pretrained_sha256": sha256}
-    check_run(run, depends)
+    marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": sha256}
+    check_run(run, marks)
     faces = read_fer2013(fer2013, "public_test")
     calibration = calibrate_face(face, read_fer2013(fer2013, "train"), faces)
     face = _calibrated(face, calibration)
     small_face, rounding = _export_face(face, recipe.face.features.n_frames, faces)
     _refuse_large(sum(map(len, small_face.values())))  # before hours of work
     inputs = read_voices(corpus, recipe, work, jobs=jobs, store=store, on_progress=on_progress)
-    claim_run(run, {**depends, "corpus": _fingerprint(inputs)})
+    claim_run(run, {**marks, "corpus": _fingerprint(inputs)})
     everybody = np.arange(len(inputs.labels))
     without = everybody[inputs.speakers != check_speaker]
     plans = [make_plan("all", inputs, everybody.tolist(), (), recipe)]
@@ -337,11 +336,7 @@ def fit_voice(
         train = np.sort(np.concatenate([member.network_rows, member.stopping_rows]))
         score = tuple(member.fusion_rows.tolist())
         wanted.append(NetworkJob(plan.name, member.index, "voice", tuple(train.tolist()), score, score))
-    stage = f"voices: {plan.name}"
-    on_progress(stage, 0, len(wanted))
-    arguments = [(job, inputs, recipe, work) for job in wanted]
-    for _ in in_processes(run_network_job, arguments, jobs, lambda n: on_progress(stage, n, len(wanted))):
-        pass
+    run_network_jobs(wanted, inputs, recipe, work, jobs, on_progress, stage=f"voices: {plan.name}")
     parts = [
         (read_answers(plan, "voice", member.fusion_rows, [member.index], work), member.fusion_rows)
         for member in plan.members
