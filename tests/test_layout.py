@@ -1,4 +1,4 @@
-"""What the house promises and neither ruff nor import-linter can hold."""
+"""The layout that docs/architecture.md promises, where neither ruff nor import-linter checks it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,42 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted((ROOT / "src" / "emofuse").rglob("*.py"))
+PACKAGE = ROOT / "src" / "emofuse"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+INITS = [path for path in SOURCES if path.name == "__init__.py"]
+LONGEST = 450
+"""Lines of a module."""
+
+TESTS_OF_NO_MODULE = {
+    "cli/test_predict_batch.py": "one command, on many files",
+    "core/recipes/test_recipes.py": "the shipped recipes, and what every recipe shares",
+    "exports/test_ten_minutes.py": "one timeline in every format",
+    "media/test_bad_input.py": "damaged files, whichever module reads them",
+    "training/test_fitting.py": "plan, jobs and fusion in one go: nothing of the test part enters a fit",
+}
+"""Test files named after no module, and why."""
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """The modules of emofuse that are imported anywhere; packages where a name is taken from them."""
+    modules = {module_name(path) for path in SOURCES}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in modules else str(node.module)
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +80,84 @@ def test_prediction_loads_no_training_framework(name: str) -> None:
     assert done.stdout.split() == []
 
 
-def test_no_room_is_called_utils() -> None:
+def test_no_module_is_called_utils() -> None:
     vague = {"util", "utils", "helper", "helpers", "common", "misc"}
     assert [path for path in SOURCES if path.stem.strip("_") in vague or path.parent.name in vague] == []
 
 
+def test_the_top_of_the_package_holds_packages_only() -> None:
+    names = {path.name for path in PACKAGE.iterdir() if path.is_file()}
+    assert names == {"__init__.py", "__main__.py", "py.typed"}
+    folders = {path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert [path.name for path in folders if not (path / "__init__.py").is_file()] == []
+    without_init = {path.parent for path in SOURCES} - {path.parent for path in INITS}
+    assert without_init == set(), "left-over folders are imported as namespace packages"
+
+
+def test_no_init_defines_a_function_or_a_class() -> None:
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    defined = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in INITS
+        for node in ast.walk(parsed(path))
+        if isinstance(node, definitions)
+    ]
+    assert defined == []
+
+
+def test_modules_are_short() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert [f"{path.relative_to(PACKAGE)}: {n}" for path, n in lengths.items() if n > LONGEST] == []
+
+
+def test_modules_import_modules() -> None:
+    """No module takes a name from the ``__init__`` of a package: neither the root nor any other.
+
+    The contract against import circles doesn't see circles that go through an ``__init__``. Imports
+    for type checking count.
+    """
+    packages = {module_name(path) for path in INITS}
+    found = [
+        f"{path.relative_to(PACKAGE)} imports {target}"
+        for path in SOURCES
+        for target in imported(parsed(path))
+        if target in packages
+    ]
+    assert found == []
+
+
+def test_imports_of_packages_are_found() -> None:
+    code = (
+        "import emofuse\n"
+        "if TYPE_CHECKING:\n"
+        "    from emofuse.exports import write_timeline\n"
+        "def f():\n"
+        "    from emofuse.core import metrics\n"
+    )
+    assert list(imported(ast.parse(code))) == ["emofuse", "emofuse.exports", "emofuse.core.metrics"]
+
+
+def test_tests_mirror_the_package() -> None:
+    tests = {
+        path.relative_to(ROOT / "tests").as_posix(): path
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if path.parent != ROOT / "tests"
+    }
+    of_no_module = {
+        name
+        for name, path in tests.items()
+        if not (PACKAGE / name).with_name(path.name.removeprefix("test_")).is_file()
+    }
+    assert of_no_module == set(TESTS_OF_NO_MODULE)
+
+
+def test_import_contracts_have_no_exceptions() -> None:
+    assert "ignore_imports" not in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
 def test_nothing_is_pickled() -> None:
     for path in SOURCES:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parsed(path)
         imported = {
             name.split(".")[0]
             for node in ast.walk(tree)
