@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from emofuse.corpus.check import CorpusReport, check_corpus
 from emofuse.corpus.load import load_corpus
 from emofuse.corpus.ravdess import design
+from tests.support.processes import workers_of_a_killed_parent
 
 RATE_HZ = 16000
 
@@ -221,6 +222,24 @@ def test_processes_find_the_same(tmp_path: Path) -> None:
     assert report == check_corpus(corpus)
     assert seen == [(n, 21) for n in range(1, 22)]
     assert len(report.identical) == 10
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
+def test_a_killed_check_leaves_no_worker_behind(tmp_path: Path) -> None:
+    long = write_wav(tmp_path / "long.wav", sound(n=300 * RATE_HZ))
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for code in design()[:1000]:
+        (corpus / f"03-{code}-01.wav").symlink_to(long)
+    script = tmp_path / "check.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from emofuse.corpus.check import check_corpus\n"
+        "from emofuse.corpus.load import load_corpus\n"
+        "if __name__ == '__main__':\n"
+        f"    check_corpus(load_corpus(Path({str(corpus)!r})), jobs=2)\n"
+    )
+    assert workers_of_a_killed_parent(script, 2) == []
 
 
 @pytest.mark.ravdess

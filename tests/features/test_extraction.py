@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,9 +12,9 @@ import pytest
 from emofuse.core.errors import FeatureError, MediaError, StoreError
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
-from emofuse.core.records import Clip, Features, Take
+from emofuse.core.records import Clip, Features, Float32, Take
 from emofuse.features.extraction import extract, extract_takes
-from emofuse.features.face.action_units import read_action_units
+from emofuse.features.face.action_units import ActionUnitTable, read_action_units
 from emofuse.features.store import FeatureStore
 from emofuse.media.decoding import decode
 from tests.support import media_files
@@ -178,6 +179,27 @@ def test_a_store_that_cannot_be_written_ends_the_batch(tmp_path: Path, folder: P
                 store=FeatureStore(tmp_path / "file"),
                 jobs=jobs,
             )
+
+
+class DeadlyTable(ActionUnitTable):
+    """A table that ends the process that reads the row of "killer", as a crash of a decoder would."""
+
+    def row(self, take: str) -> Float32 | None:
+        if take == "killer":
+            os._exit(9)
+        return super().row(take)
+
+
+def test_a_take_that_ends_its_process_costs_only_itself(tmp_path: Path, folder: Path) -> None:
+    takes = [
+        take_of(None, tmp_path / "a.mp4", "a"),
+        take_of(folder / "voice.wav", tmp_path / "b.mp4", "killer"),
+        take_of(None, tmp_path / "c.mp4", "c"),
+    ]
+    table = DeadlyTable(("AU01",), {name: np.ones(1, np.float32) for name in "ac"}, tmp_path / "au.csv")
+    a, killer, c = extract_takes(takes, TABLED, table=table, jobs=2)
+    assert isinstance(a, Features) and isinstance(c, Features)
+    assert str(killer) == f"{folder / 'voice.wav'}, {tmp_path / 'b.mp4'}: the process that read it died"
 
 
 def test_jobs_must_be_positive() -> None:

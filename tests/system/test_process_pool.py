@@ -5,11 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 
 import pytest
 import threadpoolctl
 
-from emofuse.system.process_pool import in_processes
+from emofuse.system.process_pool import as_completed, ignore_interrupts, in_processes
+from tests.support.processes import is_running
 
 CHILD = """
 import os, sys, time
@@ -25,12 +28,6 @@ time.sleep(120)
 """
 
 
-def lives(pid: int) -> bool:
-    """Whether it runs: one that ended and that nobody has asked about yet does not."""
-    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return bool(done.stdout.strip()) and not done.stdout.lstrip().startswith("Z")
-
-
 @pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
 def test_a_child_ends_when_its_parent_is_killed() -> None:
     command = [sys.executable, "-c", PARENT, CHILD]
@@ -40,16 +37,16 @@ def test_a_child_ends_when_its_parent_is_killed() -> None:
             assert parent.stdout is not None
             child = int(parent.stdout.readline())  # it watches from here on
             time.sleep(0.3)
-            assert lives(child)  # while its parent does
+            assert is_running(child)  # while its parent does
             parent.send_signal(signal.SIGKILL)
             parent.wait()
             deadline = time.monotonic() + 10
-            while lives(child) and time.monotonic() < deadline:
+            while is_running(child) and time.monotonic() < deadline:
                 time.sleep(0.05)
-            assert not lives(child)
+            assert not is_running(child)
         finally:
             parent.kill()
-            if child and lives(child):
+            if child and is_running(child):
                 os.kill(child, signal.SIGKILL)
 
 
@@ -90,3 +87,46 @@ def test_a_failure_stops_what_has_not_begun(jobs: int) -> None:
 
 def test_nothing_to_do() -> None:
     assert list(in_processes(slow_square, [], 4, lambda _: None)) == []
+
+
+def named(name: str) -> str:
+    """In a worker: "killer" ends it as a crash of a decoder would."""
+    if name == "killer":
+        os._exit(9)
+    return f"{name} by {os.getpid()}"
+
+
+@pytest.mark.parametrize("names", [["a", "b", "c"], ["a", "killer", "b", "c"]])
+def test_every_task_has_a_result(names: list[str]) -> None:
+    results: dict[int, str] = {}
+    found = as_completed(
+        named, [(name,) for name in names], 2, setup=ignore_interrupts, on_death=lambda n: f"{names[n]} died"
+    )
+    for index, result in found:
+        assert index not in results
+        results[index] = result
+    assert sorted(results) == list(range(len(names)))
+    for index, result in results.items():
+        if names[index] == "killer":
+            assert result == "killer died"
+        else:
+            assert result.startswith(f"{names[index]} by ") and not result.endswith(f" {os.getpid()}")
+
+
+def test_a_death_that_is_not_provided_for_is_an_error() -> None:
+    with pytest.raises(BrokenProcessPool):
+        list(as_completed(named, [("killer",)], 1, setup=ignore_interrupts))
+
+
+def remember(value: str) -> None:
+    os.environ["EMOFUSE_TEST_SETUP"] = value
+
+
+def remembered() -> str:
+    return os.environ["EMOFUSE_TEST_SETUP"]
+
+
+def test_setup_runs_in_every_worker() -> None:
+    found = as_completed(remembered, [()] * 4, 2, setup=partial(remember, "ready"))
+    assert sorted(found) == [(n, "ready") for n in range(4)]
+    assert "EMOFUSE_TEST_SETUP" not in os.environ

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +18,7 @@ from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.ravdess import ACTOR_WITHOUT_SONG, N_ACTORS, design, parse_name
 from emofuse.media.decoding import decode
 from emofuse.system.checksums import file_digest
+from emofuse.system.process_pool import as_completed, ignore_interrupts
 
 SILENT_BELOW: Final = 1e-4
 """A peak below this (-80 dB of full scale) is silence; the quietest RAVDESS recording peaks at 0.006."""
@@ -176,12 +175,12 @@ def check_corpus(
     used = [clip.path for clip in corpus.clips]
     beside = [*corpus.misnamed, *(left for _, left in corpus.duplicate_names)]
     paths = sorted(dict.fromkeys([*used, *beside]))
-    files = []
+    by_path: dict[Path, FileCheck] = {}
     for file in _each(paths, jobs):
-        files.append(file)
+        by_path[file.path] = file
         if on_done is not None:
-            on_done(len(files), len(paths))
-    by_path = {file.path: file for file in files}
+            on_done(len(by_path), len(paths))
+    files = [by_path[path] for path in paths]
     clips = {clip.path: clip for clip in corpus.clips}
     missing, absent = _missing(corpus)
     return CorpusReport(
@@ -243,16 +242,17 @@ def check_file(path: Path) -> FileCheck:
 
 
 def _each(paths: Sequence[Path], jobs: int) -> Iterator[FileCheck]:
+    """The checks of all files, in any order."""
     if jobs <= 1 or len(paths) < 2:
         yield from map(check_file, paths)
         return
-    # Forking a process that has threads (a progress display has) may deadlock; a fresh one cannot.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(paths)), mp_context=context)
-    try:
-        yield from pool.map(check_file, paths, chunksize=8)
-    finally:
-        pool.shutdown(cancel_futures=True)
+
+    def on_death(index: int) -> FileCheck:
+        return FileCheck(paths[index], problem="the process that read it died")
+
+    arguments = [(path,) for path in paths]
+    checks = as_completed(check_file, arguments, jobs, setup=ignore_interrupts, on_death=on_death)
+    yield from (check for _, check in checks)
 
 
 def _kind(clip: Clip) -> str:

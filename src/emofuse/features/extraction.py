@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -132,10 +133,17 @@ def extract_takes(
         for place in left:
             done(place, work.result(takes[place]))
     elif left:
-        # Not needed to read a single file, and slow to import.
-        from emofuse.features.workers import in_processes
+        # Not needed to read a single file.
+        from emofuse.system.process_pool import as_completed
 
-        in_processes(work.result, takes, left, min(jobs, len(left)), done)
+        def on_death(index: int) -> FeatureError:
+            paths = ", ".join(map(str, takes[left[index]].paths))
+            return FeatureError(f"{paths}: the process that read it died")
+
+        remaining = [(takes[place],) for place in left]
+        setup = partial(_start_worker, work)
+        for index, result in as_completed(_in_worker, remaining, jobs, setup=setup, on_death=on_death):
+            done(left[index], result)
     return [results[place] for place in range(len(takes))]
 
 
@@ -387,3 +395,24 @@ class _Work:
 
 def _span(clip: Clip) -> tuple[Path, float | None, float | None]:
     return clip.path, clip.start_s, clip.end_s
+
+
+_work: _Work | None = None
+"""In a worker process: what its takes are read with."""
+
+
+def _start_worker(work: _Work) -> None:
+    """Hand a worker process what it needs for every take once."""
+    import cv2
+
+    from emofuse.system.process_pool import ignore_interrupts
+
+    global _work  # noqa: PLW0603 - a worker process has no other place for it
+    _work = work
+    ignore_interrupts()
+    cv2.setNumThreads(1)
+
+
+def _in_worker(take: Take) -> Features | EmofuseError:
+    assert _work is not None
+    return _work.result(take)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import wave
@@ -25,6 +26,7 @@ from emofuse.corpus.synthetic.clip import TakeCode, face_poses, n_frames, person
 from emofuse.corpus.synthetic.encode import write_mp4
 from emofuse.corpus.synthetic.expression import FACE_SPREAD, VOICE_SPREAD, face_style
 from emofuse.corpus.synthetic.synthesis import GENERATOR, synthesise
+from tests.support.processes import workers_of_a_killed_parent
 from tests.support.typed import not_none
 
 
@@ -157,6 +159,18 @@ def test_a_break_leaves_nothing_half_written(tmp_path: Path) -> None:
             48_000,
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
+def test_a_killed_synthesis_leaves_no_worker_behind(tmp_path: Path) -> None:
+    script = tmp_path / "synthesise.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from emofuse.corpus.synthetic.synthesis import synthesise\n"
+        "if __name__ == '__main__':\n"
+        f"    synthesise(Path({str(tmp_path / 'out')!r}), n_actors=24, n_takes=8, seed=1, jobs=2)\n"
+    )
+    assert workers_of_a_killed_parent(script, 2) == []
 
 
 @pytest.mark.parametrize("emotion", range(1, 9))

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +17,7 @@ from emofuse.core.errors import CorpusError
 from emofuse.core.labels import EMOTIONS
 from emofuse.corpus.corpus import SYNTHETIC_MARK
 from emofuse.system.atomic_write import write_atomically
+from emofuse.system.process_pool import as_completed, ignore_interrupts
 
 if TYPE_CHECKING:
     from emofuse.corpus.synthetic.clip import TakeCode
@@ -155,21 +154,14 @@ def _made(out: Path, seed: int, codes: list[TakeCode], jobs: int) -> Iterator[No
             _make(out, seed, code)
             yield
         return
-    # Spawned, not forked: the parent may hold threads of torch or OpenCV.
-    with ProcessPoolExecutor(
-        min(jobs, len(codes)), mp_context=get_context("spawn"), initializer=_quiet
-    ) as pool:
-        futures = [pool.submit(_make, out, seed, code) for code in codes]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                yield
-        finally:
-            pool.shutdown(cancel_futures=True)
+    arguments = [(out, seed, code) for code in codes]
+    for _ in as_completed(_make, arguments, jobs, setup=_start_worker):
+        yield
 
 
-def _quiet() -> None:
-    """One thread a process: the processes share the cores."""
+def _start_worker() -> None:
+    """One thread per process: the processes share the cores."""
+    ignore_interrupts()
     cv2.setNumThreads(1)
 
 
