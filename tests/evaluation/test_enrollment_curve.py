@@ -14,15 +14,15 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.evaluation.enrollment_curve import (
     ALL,
     SYSTEMS,
-    EnrolledAnswers,
-    answer_enrolled,
-    enrolment_curve,
+    EnrolledOutputs,
+    curve_over_clips,
+    query_enrolled,
 )
 from emofuse.features.speaker_normalization import blend
 from emofuse.training.dataset import MODALITIES, Inputs
-from emofuse.training.ensemble_jobs import enrolment_draws
+from emofuse.training.ensemble_jobs import enrollment_draws
 from emofuse.training.fusion import fit_fusion, join_inputs
-from emofuse.training.jobs import read_answers, run_network_job
+from emofuse.training.jobs import load_outputs, run_network_job
 from emofuse.training.plan import Plan, make_plan, network_jobs
 from tests.support import small_ensembles
 from tests.support.typed import not_none
@@ -36,7 +36,7 @@ class Fold:
     inputs: Inputs
     plan: Plan
     strangers: dict[Any, dict[int, np.ndarray]]
-    answers: EnrolledAnswers
+    answers: EnrolledOutputs
 
 
 def done(folder: Path, *, both: bool) -> Fold:
@@ -48,7 +48,7 @@ def done(folder: Path, *, both: bool) -> Fold:
     for job in network_jobs(plan, inputs, recipe):
         run_network_job(job, inputs, recipe, folder)
     rows = inputs.having("both", plan.test)
-    answers = [read_answers(plan, m, rows, plan.answering, folder) for m in MODALITIES]
+    answers = [load_outputs(plan, m, rows, plan.answering, folder) for m in MODALITIES]
     fusion = fit_fusion(plan, inputs, recipe, folder)
     said = [
         *(np.exp(one.log_probabilities) for one in answers),
@@ -58,7 +58,7 @@ def done(folder: Path, *, both: bool) -> Fold:
         name: dict(zip(rows.tolist(), values, strict=True))
         for name, values in zip(SYSTEMS, said, strict=True)
     }
-    return Fold(recipe, inputs, plan, strangers, answer_enrolled(plan, inputs, recipe, folder, strangers))
+    return Fold(recipe, inputs, plan, strangers, query_enrolled(plan, inputs, recipe, folder, strangers))
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["both", "two networks"])
@@ -70,7 +70,7 @@ def test_every_draw_scores_the_persons_other_clips(fold: Fold) -> None:
     test = fold.inputs.having("both", fold.plan.test)
     wanted = [
         (row, clips, draw)
-        for _, clips, draw, enrolled, scored in enrolment_draws(test, fold.inputs, fold.recipe)
+        for _, clips, draw, enrolled, scored in enrollment_draws(test, fold.inputs, fold.recipe)
         for row in scored
         if row not in enrolled
     ]
@@ -93,7 +93,7 @@ def test_after_all_clips_the_answer_is_a_blend_by_their_number(fold: Fold) -> No
     assert set(known.tolist()) == {14, 16}
     work = fold.inputs.folder
     names: list[Any] = [*MODALITIES, *(["both"] if fold.recipe.enrolment.both else [])]  # type: ignore[union-attr]
-    answers = [read_answers(fold.plan, b, rows, fold.plan.answering, work, enrolled=True) for b in names]
+    answers = [load_outputs(fold.plan, b, rows, fold.plan.answering, work, enrolled=True) for b in names]
     model = fit_fusion(fold.plan, fold.inputs, fold.recipe, work, enrolled=True)
     fused = model.classifiers[model.chosen][0].predict_proba(join_inputs(fold.recipe, answers, None))
     said = {"voice": np.exp(answers[0].log_probabilities), "face": np.exp(answers[1].log_probabilities),
@@ -117,14 +117,14 @@ def test_few_clips_weigh_less_than_many(fold: Fold) -> None:
 def test_answers_are_kept_for_a_run_that_goes_on(fold: Fold) -> None:
     path = fold.inputs.folder / "p" / "enrolled.npz"
     before = path.stat().st_mtime_ns
-    again = answer_enrolled(fold.plan, fold.inputs, fold.recipe, fold.inputs.folder, fold.strangers)
+    again = query_enrolled(fold.plan, fold.inputs, fold.recipe, fold.inputs.folder, fold.strangers)
     assert path.stat().st_mtime_ns == before
     for name in SYSTEMS:
         np.testing.assert_array_equal(again.probabilities[name], fold.answers.probabilities[name])
 
 
 def test_the_curve_is_what_scikit_learn_says_of_the_answers(fold: Fold) -> None:
-    curve = enrolment_curve([fold.answers], fold.strangers, fold.inputs, seed=1)["systems"]
+    curve = curve_over_clips([fold.answers], fold.strangers, fold.inputs, seed=1)["systems"]
     assert list(curve) == list(SYSTEMS)
     for name, points in curve.items():
         assert [point["clips"] for point in points] == [0, 1, 4, "all"]
@@ -150,7 +150,7 @@ def test_the_curve_is_over_all_folds(fold: Fold) -> None:
     one = fold.answers
     second = np.isin(fold.inputs.speakers[one.rows], ["05"])
     parts = [
-        EnrolledAnswers(
+        EnrolledOutputs(
             one.rows[mask],
             one.clips[mask],
             one.draws[mask],
@@ -158,7 +158,7 @@ def test_the_curve_is_over_all_folds(fold: Fold) -> None:
         )
         for mask in (~second, second)
     ]
-    whole, apart = (enrolment_curve(a, fold.strangers, fold.inputs, 1)["systems"] for a in ([one], parts))
+    whole, apart = (curve_over_clips(a, fold.strangers, fold.inputs, 1)["systems"] for a in ([one], parts))
     for name in SYSTEMS:
         for a, b in zip(whole[name], apart[name], strict=True):
             assert (a["clips"], a["n"], a["draws"]) == (b["clips"], b["n"], b["draws"])
@@ -173,7 +173,7 @@ def test_no_label_of_the_test_reaches_the_answers(fold: Fold, tmp_path: Path) ->
     inputs.labels[plan.test] = (inputs.labels[plan.test] + 3) % 8
     for job in network_jobs(plan, inputs, recipe):
         run_network_job(job, inputs, recipe, tmp_path)
-    again = answer_enrolled(plan, inputs, recipe, tmp_path, fold.strangers)
+    again = query_enrolled(plan, inputs, recipe, tmp_path, fold.strangers)
     for name in SYSTEMS:
         np.testing.assert_array_equal(again.probabilities[name], fold.answers.probabilities[name])
 
@@ -192,7 +192,7 @@ def test_people_with_too_few_clips_for_a_draw(tmp_path: Path) -> None:
     for job in network_jobs(plan, inputs, recipe):
         run_network_job(job, inputs, recipe, tmp_path)
     strangers: dict[Any, Any] = {name: {int(row): np.full(8, 1 / 8) for row in test} for name in SYSTEMS}
-    answers = answer_enrolled(plan, inputs, recipe, tmp_path, strangers)
+    answers = query_enrolled(plan, inputs, recipe, tmp_path, strangers)
     assert answers.clips.tolist() == [ALL] * 8
-    curve = enrolment_curve([answers], strangers, inputs, 0)["systems"]["fused"]
+    curve = curve_over_clips([answers], strangers, inputs, 0)["systems"]["fused"]
     assert [point["clips"] for point in curve] == [0, "all"]

@@ -20,13 +20,13 @@ from emofuse.core.progress import ignore_progress
 from emofuse.core.recipes.load import load_recipe
 from emofuse.core.records import Features
 from emofuse.corpus.load import load_corpus
-from emofuse.evaluation.enrollment_curve import SYSTEMS, answer_enrolled
+from emofuse.evaluation.enrollment_curve import SYSTEMS, query_enrolled
 from emofuse.features.speaker_normalization import Moments, blend
 from emofuse.recognition.bundle import load_bundle
 from emofuse.training.dataset import MODALITIES, read_dataset
-from emofuse.training.ensemble_jobs import enrolment_draws
+from emofuse.training.ensemble_jobs import enrollment_draws
 from emofuse.training.fusion import fit_fusion
-from emofuse.training.jobs import read_answers, run_network_job
+from emofuse.training.jobs import load_outputs, run_network_job
 from emofuse.training.plan import make_plan, network_jobs
 from tests.support import small_corpora
 from tests.support.typed import not_none
@@ -62,15 +62,15 @@ def test_prediction_with_a_profile_is_what_evaluation_computes(
     for job in network_jobs(plan, inputs, recipe):
         run_network_job(job, inputs, recipe, tmp_path)
     fusion = fit_fusion(plan, inputs, recipe, tmp_path)
-    answers = [read_answers(plan, m, test, plan.answering, tmp_path) for m in MODALITIES]
+    answers = [load_outputs(plan, m, test, plan.answering, tmp_path) for m in MODALITIES]
     said = [*(np.exp(a.log_probabilities) for a in answers), fusion.predict(fusion.chosen, recipe, answers)]
     strangers: dict[Any, Any] = {
         name: dict(zip(test.tolist(), p, strict=True)) for name, p in zip(SYSTEMS, said, strict=True)
     }
-    measured = answer_enrolled(plan, inputs, recipe, tmp_path, strangers)
+    measured = query_enrolled(plan, inputs, recipe, tmp_path, strangers)
     paths = {row: dataset.takes[row].voice.path for row in test.tolist()}  # type: ignore[union-attr]
     moved = 0.0
-    for _, clips, draw, enrolled, scored in enrolment_draws(test, inputs, recipe)[1::2]:
+    for _, clips, draw, enrolled, scored in enrollment_draws(test, inputs, recipe)[1::2]:
         profile = recognizer.enroll(paths[row] for row in enrolled.tolist())
         assert {name: known.n for name, known in profile.moments.items()} == dict.fromkeys(
             ("voice", "face", "both"), clips

@@ -27,7 +27,7 @@ from emofuse.media.decoding import Media, decode, probe
 from emofuse.recognition.bundle import load_bundle
 from emofuse.training.dataset import MODALITIES, read_dataset
 from emofuse.training.fusion import fit_fusion
-from emofuse.training.jobs import read_answers, run_network_job
+from emofuse.training.jobs import load_outputs, run_network_job
 from emofuse.training.plan import make_plan, network_jobs
 from tests.support import drawn_people, small_corpora
 from tests.support.typed import not_none
@@ -49,7 +49,7 @@ def through_torch(
         run_network_job(job, dataset.inputs, recipe, work)
     fusion = fit_fusion(plan, dataset.inputs, recipe, work)
     members = [member.index for member in plan.members]
-    voice, face = (read_answers(plan, m, rows, members, work) for m in MODALITIES)
+    voice, face = (load_outputs(plan, m, rows, members, work) for m in MODALITIES)
     fused = fusion.predict(fusion.chosen, recipe, [voice, face])[0]
     return fusion.chosen, [fused, np.exp(voice.log_probabilities[0]), np.exp(face.log_probabilities[0])]
 

@@ -12,7 +12,7 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.speaker_normalization import Moments, SpeakerPrior, speaker_scaler, standardize_speakers
 from emofuse.features.voice.descriptors import descriptor_size, descriptor_views
 from emofuse.training.dataset import Inputs
-from emofuse.training.ensemble_jobs import enrolment_draws, layout_of, load_ensemble, values_of
+from emofuse.training.ensemble_jobs import enrollment_draws, layout_of, load_ensemble, values_of
 from emofuse.training.jobs import run_network_job
 from emofuse.training.loop import infer
 from emofuse.training.networks.descriptor_ensemble import Layout
@@ -118,7 +118,7 @@ def test_a_loaded_ensemble_says_what_the_fitted_one_said(
 
 def test_enrolled_clips_are_never_scored(inputs: Inputs, recipe: Recipe, plan: Plan) -> None:
     test = inputs.having("both", plan.test)
-    draws = enrolment_draws(test, inputs, recipe)
+    draws = enrollment_draws(test, inputs, recipe)
     assert [one[:3] for one in draws] == [
         (who, clips, draw) for who in ("02", "05") for clips in (1, 4) for draw in (0, 1)
     ]
@@ -133,13 +133,13 @@ def test_enrolled_clips_are_never_scored(inputs: Inputs, recipe: Recipe, plan: P
 def test_draws_follow_from_person_and_seed_alone(inputs: Inputs, recipe: Recipe, plan: Plan) -> None:
     """So that every branch, fold and order of the rows draws the same, whoever is tested beside."""
     test = inputs.having("both", plan.test)
-    everybody = {one[:3]: one[3].tolist() for one in enrolment_draws(test, inputs, recipe)}
-    turned = enrolment_draws(test[::-1][inputs.speakers[test[::-1]] == "05"], inputs, recipe)
+    everybody = {one[:3]: one[3].tolist() for one in enrollment_draws(test, inputs, recipe)}
+    turned = enrollment_draws(test[::-1][inputs.speakers[test[::-1]] == "05"], inputs, recipe)
     assert {one[:3]: one[3].tolist() for one in turned} == {
         k: v for k, v in everybody.items() if k[0] == "05"
     }
     other = recipe.model_copy(update={"seed": 99})
-    assert {one[:3]: one[3].tolist() for one in enrolment_draws(test, inputs, other)} != everybody
+    assert {one[:3]: one[3].tolist() for one in enrollment_draws(test, inputs, other)} != everybody
 
 
 def test_as_many_clips_as_a_person_has_leave_none_to_score(
@@ -147,7 +147,7 @@ def test_as_many_clips_as_a_person_has_leave_none_to_score(
 ) -> None:
     assert recipe.enrolment is not None
     enrolment = recipe.enrolment.model_copy(update={"clips": (15, 16, 40)})
-    draws = enrolment_draws(plan.test, inputs, recipe.model_copy(update={"enrolment": enrolment}))
+    draws = enrollment_draws(plan.test, inputs, recipe.model_copy(update={"enrolment": enrolment}))
     assert {clips for _, clips, *_ in draws} == {15}
     assert all(len(scored) == 1 for *_, scored in draws)
 
@@ -157,7 +157,7 @@ def test_what_is_said_after_few_clips(
 ) -> None:
     """Every branch answers about the same clips after the same draws; here is one computed anew."""
     test = inputs.having("both", plan.test)
-    draws = enrolment_draws(test, inputs, recipe)
+    draws = enrollment_draws(test, inputs, recipe)
     places = []
     for name in ("voice-enrolled", "face-enrolled", "both-enrolled"):
         job = jobs[name]

@@ -18,7 +18,7 @@ from emofuse.features.speaker_normalization import SpeakerPrior
 from emofuse.training.dataset import MODALITIES, Inputs
 from emofuse.training.ensemble_jobs import values_of
 from emofuse.training.fusion import fit_fusion, join_inputs
-from emofuse.training.jobs import load_network, read_answers, run_network_job
+from emofuse.training.jobs import load_network, load_outputs, run_network_job
 from emofuse.training.loop import infer
 from emofuse.training.plan import Plan, derive_seed, make_plan, network_jobs
 from tests.support import small_ensembles
@@ -116,7 +116,7 @@ def test_nothing_of_the_test_part_reaches_what_is_fitted(tmp_path: Path, recipe:
         fused: list[Any] = [model for name in recipe.fusion.classifiers for model in fusion.classifiers[name]]
         models = [model.predict_proba(probe[:, : model.n_inputs]) for model in fused]
         rows = test[:5]
-        said = [read_answers(plan, m, rows, [plan.members[0].index], work) for m in MODALITIES]
+        said = [load_outputs(plan, m, rows, [plan.members[0].index], work) for m in MODALITIES]
         fitted.append((weights, curves, fusion.tuned, fusion.chosen, models, said))
     (w1, c1, t1, ch1, m1, s1), (w2, c2, t2, ch2, m2, s2) = fitted
     assert w1 == w2
@@ -308,7 +308,7 @@ def test_refitted_networks_alone_answer_about_the_test(tmp_path: Path) -> None:
     # out of fold: each training clip once, as the member that had not seen its actor answered
     member = plan.members[1]
     rows = member.fusion_rows
-    answers = [read_answers(plan, m, rows, [1], tmp_path / "work") for m in MODALITIES]
+    answers = [load_outputs(plan, m, rows, [1], tmp_path / "work") for m in MODALITIES]
     path = tmp_path / "work" / "p" / "member-1-voice" / "outputs.npz"
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
@@ -445,20 +445,20 @@ def test_a_loaded_network_says_what_the_trained_one_said(tmp_path: Path) -> None
         features, logs = infer(
             load_network(job, inputs, recipe, tmp_path), np.array(inputs.load(modality)[16:24])
         )
-        said = read_answers(plan, modality, np.arange(16, 24), [job.member], tmp_path)
+        said = load_outputs(plan, modality, np.arange(16, 24), [job.member], tmp_path)
         np.testing.assert_allclose(said.features[0], features, atol=1e-6)
         np.testing.assert_allclose(said.logs[0], logs, atol=1e-6)
         np.testing.assert_allclose(np.exp(said.log_probabilities).sum(1), 1)
 
 
 def test_joined_inputs_are_voice_first_and_bounded() -> None:
-    from emofuse.training.jobs import Answers
+    from emofuse.training.jobs import NetworkOutputs
 
     rng = np.random.default_rng(0)
-    voice = Answers(
+    voice = NetworkOutputs(
         rng.random((2, 3, 7), dtype=np.float32), np.log(rng.dirichlet(np.full(8, 0.1), (2, 3)) + 1e-9)
     )
-    face = Answers(rng.random((2, 3, 4), dtype=np.float32), np.log(rng.dirichlet(np.ones(8), (2, 3))))
+    face = NetworkOutputs(rng.random((2, 3, 4), dtype=np.float32), np.log(rng.dirichlet(np.ones(8), (2, 3))))
     joined = join_inputs(small_recipe("features"), [voice, face], 1)
     assert joined.shape == (3, 11)
     assert (joined[:, :7] == voice.features[1]).all()
@@ -587,7 +587,7 @@ def test_the_notebooks_way_joins_1400_features_and_compares_four_classifiers(
     for job in network_jobs(plan, inputs, recipe):
         run_network_job(job, inputs, recipe, tmp_path)
     fusion = fit_fusion(plan, inputs, recipe, tmp_path)
-    voice, face = (read_answers(plan, m, test, [0], tmp_path) for m in MODALITIES)
+    voice, face = (load_outputs(plan, m, test, [0], tmp_path) for m in MODALITIES)
     assert voice.features.shape == (1, 4, 1000)
     assert face.features.shape == (1, 4, 400)
     assert join_inputs(recipe, [voice, face], 0).shape == (4, 1400)

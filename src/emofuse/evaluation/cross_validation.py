@@ -21,7 +21,7 @@ from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Fold, get_protocol
-from emofuse.evaluation.enrollment_curve import EnrolledAnswers, System, answer_enrolled
+from emofuse.evaluation.enrollment_curve import EnrolledOutputs, System, query_enrolled
 from emofuse.evaluation.fold_audit import audit_folds
 from emofuse.evaluation.system_metrics import Row, fold_name, more_figures, system_figures
 from emofuse.features.store import FeatureStore
@@ -30,7 +30,7 @@ from emofuse.system.atomic_write import write_atomically
 from emofuse.system.process_pool import in_processes
 from emofuse.training.dataset import MODALITIES, Dataset, Inputs, read_dataset
 from emofuse.training.fusion import FittedFusion, fit_fusion
-from emofuse.training.jobs import pretrained_sha256, read_answers, run_network_jobs
+from emofuse.training.jobs import load_outputs, pretrained_sha256, run_network_jobs
 from emofuse.training.plan import Plan, make_plan, network_jobs
 from emofuse.training.run_folder import RunMarks, check_run, claim_run, software, write_json
 
@@ -87,7 +87,7 @@ def evaluate(
     run_network_jobs(networks, dataset.inputs, recipe, run / "work", jobs, on_progress)
     arguments = [(one, dataset.inputs, recipe, run / "work") for one in plans]
     fused = list(in_processes(_fuse_fold, arguments, jobs, lambda n: on_progress("fusions", n, len(plans))))
-    enrolled: list[EnrolledAnswers] = []
+    enrolled: list[EnrolledOutputs] = []
     if recipe.enrolment is not None:
         more = [(*one, said) for one, said in zip(arguments, fused, strict=True)]
         enrolled = list(
@@ -137,7 +137,7 @@ def _fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> dict[s
         return kept
     fusion: FittedFusion = fit_fusion(plan, inputs, recipe, work)
     rows = inputs.having("both", plan.test)
-    answers = [read_answers(plan, modality, rows, plan.answering, work) for modality in MODALITIES]
+    answers = [load_outputs(plan, modality, rows, plan.answering, work) for modality in MODALITIES]
     said = {
         "rows": rows.tolist(),
         "chosen": fusion.chosen,
@@ -158,7 +158,7 @@ def _strangers(plan: Plan, work: Path, fused: dict[str, Any]) -> dict[System, di
     rows = np.array(fused["rows"], dtype=np.int64)
     said: dict[System, dict[int, NDArray[np.float64]]] = {}
     for modality in MODALITIES:
-        answers = read_answers(plan, modality, rows, plan.answering, work)
+        answers = load_outputs(plan, modality, rows, plan.answering, work)
         said[modality] = dict(zip(rows.tolist(), np.exp(answers.log_probabilities), strict=True))
     both = np.array(fused["probabilities"][fused["chosen"]])
     said["fused"] = dict(zip(rows.tolist(), both, strict=True))
@@ -167,8 +167,8 @@ def _strangers(plan: Plan, work: Path, fused: dict[str, Any]) -> dict[System, di
 
 def _enrol_fold(
     plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, fused: dict[str, Any]
-) -> EnrolledAnswers:
-    return answer_enrolled(plan, inputs, recipe, work, _strangers(plan, work, fused))
+) -> EnrolledOutputs:
+    return query_enrolled(plan, inputs, recipe, work, _strangers(plan, work, fused))
 
 
 def fold_predictions(
@@ -179,7 +179,7 @@ def fold_predictions(
     said: dict[str, dict[int, NDArray[np.float64]]] = {}
     for modality in MODALITIES:
         rows = plan.test[inputs.has[modality][plan.test]]
-        answers = read_answers(plan, modality, rows, plan.answering, work)
+        answers = load_outputs(plan, modality, rows, plan.answering, work)
         said[modality] = dict(zip(rows.tolist(), np.exp(answers.log_probabilities), strict=True))
     # a take that lacks a modality is judged by the other alone, whatever the fusion
     alone = {row: p for modality in MODALITIES for row, p in said[modality].items()}
@@ -250,7 +250,7 @@ def _write_map(run: Path, fold: Fold, plan: Plan, dataset: Dataset) -> None:
     if len(rows) < 2:
         return
     first = plan.answering[:1]
-    answers = [read_answers(plan, modality, rows, first, run / "work") for modality in MODALITIES]
+    answers = [load_outputs(plan, modality, rows, first, run / "work") for modality in MODALITIES]
     joined = np.concatenate([said.features[0] for said in answers], axis=1)
     with write_atomically(run / "maps" / f"fused-fold-{fold_name(fold)}.npz") as file:
         np.savez(

@@ -20,7 +20,7 @@ from emofuse.features.speaker_normalization import blend, unenrolled_weight
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.dataset import MODALITIES, Inputs, Rows
 from emofuse.training.fusion import FittedFusion, fit_fusion, join_logs
-from emofuse.training.jobs import read_answers
+from emofuse.training.jobs import load_outputs
 from emofuse.training.plan import Plan, branches, job_name
 
 System = Literal["voice", "face", "fused"]
@@ -30,7 +30,7 @@ ALL = 0
 
 
 @dataclass(frozen=True, slots=True)
-class EnrolledAnswers:
+class EnrolledOutputs:
     """What is said of test clips of known people. Row i is one answer about one take.
 
     ``clips``: how many of the person's clips were enrolled, :data:`ALL` for all; ``probabilities``: per
@@ -43,13 +43,13 @@ class EnrolledAnswers:
     probabilities: Mapping[System, NDArray[np.float64]]
 
 
-def answer_enrolled(
+def query_enrolled(
     plan: Plan,
     inputs: Inputs,
     recipe: Recipe,
     work: Path,
     strangers: Mapping[System, Mapping[int, NDArray[np.float64]]],
-) -> EnrolledAnswers:
+) -> EnrolledOutputs:
     """Fit the fusion for known people and ask it about a plan's test clips, after every draw.
 
     Args:
@@ -64,12 +64,12 @@ def answer_enrolled(
         fusion = fit_fusion(plan, inputs, recipe, work, enrolled=True)
         _write(path, _answers(plan, inputs, recipe, work, fusion, strangers))
     with np.load(path, allow_pickle=False) as file:
-        return EnrolledAnswers(
+        return EnrolledOutputs(
             file["rows"], file["clips"], file["draws"], {name: file[name] for name in SYSTEMS}
         )
 
 
-def _write(path: Path, answers: EnrolledAnswers) -> None:
+def _write(path: Path, answers: EnrolledOutputs) -> None:
     with write_atomically(path) as file:
         said: dict[str, Any] = {str(name): values for name, values in answers.probabilities.items()}
         np.savez(file, rows=answers.rows, clips=answers.clips, draws=answers.draws, **said)
@@ -82,12 +82,12 @@ def _answers(
     work: Path,
     fusion: FittedFusion,
     strangers: Mapping[System, Mapping[int, NDArray[np.float64]]],
-) -> EnrolledAnswers:
+) -> EnrolledOutputs:
     assert recipe.enrolment is not None
     prior = recipe.enrolment.prior_clips
     names = branches(recipe, True)
     test = inputs.having("both", plan.test)
-    said = {b: read_answers(plan, b, test, plan.answering, work, enrolled=True) for b in names}
+    said = {b: load_outputs(plan, b, test, plan.answering, work, enrolled=True) for b in names}
     own = {s: int((inputs.speakers[test] == s).sum()) for s in set(inputs.speakers[test].tolist())}
     blocks = [(test, np.full(len(test), ALL), np.zeros(len(test), np.int64),
                {b: answers.log_probabilities for b, answers in said.items()})]  # fmt: skip
@@ -108,7 +108,7 @@ def _answers(
         parts["fused"].append(model.predict_proba(join_logs([logs[b] for b in names])))
     known = np.array([own[str(s)] for s in inputs.speakers[rows]])
     share = np.array([unenrolled_weight(n, prior) for n in np.where(clips == ALL, known, clips)])
-    return EnrolledAnswers(
+    return EnrolledOutputs(
         rows,
         clips,
         number,
@@ -126,8 +126,8 @@ def _blended(
     return blend(without, enrolled, share[:, None])
 
 
-def enrolment_curve(
-    answers: Sequence[EnrolledAnswers],
+def curve_over_clips(
+    answers: Sequence[EnrolledOutputs],
     strangers: Mapping[System, Mapping[int, NDArray[np.float64]]],
     inputs: Inputs,
     seed: int,

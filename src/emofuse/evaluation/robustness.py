@@ -27,7 +27,7 @@ from emofuse.features.store import FeatureStore
 from emofuse.features.voice.degradations import DEGRADATIONS
 from emofuse.training.dataset import MODALITIES, Dataset, Rows, read_dataset
 from emofuse.training.fusion import fit_fusion
-from emofuse.training.jobs import Answers, load_network, read_answers
+from emofuse.training.jobs import NetworkOutputs, load_network, load_outputs
 from emofuse.training.plan import Plan, make_plan, network_jobs
 from emofuse.training.run_folder import read_marks, write_json
 
@@ -131,14 +131,14 @@ class _FoldReader:
             raise ExperimentError(f"the networks of {plan.name} are gone from {work}: evaluate anew")
         self.networks = [load_network(job, self.inputs, recipe, work) for job in jobs]
         self.fusion = fit_fusion(plan, self.inputs, recipe, work)
-        self.face = read_answers(plan, "face", self.rows, plan.answering, work)
+        self.face = load_outputs(plan, "face", self.rows, plan.answering, work)
 
-    def answers(self, voices: NDArray[Any]) -> Answers:
+    def answers(self, voices: NDArray[Any]) -> NetworkOutputs:
         """Of the voice networks."""
         from emofuse.training.loop import infer
 
         said = [infer(network, voices[self.rows], batch_size=256) for network in self.networks]
-        return Answers(np.stack([f for f, _ in said]), np.stack([logs for _, logs in said]))
+        return NetworkOutputs(np.stack([f for f, _ in said]), np.stack([logs for _, logs in said]))
 
     def probabilities(self, voices: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         """Of voice, face and both."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emofuse.core import metrics
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.folds import Fold
-from emofuse.evaluation.enrollment_curve import SYSTEMS, EnrolledAnswers, System, enrolment_curve
+from emofuse.evaluation.enrollment_curve import SYSTEMS, EnrolledOutputs, System, curve_over_clips
 from emofuse.evaluation.group_metrics import group_figures
 from emofuse.training.dataset import MODALITIES, Dataset
 
@@ -65,7 +65,7 @@ def system_figures(table: Sequence[Row], folds: Sequence[Fold], recipe: Recipe) 
 
 
 def more_figures(
-    table: Sequence[Row], dataset: Dataset, recipe: Recipe, enrolled: Sequence[EnrolledAnswers]
+    table: Sequence[Row], dataset: Dataset, recipe: Recipe, enrolled: Sequence[EnrolledOutputs]
 ) -> dict[str, Any]:
     """Figures by group, and the enrolment curve where the recipe has one."""
     groups = {}
@@ -91,7 +91,7 @@ def more_figures(
             }
             for name in SYSTEMS
         }
-        out["enrolment"] = enrolment_curve(enrolled, strangers, dataset.inputs, recipe.seed)
+        out["enrolment"] = curve_over_clips(enrolled, strangers, dataset.inputs, recipe.seed)
     return out
 
 

@@ -125,7 +125,7 @@ def _write_population(path: Path, population: SpeakerPrior) -> None:
         np.savez(file, mean=population.mean, spread=population.spread, within=population.within)
 
 
-def enrolment_draws(rows: Rows, inputs: Inputs, recipe: Recipe) -> list[tuple[str, int, int, Rows, Rows]]:
+def enrollment_draws(rows: Rows, inputs: Inputs, recipe: Recipe) -> list[tuple[str, int, int, Rows, Rows]]:
     """Who, how many clips, which draw, the enrolled rows and those that are then scored.
 
     The draws follow from the person and the recipe's seed: every branch and fold draws the same.
@@ -158,7 +158,7 @@ def _write_draws(
 
     test = inputs.having("both", np.asarray(job.test, dtype=np.int64)) if job.test else np.zeros(0, np.int64)
     rows, clips, draws, asked = [], [], [], []
-    for _, n_clips, draw, enrolled, scored in enrolment_draws(test, inputs, recipe):
+    for _, n_clips, draw, enrolled, scored in enrollment_draws(test, inputs, recipe):
         standard = speaker_scaler(Moments.of(values[enrolled]), population, _prior(recipe))
         asked.append(standard.apply(values[scored]))
         rows.append(scored)

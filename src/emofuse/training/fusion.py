@@ -15,12 +15,12 @@ from emofuse.core.recipes.fusion import LEAST_LOG_PROBABILITY, Classifier
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.training.dataset import Inputs, Rows
 from emofuse.training.fusion_classifiers import FusionClassifier, make_classifier
-from emofuse.training.jobs import Answers, read_answers
+from emofuse.training.jobs import NetworkOutputs, load_outputs
 from emofuse.training.plan import Plan, branches, derive_seed
 from emofuse.training.tuning import Tuned, tune
 
 
-def join_inputs(recipe: Recipe, answers: Sequence[Answers], member: int | None) -> NDArray[np.float32]:
+def join_inputs(recipe: Recipe, answers: Sequence[NetworkOutputs], member: int | None) -> NDArray[np.float32]:
     """What the fusion reads: (n_takes, n_inputs) float32, voice first.
 
     For ``features`` the joined feature layers of one member, for ``probabilities`` the log-probabilities.
@@ -45,7 +45,7 @@ class FittedFusion:
     chosen: Classifier
 
     def predict(
-        self, classifier: Classifier, recipe: Recipe, answers: Sequence[Answers]
+        self, classifier: Classifier, recipe: Recipe, answers: Sequence[NetworkOutputs]
     ) -> NDArray[np.float64]:
         """(n_takes, n_emotions) probabilities, the mean over the members."""
         members = self.classifiers[classifier]
@@ -98,7 +98,7 @@ def _fusion_sets(
         if len(rows) < 2:
             raise ExperimentError(f"{plan.name}: too few takes with both a voice and a face to fuse")
         answers = [
-            read_answers(plan, branch, rows, [member.index], work, enrolled=enrolled)
+            load_outputs(plan, branch, rows, [member.index], work, enrolled=enrolled)
             for branch in branches(recipe, enrolled)
         ]
         parts.append((join_inputs(recipe, answers, 0), rows))

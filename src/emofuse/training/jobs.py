@@ -92,7 +92,7 @@ def load_network(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class NetworkOutputs:
     """What the pairs of networks say of some takes.
 
     ``features``: (n_members, n_takes, n_features) float32; ``logs``: (n_members, n_takes, n_emotions).
@@ -108,9 +108,9 @@ class Answers:
         return np.asarray(mean - np.logaddexp.reduce(mean, axis=1, keepdims=True), dtype=np.float64)
 
 
-def read_answers(
+def load_outputs(
     plan: Plan, branch: Branch, rows: Rows, members: Sequence[int], work: Path, *, enrolled: bool = False
-) -> Answers:
+) -> NetworkOutputs:
     """What some of a plan's networks have said of ``rows``."""
     features, logs = [], []
     for member in members:
@@ -120,4 +120,4 @@ def read_answers(
             where = [place[int(row)] for row in rows]
             features.append(said["features"][where])
             logs.append(said["log_probabilities"][where])
-    return Answers(np.stack(features), np.stack(logs))
+    return NetworkOutputs(np.stack(features), np.stack(logs))

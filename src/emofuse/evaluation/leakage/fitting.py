@@ -22,7 +22,7 @@ from emofuse.system.atomic_write import write_atomically
 from emofuse.training.dataset import MODALITIES, Inputs, ModalityName
 from emofuse.training.fusion import join_inputs
 from emofuse.training.fusion_classifiers import make_classifier
-from emofuse.training.jobs import read_answers
+from emofuse.training.jobs import load_outputs
 from emofuse.training.plan import Member, NetworkJob, Plan, derive_seed, is_ensemble
 from emofuse.training.tuning import Parameters, search
 
@@ -96,7 +96,7 @@ def flattering_fusion(
     folder.mkdir(parents=True, exist_ok=True)
     rows = {"train": inputs.having("both", plan.train), "test": inputs.having("both", plan.test)}
     X = {
-        part: join_inputs(recipe, [read_answers(plan, m, some, [0], network_work) for m in MODALITIES], 0)
+        part: join_inputs(recipe, [load_outputs(plan, m, some, [0], network_work) for m in MODALITIES], 0)
         for part, some in rows.items()
     }
     y = {part: inputs.labels[some] for part, some in rows.items()}

@@ -34,7 +34,7 @@ from emofuse.system.checksums import file_digest
 from emofuse.training.dataset import Inputs
 from emofuse.training.expression import read_faces
 from emofuse.training.fusion_classifiers import LogLinearPool
-from emofuse.training.jobs import load_network, read_answers, run_network_jobs
+from emofuse.training.jobs import load_network, load_outputs, run_network_jobs
 from emofuse.training.networks.expression_over_time import (
     ExpressionOfClip,
     ExpressionOfFrames,
@@ -338,7 +338,7 @@ def fit_voice(
         wanted.append(NetworkJob(plan.name, member.index, "voice", tuple(train.tolist()), score, score))
     run_network_jobs(wanted, inputs, recipe, work, jobs, on_progress, stage=f"voices: {plan.name}")
     parts = [
-        (read_answers(plan, "voice", member.fusion_rows, [member.index], work), member.fusion_rows)
+        (load_outputs(plan, "voice", member.fusion_rows, [member.index], work), member.fusion_rows)
         for member in plan.members
     ]
     logs = np.concatenate([said.log_probabilities for said, _ in parts])
