@@ -47,8 +47,8 @@ def test_a_person_is_enrolled_and_then_read(
     assert result.exit_code == 0, result.output
     assert f"{out}: 4 of 4 recordings read (voice 4, face 4, both 4)" in result.stdout
     assert "personal data" in result.stdout
-    assert "no sound, no picture and no label" in result.stdout
-    assert "licence: CC BY-NC-SA 4.0" in result.stderr
+    assert "no audio, no video and no labels" in result.stdout
+    assert "license: CC BY-NC-SA 4.0" in result.stderr
     assert "skipped" not in result.output
     profile = Profile.load(out)
     assert profile.clips == 4

@@ -43,12 +43,12 @@ def test_train_then_test(architecture: str, folder: Path, tmp_path: Path) -> Non
     assert trained.exit_code == 0, trained.output
     assert "research use" in trained.stdout
     assert f"weights: {out / 'weights.safetensors'}" in trained.stdout
-    assert "done before" not in trained.output
+    assert "already done" not in trained.output
     assert ("not in the weights" in trained.stdout) == (architecture == "emotion")
     assert figure(trained.stdout, "FER+ most voted").endswith("n = 60")
 
     again = run(*args)
-    assert "1 of 1 epochs were done before: nothing is left to train" in again.stderr
+    assert "1 of 1 epochs are already done: nothing is left to train" in again.stderr
     assert again.stdout == trained.stdout
 
     tested = run("test", out / "weights.safetensors", folder)
@@ -84,7 +84,7 @@ def test_train_says_where_it_goes_on_and_refuses_another_run(folder: Path, tmp_p
     assert "holds another run" in str(refused.exception)
     done = run("train", folder, "-a", "compact", "--epochs", 2, "--out", tmp_path)
     assert done.exit_code == 0
-    assert "1 of 2 epochs were done before: going on with epoch 2" in done.stderr
+    assert "1 of 2 epochs are already done: resuming with epoch 2" in done.stderr
     assert (tmp_path / "weights.safetensors").is_file()
 
 

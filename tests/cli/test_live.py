@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emofuse.cli.live import _saved
+from emofuse.cli.live import _to_file
 from emofuse.core.errors import ExportError
 from emofuse.core.labels import EMOTIONS
 from emofuse.timeline.live import LiveWindow
@@ -85,18 +85,18 @@ def test_a_file_to_its_end_and_lines_in_a_new_file(
     assert [(line["start_s"], line["end_s"]) for line in lines[:1] + lines[-1:]] == [(0, 1), (0.5, 1.5)]
     assert all(set(line) == KEYS and 0 <= line["latency_s"] < 5 for line in lines)
     assert saved.read_text(encoding="utf-8") == out
-    assert "reading sound of" in err and "the stream ended at 0:01.5" in err
+    assert "reading audio from" in err and "the stream ended at 0:01.5" in err
     assert processes[0].returncode == 0
 
 
 def test_lines_do_not_overwrite_what_was_saved_before(tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
     with ExitStack() as stack:
-        _saved(path, EMOTIONS, stack)(said("person 1"))
+        _to_file(path, EMOTIONS, stack)(said("person 1"))
     before = path.read_bytes()
     assert json.loads(before)["emotion"] == EMOTIONS[2]
-    with ExitStack() as stack, pytest.raises(ExportError, match="is there already"):
-        _saved(path, EMOTIONS, stack)
+    with ExitStack() as stack, pytest.raises(ExportError, match="already exists"):
+        _to_file(path, EMOTIONS, stack)
     assert path.read_bytes() == before
 
 

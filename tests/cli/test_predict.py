@@ -50,7 +50,7 @@ def test_json_holds_every_file(film_bundle: Path, films: dict[str, Path], record
 
 def test_the_licence_is_said_apart_from_the_answers(au_bundle: Path, recording: Path) -> None:
     result = predict(au_bundle, recording, "-f", "json")
-    assert "licence: CC BY-NC-SA 4.0" in result.stderr
+    assert "license: CC BY-NC-SA 4.0" in result.stderr
     assert "CC BY" not in result.stdout
 
 

@@ -92,7 +92,7 @@ def test_the_live_view_shows_people_emotions_and_latency() -> None:
     assert "person 1" in text and "person [2]" in text
     assert all(emotion in text for emotion in EMOTIONS)
     assert text.count("65%") == 2 and text.count("from      face") == 2
-    assert "latency 1.6 s   dropped pictures 7   skipped windows 2" in text
+    assert "latency 1.6 s   dropped frames 7   skipped windows 2" in text
 
 
 def test_bars_are_as_long_as_shares() -> None:

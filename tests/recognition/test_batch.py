@@ -263,7 +263,7 @@ def test_an_interrupt_ends_cleanly(mixed: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "emofuse: interrupted; the same command goes on where it was"
+    assert said.splitlines()[-1] == "emofuse: interrupted; repeat the command to resume"
     assert "Traceback" not in said
     assert not table.exists()
     assert batch_benchmark.journal_lines(table) >= 5

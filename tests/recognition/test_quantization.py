@@ -68,7 +68,7 @@ def test_a_network_over_time(film_bundle: Path, clips: list[Path], tmp_path: Pat
         app, ["quantize", str(clips[0].parent), "-b", str(film_bundle), "-o", str(tmp_path / "int8")]
     )
     assert result.exit_code == 0, result.stderr
-    assert "face.onnx: " in result.stdout and "on 3 other recordings: 0 answers changed" in result.stdout
+    assert "face.onnx: " in result.stdout and "on 3 other recordings: 0 predictions changed" in result.stdout
     kinds = operators(load_bundle(tmp_path / "int8").read("face.onnx"))
     assert {"QLinearConv", "LSTM"} <= kinds
     assert "int8" in json.loads((tmp_path / "int8" / "bundle.json").read_text())["provenance"]

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Errors that a user can meet are caught here, once."""
+"""The command line. Errors that a user can meet are caught here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from emofuse.core.version import __version__
 
 app = typer.Typer(
     name="emofuse",
-    help="Reads the emotion a person expresses from voice and face together.",
+    help="Recognize the emotion that a person expresses in voice and face.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -60,8 +60,8 @@ app.add_typer(weights.app)
 app.add_typer(faces.app)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"emofuse {__version__}")
         raise typer.Exit
 
@@ -70,39 +70,39 @@ def _version(wanted: bool) -> None:
 def _options(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Options before the command."""
 
 
-def _end(_number: int, _frame: object) -> NoReturn:
-    """End as on an interrupt: what is half written is removed on the way out."""
+def _on_sigterm(_number: int, _frame: object) -> NoReturn:
+    """Exit as on an interrupt, so that partial files are removed."""
     sys.exit(143)
 
 
 def main() -> None:
-    """Run the command line; one line a problem, exit status 1 for what failed, 130 for an interrupt."""
+    """Run the command line: one line per error; exit status 1 after an error, 130 after an interrupt."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # a terminal or pipe of another encoding: names and bars come escaped, not as a traceback
+            # characters that the encoding of a terminal or pipe lacks are escaped
             stream.reconfigure(errors="backslashreplace")
-    with contextlib.suppress(ValueError):  # only the main thread may
-        signal.signal(signal.SIGTERM, _end)
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         app()
     except EmofuseError as error:
         print_message(str(error))
         sys.exit(1)
     except OSError as error:
-        named = f"{error.filename}: " if error.filename else ""
-        print_message(f"{named}{error.strerror or error}")
+        name = f"{error.filename}: " if error.filename else ""
+        print_message(f"{name}{error.strerror or error}")
         sys.exit(1)
     except KeyboardInterrupt:
         print_message("interrupted")
         sys.exit(130)
-    except SystemExit as end:
-        # Typer makes an Exit of an interrupt, and this of the Exit, and says nothing
-        if end.__context__ is not None and isinstance(end.__context__.__cause__, KeyboardInterrupt):
+    except SystemExit as exit_:
+        # Typer turns an interrupt into an Exit, the Exit into this, and prints nothing
+        if exit_.__context__ is not None and isinstance(exit_.__context__.__cause__, KeyboardInterrupt):
             print_message("interrupted")
         raise

@@ -27,10 +27,10 @@ def check(
     jobs: options.Jobs = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Count the recordings of a corpus and list what is odd about them.
+    """Count the recordings of a corpus and list what is wrong with them.
 
-    Decodes every file once. Lists what is misnamed, unreadable, silent, stereo, identical under two names or
-    missing. Ends with status 1 if anything cannot be read.
+    Decodes every file once. Lists files that are misnamed, unreadable, silent, stereo, identical to
+    another, or missing. The exit status is 1 if a file cannot be read.
 
     Example: `emofuse corpus check ravdess --jobs 2`
     """
@@ -50,29 +50,29 @@ def check(
 
 @app.command()
 def fetch(
-    corpus: Annotated[str, typer.Argument(metavar="ravdess", help="The corpus to fetch: ravdess.")],
-    path: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to put it in.")],
+    corpus: Annotated[str, typer.Argument(metavar="ravdess", help="Name of the corpus: ravdess.")],
+    path: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to put it in.")],
     *,
     actors: Annotated[
-        str, typer.Option(metavar="RANGE", help="Which actors: 1-24, or 1,3,5-7, and so on.")
+        str, typer.Option(metavar="RANGE", help="Actors to fetch, such as 1-24 or 1,3,5-7.")
     ] = "1-24",
     parts: Annotated[
         str,
         typer.Option(
             metavar="PARTS",
-            help="Which of audio-speech, audio-song, video-speech, video-song; commas between.",
+            help="Any of audio-speech, audio-song, video-speech, video-song, separated by commas.",
         ),
     ] = "video-speech,audio-speech",
 ) -> None:
     """Fetch RAVDESS from its Zenodo record.
 
-    A fetch that broke goes on where it was when run again. Every archive is checked against the record
-    before it is unpacked. RAVDESS is licensed CC BY-NC-SA 4.0: not for commercial use.
+    Repeat the command to resume an interrupted download. Every archive is checked against the record before
+    it is unpacked. RAVDESS is licensed CC BY-NC-SA 4.0: no commercial use.
 
     Example: `emofuse corpus fetch ravdess ravdess --actors 1-4 --parts audio-speech`
     """
     if corpus != "ravdess":
-        raise typer.BadParameter(f"{corpus!r} cannot be fetched, only ravdess can", param_hint="corpus")
+        raise typer.BadParameter(f"{corpus!r} cannot be fetched; only ravdess can", param_hint="corpus")
     from emofuse.corpus.fetch import RECORD_URL, fetch_ravdess, parse_actor_range
 
     wanted = parse_actor_range(actors)
@@ -86,25 +86,25 @@ def fetch(
         )
     for archive in fetched:
         typer.echo(f"{archive.archive}: {len(archive.files)} recordings, {archive.written} of them new")
-    typer.echo(f"RAVDESS is in {path}. Look at it: emofuse corpus check {path}")
+    typer.echo(f"RAVDESS is in {path}. Check it: emofuse corpus check {path}")
 
 
 @app.command()
 def synth(
-    path: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make it in.")],
+    path: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make it in.")],
     *,
-    actors: Annotated[int, typer.Option(min=1, metavar="N", help="How many actors.")] = 8,
+    actors: Annotated[int, typer.Option(min=1, metavar="N", help="Number of actors.")] = 8,
     takes: Annotated[
         int,
-        typer.Option(min=1, metavar="K", help="Takes of each emotion by each actor, up to 8 (neutral: 4)."),
+        typer.Option(min=1, metavar="K", help="Takes per emotion and actor, at most 8 (neutral: 4)."),
     ] = 2,
     seed: Annotated[int, typer.Option(min=0, metavar="S", help="The same seed makes the same corpus.")] = 0,
     first_actor: Annotated[int, typer.Option(min=1, metavar="A", help="Number of the first actor.")] = 1,
     jobs: options.Jobs = 0,
 ) -> None:
-    """Make a corpus of drawn faces and synthetic voices, in RAVDESS names and formats.
+    """Make a corpus of drawn faces and synthetic voices, with the file names and formats of RAVDESS.
 
-    It needs no data and no licence, and shows that everything works; its figures say nothing about people.
+    It needs no data and no license. It shows that everything works; results on it say nothing about people.
 
     Example: `emofuse corpus synth toy --actors 4 --takes 2 --seed 1`
     """
@@ -120,4 +120,4 @@ def synth(
             on_clip=on_clip,
             first_actor=first_actor,
         )
-    typer.echo(f"The synthetic corpus is in {path}. Look at it: emofuse corpus check {path}")
+    typer.echo(f"The synthetic corpus is in {path}. Check it: emofuse corpus check {path}")

@@ -19,21 +19,22 @@ PROTOCOL = "actors-3"
 N_ACTORS = 9
 N_TAKES = 2
 UNSEEN_ACTOR = 99
-"""Number of the actor who is in no training data."""
+"""Number of the actor who is not in the corpus."""
 
 
 def demo(
     *,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of everything it makes.")
-    ] = Path("demo-run"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for all output.")] = Path(
+        "demo-run"
+    ),
     seed: Annotated[int, typer.Option(min=0, metavar="S", help="Another seed draws other people.")] = 1,
     jobs: options.Jobs = 0,
 ) -> None:
-    """The whole way in a few minutes, without any data.
+    """Run every step in a few minutes, without any data.
 
-    Makes a synthetic corpus, measures the recipe `demo` on it with every actor held out once, trains a
-    bundle, and predicts a clip of an actor that nothing was trained on. Given again, it goes on where it was.
+    Makes a synthetic corpus, evaluates the recipe `demo` on it with every actor held out once, trains a
+    bundle, and predicts a clip of an actor who is not in the corpus. Repeat the command to resume an
+    interrupted run.
 
     Example: `emofuse demo --out demo-run`
     """
@@ -50,7 +51,8 @@ def demo(
     print_results(results, out / "run", console)
     recognizer = Recognizer.load(bundle)
     console.print(
-        f"\nbundle: {bundle}\na clip of an actor that nothing was trained on (acted: angry):", soft_wrap=True
+        f"\nbundle: {bundle}\na clip of an actor who is not in the training data (acted: angry):",
+        soft_wrap=True,
     )
     print_predictions([recognizer.predict(clip)], console)
 
@@ -64,13 +66,13 @@ def _claim(out: Path, seed: int) -> None:
     mark = out / "demo.json"
     settings = {"seed": seed, "actors": N_ACTORS, "takes": N_TAKES}
     if mark.is_file() and json.loads(mark.read_text()) != settings:
-        raise ExperimentError(f"{out} holds a demo with other settings: give another --out or remove it")
+        raise ExperimentError(f"{out} holds a demo with other settings: choose another --out, or remove it")
     out.mkdir(parents=True, exist_ok=True)
     mark.write_text(json.dumps(settings) + "\n")
 
 
 def _synthesize(out: Path, seed: int, jobs: int) -> Path:
-    """Make the corpus and the unseen actor; returns a clip of the latter."""
+    """Make the corpus and the unseen actor; return a clip of the latter."""
     from emofuse.corpus.synthetic.synthesis import synthesise
 
     unseen = out / "stranger"
@@ -101,7 +103,7 @@ def _evaluate(out: Path, jobs: int) -> dict[str, Any]:
 
 
 def _train(out: Path, jobs: int) -> Path:
-    """Train a bundle on all actors, unless an earlier demo has; returns its folder."""
+    """Train a bundle on all actors, unless an earlier run has; return its folder."""
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.training.train_bundle import train

@@ -1,4 +1,4 @@
-"""``emofuse enroll``: a few unlabelled recordings of a person in, that person's profile out."""
+"""``emofuse enroll``: a person's profile from a few unlabeled recordings."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from emofuse.cli.printing import print_bundle, print_message
 def enroll(
     files: Annotated[
         list[Path],
-        options.recordings("Recordings of one person. Nobody needs to say what they express."),
+        options.recordings("Recordings of one person. They need no labels."),
     ],
     *,
     bundle: Annotated[
         Path,
-        typer.Option("--bundle", "-b", metavar="BUNDLE", help="A trained recogniser (see: emofuse train)."),
+        typer.Option("--bundle", "-b", metavar="BUNDLE", help="A trained recognizer (see: emofuse train)."),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="PROFILE", help="File of the profile; written anew if there."),
+        typer.Option("--out", "-o", metavar="PROFILE", help="File for the profile; replaced if it exists."),
     ],
     action_units: options.ActionUnits = None,
 ) -> None:
     """Learn how one person's voice and face differ from others', for `emofuse predict --profile`.
 
-    Eight recordings in several moods are a good number, and every further one helps. A file that cannot be
-    read is named with its reason, the others are used, and the exit status is 1.
+    Eight recordings in several moods are a good number, and each further one helps. A file that cannot be
+    read is reported with the reason, the others are used, and the exit status is 1.
 
     Example: `emofuse enroll anna/*.mp4 --bundle demo-run/bundle --out anna.profile`
     """
     from emofuse.recognition.recognizer import Recognizer
 
-    # the licence is said below, with the bundle's name
+    # print_bundle reports the license
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     recognizer = Recognizer.load(bundle, action_units=action_units)
     print_bundle(recognizer.bundle, bundle)
@@ -45,11 +45,11 @@ def enroll(
     profile.save(out)
     for reason in profile.skipped:
         print_message(f"skipped {reason}")
-    counts = ", ".join(f"{name} {known.n}" for name, known in profile.moments.items())
+    counts = ", ".join(f"{name} {moments.n}" for name, moments in profile.moments.items())
     typer.echo(f"{out}: {profile.clips} of {len(files)} recordings read ({counts})")
     typer.echo(
-        "A profile is personal data: it describes one person's voice and face. It holds means and deviations "
-        "of features; no sound, no picture and no label is in it."
+        "A profile is personal data: it describes one person's voice and face. It holds means and standard "
+        "deviations of features, but no audio, no video and no labels."
     )
     if profile.skipped:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""``emofuse evaluate``: a recipe measured on a corpus, with a report."""
+"""``emofuse evaluate``: evaluate a recipe on a corpus and write a report."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def evaluate(
     recipe: options.RecipeName = "default",
     protocol: options.ProtocolName = "six-fold",
     seed: Annotated[
-        int | None, typer.Option(min=0, metavar="S", help="Another seed than the recipe's.")
+        int | None, typer.Option(min=0, metavar="S", help="Random seed, in place of the recipe's.")
     ] = None,
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
 ) -> None:  # fmt: skip
-    """Measure a recipe on a corpus: every fold is held out from everything that is fitted.
+    """Evaluate a recipe on a corpus. Every fold is held out from everything that is fitted.
 
-    Writes results.json, predictions.csv, report.html, model-card.md and data-card.md into RUN. A run that was
-    broken off goes on where it was when the same command is given again.
+    Writes results.json, predictions.csv, report.html, model-card.md and data-card.md to RUN. Repeat the
+    command to resume an interrupted run.
 
     Example: `emofuse evaluate ravdess --recipe ravdess-au --protocol six-fold --out runs/au`
     """

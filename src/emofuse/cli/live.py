@@ -1,4 +1,4 @@
-"""``emofuse live``: what is expressed now, from a camera and a microphone, an address, or a file."""
+"""``emofuse live``: emotions in real time, from a camera and a microphone, a stream, or a file."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from emofuse.media.live.stream import LiveStream
     from emofuse.timeline.live import LiveWindow
 
-_GONE_S = 2.0
-"""Somebody whose last window is this much older than the newest is not shown any more."""
+_STALE_S = 2.0
+"""A person whose last window is this much older than the newest is no longer shown."""
 
 
 class Format(enum.StrEnum):
-    """How windows are shown."""
+    """How windows are printed."""
 
     VIEW = "view"
     JSON = "json"
@@ -42,45 +42,45 @@ def live(
         str | None,
         typer.Argument(
             metavar="SOURCE",
-            help="A file, read at its own pace; an address (rtsp://, http://, udp://, tcp://…); a device "
+            help="A file, played in real time; an address (rtsp://, http://, udp://, tcp://…); a device "
             "(v4l2:/dev/video0). Default: the camera and the microphone of this machine.",
         ),
     ] = None,
     *,
     microphone: Annotated[
         str | None,
-        typer.Option(metavar="DEVICE", help="What is heard: FORMAT:NAME (alsa:default), or none."),
+        typer.Option(metavar="DEVICE", help="Audio input: FORMAT:NAME (alsa:default), or none."),
     ] = None,
     camera: Annotated[
         str | None,
-        typer.Option(metavar="DEVICE", help="What is seen: FORMAT:NAME (v4l2:/dev/video0), or none."),
+        typer.Option(metavar="DEVICE", help="Video input: FORMAT:NAME (v4l2:/dev/video0), or none."),
     ] = None,
     output: Annotated[
         Format | None,
         typer.Option(
             "--format", "-f", show_default="view in a terminal, else json",
-            help="A view for the terminal, or a line of JSON for each window.",
+            help="A live view in the terminal, or one line of JSON per window.",
         ),
     ] = None,
     bundle: options.BundleFolder = None,
     window: options.WindowLength = 3.0,
     hop: options.Hop = 1.0,
     faces_per_second: options.FacesPerSecond = 5.0,
-    seconds: Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop after so long.")] = None,
+    seconds: Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop after this time.")] = None,
     save_to: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.jsonl", help="Write the lines of JSON to this new file as well."),
+        typer.Option(metavar="FILE.jsonl", help="Also write the lines of JSON to this new file."),
     ] = None,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin a file again at its end.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Start a file again when it ends.")] = False,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.5, max=3600, help="How long an address may stay silent.")
+        float, typer.Option(metavar="SECONDS", min=0.5, max=3600, help="How long an address may be silent.")
     ] = 5.0,
     profile: options.ProfileFile = None,
 ) -> None:  # fmt: skip
-    """Read what is expressed now, window after window, until it ends or is interrupted (Ctrl-C).
+    """Recognize emotions in real time, window by window, until the source ends or Ctrl-C is pressed.
 
-    A machine that is too slow looks at fewer pictures, then reads fewer windows: answers are never old.
-    What is reported is expression as in the training recordings, not what somebody feels.
+    A machine that is too slow drops frames, then windows, so that results are never late. Predictions are
+    about expression as in the training recordings, not about what somebody feels.
 
     Example: `emofuse live`; `emofuse live rtsp://camera.local/stream --format json`
     """
@@ -91,7 +91,7 @@ def live(
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     rules = options.window_rules(window, hop, faces_per_second)
     if source == "":
-        raise typer.BadParameter("an empty name is no source: leave it out for camera and microphone")
+        raise typer.BadParameter("an empty name is not a source: omit it to use camera and microphone")
     if seconds is not None and not seconds > 0:
         raise typer.BadParameter(f"--seconds must be positive, got {seconds}")
     view = (output or (Format.VIEW if sys.stdout.isatty() else Format.JSON)) is Format.VIEW
@@ -99,21 +99,21 @@ def live(
         stop = stack.enter_context(stopped_by_signals())
         recognizer = Recognizer.load(bundle)
         print_bundle(recognizer.bundle, bundle)
-        shows: list[Callable[[LiveWindow], None]] = []
+        outputs: list[Callable[[LiveWindow], None]] = []
         emotions = recognizer.emotions
         if save_to is not None:
-            shows.append(_saved(save_to, emotions, stack))
+            outputs.append(_to_file(save_to, emotions, stack))
         person = None if profile is None else Profile.load(profile)
         windows = live_windows(
             recognizer, source, microphone=microphone, camera=camera, rules=rules, profile=person,
-            seconds=seconds, loop=loop, timeout_s=timeout, stop=stop, on_open=_opened,
+            seconds=seconds, loop=loop, timeout_s=timeout, stop=stop, on_open=_print_stream,
         )  # fmt: skip
         stack.callback(windows.close)
-        shows.append(_viewed(emotions, stack) if view else _printed(emotions, stop))
+        outputs.append(_to_view(emotions, stack) if view else _to_stdout(emotions, stop))
         last = None
         for last in windows:
-            for show in shows:
-                show(last)
+            for output_window in outputs:
+                output_window(last)
     if stop.is_set():
         print_message("stopped")
     elif last is None:
@@ -122,18 +122,18 @@ def live(
         print_message(f"the stream ended at {short_clock(last.window.end_s)}")
 
 
-def _opened(stream: LiveStream) -> None:
+def _print_stream(stream: LiveStream) -> None:
     for note in stream.notes:
         print_message(note)
-    what = " and ".join(
-        name for name, there in (("sound", stream.has_audio), ("pictures", stream.has_video)) if there
+    kinds = " and ".join(
+        name for name, present in (("audio", stream.has_audio), ("video", stream.has_video)) if present
     )
-    print_message(f"reading {what} of {', '.join(stream.labels)}; Ctrl-C ends it")
+    print_message(f"reading {kinds} from {', '.join(stream.labels)}; press Ctrl-C to stop")
 
 
 @contextmanager
 def stopped_by_signals() -> Generator[threading.Event]:
-    """An event that is set by Ctrl-C or a request to end; a second Ctrl-C interrupts at once."""
+    """An event that SIGINT (Ctrl-C) and SIGTERM set; a second SIGINT interrupts at once."""
     stop = threading.Event()
 
     def on_signal(number: int, frame: Any) -> None:
@@ -152,28 +152,28 @@ def stopped_by_signals() -> Generator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _printed(emotions: tuple[str, ...], stop: threading.Event) -> Callable[[LiveWindow], None]:
-    """Lines on standard output, each at once; whoever reads them may leave."""
+def _to_stdout(emotions: tuple[str, ...], stop: threading.Event) -> Callable[[LiveWindow], None]:
+    """Print lines of JSON, flushed one by one; the reader of a pipe may close it."""
 
     def show(one: LiveWindow) -> None:
         try:
             sys.stdout.write(one.as_line(emotions) + "\n")
             sys.stdout.flush()
         except BrokenPipeError:
-            # The interpreter flushes once more at its end, which must not fail again.
+            # the interpreter flushes again at exit, which must not fail
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             stop.set()
 
     return show
 
 
-def _saved(path: Path, emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindow], None]:
-    """Lines in a file, written as they come: what was read before a crash is there."""
+def _to_file(path: Path, emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindow], None]:
+    """Write lines of JSON to a new file, flushed one by one, so that a crash loses none."""
     try:
         file = path.open("x", encoding="utf-8")
     except FileExistsError:
-        raise ExportError(f"{path}: is there already; name a new file, or remove it") from None
-    # a start that failed leaves nothing that the next one would not write over
+        raise ExportError(f"{path} already exists: choose another name or remove it") from None
+    # a failed start leaves no file behind that would stop the next one
     stack.callback(_remove_empty, path)
     stack.enter_context(file)
 
@@ -185,22 +185,22 @@ def _saved(path: Path, emotions: tuple[str, ...], stack: ExitStack) -> Callable[
 
 
 def _remove_empty(path: Path) -> None:
-    with suppress(FileNotFoundError):  # somebody was faster
+    with suppress(FileNotFoundError):  # already removed
         if not path.stat().st_size:
             path.unlink()
 
 
-def _viewed(emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindow], None]:
-    """A view that is drawn anew with each window."""
+def _to_view(emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindow], None]:
+    """Redraw the live view for each window."""
     screen = stack.enter_context(Live(console=Console(), auto_refresh=False, vertical_overflow="crop"))
     newest: dict[str | None, LiveWindow] = {}
 
     def show(one: LiveWindow) -> None:
         newest.pop(one.window.person, None)
         newest[one.window.person] = one
-        for name in [n for n, old in newest.items() if one.window.end_s - old.window.end_s > _GONE_S]:
+        for name in [n for n, old in newest.items() if one.window.end_s - old.window.end_s > _STALE_S]:
             del newest[name]
-        # a voice that is nobody's, once it is somebody's again
+        # an unattributed voice that has since been attributed
         if any(old.window.end_s < one.window.end_s and n is None for n, old in newest.items()):
             del newest[None]
         screen.update(live_view(list(newest.values()), emotions), refresh=True)

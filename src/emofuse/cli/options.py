@@ -1,4 +1,4 @@
-"""Command-line options that several commands take, and the functions that read their values."""
+"""Options shared by several commands, and the functions that interpret their values."""
 
 from __future__ import annotations
 
@@ -24,27 +24,29 @@ def _protocol(help_text: str) -> Any:
 
 CorpusPath = Annotated[
     Path,
-    typer.Argument(metavar="DIR", help="A folder of files with RAVDESS names, or a table of clips (.csv)."),
+    typer.Argument(metavar="DIR", help="A folder of files named as in RAVDESS, or a table of clips (.csv)."),
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that emofuse evaluate has written.")]
-RunOut = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the results.")]
-BundleOut = Annotated[Path, typer.Option("--out", "-o", metavar="BUNDLE", help="Folder of the bundle.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder written by emofuse evaluate.")]
+RunOut = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder for the results.")]
+BundleOut = Annotated[Path, typer.Option("--out", "-o", metavar="BUNDLE", help="Folder for the bundle.")]
 RecipeName = Annotated[
     str,
-    typer.Option("--recipe", "-r", metavar="R", help="A recipe's name (see: emofuse recipes) or TOML file."),
+    typer.Option(
+        "--recipe", "-r", metavar="R", help="A recipe's name (see: emofuse recipes), or a TOML file."
+    ),
 ]
 ProtocolName = Annotated[
     str, _protocol("six-fold, emobox-6, luna-5, rosred-stratified-5 (speaker-dependent), or actors-K.")
 ]
 SpeakerIndependentProtocol = Annotated[
-    str, _protocol("Folds that keep people apart: six-fold, emobox-6, luna-5 or actors-K.")
+    str, _protocol("Speaker-independent folds: six-fold, emobox-6, luna-5 or actors-K.")
 ]
 CacheFolder = Annotated[
     Path | None,
-    typer.Option("--cache", metavar="DIR", help="Where features are kept; default: the user's cache folder."),
+    typer.Option("--cache", metavar="DIR", help="Where to store features; default: the user's cache folder."),
 ]
 Jobs = Annotated[
-    int, typer.Option("--jobs", "-j", min=0, metavar="N", help="Processes; 0: one for each core.")
+    int, typer.Option("--jobs", "-j", min=0, metavar="N", help="Number of processes; 0: one per core.")
 ]
 
 # Reading recordings
@@ -53,35 +55,38 @@ BundleFolder = Annotated[
     Path | None,
     typer.Option(
         "--bundle", "-b", metavar="BUNDLE",
-        help="A trained recogniser (see: emofuse train); default: the one that comes with emofuse.",
+        help="A trained recognizer (see: emofuse train); default: the one that comes with emofuse.",
     ),
 ]  # fmt: skip
 ActionUnits = Annotated[
     Path | None,
     typer.Option(
-        metavar="TABLE", help="Action units a clip (.csv), for a bundle whose face branch reads them."
+        metavar="TABLE",
+        help="Action units (a .csv, or a folder of them), for a bundle whose face branch reads them.",
     ),
 ]
 ProfileFile = Annotated[
     Path | None,
-    typer.Option(metavar="PROFILE", help="Of the person who is seen and heard (see: emofuse enroll)."),
+    typer.Option(metavar="PROFILE", help="Profile of the person in the recording (see: emofuse enroll)."),
 ]
 WindowLength = Annotated[float, typer.Option(metavar="SECONDS", help="Length of a window.")]
-Hop = Annotated[float, typer.Option(metavar="SECONDS", help="From one window to the next.")]
+Hop = Annotated[
+    float, typer.Option(metavar="SECONDS", help="Time from the start of one window to that of the next.")
+]
 FacesPerSecond = Annotated[
-    float, typer.Option(metavar="N", help="How many pictures a second are searched for faces.")
+    float, typer.Option(metavar="N", help="Frames per second that are searched for faces.")
 ]
 
 
 def recording(name: str) -> Path:
-    """The path of a recording; ``.`` is the working folder, an unset variable is a usage error."""
+    """The path of a recording; an empty name, as of an unset shell variable, is a usage error."""
     if not name:
-        raise typer.BadParameter("an empty name is no recording: look at the variable that it came from")
+        raise typer.BadParameter("an empty name is not a recording: check the variable that it comes from")
     return Path(name)
 
 
 def recordings(help_text: str) -> Any:
-    """The argument of a command that reads several recordings."""
+    """The argument FILE… of a command that reads several recordings."""
     return typer.Argument(metavar="FILE…", help=help_text, parser=recording)
 
 
@@ -108,7 +113,7 @@ def check_training() -> None:
         MissingExtraError: it is not.
     """
     if find_spec("torch") is None:
-        raise MissingExtraError("train", "training and measuring recognisers")
+        raise MissingExtraError("train", "training and evaluating recognizers")
 
 
 def window_rules(window: float, hop: float, faces_per_second: float) -> WindowRules:

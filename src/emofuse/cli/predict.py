@@ -1,4 +1,4 @@
-"""``emofuse predict``: files in, emotions out."""
+"""``emofuse predict``: the emotion expressed in each file."""
 
 from __future__ import annotations
 
@@ -44,34 +44,34 @@ def predict(
     *,
     bundle: options.BundleFolder = None,
     output: Annotated[
-        Format, typer.Option("--format", "-f", help="How the answers are printed, without --out.")
+        Format, typer.Option("--format", "-f", help="How predictions are printed, without --out.")
     ] = Format.TABLE,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out", "-o", metavar="TABLE",
-            help="Write a row for every file to this table (.csv, .jsonl, .parquet) and print none; the same "
-            "command goes on after an interrupt.",
+            help="Write one row per file to this table (.csv, .jsonl, .parquet) instead of printing; repeat "
+            "the command to resume an interrupted run.",
         ),
     ] = None,
     jobs: options.Jobs = 1,
     timeout: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", min=0, show_default="600, and one more for each 100 kB",
-            help="A file that takes longer has failed; 0: none does. With --out or several jobs.",
+            metavar="SECONDS", min=0, show_default="600, and 1 more for each 100 kB",
+            help="Time limit for each file; 0: none. With --out or several jobs.",
         ),
     ] = None,
     action_units: options.ActionUnits = None,
     profile: options.ProfileFile = None,
 ) -> None:  # fmt: skip
-    """Read the emotion that is expressed in each file: eight probabilities, and what they rest on.
+    """Recognize the emotion expressed in each file: eight probabilities, and what they are based on.
 
-    A file that cannot be read is named with its reason, the others go on, and the exit status is 1.
-    What is reported is expression as in the training recordings, not what somebody feels.
+    A file that cannot be read is reported with the reason, the others are read, and the exit status is 1.
+    Predictions are about expression as in the training recordings, not about what somebody feels.
 
-    The recogniser that comes with emofuse is licensed CC BY-NC-SA 4.0, for no commercial use; the environment
-    variable EMOFUSE_NO_SHIPPED=1 switches it off.
+    The recognizer that comes with emofuse is licensed CC BY-NC-SA 4.0: no commercial use. The environment
+    variable EMOFUSE_NO_SHIPPED=1 disables it.
 
     Example: `emofuse predict clip.mp4`
 
@@ -82,7 +82,7 @@ def predict(
 
     if out is not None:
         check_table(out)
-    # the licence is said below, with the bundle's name
+    # print_bundle reports the license
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     known = load_bundle(bundle)
     print_bundle(known, bundle)
@@ -103,8 +103,8 @@ def predict(
     if out is not None:
         failed = _to_table(listing, recognizer or known, person, out, n_processes, timeout)
     else:
-        with counting_failures("predicting", passing=True) as on_progress:
-            if recognizer is not None and n_processes == 1:  # here: no other process has to start
+        with counting_failures("predicting", transient=True) as on_progress:
+            if recognizer is not None and n_processes == 1:  # in this process, which saves starting one
                 predictions = list(recognizer.predict_many(listing, profile=person, on_progress=on_progress))
             else:
                 predictions = predict_in_processes(
@@ -124,7 +124,7 @@ def _to_table(
     n_processes: int,
     timeout: float | None,
 ) -> int:
-    """Write the table with a progress bar; returns the number of failed files."""
+    """Write the table with a progress bar; return the number of failed files."""
     from emofuse.recognition.batch import predict_table
 
     try:
@@ -134,13 +134,13 @@ def _to_table(
                 on_progress=on_progress,
             )  # fmt: skip
     except KeyboardInterrupt:
-        print_message("interrupted; the same command goes on where it was")
+        print_message("interrupted; repeat the command to resume")
         raise typer.Exit(130) from None
     for line in result.errors:
         print_message(line)
     if result.failed > len(result.errors):
         print_message(f"and {result.failed - len(result.errors)} more; see column error")
-    resumed = f", {result.resumed} of them by an earlier run" if result.resumed else ""
+    resumed = f", {result.resumed} of them from an earlier run" if result.resumed else ""
     failures = f", {result.failed} failed" if result.failed else ""
     files = "1 file" if result.rows == 1 else f"{result.rows} files"
     typer.echo(f"{result.out}: {files}{resumed}{failures}", err=True)
@@ -148,14 +148,14 @@ def _to_table(
 
 
 def _print(predictions: Sequence[Prediction], emotions: Sequence[str], output: Format) -> int:
-    """Print the answers; returns the number of failed files."""
+    """Print predictions; return the number of failed files."""
     failed = [p for p in predictions if p.error is not None]
     for p in failed:
         print_message(failure(p.source, str(p.error)))
     if output is not Format.TABLE and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # data, not text for a terminal
+        sys.stdout.reconfigure(encoding="utf-8")  # data, whatever the encoding of the terminal
     if output is Format.JSON:
-        json.dump([_named(p) for p in predictions], sys.stdout, indent=2, ensure_ascii=False)
+        json.dump([_as_dict(p) for p in predictions], sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
     elif output is Format.CSV:
         sys.stdout.write(as_csv(predictions, emotions))
@@ -164,12 +164,12 @@ def _print(predictions: Sequence[Prediction], emotions: Sequence[str], output: F
     return len(failed)
 
 
-def _named(prediction: Prediction) -> dict[str, Any]:
+def _as_dict(prediction: Prediction) -> dict[str, Any]:
     return {**prediction.as_dict(), "source": printable(prediction.source)}
 
 
 def as_csv(predictions: Iterable[Prediction], emotions: Sequence[str]) -> str:
-    """One row a file, also for those that could not be read."""
+    """One row per file, including those that could not be read."""
     text = io.StringIO()
     write_csv(text, map(table_row, predictions), columns(emotions))
     return text.getvalue()

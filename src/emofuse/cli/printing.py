@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SHIPPED_NAME: Final = "the one that comes with emofuse"
 EIGHTHS: Final = " ▏▎▍▌▋▊▉"
-"""Cells that are filled to 0, 1, … 7 eighths from the left."""
+"""Characters filled from the left to 0, 1, … 7 eighths."""
 TABLE_BAR_CELLS: Final = 6
 LIVE_BAR_CELLS: Final = 24
 SHARE_BAR_CELLS: Final = 10
@@ -42,11 +42,11 @@ def print_message(text: str) -> None:
 
 
 def print_bundle(bundle: Bundle, folder: Path | None) -> None:
-    """Print to standard error which bundle is used, its licence, and whether it was trained on people."""
-    typer.echo(f"bundle: {folder or SHIPPED_NAME}, licence: {bundle.licence}", err=True)
+    """Print to standard error which bundle is used, its license, and whether it was trained on people."""
+    typer.echo(f"bundle: {folder or SHIPPED_NAME}, license: {bundle.licence}", err=True)
     if bundle.provenance.get("synthetic"):
         typer.echo(
-            "this recogniser was trained on drawn faces and synthetic voices: it cannot read people", err=True
+            "this recognizer was trained on drawn faces and synthetic voices: it cannot read people", err=True
         )
 
 
@@ -150,11 +150,11 @@ def live_view(newest: Sequence[LiveWindow], emotions: Sequence[str]) -> Group:
     columns.add_row(*(_live_person(one, emotions) for one in newest))
     last = max(newest, key=lambda one: one.window.end_s)
     state = (
-        f"{short_clock(last.window.end_s)}   latency {last.latency_s:.1f} s   dropped pictures "
+        f"{short_clock(last.window.end_s)}   latency {last.latency_s:.1f} s   dropped frames "
         f"{last.dropped_pictures}   skipped windows {last.skipped_windows}"
     )
     if last.lost_sound_s:
-        state += f"   lost sound {last.lost_sound_s:.1f} s"
+        state += f"   lost audio {last.lost_sound_s:.1f} s"
     return Group(columns, Text(state, style="dim"))
 
 

@@ -1,4 +1,4 @@
-"""Progress on standard error with time left, so that what a command prints can be piped."""
+"""Progress bars with the remaining time, on standard error, so that output can be piped."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from emofuse.core.progress import OnProgress
 
 
 @contextmanager
-def _when_there_is_something(bars: Progress) -> Iterator[None]:
-    """Stop what was started: a step that fails at once leaves no empty line."""
+def _stopped_if_started(bars: Progress) -> Iterator[None]:
+    """Stop the bars if there are any: a step that fails at once leaves no empty line."""
     try:
         yield
     finally:
@@ -33,18 +33,18 @@ def _when_there_is_something(bars: Progress) -> Iterator[None]:
 
 
 @contextmanager
-def _shown(*columns: ProgressColumn) -> Iterator[OnProgress]:
-    """A bar a label, in the order in which they are first told of."""
-    text = TextColumn("{task.description}", markup=False)  # it may be the name of a file
+def _bars(*columns: ProgressColumn) -> Iterator[OnProgress]:
+    """One bar per label, in order of their first report."""
+    text = TextColumn("{task.description}", markup=False)  # may be a file name
     console = Console(stderr=True)
     bars = Progress(text, BarColumn(), *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
-    with _when_there_is_something(bars):
+    with _stopped_if_started(bars):
         tasks: dict[str, TaskID] = {}
 
         def on_progress(label: str, done: int, total: int) -> None:
             if label not in tasks:
                 bars.start()
-                # what an earlier run has done says nothing of this one's speed
+                # work done by an earlier run must not count towards the speed
                 tasks[label] = bars.add_task(label, total=total or None, completed=done)
             bars.update(tasks[label], completed=done, total=total or None)
 
@@ -53,30 +53,30 @@ def _shown(*columns: ProgressColumn) -> Iterator[OnProgress]:
 
 @contextmanager
 def stages() -> Iterator[OnProgress]:
-    """Steps of a run: ``on_progress(stage, done, total)``."""
-    with _shown(MofNCompleteColumn()) as on_progress:
+    """Stages of a run: ``on_progress(stage, done, total)``."""
+    with _bars(MofNCompleteColumn()) as on_progress:
         yield on_progress
 
 
 @contextmanager
 def transfers() -> Iterator[OnProgress]:
-    """Downloads: ``on_progress(file, bytes done, bytes in all)``."""
-    with _shown(DownloadColumn(), TransferSpeedColumn()) as on_progress:
+    """Downloads: ``on_progress(file, bytes done, bytes in total)``."""
+    with _bars(DownloadColumn(), TransferSpeedColumn()) as on_progress:
         yield on_progress
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """One step: ``on_done(done, total)``."""
+def counting(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A single stage: ``on_done(done, total)``."""
     with stages() as on_progress:
-        yield lambda done, total: on_progress(what, done, total)
+        yield lambda done, total: on_progress(label, done, total)
 
 
 @contextmanager
-def counting_failures(what: str, *, passing: bool = False) -> Iterator[Callable[[int, int, int], None]]:
-    """One step that goes on when files fail: ``on_progress(done, failed, total)``, the failed in the done.
+def counting_failures(label: str, *, transient: bool = False) -> Iterator[Callable[[int, int, int], None]]:
+    """A stage that continues when files fail: ``on_progress(done, failed, total)``; done includes failed.
 
-    ``passing``: for somebody who waits, and gone at the end; nothing where standard error is no terminal.
+    ``transient``: removed at the end, and shown only if standard error is a terminal.
     """
     console = Console(stderr=True)
     columns = (
@@ -87,12 +87,12 @@ def counting_failures(what: str, *, passing: bool = False) -> Iterator[Callable[
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    # files differ in length: the time left is told from the last ten minutes
+    # files differ in length: estimate the speed over ten minutes
     bars = Progress(
-        *columns, console=console, speed_estimate_period=600, transient=passing,
-        disable=passing and not console.is_terminal,
+        *columns, console=console, speed_estimate_period=600, transient=transient,
+        disable=transient and not console.is_terminal,
     )  # fmt: skip
-    with _when_there_is_something(bars):
+    with _stopped_if_started(bars):
         task: TaskID | None = None
 
         def on_progress(done: int, failed: int, total: int) -> None:
@@ -100,7 +100,7 @@ def counting_failures(what: str, *, passing: bool = False) -> Iterator[Callable[
             failures = f"[red]{failed} failed[/red]" if failed else ""
             if task is None:
                 bars.start()
-                task = bars.add_task(what, total=total or None, completed=done, failures=failures)
+                task = bars.add_task(label, total=total or None, completed=done, failures=failures)
             bars.update(task, completed=done, total=total or None, failures=failures)
 
         yield on_progress

@@ -1,4 +1,4 @@
-"""``emofuse recipes``: the recipes that come with emofuse, and their settings."""
+"""``emofuse recipes``: list the recipes that come with emofuse, or print one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="[R]", help="Show every setting of this one.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[R]", help="Recipe to show.")] = None,
 ) -> None:
     """List the recipes that come with emofuse, or show every setting of one.
 
-    A recipe of your own is a TOML file; `extends = "default"` at its top takes another one and changes what
-    you name.
+    A recipe of your own is a TOML file. With `extends = "default"` at the top, it names only what differs
+    from another recipe.
 
     Example: `emofuse recipes default`
     """
@@ -23,5 +23,5 @@ def recipes(
     if name is not None:
         typer.echo(json.dumps(load_recipe(name).model_dump(mode="json"), indent=2))
         return
-    for one in shipped_recipes():
-        typer.echo(f"{one:12} {load_recipe(one).description}")
+    for shipped in shipped_recipes():
+        typer.echo(f"{shipped:12} {load_recipe(shipped).description}")

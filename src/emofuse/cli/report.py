@@ -1,4 +1,4 @@
-"""``emofuse report``: the report of a run, written again."""
+"""``emofuse report``: write the report of a run again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from emofuse.cli import options
 
 
 def report(run: options.RunFolder) -> None:
-    """Draw the report of a run again, from its results.json and predictions.csv.
+    """Write the report of a run again, from its results.json and predictions.csv.
 
     Example: `emofuse report runs/au`
     """

@@ -1,4 +1,4 @@
-"""``emofuse robustness``: a measured recogniser on worse recordings."""
+"""``emofuse robustness``: evaluate a run on degraded audio."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from emofuse.cli.progress import stages
 
 def robustness(
     run: options.RunFolder,
-    corpus: Annotated[Path, typer.Argument(metavar="DIR", help="The corpus that it was measured on.")],
+    corpus: Annotated[Path, typer.Argument(metavar="DIR", help="The corpus of the run.")],
     *,
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
 ) -> None:
-    """Measure a run's networks under noise, telephone, codecs, a room and clipping.
+    """Evaluate a run under noise, telephone audio, codecs, reverberation and clipping.
 
-    Nothing is trained: every fold's networks read its test recordings once more, damaged in ten ways. The
-    figures join RUN's results.json, report and model card.
+    Nothing is trained: the networks of each fold are applied to its test recordings again, degraded in ten
+    ways. The results are added to RUN's results.json, report and model card.
 
     Example: `emofuse robustness runs/ensemble ravdess`
     """
@@ -48,6 +48,6 @@ def robustness(
         table.add_row(one["condition"], one["system"], f"{one['accuracy']:.1%}", f"{low:.1%}–{high:.1%}")
     console = Console()
     console.print(table)
-    for name, how in DEGRADATIONS.items():
-        console.print(f"[dim]{name}: {how.summary}[/dim]")
+    for name, degradation in DEGRADATIONS.items():
+        console.print(f"[dim]{name}: {degradation.summary}[/dim]")
     console.print(f"report: {page}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``emofuse ship``: build the recogniser that comes with emofuse. For who maintains the package."""
+"""``emofuse ship``: build the recognizer that comes with emofuse. For maintainers of the package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emofuse.cli.progress import stages
 
 def ship(
     corpus: Annotated[
-        Path, typer.Argument(metavar="RAVDESS", help="The corpus: all voices, and one speaker's films.")
+        Path, typer.Argument(metavar="RAVDESS", help="The corpus: audio of all speakers, and video of one.")
     ],
     *,
     expression: Annotated[
@@ -27,23 +27,25 @@ def ship(
     ],
     out: options.BundleOut,
     recipe: Annotated[
-        str, typer.Option("--recipe", "-r", metavar="R", help="A recipe with a face of kind expression.")
+        str,
+        typer.Option("--recipe", "-r", metavar="R", help="A recipe with a face network of kind expression."),
     ] = "out-of-the-box",
     check_speaker: Annotated[
-        str, typer.Option(metavar="S", help="Whose films check the result; they fit nothing.")
+        str,
+        typer.Option(metavar="S", help="Speaker whose videos check the result, and fit nothing."),
     ] = "01",
     check_faces: Annotated[
         Path | None,
-        typer.Option(metavar="NPZ", help="More faces of that speaker: arrays codes and frames (grey)."),
+        typer.Option(metavar="NPZ", help="More faces of that speaker: arrays codes and frames (grayscale)."),
     ] = None,
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
 ) -> None:
-    """Build the recogniser that comes with emofuse. For maintainers: users need `emofuse train`.
+    """Build the recognizer that comes with emofuse. For maintainers; users need `emofuse train`.
 
-    The voice is fitted on the corpus; the face is an expression CNN that was trained on FER2013; each side's
-    weight is measured alone. Refuses to build more than 12 MB. The speaker of the check is heard by a second
-    voice that was trained without.
+    The voice network is fitted on the corpus; the face network is an expression CNN trained on FER2013; the
+    fusion weight of each is determined separately. Fails if the bundle exceeds 12 MB. The check uses a second
+    voice network, trained without the speaker of the check.
 
     Example: `emofuse ship ravdess --expression compact/weights.safetensors --fer2013 fer2013 --out bundle`
     """
@@ -58,27 +60,28 @@ def ship(
             check_speaker=check_speaker, check_faces=check_faces, jobs=options.processes(jobs),
             store=options.feature_store(cache), on_progress=on_progress,
         )  # fmt: skip
-    told = bundle.provenance
+    provenance = bundle.provenance
     size = sum(int(facts["bytes"]) for facts in bundle.files.values())
-    typer.echo(f"bundle: {bundle.folder}, {size / 1e6:.1f} MB, licence: {bundle.licence}")
-    typer.echo(f"voice, speakers left out: {_figure(told['voice'])}")
-    face = told["face"]
+    typer.echo(f"bundle: {bundle.folder}, {size / 1e6:.1f} MB, license: {bundle.licence}")
+    typer.echo(f"voice, on held-out speakers: {_accuracy(provenance['voice'])}")
+    face = provenance["face"]
     typer.echo(f"face: temperature {face['temperature']:.2f} on {face['n_faces']} faces of public_test")
-    typer.echo(f"weights: voice {told['weights']['voice']:.2f}, face {told['weights']['face']:.2f}")
-    for name, largest in told["float16_largest_difference"].items():
-        typer.echo(f"float16 changes no probability of the {name} by more than {largest:.1g}")
-    check = told.get("check")
+    weights = provenance["weights"]
+    typer.echo(f"fusion weights: voice {weights['voice']:.2f}, face {weights['face']:.2f}")
+    for name, largest in provenance["float16_largest_difference"].items():
+        typer.echo(f"float16 changes no probability of the {name} network by more than {largest:.1g}")
+    check = provenance.get("check")
     if check is None:
-        typer.echo(f"no speaker {check_speaker} beside others: nothing was checked")
+        typer.echo(f"the corpus has no speaker {check_speaker} besides others: nothing was checked")
         return
     typer.echo(
-        f"check on speaker {check['speaker']}, whom the voice had not heard ({_figure(check['voice'])}):"
+        f"check on speaker {check['speaker']}, unseen by the voice network ({_accuracy(check['voice'])}):"
     )
-    typer.echo(f"  films: {check['films']['right']} of {check['films']['n']}")
+    typer.echo(f"  videos: {check['films']['right']} of {check['films']['n']}")
     for name, counts in check.get("face_sequences", {}).items():
         typer.echo(f"  face sequences, {name}: {counts['right']} of {counts['n']}")
 
 
-def _figure(voice: dict[str, Any]) -> str:
+def _accuracy(voice: dict[str, Any]) -> str:
     low, high = voice["interval_over_speakers"]
     return f"{voice['accuracy_on_held_out_speakers']:.1%} [{low:.1%}, {high:.1%}], n = {voice['takes']}"

@@ -1,4 +1,4 @@
-"""``emofuse timeline``: what is expressed when, over a recording of any length."""
+"""``emofuse timeline``: who expresses what and when, in a recording of any length."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def timeline(
         list[Path] | None,
         typer.Option(
             "--out", "-o", metavar="NAME",
-            help="A file to write; its end tells the kind: .html (a page with curves), .csv, .windows.csv, "
-            ".json, .parquet, .vtt, .eaf (ELAN), .TextGrid (Praat), .mp4 (the video with boxes and bars). "
-            "May be given several times.",
+            help="A file to write, in the format of its suffix: .html (a page with curves), .csv, "
+            ".windows.csv, .json, .parquet, .vtt, .eaf (ELAN), .TextGrid (Praat), .mp4 (the video with boxes "
+            "and bars). Can be given several times.",
         ),
     ] = None,
     bundle: options.BundleFolder = None,
@@ -44,21 +44,21 @@ def timeline(
     hop: options.Hop = 1.0,
     faces_per_second: options.FacesPerSecond = 5.0,
     start: Annotated[
-        float | None, typer.Option("--from", metavar="SECONDS", help="Where to begin; default: the begin.")
+        float | None, typer.Option("--from", metavar="SECONDS", help="Where to start; default: the start.")
     ] = None,
     end: Annotated[
-        float | None, typer.Option("--to", metavar="SECONDS", help="Where to end; default: the end.")
+        float | None, typer.Option("--to", metavar="SECONDS", help="Where to stop; default: the end.")
     ] = None,
     abstain_below: Annotated[
-        float, typer.Option(min=0, max=1, metavar="P", help="Less sure segments are given no emotion.")
+        float, typer.Option(min=0, max=1, metavar="P", help="Segments with less confidence get no emotion.")
     ] = 0.4,
     profile: options.ProfileFile = None,
 ) -> None:  # fmt: skip
-    """Read a whole recording: who is there, when somebody speaks, and what is expressed from when to when.
+    """Read a whole recording: who is in it, when somebody speaks, and which emotion is expressed when.
 
-    Faces are told apart and numbered in the order in which they appear; a voice belongs to the face whose
-    mouth moves, or to nobody in the picture. Without --out the segments are printed.
-    What is reported is expression as in the training recordings, not what somebody feels.
+    Faces are tracked and numbered in order of appearance. A voice is attributed to the face whose mouth
+    moves, or to nobody in view. Without --out, the segments are printed. Predictions are about expression as
+    in the training recordings, not about what somebody feels.
 
     Example: `emofuse timeline interview.mp4 --out interview.html --out interview.eaf`
     """
@@ -70,14 +70,14 @@ def timeline(
     from emofuse.timeline.segments import SegmentRules
 
     logging.getLogger("emofuse").setLevel(logging.ERROR)
-    # the overlay takes longest, and what was written before it stays if it fails
-    names = sorted(out or [], key=_is_overlay)
+    # the overlay takes longest: if it fails, the other files are already written
+    outputs = sorted(out or [], key=_is_overlay)
     try:
         check_span(None if start is None else max(start, 0.0), end)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     rules = options.window_rules(window, hop, faces_per_second)
-    _check(file, names)
+    _check_outputs(file, outputs)
     segment_rules = SegmentRules(abstain_below=abstain_below)
     recognizer = Recognizer.load(bundle)
     print_bundle(recognizer.bundle, bundle)
@@ -85,61 +85,61 @@ def timeline(
     peaks = PeakMeter(start_s=start or 0.0)
     label = f"seconds of {shown(file.name)}"
     with stages() as on_progress:
-        found = recognizer.timeline(
+        result = recognizer.timeline(
             file, rules=rules, segment_rules=segment_rules, start_s=start, end_s=end, profile=person,
             on_sound=peaks.add,
             on_progress=lambda done, total: on_progress(label, int(done), int(total or 0)),
         )  # fmt: skip
-        if not found.duration_s:
-            raise MediaError(file, f"there is nothing to read from {short_clock(found.start_s)} on")
+        if not result.duration_s:
+            raise MediaError(file, f"there is nothing to read from {short_clock(result.start_s)} on")
         waveform = peaks.peaks()
-        for name in names:
+        for name in outputs:
             if _is_overlay(name):
-                _overlay(file, found, name, on_progress)
+                _write_overlay(file, result, name, on_progress)
             else:
-                write_timeline(found, name, waveform=waveform)
-    for note in found.notes:
+                write_timeline(result, name, waveform=waveform)
+    for note in result.notes:
         print_message(f"{file}: {note}")
-    for name in names:
+    for name in outputs:
         typer.echo(f"wrote {shown(str(name))}")
-    if not names:
-        print_segments(found, Console())
+    if not outputs:
+        print_segments(result, Console())
 
 
 def _is_overlay(name: Path) -> bool:
     return name.suffix.lower() == OVERLAY_SUFFIX
 
 
-def _check(file: Path, names: Sequence[Path]) -> None:
-    """Refuse at once what would fail when the recording was read, which may take an hour.
+def _check_outputs(file: Path, outputs: Sequence[Path]) -> None:
+    """Fail early if an output cannot be written: reading the recording may take an hour.
 
     Raises:
-        MediaError: there is no such recording.
-        ExportError: a file cannot be written under that name, or would take the place of the recording.
-        MissingExtraError: a format needs an optional part of the package.
+        MediaError: the recording does not exist or cannot be opened.
+        ExportError: an output has no known format, is a folder, or would overwrite the recording.
+        MissingExtraError: a format needs an extra that is not installed.
     """
     from emofuse.exports.write import format_of
     from emofuse.media.container import open_container, streams
 
     try:
-        kinds = {name: "overlay" if _is_overlay(name) else format_of(name) for name in names}
+        kinds = {name: "overlay" if _is_overlay(name) else format_of(name) for name in outputs}
     except ExportError as error:
-        raise ExportError(f"{error}, or in {OVERLAY_SUFFIX} for a film with boxes") from None
+        raise ExportError(f"{error}, or in {OVERLAY_SUFFIX} for a video with boxes") from None
     with open_container(file) as container:
         _, video = streams(file, container)
     for name, kind in kinds.items():
         if kind == "overlay" and video is None:
-            raise ExportError(f"{name}: {file} has no moving picture to draw on")
+            raise ExportError(f"{name}: {file} has no video to draw on")
         if kind == "parquet" and find_spec("pyarrow") is None:
             raise MissingExtraError("tables", "writing Parquet")
         if name.is_dir():
-            raise ExportError(f"{name}: that is a folder: name a file")
+            raise ExportError(f"{name} is a folder: name a file")
         if name.exists() and name.samefile(file):
-            raise ExportError(f"{name}: that is the recording itself: choose another name")
+            raise ExportError(f"{name} is the recording itself: choose another name")
 
 
-def _overlay(file: Path, found: Timeline, name: Path, on_progress: OnProgress) -> None:
+def _write_overlay(file: Path, result: Timeline, name: Path, on_progress: OnProgress) -> None:
     from emofuse.exports.overlay import write_overlay
 
-    label, total = f"seconds of {shown(name.name)}", int(found.duration_s)
-    write_overlay(file, found, name, on_progress=lambda share: on_progress(label, int(share * total), total))
+    label, total = f"seconds of {shown(name.name)}", int(result.duration_s)
+    write_overlay(file, result, name, on_progress=lambda share: on_progress(label, int(share * total), total))

@@ -1,4 +1,4 @@
-"""``emofuse train``: a bundle fitted on a whole corpus."""
+"""``emofuse train``: train a bundle on a whole corpus."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def train(
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
 ) -> None:
-    """Train a recogniser on a whole corpus and write it as a bundle for `emofuse predict`.
+    """Train a recognizer on a whole corpus and write it as a bundle for `emofuse predict`.
 
-    The bundle holds ONNX networks, the fusion, the recipe, labels, licence, provenance and checksums.
+    The bundle holds ONNX networks, the fusion, the recipe, labels, license, provenance and checksums.
 
     Example: `emofuse train ravdess --recipe default --out bundles/mine`
     """

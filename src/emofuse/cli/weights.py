@@ -1,4 +1,4 @@
-"""``emofuse weights``: the public weight files that emofuse knows."""
+"""``emofuse weights``: list and fetch published weight files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emofuse.cli.progress import transfers
 
 app = typer.Typer(
     name="weights",
-    help="List and fetch the public weight files that emofuse knows.",
+    help="List and fetch the published weight files that emofuse can use.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -19,7 +19,7 @@ app = typer.Typer(
 
 @app.command("list")
 def list_weights() -> None:
-    """List the weight files: what they are, whose, and whether they are here.
+    """List the weight files: what they are, their license, and whether they have been fetched.
 
     Example: `emofuse weights list`
     """
@@ -29,21 +29,21 @@ def list_weights() -> None:
     folder = weights_folder()
     typer.echo(f"weights folder: {folder}")
     for file in WEIGHTS.values():
-        here = "here" if (folder / file.file_name).is_file() else "not here"
-        typer.echo(f"{file.name} ({here}): {file.about}. {file.licence}. sha256 {file.sha256}")
+        state = "here" if (folder / file.file_name).is_file() else "not here"
+        typer.echo(f"{file.name} ({state}): {file.about}. {file.licence}. sha256 {file.sha256}")
 
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of emofuse weights list.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from emofuse weights list.")],
     source: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="PATH", help="A copy of the file, or the address of a mirror, to take it from."
+            "--from", metavar="PATH", help="A copy of the file, or the URL of a mirror, to use instead."
         ),
     ] = None,
 ) -> None:
-    """Fetch one weight file from its public address, or from a copy, and check its sha256.
+    """Fetch a weight file from its published address, or from a copy, and check its sha256.
 
     Example: `emofuse weights fetch deepface-emotion`
     """

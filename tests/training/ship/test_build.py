@@ -242,7 +242,7 @@ def test_predict_without_a_bundle(installed: Path, films: dict[str, Path]) -> No
     done = run(*command, PYTHONPATH=str(installed))
     assert done.returncode == 0, done.stderr
     assert "happy.mp4" in done.stdout
-    assert "bundle: the one that comes with emofuse, licence:" in done.stderr
+    assert "bundle: the one that comes with emofuse, license:" in done.stderr
     off = run(*command, PYTHONPATH=str(installed), EMOFUSE_NO_SHIPPED="1")
     assert off.returncode == 1
     assert off.stdout == ""
