@@ -1,8 +1,8 @@
-"""Work that may crash or hang, in processes of its own: one task's misfortune is that task's alone.
+"""Run tasks that may crash or hang in worker processes; a task that does fails alone.
 
-Worker processes are started as ``python -c``, not by :mod:`multiprocessing`: a script that calls this needs
-no ``if __name__ == "__main__"``, each worker's environment is set before any library loads, and what travels
-is one line of JSON each way. Each worker has one task at a time, so that it is known whose fault a death was.
+Workers are started as ``python -c``, not by :mod:`multiprocessing`: a script that calls this needs no
+``if __name__ == "__main__"``, each worker's environment is set before any library loads, and each message is
+one line of JSON. A worker has one task at a time, so it is known which task ended it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 _BOOT: Final = (
-    "import sys, json; first = json.loads(sys.stdin.buffer.readline()); sys.path[:] = first['sys_path']; "
-    "from emofuse.system.isolated_workers import work; work(first)"
+    "import sys, json; start = json.loads(sys.stdin.buffer.readline()); sys.path[:] = start['sys_path']; "
+    "from emofuse.system.isolated_workers import run_worker; run_worker(start)"
 )
 _START_S: Final = 300.0
 """A worker that is not ready by then never will be; on a crowded machine imports alone can take a minute."""
@@ -44,7 +44,7 @@ _KILLED_FOR_MEMORY: Final = -9
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Something to do: JSON data, and the seconds it may take (None: any)."""
+    """JSON data to work on, and the seconds it may take (None: no limit)."""
 
     key: int
     request: Request
@@ -53,7 +53,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What comes back of a task whose process died or had to be killed."""
+    """The result of a task whose process died or had to be killed."""
 
     reason: str
 
@@ -61,70 +61,70 @@ class Lost:
 def isolated(
     target: str, setup: Mapping[str, Any], tasks: Iterable[Task], jobs: int
 ) -> Generator[tuple[int, Reply | Lost], None, None]:
-    """Answers of worker processes, in the order in which they are ready.
+    """Results of tasks in worker processes, in the order in which they complete.
 
     Tasks are taken from their iterable one by one as workers become free: any number of them costs no memory.
-    A task whose process dies is tried once more in a new one, since memory may have run out for the sake of
-    another; a task that takes too long is not.
+    A task whose process dies is retried once in a new process, since memory may have run out because of
+    another; a task that takes too long is not retried.
 
     Args:
-        target: ``"module:function"``. The function gets ``setup`` and returns what answers each request.
+        target: ``"module:function"``. The function gets ``setup`` and returns the handler of each request.
         setup: JSON data.
         tasks: what to do.
         jobs: processes at once.
 
     Yields:
-        The key of a task, and its answer or how it was lost.
+        The key of a task, and its reply or how it was lost.
 
     Raises:
         IsolationError: a worker cannot start, or ``function(setup)`` raised an :class:`EmofuseError`.
     """
-    crew = _Crew(target, setup, jobs)
+    pool = _WorkerPool(target, setup, jobs)
     try:
-        yield from crew.answers(iter(tasks))
+        yield from pool.results(iter(tasks))
     finally:
-        crew.dismiss()
+        pool.shutdown()
 
 
 class _Worker:
-    """One process, and the thread that hears it."""
+    """One process, and the thread that reads its replies."""
 
-    def __init__(self, target: str, setup: Mapping[str, Any], heard: queue.Queue[Any]) -> None:
+    def __init__(self, target: str, setup: Mapping[str, Any], replies: queue.Queue[Any]) -> None:
         self.task: Task | None = None
         self.deadline = time.monotonic() + _START_S
         self.ready = False
-        self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         self._process = subprocess.Popen(
             # -P: the working folder is no place to import from
             [sys.executable, "-P", "-c", _BOOT],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
             env={**os.environ, **_ONE_THREAD},
         )  # fmt: skip
-        threading.Thread(target=self._hear, args=(heard,), daemon=True, name="hear-worker").start()
-        self.send({"sys_path": sys.path, "target": target, "setup": dict(setup), "parent": os.getpid()})
+        threading.Thread(target=self._read_replies, args=(replies,), daemon=True, name="read-replies").start()
+        self._send({"sys_path": sys.path, "target": target, "setup": dict(setup), "parent": os.getpid()})
 
-    def _hear(self, heard: queue.Queue[Any]) -> None:
+    def _read_replies(self, replies: queue.Queue[Any]) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as replies, contextlib.suppress(ValueError, OSError):
-            for line in replies:
-                heard.put((self, json.loads(line)))
-        heard.put((self, None))
+        with self._process.stdout as lines, contextlib.suppress(ValueError, OSError):
+            for line in lines:
+                replies.put((self, json.loads(line)))
+        replies.put((self, None))
 
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Give it something; that it has died will be heard."""
+    def _send(self, message: Mapping[str, Any]) -> None:
+        """Send a message; a worker that has died is noticed by the end of its replies."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
 
-    def begin(self, task: Task) -> None:
-        """Hand it a task; the clock runs."""
+    def start(self, task: Task) -> None:
+        """Send it a task; its time starts to count."""
         self.task = task
         self.deadline = float("inf") if task.limit_s is None else time.monotonic() + task.limit_s
-        self.send({"request": dict(task.request)})
+        self._send({"request": dict(task.request)})
 
-    def end(self) -> int | None:
-        """Kill it; return the status with which it had ended, or None where it does not even die."""
+    def kill(self) -> int | None:
+        """Kill it unless it has ended; return its exit status, or None where even that does not end it."""
         if self._process.poll() is None:
             self._process.kill()
         assert self._process.stdin is not None
@@ -135,112 +135,109 @@ class _Worker:
         except subprocess.TimeoutExpired:  # asleep in the kernel, on a drive that does not answer
             return None
 
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The last line that it wrote on standard error."""
-        self._complaints.seek(0, os.SEEK_END)
-        self._complaints.seek(max(0, self._complaints.tell() - 4000))
-        lines = self._complaints.read().decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it left no word")
+        self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, self._stderr.tell() - 4000))
+        lines = self._stderr.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "no message on stderr")
 
-    def forget(self) -> None:
-        """Close what is kept for :meth:`last_words`."""
-        self._complaints.close()
+    def close(self) -> None:
+        """Kill it, and close what :meth:`stderr_tail` reads."""
+        self.kill()
+        self._stderr.close()
 
 
 @dataclass
-class _Crew:
+class _WorkerPool:
     """The workers of one call of :func:`isolated`."""
 
     target: str
     setup: Mapping[str, Any]
     jobs: int
     workers: set[_Worker] = field(default_factory=set)
-    heard: queue.Queue[Any] = field(default_factory=queue.Queue)
-    again: deque[Task] = field(default_factory=deque)
-    """Tasks whose process died once."""
-    tried: set[int] = field(default_factory=set)
+    replies: queue.Queue[Any] = field(default_factory=queue.Queue)
+    retries: deque[Task] = field(default_factory=deque)
+    """Tasks whose process died once, and that have not been sent again."""
+    retried: set[int] = field(default_factory=set)
+    """Keys of tasks whose process died once."""
 
-    def answers(self, tasks: Iterator[Task]) -> Iterator[tuple[int, Reply | Lost]]:
-        waiting: deque[Task] = deque()
-
-        def following() -> Task | None:
-            if self.again:
-                return self.again.popleft()
-            return waiting.popleft() if waiting else next(tasks, None)
+    def results(self, tasks: Iterator[Task]) -> Iterator[tuple[int, Reply | Lost]]:
+        def next_task() -> Task | None:
+            return self.retries.popleft() if self.retries else next(tasks, None)
 
         while True:
-            while len(self.workers) < self.jobs and (task := following()) is not None:
-                worker = _Worker(self.target, self.setup, self.heard)
+            while len(self.workers) < self.jobs and (task := next_task()) is not None:
+                worker = _Worker(self.target, self.setup, self.replies)
                 worker.task = task
                 self.workers.add(worker)
             if not self.workers:
                 return
-            worker, reply = self._next_word()
+            worker, reply = self._next_reply()
             if worker not in self.workers:
-                continue  # the last of one that was given up
+                continue  # a late reply of a worker that was given up
             if reply is None:
-                yield from self._bury(worker)
+                yield from self._on_exit(worker)
             elif "failed" in reply:
                 raise IsolationError(reply["failed"])
             elif not worker.ready:
                 worker.ready = True
                 assert worker.task is not None
-                worker.begin(worker.task)
+                worker.start(worker.task)
             else:
                 assert worker.task is not None
                 key = worker.task.key
-                self.tried.discard(key)
-                task = following()
+                self.retried.discard(key)
+                task = next_task()
                 if task is None:
-                    self._dismiss(worker)
+                    self._remove(worker)
                 else:
-                    worker.begin(task)
-                yield key, reply["answer"]
+                    worker.start(task)
+                yield key, reply["result"]
 
-    def _next_word(self) -> tuple[_Worker, Any]:
-        """What a worker says; None: that it is no more, or that its time is over."""
+    def _next_reply(self) -> tuple[_Worker, Any]:
+        """The next message of a worker; None: it has ended, or its time is over."""
         while True:
             soonest = min(self.workers, key=lambda worker: worker.deadline)
             left = soonest.deadline - time.monotonic()
             with contextlib.suppress(queue.Empty):
-                # what was said in time counts, however late it is asked for; a wait that ends now and then
-                # lets an interrupt through on every platform
-                word: tuple[_Worker, Any] = self.heard.get(timeout=max(0.0, min(left, 1.0)))
-                return word
+                # a reply that came in time counts, however late the caller asks for it; short waits let an
+                # interrupt through on every platform
+                reply: tuple[_Worker, Any] = self.replies.get(timeout=max(0.0, min(left, 1.0)))
+                return reply
             if left <= 0:
                 return soonest, None
 
-    def _bury(self, worker: _Worker) -> Iterator[tuple[int, Lost]]:
+    def _on_exit(self, worker: _Worker) -> Iterator[tuple[int, Lost]]:
         """A worker died, or is killed here because its time is over."""
         late = worker.deadline <= time.monotonic()
-        status = worker.end()
-        words = worker.last_words()
-        self._dismiss(worker)
+        status = worker.kill()
+        message = worker.stderr_tail()
+        self._remove(worker)
         task = worker.task
         assert task is not None
         if not worker.ready:
-            raise IsolationError(f"a worker process could not start: {words}")
+            raise IsolationError(f"a worker process could not start: {message}")
         if late:
             yield task.key, Lost(f"took longer than {task.limit_s:g} s")
-        elif task.key not in self.tried:
-            self.tried.add(task.key)
-            self.again.append(task)
+        elif task.key not in self.retried:
+            self.retried.add(task.key)
+            self.retries.append(task)
         else:
-            self.tried.discard(task.key)
-            yield task.key, Lost(_death(status))
+            self.retried.discard(task.key)
+            yield task.key, Lost(_cause_of_death(status))
 
-    def _dismiss(self, worker: _Worker) -> None:
+    def _remove(self, worker: _Worker) -> None:
         self.workers.discard(worker)
-        worker.end()
-        worker.forget()
+        worker.close()
 
-    def dismiss(self) -> None:
-        """End all of them, whatever they are at."""
+    def shutdown(self) -> None:
+        """End all workers, whatever they are doing."""
         for worker in list(self.workers):
-            self._dismiss(worker)
+            self._remove(worker)
 
 
-def _death(status: int | None) -> str:
+def _cause_of_death(status: int | None) -> str:
     if status is None or status >= 0:
         return f"the process that read it ended (exit status {status})"
     if status == _KILLED_FOR_MEMORY:
@@ -252,25 +249,25 @@ def _death(status: int | None) -> str:
     return f"the process that read it crashed ({name})"
 
 
-def work(first: Mapping[str, Any]) -> None:
-    """What a worker process does: answer requests until there are no more."""
-    # the parent hears the interrupt and ends its workers
+def run_worker(start: Mapping[str, Any]) -> None:
+    """What a worker process does: handle requests until there are no more."""
+    # the parent gets the interrupt and ends its workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent(first["parent"])
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is no answer
+    end_with_parent(start["parent"])
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print is not a reply
 
-    def say(message: Mapping[str, Any]) -> None:
-        answers.write(json.dumps(message).encode() + b"\n")
-        answers.flush()
+    def send(message: Mapping[str, Any]) -> None:
+        replies.write(json.dumps(message).encode() + b"\n")
+        replies.flush()
 
-    module, _, name = first["target"].partition(":")
+    module, _, name = start["target"].partition(":")
     try:
-        answer: Handler = getattr(importlib.import_module(module), name)(first["setup"])
+        handle: Handler = getattr(importlib.import_module(module), name)(start["setup"])
     except EmofuseError as error:
-        say({"failed": str(error)})
+        send({"failed": str(error)})
         return
-    say({"ready": True})
+    send({"ready": True})
     with contextlib.suppress(BrokenPipeError):
         for line in sys.stdin.buffer:
-            say({"answer": answer(json.loads(line)["request"])})
+            send({"result": handle(json.loads(line)["request"])})
