@@ -36,7 +36,7 @@ def killed(au_folder: Path, au_toml: Path, store: Any, tmp_path_factory: pytest.
     run = tmp_path_factory.mktemp("killed") / "run"
     code = (
         "from pathlib import Path\n"
-        "from emofuse.corpus.corpus import load_corpus\n"
+        "from emofuse.corpus.load import load_corpus\n"
         "from emofuse.evaluation.cross_validation import evaluate\n"
         "from emofuse.features.store import FeatureStore\n"
         "from emofuse.core.recipes.load import load_recipe\n"
