@@ -230,18 +230,6 @@ def test_enrolment_has_the_figures_and_says_what_is_transductive(page: Any, resu
     assert "transductive: compare it only with other such figures" in page.text
 
 
-def test_steps_stand_in_the_order_of_their_number() -> None:
-    points = [{"clips": k, "accuracy": 0.5} for k in ("all", 16, 2, 0, 30)]
-    assert conditions.clip_steps({"fused": points, "voice": [{"clips": 8}]}) == (
-        "0",
-        "2",
-        "8",
-        "16",
-        "30",
-        "all",
-    )
-
-
 def test_robustness_has_the_figures_clean_first(page: Any, results: dict[str, Any]) -> None:
     found = {(r["condition"], r["system"]): r for r in results["robustness"]}
     table = page.table("Accuracy under each condition")
@@ -271,7 +259,7 @@ def test_without_clean_recordings_nothing_is_held_against_them(redrawn: Redrawn)
 def test_the_picture_marks_each_point_where_it_is() -> None:
     """The heights of the dots in the drawing, read back, are the accuracies that were asked for."""
     systems = {"fused": [{"clips": k, "accuracy": a} for k, a in ((0, 0.5), (8, 0.7), ("all", 0.9))]}
-    svg = conditions.enrolment_curves(systems)
+    svg = conditions.enrollment_curves(systems)
     path = re.search(
         r'<path d="M ([\d.]+) ([\d.]+) L ([\d.]+) ([\d.]+) ?" clip-path[^>]*stroke: var\(--fused\)', svg
     )

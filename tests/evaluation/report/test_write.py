@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import io
+import json
 import re
 import resource
 import shutil
@@ -170,6 +171,35 @@ def test_gain_is_over_the_clips_both_answered(page: Any, full_run: Path) -> None
 def test_text_from_a_run_is_escaped(page: Any, page_text: str) -> None:
     assert "no &lt;audio&gt; stream &amp; nothing else" in page_text
     assert page.table("Clips that could not be used")[1][1] == "no <audio> stream & nothing else"
+
+
+def test_hostile_names_stay_text(full_run: Path, tmp_path: Path) -> None:
+    hostile = "<script>x</script> \" onload='x' **b** {{ 1 }}\n& &lt;"
+    run = tmp_path / "run"
+    shutil.copytree(full_run, run)
+
+    def edit(results: dict[str, Any]) -> None:
+        results["corpus"].update(name=hostile, licence=hostile)
+        results["recipe"].update(name=hostile, hash=hostile)
+        results["recipe"]["settings"]["description"] = hostile
+        results["notes"], results["protocol"], results["software"][hostile] = [hostile], hostile, hostile
+        results["systems"][hostile] = results["systems"]["voice"]
+        results["fused_choice"]["1"] = hostile
+
+    report_page.change(run, edit)
+    details = json.loads((run / "details.json").read_text(encoding="utf-8"))
+    details["tuning"].append({"fold": hostile, "classifier": hostile, "best": {hostile: hostile}})
+    details["failed"] = [{"clip": hostile, "error": hostile}]
+    details["features_notes"] = {hostile: [hostile]}
+    details["sources"] = {take: {hostile: hostile} for take in details["sources"]}
+    (run / "details.json").write_text(json.dumps(details), encoding="utf-8")
+    page = report_page.drawn(run)
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert not [attrs for _, attrs in page.tags if "onload" in attrs]
+    assert f"{hostile} on {hostile}" in page.words
+    one_line = " ".join(hostile.split())
+    assert page.text.count(one_line) > 20
+    assert page.table("Clips that could not be used")[1] == [f" {hostile}", hostile]
 
 
 def test_settings_are_a_recipe_again(page: Any) -> None:

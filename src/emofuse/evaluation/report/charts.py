@@ -8,16 +8,16 @@ from typing import Any, Final
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.metrics import Reliability
-from emofuse.evaluation.report.svg import Ink, drawing, to_png, to_svg
+from emofuse.evaluation.report.axes import in_percent, named_rows
+from emofuse.evaluation.report.svg import Ink, drawing, ink_of, to_png, to_svg
 from emofuse.evaluation.results import Example, FeatureMap, Scores, in_order, natural, title
 
-SINGLE: Final[Mapping[str, str]] = {"voice": Ink.VOICE, "face": Ink.FACE, "fused": Ink.FUSED}
 FEWEST_FOR_TSNE: Final = 30
 """With fewer clips t-SNE shows its own grain: principal components are drawn instead."""
 
@@ -28,7 +28,7 @@ def accuracy_by_system(systems: Mapping[str, Mapping[str, Any]], commonest: floa
     with drawing(6.2, 0.9 + 0.36 * len(names)) as figure:
         ax = figure.subplots()
         for row, name in enumerate(names):
-            system, colour = systems[name], SINGLE.get(name, Ink.OTHER)
+            system, colour = systems[name], ink_of(name)
             interval = system.get("accuracy_ci95")
             if interval:
                 ax.plot(interval, [row, row], color=colour, linewidth=5, alpha=0.35, solid_capstyle="round")
@@ -55,21 +55,15 @@ def accuracy_by_system(systems: Mapping[str, Mapping[str, Any]], commonest: floa
                 fontsize=7.5,
                 color=Ink.QUIET,
             )
-        ax.set_yticks(range(len(names)), [title(name) for name in names])
-        ax.set_ylim(-0.6, len(names) - 0.2)
-        ax.set_xlim(0, 1)
-        ax.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-        ax.set_xlabel("accuracy on held-out clips")
-        ax.grid(axis="x")
-        ax.tick_params(axis="y", length=0)
+        titles = [title(name) for name in names]
+        named_rows(ax, range(len(names)), titles, "accuracy on held-out clips", ylim=(-0.6, len(names) - 0.2))
         told = "; ".join(f"{title(n)} {100 * systems[n]['accuracy']:.1f} %" for n in names[::-1])
         return to_svg(figure, "systems", f"Accuracy of each system with its 95 % interval: {told}.")
 
 
 def accuracy_by_actor(scores: Mapping[str, Scores]) -> str:
-    """Accuracy on each actor for voice, face and fusion, the hardest actor first."""
-    chosen = {name: scores[name] for name in SINGLE if name in scores}
-    right = {name: _by_actor(chosen[name]) for name in chosen}
+    """Accuracy of each system on each actor, the hardest for the last system first."""
+    right = {name: _by_actor(scores[name]) for name in scores}
     leading = list(right)[-1]
     actors = sorted(right[leading], key=lambda a: (-right[leading][a], natural(a)))
     with drawing(6.2, 0.8 + 0.19 * len(actors)) as figure:
@@ -83,25 +77,26 @@ def accuracy_by_actor(scores: Mapping[str, Scores]) -> str:
                 [found[actors[row]] for row in rows],
                 rows,
                 s=30 if name == leading else 18,
-                color=SINGLE[name],
+                color=ink_of(name),
                 edgecolors=Ink.PAPER,
                 linewidths=0.6,
                 zorder=3 if name == leading else 2,
             )
         ax.axvline(
             float(np.mean(list(right[leading].values()))),
-            color=SINGLE[leading],
+            color=ink_of(leading),
             linewidth=0.8,
             linestyle=(0, (4, 3)),
         )
-        ax.set_yticks(range(len(actors)), actors)
-        ax.set_ylim(-0.7, len(actors) - 0.3)
+        named_rows(
+            ax,
+            range(len(actors)),
+            actors,
+            "accuracy on the actor's clips",
+            ylim=(-0.7, len(actors) - 0.3),
+            right=1.01,
+        )
         ax.set_ylabel("actor")
-        ax.set_xlim(0, 1.01)
-        ax.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-        ax.set_xlabel("accuracy on the actor's clips")
-        ax.grid(axis="x")
-        ax.tick_params(axis="y", length=0)
         worst, best = actors[-1], actors[0]
         return to_svg(
             figure,
@@ -135,7 +130,7 @@ def reliability_diagram(bins: Reliability) -> str:
         )
         ax.set_ylim(0, 1)
         ax.set_ylabel("right")
-        ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        in_percent(ax, "y")
         ax.grid()
         below.bar(
             bins.edges[:-1],
@@ -150,7 +145,7 @@ def reliability_diagram(bins: Reliability) -> str:
         below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         below.set_xlabel("confidence: the greatest probability")
         below.set_xlim(0, 1)
-        below.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        in_percent(below, "x")
         return to_svg(
             figure,
             "reliability",
@@ -191,7 +186,7 @@ def feature_map(data: FeatureMap, right: NDArray[np.bool_] | None, *, seed: int)
 
 def learning_curves(curves: Sequence[Mapping[str, Any]], modality: str) -> str:
     """Loss on training and on held-out actors over the epochs, and accuracy on the held-out ones."""
-    colour = SINGLE.get(modality, Ink.OTHER)
+    colour = ink_of(modality)
     with drawing(4.6, 4.2) as figure:
         loss, right = figure.subplots(2, 1, sharex=True)
         _curves(loss, curves, "train_loss", Ink.OTHER, linestyle=(0, (4, 2)))
@@ -201,7 +196,7 @@ def learning_curves(curves: Sequence[Mapping[str, Any]], modality: str) -> str:
         loss.set_ylim(bottom=0)
         right.set_ylabel("accuracy")
         right.set_ylim(0, 1)
-        right.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        in_percent(right, "y")
         right.set_xlabel("epoch")
         right.xaxis.set_major_locator(MaxNLocator(integer=True))
         for ax in (loss, right):

@@ -7,31 +7,24 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import MultipleLocator, PercentFormatter
+from matplotlib.ticker import MultipleLocator
 
-from emofuse.evaluation.report.charts import SINGLE
-from emofuse.evaluation.report.svg import Ink, drawing, to_svg
-from emofuse.evaluation.results import in_order, natural, title
-
-CLEAN: Final = "clean"
-"""The condition that the others are held against."""
-ALL: Final = "all"
-"""Enrolment with every clip of a person, the scored ones among them."""
+from emofuse.evaluation.report.axes import dot, in_percent, named_rows
+from emofuse.evaluation.report.selection import (
+    ALL,
+    CLEAN,
+    GROUP_KINDS,
+    by_group,
+    clip_steps,
+    group_keys,
+    in_condition_order,
+    main_systems,
+)
+from emofuse.evaluation.report.svg import drawing, ink_of, to_svg
+from emofuse.evaluation.results import title
 
 _FEWEST_SHOWN: Final = 0.04
 """Of twelve hundred clips fifty: below that share a curve is the luck of single clips."""
-GROUP_KINDS: Final = ("sex", "intensity", "statement", "emotion")
-
-
-def shown(systems: Mapping[str, Any]) -> tuple[str, ...]:
-    """The systems that a figure has room for: voice, face and fusion where there is one of them."""
-    return tuple(name for name in SINGLE if name in systems) or in_order(systems)
-
-
-def colour(system: str) -> str:
-    """The ink of a system."""
-    return SINGLE.get(system, Ink.OTHER)
 
 
 def coverage_curves(blocks: Mapping[str, Mapping[str, Any]]) -> str:
@@ -39,40 +32,39 @@ def coverage_curves(blocks: Mapping[str, Mapping[str, Any]]) -> str:
     told = []
     with drawing(4.6, 3.6) as figure:
         ax = figure.subplots()
-        for name in shown(blocks):
+        for name in main_systems(blocks):
             coverage = np.asarray(blocks[name]["coverage"], dtype=np.float64)
             right = np.asarray(blocks[name]["accuracy"], dtype=np.float64)
             chosen = coverage >= _FEWEST_SHOWN
             ax.plot(
                 coverage[chosen],
                 right[chosen],
-                color=colour(name),
+                color=ink_of(name),
                 linewidth=2.2 if name == "fused" else 1.4,
                 solid_joinstyle="round",
             )
             for place, point in sorted((float(k), v) for k, v in (blocks[name].get("at") or {}).items()):
-                _dot(ax, place, point, colour(name), upright=True)
+                dot(ax, place, point, ink_of(name), upright=True)
                 told.append(f"{title(name)} {point['accuracy']:.1%} at {place:.0%}")
         ax.set_xlim(0, 1)
         ax.set_ylim(top=1.005)
         ax.yaxis.set_major_locator(MultipleLocator(0.1))
-        _in_per_cent(ax)
+        in_percent(ax, "x", "y")
         ax.set_xlabel("share of clips that are answered")
         ax.set_ylabel("accuracy on these")
         ax.grid()
         ends = "; ".join(
-            f"{title(n)} {blocks[n]['accuracy'][-1]:.1%} when all is answered" for n in shown(blocks)
+            f"{title(n)} {blocks[n]['accuracy'][-1]:.1%} when all is answered" for n in main_systems(blocks)
         )
         return to_svg(figure, "coverage", f"Accuracy against coverage. {'; '.join([ends, *told])}.")
 
 
 def accuracy_by_group(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Accuracy on each group of takes but the single actors: the leading system with its intervals."""
-    names = shown(groups)
+    names = main_systems(groups)
     leading = names[-1]
-    found = {n: {(r["kind"], r["value"]): r for r in groups[n]} for n in names}
-    keys = list(dict.fromkeys(key for n in (leading, *names) for key in found[n] if key[0] in GROUP_KINDS))
-    keys.sort(key=lambda key: GROUP_KINDS.index(key[0]))
+    found = by_group({name: groups[name] for name in names})
+    keys = group_keys(found, GROUP_KINDS)
     places = _spaced([kind for kind, _ in keys])
     with drawing(6.2, 0.7 + 0.24 * (max(places) + 1)) as figure:
         ax = figure.subplots()
@@ -82,25 +74,26 @@ def accuracy_by_group(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
                 if record is None:
                     continue
                 if name == leading:
-                    _dot(ax, place, record, colour(name), bounds="accuracy_ci95")
+                    dot(ax, place, record, ink_of(name), bounds="accuracy_ci95")
                 else:
-                    ax.plot(record["accuracy"], place, "o", color=colour(name), markersize=3.6, alpha=0.9)
-        ax.set_yticks(places, [value for _, value in keys])
-        ax.set_ylim(max(places) + 0.7, -0.7)
-        ax.set_xlim(0, 1.01)
-        _in_per_cent(ax, upright=False)
-        ax.set_xlabel("accuracy on the group's clips")
-        ax.grid(axis="x")
-        ax.tick_params(axis="y", length=0)
+                    ax.plot(record["accuracy"], place, "o", color=ink_of(name), markersize=3.6, alpha=0.9)
+        named_rows(
+            ax,
+            places,
+            [value for _, value in keys],
+            "accuracy on the group's clips",
+            ylim=(max(places) + 0.7, -0.7),
+            right=1.01,
+        )
         told = "; ".join(
             f"{key[1]} {found[leading][key]['accuracy']:.1%}" for key in keys if key in found[leading]
         )
         return to_svg(figure, "groups", f"Accuracy by group. {title(leading)}: {told}.")
 
 
-def enrolment_curves(systems: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def enrollment_curves(systems: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Accuracy against the number of unlabelled clips of the person that were known; "all" stands apart."""
-    names = shown(systems)
+    names = main_systems(systems)
     steps = clip_steps(systems)
     # "all" was allowed to look at the scored clips: a gap keeps it from being read as the curve's next step
     place = {step: i + 0.6 * (step == ALL) for i, step in enumerate(steps)}
@@ -112,14 +105,14 @@ def enrolment_curves(systems: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             aside = 0.09 * (nth - (len(names) - 1) / 2)
             solid = [step for step in steps if step in points and step != ALL]
             x = [place[step] + aside for step in solid]
-            ax.plot(x, [points[s]["accuracy"] for s in solid], color=colour(name), linewidth=1.6)
+            ax.plot(x, [points[s]["accuracy"] for s in solid], color=ink_of(name), linewidth=1.6)
             if ALL in points and solid:
                 ends = [points[solid[-1]]["accuracy"], points[ALL]["accuracy"]]
                 ax.plot(
-                    [x[-1], place[ALL] + aside], ends, color=colour(name), linewidth=1, linestyle=(0, (2, 3))
+                    [x[-1], place[ALL] + aside], ends, color=ink_of(name), linewidth=1, linestyle=(0, (2, 3))
                 )
             for step, point in points.items():
-                _dot(ax, place[step] + aside, point, colour(name), upright=True, hollow=step == ALL)
+                dot(ax, place[step] + aside, point, ink_of(name), upright=True, hollow=step == ALL)
             told.append(
                 title(name)
                 + " "
@@ -130,7 +123,7 @@ def enrolment_curves(systems: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             [f"{step}\ntransductive" if step == ALL else step for step in steps],
         )
         ax.set_xlim(-0.5, max(place.values()) + 0.6)
-        _in_per_cent(ax, across=False)
+        in_percent(ax, "y")
         ax.yaxis.set_major_locator(MultipleLocator(0.1))
         ax.set_xlabel("unlabelled clips of the person that are known")
         ax.set_ylabel("accuracy")
@@ -138,9 +131,9 @@ def enrolment_curves(systems: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         return to_svg(figure, "enrolment", f"Accuracy by number of enrolled clips. {'; '.join(told)}.")
 
 
-def accuracy_by_condition(records: Sequence[Mapping[str, Any]]) -> str:
+def accuracy_by_degradation(records: Sequence[Mapping[str, Any]]) -> str:
     """Accuracy under each condition with its interval, and dashed what each system reaches on clean clips."""
-    names = shown({record["system"]: None for record in records})
+    names = main_systems({record["system"]: None for record in records})
     conditions = in_condition_order(records)
     found = {(record["condition"], record["system"]): record for record in records}
     with drawing(6.2, 0.8 + (0.16 + 0.11 * len(names)) * len(conditions)) as figure:
@@ -148,19 +141,13 @@ def accuracy_by_condition(records: Sequence[Mapping[str, Any]]) -> str:
         for name in names:
             if (CLEAN, name) in found:
                 reference = found[CLEAN, name]["accuracy"]
-                ax.axvline(reference, color=colour(name), linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.8)
+                ax.axvline(reference, color=ink_of(name), linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.8)
         for row, condition in enumerate(conditions):
             here = [name for name in names if (condition, name) in found]
             for nth, name in enumerate(here):
                 aside = 0.22 * (nth - (len(here) - 1) / 2)
-                _dot(ax, row + aside, found[condition, name], colour(name))
-        ax.set_yticks(range(len(conditions)), conditions)
-        ax.set_ylim(len(conditions) - 0.4, -0.6)
-        ax.set_xlim(0, 1)
-        _in_per_cent(ax, upright=False)
-        ax.set_xlabel("accuracy")
-        ax.grid(axis="x")
-        ax.tick_params(axis="y", length=0)
+                dot(ax, row + aside, found[condition, name], ink_of(name))
+        named_rows(ax, range(len(conditions)), conditions, "accuracy", ylim=(len(conditions) - 0.4, -0.6))
         told = "; ".join(
             f"{condition}: "
             + ", ".join(
@@ -171,48 +158,9 @@ def accuracy_by_condition(records: Sequence[Mapping[str, Any]]) -> str:
         return to_svg(figure, "robustness", f"Accuracy by condition. {told}.")
 
 
-def clip_steps(systems: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, ...]:
-    """The numbers of enrolled clips that were measured, as text, rising, :data:`ALL` last."""
-    return tuple(
-        sorted({str(point["clips"]) for points in systems.values() for point in points}, key=natural)
-    )
-
-
-def in_condition_order(records: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The conditions, :data:`CLEAN` first and the others as they were measured."""
-    conditions = dict.fromkeys(str(record["condition"]) for record in records)
-    return tuple(sorted(conditions, key=lambda condition: condition != CLEAN))
-
-
-def _dot(
-    ax: Axes,
-    place: float,
-    record: Mapping[str, Any],
-    ink: str,
-    *,
-    upright: bool = False,
-    hollow: bool = False,
-    bounds: str = "ci95",
-) -> None:
-    """One accuracy with its interval as a bar behind it; ``upright``: accuracy is the vertical axis."""
-    interval, value = record.get(bounds), record["accuracy"]
-    if interval:
-        ends = ([place, place], interval) if upright else (interval, [place, place])
-        ax.plot(*ends, color=ink, linewidth=4, alpha=0.35, solid_capstyle="round", zorder=2.5)
-    x, y = (place, value) if upright else (value, place)
-    face, edge = (Ink.PAPER, ink) if hollow else (ink, Ink.PAPER)
-    ax.plot([x], [y], "o", color=face, markersize=5.5, markeredgecolor=edge, zorder=3)
-
-
 def _spaced(kinds: Sequence[str]) -> list[float]:
     """Rows with a gap before each new kind."""
     places = [0.0]
     for before, kind in pairwise(kinds):
         places.append(places[-1] + (1 if kind == before else 1.7))
     return places
-
-
-def _in_per_cent(ax: Axes, *, across: bool = True, upright: bool = True) -> None:
-    for axis, wanted in ((ax.xaxis, across), (ax.yaxis, upright)):
-        if wanted:
-            axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))

@@ -141,7 +141,7 @@ def _draw(
 
 def _light_palette() -> dict[str, str]:
     """The report's colours by day."""
-    css = resources.files(__package__).joinpath("report.css").read_text(encoding="utf-8")
+    css = resources.files(__package__).joinpath("templates/report.css").read_text(encoding="utf-8")
     return dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6})", css[: css.index("}")]))
 
 

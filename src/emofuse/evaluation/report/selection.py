@@ -27,6 +27,12 @@ def main_systems(systems: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in MAIN_SYSTEMS if name in systems) or in_order(systems)
 
 
+def named(system: str) -> dict[str, str]:
+    """A system's name in the files, what it is called, and its colour in the style sheet."""
+    colour = system if system in MAIN_SYSTEMS else "other"
+    return {"name": system, "title": title(system), "short": short_title(system), "colour": colour}
+
+
 def short_title(system: str) -> str:
     """What a system is called where there is little room.
 

@@ -35,6 +35,14 @@ class Ink:
     OTHER: Final = "#000008"
 
 
+SYSTEM_INKS: Final = {"voice": Ink.VOICE, "face": Ink.FACE, "fused": Ink.FUSED}
+
+
+def ink_of(system: str) -> str:
+    """The ink of a system."""
+    return SYSTEM_INKS.get(system, Ink.OTHER)
+
+
 _VARIABLES: Final = {
     Ink.TEXT: "--text",
     Ink.QUIET: "--quiet",
