@@ -349,12 +349,12 @@ def test_progress_is_told(tmp_path: Path) -> None:
 
 def test_bad_names_and_sources(tmp_path: Path) -> None:
     source = media_files.write_video(tmp_path / "a.mp4", STEADY)
-    with pytest.raises(ExportError, match=r"end in \.mp4"):
+    with pytest.raises(ExportError, match=r"ends in \.mp4"):
         write_overlay(source, talk(), tmp_path / "b.mkv")
     with pytest.raises(ExportError, match="the recording itself"):
         write_overlay(source, talk(), source)
     wav = media_files.write_wav(tmp_path / "a.wav", media_files.tone(1.0, 8000), 8000)
-    with pytest.raises(ExportError, match="no moving picture"):
+    with pytest.raises(ExportError, match="no video to draw on"):
         write_overlay(wav, talk(), tmp_path / "b.mp4")
     with pytest.raises(MediaError, match="no such file"):
         write_overlay(tmp_path / "none.mp4", talk(), tmp_path / "b.mp4")

@@ -462,7 +462,7 @@ def test_suffix_chooses_the_format(suffix: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "format_"), [("a.srt", None), ("a", None), ("a.csv", "xlsx")])
 def test_unknown_formats_are_named(name: str, format_: str | None, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"xlsx.*use one of .*textgrid|let it end in one of .*\.TextGrid"):
+    with pytest.raises(ExportError, match=r"xlsx.*use one of .*textgrid|one of the suffixes .*\.TextGrid"):
         write_timeline(timelines.timeline(), tmp_path / name, format_)
     assert list(tmp_path.iterdir()) == []
 

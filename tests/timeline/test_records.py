@@ -53,15 +53,15 @@ def test_a_whole_timeline() -> None:
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
-        ({"duration_s": -1.0}, "no span"),
-        ({"duration_s": float("nan")}, "no span"),
-        ({"start_s": float("inf")}, "no span"),
+        ({"duration_s": -1.0}, "invalid span"),
+        ({"duration_s": float("nan")}, "invalid span"),
+        ({"start_s": float("inf")}, "invalid span"),
         ({"emotions": ()}, "emotions"),
         ({"emotions": ("sad", "sad")}, "emotions"),
         ({"people": ("Anna", "Anna")}, "different names"),
-        ({"people": (" ",)}, "no name"),
-        ({"people": ("a\0",)}, "no name"),
-        ({"people": ("\udce9",)}, "no name"),
+        ({"people": (" ",)}, "not a valid name"),
+        ({"people": ("a\0",)}, "not a valid name"),
+        ({"people": ("\udce9",)}, "not a valid name"),
         ({"windows": (window(0.4, 1),)}, "outside"),
         ({"windows": (window(10, 10.6),)}, "outside"),
         ({"windows": (window(2, 3), window(1, 4))}, "ordered by time"),
@@ -89,8 +89,8 @@ def test_timelines_check_themselves(more: dict[str, Any], problem: str) -> None:
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
-        ({"end_s": 1.0}, "begin before"),
-        ({"start_s": float("nan")}, "begin before"),
+        ({"end_s": 1.0}, "start before"),
+        ({"start_s": float("nan")}, "start before"),
         ({"voice": EVEN.astype(np.float32)}, "float64"),
         ({"face": EVEN[None]}, "float64"),
         ({"fused": np.full(8, 0.2)}, "sum to 1"),
@@ -114,10 +114,10 @@ def test_windows_check_themselves(more: dict[str, Any], problem: str) -> None:
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
-        ({"end_s": 1.0}, "begin before"),
+        ({"end_s": 1.0}, "start before"),
         ({"confidence": 1.1}, "between 0 and 1"),
         ({"confidence": None}, "has a confidence"),
-        ({"abstained": True}, "not abstained"),
+        ({"abstained": True}, "is not abstained"),
         ({"emotion": None}, "no confidence"),
     ],
 )

@@ -124,7 +124,7 @@ def _check_outputs(file: Path, outputs: Sequence[Path]) -> None:
     try:
         kinds = {name: "overlay" if _is_overlay(name) else format_of(name) for name in outputs}
     except ExportError as error:
-        raise ExportError(f"{error}, or in {OVERLAY_SUFFIX} for a video with boxes") from None
+        raise ExportError(f"{error}, or {OVERLAY_SUFFIX} for a video with boxes") from None
     with open_container(file) as container:
         _, video = streams(file, container)
     for name, kind in kinds.items():

@@ -1,4 +1,4 @@
-"""A timeline becomes files that other programs read."""
+"""Timelines as files that other programs read."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import IO
 from urllib.parse import quote
 
 from emofuse.core.text import one_line
-from emofuse.exports.media_links import lies_somewhere, relative_address
+from emofuse.exports.media_links import has_address, relative_address
 from emofuse.exports.tiers import ABSTAINED, NOTHING, Tier, complete_tiers, label
 from emofuse.timeline.records import Timeline
 
@@ -25,12 +25,12 @@ _ENGLISH = {
 
 
 def write_eaf(timeline: Timeline, file: IO[bytes], path: Path) -> None:
-    """Two tiers a person: ``emotion``, gaps with a dash, and ``confidence``, which hangs on it.
+    """Two tiers per person: ``emotion``, with a dash in gaps, and its dependent tier ``confidence``.
 
     Args:
         timeline: what is written.
-        file: where to.
-        path: where the document will lie, from which the recording is found.
+        file: the document is written to it.
+        path: where the document will be, for the relative address of the recording.
     """
     ET.register_namespace("xsi", _XSI)
     root = ET.Element(
@@ -57,7 +57,7 @@ def write_eaf(timeline: Timeline, file: IO[bytes], path: Path) -> None:
     for tier, tier_slots in zip(tiers, slots, strict=True):
         n_annotations = _add_tier(root, tier, tier_slots, vocabulary, n_annotations, timeline.recogniser)
     ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(n_annotations)
-    _add_kinds(root, vocabulary)
+    _add_types(root, vocabulary)
     ET.indent(root)
     ET.ElementTree(root).write(file, encoding="UTF-8", xml_declaration=True)
 
@@ -67,8 +67,8 @@ def _vocabulary(emotions: Iterable[str]) -> list[str]:
 
 
 def _media(source: str, path: Path) -> dict[str, str] | None:
-    """Where the recording lies, seen from the document: ELAN looks there first."""
-    if not lies_somewhere(source):
+    """The address of the recording, relative to the document, where ELAN looks first."""
+    if not has_address(source):
         return None
     kind = mimetypes.guess_type(source)[0] or "unknown"
     if "://" in source:
@@ -78,16 +78,16 @@ def _media(source: str, path: Path) -> dict[str, str] | None:
 
 
 def _add_slots(time_order: ET.Element, tiers: Iterable[Tier]) -> list[list[tuple[str, str]]]:
-    """Two time slots an interval, numbered by time; their names, tier by tier."""
-    places = [
+    """Add two time slots per interval, numbered by time; return their names, tier by tier."""
+    edges = [
         (ms, n_tier, n_interval, side)
         for n_tier, tier in enumerate(tiers)
         for n_interval, interval in enumerate(tier.intervals)
         for side, ms in enumerate((interval.start_ms, interval.end_ms))
     ]
     names: dict[tuple[int, int, int], str] = {}
-    for number, (ms, *place) in enumerate(sorted(places), 1):
-        n_tier, n_interval, side = place
+    for number, (ms, *key) in enumerate(sorted(edges), 1):
+        n_tier, n_interval, side = key
         names[n_tier, n_interval, side] = f"ts{number}"
         ET.SubElement(time_order, "TIME_SLOT", TIME_SLOT_ID=f"ts{number}", TIME_VALUE=str(ms))
     return [
@@ -104,7 +104,7 @@ def _add_tier(
     n_before: int,
     recogniser: str,
 ) -> int:
-    """Add the emotions of a person and their confidences; return how many annotations there are now."""
+    """Add the emotions of a person and their confidences; return the new number of annotations."""
     common = {"ANNOTATOR": one_line(recogniser)}
     if tier.key is not None:
         common["PARTICIPANT"] = tier.key
@@ -122,19 +122,19 @@ def _add_tier(
         },
     )
     number = n_before
-    for interval, (begin, end) in zip(tier.intervals, slots, strict=True):
+    for interval, (start_slot, end_slot) in zip(tier.intervals, slots, strict=True):
         number += 1
         parent = f"a{number}"
-        said = NOTHING if interval.segment is None else label(interval.segment)
+        text = NOTHING if interval.segment is None else label(interval.segment)
         annotation = ET.SubElement(
             ET.SubElement(emotions, "ANNOTATION"),
             "ALIGNABLE_ANNOTATION",
             ANNOTATION_ID=parent,
-            CVE_REF=vocabulary[said],
-            TIME_SLOT_REF1=begin,
-            TIME_SLOT_REF2=end,
+            CVE_REF=vocabulary[text],
+            TIME_SLOT_REF1=start_slot,
+            TIME_SLOT_REF2=end_slot,
         )
-        ET.SubElement(annotation, "ANNOTATION_VALUE").text = said
+        ET.SubElement(annotation, "ANNOTATION_VALUE").text = text
         confidence = None if interval.segment is None else interval.segment.confidence
         if confidence is not None:
             number += 1
@@ -148,8 +148,8 @@ def _add_tier(
     return number
 
 
-def _add_kinds(root: ET.Element, vocabulary: dict[str, str]) -> None:
-    """The two kinds of tier, and the words that the emotion tier chooses from."""
+def _add_types(root: ET.Element, vocabulary: dict[str, str]) -> None:
+    """Add the two linguistic types, and the controlled vocabulary of the emotion tier."""
     association = "Symbolic_Association"
     ET.SubElement(
         root,
@@ -170,8 +170,8 @@ def _add_kinds(root: ET.Element, vocabulary: dict[str, str]) -> None:
     ET.SubElement(root, "LANGUAGE", _ENGLISH)
     meaning = "1-1 association with a parent annotation"
     ET.SubElement(root, "CONSTRAINT", DESCRIPTION=meaning, STEREOTYPE=association)
-    words = ET.SubElement(root, "CONTROLLED_VOCABULARY", CV_ID="emotions")
-    ET.SubElement(words, "DESCRIPTION", LANG_REF="eng").text = "Expressed emotions"
-    for word, identity in vocabulary.items():
-        entry = ET.SubElement(words, "CV_ENTRY_ML", CVE_ID=identity)
+    entries = ET.SubElement(root, "CONTROLLED_VOCABULARY", CV_ID="emotions")
+    ET.SubElement(entries, "DESCRIPTION", LANG_REF="eng").text = "Expressed emotions"
+    for word, entry_id in vocabulary.items():
+        entry = ET.SubElement(entries, "CV_ENTRY_ML", CVE_ID=entry_id)
         ET.SubElement(entry, "CVE_VALUE", DESCRIPTION="", LANG_REF="eng").text = word

@@ -1,7 +1,7 @@
-"""One page to look at: emotion curves under the waveform, segments, and the recording itself.
+"""An HTML page: emotion curves under the waveform, segments, and the recording itself.
 
-The page is one file that asks nothing of the network. Its script and its style lie beside this module; the
-recording stays where it is and is opened from there, or chosen by whoever looks.
+The page is one file that makes no network requests. Its script and its style sheet lie beside this module;
+the recording stays where it is and is opened from there, or chosen by the reader.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from numpy.typing import NDArray
 
 from emofuse.core.text import one_line
 from emofuse.core.times import clock
-from emofuse.exports.media_links import lies_somewhere, relative_address
-from emofuse.exports.static_chart import colours, draw_still
-from emofuse.exports.tiers import ABSTAINED, NOTHING, VOICE, label, plain_names
+from emofuse.exports.media_links import has_address, relative_address
+from emofuse.exports.static_chart import css_colors, draw_chart
+from emofuse.exports.tiers import NOTHING, VOICE, label, plain_names
 from emofuse.exports.waveform import Peaks
-from emofuse.timeline.records import Segment, Timeline, Window, part_ms
+from emofuse.timeline.records import Timeline, Window, part_ms
 
 KINDS: Final = ("fused", "voice", "face")
 _UNKNOWN: Final = 255
-"""In a byte of probabilities or shares, which count half percents: nothing is known."""
+"""Marks an unknown value among probabilities and shares, which are stored in bytes as half percents."""
 _MAX_ROWS: Final = 2000
-"""Segments that the table shows; browsers become slow with many more."""
+"""Segments in the table; browsers become slow with many more."""
 _CLOSING: Final = (
-    "What is shown is how an expression reads, in voice and face: not what a person feels, thinks or is."
+    "This page shows how an expression reads in voice and face, not what a person feels, thinks or is."
 )
 
 
 def write_html(timeline: Timeline, file: IO[bytes], path: Path, waveform: Peaks | None = None) -> None:
-    """The page, with the curves of voice, face and both, everyone's segments and a table of them.
+    """Write the page: curves of voice, face and both, everyone's segments and a table of them.
 
     Args:
-        timeline: what is shown.
-        file: where to.
-        path: where the page will lie, from which the recording is found.
-        waveform: drawn above the curves; without it the page has none.
+        timeline: what the page shows.
+        file: the page is written to it.
+        path: where the page will be, for the relative address of the recording.
+        waveform: drawn above the curves, if given.
     """
     data = _data(timeline, path, waveform)
     style, script = _asset("page.css"), _script()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    # The browser itself is told to fetch nothing but the recording beside the page.
+    # the browser itself loads nothing but the recording beside the page
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
         "media-src 'self' file: blob:; base-uri 'none'; form-action 'none'"
@@ -60,16 +60,16 @@ def write_html(timeline: Timeline, file: IO[bytes], path: Path, waveform: Peaks 
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         '<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">',
         f"<title>{escape(name)} – emofuse timeline</title>\n",
-        f"<style>\n{style}{colours(timeline.emotions)}</style></head>\n<body>",
+        f"<style>\n{style}{css_colors(timeline.emotions)}</style></head>\n<body>",
         _header(timeline, name),
         "<main>",
-        _desk(timeline, data),
+        _player(timeline, data),
         _controls(data),
-        f'<figure id="still" class="chart" style="margin:0">{draw_still(timeline, waveform)}</figure>\n',
+        f'<figure id="still" class="chart" style="margin:0">{draw_chart(timeline, waveform)}</figure>\n',
         _LIVE,
         _table(timeline),
         f"</main>\n<footer><p>{_CLOSING}</p></footer>\n",
-        f'<script type="application/json" id="timeline-data">{_harmless(data)}</script>\n',
+        f'<script type="application/json" id="timeline-data">{_script_safe_json(data)}</script>\n',
         f"<script>{script}</script></body></html>\n",
     ):
         file.write(part.encode())
@@ -83,8 +83,8 @@ def _script() -> str:
     return f'"use strict";\n(() => {{\n{_asset("view.js")}{_asset("app.js")}}})();\n'
 
 
-def _harmless(data: dict[str, Any]) -> str:
-    """JSON that cannot end the script element it stands in, whatever names it holds."""
+def _script_safe_json(data: dict[str, Any]) -> str:
+    """JSON that cannot end the script element that it is in, whatever names it contains."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -94,22 +94,20 @@ def _name(timeline: Timeline) -> str:
     return PurePath(source.replace("\\", "/")).name or source or "recording"
 
 
-# --- what the script is given
+# --- the data of the script
 
 
 def _data(timeline: Timeline, path: Path, waveform: Peaks | None) -> dict[str, Any]:
     names = plain_names(timeline.people)
-    places = {person: place for place, person in enumerate(timeline.people)}
-    words: dict[str, int] = {"": 0}
+    indices = {person: index for index, person in enumerate(timeline.people)}
+    reasons: dict[str, int] = {"": 0}
     first, last = timeline.span_ms
-    by_whom: dict[str | None, list[Window]] = {person: [] for person in timeline.people}
-    for window in timeline.windows:
-        by_whom.setdefault(window.person, []).append(window)
     series = [
-        _series(timeline, person, windows, places, words) for person, windows in by_whom.items() if windows
+        _series(timeline, person, windows, indices, reasons)
+        for person, windows in timeline.by_person(timeline.windows).items()
+        if windows
     ]
     kinds = [kind for kind in KINDS if any(w.probabilities[kind] is not None for w in timeline.windows)]
-    given = [] if waveform is None or not len(waveform.low) else [waveform]
     return {
         "start": first / 1000,
         "end": last / 1000,
@@ -121,22 +119,24 @@ def _data(timeline: Timeline, path: Path, waveform: Peaks | None) -> dict[str, A
         "known": kinds,
         "kind": kinds[0] if kinds else "fused",
         "series": series,
-        "reasons": list(words),
+        "reasons": list(reasons),
         "ribbons": list(_ribbons(timeline, names)),
-        "peaks": {
-            "bin_s": given[0].bin_s,
-            "start_s": given[0].start_s,
-            "low": _packed(given[0].low),
-            "high": _packed(given[0].high),
-        }
-        if given
-        else None,
+        "peaks": None if waveform is None or not len(waveform.low) else _peaks(waveform),
+    }
+
+
+def _peaks(waveform: Peaks) -> dict[str, Any]:
+    return {
+        "bin_s": waveform.bin_s,
+        "start_s": waveform.start_s,
+        "low": _packed(waveform.low),
+        "high": _packed(waveform.high),
     }
 
 
 def _media(source: str, path: Path) -> str | None:
-    """The recording's address beside the page; None where it cannot lie there."""
-    if not lies_somewhere(source) or "://" in source:
+    """The address of the recording, relative to the page; None where it cannot have one."""
+    if not has_address(source) or "://" in source:
         return None
     return relative_address(source, path)
 
@@ -145,12 +145,12 @@ def _series(
     timeline: Timeline,
     person: str | None,
     windows: list[Window],
-    places: dict[str, int],
-    words: dict[str, int],
+    indices: dict[str, int],
+    reasons: dict[str, int],
 ) -> dict[str, Any]:
-    """One person's windows in columns; ``words`` collects the reasons, by which they are numbered."""
+    """One person's windows in columns; new reasons are added to ``reasons``, which numbers them."""
     span = timeline.span_ms
-    # Windows may begin together; the script needs middles that rise.
+    # windows may start together; the script needs increasing midpoints
     ordered = sorted(windows, key=lambda window: window.start_s + window.end_s)
     times = np.array([part_ms(window, span) for window in ordered], dtype="<i4")
     blank = np.full(len(timeline.emotions), np.nan)
@@ -168,8 +168,8 @@ def _series(
         "starts": _packed(np.ascontiguousarray(times[:, 0])),
         "ends": _packed(np.ascontiguousarray(times[:, 1])),
         **columns,
-        "reasons": [words.setdefault(_plain(window.reasons), len(words)) for window in ordered],
-        "speakers": [-1 if w.speaker is None else places[w.speaker] for w in ordered],
+        "reasons": [reasons.setdefault(_plain(window.reasons), len(reasons)) for window in ordered],
+        "speakers": [-1 if w.speaker is None else indices[w.speaker] for w in ordered],
     }
 
 
@@ -188,14 +188,12 @@ def _plain(reasons: tuple[str, ...]) -> str:
 
 
 def _ribbons(timeline: Timeline, names: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Everyone's segments; those of nobody in particular stand alone or last."""
+    """Everyone's segments; those of nobody in particular are alone or last."""
     span = timeline.span_ms
     numbers = {emotion: number for number, emotion in enumerate(timeline.emotions)}
-    by_whom: dict[str | None, list[Segment]] = {person: [] for person in timeline.people}
-    for segment in timeline.segments:
-        by_whom.setdefault(segment.person, []).append(segment)
-    nobodys = VOICE if timeline.people else None
-    for person, segments in (by_whom or {None: []}).items():
+    by_person = timeline.by_person(timeline.segments)
+    unattributed = VOICE if timeline.people else None
+    for person, segments in (by_person or {None: []}).items():
         rows = [
             [
                 *part_ms(segment, span),
@@ -205,10 +203,10 @@ def _ribbons(timeline: Timeline, names: dict[str, str]) -> Iterator[dict[str, An
             ]
             for segment in segments
         ]
-        yield {"person": person, "name": nobodys if person is None else names[person], "segments": rows}
+        yield {"person": person, "name": unattributed if person is None else names[person], "segments": rows}
 
 
-# --- what stands on the page
+# --- the elements of the page
 
 
 def _header(timeline: Timeline, name: str) -> str:
@@ -218,7 +216,7 @@ def _header(timeline: Timeline, name: str) -> str:
         f"<strong>{_length(last - first)}</strong>",
         *([f"{n_people} {'person' if n_people == 1 else 'people'}"] if n_people else []),
         f"read by <strong>{escape(one_line(timeline.recogniser))}</strong>",
-        *([f"licence {escape(one_line(timeline.licence))}"] if timeline.licence else []),
+        *([f"license {escape(one_line(timeline.licence))}"] if timeline.licence else []),
         "expression, not inner feeling",
     ]
     notes = "".join(f'<p class="note">{escape(one_line(note))}</p>' for note in timeline.notes)
@@ -229,7 +227,7 @@ def _header(timeline: Timeline, name: str) -> str:
 
 
 def _length(ms: int) -> str:
-    """``40 min 5 s``: to the second, or to a tenth under a minute."""
+    """``40 min 5 s``: to the second, or to a tenth of a second under a minute."""
     if ms < 60_000:
         return f"{ms / 1000:.1f} s"
     minutes, seconds = divmod(round(ms / 1000), 60)
@@ -238,8 +236,8 @@ def _length(ms: int) -> str:
     return " ".join(f"{value} {unit}" for value, unit in parts if value)
 
 
-def _desk(timeline: Timeline, data: dict[str, Any]) -> str:
-    """The recording, and the legend with the figures of the moment."""
+def _player(timeline: Timeline, data: dict[str, Any]) -> str:
+    """The recording, and the legend with the values at the cursor."""
     items = "".join(
         f'<li><button type="button" aria-pressed="false" style="--c:var(--e{number})">'
         f'<span class="key" aria-hidden="true"></span><span class="name">{escape(emotion)}</span>'
@@ -249,16 +247,16 @@ def _desk(timeline: Timeline, data: dict[str, Any]) -> str:
     accept = "audio/*,video/*,.mkv,.avi,.mov,.wav,.flac,.m4a"
     name = escape(_name(timeline))
     return (
-        '<div class="desk" id="desk" hidden><div class="stage" id="stage">'
+        '<div class="player" id="player" hidden><div class="stage" id="stage">'
         f'<video id="media" controls playsinline preload="metadata" hidden aria-label="{name}"></video>'
-        f'<div class="invite" id="invite"><p>To hear and see it, open your copy of<br>'
+        f'<div class="invite" id="invite"><p>To play it, open your copy of<br>'
         f'<strong>{name}</strong></p><label class="open">Open the recording'
-        f'<input class="unseen" id="file" type="file" accept="{accept}"></label>'
+        f'<input class="visually-hidden" id="file" type="file" accept="{accept}"></label>'
         '<p class="quiet">or drop it here. It stays on this computer.</p></div>'
-        '<div class="again" id="again" hidden><label class="open">another file'
-        f'<input class="unseen" id="file-again" type="file" accept="{accept}"></label></div>'
+        '<div class="again" id="again" hidden><label class="open">Another file'
+        f'<input class="visually-hidden" id="file-again" type="file" accept="{accept}"></label></div>'
         '<p class="invite quiet" id="status" role="status"></p></div>'
-        '<ul class="legend" id="legend" aria-label="Emotions at the cursor; press one to see it alone">'
+        '<ul class="legend" id="legend" aria-label="Emotions at the cursor; press one to highlight it">'
         f"{items}</ul></div>\n"
     )
 
@@ -270,7 +268,7 @@ def _choice(group: str, legend: str, options: list[tuple[str, str, bool]], chose
         f"<span>{text}</span></label>"
         for value, text, possible in options
     )
-    return f'<fieldset class="choices"><legend class="unseen">{legend}</legend>{inputs}</fieldset>'
+    return f'<fieldset class="choices"><legend class="visually-hidden">{legend}</legend>{inputs}</fieldset>'
 
 
 def _controls(data: dict[str, Any]) -> str:
@@ -285,8 +283,8 @@ def _controls(data: dict[str, Any]) -> str:
     return (
         '<div class="controls" id="controls" hidden><button type="button" id="play">▶ Play</button>'
         '<span class="clock"><span id="now"></span><small id="length"></small></span>'
-        + _choice("kind", "Whose probabilities", kinds, data["kind"])
-        + _choice("shape", "How they are drawn", shapes, "stacked")
+        + _choice("kind", "Modality", kinds, data["kind"])
+        + _choice("shape", "Chart type", shapes, "stacked")
         + f'<label class="group"{alone}>Person <select id="person">{options}</select></label>'
         '<span class="group zoom push" role="group" aria-label="Zoom">'
         '<button type="button" id="out" aria-label="Zoom out">−</button>'
@@ -300,14 +298,14 @@ _LIVE: Final = (
     'aria-label="Position in the recording"><canvas id="base"></canvas><canvas id="cursor"></canvas>'
     '<div class="tip" id="tip" hidden></div></div>'
     '<canvas id="overview" aria-hidden="true"></canvas></div>\n'
-    '<p class="keys" id="keys" hidden><kbd>space</kbd> play · <kbd>←</kbd> <kbd>→</kbd> one second, with '
-    "<kbd>shift</kbd> ten · <kbd>[</kbd> <kbd>]</kbd> segment · <kbd>+</kbd> <kbd>−</kbd> <kbd>0</kbd> "
-    "zoom · wheel zooms, drag moves, click seeks · hatched: abstained · pale: nothing to be read</p>\n"
+    '<p class="keys" id="keys" hidden><kbd>space</kbd> play · <kbd>←</kbd> <kbd>→</kbd> 1 s, with '
+    "<kbd>shift</kbd> 10 s · <kbd>[</kbd> <kbd>]</kbd> segment · <kbd>+</kbd> <kbd>−</kbd> <kbd>0</kbd> "
+    "zoom · wheel to zoom, drag to pan, click to seek · hatched: abstained · pale: nothing to read</p>\n"
 )
 
 
 def _table(timeline: Timeline) -> str:
-    """The segments as a table: what a screen reader gets, and everyone without a script."""
+    """The segments as a table, for screen readers and for browsers without scripts."""
     names = plain_names(timeline.people)
     span = timeline.span_ms
     numbers = {emotion: number for number, emotion in enumerate(timeline.emotions)}
@@ -320,20 +318,20 @@ def _table(timeline: Timeline) -> str:
             key = (
                 f'<span class="key" aria-hidden="true" style="--c:var(--e{numbers[segment.emotion]})"></span>'
             )
-        said = {ABSTAINED: "abstained", NOTHING: "nothing to be read"}.get(label(segment), label(segment))
+        text = {NOTHING: "nothing to read"}.get(label(segment), label(segment))
         confidence = "" if segment.confidence is None else f"{segment.confidence * 100:.0f} %"
         rows.append(
             f'<tr><td><button type="button" data-time="{start / 1000}">{_signed_clock(start)}</button></td>'
             f"<td>{_signed_clock(end)}</td>"
             + (f"<td>{escape(names.get(segment.person or '', '–'))}</td>" if names else "")
-            + f"<td>{key}{escape(said)}</td><td>{confidence}</td></tr>"
+            + f"<td>{key}{escape(text)}</td><td>{confidence}</td></tr>"
         )
     more = f"; the first {_MAX_ROWS} are shown" if n > _MAX_ROWS else ""
     person = '<th scope="col">Person</th>' if names else ""
     return (
         f"<details><summary>Segments as a table ({n}{more})</summary>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Segments"><table><thead><tr>'
-        f'<th scope="col">Begin</th><th scope="col">End</th>{person}<th scope="col">Emotion</th>'
+        f'<th scope="col">Start</th><th scope="col">End</th>{person}<th scope="col">Emotion</th>'
         f'<th scope="col">Confidence</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
         "</div></details>\n"
     )

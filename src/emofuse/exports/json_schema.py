@@ -1,4 +1,4 @@
-"""JSON under a published JSON Schema (2020-12), which lies beside this module."""
+"""JSON that conforms to a published JSON Schema (2020-12), which lies beside this module."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from emofuse.core.text import encodable
 from emofuse.timeline.records import Timeline, rounded
 
 SCHEMA_VERSION = 2
-"""Raised whenever a new document would not be valid under the old schema, or would mean another thing.
+"""Incremented whenever a new document would be invalid under the old schema, or change its meaning.
 
-2: windows say whose voice it is (``speaker``); ``faces``, ``picture_size`` and ``notes``.
+2: windows name the ``speaker``; ``faces``, ``picture_size`` and ``notes``.
 """
 SCHEMA_ID = f"urn:emofuse:timeline:{SCHEMA_VERSION}"
 
@@ -26,7 +26,7 @@ def timeline_schema() -> dict[str, Any]:
 
 
 def write_json(timeline: Timeline, file: IO[bytes]) -> None:
-    """The whole timeline; a line a window and a line a segment, so that ten hours need no memory."""
+    """The whole timeline, one line per window, segment and face, written in constant memory."""
     start_ms, end_ms = timeline.span_ms
     head = {
         "schema": SCHEMA_ID,

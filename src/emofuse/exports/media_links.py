@@ -1,4 +1,4 @@
-"""Where a recording lies, seen from a file beside it."""
+"""The address of a recording, relative to an exported file."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from urllib.parse import quote
 from emofuse.core.text import encodable
 
 _NAMELESS: Final = ("", "<bytes>", "<file object>", "<arrays>")
-"""What sources are called that lie nowhere."""
+"""Names of sources that have no path or address."""
 
 
-def lies_somewhere(source: str) -> bool:
-    """Whether a recording has a path or an address of its own."""
+def has_address(source: str) -> bool:
+    """Whether a recording has a path or an address."""
     return source not in _NAMELESS
 
 
 def relative_address(source: str, path: Path) -> str:
-    """The address of a recording, from the folder in which ``path`` lies: ``./../takes/a%20b.mp4``.
+    """The address of a recording, relative to the folder of ``path``: ``./../takes/a%20b.mp4``.
 
-    A recording that is not there is taken to lie in that folder.
+    A recording that does not exist is assumed to be in that folder.
     """
     try:
-        place = os.path.relpath(source, path.parent) if Path(source).exists() else Path(source).name
-    except (OSError, ValueError):  # another drive, or a name that no file can have
-        place = Path(source).name
-    return "./" + quote(_bytes_of(place.replace(os.sep, "/")), safe="/")
+        address = os.path.relpath(source, path.parent) if Path(source).exists() else Path(source).name
+    except (OSError, ValueError):  # another drive, or an invalid file name
+        address = Path(source).name
+    return "./" + quote(_encoded(address.replace(os.sep, "/")), safe="/")
 
 
-def _bytes_of(place: str) -> bytes:
+def _encoded(address: str) -> bytes:
     try:
-        return os.fsencode(place)
+        return os.fsencode(address)
     except UnicodeEncodeError:
-        return encodable(place).encode()
+        return encodable(address).encode()

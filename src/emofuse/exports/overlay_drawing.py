@@ -1,4 +1,4 @@
-"""What the overlay draws on one picture: boxes, names, bars. Colours are BGR, as OpenCV has them."""
+"""What the overlay draws on one frame: boxes, names, bars. Colors are BGR, as in OpenCV."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ from emofuse.exports.tiers import VOICE
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 
 MAX_GAP_S: Final = 1.0
-"""Between two sightings further apart than this nobody knows where the face was."""
+"""Between two detections further apart than this the position of the face is unknown."""
 _HOLD_S: Final = 0.12
-"""A box stays this long before the first and after the last sighting, so that it does not flicker."""
+"""A box is shown this long before the first and after the last detection, so that it does not flicker."""
 _FONT: Final = cv2.FONT_HERSHEY_DUPLEX
 _WHITE: Final = (245, 245, 245)
-_QUIET: Final = (190, 190, 190)
-_GREY: Final = (150, 150, 150)
-_Colour = tuple[int, int, int]
+_DIM: Final = (190, 190, 190)
+_GRAY: Final = (150, 150, 150)
+_Color = tuple[int, int, int]
 
 
-def _colour(emotion: str | None) -> _Colour:
+def _color(emotion: str | None) -> _Color:
     if emotion is None:
-        return _GREY
+        return _GRAY
     text = EMOTION_COLORS.get(emotion, "#c8c8c8")
     red, green, blue = (int(text[i : i + 2], 16) for i in (1, 3, 5))
-    # Lifted by a quarter towards white: the panels below are dark.
+    # lightened by a quarter, because the panels are dark
     return tuple(round(channel + (255 - channel) * 0.25) for channel in (blue, green, red))  # type: ignore[return-value]
 
 
-def _bright(colour: _Colour) -> _Colour:
-    """The colour of letters, which are thinner than bars."""
-    return tuple(round(channel + (255 - channel) * 0.4) for channel in colour)  # type: ignore[return-value]
+def _text_color(color: _Color) -> _Color:
+    """The color of text, whose lines are thinner than bars."""
+    return tuple(round(channel + (255 - channel) * 0.4) for channel in color)  # type: ignore[return-value]
 
 
 def plain_text(text: str, otherwise: str) -> str:
-    """A name in the characters that the font has: accents go, other scripts become ``otherwise``."""
+    """A name in the characters of the font: accents are dropped, other scripts become ``otherwise``."""
     flat = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
-    kept = " ".join("".join(c if c.isprintable() else " " for c in flat).split())[:24]
-    return kept if any(c.isalnum() for c in kept) else otherwise
+    printable = " ".join("".join(c if c.isprintable() else " " for c in flat).split())[:24]
+    return printable if any(c.isalnum() for c in printable) else otherwise
 
 
-class _Course:
-    """One person's boxes over time."""
+class _BoxTrack:
+    """One person's face boxes over time."""
 
     def __init__(self, faces: Sequence[FaceBox]) -> None:
         self._times = [face.time_s for face in faces]
         self._edges = np.array([face.edges for face in faces], dtype=np.float64).reshape(-1, 4)
 
     def at(self, time_s: float) -> NDArray[np.float64] | None:
-        """(4,) left, top, right, bottom, between two sightings on the straight line; None where unknown."""
+        """(4,) left, top, right, bottom, interpolated between two detections; None where unknown."""
         right = bisect_right(self._times, time_s)
         before = self._times[right - 1] if right else -math.inf
         after = self._times[right] if right < len(self._times) else math.inf
@@ -70,12 +70,12 @@ class _Course:
             return self._edge(right - 1)
         return self._edge(right) if after - time_s <= _HOLD_S else None
 
-    def _edge(self, place: int) -> NDArray[np.float64]:
-        edges: NDArray[np.float64] = self._edges[place]
+    def _edge(self, index: int) -> NDArray[np.float64]:
+        edges: NDArray[np.float64] = self._edges[index]
         return edges
 
 
-class _Parts:
+class _Results:
     """One person's windows and segments, found by time."""
 
     def __init__(self, windows: Iterable[Window], segments: Iterable[Segment]) -> None:
@@ -85,7 +85,7 @@ class _Parts:
         self._starts = [segment.start_s for segment in self._segments]
 
     def window(self, time_s: float) -> Window | None:
-        """The window whose middle is nearest, where it reaches that far."""
+        """The window with the nearest midpoint, if it reaches this far."""
         right = bisect_right(self._middles, time_s)
         near = [i for i in (right - 1, right) if 0 <= i < len(self._windows)]
         if not near:
@@ -95,13 +95,13 @@ class _Parts:
 
     def segment(self, time_s: float) -> Segment | None:
         """The segment at this time."""
-        place = bisect_right(self._starts, time_s) - 1
-        return self._segments[place] if place >= 0 and time_s < self._segments[place].end_s else None
+        index = bisect_right(self._starts, time_s) - 1
+        return self._segments[index] if index >= 0 and time_s < self._segments[index].end_s else None
 
 
 @dataclass(frozen=True, slots=True)
-class _Now:
-    """What is said of one person at one time."""
+class _State:
+    """The results for one person at one time."""
 
     name: str | None
     segment: Segment | None
@@ -109,11 +109,11 @@ class _Now:
     speaks: bool
 
     @property
-    def colour(self) -> _Colour:
-        return _colour(self.segment.emotion if self.segment else None)
+    def color(self) -> _Color:
+        return _color(self.segment.emotion if self.segment else None)
 
     @property
-    def answer(self) -> str:
+    def result(self) -> str:
         """``happy 62%``, ``abstained`` or nothing."""
         if self.segment is None:
             return ""
@@ -123,52 +123,52 @@ class _Now:
 
 
 class Drawing:
-    """Draws a timeline on pictures of one size."""
+    """Draws a timeline on frames of one size."""
 
     def __init__(self, timeline: Timeline, width: int, height: int) -> None:
-        """``width`` and ``height``: of the upright pictures that will be given, in pixels."""
+        """``width`` and ``height``: of the upright frames to draw on, in pixels."""
         self._timeline = timeline
         self._emotions = [plain_text(emotion, "?") for emotion in timeline.emotions]
-        self._colours = [_colour(emotion) for emotion in timeline.emotions]
+        self._colors = [_color(emotion) for emotion in timeline.emotions]
         faces: dict[str, list[FaceBox]] = {}
         for face in timeline.faces:
             faces.setdefault(face.person, []).append(face)
-        whose = {p.person for p in timeline.windows} | {p.person for p in timeline.segments}
-        people = [*timeline.people, *([None] if None in whose else [])]
-        self._parts = {
-            person: _Parts(
+        owners = {p.person for p in timeline.windows} | {p.person for p in timeline.segments}
+        people = [*timeline.people, *([None] if None in owners else [])]
+        self._results = {
+            person: _Results(
                 (w for w in timeline.windows if w.person == person),
                 (s for s in timeline.segments if s.person == person),
             )
             for person in people
         }
-        self._courses = {person: _Course(seen) for person, seen in faces.items()}
+        self._box_tracks = {person: _BoxTrack(seen) for person, seen in faces.items()}
         self._names = {
             person: plain_text(person, f"person {number}") for number, person in enumerate(timeline.people, 1)
         }
         self._width, self._height = width, height
         size = timeline.picture_size or (width, height)
         self._scale = np.array([width / size[0], height / size[1]] * 2)
-        # Text is a thirtieth of the picture high, and never too small to be read.
+        # text height is a thirtieth of the frame, but large enough to read
         self._unit = max(min(height, width * 0.75) / 400, 0.55)
 
     def draw(self, image: UInt8, time_s: float) -> None:
-        """Draw what is said at a time onto ``image``: (height, width, 3) uint8 BGR, changed in place."""
-        shown: list[_Now] = []
-        for person, parts in self._parts.items():
-            window = parts.window(time_s)
+        """Draw the results at a time onto ``image``: (height, width, 3) uint8 BGR, changed in place."""
+        shown: list[_State] = []
+        for person, results in self._results.items():
+            window = results.window(time_s)
             speaks = person is not None and window is not None and window.speaker == person
-            nobodys = VOICE if self._names else None
-            name = nobodys if person is None else self._names[person]
-            now = _Now(name, parts.segment(time_s), window, speaks)
-            course = self._courses.get(person) if person is not None else None
-            box = course.at(time_s) if course else None
+            unattributed = VOICE if self._names else None
+            name = unattributed if person is None else self._names[person]
+            state = _State(name, results.segment(time_s), window, speaks)
+            track = self._box_tracks.get(person) if person is not None else None
+            box = track.at(time_s) if track else None
             if box is not None:
-                self._box(image, box * self._scale, now)
-            if person is None and self._names and (now.segment is None or now.segment.confidence is None):
-                continue  # nobody out of the picture speaks
-            if window is not None or now.segment is not None:
-                shown.append(now)
+                self._box(image, box * self._scale, state)
+            if person is None and self._names and (state.segment is None or state.segment.confidence is None):
+                continue  # nobody off screen speaks
+            if window is not None or state.segment is not None:
+                shown.append(state)
         self._panels(image, shown)
 
     def _pixels(self, units: float) -> int:
@@ -178,69 +178,69 @@ class Drawing:
         (width, height), _ = cv2.getTextSize(text, _FONT, size * self._unit, 1)
         return int(width), int(height)
 
-    def _text(self, image: UInt8, text: str, at: tuple[int, int], size: float, colour: _Colour) -> None:
-        """``at``: left end of the line that the letters stand on."""
+    def _text(self, image: UInt8, text: str, at: tuple[int, int], size: float, color: _Color) -> None:
+        """``at``: left end of the baseline."""
         scale = size * self._unit
-        cv2.putText(image, text, at, _FONT, scale, colour, 1 if scale < 1 else 2, cv2.LINE_AA)
+        cv2.putText(image, text, at, _FONT, scale, color, 1 if scale < 1 else 2, cv2.LINE_AA)
 
     def _shade(self, image: UInt8, left: int, top: int, right: int, bottom: int) -> None:
-        """A panel: what lies below shines through, a quarter."""
+        """Draw a panel through which a quarter of the image remains visible."""
         part = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
         if part.size:
             np.copyto(part, cv2.convertScaleAbs(part, alpha=0.26, beta=8).reshape(part.shape))
 
-    def _box(self, image: UInt8, edges: NDArray[np.float64], now: _Now) -> None:
-        """Four corners around the face, and a tag above it, or below where there is no room."""
-        # Far outside is as good as outside, and fits the integers of the drawing routines.
+    def _box(self, image: UInt8, edges: NDArray[np.float64], state: _State) -> None:
+        """Draw four corners around the face, and a label above it, or below where there is no room."""
+        # clipped to what fits the integers of the drawing routines
         left, top, right, bottom = (round(float(e)) for e in np.clip(edges, -4000, 20000))
         thick, arm = self._pixels(2.4), max(6, round(min(right - left, bottom - top) * 0.22))
         for x, towards_x in ((left, 1), (right, -1)):
             for y, towards_y in ((top, 1), (bottom, -1)):
                 for end in ((x + towards_x * arm, y), (x, y + towards_y * arm)):
                     cv2.line(image, (x, y), end, (20, 20, 20), thick + 2, cv2.LINE_AA)
-                    cv2.line(image, (x, y), end, now.colour, thick, cv2.LINE_AA)
-        texts = [(now.name or "", _WHITE), (now.answer, _bright(now.colour))]
+                    cv2.line(image, (x, y), end, state.color, thick, cv2.LINE_AA)
+        texts = [(state.name or "", _WHITE), (state.result, _text_color(state.color))]
         size, pad = 0.5, self._pixels(6)
         widths = [self._text_size(text, size)[0] for text, _ in texts if text]
         high = self._text_size("Ag", size)[1]
-        mark = self._pixels(16) if now.speaks else 0
+        mark = self._pixels(16) if state.speaks else 0
         wide = sum(widths) + pad * (len(widths) + 1) + mark
         tall = high + 2 * pad
         x = min(max(left, 0), max(0, self._width - wide))
         y = top - tall - thick if top - tall - thick >= 0 else min(bottom + thick, self._height - tall)
         self._shade(image, x, y, x + wide, y + tall)
         x += pad
-        if now.speaks:
+        if state.speaks:
             self._speaking(image, x, y + tall // 2)
             x += mark
-        for text, colour in texts:
+        for text, color in texts:
             if text:
-                self._text(image, text, (x, y + pad + high), size, colour)
+                self._text(image, text, (x, y + pad + high), size, color)
                 x += self._text_size(text, size)[0] + pad
 
     def _speaking(self, image: UInt8, left: int, middle: int) -> None:
-        """Three bars, as of a sound meter."""
-        for place, half in enumerate((2.5, 5.0, 3.5)):
-            x = left + self._pixels(4) * place
+        """Draw three bars, like a level meter."""
+        for index, half in enumerate((2.5, 5.0, 3.5)):
+            x = left + self._pixels(4) * index
             corners = (x, middle - self._pixels(half)), (x + self._pixels(2), middle + self._pixels(half))
             cv2.rectangle(image, *corners, _WHITE, -1)
 
-    def _panels(self, image: UInt8, shown: Sequence[_Now]) -> None:
-        """Along the lower edge, a panel for each of as many as there is room for."""
+    def _panels(self, image: UInt8, shown: Sequence[_State]) -> None:
+        """Draw panels along the lower edge, as many as there is room for."""
         margin, wide = self._pixels(10), self._pixels(170)
         room = max(1, (self._width - margin) // (wide + margin))
-        for place, now in enumerate(shown[:room]):
-            self._panel(image, margin + place * (wide + margin), wide, now)
+        for index, state in enumerate(shown[:room]):
+            self._panel(image, margin + index * (wide + margin), wide, state)
 
-    def _panel(self, image: UInt8, left: int, wide: int, now: _Now) -> None:
+    def _panel(self, image: UInt8, left: int, wide: int, state: _State) -> None:
         line, pad = self._pixels(15), self._pixels(8)
         margin, high = self._pixels(10), self._pixels(11)
-        answer = now.answer or "no answer"
-        head = f"{now.name}: {answer}" if now.name else answer
+        result = state.result or "no result"
+        head = f"{state.name}: {result}" if state.name else result
         while len(head) > 4 and self._text_size(head, 0.46)[0] > wide - 2 * pad:
             head = head[:-3] + ".."
-        values = self._values(now.window)
-        # Small pictures have no room for eight bars: those that count most are shown.
+        values = self._values(state.window)
+        # small frames have no room for eight bars: the highest probabilities are shown
         most = max(0, (self._height - 2 * margin - 2 * pad - line) // line)
         rows = range(len(self._emotions)) if values is not None else range(0)
         if values is not None and most < len(self._emotions):
@@ -248,7 +248,7 @@ class Drawing:
         top = self._height - margin - 2 * pad - line * (len(rows) + 1)
         self._shade(image, left, top, left + wide, self._height - margin)
         y = top + pad + high
-        self._text(image, head, (left + pad, y), 0.46, _bright(now.colour) if now.answer else _QUIET)
+        self._text(image, head, (left + pad, y), 0.46, _text_color(state.color) if state.result else _DIM)
         start = left + pad + self._pixels(68)
         full = left + wide - pad - start
         for number in rows:
@@ -259,11 +259,11 @@ class Drawing:
             assert values is not None
             length = round(full * float(values[number]))
             if length:
-                cv2.rectangle(image, corners[0], (start + length, y), self._colours[number], -1)
+                cv2.rectangle(image, corners[0], (start + length, y), self._colors[number], -1)
 
     @staticmethod
     def _values(window: Window | None) -> NDArray[np.float64] | None:
-        """Of both together; where that is not known, of the one that is."""
+        """The fused probabilities; where there are none, those of voice or face."""
         if window is None:
             return None
         return next((p for p in (window.fused, window.voice, window.face) if p is not None), None)

@@ -1,4 +1,4 @@
-"""Praat TextGrid, the long text format in UTF-8 (Praat manual, «TextGrid file formats»)."""
+"""Praat TextGrid, the long text format in UTF-8 (Praat manual, "TextGrid file formats")."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from emofuse.timeline.records import Timeline
 
 
 def write_textgrid(timeline: Timeline, file: IO[bytes]) -> None:
-    """Two interval tiers a person, ``emotion`` and ``confidence``, from 0 to the end; gaps are empty.
+    """Two interval tiers per person, ``emotion`` and ``confidence``, from 0 to the end; gaps are empty.
 
-    Praat allows no tier without length: one millisecond stands for a recording of none.
+    Praat does not allow empty tiers: a recording without length becomes one millisecond long.
     """
     last_ms = max(drawable_ms(timeline)[1], 1)
     tiers: list[tuple[str, list[tuple[int, int, str]]]] = []
@@ -51,8 +51,8 @@ def _lines(last_ms: int, tiers: list[tuple[str, list[tuple[int, int, str]]]]) ->
         yield "        xmin = 0.000 "
         yield f"        xmax = {end} "
         yield f"        intervals: size = {len(intervals)} "
-        for place, (start_ms, end_ms, text) in enumerate(intervals, 1):
-            yield f"        intervals [{place}]:"
+        for index, (start_ms, end_ms, text) in enumerate(intervals, 1):
+            yield f"        intervals [{index}]:"
             yield f"            xmin = {decimal_seconds(start_ms)} "
             yield f"            xmax = {decimal_seconds(end_ms)} "
             yield f"            text = {_quoted(text)} "

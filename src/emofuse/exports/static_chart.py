@@ -1,4 +1,4 @@
-"""The page's picture without a script: curves, waveform and segments as one inline SVG."""
+"""The chart that the page shows without scripts: curves, waveform and segments as one inline SVG."""
 
 from __future__ import annotations
 
@@ -23,59 +23,57 @@ _CURVES: Final = 220
 _WAVE: Final = 72
 _RIBBON: Final = 28
 _MAX_POINTS: Final = 550
-"""Points of a curve: two pixels each."""
+"""Points of a curve, at two pixels each."""
 _STEPS_S: Final = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000, 36000)
 
 
-def colours(emotions: Sequence[str]) -> str:
-    """CSS variables ``--e0`` … in the order of the emotions, and lighter ones for dark pages."""
-    named = [_colour(emotion, place, len(emotions)) for place, emotion in enumerate(emotions)]
-    light = "".join(f"--e{place}:{colour};" for place, colour in enumerate(named))
-    dark = "".join(f"--e{place}:{_lifted(colour)};" for place, colour in enumerate(named))
+def css_colors(emotions: Sequence[str]) -> str:
+    """CSS variables ``--e0`` … in the order of the emotions, lighter in the dark color scheme."""
+    named = [_color(emotion, index, len(emotions)) for index, emotion in enumerate(emotions)]
+    light = "".join(f"--e{index}:{color};" for index, color in enumerate(named))
+    dark = "".join(f"--e{index}:{_lifted(color)};" for index, color in enumerate(named))
     return f":root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"
 
 
-def _colour(emotion: str, place: int, n: int) -> str:
-    """That of the package, or one of the rainbow for an emotion that it does not know."""
+def _color(emotion: str, index: int, n: int) -> str:
+    """The package's color of an emotion; for any other emotion, a hue by its position."""
     if emotion in EMOTION_COLORS:
         return EMOTION_COLORS[emotion]
-    red, green, blue = colorsys.hls_to_rgb(place / max(n, 1), 0.45, 0.55)
+    red, green, blue = colorsys.hls_to_rgb(index / max(n, 1), 0.45, 0.55)
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
 
 
-def _lifted(colour: str) -> str:
-    """The colour with at least a middle lightness, which a dark ground needs."""
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def _lifted(color: str) -> str:
+    """The color with a lightness that is enough on a dark background."""
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     hue, lightness, saturation = colorsys.rgb_to_hls(*channels)
     lifted = colorsys.hls_to_rgb(hue, max(lightness, 0.62), saturation * 0.9)
     return "#" + "".join(f"{round(channel * 255):02x}" for channel in lifted)
 
 
-def draw_still(timeline: Timeline, waveform: Peaks | None) -> str:
-    """The whole recording, one person's curves, everyone's segments."""
+def draw_chart(timeline: Timeline, waveform: Peaks | None) -> str:
+    """An SVG of the whole recording: one person's curves, everyone's segments."""
     names = plain_names(timeline.people)
-    who, kind, windows = _main_windows(timeline)
+    person, kind, windows = _main_windows(timeline)
     parts: list[str] = []
     top = 30.0
     if waveform is not None and len(waveform.low):
-        parts += [_name("sound", top + _WAVE / 2), _wave(timeline, waveform, top)]
+        parts += [_name("audio", top + _WAVE / 2), _wave(timeline, waveform, top)]
         top += _WAVE + 8
-    title = kind if who is None else f"{kind}, {names[who]}"
+    title = kind if person is None else f"{kind}, {names[person]}"
     parts += [_name(title, top + _CURVES / 2), *_curves(timeline, windows, kind, top)]
     top += _CURVES + 10
-    by_whom: dict[str | None, list[Segment]] = {person: [] for person in timeline.people}
-    for segment in timeline.segments:
-        by_whom.setdefault(segment.person, []).append(segment)
-    for person, segments in (by_whom or {None: []}).items():
-        nobodys = VOICE if timeline.people else "segments"
-        text = nobodys if person is None else names[person]
+    by_person = timeline.by_person(timeline.segments)
+    for person, segments in (by_person or {None: []}).items():
+        unattributed = VOICE if timeline.people else "segments"
+        text = unattributed if person is None else names[person]
         parts += [_name(text, top + _RIBBON / 2), *_ribbon(timeline, segments, top)]
         top += _RIBBON + 8
     legend = _legend(timeline.emotions, top + 8)
     height = top + 34
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height:g}" role="img" font-family="inherit" font-size="12" '
-        'aria-label="Emotion curves and segments of the whole recording; the table below has the segments">'
+        'aria-label="Emotion curves and segments of the whole recording; the table below lists the segments">'
         '<defs><pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" '
         'patternTransform="rotate(45)"><rect width="7" height="7" fill="var(--raised)"/>'
         '<rect width="2" height="7" fill="var(--hatch)"/></pattern></defs>'
@@ -84,18 +82,18 @@ def draw_still(timeline: Timeline, waveform: Peaks | None) -> str:
 
 
 def _main_windows(timeline: Timeline) -> tuple[str | None, str, list[Window]]:
-    """Of whom there are most windows with an answer, and by what: fused where that is known."""
+    """The person with the most windows, and the modality to show: fused where there is any."""
     counts: dict[str | None, int] = {}
     for window in timeline.windows:
         counts[window.person] = counts.get(window.person, 0) + 1
     if not counts:
         return None, "fused", []
-    who = max(counts, key=lambda person: counts[person])
-    windows = [window for window in timeline.windows if window.person == who]
+    person = max(counts, key=lambda person: counts[person])
+    windows = [window for window in timeline.windows if window.person == person]
     for kind in ("fused", "voice", "face"):
         if any(window.probabilities[kind] is not None for window in windows):
-            return who, kind, windows
-    return who, "fused", windows
+            return person, kind, windows
+    return person, "fused", windows
 
 
 def _x(timeline: Timeline, time_s: float) -> float:
@@ -145,41 +143,41 @@ def _wave(timeline: Timeline, peaks: Peaks, top: float) -> str:
 
 
 def _curves(timeline: Timeline, windows: list[Window], kind: str, top: float) -> Iterator[str]:
-    """Stacked areas over the time with an answer; the rest stays grey."""
+    """Stacked areas where there are results; the rest stays gray."""
     yield (
         f'<rect x="{_LEFT}" y="{top:g}" width="{_RIGHT - _LEFT}" height="{_CURVES}" fill="var(--gap)">'
-        "<title>no answer</title></rect>"
+        "<title>no result</title></rect>"
     )
     outlines: list[list[str]] = [[] for _ in timeline.emotions]
-    painted = 0.0
+    drawn_to = 0.0
     for times, rows in _runs(windows, kind):
         xs = [_x(timeline, time) for time in times]
-        # Less than a point's room: what is there already stands for it.
-        if xs[-1] < painted + (_RIGHT - _LEFT) / _MAX_POINTS:
+        # narrower than one point: the neighbor before it is shown instead
+        if xs[-1] < drawn_to + (_RIGHT - _LEFT) / _MAX_POINTS:
             continue
-        painted = xs[-1]
+        drawn_to = xs[-1]
         heights = np.cumsum(np.column_stack([np.zeros(len(rows)), rows]), axis=1)
         ys = top + _CURVES * (1 - np.minimum(heights, 1))
-        for place, outline in enumerate(outlines):
-            upper = [f"{x} {y:.1f}" for x, y in zip(xs, ys[:, place + 1], strict=True)]
-            lower = [f"{x} {y:.1f}" for x, y in zip(xs, ys[:, place], strict=True)]
+        for index, outline in enumerate(outlines):
+            upper = [f"{x} {y:.1f}" for x, y in zip(xs, ys[:, index + 1], strict=True)]
+            lower = [f"{x} {y:.1f}" for x, y in zip(xs, ys[:, index], strict=True)]
             outline.append(f"M{'L'.join([*upper, *reversed(lower)])}Z")
-    for place, outline in enumerate(outlines):
-        yield f'<path d="{"".join(outline)}" fill="var(--e{place})"/>'
+    for index, outline in enumerate(outlines):
+        yield f'<path d="{"".join(outline)}" fill="var(--e{index})"/>'
 
 
 def _runs(windows: list[Window], kind: str) -> Iterator[tuple[list[float], NDArray[np.float64]]]:
-    """Stretches of windows with an answer: times, and (n, n_emotions) probabilities, thinned by averaging."""
+    """Runs of windows with results: times, and (n, n_emotions) probabilities, thinned by averaging."""
     ordered = sorted(windows, key=lambda window: window.start_s + window.end_s)
-    found: list[list[Window]] = [[]]
+    runs: list[list[Window]] = [[]]
     for window in ordered:
         known = window.probabilities[kind] is not None
-        if found[-1] and (not known or window.start_s > found[-1][-1].end_s):
-            found.append([])
+        if runs[-1] and (not known or window.start_s > runs[-1][-1].end_s):
+            runs.append([])
         if known:
-            found[-1].append(window)
+            runs[-1].append(window)
     group = max(1, -(-len(windows) // _MAX_POINTS))
-    for run in found:
+    for run in runs:
         if not run:
             continue
         rows = np.array([window.probabilities[kind] for window in run])
@@ -194,31 +192,31 @@ def _runs(windows: list[Window], kind: str) -> Iterator[tuple[list[float], NDArr
 def _ribbon(timeline: Timeline, segments: list[Segment], top: float) -> Iterator[str]:
     yield (
         f'<rect x="{_LEFT}" y="{top:g}" width="{_RIGHT - _LEFT}" height="{_RIBBON}" fill="var(--gap)">'
-        "<title>nothing was read</title></rect>"
+        "<title>nothing to read</title></rect>"
     )
-    places = {emotion: place for place, emotion in enumerate(timeline.emotions)}
-    painted = 0.0
+    indices = {emotion: index for index, emotion in enumerate(timeline.emotions)}
+    drawn_to = 0.0
     for segment in segments:
         left, right = _x(timeline, segment.start_s), _x(timeline, segment.end_s)
-        # Less than a pixel: what is there already stands for it.
-        if right < painted + 0.7 or (segment.emotion is None and not segment.abstained):
+        # narrower than a pixel: the neighbor before it is shown instead
+        if right < drawn_to + 0.7 or (segment.emotion is None and not segment.abstained):
             continue
-        painted = right
-        said = "abstained" if segment.emotion is None else f"{segment.emotion} {segment.confidence:.0%}"
-        fill = "url(#hatch)" if segment.emotion is None else f"var(--e{places[segment.emotion]})"
+        drawn_to = right
+        text = "abstained" if segment.emotion is None else f"{segment.emotion} {segment.confidence:.0%}"
+        fill = "url(#hatch)" if segment.emotion is None else f"var(--e{indices[segment.emotion]})"
         width = max(right - left - (0.8 if right - left > 3 else 0), 0.7)
         yield (
             f'<rect x="{left}" y="{top:g}" width="{width:.1f}" height="{_RIBBON}" fill="{fill}">'
-            f"<title>{escape(said)}</title></rect>"
+            f"<title>{escape(text)}</title></rect>"
         )
 
 
 def _legend(emotions: Sequence[str], top: float) -> str:
     width = (_RIGHT - _LEFT) / max(len(emotions) + 1, 8)
-    marks = [(f"var(--e{place})", emotion) for place, emotion in enumerate(emotions)]
+    marks = [(f"var(--e{index})", emotion) for index, emotion in enumerate(emotions)]
     return "".join(
-        f'<rect x="{_LEFT + place * width:.1f}" y="{top:g}" width="12" height="12" rx="3" fill="{fill}"/>'
-        f'<text x="{_LEFT + place * width + 17:.1f}" y="{top + 10:g}" fill="var(--text)">'
+        f'<rect x="{_LEFT + index * width:.1f}" y="{top:g}" width="12" height="12" rx="3" fill="{fill}"/>'
+        f'<text x="{_LEFT + index * width + 17:.1f}" y="{top + 10:g}" fill="var(--text)">'
         f"{escape(text)}</text>"
-        for place, (fill, text) in enumerate([*marks, ("url(#hatch)", "abstained")])
+        for index, (fill, text) in enumerate([*marks, ("url(#hatch)", "abstained")])
     )

@@ -29,18 +29,18 @@ def face_rows(timeline: Timeline) -> Iterator[dict[str, Any]]:
 
 
 def write_windows_csv(timeline: Timeline, file: IO[bytes]) -> None:
-    """A row a window: times with three decimals, shares and probabilities with six, empty where unknown."""
+    """One row per window: times to three decimals, shares and probabilities to six, empty where unknown."""
     _write_csv(file, timeline.columns("windows"), timeline.rows("windows"))
 
 
 def write_segments_csv(timeline: Timeline, file: IO[bytes]) -> None:
-    """A row a segment: times with three decimals, the confidence with six, empty where unknown."""
+    """One row per segment: times to three decimals, the confidence to six, empty where unknown."""
     _write_csv(file, timeline.columns("segments"), timeline.rows("segments"))
 
 
 def _write_csv(file: IO[bytes], columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    # The default \r\n, as RFC 4180 has it: fields with either half are quoted then, with \n alone only some.
+    # the default \r\n of RFC 4180: with it, fields that contain either character are quoted, with \n not all
     writer = csv.writer(text)
     writer.writerow([encodable(column) for column in columns])
     for row in rows:
@@ -55,13 +55,13 @@ def _cell(column: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
-        # Already whole milliseconds: this rounding only takes the float's tail away.
+        # times are whole milliseconds already: this removes the rounding error of the division
         return decimal_seconds(round(value * 1000)) if column in {"start_s", "end_s"} else f"{value:.6f}"
     return str(value)
 
 
 def write_parquet(timeline: Timeline, file: IO[bytes]) -> None:
-    """The rows of the windows, every figure at full length; the recording's facts in the file's metadata.
+    """The rows of the windows at full precision; facts about the recording in the file's metadata.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
@@ -72,7 +72,7 @@ def write_parquet(timeline: Timeline, file: IO[bytes]) -> None:
     except ModuleNotFoundError:
         raise MissingExtraError("tables", "writing Parquet") from None
     start_ms, end_ms = timeline.span_ms
-    facts = {
+    metadata = {
         "source": timeline.source,
         "start_s": decimal_seconds(start_ms),
         "duration_s": decimal_seconds(end_ms - start_ms),
@@ -84,7 +84,7 @@ def write_parquet(timeline: Timeline, file: IO[bytes]) -> None:
             (encodable(name), pa.string() if kind == "object" else pa.float64())
             for name, kind in timeline.columns("windows").items()
         ],
-        metadata={f"emofuse.{key}": encodable(value) for key, value in facts.items()},
+        metadata={f"emofuse.{key}": encodable(value) for key, value in metadata.items()},
     )
     columns: list[list[Any]] = [[] for _ in schema]
     for row in timeline.rows("windows"):

@@ -1,4 +1,4 @@
-"""A timeline as complete tiers: one a person, without a hole from zero to the end of the recording."""
+"""A timeline as complete tiers: one per person, without gaps from zero to the end of the recording."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from emofuse.core.text import one_line
 from emofuse.timeline.records import Segment, Timeline, part_ms
 
 ABSTAINED = "abstained"
-"""The label of a segment for which the recogniser would not answer."""
+"""The label of a segment in which the recognizer abstained."""
 NOTHING = "—"
-"""The label of a segment in which there was nothing to be read."""
+"""The label of a segment in which there was nothing to read."""
 VOICE = "a voice"
-"""Who speaks where people are told apart and it is none of them that can be seen."""
+"""The name of a speaker who is none of the visible people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A stretch of a tier in whole milliseconds; without a segment it is a gap."""
+    """An interval of a tier in whole milliseconds; without a segment it is a gap."""
 
     start_ms: int
     end_ms: int
@@ -27,14 +27,14 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """One person's intervals, adjacent to each other. ``key`` is the name on one line, unlike any other."""
+    """One person's intervals, adjacent to each other. ``key`` is the name on one line, and unique."""
 
     person: str | None
     key: str | None
     intervals: tuple[Interval, ...]
 
     def name(self, kind: str) -> str:
-        """What the tier of this kind is called: ``emotion@Anna``, as annotators do."""
+        """The name of the tier of this kind: ``emotion@Anna``, as is customary in annotation."""
         return kind if self.key is None else f"{kind}@{self.key}"
 
 
@@ -46,12 +46,12 @@ def label(segment: Segment) -> str:
 
 
 def drawable_ms(timeline: Timeline) -> tuple[int, int]:
-    """The time that annotation files cover: from 0, because none of them knows earlier times."""
+    """The time that annotation files cover: from 0, since none of their formats has earlier times."""
     return 0, max(timeline.span_ms[1], 0)
 
 
 def filled(segments: Iterable[Segment], span: tuple[int, int]) -> tuple[Interval, ...]:
-    """The segments, and a gap wherever there is none. What is shorter than half a millisecond is left out.
+    """The segments, with gaps between them. Segments shorter than half a millisecond are left out.
 
     Segments may overlap; they are ordered by time.
     """
@@ -71,30 +71,27 @@ def filled(segments: Iterable[Segment], span: tuple[int, int]) -> tuple[Interval
 
 
 def plain_names(people: Iterable[str]) -> dict[str, str]:
-    """Everyone's name on one line; two that look the same then are numbered."""
+    """Everyone's name on one line; names that become equal are numbered."""
     keys: dict[str, str] = {}
-    taken: set[str] = set()
+    used: set[str] = set()
     for person in people:
-        # What a name is made of may vanish: a name of control characters is still somebody's.
+        # a name of control characters alone would be empty
         plain = one_line(person) or "?"
         key, number = plain, 1
-        while key in taken:
+        while key in used:
             number += 1
             key = f"{plain} ({number})"
-        taken.add(key)
+        used.add(key)
         keys[person] = key
     return keys
 
 
 def complete_tiers(timeline: Timeline) -> tuple[Tier, ...]:
-    """A tier for everyone, and one for what belongs to nobody where there is such, or nobody at all."""
+    """One tier per person, and one for unattributed segments if there are any, or if there are no people."""
     span = drawable_ms(timeline)
-    of_whom: dict[str | None, list[Segment]] = {person: [] for person in timeline.people}
-    for segment in timeline.segments:
-        of_whom.setdefault(segment.person, []).append(segment)
+    segments = timeline.by_person(timeline.segments)
     keys = plain_names(timeline.people)
-    people: tuple[str | None, ...] = tuple(of_whom) or (None,)
     return tuple(
-        Tier(person, None if person is None else keys[person], filled(of_whom.get(person, ()), span))
-        for person in people
+        Tier(person, None if person is None else keys[person], filled(own, span))
+        for person, own in (segments or {None: []}).items()
     )

@@ -1,4 +1,4 @@
-"""A waveform as it is drawn: the lowest and the highest sample of every stretch of time."""
+"""A waveform for drawing: the lowest and the highest sample of every interval of time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from emofuse.core.records import Waveform
 
 _MOST = 127
 _SOFTEST = 1e-3
-"""Of a recording that is softer throughout (-60 dBFS) the waveform stays flat."""
+"""A recording that never exceeds this (-60 dBFS) has a flat waveform."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peaks:
     """``low`` and ``high``: (n_bins,) int8, ``bin_s`` seconds each; 127 stands for the loudest sample.
 
-    The first bin begins at ``start_s`` on the clock of the timeline. A bin without a sample is zero.
+    The first bin starts at ``start_s`` on the clock of the timeline. A bin without a sample is zero.
     """
 
     bin_s: float
@@ -29,7 +29,7 @@ class Peaks:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.bin_s) and self.bin_s > 0 and math.isfinite(self.start_s)):
-            raise ValueError(f"bins must have a length and a place, got {self.bin_s} s from {self.start_s} s")
+            raise ValueError(f"bins must have a length and a start, got {self.bin_s} s from {self.start_s} s")
         for name, array in (("low", self.low), ("high", self.high)):
             if array.ndim != 1 or array.dtype != np.int8:
                 raise ValueError(f"{name} must be (n_bins,) int8, got {array.shape} {array.dtype}")
@@ -38,13 +38,13 @@ class Peaks:
 
 
 class PeakMeter:
-    """Takes a recording's samples block by block and keeps its peaks, in memory that does not grow.
+    """Collects the peaks of a recording block by block, in constant memory.
 
-    Bins begin ``bin_s`` long and become twice as long whenever there would be more than ``max_bins``.
+    Bins are ``bin_s`` long at first and double in length whenever there would be more than ``max_bins``.
     """
 
     def __init__(self, *, start_s: float = 0.0, bin_s: float = 0.01, max_bins: int = 32_768) -> None:
-        """Nothing heard yet. ``start_s``: when the first bin begins; what is earlier is left out."""
+        """Start without samples. ``start_s``: when the first bin starts; earlier samples are left out."""
         if not bin_s > 0 or max_bins < 2:
             raise ValueError(f"bin_s must be positive and max_bins at least 2, got {bin_s} and {max_bins}")
         self._start_s, self._bin_s = start_s, bin_s
@@ -53,9 +53,9 @@ class PeakMeter:
         self._n_bins = 0
 
     def add(self, block: Waveform) -> None:
-        """Take a block: (n_channels, n) samples; the peaks are those of all channels."""
+        """Add a block, (n_channels, n) samples; the peaks are those over all channels."""
         rate, samples = block.sample_rate_hz, block.samples
-        # A float's tail must not push the first sample of a bin into the bin before.
+        # a rounding error must not move the first sample of a bin into the bin before
         first = round((block.start_s - self._start_s) * rate)
         if first < 0:
             samples, first = samples[:, -first:], 0
@@ -64,10 +64,10 @@ class PeakMeter:
             return
         while (first + n - 1) / rate / self._bin_s >= len(self._low):
             self._halve()
-        places = np.floor(np.arange(first, first + n) / (rate * self._bin_s) + 1e-9).astype(np.int64)
-        places = np.minimum(places, len(self._low) - 1)
-        edges = np.flatnonzero(np.diff(places, prepend=places[0] - 1))
-        bins = places[edges]
+        bin_of_sample = np.floor(np.arange(first, first + n) / (rate * self._bin_s) + 1e-9).astype(np.int64)
+        bin_of_sample = np.minimum(bin_of_sample, len(self._low) - 1)
+        edges = np.flatnonzero(np.diff(bin_of_sample, prepend=bin_of_sample[0] - 1))
+        bins = bin_of_sample[edges]
         clean = np.nan_to_num(samples, nan=0.0)
         low = np.minimum.reduceat(clean.min(axis=0), edges)
         high = np.maximum.reduceat(clean.max(axis=0), edges)
@@ -86,14 +86,14 @@ class PeakMeter:
         self._bin_s *= 2
 
     def peaks(self) -> Peaks:
-        """What was heard so far."""
-        # a bin without a sample is infinite still
+        """The peaks of all blocks so far."""
+        # bins without a sample are still infinite
         low, high = (
             np.clip(np.where(np.isfinite(values), values, 0), -1, 1)
             for values in (self._low[: self._n_bins], self._high[: self._n_bins])
         )
         loudest = max(_SOFTEST, float(np.abs(low).max(initial=0)), float(np.abs(high).max(initial=0)))
-        # rounded outwards, so that what is soft does not vanish
+        # rounded outwards, so that soft samples do not vanish
         return Peaks(
             self._bin_s,
             np.floor(np.maximum(low * (_MOST / loudest), -_MOST)).astype(np.int8),

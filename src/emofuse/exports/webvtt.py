@@ -1,4 +1,4 @@
-"""WebVTT (W3C Candidate Recommendation, 4 April 2019): what players show under the picture."""
+"""WebVTT (W3C Candidate Recommendation, 4 April 2019): subtitles for players."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emofuse.timeline.records import Timeline
 
 
 def write_vtt(timeline: Timeline, file: IO[bytes]) -> None:
-    """A cue a segment, in the voice of the person; a dash where nobody has a segment."""
+    """One cue per segment, as spoken by the person; a dash where nobody has a segment."""
     file.write(b"WEBVTT\n\n")
     about = f"{timeline.recogniser}; {timeline.licence}" if timeline.licence else timeline.recogniser
     file.write(f"NOTE Expressed emotion, read by {_escaped(about)}\n".encode())
@@ -23,7 +23,7 @@ def write_vtt(timeline: Timeline, file: IO[bytes]) -> None:
 
 
 def _escaped(text: str) -> str:
-    # A note may not hold an arrow either, so that the same escapes serve it.
+    # a note may not hold an arrow either, so the same escapes apply
     return one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -31,11 +31,11 @@ def _payload(interval: Interval, names: Mapping[str, str]) -> str:
     segment = interval.segment
     if segment is None:
         return NOTHING
-    said = _escaped(label(segment))
+    text = _escaped(label(segment))
     if segment.emotion is not None and segment.confidence is not None:
-        said += f" {segment.confidence * 100:.0f} %"
+        text += f" {segment.confidence * 100:.0f} %"
     if segment.person is None:
-        return said
-    # Players that know no voices show the name nevertheless.
+        return text
+    # players without voice spans still show the name
     name = names[segment.person]
-    return f"<v {name}>{name}: {said}</v>"
+    return f"<v {name}>{name}: {text}</v>"

@@ -1,20 +1,20 @@
 """Timelines as files that other programs read.
 
 ===================  ==================  =========================================================
-format               suffix              what it holds
+format               suffix              content
 ===================  ==================  =========================================================
-``csv``              ``.csv``            a row a segment
-``windows-csv``      ``.windows.csv``    a row a window, with all probabilities
+``csv``              ``.csv``            one row per segment
+``windows-csv``      ``.windows.csv``    one row per window, with all probabilities
 ``json``             ``.json``           everything, under a published JSON Schema
-``parquet``          ``.parquet``        a row a window (needs ``emofuse[tables]``)
-``vtt``              ``.vtt``            WebVTT: a cue a segment, for players
-``eaf``              ``.eaf``            ELAN: a tier a person and kind
-``textgrid``         ``.TextGrid``       Praat: an interval tier a person and kind
-``html``             ``.html``           a page to look at: curves, waveform, the recording itself
+``parquet``          ``.parquet``        one row per window (needs ``emofuse[tables]``)
+``vtt``              ``.vtt``            WebVTT: one cue per segment, for players
+``eaf``              ``.eaf``            ELAN: one tier per person and kind
+``textgrid``         ``.TextGrid``       Praat: one interval tier per person and kind
+``html``             ``.html``           a web page: curves, waveform, the recording itself
 ===================  ==================  =========================================================
 
-All times are presentation timestamps of the recording, rounded once to the millisecond: the same in every
-format. WebVTT, ELAN and Praat know no times before zero; what a recording has there is cut off in them.
+All times are presentation timestamps of the recording, rounded once to the millisecond and the same in every
+format. WebVTT, ELAN and Praat have no times before zero; what lies there is cut off in these formats.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FORMATS: Final[dict[str, str]] = {
     "textgrid": ".TextGrid",
     "html": ".html",
 }
-"""Each format with the end of the file names that choose it, capitals or not; the first that fits."""
+"""Each format with the suffix that selects it, case-insensitively; the first match wins."""
 
 _WRITERS: Final[dict[str, Callable[[Timeline, IO[bytes]], None]]] = {
     "windows-csv": write_windows_csv,
@@ -60,7 +60,7 @@ _WRITERS: Final[dict[str, Callable[[Timeline, IO[bytes]], None]]] = {
 def write_timeline(
     timeline: Timeline,
     path: str | os.PathLike[str],
-    format: str | None = None,  # noqa: A002 - the word of the command line
+    format: str | None = None,  # noqa: A002 - the name of the option
     *,
     waveform: Peaks | None = None,
 ) -> Path:
@@ -68,15 +68,15 @@ def write_timeline(
 
     Args:
         timeline: what is written.
-        path: where to; its folder is made.
-        format: one of :data:`FORMATS`; None takes it from the name.
-        waveform: what the page draws above its curves; the other formats have no place for it.
+        path: the file; its folder is created.
+        format: one of :data:`FORMATS`; None takes it from the file name.
+        waveform: what the page draws above its curves; the other formats do not use it.
 
     Returns:
         The path.
 
     Raises:
-        ExportError: no such format, or a name that does not tell it.
+        ExportError: no such format, or a file name that does not tell it.
         MissingExtraError: Parquet without pyarrow.
         OSError: the file cannot be written.
     """
@@ -95,13 +95,13 @@ def write_timeline(
 
 
 def format_of(path: Path) -> str:
-    """The format that a file name chooses by its end.
+    """The format that the suffix of a file name selects.
 
     Raises:
-        ExportError: none has that end.
+        ExportError: no format has that suffix.
     """
     for kind, suffix in FORMATS.items():
         if path.name.lower().endswith(suffix.lower()):
             return kind
-    ends = ", ".join(FORMATS.values())
-    raise ExportError(f"{path}: the name does not tell the format: let it end in one of {ends}")
+    suffixes = ", ".join(FORMATS.values())
+    raise ExportError(f"{path}: the name does not tell the format: use one of the suffixes {suffixes}")

@@ -1,4 +1,4 @@
-"""What a recording's timeline is: windows with probabilities, the segments made of them, and the faces.
+"""The timeline of a recording: windows with probabilities, segments made of them, and faces.
 
 Every time is a presentation timestamp in seconds on the recording's own clock, whose zero is the file's
 earliest timestamp, as in :mod:`emofuse.media.decoding` and in players. The timeline covers ``start_s`` to
@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,21 +30,21 @@ OUTSIDE_S = 1e-6
 
 QualityValue = float | int | str | bool | None
 SpanMs = tuple[int, int]
-"""Begin and end in whole milliseconds."""
+"""Start and end in whole milliseconds."""
 Row = dict[str, Any]
 Table = Literal["windows", "segments", "faces"]
 
 _CODE = re.compile(r"[A-Za-z0-9_.:-]+")
 _KINDS: Final = ("voice", "face", "fused")
 _SHARES: Final = (*_KINDS, "speech", "face_present", "confidence")
-"""What of a row is a probability or a share, alone or by emotion."""
+"""The entries of a row that are a probability or a share, or one for each emotion."""
 _SEGMENT_COLUMNS: Final = ("start_s", "end_s", "person", "emotion", "confidence", "abstained")
 _FACE_COLUMNS: Final = ("time_s", "person", "left", "top", "right", "bottom")
 _TEXT_COLUMNS: Final = frozenset({"person", "speaker", "emotion", "quality", "reasons"})
 
 
 def part_ms(part: Window | Segment, within: SpanMs | None = None) -> SpanMs:
-    """When a window or a segment begins and ends, held inside ``within``."""
+    """Start and end of a window or a segment, clipped to ``within``."""
     start, end = milliseconds(part.start_s), milliseconds(part.end_s)
     if within is None:
         return start, end
@@ -53,7 +53,7 @@ def part_ms(part: Window | Segment, within: SpanMs | None = None) -> SpanMs:
 
 
 def rounded(row: Row) -> Row:
-    """A row as JSON holds it: probabilities and shares to six decimals."""
+    """A row for JSON: probabilities and shares rounded to six decimals."""
     return row | {key: _rounded(row[key]) for key in _SHARES if key in row}
 
 
@@ -65,12 +65,12 @@ def _rounded(value: Any) -> Any:
 
 def _check_span(kind: str, start_s: float, end_s: float) -> None:
     if not (math.isfinite(start_s) and math.isfinite(end_s) and start_s < end_s):
-        raise ValueError(f"a {kind} must begin before it ends, got {start_s} to {end_s} s")
+        raise ValueError(f"a {kind} must start before it ends, got {start_s} to {end_s} s")
 
 
 def _check_name(name: str) -> None:
     if not name.strip() or "\0" in name or any("\ud800" <= c <= "\udfff" for c in name):
-        raise ValueError(f"{name!r} is no name for a person: it is blank, or it cannot be written as UTF-8")
+        raise ValueError(f"{name!r} is not a valid name for a person: it is blank or not valid UTF-8")
 
 
 def _no_table(name: str) -> ValueError:
@@ -79,11 +79,11 @@ def _no_table(name: str) -> ValueError:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was seen and heard in one window.
+    """The probabilities of one window.
 
     ``voice``, ``face`` and ``fused``: (8,) float64 in the order of the timeline's emotions, or None where
-    that was not to be had; ``reasons`` then says why, in codes. ``speech`` and ``face_present``: the share
-    of the window, 0 to 1, with speech and with a face; None where nobody looked.
+    they could not be computed; ``reasons`` then says why, in codes. ``speech`` and ``face_present``: the
+    share of the window, 0 to 1, with speech and with a face; None where this was not measured.
     """
 
     start_s: float
@@ -94,13 +94,13 @@ class Window:
     speech: float | None = None
     face_present: float | None = None
     quality: Mapping[str, QualityValue] = field(default_factory=dict)
-    """Plain figures by name, units in the names: snr_db, face_size_px."""
+    """Plain figures by name, with the unit in the name: snr_db, face_size_px."""
     reasons: tuple[str, ...] = ()
     """Codes of letters, digits and ``_.:-``, such as ``voice:silent``."""
     person: str | None = None
-    """Whose face it is, where faces are told apart."""
+    """Whose face it is, where people are told apart."""
     speaker: str | None = None
-    """Whose voice it is, where a moving mouth tells; None where the voice is attributed to nobody."""
+    """Whose voice it is, judged by mouth movement; None where the voice is attributed to nobody."""
 
     def __post_init__(self) -> None:
         _check_span("window", self.start_s, self.end_s)
@@ -120,7 +120,7 @@ class Window:
                 raise ValueError(f"quality {key!r} must be a finite number, a text or None, got {value!r}")
         for code in self.reasons:
             if not _CODE.fullmatch(code):
-                raise ValueError(f"{code!r} is no reason code: use letters, digits and _.:-")
+                raise ValueError(f"{code!r} is not a valid reason code: use letters, digits and _.:-")
 
     @property
     def probabilities(self) -> dict[str, NDArray[np.float64] | None]:
@@ -128,11 +128,11 @@ class Window:
         return {"voice": self.voice, "face": self.face, "fused": self.fused}
 
     def as_row(self, emotions: Sequence[str], within: SpanMs | None = None) -> Row:
-        """All that is written of a window: times in seconds to the millisecond, probabilities by emotion.
+        """The window as plain data: times in seconds to the millisecond, probabilities by emotion.
 
         Args:
             emotions: the order of the probabilities.
-            within: the span of the recording, inside which times are held.
+            within: the span of the recording, to which times are clipped.
         """
         start_ms, end_ms = part_ms(self, within)
         probabilities = {
@@ -154,10 +154,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of time with one answer.
+    """A stretch of time with one result.
 
-    The answer is an emotion with its confidence; or none, because the recogniser ``abstained`` (then
-    ``confidence`` may hold that of its best guess) or because there was nothing to be read.
+    The result is an emotion with its confidence; or none, because the recognizer ``abstained`` (then
+    ``confidence`` may hold that of its best guess) or because there was nothing to read.
     """
 
     start_s: float
@@ -172,9 +172,9 @@ class Segment:
         if self.confidence is not None and not 0 <= self.confidence <= 1:
             raise ValueError(f"confidence must be between 0 and 1, got {self.confidence}")
         if self.emotion is not None and (self.abstained or self.confidence is None):
-            raise ValueError("a segment with an emotion has a confidence, and was not abstained from")
+            raise ValueError("a segment with an emotion has a confidence and is not abstained")
         if self.emotion is None and not self.abstained and self.confidence is not None:
-            raise ValueError("a segment of which nothing could be read has no confidence")
+            raise ValueError("a segment in which nothing could be read has no confidence")
 
     @property
     def duration_s(self) -> float:
@@ -182,18 +182,20 @@ class Segment:
         return self.end_s - self.start_s
 
     def as_row(self, within: SpanMs | None = None) -> Row:
-        """All that is written of a segment: times in seconds to the millisecond, held inside ``within``."""
+        """The segment as plain data: times in seconds to the millisecond, clipped to ``within``."""
         start_ms, end_ms = part_ms(self, within)
         values = (start_ms / 1000, end_ms / 1000, self.person, self.emotion, self.confidence, self.abstained)
         return dict(zip(_SEGMENT_COLUMNS, values, strict=True))
 
 
+Part = TypeVar("Part", Window, Segment)
+
+
 @dataclass(frozen=True, slots=True)
 class FaceBox:
-    """Where one person's face was seen at one time, in pixels of the upright picture.
+    """Where one person's face was at one time, in pixels of the upright frame.
 
-    The right and the bottom edge are the first pixels that no longer belong to it. A box may reach beyond
-    the picture, as detectors' boxes do.
+    The right and the bottom edge are exclusive. A box may reach beyond the frame, as detectors' boxes do.
     """
 
     time_s: float
@@ -215,7 +217,7 @@ class FaceBox:
         return self.left, self.top, self.right, self.bottom
 
     def as_row(self, within: SpanMs) -> Row:
-        """All that is written of a face: its time in seconds to the millisecond, held inside ``within``."""
+        """The face as plain data: its time in seconds to the millisecond, clipped to ``within``."""
         first, last = within
         time_ms = min(max(milliseconds(self.time_s), first), last)
         return dict(zip(_FACE_COLUMNS, (time_ms / 1000, self.person, *self.edges), strict=True))
@@ -223,20 +225,20 @@ class FaceBox:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Everything that is said of one recording.
+    """All results for one recording.
 
     Windows are ordered by their start and may overlap; segments are ordered by their start, and those of
     one person (or of nobody in particular) do not overlap. Faces are ordered by time; nobody has two at
-    one time.
+    the same time.
 
     Raises:
-        ValueError: a window, segment or face lies outside the recording, out of order, over another of the
-            same person, or speaks of an emotion or a person that the timeline does not know; or there are
-            faces, but no size of the picture that they lie in.
+        ValueError: a window, segment or face is outside the recording, out of order, overlaps another of the
+            same person, or names an emotion or a person that the timeline does not list; or there are
+            faces, but no frame size.
     """
 
     source: str
-    """The path or address that was read, as it was given."""
+    """The path or address, as it was given."""
     duration_s: float
     start_s: float
     windows: tuple[Window, ...]
@@ -244,19 +246,19 @@ class Timeline:
     emotions: tuple[str, ...]
     recogniser: str
     licence: str | None = None
-    """Of the recogniser, which its output may have to name."""
+    """Of the recognizer; it may require its output to name it."""
     people: tuple[str, ...] = ()
     faces: tuple[FaceBox, ...] = ()
     picture_size: tuple[int, int] | None = None
-    """Width and height, in pixels, of the upright picture that the faces lie in; None without a picture."""
+    """Width and height, in pixels, of the upright frames that the faces lie in; None without video."""
     notes: tuple[str, ...] = ()
-    """What a user should know of the recording, such as damage that was met and survived."""
+    """What a user should know about the recording, such as damage in it."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start_s) and math.isfinite(self.duration_s) and self.duration_s >= 0):
-            raise ValueError(f"no span of time: {self.duration_s} s from {self.start_s} s")
+            raise ValueError(f"invalid span: {self.duration_s} s from {self.start_s} s")
         if not self.emotions or len(set(self.emotions)) != len(self.emotions):
-            raise ValueError("emotions must be different from each other, and at least one")
+            raise ValueError("emotions must be distinct, and at least one")
         for name in self.people:
             _check_name(name)
         if len(set(self.people)) != len(self.people):
@@ -277,7 +279,7 @@ class Timeline:
         for part in parts:
             if part.start_s < first or part.end_s > last:
                 raise ValueError(
-                    f"{kind} {part.start_s} to {part.end_s} s lies outside the recording, "
+                    f"{kind} {part.start_s} to {part.end_s} s is outside the recording, "
                     f"{self.start_s} to {self.end_s} s"
                 )
             if part.start_s < before:
@@ -294,7 +296,7 @@ class Timeline:
                 raise ValueError(
                     f"unknown emotion {segment.emotion!r}: use one of {', '.join(self.emotions)}"
                 )
-            # No slack here: rounded times keep their order only if these have one.
+            # no tolerance here: rounded times are in order only if these are
             if segment.start_s < ends.get(segment.person, -math.inf):
                 raise ValueError(f"segments of {segment.person or 'one tier'} overlap at {segment.start_s} s")
             ends[segment.person] = segment.end_s
@@ -303,12 +305,12 @@ class Timeline:
         if self.picture_size is not None and not all(side > 0 for side in self.picture_size):
             raise ValueError(f"picture_size must be (width, height) in pixels, got {self.picture_size}")
         if self.faces and self.picture_size is None:
-            raise ValueError("faces need picture_size, the size of the picture that they lie in")
+            raise ValueError("faces need picture_size, the size of the frames that they lie in")
         known, before = frozenset(self.people), -math.inf
         seen: dict[str, float] = {}
         for face in self.faces:
             if not self.start_s - OUTSIDE_S <= face.time_s <= self.end_s + OUTSIDE_S:
-                raise ValueError(f"a face at {face.time_s} s lies outside {self.start_s} to {self.end_s} s")
+                raise ValueError(f"a face at {face.time_s} s is outside {self.start_s} to {self.end_s} s")
             if face.time_s < before:
                 raise ValueError(f"faces must be ordered by time: {face.time_s} s follows {before} s")
             if face.person not in known:
@@ -324,9 +326,16 @@ class Timeline:
 
     @property
     def span_ms(self) -> SpanMs:
-        """When the recording begins and ends."""
+        """Start and end of the recording."""
         end = round((Fraction(self.start_s) + Fraction(self.duration_s)) * 1000)
         return milliseconds(self.start_s), end
+
+    def by_person(self, parts: Iterable[Part]) -> dict[str | None, list[Part]]:
+        """Windows or segments by person, in the timeline's order; those of nobody last, if there are any."""
+        found: dict[str | None, list[Part]] = {person: [] for person in self.people}
+        for part in parts:
+            found.setdefault(part.person, []).append(part)
+        return found
 
     def columns(self, what: Table) -> dict[str, str]:
         """The columns of a table, and the type of each as NumPy calls it: float64, bool or object.

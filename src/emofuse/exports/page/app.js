@@ -3,7 +3,7 @@
 const by = (id) => document.getElementById(id);
 const media = by("media"), tracks = by("tracks"), base = by("base"), overlay = by("cursor"), overview = by("overview");
 const OVERVIEW = 40;
-let place = layout(300), hover = null, pending = false, loaded = false;
+let area = layout(300), hover = null, pending = false, loaded = false;
 
 /* --- drawing */
 
@@ -14,30 +14,30 @@ function redraw() {
 }
 function drawAll() {
   const width = tracks.clientWidth;
-  place = layout(width);
-  drawTracks(sized(base, width, place.height), place);
+  area = layout(width);
+  drawTracks(sized(base, width, area.height), area);
   drawCursor();
 }
 function drawCursor() {
-  const pen = sized(overlay, place.width, place.height);
-  drawOverview(sized(overview, place.width, OVERVIEW), place, OVERVIEW);
+  const pen = sized(overlay, area.width, area.height);
+  drawOverview(sized(overview, area.width, OVERVIEW), area, OVERVIEW);
   if (hover !== null) line(pen, hover, ink.quiet, 1, null);
   line(pen, view.cursor, ink.cursor, 2, clock(view.cursor));
-  say();
+  showCursorValues();
 }
-function line(pen, time, colour, width, text) {
+function line(pen, time, color, width, text) {
   if (time < view.from || time > view.to) return;
-  const x = toX(place, time);
-  pen.fillStyle = colour; pen.fillRect(x - width / 2, 4, width, place.height - 14);
+  const x = toX(area, time);
+  pen.fillStyle = color; pen.fillRect(x - width / 2, 4, width, area.height - 14);
   if (!text) return;
   pen.font = "600 11px " + FONT; pen.textAlign = "center"; pen.textBaseline = "middle";
-  const half = pen.measureText(text).width / 2 + 6, middle = Math.min(Math.max(x, half), place.width - half);
+  const half = pen.measureText(text).width / 2 + 6, middle = Math.min(Math.max(x, half), area.width - half);
   pen.beginPath(); pen.roundRect(middle - half, 3, 2 * half, 19, 5); pen.fill();
   pen.fillStyle = ink.paper; pen.fillText(text, middle, 13);
 }
 
-/* The clock, the legend's bars and what a screen reader is told: all of the cursor's time. */
-function say() {
+/* The clock, the legend and the text for screen readers, all at the cursor. */
+function showCursorValues() {
   by("now").textContent = clock(view.cursor);
   const series = SERIES[view.series], i = series ? windowAt(series, view.cursor) : -1;
   const values = i >= 0 && known(series, view.kind, i) ? DATA.emotions.map((_, e) => share(series, view.kind, i, e)) : null;
@@ -49,7 +49,7 @@ function say() {
   });
   tracks.setAttribute("aria-valuenow", view.cursor.toFixed(2));
   tracks.setAttribute("aria-valuetext", clock(view.cursor) + ", " +
-    (values ? DATA.emotions[top] + " " + Math.round(values[top] * 100) + " percent" : "no answer"));
+    (values ? DATA.emotions[top] + " " + Math.round(values[top] * 100) + " percent" : "no result"));
 }
 
 /* --- time */
@@ -58,10 +58,10 @@ const clamped = (time) => Math.min(Math.max(time, FROM), TO);
 function seek(time, follow = true) {
   view.cursor = clamped(time);
   if (loaded) media.currentTime = Math.max(0, view.cursor);
-  if (follow && (view.cursor < view.from || view.cursor > view.to)) look(view.cursor - (view.to - view.from) / 2);
+  if (follow && (view.cursor < view.from || view.cursor > view.to)) showSpan(view.cursor - (view.to - view.from) / 2);
   drawCursor();
 }
-function look(from, length = view.to - view.from) {
+function showSpan(from, length = view.to - view.from) {
   const span = Math.min(Math.max(length, NARROWEST), TO - FROM);
   view.from = Math.min(Math.max(from, FROM), TO - span);
   view.to = view.from + span;
@@ -70,21 +70,21 @@ function look(from, length = view.to - view.from) {
   redraw();
 }
 function zoom(factor, around = view.cursor) {
-  const held = around >= view.from && around <= view.to ? around : (view.from + view.to) / 2;
+  const anchor = around >= view.from && around <= view.to ? around : (view.from + view.to) / 2;
   const span = Math.min(Math.max((view.to - view.from) * factor, NARROWEST), TO - FROM);
-  look(held - ((held - view.from) / (view.to - view.from)) * span, span);
+  showSpan(anchor - ((anchor - view.from) / (view.to - view.from)) * span, span);
 }
 function follow() {
   if (media.paused) return;
-  if (media.currentTime >= TO && media.duration > TO + 0.1) media.pause(); // an excerpt ends before the recording
+  if (media.currentTime >= TO && media.duration > TO + 0.1) media.pause(); // an excerpt ends before the recording does
   view.cursor = clamped(media.currentTime);
   const span = view.to - view.from;
-  if (view.cursor > view.to - span * 0.05 || view.cursor < view.from) look(view.cursor - span * 0.1);
+  if (view.cursor > view.to - span * 0.05 || view.cursor < view.from) showSpan(view.cursor - span * 0.1);
   drawCursor();
   requestAnimationFrame(follow);
 }
 function play() {
-  if (!loaded) { by("status").textContent = "Open the recording first, to play it."; by("file").focus(); return; }
+  if (!loaded) { by("status").textContent = "Open the recording first to play it."; by("file").focus(); return; }
   if (media.paused && view.cursor >= TO - 0.05) seek(FROM);
   if (media.paused) media.play().catch((error) => { by("status").textContent = String(error.message); });
   else media.pause();
@@ -97,7 +97,7 @@ function step(direction) {
 
 /* --- the recording */
 
-function take(address, name) {
+function load(address, name) {
   loaded = false;
   media.dataset.name = name;
   media.src = address;
@@ -106,7 +106,7 @@ media.addEventListener("loadedmetadata", () => {
   loaded = true;
   media.hidden = by("again").hidden = false;
   by("invite").hidden = true;
-  by("stage").classList.toggle("sound", !media.videoWidth);
+  by("stage").classList.toggle("audio-only", !media.videoWidth);
   by("status").textContent = "";
   media.currentTime = Math.max(0, view.cursor);
 });
@@ -129,7 +129,7 @@ media.addEventListener("seeked", () => {
 function open(file) {
   if (!file) return;
   if (media.src.startsWith("blob:")) URL.revokeObjectURL(media.src);
-  take(URL.createObjectURL(file), file.name);
+  load(URL.createObjectURL(file), file.name);
 }
 for (const id of ["file", "file-again"]) by(id).addEventListener("change", (event) => open(event.target.files[0]));
 for (const kind of ["dragover", "dragleave", "drop"]) {
@@ -140,79 +140,79 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
-/* --- mouse and finger */
+/* --- pointer */
 
-let held = null;
+let drag = null;
 tracks.addEventListener("pointerdown", (event) => {
   if (event.button) return;
-  held = { x: event.clientX, from: view.from, moved: false };
+  drag = { x: event.clientX, from: view.from, moved: false };
   tracks.setPointerCapture(event.pointerId);
 });
 tracks.addEventListener("pointermove", (event) => {
   const box = tracks.getBoundingClientRect(), x = event.clientX - box.left;
-  if (held && (held.moved || Math.abs(event.clientX - held.x) > 5)) {
-    held.moved = true;
-    tracks.classList.add("held");
+  if (drag && (drag.moved || Math.abs(event.clientX - drag.x) > 5)) {
+    drag.moved = true;
+    tracks.classList.add("dragging");
     hover = null; by("tip").hidden = true;
-    look(held.from - ((event.clientX - held.x) / (place.right - place.left)) * (view.to - view.from));
+    showSpan(drag.from - ((event.clientX - drag.x) / (area.right - area.left)) * (view.to - view.from));
     return;
   }
-  hover = x >= place.left && x <= place.right ? toTime(place, x) : null;
+  hover = x >= area.left && x <= area.right ? toTime(area, x) : null;
   showTip(x, event.clientY - box.top);
   drawCursor();
 });
 tracks.addEventListener("pointerup", (event) => {
   const box = tracks.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
-  const moved = held && held.moved;
-  held = null;
-  tracks.classList.remove("held");
+  const moved = drag && drag.moved;
+  drag = null;
+  tracks.classList.remove("dragging");
   if (moved) return;
-  const row = place.rows.find((each) => y >= each.top && y <= each.top + each.height);
-  if (row && row.ribbon && x < place.left) choosePerson(row.ribbon.person);
-  else seek(toTime(place, Math.min(Math.max(x, place.left), place.right)));
+  const row = area.rows.find((each) => y >= each.top && y <= each.top + each.height);
+  if (row && row.ribbon && x < area.left) choosePerson(row.ribbon.person);
+  else seek(toTime(area, Math.min(Math.max(x, area.left), area.right)));
 });
-tracks.addEventListener("pointercancel", () => { held = null; tracks.classList.remove("held"); });
+tracks.addEventListener("pointercancel", () => { drag = null; tracks.classList.remove("dragging"); });
 tracks.addEventListener("pointerleave", () => { hover = null; by("tip").hidden = true; drawCursor(); });
 tracks.addEventListener("wheel", (event) => {
   const span = view.to - view.from;
   if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
     event.preventDefault();
-    look(view.from + ((event.deltaX || event.deltaY) / (place.right - place.left)) * span);
-  } else if (event.deltaY < 0 || span < (TO - FROM) * 0.999) { // all is seen: the wheel scrolls the page
+    showSpan(view.from + ((event.deltaX || event.deltaY) / (area.right - area.left)) * span);
+  } else if (event.deltaY < 0 || span < (TO - FROM) * 0.999) { // everything is in view: the wheel scrolls the page
     event.preventDefault();
-    zoom(Math.exp(event.deltaY * 0.0025), toTime(place, event.clientX - tracks.getBoundingClientRect().left));
+    zoom(Math.exp(event.deltaY * 0.0025), toTime(area, event.clientX - tracks.getBoundingClientRect().left));
   }
 }, { passive: false });
 
 const overviewTime = (event) =>
-  FROM + ((event.clientX - overview.getBoundingClientRect().left - place.left) / (place.right - place.left)) * (TO - FROM);
+  FROM + ((event.clientX - overview.getBoundingClientRect().left - area.left) / (area.right - area.left)) * (TO - FROM);
 overview.addEventListener("pointerdown", (event) => {
   overview.setPointerCapture(event.pointerId);
-  look(overviewTime(event) - (view.to - view.from) / 2);
+  showSpan(overviewTime(event) - (view.to - view.from) / 2);
 });
 overview.addEventListener("pointermove", (event) => {
-  if (event.buttons & 1) look(overviewTime(event) - (view.to - view.from) / 2);
+  if (event.buttons & 1) showSpan(overviewTime(event) - (view.to - view.from) / 2);
 });
 
 function showTip(x, y) {
-  const tip = by("tip"), row = place.rows.find((each) => y >= each.top && y <= each.top + each.height);
+  const tip = by("tip"), row = area.rows.find((each) => y >= each.top && y <= each.top + each.height);
   tip.hidden = hover === null || !row;
   if (tip.hidden) return;
   tip.textContent = "";
   const head = document.createElement("b");
   head.textContent = clock(hover);
   tip.append(head, "\n" + (row.ribbon ? segmentText(row.ribbon) : windowText()).join("\n"));
-  tip.style.left = Math.min(x + 16, place.width - tip.offsetWidth - 6) + "px";
-  tip.style.top = Math.max(4, Math.min(y + 14, place.height - tip.offsetHeight - 4)) + "px";
-  if (x + 16 > place.width - tip.offsetWidth - 6) tip.style.left = Math.max(4, x - tip.offsetWidth - 16) + "px";
+  tip.style.left = Math.min(x + 16, area.width - tip.offsetWidth - 6) + "px";
+  tip.style.top = Math.max(4, Math.min(y + 14, area.height - tip.offsetHeight - 4)) + "px";
+  if (x + 16 > area.width - tip.offsetWidth - 6) tip.style.left = Math.max(4, x - tip.offsetWidth - 16) + "px";
 }
 function segmentText(ribbon) {
   const part = segmentAt(ribbon.parts, hover), who = ribbon.name ? [ribbon.name] : [];
-  if (!part) return [...who, "nothing was read here"];
+  if (!part) return [...who, "nothing to read here"];
   const guess = part.confidence === null ? "" : " (best guess " + part.confidence + " %)";
-  const said = part.emotion >= 0 ? DATA.emotions[part.emotion] + " " + part.confidence + " %"
-    : part.abstained ? "abstained" + guess : "nothing to be read";
-  return [...who, said, clock(part.start) + " – " + clock(part.end)];
+  const result = part.emotion >= 0 ? DATA.emotions[part.emotion] + " " + part.confidence + " %"
+    : part.abstained ? "abstained" + guess : "nothing to read";
+  return [...who, result, clock(part.start) + " – " + clock(part.end)];
 }
 function windowText() {
   const series = SERIES[view.series], i = series ? windowAt(series, hover) : -1;
@@ -221,7 +221,7 @@ function windowText() {
   if (known(series, view.kind, i)) {
     const order = DATA.emotions.map((name, e) => [share(series, view.kind, i, e), name]).sort((a, b) => b[0] - a[0]);
     for (const [value, name] of order.slice(0, 3)) lines.push(name + " " + Math.round(value * 100) + " %");
-  } else lines.push("no answer from " + view.kind);
+  } else lines.push("no result from " + view.kind);
   if (DATA.reasons[series.reasons[i]]) lines.push(DATA.reasons[series.reasons[i]]);
   const speaker = series.speakers[i];
   if (series.speech[i] !== UNKNOWN)
@@ -230,7 +230,7 @@ function windowText() {
   return lines;
 }
 
-/* --- choices and keys */
+/* --- controls and keys */
 
 function choosePerson(person) {
   const at = SERIES.findIndex((series) => series.person === person);
@@ -239,13 +239,13 @@ function choosePerson(person) {
   by("person").value = String(at);
   redraw();
 }
-function light(emotion) {
-  view.lit = view.lit === emotion ? null : emotion;
-  by("legend").classList.toggle("some", view.lit !== null);
-  [...by("legend").children].forEach((item, e) => item.firstChild.setAttribute("aria-pressed", String(e === view.lit)));
+function highlight(emotion) {
+  view.highlighted = view.highlighted === emotion ? null : emotion;
+  by("legend").classList.toggle("some", view.highlighted !== null);
+  [...by("legend").children].forEach((item, e) => item.firstChild.setAttribute("aria-pressed", String(e === view.highlighted)));
   redraw();
 }
-[...by("legend").children].forEach((item, e) => item.firstChild.addEventListener("click", () => light(e)));
+[...by("legend").children].forEach((item, e) => item.firstChild.addEventListener("click", () => highlight(e)));
 for (const input of document.querySelectorAll("input[name=kind]"))
   input.addEventListener("change", () => { view.kind = input.value; redraw(); });
 for (const input of document.querySelectorAll("input[name=shape]"))
@@ -254,7 +254,7 @@ by("person").addEventListener("change", (event) => { view.series = Number(event.
 by("play").addEventListener("click", play);
 by("in").addEventListener("click", () => zoom(0.5));
 by("out").addEventListener("click", () => zoom(2));
-by("fit").addEventListener("click", () => look(FROM, TO - FROM));
+by("fit").addEventListener("click", () => showSpan(FROM, TO - FROM));
 document.querySelectorAll("button[data-time]").forEach((button) =>
   button.addEventListener("click", () => seek(Number(button.dataset.time))));
 
@@ -266,22 +266,22 @@ document.addEventListener("keydown", (event) => {
   const act = {
     " ": play, ArrowLeft: () => seek(view.cursor - jump), ArrowRight: () => seek(view.cursor + jump),
     Home: () => seek(FROM), End: () => seek(TO), "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2),
-    0: () => look(FROM, TO - FROM), "[": () => step(-1), "]": () => step(1),
-    Escape: () => { if (view.lit !== null) light(view.lit); },
+    0: () => showSpan(FROM, TO - FROM), "[": () => step(-1), "]": () => step(1),
+    Escape: () => { if (view.highlighted !== null) highlight(view.highlighted); },
   }[event.key];
   if (!act) return;
   event.preventDefault();
   act();
 });
 
-/* --- begin */
+/* --- start */
 
 readInk();
-for (const id of ["desk", "controls", "live", "keys"]) by(id).hidden = false;
+for (const id of ["player", "controls", "live", "keys"]) by(id).hidden = false;
 by("still").hidden = true;
 by("length").textContent = " / " + clock(TO);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readInk(); drawAll(); });
 new ResizeObserver(redraw).observe(tracks);
-look(FROM, TO - FROM);
+showSpan(FROM, TO - FROM);
 drawAll();
-if (DATA.media) take(DATA.media, "");
+if (DATA.media) load(DATA.media, "");

@@ -1,4 +1,4 @@
-/* What the page shows: the timeline unpacked, and its tracks drawn on a canvas. Times are seconds. */
+/* The timeline, unpacked, and its tracks, drawn on a canvas. Times are in seconds. */
 
 const DATA = JSON.parse(document.getElementById("timeline-data").textContent);
 const N = DATA.emotions.length, FROM = DATA.start, TO = Math.max(DATA.end, DATA.start + 1e-3);
@@ -10,7 +10,7 @@ function bytes(text) {
   return out;
 }
 
-/* One person's windows. A window speaks for its middle: its cell reaches halfway to its neighbours. */
+/* One person's windows. A window is drawn at its midpoint: its cell reaches halfway to its neighbors. */
 function unpacked(series) {
   const starts = new Int32Array(bytes(series.starts).buffer), ends = new Int32Array(bytes(series.ends).buffer);
   const n = starts.length, middle = new Float64Array(n), left = new Float64Array(n), right = new Float64Array(n);
@@ -38,9 +38,9 @@ const PEAKS = DATA.peaks && {
 const LOUDEST = PEAKS ? PEAKS.high.reduce((a, b) => Math.max(a, b), PEAKS.low.reduce((a, b) => Math.max(a, -b), 8)) : 0;
 const HAS_SPEECH = SERIES.some((series) => series.speech.some((share) => share !== UNKNOWN));
 
-const view = { from: FROM, to: TO, kind: DATA.kind, series: 0, stacked: true, lit: null, cursor: FROM };
+const view = { from: FROM, to: TO, kind: DATA.kind, series: 0, stacked: true, highlighted: null, cursor: FROM };
 
-/* The first place in rising times that is not before a time. */
+/* The index of the first of increasing times that is not before a time. */
 function firstFrom(times, time) {
   let low = 0, high = times.length;
   while (low < high) { const mid = (low + high) >> 1; if (times[mid] < time) low = mid + 1; else high = mid; }
@@ -67,7 +67,7 @@ function clock(time, digits = 1) {
   return (time < 0 && ticks ? "−" : "") + head + ":" + two(whole % 60) + rest;
 }
 
-/* Colours come from the style sheet, so that light and dark are decided in one place. */
+/* Colors come from the style sheet, so that light and dark are decided in one place. */
 let ink = {};
 function readInk() {
   const style = getComputedStyle(document.documentElement);
@@ -75,32 +75,32 @@ function readInk() {
   ink = { paper: get("--paper"), text: get("--text"), quiet: get("--quiet"), grid: get("--grid"),
     line: get("--line"), wave: get("--wave"), speech: get("--speech"), gap: get("--gap"), hatch: get("--hatch"),
     cursor: get("--cursor"), raised: get("--raised"), emotions: DATA.emotions.map((_, i) => get("--e" + i)) };
-  ink.on = ink.emotions.map((colour) => {
-    const [r, g, b] = [1, 3, 5].map((i) => (parseInt(colour.slice(i, i + 2), 16) / 255) ** 2.2);
+  ink.on = ink.emotions.map((color) => {
+    const [r, g, b] = [1, 3, 5].map((i) => (parseInt(color.slice(i, i + 2), 16) / 255) ** 2.2);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.2 ? "#10141a" : "#ffffff";
   });
-  ink.hatched = hatched(ink.hatch, ink.raised);
+  ink.hatched = hatchTile(ink.hatch, ink.raised);
 }
-function hatched(colour, ground) {
+function hatchTile(color, background) {
   const tile = document.createElement("canvas"), ratio = devicePixelRatio || 1, side = Math.round(7 * ratio);
   tile.width = tile.height = side;
   const pen = tile.getContext("2d");
-  pen.fillStyle = ground; pen.fillRect(0, 0, side, side);
-  pen.strokeStyle = colour; pen.lineWidth = 1.4 * ratio; pen.beginPath();
+  pen.fillStyle = background; pen.fillRect(0, 0, side, side);
+  pen.strokeStyle = color; pen.lineWidth = 1.4 * ratio; pen.beginPath();
   for (const shift of [-side, 0, side]) { pen.moveTo(shift - 1, side + 1); pen.lineTo(shift + side + 1, -1); }
   pen.stroke();
   return { tile, ratio };
 }
-function hatching(pen) {
+function hatchPattern(pen) {
   const pattern = pen.createPattern(ink.hatched.tile, "repeat");
   pattern.setTransform(new DOMMatrix().scale(1 / ink.hatched.ratio));
   return pattern;
 }
 
-/* Where each track lies, from top to bottom. */
+/* The position of each track, from top to bottom. */
 function layout(width) {
   const rows = [{ what: "ruler", height: 26 }];
-  if (PEAKS) rows.push({ what: "wave", name: "sound", height: 76 });
+  if (PEAKS) rows.push({ what: "wave", name: "audio", height: 76 });
   if (HAS_SPEECH) rows.push({ what: "speech", name: "speech", height: 24 });
   rows.push({ what: "curves", name: view.kind, height: width < 600 ? 170 : 230 });
   for (const ribbon of RIBBONS) rows.push({ what: "ribbon", name: ribbon.name || "segments", ribbon, height: 32 });
@@ -108,8 +108,8 @@ function layout(width) {
   for (const row of rows) { row.top = top; top += row.height + (row.what === "ruler" ? 2 : 10); }
   return { rows, height: top, left: width < 600 ? 8 : GUTTER, right: width - 10, width };
 }
-const toX = (place, time) => place.left + ((time - view.from) / (view.to - view.from)) * (place.right - place.left);
-const toTime = (place, x) => view.from + ((x - place.left) / (place.right - place.left)) * (view.to - view.from);
+const toX = (area, time) => area.left + ((time - view.from) / (view.to - view.from)) * (area.right - area.left);
+const toTime = (area, x) => view.from + ((x - area.left) / (area.right - area.left)) * (view.to - view.from);
 
 function sized(canvas, width, height) {
   const ratio = devicePixelRatio || 1;
@@ -120,49 +120,49 @@ function sized(canvas, width, height) {
   return pen;
 }
 
-function drawTracks(pen, place) {
-  for (const row of place.rows) {
-    if (row.name && place.left >= GUTTER) drawName(pen, place, row);
+function drawTracks(pen, area) {
+  for (const row of area.rows) {
+    if (row.name && area.left >= GUTTER) drawName(pen, area, row);
     pen.save(); pen.beginPath();
-    pen.rect(place.left, row.top, place.right - place.left, row.height + (row.what === "ruler" ? 9999 : 0));
+    pen.rect(area.left, row.top, area.right - area.left, row.height + (row.what === "ruler" ? 9999 : 0));
     if (row.what !== "ruler") pen.clip();
     ({ ruler: drawRuler, wave: drawWave, speech: drawSpeech, curves: drawCurves, ribbon: drawRibbon })[row.what](
-      pen, place, row);
+      pen, area, row);
     pen.restore();
   }
 }
-function drawName(pen, place, row) {
+function drawName(pen, area, row) {
   const chosen = row.ribbon && RIBBONS.length > 1 && SERIES[view.series].person === row.ribbon.person;
   pen.fillStyle = chosen ? ink.text : ink.quiet;
   pen.font = (chosen ? "600 " : "") + "12px " + FONT; pen.textAlign = "right"; pen.textBaseline = "middle";
   let text = row.name;
-  while (text.length > 1 && pen.measureText(text).width > place.left - 16) text = text.slice(0, -2) + "…";
-  pen.fillText(text, place.left - 8, row.top + row.height / 2);
+  while (text.length > 1 && pen.measureText(text).width > area.left - 16) text = text.slice(0, -2) + "…";
+  pen.fillText(text, area.left - 8, row.top + row.height / 2);
 }
 
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000];
-function drawRuler(pen, place, row) {
-  const wanted = ((view.to - view.from) * 88) / (place.right - place.left);
+function drawRuler(pen, area, row) {
+  const wanted = ((view.to - view.from) * 88) / (area.right - area.left);
   const step = STEPS.find((each) => each >= wanted) || 36000;
   pen.font = "11px " + FONT; pen.textAlign = "center"; pen.textBaseline = "middle";
   for (let k = Math.ceil(view.from / step - 1e-9); k * step <= view.to + 1e-9; k++) {
-    const x = Math.round(toX(place, k * step)) + 0.5;
+    const x = Math.round(toX(area, k * step)) + 0.5;
     pen.strokeStyle = ink.grid; pen.lineWidth = 1; pen.beginPath();
-    pen.moveTo(x, row.top + row.height - 5); pen.lineTo(x, place.height - 10); pen.stroke();
+    pen.moveTo(x, row.top + row.height - 5); pen.lineTo(x, area.height - 10); pen.stroke();
     const text = clock(k * step, step < 1 ? 1 : 0), half = pen.measureText(text).width / 2;
     pen.fillStyle = ink.quiet;
-    pen.fillText(text, Math.min(Math.max(x, place.left + half), place.right - half), row.top + 12);
+    pen.fillText(text, Math.min(Math.max(x, area.left + half), area.right - half), row.top + 12);
   }
 }
 
-function drawWave(pen, place, row) {
+function drawWave(pen, area, row) {
   const middle = row.top + row.height / 2, scale = (row.height / 2 - 1) / LOUDEST;
   pen.fillStyle = ink.wave;
   const reach = (time) => (time - PEAKS.start) / PEAKS.bin;
-  for (let x = Math.floor(place.left); x < place.right; x++) {
-    const first = Math.max(0, Math.floor(reach(toTime(place, x))));
-    const last = Math.min(PEAKS.low.length, Math.max(first + 1, Math.floor(reach(toTime(place, x + 1)))));
-    if (first >= PEAKS.low.length || toTime(place, x) < PEAKS.start) continue;
+  for (let x = Math.floor(area.left); x < area.right; x++) {
+    const first = Math.max(0, Math.floor(reach(toTime(area, x))));
+    const last = Math.min(PEAKS.low.length, Math.max(first + 1, Math.floor(reach(toTime(area, x + 1)))));
+    if (first >= PEAKS.low.length || toTime(area, x) < PEAKS.start) continue;
     let low = 0, high = 0;
     for (let i = first; i < last; i++) { low = Math.min(low, PEAKS.low[i]); high = Math.max(high, PEAKS.high[i]); }
     pen.fillRect(x, middle - high * scale - 0.5, 1, (high - low) * scale + 1);
@@ -172,39 +172,39 @@ function drawWave(pen, place, row) {
 function visible(series) {
   return [firstFrom(series.right, view.from), Math.min(series.n, firstFrom(series.left, view.to) + 1)];
 }
-function drawSpeech(pen, place, row) {
+function drawSpeech(pen, area, row) {
   const series = SERIES[view.series], [first, last] = visible(series);
-  pen.fillStyle = ink.gap; pen.fillRect(place.left, row.top + row.height - 1, place.right - place.left, 1);
+  pen.fillStyle = ink.gap; pen.fillRect(area.left, row.top + row.height - 1, area.right - area.left, 1);
   for (let i = first; i < last; i++) {
     if (series.speech[i] === UNKNOWN) continue;
     const speaker = series.speakers[i], elsewhere = speaker >= 0 && DATA.people[speaker] !== series.person;
-    const x = toX(place, series.left[i]), height = (series.speech[i] / 200) * row.height;
+    const x = toX(area, series.left[i]), height = (series.speech[i] / 200) * row.height;
     pen.globalAlpha = elsewhere ? 0.3 : 0.8; pen.fillStyle = ink.speech;
-    pen.fillRect(x, row.top + row.height - height, toX(place, series.right[i]) - x + 0.3, height);
+    pen.fillRect(x, row.top + row.height - height, toX(area, series.right[i]) - x + 0.3, height);
   }
   pen.globalAlpha = 1;
 }
 
-/* Runs of windows with an answer, as points; more windows than pixels are averaged a pixel. */
-function runs(place, series, kind) {
+/* Runs of windows with results, as points; where there are more windows than pixels, those of one are averaged. */
+function runs(area, series, kind) {
   const [first, last] = visible(series), found = [];
   let run = null;
   for (let i = first; i < last; i++) {
     if (!known(series, kind, i)) { run = null; continue; }
     if (!run || series.left[i] - run.end > 0.0015) found.push((run = { xs: [], rows: [], ends: [], counts: [] }));
-    const x = toX(place, series.middle[i]), at = run.xs.length - 1;
-    const begin = Math.floor(toX(place, series.left[i]));
+    const x = toX(area, series.middle[i]), at = run.xs.length - 1;
+    const begin = Math.floor(toX(area, series.left[i]));
     run.end = series.right[i];
-    if (at > 0 && begin === Math.floor(run.ends[at]) && toX(place, run.end) - begin < 1.5) {
+    if (at > 0 && begin === Math.floor(run.ends[at]) && toX(area, run.end) - begin < 1.5) {
       for (let e = 0; e < N; e++) run.rows[at][e] += (share(series, kind, i, e) - run.rows[at][e]) / (run.counts[at] + 1);
       run.counts[at]++;
       continue;
     }
-    if (at < 0) push(run, toX(place, series.left[i]), series, kind, i);
+    if (at < 0) push(run, toX(area, series.left[i]), series, kind, i);
     push(run, x, series, kind, i);
   }
   for (const each of found) {
-    each.xs.push(toX(place, each.end)); each.rows.push(each.rows[each.rows.length - 1]);
+    each.xs.push(toX(area, each.end)); each.rows.push(each.rows[each.rows.length - 1]);
   }
   return found;
 }
@@ -214,21 +214,21 @@ function push(run, x, series, kind, i) {
   run.xs.push(x); run.rows.push(row); run.ends.push(x); run.counts.push(1);
 }
 
-function drawCurves(pen, place, row) {
+function drawCurves(pen, area, row) {
   const bottom = row.top + row.height, y = (value) => bottom - value * row.height;
-  pen.fillStyle = ink.gap; pen.fillRect(place.left, row.top, place.right - place.left, row.height);
+  pen.fillStyle = ink.gap; pen.fillRect(area.left, row.top, area.right - area.left, row.height);
   const series = SERIES[view.series];
   if (!series) return;
-  for (const run of runs(place, series, view.kind)) {
+  for (const run of runs(area, series, view.kind)) {
     const last = run.xs.length - 1;
     pen.fillStyle = ink.paper; pen.fillRect(run.xs[0], row.top, run.xs[last] - run.xs[0], row.height);
-    if (view.stacked) drawStack(pen, run, y); else drawLines(pen, run, y, row, place);
+    if (view.stacked) drawStack(pen, run, y); else drawLines(pen, run, y, row, area);
   }
-  drawGaps(pen, place, row, series);
+  drawGaps(pen, area, row, series);
 }
 function drawStack(pen, run, y) {
   let below = run.xs.map(() => 0);
-  // Seams help where areas are wide, and are all that is seen where they are not.
+  // outlines help where areas are wide, and would cover narrow ones
   const seams = (run.xs[run.xs.length - 1] - run.xs[0]) / run.xs.length > 5;
   for (let e = 0; e < N; e++) {
     const above = below.map((value, i) => value + run.rows[i][e]);
@@ -236,22 +236,22 @@ function drawStack(pen, run, y) {
     run.xs.forEach((x, i) => (i ? pen.lineTo(x, y(above[i])) : pen.moveTo(x, y(above[i]))));
     for (let i = run.xs.length - 1; i >= 0; i--) pen.lineTo(run.xs[i], y(below[i]));
     pen.closePath();
-    pen.fillStyle = ink.emotions[e]; pen.globalAlpha = view.lit === null || view.lit === e ? 0.92 : 0.13; pen.fill();
+    pen.fillStyle = ink.emotions[e]; pen.globalAlpha = view.highlighted === null || view.highlighted === e ? 0.92 : 0.13; pen.fill();
     pen.globalAlpha = 1;
     if (seams) { pen.strokeStyle = ink.paper; pen.lineWidth = 0.75; pen.stroke(); }
     below = above;
   }
 }
-function drawLines(pen, run, y, row, place) {
+function drawLines(pen, run, y, row, area) {
   pen.strokeStyle = ink.grid; pen.lineWidth = 1;
   for (const level of [0.25, 0.5, 0.75]) {
     pen.beginPath(); pen.moveTo(run.xs[0], y(level)); pen.lineTo(run.xs[run.xs.length - 1], y(level)); pen.stroke();
   }
   pen.lineJoin = "round";
-  const order = [...Array(N).keys()].sort((a, b) => (a === view.lit) - (b === view.lit));
+  const order = [...Array(N).keys()].sort((a, b) => (a === view.highlighted) - (b === view.highlighted));
   for (const e of order) {
-    const lit = view.lit === e;
-    pen.globalAlpha = view.lit === null || lit ? 1 : 0.18; pen.strokeStyle = ink.emotions[e]; pen.lineWidth = lit ? 3 : 2;
+    const highlighted = view.highlighted === e;
+    pen.globalAlpha = view.highlighted === null || highlighted ? 1 : 0.18; pen.strokeStyle = ink.emotions[e]; pen.lineWidth = highlighted ? 3 : 2;
     pen.beginPath();
     run.xs.forEach((x, i) => (i ? pen.lineTo(x, y(run.rows[i][e])) : pen.moveTo(x, y(run.rows[i][e]))));
     pen.stroke();
@@ -259,29 +259,29 @@ function drawLines(pen, run, y, row, place) {
   pen.globalAlpha = 1;
 }
 
-/* The reason stands in a gap that is wide enough for it. */
-function drawGaps(pen, place, row, series) {
+/* The reason is written into gaps that are wide enough for it. */
+function drawGaps(pen, area, row, series) {
   const [first, last] = visible(series);
   pen.font = "12px " + FONT; pen.fillStyle = ink.quiet; pen.textAlign = "center"; pen.textBaseline = "middle";
   for (let i = first; i < last; ) {
     if (known(series, view.kind, i)) { i++; continue; }
     let end = i;
     while (end < last && !known(series, view.kind, end)) end++;
-    const left = Math.max(place.left, toX(place, series.left[i])), right = Math.min(place.right, toX(place, series.right[end - 1]));
-    const text = DATA.reasons[series.reasons[i]] || "not known";
+    const left = Math.max(area.left, toX(area, series.left[i])), right = Math.min(area.right, toX(area, series.right[end - 1]));
+    const text = DATA.reasons[series.reasons[i]] || "unknown";
     if (pen.measureText(text).width < right - left - 12) pen.fillText(text, (left + right) / 2, row.top + row.height / 2);
     i = end;
   }
 }
 
-function drawRibbon(pen, place, row) {
-  pen.fillStyle = ink.gap; pen.fillRect(place.left, row.top, place.right - place.left, row.height);
+function drawRibbon(pen, area, row) {
+  pen.fillStyle = ink.gap; pen.fillRect(area.left, row.top, area.right - area.left, row.height);
   let painted = -1;
   for (const part of row.ribbon.parts) {
     if (part.end <= view.from) continue;
     if (part.start >= view.to) break;
-    const x = Math.max(place.left, toX(place, part.start)), right = Math.min(place.right, toX(place, part.end));
-    if (right < painted + 0.5) continue; // less than a pixel: what is there already stands for it
+    const x = Math.max(area.left, toX(area, part.start)), right = Math.min(area.right, toX(area, part.end));
+    if (right < painted + 0.5) continue; // narrower than a pixel: the neighbor before it is shown instead
     painted = right;
     drawSegment(pen, part, x, right - x, row);
   }
@@ -289,34 +289,34 @@ function drawRibbon(pen, place, row) {
 function drawSegment(pen, part, x, width, row) {
   const named = part.emotion >= 0, gap = width > 3 ? 1 : 0;
   if (!named && !part.abstained) return;
-  pen.fillStyle = named ? ink.emotions[part.emotion] : hatching(pen);
-  pen.globalAlpha = view.lit === null || (named && view.lit === part.emotion) ? 1 : 0.15;
+  pen.fillStyle = named ? ink.emotions[part.emotion] : hatchPattern(pen);
+  pen.globalAlpha = view.highlighted === null || (named && view.highlighted === part.emotion) ? 1 : 0.15;
   pen.fillRect(x, row.top, Math.max(width - gap, 0.6), row.height);
   pen.globalAlpha = 1;
-  if (width < 30 || row.height < 18) return; // no room for a word
+  if (width < 30 || row.height < 18) return; // no room for a label
   pen.font = "600 12px " + FONT; pen.textAlign = "left"; pen.textBaseline = "middle";
   const word = named ? DATA.emotions[part.emotion] : "abstained", middle = row.top + row.height / 2 + 0.5;
   const texts = [word + (named ? "  " + part.confidence + " %" : ""), word];
   const text = texts.find((each) => pen.measureText(each).width < width - 14);
   if (!text) return;
-  const faint = view.lit !== null && view.lit !== part.emotion;
+  const faint = view.highlighted !== null && view.highlighted !== part.emotion;
   if (!named && !faint) { pen.fillStyle = ink.raised; pen.fillRect(x + 4, row.top + 7, pen.measureText(text).width + 8, row.height - 14); }
   pen.fillStyle = named && !faint ? ink.on[part.emotion] : ink.text;
   pen.fillText(text, x + 8, middle);
 }
 
-/* All of the recording, in little, with the part that is in view. */
-function drawOverview(pen, place, height) {
+/* The whole recording in small, with the part that is in view. */
+function drawOverview(pen, area, height) {
   const all = { from: view.from, to: view.to };
   view.from = FROM; view.to = TO;
   const each = (height - 12) / Math.max(1, RIBBONS.length);
-  RIBBONS.forEach((ribbon, k) => drawRibbon(pen, place, { ribbon, top: 6 + k * each, height: Math.max(2, each - 1) }));
+  RIBBONS.forEach((ribbon, k) => drawRibbon(pen, area, { ribbon, top: 6 + k * each, height: Math.max(2, each - 1) }));
   view.from = all.from; view.to = all.to;
-  const scale = (place.right - place.left) / (TO - FROM);
-  const left = place.left + (view.from - FROM) * scale, right = place.left + (view.to - FROM) * scale;
+  const scale = (area.right - area.left) / (TO - FROM);
+  const left = area.left + (view.from - FROM) * scale, right = area.left + (view.to - FROM) * scale;
   pen.fillStyle = ink.paper; pen.globalAlpha = 0.72;
-  pen.fillRect(place.left, 0, left - place.left, height); pen.fillRect(right, 0, place.right - right, height);
+  pen.fillRect(area.left, 0, left - area.left, height); pen.fillRect(right, 0, area.right - right, height);
   pen.globalAlpha = 1; pen.strokeStyle = ink.text; pen.lineWidth = 1.5;
   pen.strokeRect(left + 0.75, 1.75, Math.max(4, right - left) - 1.5, height - 3.5);
-  pen.fillStyle = ink.cursor; pen.fillRect(place.left + (view.cursor - FROM) * scale - 0.75, 0, 1.5, height);
+  pen.fillStyle = ink.cursor; pen.fillRect(area.left + (view.cursor - FROM) * scale - 0.75, 0, 1.5, height);
 }
