@@ -57,7 +57,7 @@ def main() -> None:
 
     totals, differences = np.zeros(2), []
     for path in args.sounds:
-        sound = decode(path).sound
+        sound = decode(path).audio
         assert sound is not None
         segment, _ = voice_segment(sound, FEATURES)
         rounds = []

@@ -233,8 +233,8 @@ def test_real_clips_have_a_face_in_every_frame(ravdess: Path) -> None:
 @pytest.mark.ravdess
 def test_real_video_sound_lags_by_a_frame(ravdess: Path) -> None:
     for path in sorted(ravdess.glob("video/Actor_01/01-*.mp4"))[:3]:
-        film = decode(path).sound
-        alone = decode(ravdess / "audio" / "Actor_01" / f"03{path.stem[2:]}.flac").sound
+        film = decode(path).audio
+        alone = decode(ravdess / "audio" / "Actor_01" / f"03{path.stem[2:]}.flac").audio
         assert film is not None and alone is not None
         a, b = film.samples.mean(axis=0), alone.samples.mean(axis=0)
         n = 1 << 19
@@ -246,6 +246,6 @@ def test_real_video_sound_lags_by_a_frame(ravdess: Path) -> None:
 
 @pytest.mark.ravdess
 def test_real_stereo_recordings_have_equal_channels(ravdess: Path) -> None:
-    sound = decode(ravdess / "audio" / "Actor_01" / "03-01-02-01-01-02-01.flac").sound
+    sound = decode(ravdess / "audio" / "Actor_01" / "03-01-02-01-01-02-01.flac").audio
     assert sound is not None and sound.n_channels == 2
     np.testing.assert_array_equal(sound.samples[0], sound.samples[1])

@@ -30,7 +30,7 @@ def whole_of(path: Path) -> Recording:
     _, places = np.unique(media.frames.times_s, return_index=True)
     images = tuple(media.frames.images[i] for i in places)
     assert len(images) == probe(path).n_frames
-    return Recording(media.sound, TimedFrames(images, media.frames.times_s[places], len(images)))
+    return Recording(media.audio, TimedFrames(images, media.frames.times_s[places], len(images)))
 
 
 @pytest.mark.parametrize("span", [(None, None), (0.25, None), (None, 0.5), (0.1, 0.8), (5.0, None)])
@@ -45,10 +45,10 @@ def test_the_same_pictures_and_samples_as_from_the_file(
     for n_frames in (1, 4, 30):
         ours = media_from_recording(given, n_frames=n_frames, square=square, start_s=span[0], end_s=span[1])
         theirs = decode(path, n_frames=n_frames, square=square, start_s=span[0], end_s=span[1])
-        assert (ours.sound is None) == (theirs.sound is None)
-        if ours.sound is not None and theirs.sound is not None:
-            np.testing.assert_array_equal(ours.sound.samples, theirs.sound.samples)
-            assert ours.sound.start_s == pytest.approx(theirs.sound.start_s)
+        assert (ours.audio is None) == (theirs.audio is None)
+        if ours.audio is not None and theirs.audio is not None:
+            np.testing.assert_array_equal(ours.audio.samples, theirs.audio.samples)
+            assert ours.audio.start_s == pytest.approx(theirs.audio.start_s)
         assert (ours.frames is None) == (theirs.frames is None)
         if ours.frames is not None and theirs.frames is not None:
             np.testing.assert_allclose(ours.frames.times_s, theirs.frames.times_s, atol=1e-9)
@@ -67,18 +67,18 @@ def test_missing_halves_and_silence_have_the_reasons_of_files() -> None:
     assert faceless.face_missing == "no face found in 20 frames"
     assert faceless.voice_missing == "no audio stream"
     past = extract(recording(np.ones(16000), 16000, frames=PICTURES, fps=25), RECIPE, start_s=9.0)
-    assert past.voice_missing == "no sound could be decoded"
-    assert past.face_missing == "no picture could be decoded"
+    assert past.voice_missing == "no audio could be decoded"
+    assert past.face_missing == "no frame could be decoded"
     bare = extract(Waveform(np.full((1, 16000), 0.1, np.float32), 16000), RECIPE, face=False)
     assert bare.voice is not None and bare.face_missing == "not asked for"
 
 
 def test_sound_that_starts_late_is_cut_by_its_own_clock() -> None:
     late = recording(np.arange(16000) / 16000, 16000, start_s=0.5)
-    cut = media_from_recording(late, start_s=0.75, end_s=1.0).sound
+    cut = media_from_recording(late, start_s=0.75, end_s=1.0).audio
     assert cut is not None and cut.start_s == 0.75 and cut.duration_s == 0.25
     assert cut.samples[0, 0] == pytest.approx(0.25)
-    before = media_from_recording(late, end_s=0.75).sound
+    before = media_from_recording(late, end_s=0.75).audio
     assert before is not None and before.start_s == 0.5 and before.duration_s == 0.25
 
 
@@ -146,24 +146,24 @@ def test_samples_that_are_none(samples: Any, rate: Any, problem: str) -> None:
 @pytest.mark.parametrize(
     ("frames", "how", "problem"),
     [
-        (PICTURES, {}, "give frame_times_s or fps, one of the two"),
-        (PICTURES, {"fps": 25, "frame_times_s": [0, 1, 2]}, "one of the two"),
+        (PICTURES, {}, "give either frame_times_s or fps"),
+        (PICTURES, {"fps": 25, "frame_times_s": [0, 1, 2]}, "give either"),
         (PICTURES, {"fps": 0}, "fps must be positive, got 0"),
         (PICTURES, {"fps": float("nan")}, "fps must be positive"),
         (PICTURES, {"fps": "25"}, "fps must be positive"),
-        (PICTURES, {"frame_times_s": [0, 1]}, r"must be \(3,\), one for each picture, got \(2,\)"),
+        (PICTURES, {"frame_times_s": [0, 1]}, r"must be \(3,\), one for each frame, got \(2,\)"),
         (PICTURES, {"frame_times_s": [0, 2, 1]}, "finite and never decrease"),
         (PICTURES, {"frame_times_s": [0, 1, np.inf]}, "finite and never decrease"),
         (PICTURES, {"frame_times_s": ["a", "b", "c"]}, "must be numbers"),
-        (PICTURES.astype(np.float32), {"fps": 25}, "must be uint8, 0 to 255, got float32 in picture 0"),
+        (PICTURES.astype(np.float32), {"fps": 25}, "must be uint8, 0 to 255, got float32 in frame 0"),
         (PICTURES[0], {"fps": 25}, r"frames must be \(n, height, width\)"),
         (PICTURES[:0], {"fps": 25}, "frames are empty"),
-        (np.zeros((3, 4, 5, 4), np.uint8), {"fps": 25}, r"got \(4, 5, 4\) in picture 0"),
-        ([PICTURES[0], np.zeros((0, 5), np.uint8)], {"fps": 25}, r"got \(0, 5\) in picture 1"),
+        (np.zeros((3, 4, 5, 4), np.uint8), {"fps": 25}, r"got \(4, 5, 4\) in frame 0"),
+        ([PICTURES[0], np.zeros((0, 5), np.uint8)], {"fps": 25}, r"got \(0, 5\) in frame 1"),
         (PICTURES, {"fps": 25, "colour": "cmyk"}, "colour must be 'rgb' or 'bgr', got 'cmyk'"),
-        (None, {"fps": 25}, "go with frames, and none were given"),
-        (TimedFrames((PICTURES[0],), np.zeros(1), 1), {"fps": 25}, "the frames have their times"),
-        (TimedFrames((PICTURES[0] * 1.0,), np.zeros(1), 1), {}, "picture 0 is not"),
+        (None, {"fps": 25}, "given without frames"),
+        (TimedFrames((PICTURES[0],), np.zeros(1), 1), {"fps": 25}, "the frames have times already"),
+        (TimedFrames((PICTURES[0] * 1.0,), np.zeros(1), 1), {}, "frame 0 is not"),
         (TimedFrames((PICTURES[0],), np.array([np.nan]), 1), {}, "times of the frames must be finite"),
     ],
 )
@@ -178,7 +178,7 @@ def test_records_that_were_made_by_hand_are_checked_too() -> None:
         extract(broken, RECIPE)
     with pytest.raises(FeatureError, match="3 Hz is out of range"):
         extract(Waveform(np.zeros((1, 16000), np.float32), 3), RECIPE)
-    with pytest.raises(FeatureError, match="picture 0 is not"):
+    with pytest.raises(FeatureError, match="frame 0 is not"):
         extract(TimedFrames((np.zeros((4, 4, 3), np.uint8),), np.zeros(1), 1), RECIPE)
     with pytest.raises(ValueError, match="sound, pictures or both"):
         Recording()

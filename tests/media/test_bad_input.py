@@ -123,13 +123,13 @@ def test_no_permission_for_somebody_else(tmp_path: Path) -> None:
 def test_not_media(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
-    refuses(path, "not a media file|cannot be read|neither sound")
+    refuses(path, "not a media file|cannot be read|neither audio")
 
 
 def test_a_picture_is_no_recording(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), np.zeros((32, 32), np.uint8))
-    refuses(path, "not a media file|neither sound")
+    refuses(path, "not a media file|neither audio")
 
 
 def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
@@ -142,20 +142,20 @@ def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
 def test_a_name_is_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     media_files.write_wav(tmp_path / "concat:a|b.wav", media_files.tone(0.3, 8000), 8000)
-    assert decode("concat:a|b.wav").sound is not None
+    assert decode("concat:a|b.wav").audio is not None
 
 
 def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     path = media_files.write_wav(tmp_path / "a.wav", media_files.tone(0.3, 8000), 8000)
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.wav"))
     path.rename(odd)
-    assert decode(odd).sound is not None
+    assert decode(odd).audio is not None
 
 
 def test_the_extension_does_not_matter(tmp_path: Path) -> None:
     path = media_files.write_wav(tmp_path / "sound.mp4", media_files.tone(0.3, 8000), 8000)
     media = decode(path, n_frames=5)
-    assert media.sound is not None and not media.has_video
+    assert media.audio is not None and not media.has_video
 
 
 def test_cut_before_its_index(tmp_path: Path, clip: Path) -> None:
@@ -185,16 +185,16 @@ def test_cut_sound_yields_what_is_there(tmp_path: Path, name: str, codec: str) -
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     media = decode(path)
-    assert media.sound is not None and 0.7 < media.sound.duration_s < 1.1
-    n = media.sound.samples.shape[1] - 5000
-    np.testing.assert_allclose(media.sound.samples[:, :n], samples[:, :n], atol=1e-4)
+    assert media.audio is not None and 0.7 < media.audio.duration_s < 1.1
+    n = media.audio.samples.shape[1] - 5000
+    np.testing.assert_allclose(media.audio.samples[:, :n], samples[:, :n], atol=1e-4)
     assert media.notes and media.notes[0].startswith("damaged")
 
 
 def test_values_beyond_all_measure_are_tamed(tmp_path: Path) -> None:
     samples = media_files.tone(0.5, 16000)
     samples[0, 100:104] = [np.nan, np.inf, -np.inf, 1e30]
-    sound = decode(media_files.write_sound(tmp_path / "a.wav", samples, 16000, codec="pcm_f32le")).sound
+    sound = decode(media_files.write_sound(tmp_path / "a.wav", samples, 16000, codec="pcm_f32le")).audio
     assert sound is not None and np.isfinite(sound.samples).all() and np.abs(sound.samples).max() <= 32
 
 
@@ -217,8 +217,8 @@ def test_damage_anywhere_is_survived(tmp_path: Path, clip: Path, seed: int) -> N
         except MediaError as error:
             assert "\n" not in str(error)
         else:
-            if isinstance(result, Media) and result.sound is not None:
-                assert np.isfinite(result.sound.samples).all()
+            if isinstance(result, Media) and result.audio is not None:
+                assert np.isfinite(result.audio.samples).all()
 
 
 def test_nothing_is_printed(tmp_path: Path, clip: Path) -> None:

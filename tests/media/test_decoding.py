@@ -74,16 +74,16 @@ def test_a_span_of_a_longer_file(tmp_path: Path, start_s: float | None, end_s: f
         sound=(samples, 16000), options={"bf": "2", "g": "30"},
     )  # fmt: skip
     span = decode(path, n_frames=6, start_s=start_s, end_s=end_s)
-    whole = decode(path, n_frames=None).sound
+    whole = decode(path, n_frames=None).audio
     every = [(t, luma) for t, luma in media_files.decoded(path) if (start_s or 0) <= t < (end_s or 99)]
-    assert span.frames is not None and span.sound is not None and whole is not None
+    assert span.frames is not None and span.audio is not None and whole is not None
     assert span.frames.n_in_file == len(every)
     for image, i in zip(span.frames.images, nearest([t for t, _ in every], 6), strict=True):
         np.testing.assert_array_equal(image, full_range(every[i][1]))
     first = round((start_s or 0) * 16000)
     last = whole.samples.shape[1] if end_s is None else round(end_s * 16000)
-    assert abs(span.sound.start_s - (start_s or 0)) < 1 / 16000
-    np.testing.assert_allclose(span.sound.samples, whole.samples[:, first:last], atol=1e-4)
+    assert abs(span.audio.start_s - (start_s or 0)) < 1 / 16000
+    np.testing.assert_allclose(span.audio.samples, whole.samples[:, first:last], atol=1e-4)
 
 
 @pytest.mark.parametrize("rotation", [90, -90, 180])
@@ -114,7 +114,7 @@ def test_odd_sizes_and_central_square(tmp_path: Path, size: tuple[int, int]) -> 
 @pytest.mark.parametrize("rate", [8000, 44100, 96000])
 def test_pcm_comes_back_as_written(tmp_path: Path, width: int, tolerance: float, rate: int) -> None:
     samples = media_files.tone(0.25, rate, channels=2)
-    sound = decode(media_files.write_wav(tmp_path / "a.wav", samples, rate, width=width)).sound
+    sound = decode(media_files.write_wav(tmp_path / "a.wav", samples, rate, width=width)).audio
     assert sound is not None and sound.sample_rate_hz == rate and sound.start_s == 0
     np.testing.assert_allclose(sound.samples, samples, atol=tolerance)
 
@@ -123,7 +123,7 @@ def test_pcm_comes_back_as_written(tmp_path: Path, width: int, tolerance: float,
 def test_all_channels_are_there(tmp_path: Path, channels: int, layout: str) -> None:
     samples = media_files.tone(0.5, 48000, channels=channels)
     path = media_files.write_sound(tmp_path / "a.flac", samples, 48000, codec="flac", layout=layout)
-    sound = decode(path).sound
+    sound = decode(path).audio
     assert sound is not None
     np.testing.assert_allclose(sound.samples, samples, atol=1e-4)
     info = probe(path)
@@ -134,7 +134,7 @@ def test_all_channels_are_there(tmp_path: Path, channels: int, layout: str) -> N
 def test_lossy_sound_is_in_its_place(tmp_path: Path, name: str, codec: str) -> None:
     samples = media_files.tone(1.0, 48000)
     samples[:, :24000] = 0
-    sound = decode(media_files.write_sound(tmp_path / name, samples, 48000, codec=codec)).sound
+    sound = decode(media_files.write_sound(tmp_path / name, samples, 48000, codec=codec)).audio
     assert sound is not None
     loud = np.flatnonzero(np.abs(sound.samples[0]) > 0.1)[0] / 48000 + sound.start_s
     assert abs(loud - 0.5) < 0.03
@@ -146,7 +146,7 @@ def test_a_cover_is_no_video(tmp_path: Path) -> None:
         sound=(media_files.tone(0.5, 44100), 44100),
     )  # fmt: skip
     media = decode(path, n_frames=5)
-    assert media.has_audio and media.sound is not None
+    assert media.has_audio and media.audio is not None
     assert not media.has_video and media.frames is None
 
 
@@ -155,7 +155,7 @@ def test_both_streams_come_from_one_call(tmp_path: Path) -> None:
         tmp_path / "ein schöner Fall 笑.mp4", REGULAR, sound=(media_files.tone(1.5, 48000, channels=2), 48000)
     )
     media = decode(path, n_frames=20)
-    assert media.sound is not None and media.sound.n_channels == 2 and media.notes == ()
+    assert media.audio is not None and media.audio.n_channels == 2 and media.notes == ()
     assert media.frames is not None and len(media.frames.images) == 20
     info = probe(path)
     assert (info.width, info.height, info.n_frames, info.layout) == (160, 96, 45, "stereo")
@@ -178,7 +178,7 @@ def test_long_files_are_read_twice_rather_than_held(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("emofuse.media.frames._KEEP_BYTES", 100)
     twice = decode(path, n_frames=6)
     assert held.frames is not None and twice.frames is not None
-    assert held.sound is not None and twice.sound is not None
-    np.testing.assert_array_equal(held.sound.samples, twice.sound.samples)
+    assert held.audio is not None and twice.audio is not None
+    np.testing.assert_array_equal(held.audio.samples, twice.audio.samples)
     for a, b in zip(held.frames.images, twice.frames.images, strict=True):
         np.testing.assert_array_equal(a, b)

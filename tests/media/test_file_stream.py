@@ -24,7 +24,7 @@ from emofuse.media.container import origin_s
 from emofuse.media.decoding import decode
 from emofuse.media.file_stream import Frame, open_stream
 from emofuse.media.frame_sampling import PacketLookahead, SampleTimes
-from emofuse.media.interleave import Merger, PacketQueue
+from emofuse.media.interleave import PacketQueue, StreamMerger
 from tests.support import media_files
 
 REGULAR = [1001 * i for i in range(75)]
@@ -154,7 +154,7 @@ def test_a_real_recording() -> None:
     assert [p.time_s for p in pictures] == pytest.approx([time for time, _ in expected])
     for picture, (_, luma) in zip(pictures, expected, strict=True):
         np.testing.assert_array_equal(picture.image, full_range(luma))
-    sound = decode(path).sound
+    sound = decode(path).audio
     assert sound is not None and notes == ()
     np.testing.assert_array_equal(joined(blocks), sound.samples)
 
@@ -162,12 +162,12 @@ def test_a_real_recording() -> None:
 def test_the_same_as_decode(talk: Path) -> None:
     pictures, blocks, notes = read(talk, frames_per_s=math.inf)
     media = decode(talk, n_frames=len(REGULAR))
-    assert media.frames is not None and media.sound is not None and notes == media.notes == ()
+    assert media.frames is not None and media.audio is not None and notes == media.notes == ()
     np.testing.assert_array_equal([p.time_s for p in pictures], media.frames.times_s)
     for picture, image in zip(pictures, media.frames.images, strict=True):
         np.testing.assert_array_equal(picture.image, image)
-    assert blocks[0].start_s == media.sound.start_s and blocks[0].sample_rate_hz == 48000
-    np.testing.assert_array_equal(joined(blocks), media.sound.samples)
+    assert blocks[0].start_s == media.audio.start_s and blocks[0].sample_rate_hz == 48000
+    np.testing.assert_array_equal(joined(blocks), media.audio.samples)
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -189,7 +189,7 @@ def test_sound_that_starts_late(tmp_path: Path, talk: Path) -> None:
         late_s = float(audio.start_time * audio.time_base)
     assert late_s == pytest.approx(0.5, abs=0.03)
     assert pictures[0].time_s == 0 and abs(blocks[0].start_s - late_s) < 1e-4 and notes == ()
-    sound = decode(path).sound
+    sound = decode(path).audio
     assert sound is not None
     np.testing.assert_array_equal(joined(blocks), sound.samples)
 
@@ -217,7 +217,7 @@ def test_an_edit_list_hides_what_comes_before(tmp_path: Path, talk: Path) -> Non
         for picture, i in zip(pictures, places, strict=True):
             np.testing.assert_array_equal(picture.image, full_range(every[i]))
         assert notes == ()
-    sound = decode(early).sound
+    sound = decode(early).audio
     assert sound is not None
     np.testing.assert_array_equal(joined(read(early)[1]), sound.samples)
 
@@ -273,7 +273,7 @@ def test_a_span(tmp_path: Path, start_s: float | None, end_s: float | None) -> N
     assert [p.time_s for p in pictures] == pytest.approx([every[i][0] for i in places])
     for picture, i in zip(pictures, places, strict=True):
         np.testing.assert_array_equal(picture.image, full_range(every[i][1]))
-    sound = decode(path, start_s=start_s, end_s=end_s).sound
+    sound = decode(path, start_s=start_s, end_s=end_s).audio
     assert sound is not None and blocks[0].start_s == sound.start_s and notes == ()
     np.testing.assert_array_equal(joined(blocks), sound.samples)
 
@@ -347,17 +347,17 @@ def test_wrong_timestamps_do_not_ask_for_silence_without_end() -> None:
 def test_bytes_and_file_objects_are_as_good_as_a_path(talk: Path, tmp_path: Path) -> None:
     expected = decode(talk, n_frames=6)
     content = talk.read_bytes()
-    assert expected.sound is not None and expected.frames is not None
+    assert expected.audio is not None and expected.frames is not None
     with talk.open("rb") as file, io.BytesIO(content) as memory:
         memory.seek(1000)
         for source in (content, memory, file):
             for _ in range(2):
                 media = decode(source, n_frames=6)
-                assert media.sound is not None and media.frames is not None
-                np.testing.assert_array_equal(media.sound.samples, expected.sound.samples)
+                assert media.audio is not None and media.frames is not None
+                np.testing.assert_array_equal(media.audio.samples, expected.audio.samples)
                 np.testing.assert_array_equal(media.frames.images, expected.frames.images)
                 pictures, blocks, notes = read(source)
-                np.testing.assert_array_equal(joined(blocks), expected.sound.samples)
+                np.testing.assert_array_equal(joined(blocks), expected.audio.samples)
                 assert len(pictures) == 13 and notes == ()
         assert not file.closed and not memory.closed
     # Without timestamps, a file is opened once more while its listing is still read.
@@ -550,7 +550,7 @@ def test_packets_far_apart_in_the_file_come_together(talk: Path) -> None:
         assert times == sorted(times) and len(ordered) == sum(p.size > 0 for p in packets)
         assert {p.stream.type for p in ordered[:10]} == {"audio", "video"}
         queue = PacketQueue(iter(packets), streams)
-        queue.leave(container.streams.audio[0])
+        queue.drop(container.streams.audio[0])
         assert {p.stream.type for p in queue} == {"video"}
 
 
@@ -574,7 +574,7 @@ def test_packets_are_not_held_without_bound(talk: Path, monkeypatch: pytest.Monk
 
 
 def test_the_merger_holds_no_more_than_it_may() -> None:
-    merger = Merger(sound=True, pictures=True)
+    merger = StreamMerger(audio=True, frames=True)
     image, small = np.zeros((720, 1280), np.uint8), np.zeros((360, 640, 3), np.uint8)
     came = []
     for i in range(100):

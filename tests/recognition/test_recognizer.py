@@ -263,7 +263,7 @@ def test_arrays_say_what_the_file_says(
     film: Media,
     span: tuple[float | None, float | None],
 ) -> None:
-    sound, frames = film.sound, film.frames
+    sound, frames = film.audio, film.frames
     assert sound is not None and frames is not None
     wanted = recognizer.predict(films["happy"], start_s=span[0], end_s=span[1])
     assert wanted.used == ("voice", "face")
@@ -293,7 +293,7 @@ def test_sound_alone_pictures_alone_and_colours(
     recognizer: Recognizer, films: dict[str, Path], film: Media
 ) -> None:
     whole = recognizer.predict(films["happy"])
-    sound, frames = film.sound, film.frames
+    sound, frames = film.audio, film.frames
     assert sound is not None and frames is not None
     heard = recognizer.predict(sound.samples[0], sample_rate_hz=float(sound.sample_rate_hz))
     assert heard.used == ("voice",) and heard.face_missing == "no video stream"
@@ -344,7 +344,7 @@ def test_a_batch_says_what_each_says_alone(
     sources: list[Any] = [
         *films.values(),
         films["sad"].read_bytes(),
-        Recording(film.sound, film.frames, "mine"),
+        Recording(film.audio, film.frames, "mine"),
         *voices,
     ]
     together = list(recognizer.predict_files(iter(sources)))

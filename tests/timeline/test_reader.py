@@ -306,7 +306,7 @@ def test_a_span(
 def test_what_is_no_span_is_refused(
     recognizer: Recognizer, duet: Path, span: tuple[float, float | None]
 ) -> None:
-    with pytest.raises(ValueError, match=r"after the begin|finite"):
+    with pytest.raises(ValueError, match=r"after the start|finite"):
         recognizer.timeline(duet, start_s=span[0], end_s=span[1])
 
 

@@ -225,16 +225,16 @@ def check_file(path: Path) -> FileCheck:
         "file_sha256": file_sha256,
         "damage": media.notes,
     }
-    if media.sound is None:
+    if media.audio is None:
         return FileCheck(path, **facts)
-    samples = media.sound.samples
+    samples = media.audio.samples
     silent = samples.size == 0 or float(np.abs(samples).max()) < SILENT_BELOW
     mono = samples.mean(axis=0, dtype=np.float32)
     return FileCheck(
         path,
         has_sound=True,
-        n_channels=media.sound.n_channels,
-        duration_s=media.sound.duration_s,
+        n_channels=media.audio.n_channels,
+        duration_s=media.audio.duration_s,
         silent=silent,
         sound_sha256=None if silent else hashlib.sha256(mono.tobytes()).hexdigest(),
         **facts,

@@ -325,7 +325,7 @@ class _AudioWriter:
             return
         for frame in errors.guard(packet.decode):
             assert isinstance(frame, AudioFrame)
-            for one in self._converter.match(frame):
+            for one in self._converter.convert(frame):
                 length_s = one.samples / one.sample_rate
                 start_s = self._end_s if one.time is None else one.time
                 if start_s < self._end_s - length_s / 2:

@@ -220,11 +220,11 @@ def _media(
 
 def _voice(media: Media, recipe: Recipe, *, judge_speech: bool) -> ModalityFeatures:
     features = recipe.voice.features
-    sound = media.sound
+    sound = media.audio
     if not media.has_audio:
         return ModalityFeatures(None, "no audio stream", media.notes)
     if sound is None:
-        return ModalityFeatures(None, "no sound could be decoded", media.notes)
+        return ModalityFeatures(None, "no audio could be decoded", media.notes)
     if is_silent(sound.samples):
         return ModalityFeatures(None, "the audio stream is silent", media.notes)
     if sound.duration_s < _SHORTEST_S:
@@ -270,7 +270,7 @@ def _face(media: Media, recipe: Recipe) -> ModalityFeatures:
     if not media.has_video:
         return ModalityFeatures(None, "no video stream", media.notes)
     if media.frames is None:
-        return ModalityFeatures(None, "no picture could be decoded", media.notes)
+        return ModalityFeatures(None, "no frame could be decoded", media.notes)
     part = face_part(media.frames, recipe.face.features)
     return replace(part, notes=media.notes + part.notes)
 

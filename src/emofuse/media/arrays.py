@@ -1,4 +1,4 @@
-"""Arrays of the caller become what decoding a file would give: a waveform, and the wanted grey pictures."""
+"""The caller's arrays become what decoding a file would give: a waveform, and the wanted gray frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emofuse.core.errors import FeatureError
 from emofuse.core.records import Float32, Recording, TimedFrames, UInt8, Waveform
 from emofuse.media.audio_blocks import LOUDEST, RATES_HZ
 from emofuse.media.decoding import Media
-from emofuse.media.frames import PacketListing, plan_frames
+from emofuse.media.frames import PacketListing, central_square, plan_frames
 
 Float64 = NDArray[np.float64]
 ColorOrder = Literal["rgb", "bgr"]
@@ -33,43 +33,43 @@ def recording(
     colour: ColorOrder = "rgb",
     name: str = "<arrays>",
 ) -> Recording:
-    """Make a recording of arrays, for everything that takes a file.
+    """Make a recording from arrays, for every function that takes a file.
 
     Args:
         samples: (n,) or (n_channels, n): floating point with full scale ±1; or int16, int32, or uint8 with
-            128 in the middle, as PCM files hold them. None: there is no sound.
+            zero at 128, as in PCM files. None: no audio.
         sample_rate_hz: of the samples.
-        frames: (n, height, width) grey or (n, height, width, 3), uint8, upright, or a sequence of such
-            pictures. None: there is no picture.
-        frame_times_s: (n,) when each picture is shown, in seconds, on the clock of the sound.
-        fps: instead of the times, where pictures come regularly: the first is shown at 0 s.
-        start_s: when the first sample is heard.
-        colour: the order of the three colours; OpenCV reads pictures as ``"bgr"``.
-        name: what it is called in answers.
+        frames: (n, height, width) gray or (n, height, width, 3), uint8, upright, or a sequence of such
+            images. None: no video.
+        frame_times_s: (n,) when each frame is shown, in seconds, on the clock of the audio.
+        fps: instead of the times, for regular frames: the first is shown at 0 s.
+        start_s: time of the first sample.
+        colour: the channel order; OpenCV reads images as ``"bgr"``.
+        name: what it is called in results and messages.
 
     Raises:
         FeatureError: an array has a wrong shape or type, holds NaN or no data, or lacks its rate or times.
     """
-    sound = None
+    audio = None
     if samples is not None:
-        sound = waveform(samples, sample_rate_hz, start_s=start_s)
+        audio = waveform(samples, sample_rate_hz, start_s=start_s)
     elif sample_rate_hz is not None:
         raise FeatureError("sample_rate_hz was given without samples")
-    pictures = None
+    timed = None
     if frames is not None:
-        pictures = timed_frames(frames, frame_times_s, fps, colour=colour)
+        timed = timed_frames(frames, frame_times_s, fps, colour=colour)
     elif frame_times_s is not None or fps is not None:
-        raise FeatureError("frame_times_s and fps go with frames, and none were given")
-    if sound is None and pictures is None:
+        raise FeatureError("frame_times_s or fps was given without frames")
+    if audio is None and timed is None:
         raise FeatureError("give samples with sample_rate_hz, frames with frame_times_s or fps, or both")
-    return Recording(sound, pictures, name)
+    return Recording(audio, timed, name)
 
 
 def waveform(samples: NDArray[Any], sample_rate_hz: float | None, *, start_s: float = 0.0) -> Waveform:
-    """Samples of the kinds that :func:`recording` takes as float32, channel by channel.
+    """Samples of the kinds that :func:`recording` takes, as (n_channels, n) float32.
 
     Raises:
-        FeatureError: they are no such samples, or the rate is missing or impossible.
+        FeatureError: they are not such samples, or the rate is missing or out of range.
     """
     if sample_rate_hz is None:
         raise FeatureError("samples need their rate: give sample_rate_hz")
@@ -92,7 +92,7 @@ def waveform(samples: NDArray[Any], sample_rate_hz: float | None, *, start_s: fl
 
 
 def _full_scale(rows: NDArray[Any]) -> Float32:
-    """(n_channels, n) float32, full scale ±1, scaled as a decoded file's samples are."""
+    """(n_channels, n) float32, full scale ±1, scaled like a decoded file's samples."""
     if rows.dtype == np.uint8:
         return (rows.astype(np.float32) - np.float32(128)) / np.float32(128)
     if rows.dtype in (np.int16, np.int32):
@@ -107,12 +107,12 @@ def _full_scale(rows: NDArray[Any]) -> Float32:
 
 def _check_samples(samples: Float32) -> None:
     if not np.isfinite(samples).all():
-        place = int(np.flatnonzero(~np.isfinite(samples).all(axis=0))[0])
-        raise FeatureError(f"samples hold NaN or infinity, the first at sample {place}")
+        first = int(np.flatnonzero(~np.isfinite(samples).all(axis=0))[0])
+        raise FeatureError(f"samples hold NaN or infinity, the first at sample {first}")
     loudest = float(np.abs(samples).max()) if samples.size else 0.0
-    if loudest > LOUDEST:  # integers in disguise
-        mend = "give integers as int16 or int32, or divide them"
-        raise FeatureError(f"samples reach {loudest:.6g}, and full scale is ±1: {mend}")
+    if loudest > LOUDEST:  # integers stored as floating point
+        fix = "pass integers as int16 or int32, or divide them"
+        raise FeatureError(f"samples reach {loudest:.6g}, and full scale is ±1: {fix}")
 
 
 def timed_frames(
@@ -122,15 +122,15 @@ def timed_frames(
     *,
     colour: ColorOrder = "rgb",
 ) -> TimedFrames:
-    """Pictures of the kinds that :func:`recording` takes, in grey, with their times.
+    """Frames of the kinds that :func:`recording` takes, in gray, with their times.
 
     Raises:
-        FeatureError: they are no such pictures, or the times are missing, not finite or decrease.
+        FeatureError: they are not such frames, or the times are missing, not finite or decreasing.
     """
     if isinstance(frames, TimedFrames):
         if frame_times_s is not None or fps is not None:
-            raise FeatureError("the frames have their times: give neither frame_times_s nor fps")
-        _check_pictures(frames)
+            raise FeatureError("the frames have times already: give neither frame_times_s nor fps")
+        _check_frames(frames)
         return frames
     if colour not in ("rgb", "bgr"):
         raise FeatureError(f"colour must be 'rgb' or 'bgr', got {colour!r}")
@@ -145,7 +145,7 @@ def timed_frames(
 
 def _times(n: int, frame_times_s: Sequence[float] | NDArray[Any] | None, fps: float | None) -> Float64:
     if (frame_times_s is None) == (fps is None):
-        raise FeatureError("frames need their times: give frame_times_s or fps, one of the two")
+        raise FeatureError("frames need their times: give either frame_times_s or fps")
     if fps is not None:
         if not (isinstance(fps, int | float | np.number) and math.isfinite(fps) and fps > 0):
             raise FeatureError(f"fps must be positive, got {fps!r}")
@@ -156,18 +156,18 @@ def _times(n: int, frame_times_s: Sequence[float] | NDArray[Any] | None, fps: fl
     except (TypeError, ValueError):
         raise FeatureError("frame_times_s must be numbers, in seconds") from None
     if times.shape != (n,):
-        raise FeatureError(f"frame_times_s must be ({n},), one for each picture, got {times.shape}")
+        raise FeatureError(f"frame_times_s must be ({n},), one for each frame, got {times.shape}")
     if not np.isfinite(times).all() or np.any(np.diff(times) < 0):
         raise FeatureError("frame_times_s must be finite and never decrease")
     return times
 
 
-def _gray(image: NDArray[Any], place: int, colour: ColorOrder) -> UInt8:
+def _gray(image: NDArray[Any], index: int, colour: ColorOrder) -> UInt8:
     if image.dtype != np.uint8:
-        raise FeatureError(f"frames must be uint8, 0 to 255, got {image.dtype} in picture {place}")
+        raise FeatureError(f"frames must be uint8, 0 to 255, got {image.dtype} in frame {index}")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or image.size == 0:
         raise FeatureError(
-            f"a picture must be (height, width) or (height, width, 3), got {image.shape} in picture {place}"
+            f"a frame must be (height, width) or (height, width, 3), got {image.shape} in frame {index}"
         )
     if image.ndim == 3 and image.shape[2] == 3:
         code = cv2.COLOR_RGB2GRAY if colour == "rgb" else cv2.COLOR_BGR2GRAY
@@ -175,10 +175,10 @@ def _gray(image: NDArray[Any], place: int, colour: ColorOrder) -> UInt8:
     return np.ascontiguousarray(image.reshape(image.shape[:2]))
 
 
-def _check_pictures(frames: TimedFrames) -> None:
+def _check_frames(frames: TimedFrames) -> None:
     for i, image in enumerate(frames.images):
         if not isinstance(image, np.ndarray) or image.ndim != 2 or image.dtype != np.uint8 or not image.size:
-            raise FeatureError(f"frames of a TimedFrames must be (height, width) uint8, picture {i} is not")
+            raise FeatureError(f"frames of a TimedFrames must be (height, width) uint8, frame {i} is not")
     if not np.isfinite(frames.times_s).all():
         raise FeatureError("the times of the frames must be finite")
 
@@ -192,50 +192,46 @@ def media_from_recording(
     start_s: float | None = None,
     end_s: float | None = None,
 ) -> Media:
-    """What :func:`emofuse.media.decoding.decode` would return of a file that holds this; its arguments, too.
+    """What :func:`emofuse.media.decoding.decode` would return for a file with this content.
 
     Raises:
-        FeatureError: the samples or the pictures are not what a decoded file can hold.
+        FeatureError: the samples or the frames are not what a decoded file can hold.
     """
     sound, frames = given.sound, given.frames
-    heard = None
+    samples = None
     if audio and sound is not None:
         if sound.sample_rate_hz not in RATES_HZ:
             raise FeatureError(f"a sample rate of {sound.sample_rate_hz} Hz is out of range")
         _check_samples(sound.samples)
-        heard = _span_of_sound(sound, start_s, end_s)
-    seen = None
+        samples = _span_of_audio(sound, start_s, end_s)
+    chosen = None
     if n_frames is not None and frames is not None:
-        _check_pictures(frames)
-        seen = _chosen(frames, n_frames, square, start_s, end_s)
-    return Media(heard, seen, has_audio=sound is not None, has_video=frames is not None)
+        _check_frames(frames)
+        chosen = _chosen(frames, n_frames, square, start_s, end_s)
+    return Media(samples, chosen, has_audio=sound is not None, has_video=frames is not None)
 
 
-def _span_of_sound(sound: Waveform, start_s: float | None, end_s: float | None) -> Waveform | None:
-    """Cut to the span, to the sample; None where nothing is left."""
-    rate = sound.sample_rate_hz
-    first = 0 if start_s is None else max(0, round((start_s - sound.start_s) * rate))
-    begin_s = sound.start_s + first / rate
-    last = None if end_s is None else first + max(0, round((end_s - begin_s) * rate))
-    samples = sound.samples[:, first:last]
+def _span_of_audio(audio: Waveform, start_s: float | None, end_s: float | None) -> Waveform | None:
+    """Cut to the span, to the sample; None if nothing is left."""
+    rate = audio.sample_rate_hz
+    first = 0 if start_s is None else max(0, round((start_s - audio.start_s) * rate))
+    first_s = audio.start_s + first / rate
+    last = None if end_s is None else first + max(0, round((end_s - first_s) * rate))
+    samples = audio.samples[:, first:last]
     if samples.shape[1] == 0:
         return None
-    return Waveform(np.ascontiguousarray(samples), rate, begin_s)
+    return Waveform(np.ascontiguousarray(samples), rate, first_s)
 
 
 def _chosen(
     frames: TimedFrames, n_frames: int, square: bool, start_s: float | None, end_s: float | None
 ) -> TimedFrames | None:
-    """As many pictures evenly in time, chosen as those of a file are."""
+    """``n_frames`` frames evenly in time, chosen as from a file."""
     plan = plan_frames(PacketListing((), ()), n_frames, (start_s, end_s), (0.0, 0.0), frames.times_s)
     if len(plan.wanted) == 0:
         return None
-    images = tuple(_middle(frames.images[i]) if square else frames.images[i] for i in plan.wanted)
+    images = tuple(
+        np.ascontiguousarray(central_square(frames.images[i])) if square else frames.images[i]
+        for i in plan.wanted
+    )
     return TimedFrames(images, plan.times_s, plan.n_in_span)
-
-
-def _middle(image: UInt8) -> UInt8:
-    """The central square."""
-    side = min(image.shape)
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    return np.ascontiguousarray(image[top : top + side, left : left + side])

@@ -14,53 +14,53 @@ from av.error import FFmpegError
 from emofuse.core.errors import MediaError
 from emofuse.core.records import Float32, Waveform
 
-MAX_SOUND_S: Final = 1800.0
-"""Sound is read up to this length, so that a film does not fill the memory: 0.7 GB, stereo at 48 kHz."""
+MAX_AUDIO_S: Final = 1800.0
+"""Audio is read up to this length, so that a movie does not fill the memory: 0.7 GB, stereo at 48 kHz."""
 
 _GAP_S: Final = 0.1
-"""A longer hole between two timestamps is filled with silence; a shorter one is rounding."""
+"""A longer gap between two timestamps is filled with silence; a shorter one is rounding."""
 _MAX_GAP_S: Final = 60.0
 _MAX_GAP_IN_LENGTH_S: Final = 3601.0
-"""A still longer hole is taken for a wrong timestamp; where the file declares its length, this counts."""
+"""A still longer gap is taken for a wrong timestamp; this is the limit where the file declares its length."""
 _MAX_OVERLAP_S: Final = 1.0
-"""Sound that comes again, up to this long, is left out; a longer step back is taken for a wrong timestamp."""
+"""Repeated audio up to this long is left out; a longer step back is taken for a wrong timestamp."""
 _BLOCK_S: Final = 0.5
 _LONG_BLOCK_S: Final = 5.0
-"""Where the blocks are only joined again."""
+"""For blocks that are merely joined again."""
 _SILENCE_S: Final = 60.0
 _SILENCE_SHARE: Final = 10.0
-"""Silence put in is at most a minute and ten times the sound that there is."""
+"""Inserted silence is at most a minute plus ten times the audio that there is."""
 RATES_HZ: Final = range(1000, 768001)
 LOUDEST: Final = 32.0
-"""Floating-point files may leave ±1; values far beyond are damage and would overflow in a power spectrum."""
+"""Floating-point files may exceed ±1; values far beyond are damage and would overflow a power spectrum."""
 
 
 class AudioFormatConverter:
-    """Brings frames of sound to one form, whatever they come in: broadcasts change it on the way."""
+    """Converts audio frames to one sample format, layout and rate: in a broadcast these may change."""
 
-    def __init__(self, kind: str, layout: str, rate_hz: int) -> None:
-        """``kind``: a sample format, such as ``fltp``."""
-        self._wanted = kind, layout, rate_hz
-        self._form: tuple[int, str, str] | None = None
+    def __init__(self, sample_format: str, layout: str, rate_hz: int) -> None:
+        """``sample_format``: such as ``fltp``."""
+        self._target = sample_format, layout, rate_hz
+        self._input: tuple[int, str, str] | None = None
         self._resampler: AudioResampler | None = None
 
-    def match(self, frame: AudioFrame) -> list[AudioFrame]:
-        """The next frame in the wanted form. A resampler knows one form of input; each needs its own."""
-        form = form_of(frame)
-        if self._resampler is None or form != self._form:
-            self._resampler, self._form = AudioResampler(*self._wanted), form
+    def convert(self, frame: AudioFrame) -> list[AudioFrame]:
+        """The next frame, converted. A resampler accepts one input format; each gets its own."""
+        given = audio_format(frame)
+        if self._resampler is None or given != self._input:
+            self._resampler, self._input = AudioResampler(*self._target), given
         return self._resampler.resample(frame)
 
 
-def form_of(frame: AudioFrame) -> tuple[int, str, str]:
+def audio_format(frame: AudioFrame) -> tuple[int, str, str]:
     """Rate, sample format and layout of a frame."""
     return frame.sample_rate, frame.format.name, frame.layout.name
 
 
 class AudioBlocks:
-    """Puts the frames of one stream on the clock, between two times, as contiguous blocks.
+    """Turns the frames of one stream, between two times, into contiguous blocks on the clock.
 
-    It knows of no file: what feeds it may as well be a microphone.
+    It is independent of files: the frames may as well come from a microphone.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class AudioBlocks:
     ) -> None:
         """Times are counted from ``origin_s``, the earliest timestamp; ``path`` is for messages.
 
-        No silence is put in beyond ``length_s``, the length of the file. A hole may last an hour, not
-        a minute, where the file declares its length: others have it from timestamps, which may be wrong.
+        No silence is inserted beyond ``length_s``, the length of the file. A gap may last an hour, not a
+        minute, where the file declares its length: otherwise it comes from timestamps, which may be wrong.
         """
         self._path = path
         self._start_s, self._end_s, self._origin_s = start_s, end_s, origin_s
@@ -86,19 +86,19 @@ class AudioBlocks:
         self._declares_length = declares_length and length_s is not None
         self._rate = 0
         self._channels = 0
-        self._kind: tuple[Any, ...] = ()
+        self._gathered_format: tuple[Any, ...] = ()
         self._gathered: AudioFifo | None = None
-        """Frames are gathered here and become arrays a block at a time: there are fifty a second."""
+        """Frames are gathered here and become arrays one block at a time: there are fifty per second."""
         self._parts: list[Float32] = []
         self._resampler: AudioResampler | None = None
-        self._resampled_kind = (0, "", "")
+        self._resampled_format = (0, "", "")
         self._first_s: float | None = None
         self._n_out = 0
         self._n = 0
         self._n_silent = 0
         self._repeats = False
         self.end_s = 0.0
-        """Where the sound read so far ends."""
+        """Where the audio read so far ends."""
         self.full = False
         """Nothing more is wanted."""
         self.notes: tuple[str, ...] = ()
@@ -110,37 +110,37 @@ class AudioBlocks:
 
     @property
     def gathered_s(self) -> float:
-        """How much sound waits for its block to be complete."""
+        """How much audio waits for its block to be complete."""
         return (self._n - self._n_out) / self._rate if self._rate else 0.0
 
     def add(self, frame: AudioFrame) -> list[Waveform]:
-        """Take the next decoded frame; what is complete comes back."""
+        """Take the next decoded frame; return the blocks that are complete."""
         if self.full or frame.samples == 0:
             return []
         if not self._rate:
-            self._begin(frame)
+            self._start(frame)
         if frame.sample_rate == self._rate:
-            return self._place(frame)
-        return [block for each in self._resampled(frame) for block in self._place(each)]
+            return self._add_at_its_time(frame)
+        return [block for each in self._resampled(frame) for block in self._add_at_its_time(each)]
 
     def flush(self) -> list[Waveform]:
-        """What has been gathered, as one block; nothing where there is nothing."""
+        """What has been gathered, as one block, if anything."""
         self._unload()
         parts, self._parts = self._parts, []
         return self._blocks(np.concatenate(parts, axis=1)) if parts else []
 
-    def _begin(self, frame: AudioFrame) -> None:
+    def _start(self, frame: AudioFrame) -> None:
         if frame.sample_rate not in RATES_HZ:
             raise MediaError(self._path, f"a sample rate of {frame.sample_rate} Hz is out of range")
         self._rate, self._channels = frame.sample_rate, frame.layout.nb_channels
 
     def _resampled(self, frame: AudioFrame) -> list[AudioFrame]:
-        """Broadcasts and joined files change their rate: the rate of the start is kept."""
-        kind = form_of(frame)
+        """Broadcasts and joined files change their rate: the initial rate is kept."""
+        given = audio_format(frame)
         try:
-            if self._resampler is None or self._resampled_kind != kind:
+            if self._resampler is None or self._resampled_format != given:
                 self._resampler = AudioResampler(frame.format.name, frame.layout.name, self._rate)
-                self._resampled_kind = kind
+                self._resampled_format = given
             self.notes = self.notes or (
                 f"the sample rate changes at {self.end_s:.2f} s: resampled to {self._rate} Hz",
             )
@@ -150,8 +150,8 @@ class AudioBlocks:
             self.notes = (f"damaged: the sample rate changes at {self.end_s:.2f} s; the rest was left out",)
             return []
 
-    def _place(self, frame: AudioFrame) -> list[Waveform]:
-        """Put a frame of the right rate where its timestamp says."""
+    def _add_at_its_time(self, frame: AudioFrame) -> list[Waveform]:
+        """Add a frame of the right rate where its timestamp says."""
         n, time_s = frame.samples, self.end_s
         if frame.pts is not None and frame.time_base:
             time_s = float(frame.pts * frame.time_base) - self._origin_s
@@ -167,7 +167,7 @@ class AudioBlocks:
             if self._start_s is not None:
                 n_left_out = min(n, max(0, round((self._start_s - time_s) * self._rate)))
             self._first_s = time_s + n_left_out / self._rate
-        elif late_s > _GAP_S and self._believable(late_s, time_s):
+        elif late_s > _GAP_S and self._is_plausible_gap(late_s, time_s):
             blocks = self._silence(round(late_s * self._rate))
         else:
             n_left_out = self._repeated(n, -late_s)
@@ -179,11 +179,11 @@ class AudioBlocks:
 
     def _gather(self, frame: AudioFrame, n_left_out: int) -> None:
         """Append a frame without its first ``n_left_out`` samples."""
-        kind = (frame.format.name, frame.layout.name, frame.sample_rate, frame.time_base)
-        if n_left_out or kind != self._kind or self._gathered is None:
+        given = (frame.format.name, frame.layout.name, frame.sample_rate, frame.time_base)
+        if n_left_out or given != self._gathered_format or self._gathered is None:
             self._unload()
-            self._gathered, self._kind = AudioFifo(), kind
-        frame.pts = None  # The queue would insist on timestamps without a hole.
+            self._gathered, self._gathered_format = AudioFifo(), given
+        frame.pts = None  # The queue would reject timestamps with a gap.
         self._gathered.write(frame)
         if n_left_out:
             self._gathered.read(n_left_out)
@@ -192,10 +192,10 @@ class AudioBlocks:
         """Turn the gathered frames into an array."""
         gathered = None if self._gathered is None else self._gathered.read()
         if gathered is not None:
-            self._parts.append(self._matched(_float_samples(gathered)))
+            self._parts.append(self._with_initial_channels(_float_samples(gathered)))
 
     def _repeated(self, n: int, overlap_s: float) -> int:
-        """How many of a frame's ``n`` samples come again; once it has begun, down to the last of them."""
+        """How many of a frame's ``n`` samples are repeated; once that has started, down to the last one."""
         if overlap_s > _GAP_S:
             self._repeats = True
         if overlap_s <= 0 or overlap_s >= _MAX_OVERLAP_S:
@@ -204,18 +204,18 @@ class AudioBlocks:
         self._repeats = self._repeats and n_left_out == n
         return n_left_out
 
-    def _believable(self, late_s: float, time_s: float) -> bool:
-        """Whether a hole up to this time may be one. Wrong timestamps could ask for silence without end."""
+    def _is_plausible_gap(self, late_s: float, time_s: float) -> bool:
+        """Whether a gap up to this time may be real. Wrong timestamps could call for endless silence."""
         most = _SILENCE_S * self._rate + _SILENCE_SHARE * (self._n - self._n_silent)
         short = late_s < (_MAX_GAP_IN_LENGTH_S if self._declares_length else _MAX_GAP_S)
         return short and time_s <= self._length_s + _MAX_OVERLAP_S and self._n_silent < most
 
     def _silence(self, n: int) -> list[Waveform]:
-        """Fill a hole, block by block, after what comes before it."""
+        """Fill a gap, block by block, after what comes before it."""
         blocks = self.flush()
         self._n_silent += n
         step = max(1, round(self._block_s * self._rate))
-        zeros = np.zeros((self._channels, step), np.float32)  # one for all: a hole may last an hour
+        zeros = np.zeros((self._channels, step), np.float32)  # one array for all: a gap may last an hour
         while n > 0 and not self.full:
             self._count(min(n, step))
             blocks += self._blocks(zeros[:, :n])
@@ -246,8 +246,8 @@ class AudioBlocks:
         self._n_out += samples.shape[1]
         return [Waveform(samples, self._rate, start_s)]
 
-    def _matched(self, samples: Float32) -> Float32:
-        """Some broadcasts change between mono and stereo: keep the number of channels of the start."""
+    def _with_initial_channels(self, samples: Float32) -> Float32:
+        """Some broadcasts change between mono and stereo: keep the initial number of channels."""
         if len(samples) == self._channels:
             return samples
         mean = samples.mean(axis=0, dtype=np.float32)
@@ -267,7 +267,7 @@ class WaveformCollector:
 
     @property
     def end_s(self) -> float:
-        """Where the sound read so far ends."""
+        """Where the audio read so far ends."""
         return self._blocks.end_s
 
     def add(self, frame: AudioFrame) -> None:
@@ -276,12 +276,12 @@ class WaveformCollector:
             return
         self._found += self._blocks.add(frame)
         self.full, self.notes = self._blocks.full, self._blocks.notes
-        if self._found and self.end_s - self._found[0].start_s > MAX_SOUND_S:
+        if self._found and self.end_s - self._found[0].start_s > MAX_AUDIO_S:
             self.full = True
-            self.notes = (f"only the first {MAX_SOUND_S / 60:.0f} minutes of sound were read",)
+            self.notes = (f"only the first {MAX_AUDIO_S / 60:.0f} minutes of audio were read",)
 
     def result(self) -> Waveform | None:
-        """The waveform, cut to the sample; None where no sample came out."""
+        """The waveform, cut to the sample; None if no sample came out."""
         self._found += self._blocks.flush()
         if not self._found:
             return None

@@ -1,4 +1,4 @@
-"""Recordings that are no files on the disk: bytes, and file objects of the caller."""
+"""Recordings that are not files on disk: bytes, and file objects of the caller."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ByteReader:
     """
 
     def __init__(self, source: bytes | BinaryIO) -> None:
-        """Reads from the beginning, wherever the object stands.
+        """Read from the beginning, whatever the object's own position is.
 
         Raises:
             TypeError: neither bytes nor a file object.
@@ -27,13 +27,13 @@ class ByteReader:
         self._position = 0
 
     def problem(self) -> str | None:
-        """What keeps the object from being read, and the mend; None where nothing does."""
+        """What keeps the object from being read, and how to fix it; None if nothing does."""
         if getattr(self._file, "closed", False):
             return "the file object is closed"
         if isinstance(self._file, io.TextIOBase):
             return "the file object reads text: open it with mode 'rb'"
         if not getattr(self._file, "seekable", lambda: True)():
-            return "the file object cannot be sought: hand over its bytes instead"
+            return "the file object is not seekable: pass its bytes instead"
         if not getattr(self._file, "readable", lambda: True)():
             return "the file object cannot be read: open it with mode 'rb'"
         return None if self.read(1) else "the file is empty (0 bytes)"
@@ -46,7 +46,7 @@ class ByteReader:
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place, and say where that is."""
+        """Go to a position, and return it."""
         if whence == os.SEEK_END:
             self._position = int(self._file.seek(offset, whence))
         else:

@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -21,7 +22,7 @@ from emofuse.core.errors import MediaError
 from emofuse.media.byte_source import ByteReader
 
 Source = str | Path | bytes | BinaryIO
-"""A recording: the path of a file, its bytes, or a binary file object that can be read and sought."""
+"""A recording: the path of a file, its bytes, or a seekable binary file object."""
 
 # Only containers of recordings: no playlists, scripts or image lists, which can name other files and hosts.
 _FORMATS: Final = (
@@ -30,19 +31,19 @@ _FORMATS: Final = (
 )
 _OPTIONS: Final = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 DECODING_ERRORS: Final = (av.error.FFmpegError, OSError, EOFError, ValueError, OverflowError, MemoryError)
-"""What a damaged recording makes PyAV raise. Anything else is a fault of a program, and is not hidden."""
+"""What PyAV raises for a damaged recording. Anything else is a programming error and is not hidden."""
 LENIENT_METADATA: Final[dict[str, Any]] = (
     {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )
 """How titles that are not UTF-8 are read. PyAV 19 and later replace what they cannot decode."""
-# Containers that write their length down; others guess it from the bit rate.
-DECLARES_LENGTH: Final = ("mov", "matroska", "wav", "w64", "flac", "avi")
+# Containers that store their length; for others FFmpeg estimates it from the bit rate.
+_DECLARES_LENGTH: Final = ("mov", "matroska", "wav", "w64", "flac", "avi")
 _SHORT_BY_S: Final = 0.5
 """A stream that ends this much before its declared end was cut off."""
 _SEEK_FROM_S: Final = 5.0
 """A span that starts earlier is reached by decoding from the start: some formats seek inexactly."""
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
-_NEITHER: Final = "there is neither sound nor moving picture in it"
+_NEITHER: Final = "it has neither audio nor video"
 
 
 def display_path(source: Source) -> Path:
@@ -55,11 +56,64 @@ def display_path(source: Source) -> Path:
     return Path(name) if isinstance(name, str) and name else Path("<file object>")
 
 
+@dataclass(frozen=True, slots=True)
+class MediaFile:
+    """An open recording: its first decodable audio and video streams and its clock."""
+
+    source: Source
+    container: InputContainer
+    audio: AudioStream | None
+    video: VideoStream | None
+    origin_s: float
+    """The earliest timestamp of the file, from which all our times are counted."""
+
+    @property
+    def display_path(self) -> Path:
+        """What it is called in messages."""
+        return display_path(self.source)
+
+    @property
+    def duration_s(self) -> float | None:
+        """The declared or estimated length of the file."""
+        return file_duration_s(self.container)
+
+    @property
+    def declares_length(self) -> bool:
+        """Whether the container stores its length; others have it estimated from the bit rate."""
+        return bool(self.container.format.name.startswith(_DECLARES_LENGTH))
+
+    def seek(self, start_s: float | None) -> None:
+        """Go to the key frame at or before a time; where a file cannot, reading starts at its beginning."""
+        if start_s is None or start_s < _SEEK_FROM_S:
+            return
+        # One second early, so that audio decoders that depend on earlier packets have settled.
+        with contextlib.suppress(av.error.FFmpegError):
+            self.container.seek(int((start_s - 1 + self.origin_s) * av.time_base), backward=True)
+
+    def packets(
+        self, streams: Sequence[AudioStream | VideoStream | None], errors: DecodeErrors
+    ) -> Iterator[Packet[Any]]:
+        """Packets of the given streams, see :func:`packets_of`; None stands for no stream."""
+        return packets_of(self.container, [stream for stream in streams if stream is not None], errors)
+
+
+@contextlib.contextmanager
+def open_media(source: Source) -> Iterator[MediaFile]:
+    """Open a recording that has audio, video or both; see :func:`open_container`.
+
+    Raises:
+        MediaError: the file is missing, empty, unreadable or not a recording.
+    """
+    with open_container(source) as container:
+        audio, video = streams(display_path(source), container)
+        yield MediaFile(source, container, audio, video, origin_s(container))
+
+
 @contextlib.contextmanager
 def open_container(source: Source) -> Iterator[InputContainer]:
-    """An open container; whatever a source can do wrong leaves here as a :class:`MediaError`.
+    """An open container; whatever is wrong with a source is raised as a :class:`MediaError`.
 
-    Each opening reads from the beginning, with a position of its own; file objects are not closed.
+    Each call reads from the beginning, with a position of its own; file objects are not closed.
     """
     _check(source)
     try:
@@ -68,7 +122,7 @@ def open_container(source: Source) -> Iterator[InputContainer]:
     except MediaError:
         raise
     except DECODING_ERRORS as error:
-        raise MediaError(display_path(source), f"cannot be read ({_plain(error)})") from error
+        raise MediaError(display_path(source), f"cannot be read ({error_text(error)})") from error
 
 
 def _open(source: Source, stack: contextlib.ExitStack) -> InputContainer:
@@ -79,14 +133,14 @@ def _open(source: Source, stack: contextlib.ExitStack) -> InputContainer:
         given = f"file:{name}"  # With the protocol, no name is taken for an address ("concat:a|b").
         try:
             name.encode("utf-8")
-        except UnicodeEncodeError:  # A name that is no text: hand over the content instead.
+        except UnicodeEncodeError:  # The name is not text: pass the content instead.
             given = stack.enter_context(path.open("rb"))
     else:
         given = ByteReader(source)
     try:
         container = av.open(given, "r", options=_OPTIONS, **LENIENT_METADATA)
     except av.error.FFmpegError as error:
-        problem = f"not a media file, or damaged beyond reading ({_plain(error)})"
+        problem = f"not a media file, or damaged beyond reading ({error_text(error)})"
         raise MediaError(display_path(source), problem) from None
     stack.callback(container.close)
     return container  # type: ignore[no-any-return, unused-ignore]
@@ -100,7 +154,7 @@ def _check(source: Source) -> None:
     try:
         problem = ByteReader(source).problem()
     except (OSError, ValueError) as error:
-        problem = f"cannot be opened ({_plain(error)})"
+        problem = f"cannot be opened ({error_text(error)})"
     if problem is not None:
         raise MediaError(display_path(source), problem)
 
@@ -113,7 +167,7 @@ def _check_file(path: Path) -> None:
         elif not path.exists():
             problem = "there is no such file"
             if _ADDRESS.match(str(path)):
-                problem += ": an address is read by emofuse live"
+                problem += ": to read from an address, use emofuse live"
         elif not path.is_file():
             problem = "is not a regular file"
         elif path.stat().st_size == 0:
@@ -123,18 +177,19 @@ def _check_file(path: Path) -> None:
     except PermissionError:
         problem = "permission denied"
     except (OSError, ValueError) as error:
-        problem = f"cannot be opened ({_plain(error)})"
+        problem = f"cannot be opened ({error_text(error)})"
     if problem is not None:
         raise MediaError(path, problem)
 
 
-def _plain(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+def error_text(error: BaseException) -> str:
+    """The message of an error, in one line."""
+    text: Any = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())
 
 
 def streams(path: Path, container: InputContainer) -> tuple[AudioStream | None, VideoStream | None]:
-    """The first decodable sound and moving picture. A cover picture in a sound file is not one.
+    """The first decodable audio and video streams. Cover art in an audio file is not a video.
 
     Raises:
         MediaError: the file has neither.
@@ -154,15 +209,15 @@ def streams(path: Path, container: InputContainer) -> tuple[AudioStream | None, 
 
 
 def _decodable(stream: AudioStream | VideoStream) -> bool:
-    # The binding gives streams of an unknown codec no context.
+    # PyAV gives streams of an unknown codec no context.
     return getattr(stream, "codec_context", None) is not None
 
 
 def check_span(start_s: float | None, end_s: float | None) -> None:
-    """Refuse a span that is none: a caller's error, not a damaged file.
+    """Reject an invalid span: a caller's error, not a damaged file.
 
     Raises:
-        ValueError: a time is no finite number, or the end does not come after the begin.
+        ValueError: a time is not a finite number, or the end is not after the start.
     """
     for name, time_s in (("start_s", start_s), ("end_s", end_s)):
         try:
@@ -172,7 +227,7 @@ def check_span(start_s: float | None, end_s: float | None) -> None:
         if not finite:
             raise ValueError(f"{name} must be a finite number of seconds, got {time_s!r}")
     if end_s is not None and not (start_s or 0.0) < end_s:
-        raise ValueError(f"the end must come after the begin, got {start_s or 0.0:g} to {end_s:g} s")
+        raise ValueError(f"the end must come after the start, got {start_s or 0.0:g} to {end_s:g} s")
 
 
 def origin_s(container: InputContainer) -> float:
@@ -193,19 +248,10 @@ def declared_s(stream: AudioStream | VideoStream) -> float | None:
     return float(stream.duration * stream.time_base)
 
 
-def seek(container: InputContainer, start_s: float | None, origin: float) -> None:
-    """Go to the key frame at or before a time; where a file cannot, reading starts at its beginning."""
-    if start_s is None or start_s < _SEEK_FROM_S:
-        return
-    # One second early, so that sound decoders that lean on earlier packets have settled.
-    with contextlib.suppress(av.error.FFmpegError):
-        container.seek(int((start_s - 1 + origin) * av.time_base), backward=True)
-
-
 def packets_of(
     container: InputContainer, wanted: Sequence[AudioStream | VideoStream], errors: DecodeErrors
 ) -> Iterator[Packet[Any]]:
-    """Packets of some streams until the end of the file or of what can be read of it."""
+    """Packets of some streams until the end of the file, or of what can be read of it."""
     source = container.demux(tuple(wanted))
     while True:
         try:
@@ -219,7 +265,7 @@ def packets_of(
 
 
 def _riff_is_cut(source: Source) -> bool:
-    """FFmpeg corrects the length of a cut WAV file in silence; its header still has the true one."""
+    """FFmpeg silently corrects the length of a truncated WAV file; its header still has the true one."""
     if isinstance(source, str | Path):
         with Path(source).open("rb") as file:
             head, size = file.read(8), Path(source).stat().st_size
@@ -239,7 +285,7 @@ class DecodeErrors:
         self.stopped = False
 
     def guard(self, decode: Callable[[], list[Any]]) -> list[Any]:
-        """What a decoder yields for one packet; a packet it cannot decode is counted and passed over."""
+        """What a decoder yields for one packet; a packet that it cannot decode is counted and skipped."""
         try:
             return decode()
         except av.error.EOFError:
@@ -248,28 +294,23 @@ class DecodeErrors:
             self.bad_packets += 1
             return []
 
-    def check_end(
-        self,
-        source: Source,
-        container: InputContainer,
-        stream: AudioStream | VideoStream,
-        reached_s: float,
-    ) -> None:
+    def check_end(self, file: MediaFile, stream: AudioStream | VideoStream, reached_s: float) -> None:
         """Notice a stream that ends well before its declared end."""
-        if container.format.name == "wav" and _riff_is_cut(source):
+        container = file.container
+        if container.format.name == "wav" and _riff_is_cut(file.source):
             self.stopped = True
-        if not container.format.name.startswith(DECLARES_LENGTH):
+        if not file.declares_length:
             return
         length = declared_s(stream)
         if length is None or stream.time_base is None:
-            length = file_duration_s(container) if len(container.streams) == 1 else None
+            length = file.duration_s if len(container.streams) == 1 else None
         if length is None:
             return
-        start = float((stream.start_time or 0) * (stream.time_base or 0)) - origin_s(container)
+        start = float((stream.start_time or 0) * (stream.time_base or 0)) - file.origin_s
         self.stopped |= start + length - reached_s > max(_SHORT_BY_S, 0.02 * length)
 
     def notes(self, stopped_s: float) -> tuple[str, ...]:
-        """One line a user can understand, or none."""
+        """One line that a user can understand, or none."""
         if self.stopped:
             return (f"damaged: decoding stopped at {stopped_s:.2f} s",)
         if self.bad_packets:

@@ -14,68 +14,68 @@ from emofuse.media.container import DecodeErrors
 from emofuse.media.frames import FrameCollector
 
 CAN_SKIP: Final = frozenset({"h264", "mpeg4", "mpeg2video"})
-"""Decoders that leave out unwanted pictures which no other picture needs, without touching the others."""
+"""Decoders that can skip unwanted frames that no other frame refers to, without changing the others."""
 
 
 @dataclass(slots=True)
 class DecodingPass:
-    """Hands packets to decoders and decoded frames to their collectors, until nothing more is wanted."""
+    """Passes packets to decoders and decoded frames to their collectors, until nothing more is wanted."""
 
-    sound: WaveformCollector | None
+    audio: WaveformCollector | None
     video: VideoStream | None
-    pictures: FrameCollector | None
+    frames: FrameCollector | None
     errors: DecodeErrors
 
     def run(self, packets: Iterable[Packet[Any]], *, threads: int, skip: bool) -> None:
-        """Read packets once. With ``skip``, pictures nobody needs are not decoded."""
-        if self.pictures is not None and self.video is not None:
+        """Read packets once. With ``skip``, unneeded frames are not decoded."""
+        if self.frames is not None and self.video is not None:
             self.video.thread_type = "AUTO"
             self.video.codec_context.thread_count = threads
-            skip = skip and self.video.codec_context.name in CAN_SKIP and not self.pictures.plan.by_order
-        place = -1
+            skip = skip and self.video.codec_context.name in CAN_SKIP and not self.frames.plan.by_order
+        index = -1
         for packet in packets:
             if packet.stream is not self.video:
-                self._hear(packet)
+                self._decode_audio(packet)
             elif packet.size:
-                place += 1
-                self._see(packet, place, skip)
-            if self._heard_all() and self._seen_all(place):
+                index += 1
+                self._decode_video(packet, index, skip)
+            if self._audio_done() and self._video_done(index):
                 break
         self._drain()
 
-    def _heard_all(self) -> bool:
-        return self.sound is None or self.sound.full
+    def _audio_done(self) -> bool:
+        return self.audio is None or self.audio.full
 
-    def _seen_all(self, place: int) -> bool:
-        if self.pictures is None or self.pictures.full:
+    def _video_done(self, index: int) -> bool:
+        if self.frames is None or self.frames.full:
             return True
-        return place >= self.pictures.plan.last_place
+        return index >= self.frames.plan.last_index
 
-    def _hear(self, packet: Packet[Any]) -> None:
-        if self.sound is None or self.sound.full:
+    def _decode_audio(self, packet: Packet[Any]) -> None:
+        if self.audio is None or self.audio.full:
             return
         for frame in self.errors.guard(packet.decode):
-            self.sound.add(frame)
+            self.audio.add(frame)
 
-    def _see(self, packet: Packet[Any], place: int, skip: bool) -> None:
-        if self.pictures is None or self.pictures.full or self.video is None:
+    def _decode_video(self, packet: Packet[Any], index: int, skip: bool) -> None:
+        if self.frames is None or self.frames.full or self.video is None:
             return
-        plan = self.pictures.plan
-        if plan.feed is not None and (place >= len(plan.feed) or not plan.feed[place]):
+        plan = self.frames.plan
+        if plan.feed is not None and (index >= len(plan.feed) or not plan.feed[index]):
             return
-        if place in plan.restart:
+        if index in plan.restart:
             self._drain()
             self.video.codec_context.flush_buffers()
         if skip:
-            needed = self.pictures.wants(packet.pts)
+            needed = self.frames.wants(packet.pts)
             self.video.codec_context.skip_frame = "DEFAULT" if needed else "NONREF"
         for frame in self.errors.guard(packet.decode):
-            self.pictures.add(frame)
+            self.frames.add(frame)
 
     def _drain(self) -> None:
-        """Take out the pictures that the decoder still holds back for reordering."""
-        if self.pictures is None or self.pictures.full or self.video is None:
+        """Take out the frames that the decoder still holds back for reordering."""
+        if self.frames is None or self.frames.full or self.video is None:
             return
         context = self.video.codec_context
         for frame in self.errors.guard(lambda: context.decode(None)):
-            self.pictures.add(frame)
+            self.frames.add(frame)

@@ -1,6 +1,6 @@
-"""A recording of any length as blocks of sound and pictures in order of time: one pass, constant memory.
+"""A recording of any length as audio blocks and frames in order of time: one pass, constant memory.
 
-A thread decodes ahead into a small buffer, so that decoding and what is done with the result overlap.
+A thread decodes ahead into a small buffer, so that decoding and processing overlap.
 """
 
 from __future__ import annotations
@@ -15,37 +15,24 @@ from types import TracebackType
 from typing import Any, Final
 
 from av.audio.stream import AudioStream
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
 from emofuse.core.records import Waveform
 from emofuse.media.audio_blocks import AudioBlocks
-from emofuse.media.container import (
-    DECLARES_LENGTH,
-    DecodeErrors,
-    Source,
-    check_span,
-    display_path,
-    file_duration_s,
-    open_container,
-    origin_s,
-    packets_of,
-    seek,
-    streams,
-)
+from emofuse.media.container import DecodeErrors, MediaFile, Source, check_span, open_media
 from emofuse.media.decoding_pass import CAN_SKIP
 from emofuse.media.frame_sampling import Frame, FrameSampler, PacketLookahead, SampleTimes
 from emofuse.media.frames import pixel_aspect
-from emofuse.media.interleave import Merger, PacketQueue, size
+from emofuse.media.interleave import PacketQueue, StreamMerger, n_bytes
 
 __all__ = ["Frame", "MediaStream", "Source", "open_stream"]
 
 _AHEAD_BYTES: Final = 8 * 2**20
-"""Decoding runs ahead of the consumer by this much."""
+"""How far decoding may run ahead of the consumer."""
 _PRIMED: Final = 64
-"""Items decoded at most while waiting for the first picture, which tells the size."""
+"""Most items decoded while waiting for the first frame, which gives the size."""
 _JOIN_S: Final = 10.0
 
 
@@ -63,62 +50,62 @@ def open_stream(
     Args:
         source: a path, bytes, or a binary file object, which is read from its beginning and left open; it
             must not be used by others until the stream is closed.
-        audio: whether the sound is wanted: all channels, at the file's own rate.
-        frames_per_s: regular places in time, counted from the video's first picture (in the span); the
-            first picture at or after each is yielded. Infinite: every picture. None: no pictures.
+        audio: whether the audio is wanted: all channels, at the file's own rate.
+        frames_per_s: regular sample times, counted from the video's first frame in the span; the first
+            frame at or after each is yielded. Infinite: every frame. None: no frames.
         start_s: leave out what is presented before this time.
         end_s: leave out what is presented at or after this time.
-        threads: decoding threads; 0: one a core. For an intact file the result does not depend on it.
+        threads: decoding threads; 0: one per core. For an intact file the result does not depend on it.
 
     Returns:
-        An iterator, to be used in a ``with`` statement. A damaged file yields what can be had; notes on it
-        are there at the end.
+        An iterator, to be used in a ``with`` statement. A damaged file yields what can be decoded; its
+        ``notes`` are complete at the end.
 
     Raises:
-        MediaError: the recording cannot be opened, or nothing of what was asked for can be read. Iteration
+        MediaError: the recording cannot be opened, or nothing of what was requested can be read. Iteration
             may raise it too.
-        ValueError: ``frames_per_s`` is not positive, or the span is none.
+        ValueError: ``frames_per_s`` is not positive, or the span is invalid.
     """
     if frames_per_s is not None and not frames_per_s > 0:
         raise ValueError(f"frames_per_s must be positive, got {frames_per_s}")
     check_span(start_s, end_s)
-    reading = _StreamDecoding(source, audio, frames_per_s, (start_s, end_s), threads)
-    items = reading.items()
+    decoder = _StreamDecoder(source, audio, frames_per_s, (start_s, end_s), threads)
+    items = decoder.items()
     primed: list[Waveform | Frame] = []
-    while reading.sizeless and len(primed) < _PRIMED:
+    while decoder.awaits_size and len(primed) < _PRIMED:
         item = next(items, None)
         if item is None:
             break
         primed.append(item)
-    return MediaStream(reading, items, primed)
+    return MediaStream(decoder, items, primed)
 
 
 class MediaStream:
-    """Blocks of sound (:class:`~emofuse.core.records.Waveform`) and :class:`Frame` in order of time.
+    """Audio blocks (:class:`~emofuse.core.records.Waveform`) and :class:`Frame` in order of time.
 
-    Blocks are contiguous and about half a second long; a hole in the sound is filled with silence. All times
+    Blocks are contiguous and about half a second long; a gap in the audio is filled with silence. All times
     are in seconds after the earliest timestamp of the file. Leaving the ``with`` statement ends the decoding.
     """
 
     def __init__(
-        self, reading: _StreamDecoding, items: Iterator[Waveform | Frame], primed: list[Waveform | Frame]
+        self, decoder: _StreamDecoder, items: Iterator[Waveform | Frame], primed: list[Waveform | Frame]
     ) -> None:
         """See :func:`open_stream`."""
-        self.start_s: float = reading.span[0] or 0.0
-        """Where the span that was asked for begins."""
-        self.duration_s: float | None = reading.duration_s
-        """Length of the span in seconds, as the file declares it; None where it does not."""
-        self.declares_length: bool = reading.declares_length
-        """Whether the container writes its length down; others guess it from the bit rate."""
-        self.has_audio: bool = reading.has_audio
-        """Whether the file has sound that can be decoded, wanted or not."""
-        self.has_video: bool = reading.has_video
-        """Whether the file has moving pictures, wanted or not; a cover is not one."""
-        self.width, self.height = reading.size
-        """Of the upright pictures; where no pictures are wanted, of the coded ones; 0 without a video."""
-        self._reading = reading
+        self.start_s: float = decoder.span[0] or 0.0
+        """Where the requested span starts."""
+        self.duration_s: float | None = decoder.duration_s
+        """Length of the span in seconds, as the file declares it; None if it does not."""
+        self.declares_length: bool = decoder.declares_length
+        """Whether the container stores its length; others have it estimated from the bit rate."""
+        self.has_audio: bool = decoder.has_audio
+        """Whether the file has audio that can be decoded, wanted or not."""
+        self.has_video: bool = decoder.has_video
+        """Whether the file has video, wanted or not; cover art is not video."""
+        self.width, self.height = decoder.size
+        """Of the upright frames; where no frames are wanted, of the coded ones; 0 without video."""
+        self._decoder = decoder
         self._buffer = _Buffer(primed)
-        # The thread must not hold on to this object, or it would never be collected.
+        # The thread must not keep a reference to this object, or it would never be collected.
         thread = threading.Thread(
             target=_decode_into, args=(self._buffer, items), name="emofuse-decoding", daemon=True
         )
@@ -127,8 +114,8 @@ class MediaStream:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Damage that was met and survived. Complete at the end of the iteration, empty before."""
-        return self._reading.notes
+        """Damage that was found and worked around. Complete at the end of the iteration, empty before."""
+        return self._decoder.notes
 
     def __iter__(self) -> Iterator[Waveform | Frame]:
         return self
@@ -148,13 +135,13 @@ class MediaStream:
         self.close()
 
     def close(self) -> None:
-        """End the decoding and close the file. What is still buffered is dropped."""
+        """End the decoding and close the file. What is still buffered is discarded."""
         self._stop()
 
 
 def _stop(buffer: _Buffer, thread: threading.Thread) -> None:
     buffer.close()
-    # Garbage may be collected in the decoding thread itself.
+    # Garbage collection may run in the decoding thread itself.
     if thread is not threading.current_thread():
         thread.join(_JOIN_S)
 
@@ -166,29 +153,29 @@ def _decode_into(buffer: _Buffer, items: Iterator[Waveform | Frame]) -> None:
             for item in items:
                 if not buffer.put(item):
                     break
-    except BaseException as raised:  # It is raised again where the items are read.
+    except BaseException as raised:  # Raised again where the items are read.
         error = raised
     buffer.end(error)
 
 
 class _Buffer:
-    """Between the thread that decodes and the one that reads: a queue that is bounded in bytes."""
+    """A queue between the decoding and the reading thread, bounded in bytes."""
 
     def __init__(self, items: list[Waveform | Frame]) -> None:
-        """``items``: what is there already."""
+        """``items``: what has been decoded already."""
         self._items = deque(items)
-        self._bytes = sum(map(size, items))
+        self._bytes = sum(map(n_bytes, items))
         self._changed = threading.Condition()
         self._error: BaseException | None = None
         self._ended = self._closed = False
 
     def put(self, item: Waveform | Frame) -> bool:
-        """Append as soon as there is room; False where nobody reads any more."""
+        """Append as soon as there is room; False when nothing is read any longer."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or not self._items or self._bytes < _AHEAD_BYTES)
             if not self._closed:
                 self._items.append(item)
-                self._bytes += size(item)
+                self._bytes += n_bytes(item)
                 self._changed.notify_all()
             return not self._closed
 
@@ -198,7 +185,7 @@ class _Buffer:
             self._changed.wait_for(lambda: self._closed or self._items or self._ended)
             if self._items and not self._closed:
                 item = self._items.popleft()
-                self._bytes -= size(item)
+                self._bytes -= n_bytes(item)
                 self._changed.notify_all()
                 return item
             error, self._error = self._error, None
@@ -207,20 +194,20 @@ class _Buffer:
         return None
 
     def end(self, error: BaseException | None) -> None:
-        """Nothing more comes."""
+        """Nothing more will come."""
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Nothing more is read."""
+        """Nothing more will be read."""
         with self._changed:
             self._closed = True
             self._items.clear()
             self._changed.notify_all()
 
 
-class _StreamDecoding:
+class _StreamDecoder:
     """One pass over an open recording."""
 
     def __init__(
@@ -231,27 +218,26 @@ class _StreamDecoding:
         span: tuple[float | None, float | None],
         threads: int,
     ) -> None:
-        self._source, self.span = source, span
+        self.span = span
         self.notes: tuple[str, ...] = ()
         self._errors = DecodeErrors()
         with contextlib.ExitStack() as stack:
-            self._container: InputContainer = stack.enter_context(open_container(source))
-            heard, seen = streams(display_path(source), self._container)
-            self.has_audio, self.has_video = heard is not None, seen is not None
-            self._origin_s = origin_s(self._container)
-            length_s = file_duration_s(self._container)
-            self.declares_length = self._container.format.name.startswith(DECLARES_LENGTH)
+            file: MediaFile = stack.enter_context(open_media(source))
+            self._file = file
+            self.has_audio, self.has_video = file.audio is not None, file.video is not None
+            length_s = file.duration_s
+            self.declares_length = file.declares_length
             self.duration_s = self._span_s(length_s)
-            self._coded_size = (0, 0) if seen is None else (seen.width, seen.height)
-            self._audio = heard if audio else None
-            self._video = seen if frames_per_s is not None else None
-            self._merger = Merger(sound=self._audio is not None, pictures=self._video is not None)
-            self._sound = AudioBlocks(
-                display_path(source),
+            self._coded_size = (0, 0) if file.video is None else (file.video.width, file.video.height)
+            self._audio = file.audio if audio else None
+            self._video = file.video if frames_per_s is not None else None
+            self._merger = StreamMerger(audio=self._audio is not None, frames=self._video is not None)
+            self._blocks = AudioBlocks(
+                file.display_path,
                 *span,
-                self._origin_s,
+                file.origin_s,
                 length_s=length_s,
-                declares_length=self.declares_length,
+                declares_length=file.declares_length,
             )
             if self._video is not None and frames_per_s is not None:
                 self._prepare(self._video, frames_per_s, threads)
@@ -268,18 +254,18 @@ class _StreamDecoding:
         video.codec_context.thread_count = threads
         tick_s = float(video.time_base or 0)
         ahead = SampleTimes(per_s, tick_s, *self.span)
-        self._foresight = PacketLookahead(ahead, tick_s, self._origin_s)
+        self._lookahead = PacketLookahead(ahead, tick_s, self._file.origin_s)
         self._sampler = FrameSampler(
             SampleTimes(per_s, tick_s, *self.span, like=ahead),
-            origin_s=self._origin_s,
+            origin_s=self._file.origin_s,
             aspect=pixel_aspect(video),
             frame_s=1 / float(video.average_rate or video.guessed_rate or 25),
         )
         self._may_skip = math.isfinite(per_s) and video.codec_context.name in CAN_SKIP
 
     @property
-    def sizeless(self) -> bool:
-        """Pictures are wanted, and their size is not known yet."""
+    def awaits_size(self) -> bool:
+        """Frames are wanted, and their size is not known yet."""
         return self._video is not None and self._sampler.size is None
 
     @property
@@ -289,7 +275,7 @@ class _StreamDecoding:
         return known or self._coded_size
 
     def items(self) -> Iterator[Waveform | Frame]:
-        """Decode to the end; the file is closed then, or when this iterator is."""
+        """Decode to the end; the file is closed at the end, or when this iterator is."""
         with self._open:
             n = 0
             for item in self._decoded():
@@ -297,77 +283,77 @@ class _StreamDecoding:
                 yield item
             self.notes = self._notes()
             if n == 0 and self.notes and (self._audio is not None or self._video is not None):
-                raise MediaError(display_path(self._source), self.notes[0])
+                raise MediaError(self._file.display_path, self.notes[0])
 
     def _decoded(self) -> Iterator[Waveform | Frame]:
         wanted = [stream for stream in (self._audio, self._video) if stream is not None]
         if not wanted:
             return
-        seek(self._container, self.span[0], self._origin_s)
-        packets = PacketQueue(packets_of(self._container, wanted, self._errors), wanted)
+        self._file.seek(self.span[0])
+        packets = PacketQueue(self._file.packets(wanted, self._errors), wanted)
         for packet in packets:
             if packet.stream is self._audio:
-                self._hear(packet)
-                if self._sound.full:
-                    packets.leave(self._audio)
-                    self._hear_rest(self._audio)
+                self._decode_audio(packet)
+                if self._blocks.full:
+                    packets.drop(self._audio)
+                    self._flush_audio(self._audio)
             elif self._video is not None:
-                self._see(packet)
-                if self._foresight.past(packet):
-                    packets.leave(self._video)
-                    self._see_rest(self._video)
+                self._decode_video(packet)
+                if self._lookahead.is_past_end(packet):
+                    packets.drop(self._video)
+                    self._flush_video(self._video)
             yield from self._merger.ready()
         if self._video is not None:
-            self._see_rest(self._video)
+            self._flush_video(self._video)
         if self._audio is not None:
-            self._hear_rest(self._audio)
+            self._flush_audio(self._audio)
         yield from self._merger.rest()
 
-    def _hear(self, packet: Packet[Any]) -> None:
+    def _decode_audio(self, packet: Packet[Any]) -> None:
         for frame in self._errors.guard(packet.decode):
-            self._merger.add(*self._sound.add(frame))
-        known = self._sound.next_s
-        self._merger.sound_s = self._sound.end_s if known is None else known
+            self._merger.add(*self._blocks.add(frame))
+        known = self._blocks.next_s
+        self._merger.audio_s = self._blocks.end_s if known is None else known
 
-    def _hear_rest(self, audio: AudioStream) -> None:
+    def _flush_audio(self, audio: AudioStream) -> None:
         for frame in self._errors.guard(lambda: audio.codec_context.decode(None)):
-            frame.time_base = audio.time_base  # The binding knows it of packets only.
-            self._merger.add(*self._sound.add(frame))
-        self._merger.add(*self._sound.flush())
-        self._merger.sound_s = math.inf
+            frame.time_base = audio.time_base  # PyAV sets it on packets only.
+            self._merger.add(*self._blocks.add(frame))
+        self._merger.add(*self._blocks.flush())
+        self._merger.audio_s = math.inf
 
-    def _see(self, packet: Packet[Any]) -> None:
-        for settled, wanted in self._foresight.push(packet):
-            self._see_settled(settled, wanted)
+    def _decode_video(self, packet: Packet[Any]) -> None:
+        for settled, wanted in self._lookahead.push(packet):
+            self._decode_settled(settled, wanted)
 
-    def _see_settled(self, packet: Packet[Any], wanted: bool) -> None:
+    def _decode_settled(self, packet: Packet[Any], wanted: bool) -> None:
         if self._may_skip:
             packet.stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
         for frame in self._errors.guard(packet.decode):
             self._merger.add(*filter(None, [self._sampler.add(frame)]))
-        self._merger.picture_s = self._sampler.last_s
+        self._merger.frame_s = self._sampler.last_s
 
-    def _see_rest(self, video: VideoStream) -> None:
-        for packet, wanted in self._foresight.rest():
-            self._see_settled(packet, wanted)
+    def _flush_video(self, video: VideoStream) -> None:
+        for packet, wanted in self._lookahead.rest():
+            self._decode_settled(packet, wanted)
         for frame in self._errors.guard(lambda: video.codec_context.decode(None)):
             frame.time_base = video.time_base
             self._merger.add(*filter(None, [self._sampler.add(frame)]))
-        self._merger.picture_s = math.inf
+        self._merger.frame_s = math.inf
 
     def _notes(self) -> tuple[str, ...]:
-        """What went wrong, in the words of :func:`emofuse.media.decoding.decode`."""
+        """What went wrong, worded as by :func:`emofuse.media.decoding.decode`."""
         reached_s = [0.0]
         for stream, end_s, all_read in (
-            (self._audio, self._sound.end_s, self._sound.full),
-            (self._video, self._foresight.last_s if self._video is not None else 0.0, False),
+            (self._audio, self._blocks.end_s, self._blocks.full),
+            (self._video, self._lookahead.last_s if self._video is not None else 0.0, False),
         ):
             if stream is None:
                 continue
             reached_s.append(end_s)
             if self.span[1] is None and not all_read:
-                self._errors.check_end(self._source, self._container, stream, end_s)
-        notes = self._errors.notes(max(reached_s)) + self._sound.notes
+                self._errors.check_end(self._file, stream, end_s)
+        notes = self._errors.notes(max(reached_s)) + self._blocks.notes
         if self._video is not None and self._sampler.n_back:
-            notes += (f"damaged: {self._sampler.n_back} pictures had a time that had passed",)
+            notes += (f"damaged: {self._sampler.n_back} frames came with a time in the past",)
         return notes

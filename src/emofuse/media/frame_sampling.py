@@ -1,4 +1,4 @@
-"""Pictures at regular places in time, chosen while they come: nothing is listed beforehand."""
+"""Frames at regular sample times, chosen as they come: nothing is listed beforehand."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from emofuse.core.records import UInt8
 from emofuse.media.frames import gray_image, quarter_turns
 
 SMALL_ROWS: Final = 360
-"""Height of the small colour picture, at most."""
+"""Largest height of the small color image."""
 _ROUNDING_S: Final = 1e-3
-"""Timestamps in thousandths of a second (Matroska) may miss a place by this much and still mean it."""
-_HELD: Final = 64
-"""Packets that wait for the decision on them, at most; none that is well made makes more than 17 wait."""
+"""Timestamps in milliseconds (Matroska) may miss a sample time by this much and still count as it."""
+_MOST_WAITING: Final = 64
+"""Most packets that wait to be settled; in a well-formed file no more than 17 do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture of a recording.
+    """One frame of a video.
 
     ``time_s``: presentation time, in seconds after the earliest timestamp of the file. ``image``: (height,
-    width) uint8 grey, upright, full range, square pixels. ``small``: (height', width', 3) uint8 BGR, the
-    same picture with at most 360 rows.
+    width) uint8 gray, upright, full range, square pixels. ``small``: (height', width', 3) uint8 BGR, the
+    same with at most 360 rows.
     """
 
     time_s: float
@@ -40,7 +40,7 @@ class Frame:
 
 
 class SampleTimes:
-    """Of times that come in order, the first at or after each regular place, counted from the first time."""
+    """Selects, from increasing times, the first at or after each regular sample time."""
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class SampleTimes:
         *,
         like: SampleTimes | None = None,
     ) -> None:
-        """``tick_s``: how fine the timestamps are; ``per_s`` may be infinite: every time is wanted.
+        """``tick_s``: resolution of the timestamps; ``per_s`` may be infinite: every time is wanted.
 
-        ``like``: count from the first time that these have taken, where they have taken one.
+        Sample times are counted from the first time taken; ``like``: from the first one that these took.
         """
         self._per_s = per_s
         self._rounding_s = min(tick_s, _ROUNDING_S) if tick_s > 0 else _ROUNDING_S
@@ -63,13 +63,13 @@ class SampleTimes:
         self._first_s: float | None = None
         self._next_s = -math.inf
 
-    def past(self, time_s: float) -> bool:
+    def is_past_end(self, time_s: float) -> bool:
         """Whether nothing from this time on is wanted."""
         return time_s >= self._end_s
 
     def take(self, time_s: float) -> bool:
-        """Whether this time is wanted; the next place follows it."""
-        if time_s < self._start_s or self.past(time_s) or time_s < self._next_s:
+        """Whether this time is wanted; the next sample time follows it."""
+        if time_s < self._start_s or self.is_past_end(time_s) or time_s < self._next_s:
             return False
         if math.isinf(self._per_s):
             return True
@@ -82,47 +82,47 @@ class SampleTimes:
 
 
 class PacketLookahead:
-    """Says of each packet, before it is decoded, whether the picture in it is wanted.
+    """Determines for each packet, before it is decoded, whether the frame in it is wanted.
 
-    A packet's decoding timestamp is a promise: no later packet is shown before it. So a few packets on, the
-    order of showing is settled. Where the promise is missing or broken, every picture is called wanted.
+    A packet's decoding timestamp is a promise: no later packet is presented before it. So after a few more
+    packets the presentation order is settled. If the promise is missing or broken, every frame is wanted.
     """
 
-    def __init__(self, places: SampleTimes, tick_s: float, origin_s: float) -> None:
-        """``places`` must not be shared with what chooses among the decoded pictures."""
-        self._places, self._tick_s, self._origin_s = places, tick_s, origin_s
+    def __init__(self, sample_times: SampleTimes, tick_s: float, origin_s: float) -> None:
+        """``sample_times`` must not be shared with the sampler of the decoded frames."""
+        self._sample_times, self._tick_s, self._origin_s = sample_times, tick_s, origin_s
         self._waiting: deque[Packet[Any]] = deque()
         self._open: list[int] = []
         self._wanted: set[int] = set()
         self._settled = -math.inf
         self._trusted = True
         self.last_s = -math.inf
-        """Time of the last picture that was listed."""
+        """Time of the last frame seen."""
 
     def push(self, packet: Packet[Any]) -> Iterator[tuple[Packet[Any], bool]]:
-        """Take the next packet in decoding order; those that are settled come back, and whether wanted."""
+        """Take the next packet in decoding order; yield the settled ones, and whether each is wanted."""
         shown, pts, dts = not packet.is_discard, packet.pts, packet.dts
         self._waiting.append(packet)
         if shown and pts is not None:
             self.last_s = max(self.last_s, self._time(pts))
             heapq.heappush(self._open, pts)
         if dts is None or (shown and (pts is None or pts <= self._settled)) or dts < self._settled:
-            # Decoders of such files are not told to leave anything out any more.
+            # From here on, decoders of such a file skip nothing.
             self._trusted = False
         elif self._trusted:
             self._settle(dts)
-        while self._waiting and (self._ready(self._waiting[0]) or len(self._waiting) > _HELD):
+        while self._waiting and (self._ready(self._waiting[0]) or len(self._waiting) > _MOST_WAITING):
             yield self._release()
 
     def rest(self) -> Iterator[tuple[Packet[Any], bool]]:
-        """There are no more packets."""
+        """The packets that still wait; there are no more."""
         self._settle(math.inf)
         while self._waiting:
             yield self._release()
 
-    def past(self, packet: Packet[Any]) -> bool:
-        """Whether no picture of this packet or of a later one is wanted."""
-        return packet.dts is not None and self._places.past(self._time(packet.dts))
+    def is_past_end(self, packet: Packet[Any]) -> bool:
+        """Whether no frame of this packet or of a later one is wanted."""
+        return packet.dts is not None and self._sample_times.is_past_end(self._time(packet.dts))
 
     def _time(self, pts: int) -> float:
         return pts * self._tick_s - self._origin_s
@@ -130,7 +130,7 @@ class PacketLookahead:
     def _settle(self, until: float) -> None:
         while self._open and self._open[0] <= until:
             pts = heapq.heappop(self._open)
-            if self._places.take(self._time(pts)):
+            if self._sample_times.take(self._time(pts)):
                 self._wanted.add(pts)
         self._settled = max(self._settled, until)
 
@@ -149,27 +149,32 @@ class PacketLookahead:
 
 
 class FrameSampler:
-    """Decoded pictures, in the order of showing, become :class:`Frame` records at regular places in time.
+    """Turns decoded frames, in presentation order, into :class:`Frame` records at regular sample times.
 
-    It knows of no file: what feeds it may as well be a camera.
+    It is independent of files: the frames may as well come from a camera.
     """
 
     def __init__(
-        self, places: SampleTimes, *, origin_s: float = 0.0, aspect: float = 1.0, frame_s: float = 0.04
+        self, sample_times: SampleTimes, *, origin_s: float = 0.0, aspect: float = 1.0, frame_s: float = 0.04
     ) -> None:
         """``aspect``: width of a pixel over its height; ``frame_s``: the step without timestamps."""
-        self._places, self._origin_s, self._aspect, self._frame_s = places, origin_s, aspect, frame_s
-        # Each keeps the tables of one conversion.
-        self._to_grey, self._to_small = VideoReformatter(), VideoReformatter()
+        self._sample_times, self._origin_s, self._aspect, self._frame_s = (
+            sample_times,
+            origin_s,
+            aspect,
+            frame_s,
+        )
+        # Each caches the tables of one conversion.
+        self._to_gray, self._to_small = VideoReformatter(), VideoReformatter()
         self.last_s = -math.inf
-        """Time of the last picture that came, wanted or not."""
+        """Time of the last frame that came, wanted or not."""
         self.size: tuple[int, int] | None = None
-        """Width and height of the upright pictures, from the first one on."""
+        """Width and height of the upright frames, from the first one on."""
         self.n_back = 0
-        """Pictures left out because they came with a time that had passed."""
+        """Frames left out because they came with a time in the past."""
 
     def add(self, frame: VideoFrame) -> Frame | None:
-        """Take the next decoded picture; None where it is not wanted."""
+        """Take the next decoded frame; None if it is not wanted."""
         if self.size is None:
             height, width = self._gray(frame).shape
             self.size = (width, height)
@@ -181,13 +186,13 @@ class FrameSampler:
             self.n_back += 1
             return None
         self.last_s = time_s
-        if not self._places.take(time_s):
+        if not self._sample_times.take(time_s):
             return None
         image = self._gray(frame)
         return Frame(time_s, image, self._small(frame, image.shape[0], image.shape[1]))
 
     def _gray(self, frame: VideoFrame) -> UInt8:
-        return gray_image(frame, self._to_grey, square=False, aspect=self._aspect)
+        return gray_image(frame, self._to_gray, square=False, aspect=self._aspect)
 
     def _small(self, frame: VideoFrame, height: int, width: int) -> UInt8:
         """BGR, upright, scaled and converted in one step; ``height`` and ``width`` are the upright ones."""

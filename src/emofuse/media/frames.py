@@ -1,15 +1,13 @@
-"""Which pictures of a file are wanted, which packets hold them, and how they become grey arrays."""
+"""Which frames of a file are wanted, which packets hold them, and how they become gray arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import cv2
 import numpy as np
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -17,17 +15,17 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from emofuse.core.records import TimedFrames, UInt8
-from emofuse.media.container import DecodeErrors, origin_s, packets_of, seek, streams
+from emofuse.media.container import DecodeErrors, MediaFile
 
 _LIMITED_TO_FULL: Final = np.clip(np.rint((np.arange(256) - 16.0) * (255.0 / 219.0)), 0, 255).astype(np.uint8)
-# Pixel formats whose first plane is the luma, eight bits a pixel.
+# Pixel formats whose first plane is the luma, eight bits per pixel.
 _LUMA_FIRST: Final = frozenset(
     f"{family}{layout}p" for family in ("yuv", "yuvj", "yuva") for layout in (410, 411, 420, 422, 440, 444)
 ) | {"nv12", "nv21", "nv16", "nv24", "gray", "gray8"}
 _FULL_RANGE: Final = 2
 """AVCOL_RANGE_JPEG."""
 _KEEP_BYTES: Final = 64 * 2**20
-"""Packets up to this size in all are held between listing and decoding; of more, the file is read twice."""
+"""Packets up to this total size are held between listing and decoding; beyond it, the file is read twice."""
 _ROUNDING_S: Final = 1e-6
 
 
@@ -43,12 +41,12 @@ class PacketInfo:
 
 @dataclass(frozen=True, slots=True)
 class PacketListing:
-    """The packets of a file, seen without decoding."""
+    """The packets of a file, read without decoding."""
 
     listed: tuple[PacketInfo, ...]
     """The video packets."""
-    kept: tuple[Packet[Any], ...] | None
-    """All packets that went by, so that the file is read once; None where that would take much memory."""
+    retained: tuple[Packet[Any], ...] | None
+    """All packets read so far, so that the file is read once; None where that would take too much memory."""
 
     @property
     def timed(self) -> bool:
@@ -58,25 +56,25 @@ class PacketListing:
 
 @dataclass(frozen=True, slots=True)
 class FramePlan:
-    """Which pictures are wanted, and which packets the decoder must see for them."""
+    """Which frames are wanted, and which packets the decoder needs for them."""
 
     wanted: NDArray[np.int64]
-    """(n_frames,) never decreasing: presentation timestamps, or places in the order of showing."""
+    """(n_frames,) never decreasing: presentation timestamps, or indices in presentation order."""
     times_s: NDArray[np.float64]
-    """(n_frames,) presentation times of the wanted pictures."""
+    """(n_frames,) presentation times of the wanted frames."""
     by_order: bool
-    """The file has no timestamps before decoding: pictures are known by their place."""
+    """The file has no timestamps before decoding: frames are identified by their index."""
     feed: NDArray[np.bool_] | None
-    """Per packet in decoding order, whether it is needed; None: all are."""
+    """For each packet, in decoding order, whether it is needed; None: all are."""
     restart: frozenset[int]
-    """Packets before which the decoder starts afresh, since the run before was left out."""
+    """Indices of packets before which the decoder is reset, since the run before was skipped."""
     n_in_span: int
     last_s: float
-    """Time of the last picture the file lists."""
+    """Time of the last frame that the file lists."""
 
     @property
-    def last_place(self) -> float:
-        """The last packet that is needed."""
+    def last_index(self) -> float:
+        """Index of the last packet that is needed."""
         return np.inf if self.feed is None else int(np.flatnonzero(self.feed)[-1])
 
 
@@ -88,23 +86,23 @@ def list_packets(
     *,
     keep: bool = True,
 ) -> PacketListing:
-    """List the video packets, without decoding, up to a little after ``end_s``, and keep all that go by."""
+    """List the video packets, without decoding, until shortly after ``end_s``, and keep all packets read."""
     base = float(video.time_base or 0)
     listed: list[PacketInfo] = []
-    kept: list[Packet[Any]] | None = [] if keep else None
+    retained: list[Packet[Any]] | None = [] if keep else None
     n_bytes = 0
     for packet in packets:
         n_bytes += packet.size
-        if kept is not None:
-            kept.append(packet)
-            kept = None if n_bytes > _KEEP_BYTES else kept
+        if retained is not None:
+            retained.append(packet)
+            retained = None if n_bytes > _KEEP_BYTES else retained
         if packet.stream is not video or not packet.size:
             continue
         listed.append(PacketInfo(packet.pts, bool(packet.is_keyframe), not packet.is_discard))
-        # Decoding order runs ahead of showing order by less than a second.
+        # Decoding order is ahead of presentation order by less than a second.
         if end_s is not None and packet.dts is not None and packet.dts * base - origin > end_s + 1.0:
             break
-    return PacketListing(tuple(listed), None if kept is None else tuple(kept))
+    return PacketListing(tuple(listed), None if retained is None else tuple(retained))
 
 
 def plan_frames(
@@ -114,10 +112,10 @@ def plan_frames(
     clock: tuple[float, float],
     decoded_times_s: NDArray[np.float64] | None,
 ) -> FramePlan:
-    """Choose ``n_frames`` pictures evenly in time between two times.
+    """Choose ``n_frames`` frames evenly in time between two times.
 
-    ``clock``: seconds of a tick, and the time of tick zero. ``decoded_times_s``: times in the order of
-    showing, of files whose packets have none.
+    ``clock``: seconds per tick, and the time of tick zero. ``decoded_times_s``: times in presentation order,
+    for files whose packets have none.
     """
     tick_s, origin = clock
     by_order = decoded_times_s is not None
@@ -144,26 +142,25 @@ def plan_frames(
     return FramePlan(keys, times, by_order, feed, restart, n_in_span, last_s)
 
 
-def _nearest(times: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Index of the time nearest to each place; the earlier one where two are as near."""
-    right = np.searchsorted(times, places).clip(1, max(1, len(times) - 1)).clip(0, len(times) - 1)
+def _nearest(times: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Index of the time nearest to each target; the earlier of two that are equally near."""
+    right = np.searchsorted(times, targets).clip(1, max(1, len(times) - 1)).clip(0, len(times) - 1)
     left = np.maximum(right - 1, 0)
-    return np.where(places - times[left] <= times[right] - places + 1e-9, left, right)
+    return np.where(targets - times[left] <= times[right] - targets + 1e-9, left, right)
 
 
 def decoded_times(
-    path: Path, container: InputContainer, start_s: float | None, errors: DecodeErrors, *, threads: int
+    file: MediaFile, start_s: float | None, errors: DecodeErrors, *, threads: int
 ) -> NDArray[np.float64]:
-    """Decode only for the times: for containers that have none, such as a bare H.264 stream."""
+    """Decode for the times alone: for containers that have none, such as a raw H.264 stream."""
     times: list[float] = []
-    _, video = streams(path, container)
+    video, origin = file.video, file.origin_s
     assert video is not None
-    origin = origin_s(container)
-    seek(container, start_s, origin)
+    file.seek(start_s)
     video.thread_type = "AUTO"
     video.codec_context.thread_count = threads
     rate = float(video.average_rate or video.guessed_rate or 25)
-    for packet in packets_of(container, [video], errors):
+    for packet in file.packets([video], errors):
         for frame in errors.guard(packet.decode):
             known = frame.time
             # A stream with no clock at all has only its nominal rate.
@@ -175,7 +172,7 @@ def decoded_times(
 def _needed(
     packets: Sequence[PacketInfo], wanted: frozenset[int]
 ) -> tuple[NDArray[np.bool_] | None, frozenset[int]]:
-    """Leave out runs between key frames that hold no wanted picture, and all after the last wanted one."""
+    """Skip runs between key frames that hold no wanted frame, and everything after the last wanted one."""
     starts = [i for i, packet in enumerate(packets) if packet.key]
     if not starts or starts[0] != 0:
         return None, frozenset()
@@ -183,13 +180,13 @@ def _needed(
     needed = [False] * len(starts)
     last = 0
     for run, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        places = [i for i in range(start, end) if packets[i].pts in wanted]
-        if not places:
+        indices = [i for i in range(start, end) if packets[i].pts in wanted]
+        if not indices:
             continue
-        needed[run], last = True, places[-1]
-        # Pictures shown before the key frame they follow may lean on the run before it.
+        needed[run], last = True, indices[-1]
+        # Frames presented before the key frame that they follow may depend on the run before it.
         key_pts = packets[start].pts
-        if run and key_pts is not None and any((packets[i].pts or 0) < key_pts for i in places):
+        if run and key_pts is not None and any((packets[i].pts or 0) < key_pts for i in indices):
             needed[run - 1] = True
     feed = np.repeat(needed, np.subtract(ends, starts))
     feed[last + 1 :] = False
@@ -198,34 +195,34 @@ def _needed(
 
 
 class FrameCollector:
-    """Keeps, of the decoded pictures in the order of showing, those nearest to the wanted ones."""
+    """Keeps, of the decoded frames in presentation order, those nearest to the wanted ones."""
 
     def __init__(self, plan: FramePlan, square: bool, aspect: float) -> None:
-        """Nothing is kept that the plan does not name; ``square`` and ``aspect`` are those of grey()."""
+        """``plan``: the frames to keep; ``square`` and ``aspect``: see :func:`gray_image`."""
         self.plan = plan
         self.exact = True
-        """Every wanted picture so far came out under its own timestamp."""
+        """Every wanted frame so far came out under its own timestamp."""
         self._square, self._aspect = square, aspect
         self._unique = np.unique(plan.wanted)
         self._set = frozenset(self._unique.tolist())
         self._found: list[UInt8] = []
         self._before: tuple[int, VideoFrame] | None = None
-        self._n_seen = 0
+        self._n_decoded = 0
         self._reformatter = VideoReformatter()
 
     @property
     def full(self) -> bool:
-        """Every wanted picture is there."""
+        """Every wanted frame has been found."""
         return len(self._found) == len(self._unique)
 
     def wants(self, pts: int | None) -> bool:
-        """Whether a packet with this timestamp holds a wanted picture."""
+        """Whether a packet with this timestamp holds a wanted frame."""
         return pts is None or pts in self._set
 
     def add(self, frame: VideoFrame) -> None:
-        """Take the next decoded picture."""
-        key = self._n_seen if self.plan.by_order else frame.pts
-        self._n_seen += 1
+        """Take the next decoded frame."""
+        key = self._n_decoded if self.plan.by_order else frame.pts
+        self._n_decoded += 1
         if key is None or self.full:
             return
         image: UInt8 | None = None
@@ -239,7 +236,7 @@ class FrameCollector:
         self._before = (key, frame)
 
     def result(self) -> TimedFrames | None:
-        """The pictures; None where not one came out. A missing one is replaced by the one before."""
+        """The frames; None if none came out. A missing one is replaced by the one before."""
         if not self.full and self._before is not None:
             self.exact = False
             last = self._gray(self._before[1])
@@ -247,8 +244,8 @@ class FrameCollector:
         if not self._found:
             self.exact = False
             return None
-        places = np.searchsorted(self._unique, self.plan.wanted)
-        images = tuple(self._found[i] for i in places)
+        indices = np.searchsorted(self._unique, self.plan.wanted)
+        images = tuple(self._found[i] for i in indices)
         return TimedFrames(images, self.plan.times_s, self.plan.n_in_span)
 
     def _gray(self, frame: VideoFrame) -> UInt8:
@@ -260,7 +257,7 @@ def gray_image(
 ) -> UInt8:
     """(height, width) uint8, upright, full range; with ``square`` only the central square.
 
-    ``aspect``: width of a pixel over its height. Only some camcorders and broadcasts have other than 1.
+    ``aspect``: width of a pixel over its height; other than 1 for some camcorders and broadcasts only.
     """
     plane = frame.planes[0]
     name = frame.format.name
@@ -276,21 +273,26 @@ def gray_image(
         size = (max(1, round(image.shape[1] * aspect)), image.shape[0])
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
     if square:
-        side = min(image.shape)
-        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-        image = image[top : top + side, left : left + side]
-    # Taken out of the decoder's buffer, which it will use again.
+        image = central_square(image)
+    # Copied out of the decoder's buffer, which the decoder will reuse.
     image = image.copy() if full else np.asarray(cv2.LUT(image, _LIMITED_TO_FULL), dtype=np.uint8)
     return np.ascontiguousarray(np.rot90(image, quarter_turns(frame)))
 
 
+def central_square(image: UInt8) -> UInt8:
+    """A view of the central square."""
+    side = min(image.shape)
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return image[top : top + side, left : left + side]
+
+
 def quarter_turns(frame: VideoFrame) -> int:
-    """How many quarter turns anticlockwise make the picture upright."""
+    """How many counterclockwise quarter turns make the frame upright."""
     return round(frame.rotation / 90) % 4
 
 
 def pixel_aspect(video: VideoStream) -> float:
-    """Width of a pixel over its height; 1 where the file does not say, or says nonsense."""
+    """Width of a pixel over its height; 1 where the file gives none, or an implausible one."""
     ratio = video.sample_aspect_ratio
     value = float(ratio) if ratio else 1.0
     return value if 0.25 < value < 4 else 1.0

@@ -1,4 +1,4 @@
-"""Two streams side by side in time, in bounded memory: their packets, and what was made of them."""
+"""Two streams interleaved in time, in bounded memory: their packets, and what was decoded from them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from emofuse.core.records import Waveform
 from emofuse.media.frame_sampling import Frame
 
 _PACKET_BYTES: Final = 24 * 2**20
-"""Packets of one stream wait for the other's up to this size in all."""
+"""Packets of one stream wait for the other's up to this total size."""
 _PACKET_S: Final = 30.0
-"""And up to this length."""
+"""And up to this duration."""
 _OVERHEAD: Final = 600
-"""Bytes that a packet takes beside its content."""
-_PICTURE_BYTES: Final = 32 * 2**20
-_SOUND_S: Final = 30.0
+"""Bytes that a packet takes besides its content."""
+_FRAME_BYTES: Final = 32 * 2**20
+_AUDIO_S: Final = 30.0
 
 
 class PacketQueue:
-    """Packets as the container has them come out in the order of their time, as far as memory allows.
+    """Brings packets from container order into the order of their time, as far as memory allows.
 
-    Some files hold a minute of picture before the sound of that minute.
+    Some files hold a minute of video before the audio of that minute.
     """
 
     def __init__(self, packets: Iterable[Packet[Any]], streams: Iterable[Stream]) -> None:
@@ -36,7 +36,7 @@ class PacketQueue:
         self._last_s = dict.fromkeys(self._waiting, -math.inf)
         self._bytes = 0
 
-    def leave(self, stream: Stream) -> None:
+    def drop(self, stream: Stream) -> None:
         """Nothing more of this stream is wanted."""
         for _, packet in self._waiting.pop(stream.index, ()):
             self._bytes -= packet.size + _OVERHEAD
@@ -44,7 +44,7 @@ class PacketQueue:
     def __iter__(self) -> Iterator[Packet[Any]]:
         for packet in self._packets:
             index = packet.stream.index
-            # At the end the binding yields an empty packet a stream; decoders are emptied elsewhere.
+            # At the end PyAV yields an empty packet per stream; decoders are flushed elsewhere.
             if not packet.size or index not in self._waiting:
                 continue
             stamp = packet.pts if packet.dts is None else packet.dts
@@ -52,14 +52,14 @@ class PacketQueue:
             self._last_s[index] = time_s
             self._waiting[index].append((time_s, packet))
             self._bytes += packet.size + _OVERHEAD
-            while any(self._waiting.values()) and (all(self._waiting.values()) or self._much()):
+            while any(self._waiting.values()) and (all(self._waiting.values()) or self._is_full()):
                 yield self._next()
             if not self._waiting:
                 return
         while any(self._waiting.values()):
             yield self._next()
 
-    def _much(self) -> bool:
+    def _is_full(self) -> bool:
         if self._bytes > _PACKET_BYTES:
             return True
         return any(queue and queue[-1][0] - queue[0][0] > _PACKET_S for queue in self._waiting.values())
@@ -71,56 +71,56 @@ class PacketQueue:
         return packet
 
 
-class Merger:
-    """Blocks of sound and pictures come out in the order of their time, as far as memory allows."""
+class StreamMerger:
+    """Merges audio blocks and frames into the order of their time, as far as memory allows."""
 
-    def __init__(self, *, sound: bool, pictures: bool) -> None:
+    def __init__(self, *, audio: bool, frames: bool) -> None:
         """Which of the two will come."""
-        self._sound: deque[Waveform] = deque()
+        self._audio: deque[Waveform] = deque()
         self._held_s = 0.0
-        self._pictures: deque[Frame] = deque()
-        self.sound_s = -math.inf if sound else math.inf
-        """No block starts before this time any more; to be kept up to date by the owner."""
-        self.picture_s = -math.inf if pictures else math.inf
-        """No picture comes before this time any more; to be kept up to date by the owner."""
+        self._frames: deque[Frame] = deque()
+        self.audio_s = -math.inf if audio else math.inf
+        """No later block will start before this time; kept up to date by the owner."""
+        self.frame_s = -math.inf if frames else math.inf
+        """No later frame will come before this time; kept up to date by the owner."""
 
     def add(self, *items: Waveform | Frame) -> None:
-        """Take what was made, each kind in its order."""
+        """Take what was decoded, each kind in its order."""
         for item in items:
             if isinstance(item, Waveform):
-                self._sound.append(item)
+                self._audio.append(item)
                 self._held_s += item.duration_s
             else:
-                self._pictures.append(item)
+                self._frames.append(item)
 
     def ready(self) -> Iterator[Waveform | Frame]:
-        """What nothing earlier can come before, or what there is no room to hold. Sound goes first."""
-        while self._sound or self._pictures:
-            sound_s = self._sound[0].start_s if self._sound else math.inf
-            picture_s = self._pictures[0].time_s if self._pictures else math.inf
-            if sound_s <= picture_s and (sound_s <= self.picture_s or self._much_sound()):
-                block = self._sound.popleft()
-                self._held_s = self._held_s - block.duration_s if self._sound else 0.0
+        """Items that nothing earlier can precede, or that there is no room for. Audio goes first."""
+        while self._audio or self._frames:
+            audio_s = self._audio[0].start_s if self._audio else math.inf
+            frame_s = self._frames[0].time_s if self._frames else math.inf
+            if audio_s <= frame_s and (audio_s <= self.frame_s or self._too_much_audio()):
+                block = self._audio.popleft()
+                self._held_s = self._held_s - block.duration_s if self._audio else 0.0
                 yield block
-            elif picture_s < sound_s and (picture_s < self.sound_s or self._many_pictures()):
-                yield self._pictures.popleft()
+            elif frame_s < audio_s and (frame_s < self.audio_s or self._too_many_frames()):
+                yield self._frames.popleft()
             else:
                 return
 
     def rest(self) -> Iterator[Waveform | Frame]:
-        """Nothing more comes."""
-        self.sound_s = self.picture_s = math.inf
+        """The remaining items; nothing more will come."""
+        self.audio_s = self.frame_s = math.inf
         return self.ready()
 
-    def _much_sound(self) -> bool:
-        return self._held_s > _SOUND_S
+    def _too_much_audio(self) -> bool:
+        return self._held_s > _AUDIO_S
 
-    def _many_pictures(self) -> bool:
-        return sum(size(picture) for picture in self._pictures) > _PICTURE_BYTES
+    def _too_many_frames(self) -> bool:
+        return sum(n_bytes(frame) for frame in self._frames) > _FRAME_BYTES
 
 
-def size(item: Waveform | Frame) -> int:
-    """Bytes of its arrays."""
+def n_bytes(item: Waveform | Frame) -> int:
+    """The size of its arrays."""
     if isinstance(item, Waveform):
         return int(item.samples.nbytes)
     return int(item.image.nbytes + item.small.nbytes)

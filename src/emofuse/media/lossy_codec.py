@@ -1,4 +1,4 @@
-"""A waveform goes through a lossy codec and comes back: what a voice message or a stream does to it."""
+"""Encode and decode a waveform with a lossy codec: what a voice message or a stream does to it."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from emofuse.core.records import Float32, Waveform
 LossyCodec = Literal["mp3", "aac"]
 
 _PAIRS: Final[dict[LossyCodec, tuple[str, str]]] = {"mp3": ("libmp3lame", "mp3float"), "aac": ("aac", "aac")}
-"""FFmpeg's names of encoder and decoder; both of floating point, so that nothing else rounds or clips."""
+"""FFmpeg's encoder and decoder; both use floating point, so that nothing else rounds or clips."""
 
 
 def recode(waveform: Waveform, codec: LossyCodec, bit_rate_bps: int) -> Waveform:
     """Encode a waveform and decode it again, in memory.
 
-    The codec's delay is taken out by its timestamps: what comes back lines up with what went in. A rate
-    that the codec does not know goes through it at the next higher one. Peaks may overshoot, as they do;
-    LAME turns all down to 95 % against that.
+    The codec's delay is removed by its timestamps: the output is aligned with the input. A rate that the
+    codec does not support is resampled to the next higher one. Peaks may overshoot; against that, LAME
+    scales everything to 95 %.
 
     Args:
         waveform: (1, n) float32.
         codec: MP3 by LAME, or AAC-LC by FFmpeg's own encoder.
-        bit_rate_bps: what the encoder aims at; it takes the nearest that the codec allows at this rate.
+        bit_rate_bps: the target; the encoder uses the nearest that the codec allows at this rate.
 
     Returns:
         (1, n) float32 at the same rate. The same input gives the same output.
 
     Raises:
-        EmofuseError: FFmpeg was built without the codec, or the codec refuses the samples.
+        EmofuseError: FFmpeg was built without the codec, or the codec rejects the samples.
         ValueError: more than one channel, an unknown codec, or a bit rate that is not positive.
     """
     if waveform.n_channels != 1:
@@ -54,37 +54,37 @@ def recode(waveform: Waveform, codec: LossyCodec, bit_rate_bps: int) -> Waveform
         return waveform
     encoder, decoder = _context(_PAIRS[codec][0], "w"), _context(_PAIRS[codec][1], "r")
     coded_rate = _coded_rate(encoder, rate)
-    inner = samples if coded_rate == rate else soxr.resample(samples, rate, coded_rate)
+    coded = samples if coded_rate == rate else soxr.resample(samples, rate, coded_rate)
     try:
-        packets = list(_encode(encoder, inner, coded_rate, bit_rate_bps))
+        packets = list(_encode(encoder, coded, coded_rate, bit_rate_bps))
         decoder.extradata = encoder.extradata
-        inner = _decode(decoder, packets, len(inner))
+        coded = _decode(decoder, packets, len(coded))
     except (av.error.FFmpegError, ValueError) as error:
         raise EmofuseError(f"{codec} at {bit_rate_bps} bit/s and {coded_rate} Hz failed: {error}") from error
     if coded_rate != rate:
-        inner = soxr.resample(inner, coded_rate, rate)
+        coded = soxr.resample(coded, coded_rate, rate)
     out = np.zeros((1, samples.size), np.float32)
-    n_kept = min(samples.size, len(inner))
-    out[0, :n_kept] = inner[:n_kept]
+    n_common = min(samples.size, len(coded))
+    out[0, :n_common] = coded[:n_common]
     return Waveform(out, rate, waveform.start_s)
 
 
 def _context(name: str, mode: Literal["r", "w"]) -> AudioCodecContext:
-    """A codec of FFmpeg, not open yet."""
+    """A codec of FFmpeg, not yet open."""
     try:
         context = av.CodecContext.create(name, mode)
     except UnknownCodecError:
         kind = "encoder" if mode == "w" else "decoder"
-        mend = "pip install --force-reinstall --only-binary av av"
-        raise EmofuseError(f"this FFmpeg was built without the {kind} {name}: {mend}") from None
+        fix = "pip install --force-reinstall --only-binary av av"
+        raise EmofuseError(f"this FFmpeg was built without the {kind} {name}: {fix}") from None
     assert isinstance(context, AudioCodecContext)
     return context
 
 
 def _coded_rate(encoder: AudioCodecContext, rate: int) -> int:
-    """The rate itself, else the next higher one that the encoder knows, else its highest."""
-    known = sorted(encoder.codec.audio_rates or [rate])
-    return next((each for each in known if each >= rate), known[-1])
+    """The rate itself, else the next higher one that the encoder supports, else its highest."""
+    supported = sorted(encoder.codec.audio_rates or [rate])
+    return next((each for each in supported if each >= rate), supported[-1])
 
 
 def _encode(
@@ -103,9 +103,9 @@ def _encode(
 
 
 def _decode(decoder: AudioCodecContext, packets: list[Packet[AudioStream]], n_samples: int) -> Float32:
-    """(n_samples,) float32: what is presented from time zero on."""
+    """(n_samples,) float32: the samples presented from time zero on."""
     # Versions of FFmpeg differ in whether they drop the priming samples themselves, and in the timestamp
-    # after that. Asked to leave them in, all give the same frames, the first at a negative time.
+    # after that. Told to keep them, all give the same frames, the first at a negative time.
     decoder.flags2 |= Flags2.skip_manual
     out = np.zeros(n_samples, np.float32)
     for packet in [*packets, None]:

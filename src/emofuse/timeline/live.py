@@ -134,7 +134,7 @@ def live_windows(
         if on_open is not None:
             on_open(stream)
         session = _Session(recognizer, stream, rules, profile, seconds)
-        stream.begin()
+        stream.start()
         while not stop.is_set() and not session.full:
             ended = stream.ended
             parts = stream.take()

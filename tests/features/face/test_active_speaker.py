@@ -131,7 +131,7 @@ def test_real_speech_goes_to_the_real_mouth(ravdess: Path, per_s: int) -> None:
                 for i, frame in enumerate(container.decode(video=0))
                 if i % every == 0
             ]
-        sound = decode(path).sound
+        sound = decode(path).audio
         assert sound is not None
         step = sound.sample_rate_hz // 25
         power = (sound.samples[0][: sound.samples.shape[1] // step * step].reshape(-1, step) ** 2).mean(

@@ -84,7 +84,7 @@ def test_statistics_without_librosa_say_what_to_install(monkeypatch: pytest.Monk
 @pytest.mark.ravdess
 def test_image_of_a_real_recording_is_the_drawing(ravdess: Path) -> None:
     for path in sorted(ravdess.glob("audio/Actor_0[12]/*-02-01-01-0[12].flac"))[:4]:
-        sound = decode(path).sound
+        sound = decode(path).audio
         assert sound is not None
         segment, _ = voice_segment(sound, ROSRED)
         assert np.abs(drawn(segment).astype(int) - rosred_image(segment, ROSRED)).mean() < 5

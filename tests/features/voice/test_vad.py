@@ -46,7 +46,7 @@ def test_real_voices_over_a_telephone_line_are_heard(ravdess: Path) -> None:
     """At 8 kHz, as they come from there; brought up to 16 kHz a tenth less of them would be heard."""
     recalls = []
     for path in sorted(ravdess.glob("audio/*/*-05-*-01-01-*.flac"))[::4]:
-        whole = decode(path).sound
+        whole = decode(path).audio
         assert whole is not None
         narrow = Waveform(resample(whole.samples.mean(axis=0), whole.sample_rate_hz, 8000)[None], 8000)
         there, found = (speech_probability(one)[1] > SPEECH_ABOVE for one in (whole, narrow))
@@ -205,7 +205,7 @@ def test_real_clips_are_silent_at_both_ends_and_spoken_between(ravdess: Path) ->
     paths = sorted((ravdess / "audio").glob("Actor_*/*.flac"))[::60]
     assert len(paths) >= 20
     for path in paths:
-        recording = decode(path).sound
+        recording = decode(path).audio
         assert recording is not None
         times, probabilities = speech_probability(recording)
         says = times[probabilities > SPEECH_ABOVE]
@@ -222,7 +222,7 @@ def test_real_clips_under_damage(ravdess: Path, condition: str, at_least: float)
     rng = np.random.default_rng(0)
     truth, network, energy = [], [], []
     for path in sorted((ravdess / "audio").glob("Actor_*/*.flac"))[7::60]:
-        recording = decode(path).sound
+        recording = decode(path).audio
         assert recording is not None
         times, probabilities = speech_probability(degrade(recording, condition, rng))
         truth.append(_spoken(recording, len(times)))

@@ -1,1 +1,1 @@
-"""What happens now, from devices, addresses or a file at its own pace."""
+"""Live audio and video: from devices, addresses or a file at its own pace."""

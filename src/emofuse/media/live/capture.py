@@ -1,4 +1,4 @@
-"""A thread that reads one live input: its clock, its pace, and what it leaves out when it cannot keep up."""
+"""A thread that reads one live input: its clock, its pace, and what it skips when it cannot keep up."""
 
 from __future__ import annotations
 
@@ -19,77 +19,77 @@ from av.video.stream import VideoStream
 
 from emofuse.core.errors import EmofuseError, MediaError
 from emofuse.core.records import Waveform
-from emofuse.media.audio_blocks import AudioBlocks, AudioFormatConverter, form_of
-from emofuse.media.container import DECODING_ERRORS, DecodeErrors, origin_s, streams
+from emofuse.media.audio_blocks import AudioBlocks, AudioFormatConverter, audio_format
+from emofuse.media.container import DECODING_ERRORS, DecodeErrors, error_text, origin_s, streams
 from emofuse.media.frame_sampling import Frame, FrameSampler, SampleTimes
 from emofuse.media.frames import pixel_aspect
-from emofuse.media.live.inputs import InputRequest, LiveInput, error_text, open_input
+from emofuse.media.live.inputs import InputRequest, LiveInput, open_input
 
 Clock = Callable[[], float]
 
 _BLOCK_S: Final = 0.1
-"""Sound is handed on in blocks of this length."""
+"""Audio is passed on in blocks of this length."""
 _LEAD_S: Final = 1.0
-"""What comes faster than it is played (a download) is held back when it is this far ahead."""
+"""What arrives faster than real time (a download) is held back when it is this far ahead."""
 _LATE_S: Final = 2.0
-"""A file that is read this late goes on from there, as a player that was stopped."""
-_HOLE_S: Final = 10.0
-"""A hole in a file's timestamps is not sat out for longer."""
+"""When a file is read this late, its clock continues from there, like a paused player's."""
+_GAP_S: Final = 10.0
+"""The longest wait for a gap in a file's timestamps."""
 _JUMP_S: Final = 5.0
-"""Timestamps that run ahead of the time that passes by this much began anew."""
+"""Timestamps this far ahead of real time mean that the sender restarted its clock."""
 _BACK_S: Final = 1.0
-_WATCH_S: Final = 1.0
-"""How often a capture looks whether it keeps up."""
-_AGAIN_S: Final = 0.005
+_CHECK_LOAD_S: Final = 1.0
+"""How often a capture checks whether it keeps up."""
+_RETRY_S: Final = 0.005
 _SILENT_S: Final = 5.0
-"""A device that gives nothing for so much longer than the time limit is taken for hung."""
+"""A device that delivers nothing for this much longer than the time limit is considered hung."""
 _SKIPS: Final = ("DEFAULT", "NONREF", "NONKEY")
-"""What the decoder leaves out, at each degree of slowness: nothing, what no picture leans on, most."""
+"""What the decoder skips, at each level of load: nothing, frames that no other refers to, most."""
 
 
 class _StreamClock:
-    """Where presentation times lie on the time of the stream, and when that is."""
+    """Maps presentation times to stream time, and stream time to the clock."""
 
-    def __init__(self, clock: Clock, begun_s: float, pace: float | None) -> None:
-        """``pace``: that of a file; None for what has its own."""
-        self._clock, self._begun_s = clock, begun_s
+    def __init__(self, clock: Clock, started_s: float, pace: float | None) -> None:
+        """``pace``: how fast a file is played; None for inputs that have their own pace."""
+        self._clock, self._started_s = clock, started_s
         self._is_file, self._pace = pace is not None, pace or 1.0
         self.origin_s: float | None = None
-        """The presentation time at which the time of the stream is zero; None before the first packet."""
+        """The presentation time of stream time zero; None before the first packet."""
         self._zero_s: float | None = None
-        """When, on the clock, a file's time zero is due."""
+        """The clock time at which a file's time zero is due."""
         self._last_s: dict[int, float] = {}
         self.reached_s = 0.0
 
-    def begin_file(self, origin_s: float) -> None:
-        """A file's own clock is kept; each round of a loop follows on the one before."""
+    def start_file(self, origin_s: float) -> None:
+        """Keep a file's own clock; each round of a loop continues from the one before."""
         self._last_s.clear()
         self.origin_s = origin_s - self.reached_s
 
     def now(self) -> float:
-        """What time it is on the stream, for what comes as it happens."""
-        return self._clock() - self._begun_s
+        """The current stream time, for inputs that arrive in real time."""
+        return self._clock() - self._started_s
 
-    def place(self, stream: int, presented_s: float) -> bool:
-        """Take note of a packet's time; True where the clock of the sender began anew."""
-        anew = False
+    def note(self, stream: int, presented_s: float) -> bool:
+        """Note a packet's time; True if the sender's clock restarted."""
+        restarted = False
         if self.origin_s is None:
             self.origin_s = presented_s - self.now()
         elif not self._is_file:
             time_s = presented_s - self.origin_s
             back = time_s < self._last_s.get(stream, time_s) - _BACK_S
-            anew = back or time_s > max(self.now(), self.reached_s) + _JUMP_S
-            if anew:
+            restarted = back or time_s > max(self.now(), self.reached_s) + _JUMP_S
+            if restarted:
                 self.origin_s = presented_s - max(self.now(), self.reached_s)
                 self._last_s.clear()
         time_s = presented_s - self.origin_s
         if self._zero_s is None:
             self._zero_s = self._clock() - time_s / self._pace
         self._last_s[stream] = time_s
-        return anew
+        return restarted
 
     def wait_s(self, presented_s: float) -> float:
-        """How long it is until a packet is due; a file that is far too late is put off."""
+        """How long it is until a packet is due; if a file is far behind, its clock is set back."""
         assert self.origin_s is not None and self._zero_s is not None
         time_s = presented_s - self.origin_s
         if not self._is_file:
@@ -97,86 +97,86 @@ class _StreamClock:
         wait_s = self._zero_s + time_s / self._pace - self._clock()
         if wait_s < -_LATE_S:
             self._zero_s -= wait_s
-        elif wait_s > _HOLE_S:
-            self._zero_s -= wait_s - _HOLE_S
-            return _HOLE_S
+        elif wait_s > _GAP_S:
+            self._zero_s -= wait_s - _GAP_S
+            return _GAP_S
         return wait_s
 
     def reach(self, time_s: float) -> None:
-        """Something was handed on that ends there."""
+        """Note that something was passed on that ends at this time."""
         self.reached_s = max(self.reached_s, time_s)
 
 
 class _DecoderLoad:
-    """Whether decoding keeps up, told by the time that is spent waiting for something to decode."""
+    """Measures whether decoding keeps up, by the time spent waiting for something to decode."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._since_s, self._idle_s, self._degree = clock(), 0.0, 0
+        self._since_s, self._idle_s, self._level = clock(), 0.0, 0
 
     def idle(self, seconds: float) -> None:
         self._idle_s += max(0.0, seconds)
 
     def skip(self) -> str:
-        """What the decoder should leave out from now on."""
+        """What the decoder should skip from now on."""
         passed_s = self._clock() - self._since_s
-        if passed_s >= _WATCH_S:
+        if passed_s >= _CHECK_LOAD_S:
             share = self._idle_s / passed_s
             if share < 0.03:
-                self._degree = min(self._degree + 1, len(_SKIPS) - 1)
+                self._level = min(self._level + 1, len(_SKIPS) - 1)
             elif share > 0.3:
-                self._degree = max(self._degree - 1, 0)
+                self._level = max(self._level - 1, 0)
             self._since_s, self._idle_s = self._clock(), 0.0
-        return _SKIPS[self._degree]
+        return _SKIPS[self._level]
 
 
 def end_of(part: Waveform | Frame) -> float:
-    """Where a block of sound or a picture ends."""
+    """Where an audio block or a frame ends."""
     return part.start_s + part.duration_s if isinstance(part, Waveform) else part.time_s
 
 
 class Sink(Protocol):
-    """What captures hand on to, and what they are told."""
+    """What captures deliver to, and the settings that it gives them."""
 
     clock: Clock
     frames_per_s: float
     pace: float
     loop: bool
     timeout_s: float
-    begun: threading.Event
-    begun_s: float
+    started: threading.Event
+    started_s: float
     stopping: threading.Event
     changed: threading.Condition
 
     def put(self, part: Waveform | Frame, at_s: float) -> None:
-        """Take what was decoded at a time on the clock."""
+        """Take what was decoded, and when, on the clock."""
 
     def drop_frames(self, n: int) -> None:
-        """Count pictures that were not even decoded."""
+        """Count frames that were not even decoded."""
 
 
 class Capture:
     """A thread that reads one input."""
 
-    def __init__(self, wanted: InputRequest, stream: Sink) -> None:
-        self.wanted, self._stream, self._clock = wanted, stream, stream.clock
+    def __init__(self, request: InputRequest, stream: Sink) -> None:
+        self.request, self._stream, self._clock = request, stream, stream.clock
         self.input: LiveInput | None = None
         self.has_audio = self.has_video = False
         self.is_open = self.ended = False
         self.problem: EmofuseError | None = None
-        self.fault: Exception | None = None
-        self.tried: list[str] = []
+        self.bug: Exception | None = None
+        self.attempts: list[str] = []
         self.last_s = 0.0
-        """When something came last."""
+        """When something last arrived."""
         self._errors = DecodeErrors()
-        self.thread = threading.Thread(target=self._run, name=f"emofuse-live-{wanted.what}", daemon=True)
+        self.thread = threading.Thread(target=self._run, name=f"emofuse-live-{request.what}", daemon=True)
 
     @property
     def hung(self) -> bool:
-        """A device that says nothing and cannot be interrupted."""
+        """Whether a device delivers nothing and cannot be interrupted."""
         limit_s = self._stream.timeout_s + _SILENT_S
         live = self.is_open and not self.ended and self.input is not None and self.input.kind != "file"
-        return live and self._stream.begun.is_set() and self._clock() - self.last_s > limit_s
+        return live and self._stream.started.is_set() and self._clock() - self.last_s > limit_s
 
     def _run(self) -> None:
         try:
@@ -184,10 +184,10 @@ class Capture:
         except EmofuseError as error:
             self.problem = error
         except DECODING_ERRORS as error:
-            name = self.input.label if self.input is not None else self.wanted.what
+            name = self.input.label if self.input is not None else self.request.what
             self.problem = MediaError(name, f"cannot be read ({error_text(error)})")
-        except Exception as error:  # a fault of the program: raised again where the parts are taken
-            self.fault = error
+        except Exception as error:  # a programming error: raised again where the parts are taken
+            self.bug = error
         finally:
             self.ended = True
             with self._stream.changed:
@@ -195,25 +195,25 @@ class Capture:
 
     def _read_any(self) -> None:
         """Read the first input that opens."""
-        for given in self.wanted.inputs:
+        for given in self.request.inputs:
             with contextlib.ExitStack() as stack:
                 try:
                     container = stack.enter_context(open_input(given, self._stream.timeout_s))
                     chosen = self._choose(given, container)
                 except MediaError as error:
                     self.problem = MediaError(given.label, error.problem)
-                    self.tried.append(f"{given.label} ({error.problem})")
+                    self.attempts.append(f"{given.label} ({error.problem})")
                     continue
                 self.problem, self.input = None, given
                 self._announce(chosen)
-                timing = _StreamClock(
-                    self._clock, self._stream.begun_s, self._stream.pace if given.kind == "file" else None
+                clock = _StreamClock(
+                    self._clock, self._stream.started_s, self._stream.pace if given.kind == "file" else None
                 )
-                places = SampleTimes(self._stream.frames_per_s, 1e-3)
-                self._read(container, chosen, timing, places)
-            while given.kind == "file" and self._stream.loop and self._going and timing.reached_s > 0:
+                sample_times = SampleTimes(self._stream.frames_per_s, 1e-3)
+                self._read(container, chosen, clock, sample_times)
+            while given.kind == "file" and self._stream.loop and self._going and clock.reached_s > 0:
                 with open_input(given, self._stream.timeout_s) as container:
-                    self._read(container, self._choose(given, container), timing, places)
+                    self._read(container, self._choose(given, container), clock, sample_times)
             return
 
     @staticmethod
@@ -225,7 +225,7 @@ class Capture:
         if video is not None and given.video:
             chosen.append(video)
         if not chosen:
-            raise MediaError(given.label, "it has nothing of what is wanted")
+            raise MediaError(given.label, "it has neither of the wanted streams")
         return chosen
 
     def _announce(self, chosen: Sequence[AudioStream | VideoStream]) -> None:
@@ -234,7 +234,7 @@ class Capture:
         with self._stream.changed:
             self.is_open = True
             self._stream.changed.notify_all()
-        self._stream.begun.wait()
+        self._stream.started.wait()
         self.last_s = self._clock()
 
     @property
@@ -245,61 +245,61 @@ class Capture:
         self,
         container: InputContainer,
         chosen: Sequence[AudioStream | VideoStream],
-        timing: _StreamClock,
-        places: SampleTimes,
+        clock: _StreamClock,
+        sample_times: SampleTimes,
     ) -> None:
-        """Decode until the end, or until nobody reads any more."""
+        """Decode until the end, or until the stream is closed."""
         assert self.input is not None
         if self.input.kind == "file":
-            timing.begin_file(origin_s(container))
+            clock.start_file(origin_s(container))
         readers: dict[int, _AudioReader | _VideoReader] = {}
-        pressure = _DecoderLoad(self._clock)
-        for packet in self._packets(container, chosen, pressure):
+        load = _DecoderLoad(self._clock)
+        for packet in self._packets(container, chosen, load):
             self.last_s = self._clock()
             stream, time_s = packet.stream, _time_of(packet)
             if time_s is not None:
-                if timing.place(stream.index, time_s):
-                    self._flush(readers.values(), timing)
+                if clock.note(stream.index, time_s):
+                    self._flush(readers.values(), clock)
                     for reader in readers.values():
-                        reader.begin(timing.origin_s or 0.0)
-                self._wait(timing.wait_s(time_s), pressure)
+                        reader.start(clock.origin_s or 0.0)
+                self._wait(clock.wait_s(time_s), load)
             if not self._going:
                 return
             if stream.index not in readers:
-                origin = timing.origin_s if timing.origin_s is not None else -timing.now()
-                readers[stream.index] = self._reader(stream, origin, places)
+                origin = clock.origin_s if clock.origin_s is not None else -clock.now()
+                readers[stream.index] = self._reader(stream, origin, sample_times)
             reader = readers[stream.index]
             if isinstance(reader, _VideoReader):
-                stream.codec_context.skip_frame = skipped = pressure.skip()
+                stream.codec_context.skip_frame = skipped = load.skip()
                 reader.is_skipping = skipped != _SKIPS[0]
             for frame in self._errors.guard(packet.decode):
-                self._hand_on(reader, frame, timing)
+                self._pass_on(reader, frame, clock)
         for reader in readers.values():
-            for frame in self._errors.guard(reader.rest):
-                self._hand_on(reader, frame, timing)
-        self._flush(readers.values(), timing)
+            for frame in self._errors.guard(reader.drain):
+                self._pass_on(reader, frame, clock)
+        self._flush(readers.values(), clock)
 
-    def _reader(self, stream: Any, origin: float, places: SampleTimes) -> _AudioReader | _VideoReader:
+    def _reader(self, stream: Any, origin: float, sample_times: SampleTimes) -> _AudioReader | _VideoReader:
         if isinstance(stream, AudioStream):
             return _AudioReader(stream, origin)
-        stream.thread_type = "SLICE"  # threads that each take a picture would hold several back
-        return _VideoReader(stream, origin, places, self._stream)
+        stream.thread_type = "SLICE"  # one thread per frame would hold several frames back
+        return _VideoReader(stream, origin, sample_times, self._stream)
 
-    def _hand_on(self, reader: _AudioReader | _VideoReader, frame: Any, timing: _StreamClock) -> None:
+    def _pass_on(self, reader: _AudioReader | _VideoReader, frame: Any, clock: _StreamClock) -> None:
         at_s = self._clock()
         for part in reader.add(frame):
-            timing.reach(end_of(part))
+            clock.reach(end_of(part))
             self._stream.put(part, at_s)
 
-    def _flush(self, readers: Iterable[_AudioReader | _VideoReader], timing: _StreamClock) -> None:
+    def _flush(self, readers: Iterable[_AudioReader | _VideoReader], clock: _StreamClock) -> None:
         for reader in readers:
             for part in reader.flush():
-                timing.reach(end_of(part))
+                clock.reach(end_of(part))
                 self._stream.put(part, self._clock())
 
-    def _wait(self, seconds: float, pressure: _DecoderLoad) -> None:
+    def _wait(self, seconds: float, load: _DecoderLoad) -> None:
         if seconds > 0:
-            pressure.idle(seconds)
+            load.idle(seconds)
             self._stream.stopping.wait(seconds)
             self.last_s = self._clock()
 
@@ -307,9 +307,9 @@ class Capture:
         self,
         container: InputContainer,
         chosen: Sequence[AudioStream | VideoStream],
-        pressure: _DecoderLoad,
+        load: _DecoderLoad,
     ) -> Iterator[Packet[Any]]:
-        """Packets until the end; a silent peer or a broken connection is an error."""
+        """Packets until the end; a silent peer or a lost connection is an error."""
         assert self.input is not None
         packets = container.demux(tuple(chosen))
         while self._going:
@@ -318,62 +318,66 @@ class Capture:
                 packet = next(packets)
             except (StopIteration, av.error.EOFError):
                 return
-            except av.error.BlockingIOError:  # a device with nothing to give just now
-                time.sleep(_AGAIN_S)
+            except av.error.BlockingIOError:  # a device that has nothing at the moment
+                time.sleep(_RETRY_S)
                 packets = container.demux(tuple(chosen))
                 continue
             except (av.error.FFmpegError, ValueError) as error:
                 if self.input.kind == "file":
-                    return  # what can be read of a damaged file has been read
+                    return  # all that is readable of a damaged file has been read
                 silent = isinstance(error, av.error.ExitError | TimeoutError)
                 limit_s = self._stream.timeout_s
-                problem = f"nothing came for {limit_s:g} s" if silent else f"broke off ({error_text(error)})"
+                problem = (
+                    f"no data for {limit_s:g} s"
+                    if silent
+                    else f"the connection was lost ({error_text(error)})"
+                )
                 raise MediaError(self.input.label, problem) from None
             finally:
-                pressure.idle(self._clock() - before_s)
+                load.idle(self._clock() - before_s)
             if packet.size:
                 yield packet
 
 
 def _time_of(packet: Packet[Any]) -> float | None:
-    """When a packet is due: in the order of decoding, which is that of coming."""
+    """When a packet is due, in decoding order, in which packets arrive."""
     ticks = packet.dts if packet.dts is not None else packet.pts
     return None if ticks is None or packet.time_base is None else float(ticks * packet.time_base)
 
 
 class _StreamReader:
-    """The frames of one stream."""
+    """Decodes one stream."""
 
     def __init__(self, stream: AudioStream | VideoStream) -> None:
         self._stream = stream
 
-    def rest(self) -> list[Any]:
-        """What the decoder still holds at the end."""
+    def drain(self) -> list[Any]:
+        """The frames that the decoder still holds at the end."""
         frames = list(self._stream.codec_context.decode(None))
         for frame in frames:
-            frame.time_base = self._stream.time_base  # the binding knows it of packets only
+            frame.time_base = self._stream.time_base  # PyAV sets it on packets only
         return frames
 
 
 class _AudioReader(_StreamReader):
-    """Sound of one stream, at the rate and with the channels that it began with."""
+    """Audio of one stream, at its initial rate and with its initial channels."""
 
     def __init__(self, stream: AudioStream, origin: float) -> None:
         super().__init__(stream)
-        self.begin(origin)
-        self._form: tuple[int, str, str] | None = None
-        self._matcher: AudioFormatConverter | None = None
+        self.start(origin)
+        self._format: tuple[int, str, str] | None = None
+        self._converter: AudioFormatConverter | None = None
 
-    def begin(self, origin: float) -> None:
-        """Timestamps count from another origin from now on."""
+    def start(self, origin: float) -> None:
+        """From now on, count timestamps from another origin."""
         self._blocks = AudioBlocks(Path("live"), origin_s=origin, block_s=_BLOCK_S)
 
     def add(self, frame: AudioFrame) -> list[Waveform]:
-        form = form_of(frame)
-        if self._matcher is None:
-            rate, kind, layout = self._form = form
-            self._matcher = AudioFormatConverter(kind, layout, rate)
-        frames = [frame] if form == self._form else self._matcher.match(frame)
+        given = audio_format(frame)
+        if self._converter is None:
+            rate, sample_format, layout = self._format = given
+            self._converter = AudioFormatConverter(sample_format, layout, rate)
+        frames = [frame] if given == self._format else self._converter.convert(frame)
         return [block for one in frames for block in self._blocks.add(one)]
 
     def flush(self) -> list[Waveform]:
@@ -381,34 +385,34 @@ class _AudioReader(_StreamReader):
 
 
 class _VideoReader(_StreamReader):
-    """Pictures of one stream."""
+    """Frames of one stream."""
 
-    def __init__(self, stream: VideoStream, origin: float, places: SampleTimes, live: Sink) -> None:
+    def __init__(self, stream: VideoStream, origin: float, sample_times: SampleTimes, sink: Sink) -> None:
         super().__init__(stream)
-        self._video, self._places, self._live = stream, places, live
+        self._video, self._sample_times, self._sink = stream, sample_times, sink
         self._last_s = float("nan")
         self.is_skipping = False
-        """The decoder was told to leave pictures out."""
-        self.begin(origin)
+        """The decoder has been told to skip frames."""
+        self.start(origin)
 
-    def begin(self, origin: float) -> None:
-        """Timestamps count from another origin from now on."""
+    def start(self, origin: float) -> None:
+        """From now on, count timestamps from another origin."""
         self._sampler = FrameSampler(
-            self._places,
+            self._sample_times,
             origin_s=origin,
             aspect=pixel_aspect(self._video),
             frame_s=1 / float(self._video.average_rate or self._video.guessed_rate or 25),
         )
 
     def add(self, frame: VideoFrame) -> list[Frame]:
-        picture = self._sampler.add(frame)
-        if picture is None:
+        sampled = self._sampler.add(frame)
+        if sampled is None:
             return []
-        missing = (picture.time_s - self._last_s) * self._live.frames_per_s - 1
+        missing = (sampled.time_s - self._last_s) * self._sink.frames_per_s - 1
         if self.is_skipping and missing > 0.5:
-            self._live.drop_frames(round(missing))
-        self._last_s = picture.time_s
-        return [picture]
+            self._sink.drop_frames(round(missing))
+        self._last_s = sampled.time_s
+        return [sampled]
 
     def flush(self) -> list[Frame]:
         return []

@@ -10,24 +10,24 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
 
 from emofuse.core.errors import MediaError
-from emofuse.media.container import LENIENT_METADATA, open_container
+from emofuse.media.container import LENIENT_METADATA, error_text, open_container
 
 Kind = Literal["file", "address", "device"]
 
 NONE: Final = "none"
-"""In place of a device: without one."""
+"""In place of a device name: no device."""
 _ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SCHEMES: Final = frozenset(
     {"http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "srtp", "tcp", "tls", "udp"}
 )
-# Whoever names an address asks for the network; local files stay out of reach of what answers there.
+# Who names an address wants the network; what answers there must not reach local files.
 _PROTOCOLS: Final = "crypto,http,https,httpproxy,rtmp,rtmps,rtmpt,rtp,rtsp,srt,srtp,tcp,tls,udp"
 _ADDRESS_FORMATS: Final = (
     "aac,ac3,asf,avi,flac,flv,live_flv,h264,hevc,hls,ivf,loas,matroska,webm,mjpeg,mpjpeg,mov,mp4,mp3,mpeg,"
@@ -36,7 +36,7 @@ _ADDRESS_FORMATS: Final = (
 _ADDRESS_OPTIONS: Final = {
     "protocol_whitelist": _PROTOCOLS,
     "format_whitelist": _ADDRESS_FORMATS,
-    # What is read to find out what is sent is late already: a second of it, not five.
+    # What is read to find out the format is late already: one second of it, not five.
     "analyzeduration": "1000000",
     "rtsp_flags": "prefer_tcp",
     "overrun_nonfatal": "1",
@@ -45,8 +45,8 @@ _DEVICE_FORMATS: Final = (
     "alsa", "android_camera", "avfoundation", "bktr", "decklink", "dshow", "fbdev", "gdigrab", "iec61883",
     "jack", "lavfi", "openal", "oss", "pulse", "sndio", "v4l2", "vfwcap", "x11grab", "xcbgrab",
 )  # fmt: skip
-_WISHES: Final = {
-    # Asked for first; a device that cannot is taken as it comes.
+_PREFERRED_OPTIONS: Final = {
+    # Tried first; a device that does not support them is opened without.
     "v4l2": {"video_size": "640x480", "framerate": "30"},
     "avfoundation": {"video_size": "640x480", "framerate": "30"},
     "dshow": {"video_size": "640x480", "framerate": "30"},
@@ -62,7 +62,7 @@ class LiveInput:
     """One thing to open, and which of its streams are wanted."""
 
     name: str
-    """A path, an address, or what the device is called."""
+    """A path, an address, or the name of a device."""
     kind: Kind
     device_format: str | None = None
     audio: bool = True
@@ -70,7 +70,7 @@ class LiveInput:
 
     @property
     def label(self) -> str:
-        """What it is called in messages: without the password of an address."""
+        """What it is called in messages: an address without its password."""
         if self.kind == "device":
             return f"{self.device_format}:{self.name}"
         if self.kind == "address":
@@ -81,57 +81,64 @@ class LiveInput:
 
 @dataclass(frozen=True, slots=True)
 class InputRequest:
-    """Inputs of which the first that opens is taken; ``needed``: there is an error if none does."""
+    """Inputs of which the first that opens is used.
+
+    ``required``: it is an error if none opens; ``what``: their name in messages.
+    """
 
     inputs: tuple[LiveInput, ...]
-    needed: bool
+    required: bool
     what: str
 
 
 def requested_inputs(
     source: str | Path | None, *, microphone: str | None = None, camera: str | None = None
 ) -> list[InputRequest]:
-    """What is to be opened.
+    """The inputs to open.
 
     Args:
         source: a path, an address (``rtsp://…``), a device (``v4l2:/dev/video0``), or None: the camera and
             the microphone of this machine.
-        microphone: a device, ``FORMAT:NAME`` or a name in the platform's own format, which is heard in place
-            of what the source has; ``none``: no sound is wanted.
-        camera: the same for pictures.
+        microphone: a device, ``FORMAT:NAME`` or a name in the platform's own format, that takes the place of
+            the source's audio; ``none``: no audio is wanted.
+        camera: the same for video.
 
     Raises:
-        MediaError: the address is of a kind that is not opened, or nothing is wanted.
+        MediaError: the address is of a kind that is not supported, or nothing is wanted.
     """
-    wanted = []
+    requests = []
     if source is not None:
-        given = _given(str(source))
+        given = _parsed(str(source))
         given = replace(given, audio=microphone is None, video=camera is None)
         if given.audio or given.video:
-            wanted.append(InputRequest((given,), True, "source"))
+            requests.append(InputRequest((given,), True, "source"))
     for what, name in (("microphone", microphone), ("camera", camera)):
-        heard = what == "microphone"
+        is_audio = what == "microphone"
         if name is None and source is None:
-            wanted.append(
+            requests.append(
                 InputRequest(
-                    tuple(replace(one, audio=heard, video=not heard) for one in _usual(what)), False, what
+                    tuple(replace(one, audio=is_audio, video=not is_audio) for one in _default_devices(what)),
+                    False,
+                    what,
                 )
             )
         elif name is not None and name != NONE:
-            wanted.append(
-                InputRequest((replace(_device(name, what), audio=heard, video=not heard),), True, what)
+            requests.append(
+                InputRequest((replace(_device(name, what), audio=is_audio, video=not is_audio),), True, what)
             )
-    if not wanted:
-        raise MediaError("live", "neither sound nor pictures are wanted")
-    return wanted
+    if not requests:
+        raise MediaError("live", "neither audio nor video is wanted")
+    return requests
 
 
-def _given(source: str) -> LiveInput:
+def _parsed(source: str) -> LiveInput:
     address = _ADDRESS.match(source)
     if address is not None:
         if address[1].lower() not in _SCHEMES:
             known = ", ".join(sorted(_SCHEMES))
-            raise MediaError(source, f"addresses of this kind are not opened: use one of {known}, or a path")
+            raise MediaError(
+                source, f"addresses of this kind are not supported: use one of {known}, or a path"
+            )
         return LiveInput(source, "address")
     if source.split(":", 1)[0] in _DEVICE_FORMATS and not Path(source).exists():
         return _device(source, "camera")
@@ -158,7 +165,7 @@ def _platform_formats(what: str) -> tuple[str, ...]:
     return tuple(name for name in ("pulse", "alsa") if name in av.formats_available) or ("alsa",)
 
 
-def _usual(what: str) -> list[LiveInput]:
+def _default_devices(what: str) -> list[LiveInput]:
     """Devices of this machine, in the order in which they are tried."""
     if sys.platform == "darwin":
         names = ["default:none" if what == "camera" else "none:default"]
@@ -175,7 +182,7 @@ def _usual(what: str) -> list[LiveInput]:
 
 
 def _capture_cards() -> list[str]:
-    """The sound cards that record, as ALSA numbers them: past a sound server that keeps ``default``."""
+    """Sound cards that can record, by ALSA number: bypasses a sound server that occupies ``default``."""
     try:
         lines = Path("/proc/asound/pcm").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -185,7 +192,7 @@ def _capture_cards() -> list[str]:
 
 
 def _listed(device_format: str, kind: str) -> list[str]:
-    """Names of devices, as far as the platform tells."""
+    """Names of devices, as far as the platform lists them."""
     try:
         from av.device import enumerate_input_devices
 
@@ -198,7 +205,7 @@ def _listed(device_format: str, kind: str) -> list[str]:
 
 
 def devices_found() -> str:
-    """The devices that the platform names, for a message."""
+    """The devices that the platform lists, for a message."""
     found = []
     for what, kind in (("camera", "video"), ("microphone", "audio")):
         for device_format in _platform_formats(what):
@@ -221,11 +228,11 @@ def open_input(given: LiveInput, timeout_s: float) -> Iterator[InputContainer]:
         with open_container(given.name) as container:
             yield container
         return
-    begun = time.monotonic()
+    started_s = time.monotonic()
     try:
         container = _open_device(given) if given.kind == "device" else _open_address(given.name, timeout_s)
     except (av.error.FFmpegError, ValueError) as error:
-        if given.kind == "address" and time.monotonic() - begun > 0.9 * timeout_s:
+        if given.kind == "address" and time.monotonic() - started_s > 0.9 * timeout_s:
             raise MediaError(given.label, f"no answer within {timeout_s:g} s") from None
         raise MediaError(given.label, f"cannot be opened ({error_text(error)})") from None
     with container:
@@ -244,8 +251,8 @@ def _open_device(given: LiveInput) -> InputContainer:
     if device_format == "alsa":
         _find_alsa()
     attempts: Sequence[dict[str, str]] = ({},)
-    if device_format in _WISHES:
-        attempts = (_WISHES[device_format], {})
+    if device_format in _PREFERRED_OPTIONS:
+        attempts = (_PREFERRED_OPTIONS[device_format], {})
     for options in attempts:
         try:
             container: InputContainer = av.open(given.name, "r", format=device_format, options=dict(options))
@@ -254,20 +261,14 @@ def _open_device(given: LiveInput) -> InputContainer:
                 raise
         else:
             return container
-    raise AssertionError("there is always a last attempt")
+    raise AssertionError("the last attempt either returns or raises")
 
 
 def _find_alsa() -> None:
-    """Tell the ALSA library that comes inside PyAV's wheel where this system keeps its configuration."""
+    """Tell the ALSA library bundled with PyAV where this system keeps its configuration."""
     config = Path("/usr/share/alsa")
     if (config / "alsa.conf").exists():
         os.environ.setdefault(_ALSA_CONFIG, str(config))
     for folder in (*Path("/usr/lib").glob("*-linux-gnu/alsa-lib"), Path("/usr/lib64/alsa-lib")):
         if folder.is_dir():
             os.environ.setdefault(_ALSA_PLUGINS, str(folder))
-
-
-def error_text(error: BaseException) -> str:
-    """What an error says, in one line."""
-    text: Any = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())

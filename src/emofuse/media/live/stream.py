@@ -1,7 +1,7 @@
-"""Sound and pictures as they happen: from devices, an address, or a file read at its own pace.
+"""Live audio and video: from devices, an address, or a file read at its own pace.
 
-A thread for each input decodes into a small buffer. Of the pictures only the newest is kept, and sound is
-lost only where the reader is seconds behind: what is read is never old.
+A thread per input decodes into a small buffer. Only the newest frame is kept, and audio is lost only if the
+reader is seconds behind: what is read is never old.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from emofuse.media.live.capture import Capture, Clock, end_of
 from emofuse.media.live.inputs import InputRequest, devices_found
 
 _BEHIND_S: Final = 2.0
-"""Sound that has waited for the reader longer than this is lost."""
+"""Audio that has waited for the reader longer than this is discarded."""
 _POLL_S: Final = 0.2
 _JOIN_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class CapturedPart:
-    """A block of sound or a picture, and when it came, on the clock of the stream."""
+    """An audio block or a frame, and when it arrived, on the clock of the stream."""
 
     part: Waveform | Frame
     at_s: float
 
     @property
     def start_s(self) -> float:
-        """Where it begins."""
+        """Where it starts."""
         return self.part.start_s if isinstance(self.part, Waveform) else self.part.time_s
 
     @property
@@ -45,46 +45,46 @@ class CapturedPart:
 
 
 class _CaptureBuffer:
-    """What has come and was not read yet; bounded. Whoever calls holds the lock of the stream."""
+    """What has arrived and has not been read yet; bounded. Callers must hold the stream's lock."""
 
     def __init__(self, behind_s: float) -> None:
         self._behind_s = behind_s
-        self._sound: deque[CapturedPart] = deque()
-        self._sound_s = 0.0
-        self._picture: CapturedPart | None = None
+        self._audio: deque[CapturedPart] = deque()
+        self._audio_s = 0.0
+        self._frame: CapturedPart | None = None
         self.dropped_frames = 0
         self.lost_audio_s = 0.0
 
     def put(self, part: Waveform | Frame, at_s: float) -> None:
         if isinstance(part, Frame):
-            self.dropped_frames += self._picture is not None
-            self._picture = CapturedPart(part, at_s)
+            self.dropped_frames += self._frame is not None
+            self._frame = CapturedPart(part, at_s)
             return
-        self._sound.append(CapturedPart(part, at_s))
-        self._sound_s += part.duration_s
-        while self._sound_s > self._behind_s and len(self._sound) > 1:
-            lost = self._sound.popleft().part
+        self._audio.append(CapturedPart(part, at_s))
+        self._audio_s += part.duration_s
+        while self._audio_s > self._behind_s and len(self._audio) > 1:
+            lost = self._audio.popleft().part
             assert isinstance(lost, Waveform)
-            self._sound_s -= lost.duration_s
+            self._audio_s -= lost.duration_s
             self.lost_audio_s += lost.duration_s
 
     def take(self) -> list[CapturedPart]:
-        """All that is there, in the order of time."""
-        parts = list(self._sound)
-        self._sound.clear()
-        self._sound_s = 0.0
-        if self._picture is not None:
-            parts.append(self._picture)
-            self._picture = None
+        """Everything buffered, in order of time."""
+        parts = list(self._audio)
+        self._audio.clear()
+        self._audio_s = 0.0
+        if self._frame is not None:
+            parts.append(self._frame)
+            self._frame = None
         return sorted(parts, key=lambda one: one.end_s)
 
 
 class LiveStream:
-    """Inputs that are read while they happen. A context manager: leaving it ends the threads."""
+    """Inputs that are read live. A context manager: leaving it ends the threads."""
 
     def __init__(
         self,
-        wanted: Sequence[InputRequest],
+        requests: Sequence[InputRequest],
         *,
         frames_per_s: float = 5.0,
         pace: float = 1.0,
@@ -93,15 +93,15 @@ class LiveStream:
         stop: threading.Event | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """Prepare; entering the context opens.
+        """Prepare; entering the context opens the inputs.
 
         Args:
-            wanted: what to open, as :func:`~emofuse.media.live.inputs.requested_inputs` says.
-            frames_per_s: regular places in time; the first picture at or after each is kept.
-            pace: how many seconds of a file are played in a second.
-            loop: whether a file begins again at its end.
-            timeout_s: how long a peer may stay silent, at the opening and later.
-            stop: set from elsewhere to end the opening.
+            requests: what to open, see :func:`~emofuse.media.live.inputs.requested_inputs`.
+            frames_per_s: regular sample times; the first frame at or after each is kept.
+            pace: how many seconds of a file are played per second.
+            loop: whether a file starts again at its end.
+            timeout_s: how long a peer may stay silent, on opening and later.
+            stop: set from elsewhere to cancel the opening.
             clock: seconds that never go back.
         """
         if not pace > 0:
@@ -110,19 +110,19 @@ class LiveStream:
             raise ValueError(f"frames_per_s must be positive, got {frames_per_s}")
         self.frames_per_s, self.pace, self.loop, self.timeout_s = frames_per_s, pace, loop, timeout_s
         self.clock = clock
-        self.begun, self.stopping = threading.Event(), threading.Event()
-        self.begun_s = 0.0
+        self.started, self.stopping = threading.Event(), threading.Event()
+        self.started_s = 0.0
         self.changed = threading.Condition()
-        self._inbox = _CaptureBuffer(_BEHIND_S * max(1.0, pace))
+        self._buffer = _CaptureBuffer(_BEHIND_S * max(1.0, pace))
         self._stop = stop or threading.Event()
-        self._captures = [Capture(one, self) for one in wanted]
+        self._captures = [Capture(one, self) for one in requests]
 
     def __enter__(self) -> LiveStream:
         for capture in self._captures:
             capture.thread.start()
         try:
             with self.changed:
-                # waits are short: an interrupt is not noticed inside one on every platform
+                # waits are short: not every platform notices an interrupt during one
                 while not all(one.is_open or one.ended for one in self._captures):
                     if self._stop.is_set():
                         break
@@ -139,14 +139,14 @@ class LiveStream:
         self.close()
 
     def _check(self) -> None:
-        """Raise where what is needed did not open, or nothing did, or a thread met a fault of the program."""
-        self._raise_fault()
+        """Raise if a required input or none at all opened, or a thread hit a programming error."""
+        self._raise_bug()
         failed = [one for one in self._captures if not one.is_open and one.ended]
         for one in failed:
-            if one.wanted.needed and one.problem is not None:
+            if one.request.required and one.problem is not None:
                 raise one.problem
         if failed and len(failed) == len(self._captures):
-            tried = "; ".join(text for one in failed for text in one.tried) or "nothing"
+            tried = "; ".join(text for one in failed for text in one.attempts) or "nothing"
             raise MediaError(
                 "live",
                 f"neither a camera nor a microphone could be opened. Tried: {tried}. Devices found: "
@@ -154,93 +154,93 @@ class LiveStream:
                 "file or an address",
             )
 
-    def _raise_fault(self) -> None:
+    def _raise_bug(self) -> None:
         for one in self._captures:
-            if one.fault is not None:
-                raise one.fault
+            if one.bug is not None:
+                raise one.bug
 
     @property
     def has_audio(self) -> bool:
-        """Whether sound comes."""
+        """Whether there is audio."""
         return any(one.has_audio for one in self._captures)
 
     @property
     def has_video(self) -> bool:
-        """Whether pictures come."""
+        """Whether there is video."""
         return any(one.has_video for one in self._captures)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What was opened."""
+        """The inputs that were opened."""
         return tuple(one.input.label for one in self._captures if one.is_open and one.input is not None)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What did not open and is done without."""
+        """Inputs that did not open and are left out."""
         return tuple(
-            f"no {one.wanted.what}: {'; '.join(one.tried)}"
+            f"no {one.request.what}: {'; '.join(one.attempts)}"
             for one in self._captures
-            if not one.is_open and one.ended and one.tried
+            if not one.is_open and one.ended and one.attempts
         )
 
     @property
     def dropped_frames(self) -> int:
-        """Pictures so far that came and were not read."""
-        return self._inbox.dropped_frames
+        """Frames so far that arrived and were not read."""
+        return self._buffer.dropped_frames
 
     @property
     def lost_audio_s(self) -> float:
-        """Seconds of sound so far that came and were not read."""
-        return self._inbox.lost_audio_s
+        """Seconds of audio so far that arrived and were not read."""
+        return self._buffer.lost_audio_s
 
     @property
     def problem(self) -> EmofuseError | None:
-        """Why an input that was open broke off."""
-        self._raise_fault()
+        """Why an open input was lost."""
+        self._raise_bug()
         for one in self._captures:
             if one.is_open and one.problem is not None:
                 return one.problem
             if one.hung and one.input is not None:
-                return MediaError(one.input.label, "nothing comes any more")
+                return MediaError(one.input.label, "no more data arrives")
         return None
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more comes: every input has ended, or one broke off."""
+        """Whether nothing more will come: every input has ended, or one was lost."""
         return all(one.ended for one in self._captures) or self.problem is not None
 
-    def begin(self) -> None:
-        """From now on what comes is kept."""
-        self.begun_s = self.clock()
+    def start(self) -> None:
+        """From now on, keep what arrives."""
+        self.started_s = self.clock()
         for one in self._captures:
-            one.last_s = self.begun_s
-        self.begun.set()
+            one.last_s = self.started_s
+        self.started.set()
 
     def put(self, part: Waveform | Frame, at_s: float) -> None:
         """Keep what was captured at a time on the clock, until it is read or replaced."""
         with self.changed:
-            self._inbox.put(part, at_s)
+            self._buffer.put(part, at_s)
             self.changed.notify_all()
 
     def drop_frames(self, n: int) -> None:
-        """Count pictures that were not even decoded."""
+        """Count frames that were not even decoded."""
         with self.changed:
-            self._inbox.dropped_frames += n
+            self._buffer.dropped_frames += n
 
     def take(self, timeout_s: float = _POLL_S) -> list[CapturedPart]:
-        """All that came since, in the order of time; empty where nothing came within the time limit."""
-        self._raise_fault()
+        """Everything since the last call, in order of time; empty if nothing arrives in time."""
+        self._raise_bug()
         with self.changed:
-            parts = self._inbox.take()
+            parts = self._buffer.take()
             if not parts and not self.ended:
                 self.changed.wait(timeout_s)
-                parts = self._inbox.take()
+                parts = self._buffer.take()
             return parts
 
     def close(self) -> None:
-        """End the threads. One that waits for a silent peer ends at its own time limit."""
+        """End the threads. One that waits for a silent peer ends after its own time limit."""
         self.stopping.set()
-        self.begun.set()
+        self.started.set()
         for capture in self._captures:
             if capture.thread.is_alive():
                 capture.thread.join(_JOIN_S)
