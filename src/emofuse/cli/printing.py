@@ -58,7 +58,7 @@ def print_notes(notes: Iterable[str], console: Console) -> None:
 
 def print_results(results: Mapping[str, Any], run: Path, console: Console) -> None:
     """Print the accuracy of each system, the notes, and where the report is."""
-    from emofuse.evaluation.report.write import summary_table
+    from emofuse.evaluation.report.terminal import summary_table
 
     console.print(summary_table(results))
     print_notes(results["notes"], console)

@@ -10,21 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.number_format import MISSING, count, number, points, with_interval
+from emofuse.core.number_format import MISSING, number
 from emofuse.evaluation.report.pretrained import pretrained_parts
 from emofuse.evaluation.report.provenance import duration
-from emofuse.evaluation.report.selection import (
-    ALL,
-    CLEAN,
-    GROUP_KINDS,
-    Records,
-    by_group,
-    clip_steps,
-    group_keys,
-    in_condition_order,
-    main_systems,
-    short_title,
-)
+from emofuse.evaluation.report.selection import GROUP_KINDS, main_systems, named
+from emofuse.evaluation.report.tables import coverage_rows, enrollment_rows, group_rows, robustness_rows
 from emofuse.evaluation.results import Run, in_order, title
 from emofuse.recognition.bundle import NON_COMMERCIAL
 from emofuse.system.templates import render_markdown
@@ -46,8 +36,8 @@ def model_card(run: Run) -> str:
     systems = [_system(name, results["systems"][name]) for name in in_order(results["systems"])]
     recipe = results.get("recipe") or {}
     corpus = about_corpus(results)
-    groups = by_group({name: records for name, records in (results.get("groups") or {}).items() if records})
-    groups = {name: groups[name] for name in main_systems(groups)}
+    groups = {name: records for name, records in (results.get("groups") or {}).items() if records}
+    group_names = main_systems(groups)
     return render_markdown(
         __package__,
         "model-card.md.j2",
@@ -66,14 +56,11 @@ def model_card(run: Run) -> str:
         systems=systems,
         fused="fused" in results["systems"],
         calibrated=[system for system in systems if system["ece"] is not None],
-        coverage=[point for system in systems for point in _coverage(system, results["systems"])],
-        group_heads=_heads(groups),
-        emotion_rows=[[value, *_group_cells(groups, (kind, value))] for kind, value in _emotions(groups)],
-        group_rows=[
-            [value, kind, *_group_cells(groups, (kind, value))]
-            for kind, value in group_keys(groups, [kind for kind in GROUP_KINDS if kind != "emotion"])
-        ],
-        actor_ranges=[found for name in groups for found in _actor_range(name, groups[name])],
+        coverage=_coverage(results["systems"]),
+        group_systems=[named(name) for name in group_names],
+        emotion_rows=group_rows(groups, group_names, ("emotion",)),
+        group_rows=group_rows(groups, group_names, [kind for kind in GROUP_KINDS if kind != "emotion"]),
+        actor_ranges=[found for name in group_names for found in _actor_range(name, groups[name])],
         enrollment=_enrollment(results),
         robustness=_robustness(results),
         notes=results.get("notes") or (),
@@ -103,7 +90,7 @@ def is_ravdess(results: Mapping[str, Any]) -> bool:
 
 
 def _system(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, "title": title(name), **{key: found.get(key) for key in _FIGURES}}
+    return {**named(name), **{key: found.get(key) for key in _FIGURES}}
 
 
 def _folds(results: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -118,33 +105,15 @@ def _folds(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _coverage(system: Mapping[str, Any], systems: Mapping[str, Any]) -> list[dict[str, Any]]:
-    at = (systems[system["name"]].get("coverage") or {}).get("at") or {}
-    return [
-        {
-            "system": system,
-            "share": float(share),
-            **{key: at[share].get(key) for key in ("accuracy", "ci95", "threshold")},
-        }
-        for share in sorted(at, key=float)
-    ]
+def _coverage(systems: Mapping[str, Any]) -> list[dict[str, Any]]:
+    blocks = {name: systems[name]["coverage"] for name in in_order(systems) if systems[name].get("coverage")}
+    rows = [(named(name), row) for name in blocks for row in coverage_rows(blocks, [name])]
+    return [{"system": system, "share": row["share"], **row["points"][0]} for system, row in rows]
 
 
-def _emotions(groups: Mapping[str, Records]) -> list[tuple[str, str]]:
-    keys = [("emotion", emotion) for emotion in EMOTIONS]
-    return [key for key in keys if any(key in records for records in groups.values())]
-
-
-def _group_cells(groups: Mapping[str, Records], key: tuple[str, str]) -> list[str]:
-    records = [found.get(key, {}) for found in groups.values()]
-    size = max((r for r in records if r), key=lambda r: r.get("n") or 0)
-    cells = [with_interval(r.get("accuracy"), r.get("accuracy_ci95")) for r in records]
-    return [*cells, f"{count(size.get('n'))} of {size.get('n_actors', MISSING)} actors"]
-
-
-def _actor_range(name: str, records: Records) -> list[dict[str, Any]]:
+def _actor_range(name: str, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The actors with the lowest and the highest accuracy, in a list that is empty for a single actor."""
-    accuracy = {value: r["accuracy"] for (kind, value), r in records.items() if kind == "actor"}
+    accuracy = {record["value"]: record["accuracy"] for record in records if record["kind"] == "actor"}
     if len(accuracy) < 2:
         return []
     hardest, *_, easiest = sorted(accuracy, key=lambda actor: accuracy[actor])
@@ -164,16 +133,8 @@ def _enrollment(results: Mapping[str, Any]) -> dict[str, Any] | None:
     systems = (results.get("enrolment") or {}).get("systems") or {}
     if not any(systems.values()):
         return None
-    systems = {name: systems[name] for name in main_systems(systems)}
-    found = [{str(point["clips"]): point for point in systems[name]} for name in systems]
-    remarks = {"0": "0 (a stranger)", ALL: f"{ALL} (transductive)"}
-    rows = []
-    for step in clip_steps(systems):
-        here = [by_step.get(step, {}) for by_step in found]
-        draws = max((point.get("draws") or 0 for point in here), default=0)
-        cells = [with_interval(point.get("accuracy"), point.get("ci95")) for point in here]
-        rows.append([remarks.get(step, step), *cells, str(draws or MISSING)])
-    return {"heads": _heads(systems), "rows": rows, "transductive": ALL in clip_steps(systems)}
+    names = main_systems(systems)
+    return {"systems": [named(name) for name in names], "rows": enrollment_rows(systems, names)}
 
 
 def _robustness(results: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -181,19 +142,7 @@ def _robustness(results: Mapping[str, Any]) -> dict[str, Any] | None:
     if not records:
         return None
     names = main_systems({record["system"]: None for record in records})
-    found = {(str(r["condition"]), r["system"]): r for r in records}
-    rows = []
-    for condition in in_condition_order(records):
-        cells = []
-        for name in names:
-            record, clean = found.get((condition, name), {}), found.get((CLEAN, name), {})
-            text = with_interval(record.get("accuracy"), record.get("ci95"))
-            if condition != CLEAN and "accuracy" in record and "accuracy" in clean:
-                text += f", {points(record['accuracy'] - clean['accuracy'])}"
-            cells.append(text)
-        rows.append([condition, *cells])
-    clean_is_there = any(condition == CLEAN for condition, _ in found)
-    return {"heads": _heads(names), "rows": rows, "clean": clean_is_there}
+    return {"systems": [named(name) for name in names], "rows": robustness_rows(records, names)}
 
 
 def _making(results: Mapping[str, Any]) -> list[str]:
@@ -217,7 +166,3 @@ def _command(run: Run) -> str:
     return (
         f"emofuse evaluate CORPUS --recipe {shlex.quote(recipe)} --protocol {shlex.quote(protocol)} --out RUN"
     )
-
-
-def _heads(names: Sequence[str] | Mapping[str, Any]) -> list[str]:
-    return [f"{short_title(name)} %" for name in names]

@@ -144,8 +144,8 @@ def _abstaining(run: Run) -> Facts | None:
 
 
 def _groups(run: Run) -> Facts | None:
-    groups = run.results.get("groups") or {}
-    if not any(groups.values()):
+    groups = {name: records for name, records in (run.results.get("groups") or {}).items() if records}
+    if not groups:
         return None
     names = main_systems(groups)
     rows = tables.group_rows(groups, names, GROUP_KINDS)

@@ -211,8 +211,8 @@ def group_rows(
                 "kind": key[0],
                 "value": key[1],
                 "records": [{figure: record.get(figure) for figure in figures} for record in records],
-                "n": size.get("n", MISSING),
-                "n_actors": size.get("n_actors", MISSING),
+                "n": size.get("n"),
+                "n_actors": size.get("n_actors"),
             }
         )
     return rows

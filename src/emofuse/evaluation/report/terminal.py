@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from emofuse.core.number_format import interval, number, percent
 from emofuse.evaluation.results import in_order
 
 
@@ -31,20 +32,15 @@ def summary_table(results: Mapping[str, Any]) -> Table:
     best = max(systems[name]["accuracy"] for name in systems)
     for name in in_order(systems):
         system = systems[name]
-        bounds = system.get("accuracy_ci95")
-        accuracy = _number(system["accuracy"], 1, 100)
+        accuracy = percent(system["accuracy"])
         table.add_row(
             name,
             f"[bold]{accuracy}[/bold]" if system["accuracy"] == best else accuracy,
-            f"{_number(bounds[0], 1, 100)} to {_number(bounds[1], 1, 100)}" if bounds else "–",
-            _number(system.get("uar"), 1, 100),
-            _number(system.get("f1_macro"), 1, 100),
-            _number(system.get("log_loss"), 3, 1),
-            _number(system.get("ece"), 1, 100),
+            interval(system.get("accuracy_ci95")),
+            percent(system.get("uar")),
+            percent(system.get("f1_macro")),
+            number(system.get("log_loss")),
+            percent(system.get("ece")),
             end_section=name == "face",
         )
     return table
-
-
-def _number(value: float | None, digits: int, scale: float) -> str:
-    return "–" if value is None else f"{scale * value:.{digits}f}"

@@ -1,4 +1,4 @@
-"""The report of a run: one page and two cards for people, one table for the terminal."""
+"""Writes the report of a run: one page and two cards."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from emofuse.core.errors import ExperimentError, MissingExtraError
-from emofuse.evaluation.report.terminal import summary_table
-from emofuse.evaluation.results import read_results, read_run
+from emofuse.evaluation.results import read_run
 from emofuse.system.atomic_write import write_atomically
-
-__all__ = ["read_results", "summary_table", "write_report"]
 
 
 def write_report(run: Path) -> Path:
