@@ -126,17 +126,15 @@ class Recording:
             raise ValueError("a recording needs sound, pictures or both")
 
 
-@dataclass(frozen=True, slots=True)
-class FaceTrack:
-    """The face of one person over the sampled frames of a clip.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameTrack:
+    """Where one person's face is in the sampled frames of a clip.
 
-    ``crops``: (n_frames, size, size) uint8 grey; ``times_s``: (n_frames,) float64 presentation
-    timestamps; ``boxes``: (n_frames, 4) int32 left, top, right, bottom in pixels of the upright square
-    picture; ``found``: (n_frames,) bool, False where the crop was borrowed from the nearest frame with
-    a face; ``n_faces``: (n_frames,) int32, how many faces the detector saw.
+    ``times_s``: (n_frames,) float64 presentation timestamps; ``boxes``: (n_frames, 4) int32 left, top, right,
+    bottom in pixels of the upright square frame; ``found``: (n_frames,) bool, whether the frame has the
+    face; ``n_faces``: (n_frames,) int32, how many faces the detector found.
     """
 
-    crops: UInt8
     times_s: NDArray[np.float64]
     boxes: NDArray[np.int32]
     found: NDArray[np.bool_]
@@ -144,10 +142,25 @@ class FaceTrack:
 
     def __post_init__(self) -> None:
         n = len(self.times_s)
+        if self.boxes.shape != (n, 4) or self.found.shape != (n,) or self.n_faces.shape != (n,):
+            raise ValueError("boxes, found and n_faces must have one row per frame")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceTrack(FrameTrack):
+    """A person's face, cut out of the sampled frames of a clip.
+
+    ``crops``: (n_frames, size, size) uint8 gray; where ``found`` is False, that of the nearest frame with the
+    face.
+    """
+
+    crops: UInt8
+
+    def __post_init__(self) -> None:
+        FrameTrack.__post_init__(self)
+        n = len(self.times_s)
         if self.crops.ndim != 3 or self.crops.dtype != np.uint8 or len(self.crops) != n:
             raise ValueError(f"crops must be ({n}, size, size) uint8, got {self.crops.shape}")
-        if self.boxes.shape != (n, 4) or self.found.shape != (n,) or self.n_faces.shape != (n,):
-            raise ValueError("boxes, found and n_faces must have one row a frame")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,16 +44,21 @@ class FileCheck:
 
 @dataclass(frozen=True, slots=True)
 class Identical:
-    """Files of different performances with the same sound, sample for sample."""
+    """Files of different performances with the same audio, sample for sample.
+
+    ``same_bytes``: whether the files are identical too, not only their audio.
+    """
 
     paths: tuple[Path, ...]
     same_bytes: bool
-    """Whether the files are the same too, not only their sound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Files of one kind that a speaker lacks, seen from the design of the corpus."""
+    """Files of one kind that a speaker lacks by the design of the corpus.
+
+    ``kind``: as in :attr:`CorpusReport.counts`; ``expected``: how many takes of it a speaker should have.
+    """
 
     kind: str
     speaker: str

@@ -25,7 +25,7 @@ _SHOWN = 5
 Row = Mapping[str, object]
 
 
-def read_manifest(table: str | Path) -> Corpus:
+def read_clip_table(table: str | Path) -> Corpus:
     """Read a table of clips; no clip is opened.
 
     Columns: ``path`` (relative to the table), ``emotion`` (one of the eight), ``speaker``; and if you like

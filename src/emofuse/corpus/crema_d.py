@@ -5,14 +5,25 @@ Its README and paper: actor, sentence, emotion asked for, level asked for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from emofuse.core.errors import CorpusError
 from emofuse.core.labels import LABEL_SETS
-from emofuse.corpus.corpus import Corpus
-from emofuse.corpus.filename_corpora import NamedFile, Naming, read_named
+from emofuse.core.records import Modality
+from emofuse.corpus.filename_corpora import AUDIO, NamedFile, Naming, check_code
 
+CITATION: Final = (
+    "Cao H, Cooper DG, Keutmann MK, Gur RC, Nenkova A, Verma R (2014) CREMA-D: Crowd-sourced Emotional "
+    "Multimodal Actors Dataset. IEEE Transactions on Affective Computing 5(4): 377-390. "
+    "https://doi.org/10.1109/TAFFC.2014.2336244"
+)
+LICENCE: Final = "ODbL 1.0 (database), DbCL 1.0 (contents)"
+ADDRESS: Final = "https://github.com/CheyneyComputerScience/CREMA-D"
+
+# AudioMP3 holds the same audio as AudioWAV once more, lossy: .mp3 is skipped
+SUFFIXES: Final[Mapping[str, Modality]] = {**AUDIO, ".flv": "audio-video", ".mp4": "audio-video"}
 N_ACTORS: Final = 91
 SENTENCES: Final = {
     "IEO": "It's eleven o'clock",
@@ -46,34 +57,16 @@ def parse_name(path: Path) -> NamedFile:
     actor, sentence, emotion, level = fields
     if actor not in {str(1000 + n) for n in range(1, N_ACTORS + 1)}:
         raise CorpusError(f"{path.name}: actor is {actor!r}, must be 1001 to {1000 + N_ACTORS}")
-    for field, code, known in (
-        ("sentence", sentence, SENTENCES),
-        ("emotion", emotion, LABEL_SETS["crema-d-6"]),
-        ("level", level, LEVELS),
-    ):
-        if code not in known:
-            raise CorpusError(f"{path.name}: {field} is {code!r}, must be one of {', '.join(known)}")
+    check_code(path, "sentence", sentence, SENTENCES)
+    check_code(path, "emotion", emotion, LABEL_SETS["crema-d-6"])
+    check_code(path, "level", level, LEVELS)
     facts = {"statement": SENTENCES[sentence], "intensity": LEVELS[level]}
     return NamedFile(take=path.stem, speaker=actor, label=emotion, facts=facts)
 
 
 NAMING: Final = Naming(
-    corpus="CREMA-D",
-    licence="ODbL 1.0 (database), DbCL 1.0 (contents)",
-    citation=(
-        "Cao H, Cooper DG, Keutmann MK, Gur RC, Nenkova A, Verma R (2014) CREMA-D: Crowd-sourced Emotional "
-        "Multimodal Actors Dataset. IEEE Transactions on Affective Computing 5(4): 377-390. "
-        "https://doi.org/10.1109/TAFFC.2014.2336244"
-    ),
-    address="https://github.com/CheyneyComputerScience/CREMA-D",
-    labels="crema-d-6",
-    # AudioMP3 holds the same sound as AudioWAV once more, lossy: .mp3 is passed over.
-    suffixes={".wav": "audio", ".flac": "audio", ".flv": "audio-video", ".mp4": "audio-video"},
-    example="1001_DFA_ANG_XX.wav",
-    parse=parse_name,
-)
+    "CREMA-D", parse_name, labels="crema-d-6", example="1001_DFA_ANG_XX.wav", suffixes=SUFFIXES,
+    licence=LICENCE, citation=CITATION, address=ADDRESS,
+)  # fmt: skip
 
-
-def read_crema_d(root: str | Path) -> Corpus:
-    """Read a folder tree of CREMA-D files by their names (see ``read_named``)."""
-    return read_named(root, NAMING)
+read_crema_d: Final = NAMING.read

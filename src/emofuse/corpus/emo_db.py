@@ -11,8 +11,14 @@ from typing import Final
 
 from emofuse.core.errors import CorpusError
 from emofuse.core.labels import LABEL_SETS
-from emofuse.corpus.corpus import Corpus
-from emofuse.corpus.filename_corpora import NamedFile, Naming, read_named
+from emofuse.corpus.filename_corpora import NamedFile, Naming, check_code
+
+CITATION: Final = (
+    "Burkhardt F, Paeschke A, Rolfes M, Sendlmeier WF, Weiss B (2005) A Database of German Emotional "
+    "Speech. Proc. Interspeech 2005, 1517-1520. https://doi.org/10.21437/Interspeech.2005-446"
+)
+LICENCE: Final = "free for research (check before use)"
+ADDRESS: Final = "http://emodb.bilderbar.info/"
 
 SPEAKERS: Final = {
     "03": ("male", "31"),
@@ -46,33 +52,17 @@ def parse_name(path: Path) -> NamedFile:
             f"{path.name}: an EMO-DB name is two digits, a sentence (a01), a capital and a version letter"
         )
     speaker, sentence, label, version = match.groups()
-    for field, code, known in (
-        ("speaker", speaker, SPEAKERS),
-        ("sentence", sentence, SENTENCES),
-        ("emotion", label, LABEL_SETS["emo-db-7"]),
-    ):
-        if code not in known:
-            raise CorpusError(f"{path.name}: {field} is {code!r}, must be one of {', '.join(known)}")
+    check_code(path, "speaker", speaker, SPEAKERS)
+    check_code(path, "sentence", sentence, SENTENCES)
+    check_code(path, "emotion", label, LABEL_SETS["emo-db-7"])
     sex, age = SPEAKERS[speaker]
     facts = {"statement": sentence, "version": version, "sex": sex, "age": age, "language": "de"}
     return NamedFile(take=path.stem, speaker=speaker, label=label, facts=facts)
 
 
 NAMING: Final = Naming(
-    corpus="EMO-DB",
-    licence="free for research (check before use)",
-    citation=(
-        "Burkhardt F, Paeschke A, Rolfes M, Sendlmeier WF, Weiss B (2005) A Database of German Emotional "
-        "Speech. Proc. Interspeech 2005, 1517-1520. https://doi.org/10.21437/Interspeech.2005-446"
-    ),
-    address="http://emodb.bilderbar.info/",
-    labels="emo-db-7",
-    suffixes={".wav": "audio", ".flac": "audio"},
-    example="03a01Fa.wav",
-    parse=parse_name,
-)
+    "EMO-DB", parse_name, labels="emo-db-7", example="03a01Fa.wav",
+    licence=LICENCE, citation=CITATION, address=ADDRESS,
+)  # fmt: skip
 
-
-def read_emo_db(root: str | Path) -> Corpus:
-    """Read a folder tree of EMO-DB files by their names (see ``read_named``)."""
-    return read_named(root, NAMING)
+read_emo_db: Final = NAMING.read

@@ -122,7 +122,10 @@ def read_fer2013(folder: Path, split: str) -> Faces:
 
 @dataclass(frozen=True, slots=True)
 class Cleaning:
-    """How many training faces were left out, and why."""
+    """How many training faces were left out, and why.
+
+    ``contradictory``: they occur with several labels; ``repeated``: copies of a face that is kept once.
+    """
 
     blank: int
     in_other_split: int

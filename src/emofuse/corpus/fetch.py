@@ -57,18 +57,23 @@ _ACTOR_FOLDER: Final = re.compile(r"Actor_(?P<actor>\d{2})", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class FetchedArchive:
-    """What became of one archive."""
+    """What was fetched from one archive.
+
+    ``files``: the wanted recordings, all of which are there now, sorted; ``written``: how many of them this
+    run wrote.
+    """
 
     archive: str
     files: tuple[Path, ...]
-    """The wanted recordings, all of which are there now, sorted."""
     written: int
-    """How many of them this run wrote; the others were there already."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Archive:
-    """One archive that is wanted: its facts from the record, and whose recordings to take from it."""
+    """One archive that is wanted: its facts from the record, and the actors whose recordings it gives.
+
+    ``unpacked_size``: an estimate, for the free-space check before anything is downloaded.
+    """
 
     name: str
     url: str
@@ -76,7 +81,6 @@ class _Archive:
     checksum: Checksum
     actors: frozenset[int]
     unpacked_size: int
-    """An estimate, for the free-space check before anything is downloaded."""
 
 
 def parse_actor_range(text: str) -> tuple[int, ...]:

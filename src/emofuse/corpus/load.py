@@ -7,9 +7,8 @@ from typing import Final
 
 from emofuse.core.errors import CorpusError
 from emofuse.corpus import crema_d, emo_db, savee, tess
-from emofuse.corpus.clip_table import read_manifest
+from emofuse.corpus.clip_table import read_clip_table
 from emofuse.corpus.corpus import Corpus
-from emofuse.corpus.filename_corpora import read_named
 from emofuse.corpus.ravdess import read_ravdess
 
 TABLE_SUFFIXES: Final = (".csv", ".parquet")
@@ -31,7 +30,7 @@ def load_corpus(path: str | Path) -> Corpus:
     if not path.exists():
         raise CorpusError(f"{path}: no such folder or table")
     if path.suffix.lower() in TABLE_SUFFIXES:
-        return read_manifest(path)
+        return read_clip_table(path)
     raise CorpusError(f"{path}: a corpus is a folder, or a table that ends in {' or '.join(TABLE_SUFFIXES)}")
 
 
@@ -51,7 +50,7 @@ def _read_folder(root: Path) -> Corpus:
     found = []
     for naming in namings:
         try:
-            corpus = read_named(root, naming)
+            corpus = naming.read(root)
         except CorpusError:
             continue
         if corpus.clips:

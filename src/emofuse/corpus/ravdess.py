@@ -17,7 +17,7 @@ from emofuse.core.errors import CorpusError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Clip, Modality
 from emofuse.corpus.corpus import SYNTHETIC_MARK, Corpus
-from emofuse.system.media_files import media_files
+from emofuse.corpus.filename_corpora import find_files
 
 CITATION: Final = (
     "Livingstone SR, Russo FA (2018) The Ryerson Audio-Visual Database of Emotional Speech and Song "
@@ -51,7 +51,11 @@ _FIELDS: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class RavdessName:
-    """What the name of a RAVDESS file says."""
+    """What the name of a RAVDESS file says.
+
+    ``channel``: speech or song; ``intensity``: normal or strong; ``take``: the name without its modality, the
+    same for all files of one performance.
+    """
 
     modality: Modality
     channel: str
@@ -61,7 +65,6 @@ class RavdessName:
     repetition: int
     actor: int
     take: str
-    """The name without its modality: the same for all files of one performance."""
 
     @property
     def speaker(self) -> str:
@@ -136,16 +139,8 @@ def read_ravdess(root: str | Path) -> Corpus:
     Raises:
         CorpusError: ``root`` is not a folder that can be listed, or there is no media file in it.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise CorpusError(f"{root}: no such folder")
+    root, paths, unlistable = find_files(root, SUFFIXES)
     synthetic = (root / SYNTHETIC_MARK).is_file()
-    unlistable: list[Path] = []
-    paths = sorted(media_files(root, SUFFIXES, unlistable))
-    if root in unlistable:
-        raise CorpusError(f"{root}: the folder cannot be listed: look at its permissions")
-    if not paths and not unlistable:
-        raise CorpusError(f"{root}: no {', '.join(SUFFIXES)} file in this folder or below it")
     clips: dict[str, Clip] = {}
     misnamed: list[Path] = []
     duplicates: list[tuple[Path, Path]] = []
@@ -165,7 +160,7 @@ def read_ravdess(root: str | Path) -> Corpus:
         clips=tuple(clips[stem] for stem in sorted(clips)),
         misnamed=tuple(misnamed),
         duplicate_names=tuple(duplicates),
-        unlistable=tuple(sorted(unlistable)),
+        unlistable=unlistable,
         synthetic=synthetic,
         licence=SYNTHETIC_LICENCE if synthetic else LICENCE,
     )

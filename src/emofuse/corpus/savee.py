@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from emofuse.core.errors import CorpusError
-from emofuse.corpus.corpus import Corpus
-from emofuse.corpus.filename_corpora import NamedFile, Naming, read_named
+from emofuse.core.records import Modality
+from emofuse.corpus.filename_corpora import AUDIO, NamedFile, Naming, check_code
 
+CITATION: Final = (
+    "Haq S, Jackson PJB (2010) Multimodal Emotion Recognition. In: Wang W (ed) Machine Audition: "
+    "Principles, Algorithms and Systems. IGI Global, chapter 17, 398-423."
+)
+LICENCE: Final = "research use, on request (check before use)"
+ADDRESS: Final = "http://kahlan.eps.surrey.ac.uk/savee/"
+
+SUFFIXES: Final[Mapping[str, Modality]] = {**AUDIO, ".avi": "audio-video", ".mp4": "audio-video"}
 SPEAKERS: Final = ("DC", "JE", "JK", "KL")
 N_SENTENCES: Final = 15
 N_NEUTRAL: Final = 30
@@ -30,8 +39,7 @@ def parse_name(path: Path) -> NamedFile:
             f"{path.name}: a SAVEE name is the speaker and _, then a, d, f, h, n, sa or su and two digits"
         )
     speaker = match["speaker"] or path.parent.name
-    if speaker not in SPEAKERS:
-        raise CorpusError(f"{path.name}: speaker is {speaker!r}, must be one of {', '.join(SPEAKERS)}")
+    check_code(path, "speaker", speaker, SPEAKERS)
     label, number = match["label"], int(match["number"])
     highest = N_NEUTRAL if label == "n" else N_SENTENCES
     if not 1 <= number <= highest:
@@ -43,20 +51,8 @@ def parse_name(path: Path) -> NamedFile:
 
 
 NAMING: Final = Naming(
-    corpus="SAVEE",
-    licence="research use, on request (check before use)",
-    citation=(
-        "Haq S, Jackson PJB (2010) Multimodal Emotion Recognition. In: Wang W (ed) Machine Audition: "
-        "Principles, Algorithms and Systems. IGI Global, chapter 17, 398-423."
-    ),
-    address="http://kahlan.eps.surrey.ac.uk/savee/",
-    labels="savee-7",
-    suffixes={".wav": "audio", ".flac": "audio", ".avi": "audio-video", ".mp4": "audio-video"},
-    example="DC_a01.wav",
-    parse=parse_name,
-)
+    "SAVEE", parse_name, labels="savee-7", example="DC_a01.wav", suffixes=SUFFIXES,
+    licence=LICENCE, citation=CITATION, address=ADDRESS,
+)  # fmt: skip
 
-
-def read_savee(root: str | Path) -> Corpus:
-    """Read a folder tree of SAVEE files by their names (see ``read_named``)."""
-    return read_named(root, NAMING)
+read_savee: Final = NAMING.read

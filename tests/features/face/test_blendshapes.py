@@ -110,7 +110,7 @@ def test_a_track_checks_its_shape() -> None:
     BlendshapeTrack(**good)
     with pytest.raises(ValueError, match=r"\(2, 58\) float32"):
         BlendshapeTrack(**{**good, "values": np.zeros((n, 52), np.float32)})
-    with pytest.raises(ValueError, match="one row a frame"):
+    with pytest.raises(ValueError, match="one row per frame"):
         BlendshapeTrack(**{**good, "found": np.ones(3, bool)})
 
 

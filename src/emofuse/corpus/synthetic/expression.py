@@ -81,26 +81,16 @@ _VOICE: Final[dict[str, tuple[float, ...]]] = {
     "surprised": (5.5,  1.0,  7.0,  4.0, -0.08,  0.3,  0.4,  0.0,  0.0,  0.0,  0.00),
 }  # fmt: skip
 
-# An emotion may lean towards one that people mix it up with; face and voice lean differently.
-_FACE_NEIGHBOURS: Final = {
-    "neutral": ("calm", "sad"),
-    "calm": ("neutral", "happy"),
-    "happy": ("calm", "surprised"),
-    "sad": ("neutral", "fearful"),
-    "angry": ("disgust", "neutral"),
-    "fearful": ("surprised", "sad"),
-    "disgust": ("angry", "sad"),
-    "surprised": ("fearful", "happy"),
-}
-_VOICE_NEIGHBOURS: Final = {
-    "neutral": ("calm", "disgust"),
-    "calm": ("sad", "neutral"),
-    "happy": ("surprised", "angry"),
-    "sad": ("calm", "fearful"),
-    "angry": ("happy", "disgust"),
-    "fearful": ("happy", "sad"),
-    "disgust": ("neutral", "angry"),
-    "surprised": ("fearful", "happy"),
+# An emotion may lean towards one that people confuse it with: in the face, in the voice.
+_NEIGHBOURS: Final = {
+    "neutral": (("calm", "sad"), ("calm", "disgust")),
+    "calm": (("neutral", "happy"), ("sad", "neutral")),
+    "happy": (("calm", "surprised"), ("surprised", "angry")),
+    "sad": (("neutral", "fearful"), ("calm", "fearful")),
+    "angry": (("disgust", "neutral"), ("happy", "disgust")),
+    "fearful": (("surprised", "sad"), ("happy", "sad")),
+    "disgust": (("angry", "sad"), ("neutral", "angry")),
+    "surprised": (("fearful", "happy"), ("fearful", "happy")),
 }
 
 
@@ -167,9 +157,11 @@ def _style(
 
 def face_style(rng: np.random.Generator) -> Style[FaceExpression]:
     """Draw one person's way to show emotions on the face."""
-    return _style(FaceExpression, _FACE, _FACE_NEIGHBOURS, FACE_SPREAD, rng)
+    neighbours = {emotion: face for emotion, (face, _) in _NEIGHBOURS.items()}
+    return _style(FaceExpression, _FACE, neighbours, FACE_SPREAD, rng)
 
 
 def voice_style(rng: np.random.Generator) -> Style[VoiceExpression]:
     """Draw one person's way to show emotions in the voice."""
-    return _style(VoiceExpression, _VOICE, _VOICE_NEIGHBOURS, VOICE_SPREAD, rng)
+    neighbours = {emotion: voice for emotion, (_, voice) in _NEIGHBOURS.items()}
+    return _style(VoiceExpression, _VOICE, neighbours, VOICE_SPREAD, rng)

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import MissingExtraError, WeightsError
-from emofuse.core.records import Float32, TimedFrames, UInt8
+from emofuse.core.records import Float32, FrameTrack, TimedFrames, UInt8
 from emofuse.features.face.boxes import area, overlap
 from emofuse.system.model_files import find_weights
 
@@ -62,28 +62,21 @@ _SMALLEST_PX: Final = 16
 """A picture with a shorter side is not shown to the network: there is no face to be seen in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class BlendshapeTrack:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlendshapeTrack(FrameTrack):
     """The blendshapes of one person over the sampled frames of a clip.
 
-    ``values``: (n_frames, 58) float32 in the order of :data:`NAMES`; ``times_s``: (n_frames,) float64
-    presentation timestamps; ``boxes``: (n_frames, 4) int32 around the landmarks; ``found``: (n_frames,) bool,
-    False where the values lie between those of the frames before and after that have a face; ``n_faces``:
-    (n_frames,) int32.
+    ``values``: (n_frames, 58) float32 in the order of :data:`NAMES`; where ``found`` is False, between those
+    of the frames before and after that have the face. ``boxes`` are around the landmarks.
     """
 
     values: Float32
-    times_s: NDArray[np.float64]
-    boxes: NDArray[np.int32]
-    found: NDArray[np.bool_]
-    n_faces: NDArray[np.int32]
 
     def __post_init__(self) -> None:
+        FrameTrack.__post_init__(self)
         n = len(self.times_s)
         if self.values.shape != (n, len(NAMES)) or self.values.dtype != np.float32:
             raise ValueError(f"values must be ({n}, {len(NAMES)}) float32, got {self.values.shape}")
-        if self.boxes.shape != (n, 4) or self.found.shape != (n,) or self.n_faces.shape != (n,):
-            raise ValueError("boxes, found and n_faces must have one row a frame")
 
 
 @dataclass(frozen=True, slots=True)
