@@ -1,4 +1,4 @@
-"""The command line as a user meets it."""
+"""The command line as users see it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> Non
     assert f"Example: emofuse {' '.join(command)}" in " ".join(result.stdout.split())
 
 
-def test_no_command_is_untested_here() -> None:
+def test_the_list_of_commands_is_complete() -> None:
     names = {command.callback.__name__ for command in app.registered_commands if command.callback}
     for group in app.registered_groups:
         assert group.typer_instance is not None
@@ -63,7 +63,7 @@ def test_no_command_is_untested_here() -> None:
     assert names == {" ".join(command) for command in COMMANDS}
 
 
-def test_problems_are_one_line_and_status_1(tmp_path: Path) -> None:
+def test_errors_are_one_line_with_status_1(tmp_path: Path) -> None:
     for args, says in (
         (["evaluate", tmp_path / "none", "--out", tmp_path / "run"], "no such folder or table"),
         (["train", tmp_path, "--recipe", "nope", "--out", tmp_path / "b"], "no recipe 'nope'"),
@@ -101,7 +101,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, au_folder: Path, au_tom
     [["nonsense"], ["predict"], ["predict", "x", "-b", "y", "-f", "xml"], ["train", "x"],
      ["evaluate", "x", "-o", "y", "--jobs", "-1"], ["--nope"], ["demo", "--seed", "-1"]],
 )  # fmt: skip
-def test_wrong_use_is_status_2(args: list[str]) -> None:
+def test_usage_errors_are_status_2(args: list[str]) -> None:
     assert CliRunner().invoke(app, args).exit_code == 2
 
 
@@ -121,7 +121,7 @@ def test_an_interrupt_is_status_130(tmp_path: Path, au_folder: Path, au_toml: Pa
     assert error.splitlines()[-1] == "emofuse: interrupted"
 
 
-def test_a_terminal_of_another_encoding_is_no_traceback(tmp_path: Path) -> None:
+def test_unencodable_characters_are_escaped(tmp_path: Path) -> None:
     name = tmp_path / "日.mp4"
     small_corpora.write_film(name, emotion=2)
     for option in ("table", "csv", "json"):

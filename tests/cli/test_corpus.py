@@ -27,27 +27,27 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def test_check_prints_the_report_and_ends_with_0(folder: Path) -> None:
+def test_check_prints_the_report_and_exits_with_0(folder: Path) -> None:
     result = run("check", folder, "--jobs", 1)
     assert result.exit_code == 0
     assert "audio, speech: 1 recording of 1 speaker" in result.stdout
     assert "unreadable: none" in result.stdout
 
 
-def test_check_ends_with_1_when_anything_is_unreadable(folder: Path) -> None:
+def test_check_exits_with_1_if_a_file_is_unreadable(folder: Path) -> None:
     (folder / "03-01-05-01-01-02-01.wav").touch()
     result = run("check", folder, "--jobs", 1)
     assert result.exit_code == 1
     assert "unreadable: 1\n  03-01-05-01-01-02-01.wav: " in result.stdout
 
 
-def test_check_prints_nothing_but_json_to_standard_output(folder: Path) -> None:
+def test_check_prints_only_json_to_standard_output(folder: Path) -> None:
     result = run("check", folder, "--jobs", 1, "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["counts"] == {"audio, speech": {"01": {"angry": 1}}}
 
 
-def test_errors_are_left_to_the_top(tmp_path: Path) -> None:
+def test_errors_propagate_to_the_top(tmp_path: Path) -> None:
     assert isinstance(run("check", tmp_path / "nowhere").exception, CorpusError)
     assert isinstance(run("fetch", "ravdess", tmp_path, "--actors", "0-3").exception, CorpusError)
     assert isinstance(run("fetch", "ravdess", tmp_path, "--parts", "smell").exception, CorpusError)
@@ -59,11 +59,11 @@ def test_errors_are_left_to_the_top(tmp_path: Path) -> None:
     "args",
     [("fetch", "cremad", "x"), ("synth", "x", "--actors", 0), ("check", "x", "--jobs", -1), ("check",)],
 )
-def test_wrong_use_ends_with_2(args: tuple[object, ...]) -> None:
+def test_usage_errors_exit_with_2(args: tuple[object, ...]) -> None:
     assert run(*args).exit_code == 2
 
 
-def test_each_command_teaches_with_an_example() -> None:
+def test_each_command_has_an_example() -> None:
     for command in ("check", "fetch", "synth"):
         result = run(command, "--help")
         assert result.exit_code == 0

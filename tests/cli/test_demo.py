@@ -12,7 +12,7 @@ def run(*args: object) -> Result:
     return CliRunner().invoke(app, [str(arg) for arg in args], env={"COLUMNS": "200"})
 
 
-def test_demo_keeps_to_its_settings(tmp_path: Path) -> None:
+def test_demo_refuses_a_folder_with_other_settings(tmp_path: Path) -> None:
     (tmp_path / "demo.json").write_text('{"seed": 1, "actors": 2, "takes": 1}')
     result = run("demo", "--out", tmp_path)
     assert isinstance(result.exception, ExperimentError)

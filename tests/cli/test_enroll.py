@@ -22,7 +22,7 @@ def run(*args: object) -> Result:
 
 @pytest.fixture(scope="module")
 def given(ensemble_bundle: Path, few_folder: Path) -> list[object]:
-    """The recogniser and its table."""
+    """The recognizer and its table of action units."""
     return ["--bundle", ensemble_bundle, "--action-units", few_folder / small_corpora.TABLE]
 
 
@@ -34,12 +34,12 @@ def recordings(few_folder: Path) -> list[Path]:
 def predicted(*args: object) -> dict[str, Any]:
     result = run("predict", *args, "-f", "json")
     assert result.exit_code == 0, result.output
-    (answer,) = json.loads(result.stdout)
-    found: dict[str, Any] = answer
-    return found
+    prediction: dict[str, Any]
+    (prediction,) = json.loads(result.stdout)
+    return prediction
 
 
-def test_a_person_is_enrolled_and_then_read(
+def test_predictions_use_the_profile_of_an_enrolled_person(
     given: list[object], recordings: list[Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "people" / "Zoë.profile"
@@ -52,30 +52,32 @@ def test_a_person_is_enrolled_and_then_read(
     assert "skipped" not in result.output
     profile = Profile.load(out)
     assert profile.clips == 4
-    known = predicted(recordings[6], *given, "--profile", out)
-    stranger = predicted(recordings[6], *given)
-    assert known["probabilities"] != stranger["probabilities"]
+    enrolled = predicted(recordings[6], *given, "--profile", out)
+    unenrolled = predicted(recordings[6], *given)
+    assert enrolled["probabilities"] != unenrolled["probabilities"]
     bundle, _, table = given[1:]
     recognizer = Recognizer.load(Path(str(bundle)), action_units=Path(str(table)))
-    wanted = recognizer.predict(recordings[6], profile=profile)
-    np.testing.assert_allclose([known["probabilities"][e] for e in EMOTIONS], not_none(wanted.probabilities))
+    expected = recognizer.predict(recordings[6], profile=profile)
+    np.testing.assert_allclose(
+        [enrolled["probabilities"][e] for e in EMOTIONS], not_none(expected.probabilities)
+    )
 
 
-def test_a_file_that_cannot_be_read_is_skipped_and_named(
+def test_an_unreadable_file_is_skipped_and_reported(
     given: list[object], recordings: list[Path], tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.wav"
-    broken.write_bytes(b"no sound")
+    broken.write_bytes(b"not audio")
     out = tmp_path / "p.profile"
     result = run("enroll", recordings[0], broken, recordings[1], *given, "-o", out)
     assert result.exit_code == 1
     assert "2 of 3 recordings read" in result.stdout
-    (said,) = [line for line in result.stderr.splitlines() if "skipped" in line]
-    assert said.startswith(f"emofuse: skipped {broken}: ")
+    (line,) = [text for text in result.stderr.splitlines() if "skipped" in text]
+    assert line.startswith(f"emofuse: skipped {broken}: ")
     assert Profile.load(out).clips == 2
 
 
-def test_nobody_is_enrolled_where_nothing_is_read(given: list[object], tmp_path: Path) -> None:
+def test_no_profile_is_written_if_no_file_is_readable(given: list[object], tmp_path: Path) -> None:
     out = tmp_path / "p.profile"
     out.write_bytes(b"of another day")
     result = run("enroll", tmp_path / "none.wav", *given, "--out", out)
@@ -85,7 +87,7 @@ def test_nobody_is_enrolled_where_nothing_is_read(given: list[object], tmp_path:
     assert out.read_bytes() == b"of another day"
 
 
-def test_a_profile_that_is_none_stops_before_a_file_is_read(
+def test_an_invalid_profile_fails_before_a_file_is_read(
     given: list[object], recordings: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "p.profile").write_text("anna")
@@ -96,7 +98,7 @@ def test_a_profile_that_is_none_stops_before_a_file_is_read(
         assert result.stdout == ""
 
 
-def test_another_recognisers_profile_is_refused(
+def test_a_profile_of_another_recognizer_is_refused(
     film_bundle: Path, given: list[object], recordings: list[Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "p.profile"
@@ -106,7 +108,7 @@ def test_another_recognisers_profile_is_refused(
     assert "was not trained to enrol" in str(result.exception)
 
 
-def test_help_says_what_it_needs() -> None:
+def test_help_names_the_required_options() -> None:
     text = " ".join(run("enroll", "--help").stdout.split())
     assert "--bundle" in text
     assert "--out" in text

@@ -14,10 +14,10 @@ def run(*args: object) -> Result:
     return CliRunner().invoke(app, [str(arg) for arg in args], env={"COLUMNS": "200"})
 
 
-def test_evaluate_prints_the_figures_and_draws_the_report(
+def test_evaluate_prints_the_results_and_writes_the_report(
     tmp_path: Path, au_run: Path, au_folder: Path, au_toml: Path, store: Any
 ) -> None:
-    """Goes on in a finished run: nothing is trained anew."""
+    """The run is already complete: nothing is trained again."""
     out = shutil.copytree(au_run, tmp_path / "run")
     result = run(
         "evaluate", au_folder, "-r", au_toml, "-p", "actors-2", "-o", out, "-j", 1, "--cache", store.root

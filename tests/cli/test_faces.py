@@ -28,9 +28,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def figure(text: str, labels: str) -> str:
     """The accuracy and n of one label set, as printed."""
-    found = re.search(rf"  {re.escape(labels)} +([\d.]+%)  (?:\[.*\]  )?(n = \d+)", text)
-    assert found, text
-    return " ".join(found.groups())
+    match = re.search(rf"  {re.escape(labels)} +([\d.]+%)  (?:\[.*\]  )?(n = \d+)", text)
+    assert match, text
+    return " ".join(match.groups())
 
 
 @pytest.mark.parametrize("architecture", ["compact", "emotion"])
@@ -63,13 +63,13 @@ def test_train_then_test(architecture: str, folder: Path, tmp_path: Path) -> Non
         rows = [[int(x) for x in line.split()[1:]] for line in table.splitlines()[2 : 2 + size]]
         assert [len(row) for row in rows] == [size] * size
         assert sum(map(sum, rows)) == 60
-        assert len({len(line) for line in table.splitlines()[1 : 2 + size]}) == 1  # columns stand in line
+        assert len({len(line) for line in table.splitlines()[1 : 2 + size]}) == 1  # columns are aligned
         right, n = sum(rows[i][i] for i in range(size)), 60
         assert f"{right / n:.1%}" in figure(tested.stdout, table.partition(",")[0])
     assert "research use" in tested.stdout
 
 
-def test_train_says_where_it_goes_on_and_refuses_another_run(folder: Path, tmp_path: Path) -> None:
+def test_train_resumes_and_refuses_another_run(folder: Path, tmp_path: Path) -> None:
     settings = replace(DEFAULTS["compact"], epochs=2)
 
     def kill(done: int, _total: int) -> None:
@@ -88,7 +88,7 @@ def test_train_says_where_it_goes_on_and_refuses_another_run(folder: Path, tmp_p
     assert (tmp_path / "weights.safetensors").is_file()
 
 
-def test_defaults_are_those_of_the_settings() -> None:
+def test_defaults_match_the_settings() -> None:
     for settings in DEFAULTS.values():
         assert (settings.epochs, settings.seed, settings.threads, settings.bfloat16) == (40, 0, 1, True)
     text = " ".join(run("train", "--help").stdout.split())
@@ -96,7 +96,7 @@ def test_defaults_are_those_of_the_settings() -> None:
     assert "[default: bfloat16]" in text
 
 
-def test_errors_are_left_to_the_top(folder: Path, tmp_path: Path) -> None:
+def test_errors_propagate_to_the_top(folder: Path, tmp_path: Path) -> None:
     result = run("train", tmp_path, "-a", "compact", "-o", tmp_path / "out")
     assert isinstance(result.exception, CorpusError)
     assert not (tmp_path / "out").exists()
@@ -117,11 +117,11 @@ def test_errors_are_left_to_the_top(folder: Path, tmp_path: Path) -> None:
         ("test", "x"),
     ],
 )
-def test_wrong_use_ends_with_2(args: tuple[object, ...]) -> None:
+def test_usage_errors_exit_with_2(args: tuple[object, ...]) -> None:
     assert run(*args).exit_code == 2
 
 
-def test_each_command_teaches_with_an_example() -> None:
+def test_each_command_has_an_example() -> None:
     for command in ("train", "test"):
         result = run(command, "--help")
         assert result.exit_code == 0

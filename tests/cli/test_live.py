@@ -1,4 +1,4 @@
-"""``emofuse live`` as it is used: real processes, signals, pipes."""
+"""``emofuse live`` with real processes, signals and pipes."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def tone(home: Path) -> Path:
-    """A second and a half of sound."""
+    """1.5 s of audio."""
     path: Path = media_files.write_wav(home / "tone.wav", media_files.tone(1.5, 16000), 16000)
     return path
 
 
 @pytest.fixture
 def processes() -> Iterator[list[subprocess.Popen[str]]]:
-    """Those that a test started; none outlives it."""
+    """Processes that the test started; none outlives it."""
     started: list[subprocess.Popen[str]] = []
     yield started
     for process in started:
@@ -52,7 +52,7 @@ def processes() -> Iterator[list[subprocess.Popen[str]]]:
                 pipe.close()
 
 
-def start(processes: list[subprocess.Popen[str]], *words: str | Path) -> subprocess.Popen[str]:
+def start_live(processes: list[subprocess.Popen[str]], *words: str | Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "emofuse", "live", *map(str, words)],
         stdout=subprocess.PIPE,
@@ -75,12 +75,12 @@ def wait_for(process: subprocess.Popen[str], text: str) -> str:
     raise AssertionError(f"no {text!r} in: {read}")
 
 
-def test_a_file_to_its_end_and_lines_in_a_new_file(
+def test_a_file_is_read_to_its_end_and_saved_as_lines_of_json(
     processes: list[subprocess.Popen[str]], tone: Path, tmp_path: Path
 ) -> None:
     saved = tmp_path / "lines.jsonl"
     words = (tone, "--window", "1", "--hop", "0.5", "--save-to", saved)
-    out, err = start(processes, *words).communicate(timeout=60)
+    out, err = start_live(processes, *words).communicate(timeout=60)
     lines = [json.loads(line) for line in out.splitlines()]
     assert [(line["start_s"], line["end_s"]) for line in lines[:1] + lines[-1:]] == [(0, 1), (0.5, 1.5)]
     assert all(set(line) == KEYS and 0 <= line["latency_s"] < 5 for line in lines)
@@ -89,10 +89,10 @@ def test_a_file_to_its_end_and_lines_in_a_new_file(
     assert processes[0].returncode == 0
 
 
-def test_lines_do_not_overwrite_what_was_saved_before(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
     with ExitStack() as stack:
-        _to_file(path, EMOTIONS, stack)(said("person 1"))
+        _to_file(path, EMOTIONS, stack)(live_window("person 1"))
     before = path.read_bytes()
     assert json.loads(before)["emotion"] == EMOTIONS[2]
     with ExitStack() as stack, pytest.raises(ExportError, match="already exists"):
@@ -100,11 +100,9 @@ def test_lines_do_not_overwrite_what_was_saved_before(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_start_that_fails_leaves_no_lines_behind(
-    processes: list[subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_a_failed_start_leaves_no_file_behind(processes: list[subprocess.Popen[str]], tmp_path: Path) -> None:
     saved = tmp_path / "lines.jsonl"
-    process = start(processes, tmp_path / "nosuch.mp4", "--save-to", saved)
+    process = start_live(processes, tmp_path / "nosuch.mp4", "--save-to", saved)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "nosuch.mp4" in err and "Traceback" not in err
@@ -112,42 +110,42 @@ def test_a_start_that_fails_leaves_no_lines_behind(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
-def test_an_interrupt_is_a_clean_end(processes: list[subprocess.Popen[str]], tone: Path) -> None:
-    process = start(processes, tone, "--loop", "--window", "1", "--hop", "1", "--format", "json")
+def test_an_interrupt_ends_cleanly(processes: list[subprocess.Popen[str]], tone: Path) -> None:
+    process = start_live(processes, tone, "--loop", "--window", "1", "--hop", "1", "--format", "json")
     assert process.stdout is not None
     first = process.stdout.readline()  # at once, though it is a pipe
     time.sleep(0.4)
     process.send_signal(signal.SIGINT)
-    begun = time.monotonic()
+    start = time.monotonic()
     rest, err = process.communicate(timeout=30)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - start < 10
     lines = [json.loads(line) for line in (first + rest).splitlines()]
-    assert len(lines) > 1 and lines[-1]["end_s"] > 1.05, "what was heard last is read as well"
+    assert len(lines) > 1 and lines[-1]["end_s"] > 1.05, "the last audio is read, too"
     assert process.returncode == 0
     assert err.splitlines()[-1] == "emofuse: stopped"
     assert "Traceback" not in err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
-def test_a_peer_that_says_nothing(processes: list[subprocess.Popen[str]]) -> None:
+def test_a_silent_peer(processes: list[subprocess.Popen[str]]) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
-        gives_up = start(processes, address, "--timeout", "0.5")
-        interrupted = start(processes, address, "--timeout", "60")
+        gives_up = start_live(processes, address, "--timeout", "0.5")
+        interrupted = start_live(processes, address, "--timeout", "60")
         out, err = gives_up.communicate(timeout=60)
         assert out == "" and "no answer within 0.5 s" in err and "Traceback" not in err
         assert gives_up.returncode == 1
         wait_for(interrupted, "bundle")
         interrupted.send_signal(signal.SIGINT)
-        begun = time.monotonic()
+        start = time.monotonic()
         out, err = interrupted.communicate(timeout=60)
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() - start < 20
         assert "Traceback" not in err and interrupted.returncode == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes break in another way")
-def test_a_reader_that_leaves(processes: list[subprocess.Popen[str]], tone: Path) -> None:
-    process = start(processes, tone, "--loop", "--window", "1", "--hop", "0.5")
+def test_a_reader_that_closes_the_pipe(processes: list[subprocess.Popen[str]], tone: Path) -> None:
+    process = start_live(processes, tone, "--loop", "--window", "1", "--hop", "0.5")
     assert process.stdout is not None and process.stderr is not None
     assert process.stdout.readline()
     process.stdout.close()
@@ -157,13 +155,13 @@ def test_a_reader_that_leaves(processes: list[subprocess.Popen[str]], tone: Path
 
 
 def test_no_such_device(processes: list[subprocess.Popen[str]]) -> None:
-    process = start(processes, "--camera", "v4l2:/dev/video_absent", "--microphone", "none")
+    process = start_live(processes, "--camera", "v4l2:/dev/video_absent", "--microphone", "none")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "v4l2:/dev/video_absent: cannot be opened" in err and "Traceback" not in err
 
 
-def said(person: str | None, end_s: float = 3.0, **more: Any) -> LiveWindow:
+def live_window(person: str | None, end_s: float = 3.0, **more: Any) -> LiveWindow:
     fused = np.full(8, 0.05)
     fused[2] = 0.65
     window = Window(end_s - 3, end_s, None, fused, fused, 0.5, 1.0, person=person, **more)

@@ -48,20 +48,20 @@ def test_json_holds_every_file(film_bundle: Path, films: dict[str, Path], record
         assert one["error"] is None
 
 
-def test_the_licence_is_said_apart_from_the_answers(au_bundle: Path, recording: Path) -> None:
+def test_the_license_is_printed_to_standard_error(au_bundle: Path, recording: Path) -> None:
     result = predict(au_bundle, recording, "-f", "json")
     assert "license: CC BY-NC-SA 4.0" in result.stderr
     assert "CC BY" not in result.stdout
 
 
-def test_csv_parses_and_agrees_with_json(film_bundle: Path, films: dict[str, Path], recording: Path) -> None:
+def test_csv_agrees_with_json(film_bundle: Path, films: dict[str, Path], recording: Path) -> None:
     files = [films["happy"], recording, recording.with_name("none.wav")]
     result = predict(film_bundle, *files, "-f", "csv")
     assert result.exit_code == 1
     rows = list(csv.DictReader(io.StringIO(result.stdout)))
-    said = json.loads(predict(film_bundle, *files, "-f", "json").stdout)
+    predictions = json.loads(predict(film_bundle, *files, "-f", "json").stdout)
     assert [row["file"] for row in rows] == [str(file) for file in files]
-    for row, one in zip(rows[:2], said, strict=False):
+    for row, one in zip(rows[:2], predictions, strict=False):
         assert row["emotion"] == one["emotion"]
         assert row["used"] == "+".join(one["used"])
         assert [float(row[e]) for e in EMOTIONS] == pytest.approx(
@@ -69,13 +69,13 @@ def test_csv_parses_and_agrees_with_json(film_bundle: Path, films: dict[str, Pat
         )
         assert row["error"] == ""
     assert rows[2]["emotion"] == ""
-    assert rows[2]["error"] == said[2]["error"]
+    assert rows[2]["error"] == predictions[2]["error"]
 
 
 def test_one_bad_file_among_good_ones(film_bundle: Path, films: dict[str, Path], tmp_path: Path) -> None:
-    """As a process: a traceback would be on standard error."""
+    """Run as a process: a traceback would be on standard error."""
     broken = tmp_path / "broken.mp4"
-    broken.write_bytes(b"no film")
+    broken.write_bytes(b"not a video")
     command = [
         sys.executable,
         "-m",
@@ -98,14 +98,14 @@ def test_one_bad_file_among_good_ones(film_bundle: Path, films: dict[str, Path],
     assert "happy.mp4" in done.stdout
     assert "sad.mp4" in done.stdout
     assert "broken" not in done.stdout
-    licence, problem = done.stderr.splitlines()
-    assert licence.startswith("bundle: ")
-    assert problem.startswith(f"emofuse: {broken}: ")
-    assert problem.count("broken.mp4") == 1
+    bundle_line, error_line = done.stderr.splitlines()
+    assert bundle_line.startswith("bundle: ")
+    assert error_line.startswith(f"emofuse: {broken}: ")
+    assert error_line.count("broken.mp4") == 1
     assert "Traceback" not in done.stderr
 
 
-def test_nothing_readable(film_bundle: Path, tmp_path: Path) -> None:
+def test_no_readable_file(film_bundle: Path, tmp_path: Path) -> None:
     path = small_corpora.write_wav(tmp_path / "silence.wav", np.zeros(16000))
     for format_ in ("table", "json", "csv"):
         result = predict(film_bundle, path, "-f", format_)
@@ -115,7 +115,9 @@ def test_nothing_readable(film_bundle: Path, tmp_path: Path) -> None:
         )
 
 
-def test_table_says_what_it_rests_on(film_bundle: Path, films: dict[str, Path], recording: Path) -> None:
+def test_the_table_shows_what_predictions_are_based_on(
+    film_bundle: Path, films: dict[str, Path], recording: Path
+) -> None:
     result = CliRunner().invoke(
         app, ["predict", "-b", str(film_bundle), str(films["happy"]), str(recording)], env={"COLUMNS": "200"}
     )
@@ -126,19 +128,19 @@ def test_table_says_what_it_rests_on(film_bundle: Path, films: dict[str, Path], 
     assert "no face: no video stream" in text
 
 
-def test_a_name_does_not_steer_the_terminal(film_bundle: Path, recording: Path, tmp_path: Path) -> None:
+def test_file_names_cannot_control_the_terminal(film_bundle: Path, recording: Path, tmp_path: Path) -> None:
     good, bad = tmp_path / "\x1b[31mred.wav", tmp_path / "\x1b]0;title\x07.wav"
     good.write_bytes(recording.read_bytes())
-    bad.write_bytes(b"no sound")
-    said = predict(film_bundle, good, bad)
-    assert said.exit_code == 1
-    assert "\x1b]0" not in said.stderr and "\\x1b]0;title\\x07.wav" in said.stderr
-    assert "\x1b[31mred" not in said.stdout and "\\x1b[31mred.wav" in said.stdout
+    bad.write_bytes(b"not audio")
+    result = predict(film_bundle, good, bad)
+    assert result.exit_code == 1
+    assert "\x1b]0" not in result.stderr and "\\x1b]0;title\\x07.wav" in result.stderr
+    assert "\x1b[31mred" not in result.stdout and "\\x1b[31mred.wav" in result.stdout
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX's")
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_who_waits_at_a_terminal_sees_how_far_it_is(film_bundle: Path, recording: Path, jobs: int) -> None:
+def test_progress_is_shown_at_a_terminal(film_bundle: Path, recording: Path, jobs: int) -> None:
     import pty
 
     ours, theirs = pty.openpty()
@@ -148,24 +150,24 @@ def test_who_waits_at_a_terminal_sees_how_far_it_is(film_bundle: Path, recording
         env={**os.environ, "TERM": "xterm"},
     )  # fmt: skip
     os.close(theirs)
-    told = b""
+    terminal = b""
     with contextlib.suppress(OSError):  # the other end closes
         while piece := os.read(ours, 4096):
-            told += piece
+            terminal += piece
     os.close(ours)
-    answers, _ = process.communicate()
-    assert b"predicting" in told and b"2/2" in told and b"1 failed" in told
-    assert b"predicting" not in answers and "Grüße".encode() in answers
+    printed, _ = process.communicate()
+    assert b"predicting" in terminal and b"2/2" in terminal and b"1 failed" in terminal
+    assert b"predicting" not in printed and "Grüße".encode() in printed
 
 
-def test_csv_of_odd_text() -> None:
+def test_csv_quotes_special_characters() -> None:
     odd = Prediction('a,"b"\n.wav', EMOTIONS, None, (), error="x; y, z")
     row = next(csv.DictReader(io.StringIO(as_csv([odd], EMOTIONS))))
     assert row["file"] == 'a,"b"\n.wav'
     assert row["error"] == "x; y, z"
 
 
-def test_a_name_that_is_no_unicode(film_bundle: Path, recording: Path, tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf_8(film_bundle: Path, recording: Path, tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/caf\xe9.wav"
     Path(os.fsdecode(path)).write_bytes(recording.read_bytes())
     command = [

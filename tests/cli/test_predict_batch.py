@@ -1,4 +1,4 @@
-"""The command line of a batch: folders, tables, failures, exit status."""
+"""``emofuse predict`` with folders, tables, failures and several processes."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_folder_is_printed_as_its_files_are(sounds: Path) -> None:
+def test_a_folder_prints_the_same_as_its_files(sounds: Path) -> None:
     files = sorted(sounds.rglob("*.wav"))
-    folder, named = predict(sounds, "-f", "csv"), predict(*files, "-f", "csv")
-    assert folder.exit_code == named.exit_code == 0
-    assert folder.stdout == named.stdout
+    folder, files_by_name = predict(sounds, "-f", "csv"), predict(*files, "-f", "csv")
+    assert folder.exit_code == files_by_name.exit_code == 0
+    assert folder.stdout == files_by_name.stdout
     assert [row["file"] for row in csv.DictReader(io.StringIO(folder.stdout))] == list(map(str, files))
 
 
 def test_several_processes_print_the_same(sounds: Path) -> None:
     one, two = predict(sounds, "none.wav", "-f", "json"), predict(sounds, "none.wav", "-f", "json", "-j", 2)
     assert one.exit_code == two.exit_code == 1
-    said = [json.loads(result.stdout) for result in (one, two)]
-    assert [p["source"] for p in said[0]] == [p["source"] for p in said[1]]
-    for first, second in zip(*said, strict=True):
+    printed = [json.loads(result.stdout) for result in (one, two)]
+    assert [p["source"] for p in printed[0]] == [p["source"] for p in printed[1]]
+    for first, second in zip(*printed, strict=True):
         assert first["error"] == second["error"]
         if first["error"] is None:
             assert first["probabilities"] == pytest.approx(second["probabilities"], abs=1e-5)
     assert "emofuse: none.wav: there is no such file" in two.stderr
 
 
-def test_a_table_has_a_row_for_every_file_and_nothing_is_printed(sounds: Path, tmp_path: Path) -> None:
+def test_a_table_has_one_row_per_file_and_nothing_is_printed(sounds: Path, tmp_path: Path) -> None:
     files = shutil.copytree(sounds, tmp_path / "files")
     for number in range(25):
-        (files / f"broken {number:02d}.mp4").write_text("no film")
+        (files / f"broken {number:02d}.mp4").write_text("not a video")
     table = tmp_path / "tables" / "t.csv"
     result = predict(files, "--out", table, "--jobs", 2)
     assert result.exit_code == 1
@@ -60,15 +60,15 @@ def test_a_table_has_a_row_for_every_file_and_nothing_is_printed(sounds: Path, t
         rows = list(csv.DictReader(file))
     assert len(rows) == 28
     assert sum(not row["error"] for row in rows) == 3
-    said = result.stderr.splitlines()
-    named = [line for line in said if line.startswith(f"emofuse: {files}")]
-    assert [line.count("broken") for line in named] == [1] * 20
-    assert "broken 19.mp4: " in named[-1]
-    assert said[-2:] == ["emofuse: and 5 more; see column error", f"{table}: 28 files, 25 failed"]
+    messages = result.stderr.splitlines()
+    errors = [line for line in messages if line.startswith(f"emofuse: {files}")]
+    assert [line.count("broken") for line in errors] == [1] * 20
+    assert "broken 19.mp4: " in errors[-1]
+    assert messages[-2:] == ["emofuse: and 5 more; see column error", f"{table}: 28 files, 25 failed"]
     assert list(table.parent.iterdir()) == [table]
 
 
-def test_all_is_well(sounds: Path, tmp_path: Path) -> None:
+def test_without_failures(sounds: Path, tmp_path: Path) -> None:
     result = predict(sounds, "--out", tmp_path / "t.jsonl")
     assert result.exit_code == 0
     assert result.stderr.splitlines()[-1] == f"{tmp_path / 't.jsonl'}: 3 files"
@@ -82,7 +82,7 @@ def test_a_folder_without_recordings(tmp_path: Path) -> None:
     assert f"emofuse: {tmp_path}: there is no recording in this folder" in result.stderr
 
 
-def test_a_table_of_no_known_kind(sounds: Path, tmp_path: Path) -> None:
+def test_a_table_of_unknown_format(sounds: Path, tmp_path: Path) -> None:
     result = predict(sounds, "--out", tmp_path / "t.xlsx")
     assert result.exit_code == 1
     assert "a table ends in .csv, .jsonl, .parquet" in str(result.exception)

@@ -1,4 +1,4 @@
-"""``emofuse timeline`` as it is used: what it prints, what it writes, and what it never touches."""
+"""``emofuse timeline``: what it prints, what it writes, and what it never touches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from emofuse.cli.app import app
 from tests.support import drawn_people, media_files
 
-ENDS = (".html", ".csv", ".windows.csv", ".json", ".parquet", ".vtt", ".eaf", ".TextGrid")
+SUFFIXES = (".html", ".csv", ".windows.csv", ".json", ".parquet", ".vtt", ".eaf", ".TextGrid")
 
 
 def timeline(*args: object) -> Result:
@@ -27,7 +27,7 @@ def timeline(*args: object) -> Result:
 
 
 def process(*args: object) -> subprocess.CompletedProcess[str]:
-    """As a process: a traceback would be on standard error."""
+    """Run as a process: a traceback would be on standard error."""
     command = [sys.executable, "-m", "emofuse", "timeline", *map(str, args)]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "150"}
@@ -40,7 +40,7 @@ def files_in(folder: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def talk(duet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the recording under a name that needs quoting."""
+    """The recording under a name that needs quoting."""
     path = tmp_path_factory.mktemp("talk") / "Grüße, [bold] talk.mp4"
     path.write_bytes(duet.read_bytes())
     return path
@@ -58,8 +58,8 @@ def test_segments_are_printed(talk: Path) -> None:
     assert "license: " in done.stderr and "Traceback" not in done.stderr
 
 
-def test_every_kind_of_file_in_one_go(talk: Path, tmp_path: Path) -> None:
-    outs = [tmp_path / "new folder" / f"talk{end}" for end in (".mp4", *ENDS)]
+def test_every_format_in_one_run(talk: Path, tmp_path: Path) -> None:
+    outs = [tmp_path / "new folder" / f"talk{end}" for end in (".mp4", *SUFFIXES)]
     outs[1].parent.mkdir()
     outs[1].write_text("what was there before")
     result = timeline(talk, *(word for out in outs for word in ("-o", out)))
@@ -81,7 +81,7 @@ def test_every_kind_of_file_in_one_go(talk: Path, tmp_path: Path) -> None:
     assert end_s == pytest.approx(source_end_s, abs=0.05)
 
 
-def test_a_span_and_other_windows(talk: Path, tmp_path: Path) -> None:
+def test_a_span_with_other_windows(talk: Path, tmp_path: Path) -> None:
     out = tmp_path / "part.json"
     words = ("--from", "4", "--to", "7.5", "--window", "2", "--hop", "0.5", "--faces-per-second", "4")
     assert timeline(talk, "-o", out, *words, "--abstain-below", "1").exit_code == 0
@@ -93,7 +93,7 @@ def test_a_span_and_other_windows(talk: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("-o", "talk.docx"), "talk.docx: the name does not tell the format"),
         (("-o", "talk"), "talk: the name does not tell the format"),
@@ -102,18 +102,18 @@ def test_a_span_and_other_windows(talk: Path, tmp_path: Path) -> None:
         (("--profile", "nobody.json"), "nobody.json"),
     ],
 )
-def test_what_cannot_work_is_refused_at_once(
-    talk: Path, tmp_path: Path, words: tuple[str, ...], said: str
+def test_invalid_outputs_and_inputs_fail_early(
+    talk: Path, tmp_path: Path, words: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "some.csv").mkdir()
     given = [str(tmp_path / word) if not word.startswith("-") else word for word in words]
-    begun = time.monotonic()
+    start = time.monotonic()
     done = process(talk, "-o", tmp_path / "good.csv", *given)
     assert done.returncode == 1
     problem = done.stderr.splitlines()[-1]
-    assert problem.startswith("emofuse: ") and said in problem and "Traceback" not in done.stderr
-    assert files_in(tmp_path) == {"some.csv"}, "nothing was read, nothing is written"
-    assert time.monotonic() - begun < 20
+    assert problem.startswith("emofuse: ") and message in problem and "Traceback" not in done.stderr
+    assert files_in(tmp_path) == {"some.csv"}, "nothing was read or written"
+    assert time.monotonic() - start < 20
 
 
 @pytest.mark.parametrize(
@@ -122,29 +122,29 @@ def test_what_cannot_work_is_refused_at_once(
      ("--from", "-5", "--to", "-1"),
      ("--faces-per-second", "1000"), ("--abstain-below", "2")],
 )  # fmt: skip
-def test_wrong_figures_are_a_wrong_call(talk: Path, words: tuple[str, ...]) -> None:
+def test_invalid_numbers_are_usage_errors(talk: Path, words: tuple[str, ...]) -> None:
     result = timeline(talk, *words)
     assert result.exit_code == 2 and "Usage" in result.stderr
     assert result.stdout == ""
 
 
-def test_an_unset_variable_is_a_wrong_call() -> None:
+def test_an_empty_name_is_a_usage_error() -> None:
     for command in ("timeline", "predict", "live"):
         result = CliRunner().invoke(app, [command, ""])
         assert result.exit_code == 2 and "an empty name is not a" in result.stderr
 
 
-def test_who_cannot_read_people_says_so(film_bundle: Path, talk: Path) -> None:
+def test_a_recognizer_trained_on_synthetic_people_says_so(film_bundle: Path, talk: Path) -> None:
     about = json.loads((film_bundle / "bundle.json").read_text())
     shutil.copytree(film_bundle, talk.parent / "drawn", dirs_exist_ok=True)
     about["provenance"]["synthetic"] = True
     (talk.parent / "drawn" / "bundle.json").write_text(json.dumps(about))
     for command in ("timeline", "predict"):
-        said = CliRunner().invoke(app, [command, str(talk), "-b", str(talk.parent / "drawn")]).stderr
-        assert "drawn faces and synthetic voices: it cannot read people" in said
+        stderr = CliRunner().invoke(app, [command, str(talk), "-b", str(talk.parent / "drawn")]).stderr
+        assert "drawn faces and synthetic voices: it cannot read people" in stderr
 
 
-def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_one_line_error(tmp_path: Path) -> None:
     missing = tmp_path / "no [red] such.mp4"
     done = process(missing, "-o", tmp_path / "a.csv")
     assert done.returncode == 1 and done.stdout == ""
@@ -152,7 +152,7 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert files_in(tmp_path) == set()
 
 
-def test_nothing_is_read_beyond_the_end(talk: Path, tmp_path: Path) -> None:
+def test_a_span_beyond_the_end(talk: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.csv"
     result = CliRunner().invoke(app, ["timeline", str(talk), "--from", "100", "-o", str(out)])
     assert result.exit_code == 1 and "nothing to read from 1:40.0 on" in str(result.exception)
@@ -160,33 +160,33 @@ def test_nothing_is_read_beyond_the_end(talk: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["itself", "another spelling", "symbolic link", "hard link"])
-def test_the_recording_itself_is_never_written_over(talk: Path, tmp_path: Path, how: str) -> None:
-    film = tmp_path / "film.mp4"
-    film.write_bytes(talk.read_bytes())
-    out = film
+def test_the_recording_is_never_overwritten(talk: Path, tmp_path: Path, how: str) -> None:
+    video = tmp_path / "video.mp4"
+    video.write_bytes(talk.read_bytes())
+    out = video
     if how == "another spelling":
         (tmp_path / "sub").mkdir()
-        out = tmp_path / "sub" / ".." / "film.mp4"
+        out = tmp_path / "sub" / ".." / "video.mp4"
     elif how == "symbolic link":
         out = tmp_path / "link.mp4"
-        out.symlink_to(film)
+        out.symlink_to(video)
     elif how == "hard link":
         out = tmp_path / "hard.mp4"
-        out.hardlink_to(film)
+        out.hardlink_to(video)
     before = files_in(tmp_path)
-    result = CliRunner().invoke(app, ["timeline", str(film), "-o", str(out)])
+    result = CliRunner().invoke(app, ["timeline", str(video), "-o", str(out)])
     assert result.exit_code == 1 and "is the recording itself" in str(result.exception)
-    assert film.read_bytes() == talk.read_bytes() and files_in(tmp_path) == before
+    assert video.read_bytes() == talk.read_bytes() and files_in(tmp_path) == before
 
 
-def test_no_overlay_of_sound_alone(tmp_path: Path) -> None:
-    sound = media_files.write_wav(tmp_path / "a.wav", drawn_people.drawn(1).says(1.0), drawn_people.RATE)
-    result = CliRunner().invoke(app, ["timeline", str(sound), "-o", str(tmp_path / "a.mp4")])
+def test_no_overlay_without_video(tmp_path: Path) -> None:
+    audio = media_files.write_wav(tmp_path / "a.wav", drawn_people.drawn(1).says(1.0), drawn_people.RATE)
+    result = CliRunner().invoke(app, ["timeline", str(audio), "-o", str(tmp_path / "a.mp4")])
     assert result.exit_code == 1 and "has no video to draw on" in str(result.exception)
     assert files_in(tmp_path) == {"a.wav"}
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nobody is refused here")
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not apply")
 def test_a_folder_that_cannot_be_written(talk: Path, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     done = process(talk, "--to", "1", "-o", tmp_path / "a.csv")
@@ -194,26 +194,26 @@ def test_a_folder_that_cannot_be_written(talk: Path, tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1].startswith("emofuse: ")
 
 
-def test_a_failure_leaves_what_was_there(talk: Path, tmp_path: Path) -> None:
-    """A file stands where a folder would have to be made: what was written before it is whole."""
+def test_a_failure_keeps_the_files_already_written(talk: Path, tmp_path: Path) -> None:
+    """The second output needs a folder where there is a file; the first one is complete."""
     (tmp_path / "file").write_text("")
-    kept = tmp_path / "kept.csv"
-    done = process(talk, "--to", "1", "-o", kept, "-o", tmp_path / "file" / "a.csv")
+    first = tmp_path / "first.csv"
+    done = process(talk, "--to", "1", "-o", first, "-o", tmp_path / "file" / "a.csv")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert files_in(tmp_path) == {"file", "kept.csv"}
-    assert kept.read_text(encoding="utf-8").startswith("start_s,")
+    assert files_in(tmp_path) == {"file", "first.csv"}
+    assert first.read_text(encoding="utf-8").startswith("start_s,")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
-def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path) -> None:
-    film = tmp_path / "long.wav"
-    media_files.write_wav(film, np.tile(drawn_people.drawn(1).says(20.0), (1, 20)), drawn_people.RATE)
+def test_an_interrupt_leaves_no_partial_file(tmp_path: Path) -> None:
+    audio = tmp_path / "long.wav"
+    media_files.write_wav(audio, np.tile(drawn_people.drawn(1).says(20.0), (1, 20)), drawn_people.RATE)
     command = [
         sys.executable,
         "-m",
         "emofuse",
         "timeline",
-        str(film),
+        str(audio),
         "-o",
         str(tmp_path / "a.html"),
         "-o",
@@ -221,18 +221,18 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path) -> None:
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
-        assert running.stderr.readline().startswith("bundle: "), "it is about to read"
+        assert running.stderr.readline().startswith("bundle: "), "about to read"
         time.sleep(0.5)
         running.send_signal(signal.SIGINT)
-        begun = time.monotonic()
+        start = time.monotonic()
         out, err = running.communicate(timeout=30)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - start < 10
     assert running.returncode == 130 and "Traceback" not in err and out == ""
     assert err.splitlines()[-1] == "emofuse: interrupted"
     assert files_in(tmp_path) == {"long.wav"}
 
 
-def test_damage_is_told(tmp_path: Path) -> None:
+def test_damage_is_reported(tmp_path: Path) -> None:
     one = drawn_people.drawn(1)
     whole = drawn_people.write_film(
         tmp_path / "a.mp4", one.speaking(60), sound=one.says(4.0),

@@ -13,7 +13,7 @@ def run(*args: object) -> Result:
     return CliRunner().invoke(app, [str(arg) for arg in args], env={"COLUMNS": "200"})
 
 
-def test_train_says_how_to_try_it(
+def test_train_refuses_a_full_folder_and_an_unknown_recipe(
     tmp_path: Path, au_folder: Path, au_toml: Path, store: Any, au_bundle: Path
 ) -> None:
     refused = run("train", au_folder, "-r", au_toml, "-o", au_bundle, "-j", 1, "--cache", store.root)

@@ -13,7 +13,7 @@ from emofuse.core.errors import WeightsError
 from emofuse.core.pretrained import WEIGHTS
 
 
-def test_list_says_whether_they_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_shows_which_files_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
     known = WEIGHTS["deepface-emotion"]
     result = CliRunner().invoke(app, ["weights", "list"])
