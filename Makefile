@@ -9,10 +9,10 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check fmt results lock clean
+.PHONY: help setup demo test check coverage smoke fmt results lock clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with the versions of requirements.lock.
 
@@ -33,11 +33,21 @@ demo: setup ## The whole way on a synthetic corpus: features, networks, fusion, 
 test: check ## Everything that must hold: check, then the tests.
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
 
-check: setup ## Style, types and import contracts.
+check: setup ## Style, types, import contracts and CI workflows.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/actionlint -shellcheck= .github/workflows/*.yml
+
+# The table is printed when tests fail, too. Everything is slower here: a test with a time limit may fail.
+coverage: setup ## Run the tests, and print the lines and branches that none of them reaches.
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 $(PYTEST_ARGS); status=$$?; \
+		$(BIN)/coverage combine --quiet && $(BIN)/coverage report && exit $$status
+
+smoke: setup ## Try the plain wheel with every Python from 3.11 to 3.13 that is found.
+	$(BIN)/python tests/smoke.py
 
 fmt: setup ## Format and sort.
 	$(BIN)/ruff check --fix .
@@ -57,5 +67,5 @@ lock: ## Write requirements.lock anew from the newest versions that pyproject.to
 	rm -rf $(VENV)-lock
 
 clean: ## Remove .venv, caches and the demo's output.
-	rm -rf $(VENV) $(VENV)-lock $(DEMO_OUT) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lock $(DEMO_OUT) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
