@@ -11,13 +11,8 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
 from emofuse.core.recipes.recipe import Recipe
-from emofuse.evaluation.enrollment_curve import (
-    ALL,
-    SYSTEMS,
-    EnrolledOutputs,
-    curve_over_clips,
-    query_enrolled,
-)
+from emofuse.evaluation.enrollment_curve import ALL, EnrolledOutputs, curve_over_clips, query_enrolled
+from emofuse.evaluation.results import MAIN_SYSTEMS
 from emofuse.features.speaker_normalization import blend
 from emofuse.training.dataset import MODALITIES, Inputs
 from emofuse.training.ensemble_jobs import enrollment_draws
@@ -56,7 +51,7 @@ def done(folder: Path, *, both: bool) -> Fold:
     ]
     strangers: dict[Any, dict[int, np.ndarray]] = {
         name: dict(zip(rows.tolist(), values, strict=True))
-        for name, values in zip(SYSTEMS, said, strict=True)
+        for name, values in zip(MAIN_SYSTEMS, said, strict=True)
     }
     return Fold(recipe, inputs, plan, strangers, query_enrolled(plan, inputs, recipe, folder, strangers))
 
@@ -81,7 +76,7 @@ def test_every_draw_scores_the_persons_other_clips(fold: Fold) -> None:
     for clips in (1, 4):
         mine = (one.clips == clips) & (one.draws == 0) & (fold.inputs.speakers[one.rows] == "05")
         assert mine.sum() == 16 - clips
-    for name in SYSTEMS:
+    for name in MAIN_SYSTEMS:
         np.testing.assert_allclose(one.probabilities[name].sum(1), 1)
 
 
@@ -98,7 +93,7 @@ def test_after_all_clips_the_answer_is_a_blend_by_their_number(fold: Fold) -> No
     fused = model.classifiers[model.chosen][0].predict_proba(join_inputs(fold.recipe, answers, None))
     said = {"voice": np.exp(answers[0].log_probabilities), "face": np.exp(answers[1].log_probabilities),
             "fused": fused}  # fmt: skip
-    for name in SYSTEMS:
+    for name in MAIN_SYSTEMS:
         for i, row in enumerate(rows):
             stranger = fold.strangers[name][int(row)][None]
             wanted = blend(stranger, said[name][i : i + 1], 3 / (known[i] + 3))[0]
@@ -108,7 +103,7 @@ def test_after_all_clips_the_answer_is_a_blend_by_their_number(fold: Fold) -> No
 def test_few_clips_weigh_less_than_many(fold: Fold) -> None:
     """With one clip three quarters of the say is the stranger's."""
     one = fold.answers
-    for name in SYSTEMS:
+    for name in MAIN_SYSTEMS:
         strangers = np.stack([fold.strangers[name][int(row)] for row in one.rows])
         far = np.abs(one.probabilities[name] - strangers).sum(1)
         assert 0 < far[one.clips == 1].mean() < far[one.clips == ALL].mean()
@@ -119,14 +114,15 @@ def test_answers_are_kept_for_a_run_that_goes_on(fold: Fold) -> None:
     before = path.stat().st_mtime_ns
     again = query_enrolled(fold.plan, fold.inputs, fold.recipe, fold.inputs.folder, fold.strangers)
     assert path.stat().st_mtime_ns == before
-    for name in SYSTEMS:
+    for name in MAIN_SYSTEMS:
         np.testing.assert_array_equal(again.probabilities[name], fold.answers.probabilities[name])
 
 
 def test_the_curve_is_what_scikit_learn_says_of_the_answers(fold: Fold) -> None:
     curve = curve_over_clips([fold.answers], fold.strangers, fold.inputs, seed=1)["systems"]
-    assert list(curve) == list(SYSTEMS)
-    for name, points in curve.items():
+    assert list(curve) == list(MAIN_SYSTEMS)
+    for name in MAIN_SYSTEMS:
+        points = curve[name]
         assert [point["clips"] for point in points] == [0, 1, 4, "all"]
         assert [point["draws"] for point in points] == [1, 2, 2, 1]
         assert [point["n"] for point in points] == [30, 2 * 28, 2 * 22, 30]
@@ -159,7 +155,7 @@ def test_the_curve_is_over_all_folds(fold: Fold) -> None:
         for mask in (~second, second)
     ]
     whole, apart = (curve_over_clips(a, fold.strangers, fold.inputs, 1)["systems"] for a in ([one], parts))
-    for name in SYSTEMS:
+    for name in MAIN_SYSTEMS:
         for a, b in zip(whole[name], apart[name], strict=True):
             assert (a["clips"], a["n"], a["draws"]) == (b["clips"], b["n"], b["draws"])
             assert a["accuracy"] == pytest.approx(b["accuracy"])
@@ -174,7 +170,7 @@ def test_no_label_of_the_test_reaches_the_answers(fold: Fold, tmp_path: Path) ->
     for job in network_jobs(plan, inputs, recipe):
         run_network_job(job, inputs, recipe, tmp_path)
     again = query_enrolled(plan, inputs, recipe, tmp_path, fold.strangers)
-    for name in SYSTEMS:
+    for name in MAIN_SYSTEMS:
         np.testing.assert_array_equal(again.probabilities[name], fold.answers.probabilities[name])
 
 
@@ -191,7 +187,7 @@ def test_people_with_too_few_clips_for_a_draw(tmp_path: Path) -> None:
     plan = make_plan("p", inputs, train.tolist(), test.tolist(), recipe)
     for job in network_jobs(plan, inputs, recipe):
         run_network_job(job, inputs, recipe, tmp_path)
-    strangers: dict[Any, Any] = {name: {int(row): np.full(8, 1 / 8) for row in test} for name in SYSTEMS}
+    strangers: dict[Any, Any] = {name: {int(row): np.full(8, 1 / 8) for row in test} for name in MAIN_SYSTEMS}
     answers = query_enrolled(plan, inputs, recipe, tmp_path, strangers)
     assert answers.clips.tolist() == [ALL] * 8
     curve = curve_over_clips([answers], strangers, inputs, 0)["systems"]["fused"]

@@ -13,6 +13,7 @@ import pytest
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.load import load_recipe
 from emofuse.corpus.load import load_corpus
+from emofuse.evaluation.results import RobustnessFigures
 from emofuse.evaluation.robustness import CLEAN, measure_robustness
 from emofuse.features.extraction import extract
 from emofuse.features.voice.degradations import DEGRADATIONS
@@ -21,19 +22,19 @@ from emofuse.features.voice.degradations import DEGRADATIONS
 @pytest.fixture(scope="module")
 def measured(
     au_run: Path, au_folder: Path, store: Any, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, list[dict[str, Any]]]:
+) -> tuple[Path, list[RobustnessFigures]]:
     run = tmp_path_factory.mktemp("robust") / "run"
     shutil.copytree(au_run, run)
     return run, measure_robustness(run, load_corpus(au_folder), store=store)
 
 
-def figure(records: list[dict[str, Any]], condition: str, system: str) -> Any:
+def figure(records: list[RobustnessFigures], condition: str, system: str) -> Any:
     (one,) = [r for r in records if (r["condition"], r["system"]) == (condition, system)]
     return one["accuracy"]
 
 
 def test_clean_recordings_give_the_figures_of_the_run(
-    measured: tuple[Path, list[dict[str, Any]]], au_run: Path
+    measured: tuple[Path, list[RobustnessFigures]], au_run: Path
 ) -> None:
     _, records = measured
     systems = json.loads((au_run / "results.json").read_text())["systems"]
@@ -44,7 +45,7 @@ def test_clean_recordings_give_the_figures_of_the_run(
 
 
 def test_every_degradation_is_there_and_joins_the_results(
-    measured: tuple[Path, list[dict[str, Any]]],
+    measured: tuple[Path, list[RobustnessFigures]],
 ) -> None:
     run, records = measured
     assert {one["condition"] for one in records} == {CLEAN, "no voice", "no face", *DEGRADATIONS}
@@ -52,7 +53,7 @@ def test_every_degradation_is_there_and_joins_the_results(
     assert all(one["ci95"][0] <= one["accuracy"] <= one["ci95"][1] for one in records)
 
 
-def test_nothing_is_fitted(measured: tuple[Path, list[dict[str, Any]]], au_run: Path) -> None:
+def test_nothing_is_fitted(measured: tuple[Path, list[RobustnessFigures]], au_run: Path) -> None:
     run, _ = measured
     for path in au_run.rglob("weights.safetensors"):
         assert (run / path.relative_to(au_run)).read_bytes() == path.read_bytes()

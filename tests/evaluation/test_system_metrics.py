@@ -16,13 +16,15 @@ from emofuse.core.recipes.load import load_recipe
 from emofuse.corpus.folds import Fold
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.cross_validation import evaluate
-from emofuse.evaluation.system_metrics import COVERAGES, Row, fold_name, system_figures
+from emofuse.evaluation.fold_outputs import fold_name
+from emofuse.evaluation.run_files import PredictionRow
+from emofuse.evaluation.system_metrics import COVERAGES, system_figures
 
 FOLDS = (Fold(0, "1", (), (), ("a", "b")), Fold(1, "2", (), (), ("c", "d")))
 
 
 @pytest.fixture(scope="module")
-def table() -> list[Row]:
+def table() -> list[PredictionRow]:
     """Four systems on 400 takes of four actors in two folds; some systems know more than others."""
     rng = np.random.default_rng(0)
     rows = []
@@ -32,12 +34,14 @@ def table() -> list[Row]:
             scores[i % 8] += 0.7 * skill
             p = np.exp(scores) / np.exp(scores).sum()
             actor = "abcd"[i // 100]
-            rows.append(Row(i, f"t{i}", f"c{i}", actor, i % 8, fold_name(FOLDS[i // 200]), system, p))
+            rows.append(
+                PredictionRow(i, f"t{i}", f"c{i}", actor, i % 8, fold_name(FOLDS[i // 200]), system, p)
+            )
     return rows
 
 
 @pytest.fixture(scope="module")
-def systems(table: list[Row]) -> dict[str, Any]:
+def systems(table: list[PredictionRow]) -> dict[str, Any]:
     recipe = load_recipe("ravdess-ensemble")
     return system_figures(
         table,
@@ -46,7 +50,7 @@ def systems(table: list[Row]) -> dict[str, Any]:
     )
 
 
-def test_figures_are_those_of_scikit_learn(table: list[Row], systems: dict[str, Any]) -> None:
+def test_figures_are_those_of_scikit_learn(table: list[PredictionRow], systems: dict[str, Any]) -> None:
     assert list(systems) == ["voice", "face", "fused:pool", "fused"]
     for name, said in systems.items():
         rows = [row for row in table if row.system == name]
@@ -67,7 +71,9 @@ def test_figures_are_those_of_scikit_learn(table: list[Row], systems: dict[str, 
     json.dumps(systems)
 
 
-def test_coverage_is_accuracy_on_the_most_confident(table: list[Row], systems: dict[str, Any]) -> None:
+def test_coverage_is_accuracy_on_the_most_confident(
+    table: list[PredictionRow], systems: dict[str, Any]
+) -> None:
     said = systems["fused"]["coverage"]
     rows = [row for row in table if row.system == "fused"]
     scores = np.array([row.probabilities for row in rows])

@@ -20,7 +20,8 @@ from emofuse.core.progress import ignore_progress
 from emofuse.core.recipes.load import load_recipe
 from emofuse.core.records import Features
 from emofuse.corpus.load import load_corpus
-from emofuse.evaluation.enrollment_curve import SYSTEMS, query_enrolled
+from emofuse.evaluation.enrollment_curve import query_enrolled
+from emofuse.evaluation.results import MAIN_SYSTEMS
 from emofuse.features.speaker_normalization import Moments, blend
 from emofuse.recognition.bundle import load_bundle
 from emofuse.training.dataset import MODALITIES, read_dataset
@@ -65,7 +66,7 @@ def test_prediction_with_a_profile_is_what_evaluation_computes(
     answers = [load_outputs(plan, m, test, plan.answering, tmp_path) for m in MODALITIES]
     said = [*(np.exp(a.log_probabilities) for a in answers), fusion.predict(fusion.chosen, recipe, answers)]
     strangers: dict[Any, Any] = {
-        name: dict(zip(test.tolist(), p, strict=True)) for name, p in zip(SYSTEMS, said, strict=True)
+        name: dict(zip(test.tolist(), p, strict=True)) for name, p in zip(MAIN_SYSTEMS, said, strict=True)
     }
     measured = query_enrolled(plan, inputs, recipe, tmp_path, strangers)
     paths = {row: dataset.takes[row].voice.path for row in test.tolist()}  # type: ignore[union-attr]
@@ -80,7 +81,7 @@ def test_prediction_with_a_profile_is_what_evaluation_computes(
             predicted = recognizer.predict(paths[row], profile=profile)
             assert predicted.used == ("voice", "face")
             for name, found in zip(
-                SYSTEMS, (predicted.voice, predicted.face, predicted.probabilities), strict=True
+                MAIN_SYSTEMS, (predicted.voice, predicted.face, predicted.probabilities), strict=True
             ):
                 (wanted,) = measured.probabilities[name][here]
                 np.testing.assert_allclose(not_none(found), wanted, atol=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,7 +86,7 @@ def _synthesize(out: Path, seed: int, jobs: int) -> Path:
     return sorted(unseen.rglob("01-01-05-*.mp4"))[0]
 
 
-def _evaluate(out: Path, jobs: int) -> dict[str, Any]:
+def _evaluate(out: Path, jobs: int) -> Mapping[str, Any]:
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.cross_validation import evaluate

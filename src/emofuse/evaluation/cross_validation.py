@@ -1,38 +1,51 @@
-"""Protocol × recipe → out-of-fold predictions and figures. The only place where folds are walked."""
+"""Protocol × recipe → out-of-fold predictions and figures. Nothing else walks folds to measure honestly."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Fold, get_protocol
-from emofuse.evaluation.enrollment_curve import EnrolledOutputs, System, query_enrolled
-from emofuse.evaluation.fold_audit import audit_folds
-from emofuse.evaluation.system_metrics import Row, fold_name, more_figures, system_figures
+from emofuse.evaluation.enrollment_curve import EnrolledOutputs, query_enrolled
+from emofuse.evaluation.fold_audit import check_folds
+from emofuse.evaluation.fold_outputs import (
+    FusedFold,
+    fold_name,
+    fold_plans,
+    fold_predictions,
+    fuse_fold,
+    unenrolled_outputs,
+)
+from emofuse.evaluation.results import Results, Stopwatch, corpus_entry, run_results, write_results
+from emofuse.evaluation.run_files import (
+    DETAILS_FILE,
+    Example,
+    FeatureMap,
+    PredictionRow,
+    write_example,
+    write_map,
+    write_predictions,
+)
+from emofuse.evaluation.system_metrics import figures_of
 from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.process_pool import in_processes
 from emofuse.training.dataset import MODALITIES, Dataset, Inputs, read_dataset
-from emofuse.training.fusion import FittedFusion, fit_fusion
 from emofuse.training.jobs import load_outputs, pretrained_sha256, run_network_jobs
-from emofuse.training.plan import Plan, make_plan, network_jobs
-from emofuse.training.run_folder import RunMarks, check_run, claim_run, software, write_json
+from emofuse.training.plan import Plan, network_jobs
+from emofuse.training.run_folder import RunMarks, check_run, claim_run, write_json
+
+_MOST_EXAMPLES = 8
 
 
 def evaluate(
@@ -44,16 +57,16 @@ def evaluate(
     jobs: int = 1,
     store: FeatureStore | None = None,
     on_progress: OnProgress = ignore_progress,
-) -> dict[str, Any]:
+) -> Results:
     """Measure a recipe on a corpus: every fold is held out from everything that is fitted.
 
     Args:
         corpus: the takes.
         recipe: what is fitted, and how.
         protocol: name of the folds (see :mod:`emofuse.corpus.folds`).
-        run: folder of the results; a run that was broken off there goes on where it was.
+        run: folder of the results; an interrupted run in it resumes.
         jobs: processes. The figures do not depend on it.
-        store: where features are kept; None computes them anew.
+        store: where features are kept; None computes them again.
         on_progress: told of every step.
 
     Returns:
@@ -62,162 +75,87 @@ def evaluate(
     Raises:
         ExperimentError: ``run`` holds another run, or the corpus is too small for the protocol.
     """
-    started, clock = datetime.now(UTC), time.monotonic()
+    stopwatch, work = Stopwatch(), run / "work"
     pretrained = pretrained_sha256(recipe)
     chosen = get_protocol(protocol)
     marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained, "protocol": chosen.hash()}
     check_run(run, marks)
-    dataset = read_dataset(corpus, recipe, run / "work", jobs=jobs, store=store, on_progress=on_progress)
-    plan = chosen.plan(dataset.takes)
+    dataset = read_dataset(corpus, recipe, work, jobs=jobs, store=store, on_progress=on_progress)
+    split = chosen.plan(dataset.takes)
     claim_run(run, {**marks, "corpus": dataset.fingerprint})
-    licence = licence_text(corpus.licence, corpus.name)
-    write_atomically(run / "work" / "LICENSE.txt", licence.encode())
-    warned = audit_folds(
-        plan.folds, dataset.takes, dataset.inputs, speaker_independent=chosen.speaker_independent
+    write_atomically(work / "LICENSE.txt", licence_text(corpus.licence, corpus.name).encode())
+    warnings = check_folds(split.folds, dataset, speaker_independent=chosen.speaker_independent)
+    plans = fold_plans(split.folds, dataset.inputs, recipe)
+    networks = [job for plan in plans for job in network_jobs(plan, dataset.inputs, recipe)]
+    run_network_jobs(networks, dataset.inputs, recipe, work, jobs, on_progress)
+    fused, enrolled = _fuse(plans, dataset.inputs, recipe, work, jobs, on_progress)
+    table = predictions(split.folds, plans, dataset, recipe, work, fused)
+    results = run_results(
+        recipe,
+        chosen,
+        corpus_entry(corpus, clips=len(dataset.takes), actors=dataset.n_speakers),
+        figures_of(table, split.folds, dataset, recipe, enrolled),
+        pretrained_sha256=pretrained,
+        notes=[*split.notes, *warnings, *dataset.notes],
+        fused_choice=fused_choice(split.folds, fused),
+        stopwatch=stopwatch,
     )
-    for fold in plan.folds:
-        for modality in MODALITIES:
-            if not dataset.inputs.has[modality][list(fold.test)].any():
-                raise ExperimentError(f"{fold.name}: no test take has a {modality}, so nothing is measured")
-    plans = [
-        make_plan(f"fold-{fold.index + 1}", dataset.inputs, fold.train, fold.test, recipe)
-        for fold in plan.folds
-    ]
-    networks = [job for one in plans for job in network_jobs(one, dataset.inputs, recipe)]
-    run_network_jobs(networks, dataset.inputs, recipe, run / "work", jobs, on_progress)
-    arguments = [(one, dataset.inputs, recipe, run / "work") for one in plans]
-    fused = list(in_processes(_fuse_fold, arguments, jobs, lambda n: on_progress("fusions", n, len(plans))))
-    enrolled: list[EnrolledOutputs] = []
-    if recipe.enrolment is not None:
-        more = [(*one, said) for one, said in zip(arguments, fused, strict=True)]
-        enrolled = list(
-            in_processes(_enrol_fold, more, jobs, lambda n: on_progress("enrolment", n, len(plans)))
-        )
-
-    table = [row for fold, one, said in zip(plan.folds, plans, fused, strict=True)
-             for row in fold_predictions(fold, one, dataset, recipe, run / "work", said)]  # fmt: skip
-    results = {
-        "schema": 1,
-        "protocol": protocol,
-        "protocol_hash": chosen.hash(),
-        "speaker_independent": chosen.speaker_independent,
-        "recipe": {"name": recipe.name, "hash": recipe.hash(), "settings": recipe.model_dump(mode="json")},
-        "pretrained_sha256": pretrained,
-        "seed": recipe.seed,
-        "corpus": {
-            "name": corpus.name,
-            "clips": len(dataset.takes),
-            "actors": len(set(dataset.inputs.speakers.tolist())),
-            "synthetic": corpus.synthetic,
-            "licence": corpus.licence,
-        },
-        "notes": [*plan.notes, *warned, *dataset.notes],
-        "systems": system_figures(table, plan.folds, recipe),
-        **more_figures(table, dataset, recipe, enrolled),
-        "fused_choice": {fold_name(f): said["chosen"] for f, said in zip(plan.folds, fused, strict=True)},
-        "software": software(),
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.monotonic() - clock, 1),
-    }
-    write_predictions(run / "predictions.csv", table)
-    write_json(run / "details.json", _details(dataset, plans, plan.folds, fused, recipe, run / "work"))
-    _write_map(run, plan.folds[0], plans[0], dataset)
+    write_predictions(run, table)
+    write_json(run / DETAILS_FILE, _details(dataset, plans, split.folds, fused, recipe, work))
+    _write_map(run, split.folds[0], plans[0], dataset)
     _write_examples(run, table, dataset, recipe)
-    write_json(run / "results.json", results)
+    write_results(run, results)
     dataset.forget()
     return results
 
 
-def _fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> dict[str, Any]:
-    """Tune, fit and ask every fusion of a fold; plain data, kept in ``work`` for a run that goes on."""
-    path = work / plan.name / "fusion.json"
-    if path.is_file():
-        kept: dict[str, Any] = json.loads(path.read_text())
-        return kept
-    fusion: FittedFusion = fit_fusion(plan, inputs, recipe, work)
-    rows = inputs.having("both", plan.test)
-    answers = [load_outputs(plan, modality, rows, plan.answering, work) for modality in MODALITIES]
-    said = {
-        "rows": rows.tolist(),
-        "chosen": fusion.chosen,
-        "probabilities": {
-            name: fusion.predict(name, recipe, answers).tolist() for name in recipe.fusion.classifiers
-        },
-        "tuning": [
-            {"classifier": t.classifier, "best": dict(t.parameters), "score": t.score, "trials": t.trials}
-            for t in fusion.tuned
-        ],
-    }
-    write_json(path, said)
-    return said
+def _fuse(
+    plans: Sequence[Plan], inputs: Inputs, recipe: Recipe, work: Path, jobs: int, on_progress: OnProgress
+) -> tuple[list[FusedFold], list[EnrolledOutputs]]:
+    """The fusions of every fold, and those for enrolled speakers where the recipe has an enrollment."""
+    arguments = [(plan, inputs, recipe, work) for plan in plans]
+    fused = list(
+        in_processes(fuse_fold, arguments, jobs, lambda done: on_progress("fusions", done, len(plans)))
+    )
+    if recipe.enrolment is None:
+        return fused, []
+    with_fused = [(*one, of_fold) for one, of_fold in zip(arguments, fused, strict=True)]
+    enrolled = in_processes(
+        _enroll_fold, with_fused, jobs, lambda done: on_progress("enrolment", done, len(plans))
+    )
+    return fused, list(enrolled)
 
 
-def _strangers(plan: Plan, work: Path, fused: dict[str, Any]) -> dict[System, dict[int, NDArray[np.float64]]]:
-    """What is said of a fold's test takes that have voice and face, without enrolment."""
-    rows = np.array(fused["rows"], dtype=np.int64)
-    said: dict[System, dict[int, NDArray[np.float64]]] = {}
-    for modality in MODALITIES:
-        answers = load_outputs(plan, modality, rows, plan.answering, work)
-        said[modality] = dict(zip(rows.tolist(), np.exp(answers.log_probabilities), strict=True))
-    both = np.array(fused["probabilities"][fused["chosen"]])
-    said["fused"] = dict(zip(rows.tolist(), both, strict=True))
-    return said
+def _enroll_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, fused: FusedFold) -> EnrolledOutputs:
+    return query_enrolled(plan, inputs, recipe, work, unenrolled_outputs(plan, work, fused))
 
 
-def _enrol_fold(
-    plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, fused: dict[str, Any]
-) -> EnrolledOutputs:
-    return query_enrolled(plan, inputs, recipe, work, _strangers(plan, work, fused))
+def predictions(
+    folds: Sequence[Fold],
+    plans: Sequence[Plan],
+    dataset: Dataset,
+    recipe: Recipe,
+    work: Path,
+    fused: Sequence[FusedFold],
+) -> list[PredictionRow]:
+    """The rows of predictions.csv, fold by fold."""
+    return [
+        row
+        for fold, plan, of_fold in zip(folds, plans, fused, strict=True)
+        for row in fold_predictions(fold, plan, dataset, recipe, work, of_fold)
+    ]
 
 
-def fold_predictions(
-    fold: Fold, plan: Plan, dataset: Dataset, recipe: Recipe, work: Path, fused: dict[str, Any]
-) -> Iterator[Row]:
-    """What every system says of a fold's test takes."""
-    inputs = dataset.inputs
-    said: dict[str, dict[int, NDArray[np.float64]]] = {}
-    for modality in MODALITIES:
-        rows = plan.test[inputs.has[modality][plan.test]]
-        answers = load_outputs(plan, modality, rows, plan.answering, work)
-        said[modality] = dict(zip(rows.tolist(), np.exp(answers.log_probabilities), strict=True))
-    # a take that lacks a modality is judged by the other alone, whatever the fusion
-    alone = {row: p for modality in MODALITIES for row, p in said[modality].items()}
-    for name in recipe.fusion.classifiers:
-        both = dict(zip(fused["rows"], map(np.asarray, fused["probabilities"][name]), strict=True))
-        said[f"fused:{name}"] = {**alone, **both}
-    said["fused"] = said[f"fused:{fused['chosen']}"]
-    for system, by_row in said.items():
-        for row in sorted(by_row):
-            take = dataset.takes[row]
-            yield Row(
-                row=row,
-                take=take.take,
-                clip=take.clip_id,
-                actor=take.speaker,
-                emotion=int(inputs.labels[row]),
-                fold=fold_name(fold),
-                system=system,
-                probabilities=by_row[row],
-            )
-
-
-def write_predictions(path: Path, table: Iterable[Row]) -> None:
-    """Write predictions.csv: one line a take and system, probabilities in full."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["take", "clip", "actor", "emotion", "fold", "system", *EMOTIONS])
-    for row in table:
-        writer.writerow([row.take, row.clip, row.actor, EMOTIONS[row.emotion], row.fold, row.system,
-                         *(repr(float(p)) for p in row.probabilities)])  # fmt: skip
-    write_atomically(path, text.getvalue().encode())
+def fused_choice(folds: Sequence[Fold], fused: Sequence[FusedFold]) -> dict[str, str]:
+    """The classifier that was chosen in each fold."""
+    return {fold_name(fold): of_fold["chosen"] for fold, of_fold in zip(folds, fused, strict=True)}
 
 
 def _details(
     dataset: Dataset,
     plans: Sequence[Plan],
     folds: Sequence[Fold],
-    fused: Sequence[dict[str, Any]],
+    fused: Sequence[FusedFold],
     recipe: Recipe,
     work: Path,
 ) -> dict[str, Any]:
@@ -229,9 +167,9 @@ def _details(
                 {"fold": fold_name(fold), "member": job.member, "modality": job.modality, "epochs": epochs}
             )
     tuning = [
-        {"fold": fold_name(fold), **t}
-        for fold, said in zip(folds, fused, strict=True)
-        for t in said["tuning"]
+        {"fold": fold_name(fold), **one}
+        for fold, of_fold in zip(folds, fused, strict=True)
+        for one in of_fold["tuning"]
     ]
     return {
         "curves": curves,
@@ -250,37 +188,36 @@ def _write_map(run: Path, fold: Fold, plan: Plan, dataset: Dataset) -> None:
     if len(rows) < 2:
         return
     first = plan.answering[:1]
-    answers = [load_outputs(plan, modality, rows, first, run / "work") for modality in MODALITIES]
-    joined = np.concatenate([said.features[0] for said in answers], axis=1)
-    with write_atomically(run / "maps" / f"fused-fold-{fold_name(fold)}.npz") as file:
-        np.savez(
-            file,
-            features=joined,
-            takes=np.array([dataset.takes[row].take for row in rows]),
-            emotion=inputs.labels[rows],
-        )
+    outputs = [load_outputs(plan, modality, rows, first, run / "work") for modality in MODALITIES]
+    joined = np.concatenate([of_modality.features[0] for of_modality in outputs], axis=1)
+    takes = np.array([dataset.takes[row].take for row in rows])
+    write_map(run, FeatureMap(f"fused-fold-{fold_name(fold)}", joined, takes, inputs.labels[rows]))
 
 
-def _write_examples(run: Path, table: Sequence[Row], dataset: Dataset, recipe: Recipe, most: int = 8) -> None:
-    """The mistakes of the fusion that it was surest of, with what it saw and heard."""
+def _write_examples(run: Path, table: Sequence[PredictionRow], dataset: Dataset, recipe: Recipe) -> None:
+    """The most confident mistakes of the fusion, with the features that it read."""
     wrong = [row for row in table if row.system == "fused" and row.probabilities.argmax() != row.emotion]
     wrong.sort(key=lambda row: (-row.probabilities.max(), row.take))
-    inputs = dataset.inputs
-    for number, row in enumerate(wrong[:most], 1):
-        arrays: dict[str, Any] = {
-            "take": row.take,
-            "emotion": EMOTIONS[row.emotion],
-            "predicted": EMOTIONS[int(row.probabilities.argmax())],
-            "probabilities": row.probabilities,
-        }
-        if inputs.has["voice"][row.row]:
-            heard = inputs.load("voice")[row.row]
-            if recipe.voice.features.kind == "log-mel":
-                arrays["log_mel"] = heard[: recipe.voice.features.n_mels]
-            elif recipe.voice.features.kind == "rosred-image":
-                arrays["log_mel"] = heard[::-1].mean(2, dtype=np.float32)
-        if inputs.has["face"][row.row] and recipe.face.features.kind == "stack":
-            stack = inputs.load("face")[row.row]
-            arrays["strip"] = stack[:: max(1, len(stack) // 8)][:8]
-        with write_atomically(run / "examples" / f"{number:02d}-{row.take}.npz") as file:
-            np.savez(file, **arrays)
+    for number, row in enumerate(wrong[:_MOST_EXAMPLES], 1):
+        write_example(run, number, _example(row, dataset.inputs, recipe))
+
+
+def _example(row: PredictionRow, inputs: Inputs, recipe: Recipe) -> Example:
+    log_mel = strip = None
+    if inputs.has["voice"][row.row]:
+        voice = inputs.load("voice")[row.row]
+        if recipe.voice.features.kind == "log-mel":
+            log_mel = voice[: recipe.voice.features.n_mels]
+        elif recipe.voice.features.kind == "rosred-image":
+            log_mel = voice[::-1].mean(2, dtype=np.float32)
+    if inputs.has["face"][row.row] and recipe.face.features.kind == "stack":
+        stack = inputs.load("face")[row.row]
+        strip = stack[:: max(1, len(stack) // 8)][:8]
+    return Example(
+        take=row.take,
+        emotion=EMOTIONS[row.emotion],
+        predicted=EMOTIONS[int(row.probabilities.argmax())],
+        probabilities=row.probabilities,
+        log_mel=log_mel,
+        strip=strip,
+    )

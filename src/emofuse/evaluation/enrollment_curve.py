@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core import metrics
 from emofuse.core.recipes.recipe import Recipe
+from emofuse.evaluation.results import MAIN_SYSTEMS, EnrollmentFigures, EnrollmentPoint, System
 from emofuse.features.speaker_normalization import blend, unenrolled_weight
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.dataset import MODALITIES, Inputs, Rows
@@ -23,8 +24,6 @@ from emofuse.training.fusion import FittedFusion, fit_fusion, join_logs
 from emofuse.training.jobs import load_outputs
 from emofuse.training.plan import Plan, branches, job_name
 
-System = Literal["voice", "face", "fused"]
-SYSTEMS: tuple[System, ...] = ("voice", "face", "fused")
 ALL = 0
 """Stands for «all of the person's clips» among the numbers of clips."""
 
@@ -65,7 +64,7 @@ def query_enrolled(
         _write(path, _answers(plan, inputs, recipe, work, fusion, strangers))
     with np.load(path, allow_pickle=False) as file:
         return EnrolledOutputs(
-            file["rows"], file["clips"], file["draws"], {name: file[name] for name in SYSTEMS}
+            file["rows"], file["clips"], file["draws"], {name: file[name] for name in MAIN_SYSTEMS}
         )
 
 
@@ -100,7 +99,7 @@ def _answers(
                 logs[branch] = file["log_probabilities"].astype(np.float64)
         blocks.append((*place, logs))
     rows, clips, number = (np.concatenate([block[i] for block in blocks]) for i in range(3))
-    parts: dict[System, list[NDArray[np.float64]]] = {name: [] for name in SYSTEMS}
+    parts: dict[System, list[NDArray[np.float64]]] = {name: [] for name in MAIN_SYSTEMS}
     for _, _, _, logs in blocks:
         for modality in MODALITIES:
             parts[modality].append(np.exp(logs[modality]))
@@ -112,7 +111,7 @@ def _answers(
         rows,
         clips,
         number,
-        {name: _blended(np.concatenate(parts[name]), strangers[name], rows, share) for name in SYSTEMS},
+        {name: _blended(np.concatenate(parts[name]), strangers[name], rows, share) for name in MAIN_SYSTEMS},
     )
 
 
@@ -131,10 +130,10 @@ def curve_over_clips(
     strangers: Mapping[System, Mapping[int, NDArray[np.float64]]],
     inputs: Inputs,
     seed: int,
-) -> dict[str, Any]:
+) -> EnrollmentFigures:
     """Accuracy of every system over the number of enrolled clips, with 95 % intervals over actors."""
-    systems: dict[str, Any] = {}
-    for name in SYSTEMS:
+    systems: dict[str, list[EnrollmentPoint]] = {}
+    for name in MAIN_SYSTEMS:
         rows = np.array(sorted(strangers[name]))
         points = [_point(0, 1, rows, np.stack([strangers[name][int(r)] for r in rows]), inputs, seed)]
         numbers = sorted({int(n) for one in answers for n in one.clips if n != ALL})
@@ -152,7 +151,7 @@ def curve_over_clips(
 
 def _point(
     clips: int | str, draws: int, rows: Rows, said: NDArray[np.float64], inputs: Inputs, seed: int
-) -> dict[str, Any]:
+) -> EnrollmentPoint:
     truth, predicted, actors = inputs.labels[rows], said.argmax(1), inputs.speakers[rows]
     return {
         "clips": clips,

@@ -10,13 +10,30 @@ import numpy as np
 from emofuse.core.errors import ExperimentError
 from emofuse.core.records import Take
 from emofuse.corpus.folds import Fold
-from emofuse.training.dataset import MODALITIES, Inputs
+from emofuse.training.dataset import MODALITIES, Dataset, Inputs
+
+
+def check_folds(folds: Sequence[Fold], dataset: Dataset, *, speaker_independent: bool) -> tuple[str, ...]:
+    """Check, before anything is trained, that folds share nothing and that each has something to measure.
+
+    Returns:
+        What :func:`audit_folds` returns.
+
+    Raises:
+        ExperimentError: a fold leaks, or its test part has no voice or no face.
+    """
+    notes = audit_folds(folds, dataset.takes, dataset.inputs, speaker_independent=speaker_independent)
+    for fold in folds:
+        for modality in MODALITIES:
+            if not dataset.inputs.has[modality][list(fold.test)].any():
+                raise ExperimentError(f"{fold.name}: no test take has a {modality}, so nothing is measured")
+    return notes
 
 
 def audit_folds(
     folds: Sequence[Fold], takes: Sequence[Take], inputs: Inputs, *, speaker_independent: bool
 ) -> tuple[str, ...]:
-    """See that no fold shares an actor, a take or an identical recording between its two parts.
+    """Check that no fold shares an actor, a take or an identical recording between its two parts.
 
     Args:
         folds: positions of training and test takes.

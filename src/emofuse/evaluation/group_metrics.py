@@ -14,6 +14,7 @@ from emofuse.core.errors import CorpusError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Take
 from emofuse.corpus.ravdess import STATEMENTS, parse_name
+from emofuse.evaluation.results import GroupEntry
 
 KINDS: Final = ("actor", "sex", "intensity", "statement", "emotion")
 """What takes are grouped by, in the order of every list of groups."""
@@ -40,7 +41,7 @@ class GroupFigures:
     accuracy_ci95: tuple[float, float] | None
     uar_ci95: tuple[float, float] | None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> GroupEntry:
         """Plain data for JSON."""
         return {
             "kind": self.kind,

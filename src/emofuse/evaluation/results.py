@@ -1,20 +1,27 @@
-"""What a run folder holds, read into records. Only results.json and predictions.csv must be there."""
+"""results.json of a run: the types of its entries, and the one place where it is written and read.
+
+Its keys are a file format. Every entry may be missing: older versions did not write all of them.
+"""
 
 from __future__ import annotations
 
-import csv
 import json
-import zipfile
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Final, Literal, TypedDict, cast
 
 from emofuse.core.errors import ExperimentError
-from emofuse.core.labels import EMOTIONS
+from emofuse.core.recipes.load import parse_recipe
+from emofuse.core.recipes.recipe import Recipe
+from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.folds import Protocol
+from emofuse.training.run_folder import software, write_json
+
+RESULTS_FILE: Final = "results.json"
+_SCHEMA: Final = 1
 
 SYSTEMS: Final[dict[str, str]] = {
     "voice": "Voice alone",
@@ -27,76 +34,270 @@ SYSTEMS: Final[dict[str, str]] = {
     "fused": "Fusion, chosen on inner folds",
 }
 """What may be compared, in the order of every table and figure."""
-
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Every out-of-fold answer of one system.
-
-    ``takes``, ``actors``, ``folds``: (n,) text; ``truth``: (n,) int64; ``probabilities``: (n, 8) float64.
-    """
-
-    takes: NDArray[np.str_]
-    actors: NDArray[np.str_]
-    folds: NDArray[np.str_]
-    truth: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """(n,) the most probable emotion of each."""
-        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+System = Literal["voice", "face", "fused"]
+MAIN_SYSTEMS: Final[tuple[System, ...]] = ("voice", "face", "fused")
+"""Each modality alone, and the fusion that inner folds chose."""
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureMap:
-    """Joined features of one fold's test clips: (n, d) float32, (n,) takes, (n,) emotion."""
+class RecipeEntry(TypedDict, total=False):
+    """The recipe that was measured; ``settings`` are those of a TOML file."""
 
     name: str
-    features: NDArray[np.float32]
-    takes: NDArray[np.str_]
-    emotion: NDArray[np.int64]
+    hash: str
+    settings: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One clip that was taken, with confidence, for something else.
+class CorpusEntry(TypedDict, total=False):
+    """The corpus that a recipe was measured on; ``clips`` counts takes."""
 
-    ``log_mel``: (n_mels, n_frames) float32 or None; ``strip``: (k, height, width) uint8 or None;
-    ``probabilities``: (8,) float64.
+    name: str
+    clips: int
+    actors: int
+    synthetic: bool
+    licence: str
+
+
+class FoldFigures(TypedDict, total=False):
+    """One system on the test part of one fold."""
+
+    fold: str
+    test_actors: list[str]
+    n: int
+    accuracy: float
+    uar: float
+
+
+class CoveragePoint(TypedDict, total=False):
+    """Accuracy on the takes of highest confidence, and the confidence from which a take is one of them."""
+
+    accuracy: float
+    ci95: list[float]
+    threshold: float
+
+
+class CoverageFigures(TypedDict, total=False):
+    """The coverage–accuracy curve, and its points at a few coverages, such as ``"0.9"``."""
+
+    coverage: list[float]
+    accuracy: list[float]
+    at: dict[str, CoveragePoint]
+
+
+class SystemFigures(TypedDict, total=False):
+    """One system over all folds. Figures are fractions; intervals are 95 %, over speakers.
+
+    Voice, face and the chosen fusion alone have ``ece_ci95`` and ``coverage``.
     """
 
-    take: str
-    emotion: str
-    predicted: str
-    probabilities: NDArray[np.float64]
-    log_mel: NDArray[np.float32] | None
-    strip: NDArray[np.uint8] | None
+    accuracy: float
+    uar: float
+    f1_macro: float
+    log_loss: float
+    ece: float
+    accuracy_ci95: list[float]
+    uar_ci95: list[float]
+    ece_ci95: list[float]
+    n: int
+    coverage: CoverageFigures
+    folds: list[FoldFigures]
+
+
+class GroupEntry(TypedDict, total=False):
+    """One system on one group of takes, as :class:`emofuse.evaluation.group_metrics.GroupFigures`."""
+
+    kind: str
+    value: str
+    n: int
+    n_actors: int
+    accuracy: float
+    accuracy_ci95: list[float] | None
+    uar: float
+    uar_ci95: list[float] | None
+
+
+class EnrollmentPoint(TypedDict, total=False):
+    """One system after a number of enrolled clips per speaker, or after ``"all"`` of them."""
+
+    clips: int | str
+    accuracy: float
+    ci95: list[float]
+    log_loss: float
+    ece: float
+    draws: int
+    n: int
+
+
+class EnrollmentFigures(TypedDict, total=False):
+    """Each system's curve over the number of enrolled clips."""
+
+    systems: dict[str, list[EnrollmentPoint]]
+
+
+class RobustnessFigures(TypedDict, total=False):
+    """One system under one degradation, which the key ``condition`` names."""
+
+    condition: str
+    system: str
+    accuracy: float
+    ci95: list[float]
+    ece: float
+    n: int
+
+
+class Figures(TypedDict, total=False):
+    """Everything that is measured on out-of-fold predictions."""
+
+    systems: dict[str, SystemFigures]
+    groups: dict[str, list[GroupEntry]]
+    enrolment: EnrollmentFigures
+
+
+class Results(Figures, total=False):
+    """What results.json holds."""
+
+    schema: int
+    flattered: bool
+    """True where the evaluation leaks on purpose, in a leakage audit."""
+    condition: str
+    """Key of the leakage condition, where ``flattered``."""
+    protocol: str
+    protocol_hash: str
+    speaker_independent: bool
+    recipe: RecipeEntry
+    pretrained_sha256: str | None
+    seed: int
+    corpus: CorpusEntry
+    notes: list[str]
+    fused_choice: dict[str, str]
+    """The classifier that inner folds chose in each fold."""
+    software: dict[str, str]
+    started: str
+    finished: str
+    seconds: float
+    robustness: list[RobustnessFigures]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A finished run, as far as its folder has it."""
+class Stopwatch:
+    """When a run began."""
 
-    path: Path
-    results: Mapping[str, Any]
-    scores: Mapping[str, Scores]
-    details: Mapping[str, Any] = field(default_factory=dict)
-    maps: tuple[FeatureMap, ...] = ()
-    examples: tuple[Example, ...] = ()
-    unreadable: tuple[str, ...] = ()
-    """Optional parts that are there and cannot be read, each with its reason."""
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.monotonic)
 
     @property
-    def systems(self) -> tuple[str, ...]:
-        """Names of the systems that have results, in the house's order, unknown ones last."""
-        return in_order(self.results["systems"])
+    def seconds(self) -> float:
+        """How long ago that was."""
+        return round(time.monotonic() - self.clock, 1)
+
+
+def corpus_entry(corpus: Corpus, *, clips: int, actors: int) -> CorpusEntry:
+    """What results say of a corpus, of which ``clips`` takes by ``actors`` speakers could be read."""
+    return {
+        "name": corpus.name,
+        "clips": clips,
+        "actors": actors,
+        "synthetic": corpus.synthetic,
+        "licence": corpus.licence,
+    }
+
+
+def run_results(
+    recipe: Recipe,
+    protocol: Protocol,
+    corpus: CorpusEntry,
+    figures: Figures,
+    *,
+    pretrained_sha256: str | None,
+    notes: Sequence[str],
+    fused_choice: dict[str, str],
+    stopwatch: Stopwatch,
+) -> Results:
+    """The results of a run that has just finished.
+
+    Args:
+        recipe: what was measured.
+        protocol: the folds.
+        corpus: on what.
+        figures: the outcome.
+        pretrained_sha256: digest of the weights that the recipe's face started from.
+        notes: what a reader of the figures must know.
+        fused_choice: the classifier that was chosen in each fold.
+        stopwatch: started with the run.
+    """
+    results: Results = {
+        "schema": _SCHEMA,
+        "protocol": protocol.name,
+        "protocol_hash": protocol.hash(),
+        "speaker_independent": protocol.speaker_independent,
+        "recipe": {"name": recipe.name, "hash": recipe.hash(), "settings": recipe.model_dump(mode="json")},
+        "pretrained_sha256": pretrained_sha256,
+        "seed": recipe.seed,
+        "corpus": corpus,
+        "notes": list(notes),
+        "systems": figures["systems"],
+    }
+    if "groups" in figures:
+        results["groups"] = figures["groups"]
+    if "enrolment" in figures:
+        results["enrolment"] = figures["enrolment"]
+    results["fused_choice"] = fused_choice
+    results["software"] = software()
+    results["started"] = stopwatch.started.isoformat(timespec="seconds")
+    results["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+    results["seconds"] = stopwatch.seconds
+    return results
+
+
+def write_results(run: Path, results: Results) -> None:
+    """Write ``run``/results.json."""
+    write_json(run / RESULTS_FILE, results)
+
+
+def read_results(path: Path) -> Results:
+    """Read a results.json.
+
+    Raises:
+        ExperimentError: it is missing, is not JSON or is not what ``emofuse evaluate`` writes.
+    """
+    results = read_json_object(path, fix="run emofuse evaluate first")
+    systems = results.get("systems")
+    if results.get("schema") != _SCHEMA or not isinstance(systems, dict) or not systems:
+        raise ExperimentError(f"{path}: not results of emofuse evaluate, schema {_SCHEMA}: evaluate again")
+    return cast(Results, results)
+
+
+def recipe_of(results: Results, source: Path) -> Recipe:
+    """The recipe that was measured.
+
+    Raises:
+        ExperimentError: ``results``, which were read from ``source``, hold none.
+        RecipeError: this version cannot read it.
+    """
+    settings = results.get("recipe", {}).get("settings")
+    if settings is None:
+        raise ExperimentError(f"{source} holds no recipe: evaluate again")
+    return parse_recipe(settings, source=str(source))
+
+
+def read_json_object(path: Path, *, fix: str) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        ExperimentError: it is missing or damaged; the text ends with ``fix``.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ExperimentError(f"{path} is missing: {fix}") from None
+    except (OSError, ValueError) as error:
+        raise ExperimentError(f"{path} cannot be read ({error}): {fix}") from None
+    if not isinstance(data, dict):
+        raise ExperimentError(f"{path} is not a JSON object: {fix}")
+    return data
 
 
 def in_order(systems: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of systems as every table and figure lists them."""
+    """Names of systems in canonical order, unknown ones last."""
     known = [name for name in SYSTEMS if name in systems]
     return tuple(known + sorted(set(systems) - set(SYSTEMS)))
 
@@ -109,116 +310,3 @@ def title(system: str) -> str:
 def natural(label: str) -> tuple[int, str]:
     """Sort key that puts actor 2 before actor 10."""
     return (int(label), "") if label.isascii() and label.isdigit() else (2**31, label)
-
-
-def read_results(path: Path) -> dict[str, Any]:
-    """Read a results.json.
-
-    Raises:
-        ExperimentError: it is missing, is not JSON or is not what ``emofuse evaluate`` writes.
-    """
-    results = _read_json(path, mend="run emofuse evaluate first")
-    systems = results.get("systems")
-    if results.get("schema") != 1 or not isinstance(systems, dict) or not systems:
-        raise ExperimentError(f"{path}: not results of emofuse evaluate, schema 1: evaluate again")
-    return results
-
-
-def read_run(path: Path) -> Run:
-    """Read a run folder.
-
-    Optional parts (details.json, maps, examples) that are damaged are named in the result and left out.
-
-    Raises:
-        ExperimentError: results.json or predictions.csv is missing or is not what it should be.
-    """
-    results = read_results(path / "results.json")
-    scores = _read_predictions(path / "predictions.csv")
-    unreadable: list[str] = []
-    details: dict[str, Any] = {}
-    if (path / "details.json").exists():
-        try:
-            details = _read_json(path / "details.json", mend="evaluate again")
-        except ExperimentError as error:
-            unreadable.append(str(error))
-    maps, examples = [], []
-    for file in sorted((path / "maps").glob("*.npz")):
-        try:
-            maps.append(_read_map(file))
-        except _DAMAGED as error:
-            unreadable.append(f"{file.name}: {error}")
-    for file in sorted((path / "examples").glob("*.npz")):
-        try:
-            examples.append(_read_example(file))
-        except _DAMAGED as error:
-            unreadable.append(f"{file.name}: {error}")
-    return Run(path, results, scores, details, tuple(maps), tuple(examples), tuple(unreadable))
-
-
-def _read_json(path: Path, *, mend: str) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ExperimentError(f"{path} is missing: {mend}") from None
-    except (OSError, ValueError) as error:
-        raise ExperimentError(f"{path} cannot be read ({error}): {mend}") from None
-    if not isinstance(data, dict):
-        raise ExperimentError(f"{path} is not a JSON object: {mend}")
-    return data
-
-
-def _read_predictions(path: Path) -> dict[str, Scores]:
-    by_system: dict[str, list[dict[str, str]]] = {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                by_system.setdefault(row["system"], []).append(row)
-        return {name: _scores(by_system[name]) for name in in_order(by_system)}
-    except FileNotFoundError:
-        raise ExperimentError(f"{path} is missing: run emofuse evaluate first") from None
-    except KeyError as error:
-        raise ExperimentError(f"{path} has no column {error}: evaluate again") from None
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise ExperimentError(f"{path} cannot be read ({error}): evaluate again") from None
-
-
-def _scores(rows: list[dict[str, str]]) -> Scores:
-    return Scores(
-        takes=np.array([row["take"] for row in rows]),
-        actors=np.array([row["actor"] for row in rows]),
-        folds=np.array([row["fold"] for row in rows]),
-        truth=np.array([EMOTIONS.index(row["emotion"]) for row in rows], dtype=np.int64),
-        probabilities=np.array([[float(row[e]) for e in EMOTIONS] for row in rows], dtype=np.float64),
-    )
-
-
-def _read_map(path: Path) -> FeatureMap:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        features = np.asarray(arrays["features"], dtype=np.float32)
-        takes = np.asarray(arrays["takes"]).astype(str)
-        emotion = np.asarray(arrays["emotion"]).astype(np.int64)
-    if features.ndim != 2 or len(features) != len(takes) or len(takes) != len(emotion):
-        raise ValueError("features, takes and emotion must have one row a clip")
-    if not np.isfinite(features).all() or not ((emotion >= 0) & (emotion < len(EMOTIONS))).all():
-        raise ValueError("features must be finite, and emotions must be 0 to 7")
-    return FeatureMap(path.stem, features, takes, emotion)
-
-
-def _read_example(path: Path) -> Example:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        log_mel = np.asarray(arrays["log_mel"], dtype=np.float32) if "log_mel" in arrays else None
-        strip = np.asarray(arrays["strip"], dtype=np.uint8) if "strip" in arrays else None
-        example = Example(
-            take=str(arrays["take"]),
-            emotion=str(arrays["emotion"]),
-            predicted=str(arrays["predicted"]),
-            probabilities=np.asarray(arrays["probabilities"], dtype=np.float64),
-            log_mel=log_mel,
-            strip=strip,
-        )
-    if example.probabilities.shape != (len(EMOTIONS),):
-        raise ValueError(f"probabilities must be (8,), got {example.probabilities.shape}")
-    for name, array, n_axes in (("log_mel", log_mel, 2), ("strip", strip, 3)):
-        if array is not None and (array.ndim != n_axes or not array.size or not np.isfinite(array).all()):
-            raise ValueError(f"{name} must have {n_axes} axes, not be empty and be finite")
-    return example

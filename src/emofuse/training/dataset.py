@@ -70,6 +70,11 @@ class Dataset:
     action_units: tuple[str, ...]
     """The columns of the table that the face branch reads, or none."""
 
+    @property
+    def n_speakers(self) -> int:
+        """How many speakers the takes are of."""
+        return len(set(self.inputs.speakers.tolist()))
+
     def forget(self) -> None:
         """Remove the arrays; they can be made again from the store."""
         for modality in MODALITIES:

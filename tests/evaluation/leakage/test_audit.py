@@ -24,7 +24,7 @@ from emofuse.corpus.folds import Fold
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.leakage.audit import leak
 from emofuse.evaluation.leakage.conditions import CONDITIONS, SHORTCUTS
-from emofuse.evaluation.leakage.fitting import asked_plan, flattering_fusion, flattering_job, selecting
+from emofuse.evaluation.leakage.fitting import flattering_fusion, flattering_job, scoring_plan, selecting
 from emofuse.evaluation.report.leakage import leak_markdown, leak_tables, write_leak
 from emofuse.features.store import FeatureStore
 from emofuse.training.dataset import MODALITIES, Inputs
@@ -242,7 +242,7 @@ def test_a_fusion_is_chosen_by_its_mistakes_on_the_test_part(inputs: Inputs, tmp
     for modality in MODALITIES:
         job = flattering_job(FOLDS[0], modality, inputs, recipe)
         run_network_job(job, inputs, selecting(recipe), tmp_path / "networks")
-    plan = asked_plan(FOLDS[0], FOLDS, seen=False)
+    plan = scoring_plan(FOLDS[0], FOLDS, seen=False)
     assert plan.name == "fold-1"
     said = flattering_fusion(plan, inputs, recipe, tmp_path / "networks", tmp_path / "f")
     truth = inputs.labels[said["rows"]]
@@ -265,7 +265,7 @@ def test_a_fusion_is_chosen_by_its_mistakes_on_the_test_part(inputs: Inputs, tmp
 def test_seen_networks_are_those_of_the_next_fold_and_have_seen_every_test_clip(inputs: Inputs) -> None:
     jobs = {job.plan: job for job in (flattering_job(f, "face", inputs, recipe_of()) for f in FOLDS)}
     for fold in FOLDS:
-        own, seen = (asked_plan(fold, FOLDS, seen=seen) for seen in (False, True))
+        own, seen = (scoring_plan(fold, FOLDS, seen=seen) for seen in (False, True))
         assert tuple(own.test) == tuple(seen.test) == fold.test
         assert not set(jobs[own.name].train) & set(fold.test)
         assert set(fold.test) <= set(jobs[seen.name].train)

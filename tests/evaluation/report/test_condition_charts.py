@@ -17,7 +17,7 @@ from emofuse.core import metrics
 from emofuse.evaluation.group_metrics import group_figures
 from emofuse.evaluation.report import condition_charts as conditions
 from emofuse.evaluation.report.write import write_report
-from emofuse.evaluation.results import read_run
+from emofuse.evaluation.run_files import read_run
 from tests.support import report_page
 
 STEPS: tuple[int | str, ...] = (0, 1, 2, 4, 8, 16, 30, "all")

@@ -11,7 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from markdown_it import MarkdownIt
@@ -23,7 +23,9 @@ from emofuse.evaluation.group_metrics import group_figures
 from emofuse.evaluation.report.data_card import data_card
 from emofuse.evaluation.report.model_card import model_card
 from emofuse.evaluation.report.write import write_report
-from emofuse.evaluation.results import Run, read_run
+from emofuse.evaluation.results import Results
+from emofuse.evaluation.run_files import Run, read_run
+from tests.support.typed import not_none
 
 OPTIONAL = (
     "Each emotion",
@@ -101,7 +103,7 @@ def changed(run: Run, edit: Callable[[dict[str, Any]], object]) -> Run:
     """The run with other results."""
     results = copy.deepcopy(dict(run.results))
     edit(results)
-    return Run(run.path, results, run.scores, run.details)
+    return Run(run.path, cast(Results, results), run.scores, run.details)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +175,7 @@ def test_figures_are_those_of_results_json(card: Card, run: Run) -> None:
     fused = {(g["kind"], g["value"]): g for g in results["groups"]["fused"]}
     for emotion, *_, cell, size in card.tables["Each emotion"][1:]:
         record = fused["emotion", emotion]
-        assert cell == per_cent(record["accuracy"], record["accuracy_ci95"])
+        assert cell == per_cent(record["accuracy"], not_none(record["accuracy_ci95"]))
         assert size == f"{record['n']} of {record['n_actors']} actors"
     assert [row[0] for row in card.tables["Each emotion"][1:]] == [
         e for e in EMOTIONS if ("emotion", e) in fused
@@ -181,7 +183,7 @@ def test_figures_are_those_of_results_json(card: Card, run: Run) -> None:
     groups = {(row[1], row[0]): row[4] for row in card.tables["Groups"][1:]}
     assert {kind for kind, _ in groups} == {"sex", "intensity", "statement"}
     for key, cell in groups.items():
-        assert cell == per_cent(fused[key]["accuracy"], fused[key]["accuracy_ci95"])
+        assert cell == per_cent(fused[key]["accuracy"], not_none(fused[key]["accuracy_ci95"]))
     actors = {value: g["accuracy"] for (kind, value), g in fused.items() if kind == "actor"}
     low, high = min(actors, key=lambda a: actors[a]), max(actors, key=lambda a: actors[a])
     assert (

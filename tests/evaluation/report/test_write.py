@@ -23,7 +23,8 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.evaluation.report import provenance as origin
 from emofuse.evaluation.report.terminal import summary_table
 from emofuse.evaluation.report.write import write_report
-from emofuse.evaluation.results import SYSTEMS, read_results, read_run
+from emofuse.evaluation.results import SYSTEMS, read_results
+from emofuse.evaluation.run_files import read_run
 from tests.support import report_page
 
 

@@ -1,13 +1,11 @@
-"""One recipe under every condition; the honest ones are cross_validation.evaluate, unchanged."""
+"""The leakage audit: one recipe under every leakage condition; honest ones are evaluate, unchanged."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -17,16 +15,26 @@ from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Fold, FoldPlan, Protocol, get_protocol
-from emofuse.evaluation.cross_validation import (
-    evaluate,
-    fold_predictions,
-    write_predictions,
+from emofuse.evaluation.cross_validation import evaluate, fused_choice, predictions
+from emofuse.evaluation.fold_audit import check_folds
+from emofuse.evaluation.fold_outputs import plan_name
+from emofuse.evaluation.leakage.conditions import CONDITIONS, RANDOM_FOLDS, SHORTCUTS, LeakageCondition
+from emofuse.evaluation.leakage.fitting import flattering_fusion, flattering_job, scoring_plan, selecting
+from emofuse.evaluation.results import (
+    MAIN_SYSTEMS,
+    RESULTS_FILE,
+    CorpusEntry,
+    RecipeEntry,
+    Results,
+    Stopwatch,
+    SystemFigures,
+    corpus_entry,
+    read_results,
+    run_results,
+    write_results,
 )
-from emofuse.evaluation.fold_audit import audit_folds
-from emofuse.evaluation.leakage.conditions import CONDITIONS, RANDOM_FOLDS, SHORTCUTS, Condition
-from emofuse.evaluation.leakage.fitting import asked_plan, flattering_fusion, flattering_job, selecting
-from emofuse.evaluation.results import Scores, read_results, read_run
-from emofuse.evaluation.system_metrics import fold_name, system_figures
+from emofuse.evaluation.run_files import PREDICTIONS_FILE, Scores, read_run, write_predictions
+from emofuse.evaluation.system_metrics import system_figures
 from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
@@ -35,6 +43,52 @@ from emofuse.training.dataset import MODALITIES, Dataset, Inputs, read_dataset
 from emofuse.training.jobs import pretrained_sha256, run_network_jobs
 from emofuse.training.plan import is_ensemble, make_plan, network_jobs
 from emofuse.training.run_folder import RunMarks, check_run, claim_run, software, write_json
+
+
+class ConditionEntry(TypedDict):
+    """One leakage condition and its figures."""
+
+    key: str
+    title: str
+    folder: str
+    flattered: bool
+    leaks: list[str]
+    protocol: str
+    systems: dict[str, SystemFigures]
+    fused_choice: dict[str, str]
+    notes: list[str]
+    seconds: float
+
+
+class Difference(TypedDict):
+    """By how much accuracy rises, with its paired 95 % interval over speakers, on ``n`` takes."""
+
+    difference: float
+    ci95: list[float]
+    n: int
+
+
+class ShortcutEntry(TypedDict):
+    """What one shortcut adds: accuracy under condition ``of`` less that under ``over``."""
+
+    shortcut: str
+    of: str
+    over: str
+    systems: dict[str, Difference]
+
+
+class LeakageResults(TypedDict):
+    """What leak.json holds."""
+
+    schema: int
+    recipe: RecipeEntry
+    protocols: dict[str, str]
+    corpus: CorpusEntry
+    seed: int
+    notes: list[str]
+    conditions: list[ConditionEntry]
+    differences: list[ShortcutEntry]
+    software: dict[str, str]
 
 
 def leak(
@@ -46,64 +100,59 @@ def leak(
     jobs: int = 1,
     store: FeatureStore | None = None,
     on_progress: OnProgress = ignore_progress,
-) -> dict[str, Any]:
+) -> LeakageResults:
     """Measure a recipe under every condition of :data:`CONDITIONS`.
 
     Args:
         corpus: the takes.
-        recipe: what is fitted, and how. Enrolment is left out.
+        recipe: what is fitted, and how. Enrollment is left out.
         protocol: name of the speaker-independent folds of the conditions c and d.
-        run: folder of the results, one folder a condition; a run that was broken off goes on where it was.
+        run: folder of the results, with a folder per condition; an interrupted run in it resumes.
         jobs: processes. The figures do not depend on it.
-        store: where features are kept; None computes them anew.
+        store: where features are kept; None computes them again.
         on_progress: told of every step.
 
     Returns:
         What ``run``/leak.json holds.
 
     Raises:
-        ExperimentError: the protocol does not keep people apart, ``run`` holds another run, or the corpus
+        ExperimentError: the protocol does not keep speakers apart, ``run`` holds another run, or the corpus
             is too small.
     """
     folds_of = {"random": get_protocol(RANDOM_FOLDS), "strangers": get_protocol(protocol)}
     if not folds_of["strangers"].speaker_independent:
         raise ExperimentError(
-            f"the leak meter needs folds that keep people apart, to hold {RANDOM_FOLDS} against them, and "
+            f"a leakage audit needs folds that keep people apart, to compare {RANDOM_FOLDS} with, and "
             f"{protocol} does not"
         )
-    meter = _Meter.open(corpus, recipe, folds_of, run, jobs=jobs, store=store, on_progress=on_progress)
-    records = [_record(condition, meter.measure(condition), recipe) for condition in CONDITIONS]
-    found = {
+    audit = _Audit.open(corpus, recipe, folds_of, run, jobs=jobs, store=store, on_progress=on_progress)
+    found: LeakageResults = {
         "schema": 1,
-        "recipe": {"name": recipe.name, "hash": meter.recipe.hash()},
+        "recipe": {"name": recipe.name, "hash": audit.recipe.hash()},
         "protocols": {name: one.name for name, one in folds_of.items()},
-        "corpus": {
-            "name": corpus.name,
-            "clips": len(meter.dataset.takes),
-            "actors": len(set(meter.dataset.inputs.speakers.tolist())),
-            "synthetic": corpus.synthetic,
-        },
+        "corpus": audit.corpus_entry,
         "seed": recipe.seed,
         "notes": _notes(recipe),
-        "conditions": records,
+        "conditions": [_entry(condition, audit.measure(condition), recipe) for condition in CONDITIONS],
         "differences": _differences(run, recipe.seed),
         "software": software(),
     }
+    del found["corpus"]["licence"]  # every condition's results.json has it
     write_json(run / "leak.json", found)
-    meter.dataset.forget()
+    audit.dataset.forget()
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Meter:
-    """What all conditions share."""
+class _Audit:
+    """What all leakage conditions share."""
 
     corpus: Corpus
     recipe: Recipe
     run: Path
     dataset: Dataset
     protocols: Mapping[str, Protocol]
-    plans: Mapping[str, FoldPlan]
+    splits: Mapping[str, FoldPlan]
     marks: RunMarks
     jobs: int
     store: FeatureStore | None
@@ -120,33 +169,37 @@ class _Meter:
         jobs: int,
         store: FeatureStore | None,
         on_progress: OnProgress,
-    ) -> _Meter:
-        """Read the corpus, and see that nothing stands in the way of any condition before one is begun."""
+    ) -> _Audit:
+        """Read the corpus, and fail early if any leakage condition cannot be run."""
         plain = recipe.model_copy(update={"enrolment": None})
         marks: RunMarks = {"recipe": plain.hash(), "pretrained_sha256": pretrained_sha256(plain)}
-        place: RunMarks = {**marks, "leak_protocol": protocols["strangers"].hash()}
-        check_run(run, place)
+        of_audit: RunMarks = {**marks, "leak_protocol": protocols["strangers"].hash()}
+        check_run(run, of_audit)
         dataset = read_dataset(corpus, plain, run / "work", jobs=jobs, store=store, on_progress=on_progress)
-        plans = {name: one.plan(dataset.takes) for name, one in protocols.items()}
-        marks["corpus"] = dataset.fingerprint
-        claim_run(run, {**place, "corpus": dataset.fingerprint})
+        splits = {name: one.plan(dataset.takes) for name, one in protocols.items()}
+        marks["corpus"] = of_audit["corpus"] = dataset.fingerprint
+        claim_run(run, of_audit)
         licence = licence_text(corpus.licence, corpus.name)
         write_atomically(run / "work" / "LICENSE.txt", licence.encode())
-        for name, plan in plans.items():
-            independent = protocols[name].speaker_independent
-            audit_folds(plan.folds, dataset.takes, dataset.inputs, speaker_independent=independent)
-            for fold in plan.folds:
-                _see_that_it_can_be_run(fold, dataset.inputs, plain)
-        return cls(corpus, plain, run, dataset, protocols, plans, marks, jobs, store, on_progress)
+        for name, split in splits.items():
+            check_folds(split.folds, dataset, speaker_independent=protocols[name].speaker_independent)
+            for fold in split.folds:
+                _check_feasible(fold, dataset.inputs, plain)
+        return cls(corpus, plain, run, dataset, protocols, splits, marks, jobs, store, on_progress)
 
-    def measure(self, condition: Condition) -> dict[str, Any]:
-        """The results.json of a condition, measured unless it is there."""
+    @property
+    def corpus_entry(self) -> CorpusEntry:
+        """What results say of the corpus."""
+        return corpus_entry(self.corpus, clips=len(self.dataset.takes), actors=self.dataset.n_speakers)
+
+    def measure(self, condition: LeakageCondition) -> Results:
+        """The results.json of a leakage condition, measured unless it is there."""
         folder = self.run / condition.folder
         protocol = self.protocols[condition.folds]
         marks: RunMarks = {**self.marks, "protocol": protocol.hash()}
         check_run(folder, marks)
-        if (folder / "results.json").is_file() and (folder / "predictions.csv").is_file():
-            results = read_results(folder / "results.json")
+        if (folder / RESULTS_FILE).is_file() and (folder / PREDICTIONS_FILE).is_file():
+            results = read_results(folder / RESULTS_FILE)
         elif condition.selects_on_test:
             results = self._flatter(condition, folder, marks)
         else:
@@ -155,84 +208,70 @@ class _Meter:
                 jobs=self.jobs, store=self.store, on_progress=self._progress(condition),
             )  # fmt: skip
         if condition.leaks and not results.get("flattered"):
-            results = {"flattered": True, "condition": condition.key, **results}
-            results["notes"] = [*_leaks(condition), *results["notes"]]
-            write_json(folder / "results.json", results)
+            results = _marked(results, condition)
+            write_results(folder, results)
         return results
 
-    def _progress(self, condition: Condition) -> OnProgress:
+    def _progress(self, condition: LeakageCondition) -> OnProgress:
         return lambda stage, done, total: self.on_progress(f"({condition.key}) {stage}", done, total)
 
-    def _flatter(self, condition: Condition, folder: Path, marks: RunMarks) -> dict[str, Any]:
+    def _flatter(self, condition: LeakageCondition, folder: Path, marks: RunMarks) -> Results:
         """Fit with an eye on the test clips, and score these."""
-        started, clock = datetime.now(UTC), time.monotonic()
+        stopwatch = Stopwatch()
         claim_run(folder, {**marks, "condition": condition.key})
-        protocol, plan = self.protocols[condition.folds], self.plans[condition.folds]
+        protocol, split = self.protocols[condition.folds], self.splits[condition.folds]
         inputs, recipe, on_progress = self.dataset.inputs, self.recipe, self._progress(condition)
-        # a+ asks the networks of a: no others are trained
+        # a+ queries the networks of a: no others are trained
         network_work = (self.run / CONDITIONS[0].folder if condition.has_seen else folder) / "work"
         networks = [
-            flattering_job(fold, modality, inputs, recipe) for fold in plan.folds for modality in MODALITIES
+            flattering_job(fold, modality, inputs, recipe) for fold in split.folds for modality in MODALITIES
         ]
         run_network_jobs(networks, inputs, selecting(recipe), network_work, self.jobs, on_progress)
-        asked = [asked_plan(fold, plan.folds, seen=condition.has_seen) for fold in plan.folds]
-        folders = [folder / "work" / f"fold-{fold_name(fold)}" for fold in plan.folds]
-        fusions = [(one, inputs, recipe, network_work, to) for one, to in zip(asked, folders, strict=True)]
+        plans = [scoring_plan(fold, split.folds, seen=condition.has_seen) for fold in split.folds]
+        fusions = [
+            (plan, inputs, recipe, network_work, folder / "work" / plan_name(fold))
+            for plan, fold in zip(plans, split.folds, strict=True)
+        ]
         fused = list(
             in_processes(
                 flattering_fusion, fusions, self.jobs, lambda n: on_progress("fusions", n, len(fusions))
             )
         )
-        table = [
-            row
-            for fold, one, said in zip(plan.folds, asked, fused, strict=True)
-            for row in fold_predictions(fold, one, self.dataset, recipe, network_work, said)
-        ]
-        write_predictions(folder / "predictions.csv", table)
-        results = {
-            "schema": 1,
-            "flattered": True,
-            "condition": condition.key,
-            "protocol": protocol.name,
-            "protocol_hash": protocol.hash(),
-            "speaker_independent": protocol.speaker_independent,
-            "recipe": {
-                "name": recipe.name, "hash": recipe.hash(), "settings": recipe.model_dump(mode="json"),
-            },
-            "pretrained_sha256": self.marks["pretrained_sha256"],
-            "seed": recipe.seed,
-            "corpus": {
-                "name": self.corpus.name,
-                "clips": len(self.dataset.takes),
-                "actors": len(set(inputs.speakers.tolist())),
-                "synthetic": self.corpus.synthetic,
-                "licence": self.corpus.licence,
-            },
-            "notes": [*_leaks(condition), *plan.notes, *self.dataset.notes],
-            "systems": system_figures(table, plan.folds, recipe),
-            "fused_choice": {
-                fold_name(f): said["chosen"] for f, said in zip(plan.folds, fused, strict=True)
-            },
-            "software": software(),
-            "started": started.isoformat(timespec="seconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - clock, 1),
-        }  # fmt: skip
-        write_json(folder / "results.json", results)
+        table = predictions(split.folds, plans, self.dataset, recipe, network_work, fused)
+        write_predictions(folder, table)
+        results = run_results(
+            recipe,
+            protocol,
+            self.corpus_entry,
+            {"systems": system_figures(table, split.folds, recipe)},
+            pretrained_sha256=self.marks["pretrained_sha256"],
+            notes=[*split.notes, *self.dataset.notes],
+            fused_choice=fused_choice(split.folds, fused),
+            stopwatch=stopwatch,
+        )
+        # never without its mark: unmarked figures would look honest
+        results = _marked(results, condition)
+        write_results(folder, results)
         return results
 
 
-def _see_that_it_can_be_run(fold: Fold, inputs: Inputs, recipe: Recipe) -> None:
+def _marked(results: Results, condition: LeakageCondition) -> Results:
+    """Results that say first that they are flattered, and what leaks."""
+    marked: Results = {"schema": results["schema"], "flattered": True, "condition": condition.key, **results}
+    marked["notes"] = [*_leaks(condition), *results["notes"]]
+    return marked
+
+
+def _check_feasible(fold: Fold, inputs: Inputs, recipe: Recipe) -> None:
+    """Fail early if a fold cannot be run under every leakage condition."""
     for modality in MODALITIES:
-        if not inputs.has[modality][list(fold.test)].any():
-            raise ExperimentError(f"{fold.name}: no test take has a {modality}, so nothing is measured")
         flattering_job(fold, modality, inputs, recipe)
     if not len(inputs.having("both", np.array(fold.test))):
         raise ExperimentError(f"{fold.name}: no test take has both a voice and a face to choose a fusion on")
     network_jobs(make_plan(fold.name, inputs, fold.train, fold.test, recipe), inputs, recipe)
 
 
-def _leaks(condition: Condition) -> list[str]:
+def _leaks(condition: LeakageCondition) -> list[str]:
     return [f"FLATTERED: {leaking}" for leaking in condition.leaks]
 
 
@@ -254,9 +293,8 @@ def _notes(recipe: Recipe) -> list[str]:
     return notes
 
 
-def _record(condition: Condition, results: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+def _entry(condition: LeakageCondition, results: Results, recipe: Recipe) -> ConditionEntry:
     names = (*MODALITIES, *(f"fused:{name}" for name in recipe.fusion.classifiers), "fused")
-    kept = ("accuracy", "accuracy_ci95", "uar", "uar_ci95", "n")
     return {
         "key": condition.key,
         "title": condition.title,
@@ -264,14 +302,24 @@ def _record(condition: Condition, results: Mapping[str, Any], recipe: Recipe) ->
         "flattered": bool(condition.leaks),
         "leaks": list(condition.leaks),
         "protocol": results["protocol"],
-        "systems": {name: {key: results["systems"][name][key] for key in kept} for name in names},
+        "systems": {name: _accuracies(results["systems"][name]) for name in names},
         "fused_choice": results["fused_choice"],
         "notes": results["notes"],
         "seconds": results["seconds"],
     }
 
 
-def _differences(run: Path, seed: int) -> list[dict[str, Any]]:
+def _accuracies(figures: SystemFigures) -> SystemFigures:
+    return {
+        "accuracy": figures["accuracy"],
+        "accuracy_ci95": figures["accuracy_ci95"],
+        "uar": figures["uar"],
+        "uar_ci95": figures["uar_ci95"],
+        "n": figures["n"],
+    }
+
+
+def _differences(run: Path, seed: int) -> list[ShortcutEntry]:
     """What each shortcut adds, on the takes that both conditions score, with paired intervals over actors."""
     scores = {one.key: read_run(run / one.folder).scores for one in CONDITIONS}
     return [
@@ -280,15 +328,14 @@ def _differences(run: Path, seed: int) -> list[dict[str, Any]]:
             "of": more,
             "over": less,
             "systems": {
-                name: _difference(scores[more][name], scores[less][name], seed)
-                for name in (*MODALITIES, "fused")
+                name: _difference(scores[more][name], scores[less][name], seed) for name in MAIN_SYSTEMS
             },
         }
         for shortcut, more, less in SHORTCUTS
     ]
 
 
-def _difference(more: Scores, less: Scores, seed: int) -> dict[str, Any]:
+def _difference(more: Scores, less: Scores, seed: int) -> Difference:
     _, here, there = np.intersect1d(more.takes, less.takes, return_indices=True)
     truth, actors = more.truth[here], more.actors[here]
     first, second = more.predicted[here], less.predicted[there]

@@ -1,4 +1,4 @@
-"""The ways to measure one recipe that the leak meter compares, and what leaks in each."""
+"""The ways to measure one recipe that the leakage audit compares, and what leaks in each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEEN_CLIPS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class LeakageCondition:
     """One way to measure a recipe: which folds, and what leaks."""
 
     key: str
@@ -44,20 +44,20 @@ class Condition:
 
 
 CONDITIONS: Final = (
-    Condition(
+    LeakageCondition(
         "a", "random-selected-on-test", "random folds, selection on the test fold", "random",
         (SHARED_PEOPLE, CHOSEN_ON_TEST),
     ),
-    Condition(
+    LeakageCondition(
         "a+", "random-seen-by-networks", "the same, with networks that had seen the test clips", "random",
         (SHARED_PEOPLE, FUSION_CHOSEN_ON_TEST, SEEN_CLIPS),
     ),
-    Condition("b", "random-nested", "random folds, nested selection", "random", (SHARED_PEOPLE,)),
-    Condition(
+    LeakageCondition("b", "random-nested", "random folds, nested selection", "random", (SHARED_PEOPLE,)),
+    LeakageCondition(
         "c", "strangers-selected-on-test", "strangers, selection on the test fold", "strangers",
         (CHOSEN_ON_TEST,),
     ),
-    Condition("d", "strangers-nested", "strangers, nested selection", "strangers", ()),
+    LeakageCondition("d", "strangers-nested", "strangers, nested selection", "strangers", ()),
 )  # fmt: skip
 """In the order in which they are run: a+ asks the networks of a."""
 

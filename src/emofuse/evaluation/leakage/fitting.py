@@ -1,11 +1,10 @@
 """Fitting with an eye on the test clips, as the notebooks do: on purpose, to measure what that is worth.
 
-Nothing but the leak meter may import this, so that no honest figure can come by it.
+Nothing but the leakage audit may import this module, so that no honest figure can come from it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,23 +14,31 @@ import numpy as np
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.metrics import accuracy, log_loss
+from emofuse.core.recipes.fusion import Classifier
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.folds import Fold
-from emofuse.evaluation.system_metrics import fold_name
-from emofuse.system.atomic_write import write_atomically
+from emofuse.evaluation.fold_outputs import (
+    FUSION_FILE,
+    FusedFold,
+    Tuning,
+    plan_name,
+    read_fused_fold,
+    tuning_entry,
+)
 from emofuse.training.dataset import MODALITIES, Inputs, ModalityName
 from emofuse.training.fusion import join_inputs
 from emofuse.training.fusion_classifiers import make_classifier
 from emofuse.training.jobs import load_outputs
 from emofuse.training.plan import Member, NetworkJob, Plan, derive_seed, is_ensemble
+from emofuse.training.run_folder import write_json
 from emofuse.training.tuning import Parameters, search
 
-_MOST_SURPRISE: Final = 40.0
-"""Above the greatest log loss there is: probabilities are kept 2.2e-16 away from 0."""
+_LARGEST_LOG_LOSS: Final = 40.0
+"""Above the largest log loss there is: probabilities are clipped to 2.2e-16 from 0."""
 
 
 def selecting(recipe: Recipe) -> Recipe:
-    """The recipe with networks that keep the epoch which does best on the clips held out.
+    """The recipe with networks that keep the epoch that does best on the held-out clips.
 
     A recipe's own patience stays; where it has none, all epochs are run. An ensemble has no epochs to choose.
     """
@@ -49,8 +56,8 @@ def selecting(recipe: Recipe) -> Recipe:
 def flattering_job(fold: Fold, modality: ModalityName, inputs: Inputs, recipe: Recipe) -> NetworkJob:
     """One network on the whole training part of a fold, its epoch chosen on the test part.
 
-    It is asked about both: the fusion is fitted on its answers about its own training clips, among which are
-    the test clips of the other folds.
+    It scores both: the fusion is fitted on its outputs for its own training clips, among which are the test
+    clips of the other folds.
 
     Raises:
         ExperimentError: there are too few clips.
@@ -62,50 +69,46 @@ def flattering_job(fold: Fold, modality: ModalityName, inputs: Inputs, recipe: R
     if len(train) < 2 or not test:
         raise ExperimentError(f"{fold.name}: too few clips with a {modality} to train on")
     held_out = () if is_ensemble(modality, recipe) else test
-    return NetworkJob(f"fold-{fold_name(fold)}", 0, modality, train, held_out, tuple(sorted(train + test)))
+    return NetworkJob(plan_name(fold), 0, modality, train, held_out, tuple(sorted(train + test)))
 
 
-def asked_plan(fold: Fold, folds: Sequence[Fold], *, seen: bool) -> Plan:
-    """What is scored, named after the fold whose networks answer: its own, or the next, which has seen it."""
-    place = [one.index for one in folds].index(fold.index)
-    networks_of = folds[(place + 1) % len(folds)] if seen else fold
+def scoring_plan(fold: Fold, folds: Sequence[Fold], *, seen: bool) -> Plan:
+    """What is scored; named after the fold whose networks score it: its own, or the next, which saw it."""
+    index = [one.index for one in folds].index(fold.index)
+    networks_of = folds[(index + 1) % len(folds)] if seen else fold
     train = np.asarray(fold.train, dtype=np.int64)
     pair = Member(0, train, np.zeros(0, dtype=np.int64), train)
-    return Plan(f"fold-{fold_name(networks_of)}", train, np.asarray(fold.test, dtype=np.int64), (pair,))
+    return Plan(plan_name(networks_of), train, np.asarray(fold.test, dtype=np.int64), (pair,))
 
 
 def flattering_fusion(
     plan: Plan, inputs: Inputs, recipe: Recipe, network_work: Path, folder: Path
-) -> dict[str, Any]:
-    """Fit every fusion on a pair's answers about its training clips, choose on the test clips, score these.
+) -> FusedFold:
+    """Fit every fusion on a pair's outputs for its training clips, choose on the test clips, score these.
 
     Args:
-        plan: what is fitted on, what is scored; its name is that of the networks.
+        plan: what is fitted on, and what is scored; its name is that of the networks.
         inputs: the features.
         recipe: the fusion's settings.
-        network_work: where the networks' answers are.
-        folder: where trials and the result are kept for a run that goes on.
-
-    Returns:
-        Plain data: rows, chosen classifier, every classifier's probabilities, what was chosen.
+        network_work: where the networks' outputs are.
+        folder: where trials and the result are kept, so that an interrupted run resumes.
     """
-    path = folder / "fusion.json"
+    path = folder / FUSION_FILE
     if path.is_file():
-        kept: dict[str, Any] = json.loads(path.read_text())
-        return kept
+        return read_fused_fold(path)
     folder.mkdir(parents=True, exist_ok=True)
     rows = {"train": inputs.having("both", plan.train), "test": inputs.having("both", plan.test)}
     X = {
-        part: join_inputs(recipe, [load_outputs(plan, m, some, [0], network_work) for m in MODALITIES], 0)
-        for part, some in rows.items()
+        part: join_inputs(recipe, [load_outputs(plan, m, of_part, [0], network_work) for m in MODALITIES], 0)
+        for part, of_part in rows.items()
     }
-    y = {part: inputs.labels[some] for part, some in rows.items()}
-    probabilities: dict[str, Any] = {}
-    tuning: list[dict[str, Any]] = []
+    y = {part: inputs.labels[of_part] for part, of_part in rows.items()}
+    probabilities: dict[Classifier, Any] = {}
+    tuning: list[Tuning] = []
     for name in recipe.fusion.classifiers:
         seed = derive_seed(recipe.seed, folder.name, "flattered", name)
 
-        def fitted(parameters: Parameters, name: Any = name, seed: int = seed) -> Any:
+        def fitted(parameters: Parameters, name: Classifier = name, seed: int = seed) -> Any:
             model = make_classifier(name, parameters, recipe.fusion, n_emotions=len(EMOTIONS), seed=seed)
             return model.fit(X["train"], y["train"]).predict_proba(X["test"])
 
@@ -114,18 +117,18 @@ def flattering_fusion(
 
         best = search(name, loss, recipe.fusion, seed=seed, storage=folder / "tuning.sqlite3")
         probabilities[name] = fitted(best.parameters).tolist()
-        tuning.append({"classifier": name, "best": dict(best.parameters), "score": best.score})
-    said = {
+        tuning.append(tuning_entry(best))
+    fused: FusedFold = {
         "rows": rows["test"].tolist(),
-        "chosen": min(tuning, key=lambda one: float(one["score"]))["classifier"],
+        "chosen": min(tuning, key=lambda one: one["score"])["classifier"],
         "probabilities": probabilities,
         "tuning": tuning,
     }
-    write_atomically(path, (json.dumps(said) + "\n").encode())
-    return said
+    write_json(path, fused)
+    return fused
 
 
 def _loss_on_test(truth: Any, probabilities: Any) -> float:
     """Share of mistakes; log loss decides between equal shares, being scaled to less than one clip."""
     mistakes = 1 - accuracy(truth, probabilities.argmax(1))
-    return mistakes + log_loss(truth, probabilities) / (_MOST_SURPRISE * len(truth))
+    return mistakes + log_loss(truth, probabilities) / (_LARGEST_LOG_LOSS * len(truth))

@@ -16,7 +16,8 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.core.metrics import Reliability
 from emofuse.evaluation.report.axes import in_percent, named_rows
 from emofuse.evaluation.report.svg import Ink, drawing, ink_of, to_png, to_svg
-from emofuse.evaluation.results import Example, FeatureMap, Scores, in_order, natural, title
+from emofuse.evaluation.results import in_order, natural, title
+from emofuse.evaluation.run_files import Example, FeatureMap, Scores
 
 FEWEST_FOR_TSNE: Final = 30
 """With fewer clips t-SNE shows its own grain: principal components are drawn instead."""

@@ -11,7 +11,8 @@ from emofuse.core.number_format import MISSING, count
 from emofuse.corpus.ravdess import ADDRESS, CITATION, N_ACTORS
 from emofuse.evaluation.group_metrics import take_facts
 from emofuse.evaluation.report.model_card import about_corpus, is_ravdess
-from emofuse.evaluation.results import Run, natural
+from emofuse.evaluation.results import natural
+from emofuse.evaluation.run_files import Run
 from emofuse.system.templates import render_markdown
 
 _MOST_FAILED: Final = 50

@@ -15,7 +15,8 @@ from emofuse.evaluation.report.pretrained import pretrained_parts
 from emofuse.evaluation.report.provenance import duration
 from emofuse.evaluation.report.selection import GROUP_KINDS, main_systems, named
 from emofuse.evaluation.report.tables import coverage_rows, enrollment_rows, group_rows, robustness_rows
-from emofuse.evaluation.results import Run, in_order, title
+from emofuse.evaluation.results import in_order, title
+from emofuse.evaluation.run_files import Run
 from emofuse.recognition.bundle import NON_COMMERCIAL
 from emofuse.system.templates import render_markdown
 

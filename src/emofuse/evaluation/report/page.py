@@ -19,7 +19,8 @@ from emofuse.evaluation.report.selection import (
     main_systems,
     named,
 )
-from emofuse.evaluation.results import Run, in_order, title
+from emofuse.evaluation.results import in_order, title
+from emofuse.evaluation.run_files import Run
 from emofuse.system.templates import render_html
 
 Facts = dict[str, Any]
@@ -50,7 +51,7 @@ def render(run: Run) -> str:
 
 def _headline(run: Run) -> Facts:
     systems = run.results["systems"]
-    cards = [name for name in ("fused", "voice", "face") if name in systems] or [run.systems[0]]
+    cards: list[str] = [name for name in ("fused", "voice", "face") if name in systems] or [run.systems[0]]
     return {
         "cards": [
             {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from emofuse.core.number_format import MISSING
-from emofuse.evaluation.results import Run
+from emofuse.evaluation.run_files import Run
 
 _MOST_REMARKS: Final = 200
 """More than these would make the page heavy and no reader wiser; details.json has them all."""

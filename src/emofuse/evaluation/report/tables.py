@@ -20,7 +20,8 @@ from emofuse.evaluation.report.selection import (
     in_condition_order,
     named,
 )
-from emofuse.evaluation.results import SYSTEMS, Scores, in_order, natural, title
+from emofuse.evaluation.results import SYSTEMS, in_order, natural, title
+from emofuse.evaluation.run_files import Scores
 
 _FIGURES: Final = (
     ("accuracy", percent, max),

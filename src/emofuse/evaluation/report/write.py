@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from emofuse.core.errors import ExperimentError, MissingExtraError
-from emofuse.evaluation.results import read_run
+from emofuse.evaluation.run_files import read_run
 from emofuse.system.atomic_write import write_atomically
 
 

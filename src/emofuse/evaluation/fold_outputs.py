@@ -1,0 +1,145 @@
+"""What every system outputs for the test takes of one fold: each modality alone, and each fusion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NotRequired, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.recipes.fusion import Classifier
+from emofuse.core.recipes.recipe import Recipe
+from emofuse.corpus.folds import Fold
+from emofuse.evaluation.results import System
+from emofuse.evaluation.run_files import PredictionRow
+from emofuse.training.dataset import MODALITIES, Dataset, Inputs, ModalityName, Rows
+from emofuse.training.fusion import FittedFusion, fit_fusion
+from emofuse.training.jobs import load_outputs
+from emofuse.training.plan import Plan, make_plan
+from emofuse.training.run_folder import write_json
+from emofuse.training.tuning import Tuned
+
+FUSION_FILE: Final = "fusion.json"
+
+
+class Tuning(TypedDict):
+    """The settings that were chosen for one classifier, and their score."""
+
+    classifier: Classifier
+    best: dict[str, object]
+    score: float
+    trials: NotRequired[int]
+
+
+class FusedFold(TypedDict):
+    """What fusion.json holds: the outputs of a fold's fusions for test takes that have voice and face."""
+
+    rows: list[int]
+    chosen: Classifier
+    probabilities: dict[Classifier, list[list[float]]]
+    """Per classifier, one row per take."""
+    tuning: list[Tuning]
+
+
+def fold_name(fold: Fold) -> str:
+    """What a fold is called in results: 1, 2, …"""
+    return str(fold.index + 1)
+
+
+def plan_name(fold: Fold) -> str:
+    """What a fold's plan and its folder are called: fold-1, fold-2, …"""
+    return f"fold-{fold_name(fold)}"
+
+
+def fold_plans(folds: Sequence[Fold], inputs: Inputs, recipe: Recipe) -> list[Plan]:
+    """The plan of each fold.
+
+    Raises:
+        ExperimentError: a fold has too few training speakers.
+    """
+    return [make_plan(plan_name(fold), inputs, fold.train, fold.test, recipe) for fold in folds]
+
+
+def fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> FusedFold:
+    """Tune and fit every fusion of a fold, and run it on the test takes; what is there is read."""
+    path = work / plan.name / FUSION_FILE
+    if path.is_file():
+        return read_fused_fold(path)
+    fusion: FittedFusion = fit_fusion(plan, inputs, recipe, work)
+    rows = inputs.having("both", plan.test)
+    outputs = [load_outputs(plan, modality, rows, plan.answering, work) for modality in MODALITIES]
+    fused: FusedFold = {
+        "rows": rows.tolist(),
+        "chosen": fusion.chosen,
+        "probabilities": {
+            name: fusion.predict(name, recipe, outputs).tolist() for name in recipe.fusion.classifiers
+        },
+        "tuning": [{**tuning_entry(tuned), "trials": tuned.trials} for tuned in fusion.tuned],
+    }
+    write_json(path, fused)
+    return fused
+
+
+def tuning_entry(tuned: Tuned) -> Tuning:
+    """Plain data for JSON."""
+    return {"classifier": tuned.classifier, "best": dict(tuned.parameters), "score": tuned.score}
+
+
+def read_fused_fold(path: Path) -> FusedFold:
+    """Read a fusion.json."""
+    fused: FusedFold = json.loads(path.read_text(encoding="utf-8"))
+    return fused
+
+
+def probabilities_of(
+    plan: Plan, modality: ModalityName, rows: Rows, work: Path
+) -> dict[int, NDArray[np.float64]]:
+    """Row → (n_emotions,) probabilities of a plan's networks for one modality."""
+    outputs = load_outputs(plan, modality, rows, plan.answering, work)
+    return dict(zip(rows.tolist(), np.exp(outputs.log_probabilities), strict=True))
+
+
+def unenrolled_outputs(
+    plan: Plan, work: Path, fused: FusedFold
+) -> dict[System, dict[int, NDArray[np.float64]]]:
+    """Without enrollment: row → probabilities of each system, for test takes that have voice and face."""
+    rows = np.array(fused["rows"], dtype=np.int64)
+    outputs: dict[System, dict[int, NDArray[np.float64]]] = {
+        modality: probabilities_of(plan, modality, rows, work) for modality in MODALITIES
+    }
+    both = np.array(fused["probabilities"][fused["chosen"]])
+    outputs["fused"] = dict(zip(rows.tolist(), both, strict=True))
+    return outputs
+
+
+def fold_predictions(
+    fold: Fold, plan: Plan, dataset: Dataset, recipe: Recipe, work: Path, fused: FusedFold
+) -> Iterator[PredictionRow]:
+    """The probabilities of every system for the test takes of a fold, system by system."""
+    inputs = dataset.inputs
+    outputs: dict[str, dict[int, NDArray[np.float64]]] = {}
+    for modality in MODALITIES:
+        rows = plan.test[inputs.has[modality][plan.test]]
+        outputs[modality] = probabilities_of(plan, modality, rows, work)
+    # a take that lacks a modality is judged by the other alone, whatever the fusion
+    alone = {row: p for modality in MODALITIES for row, p in outputs[modality].items()}
+    for name in recipe.fusion.classifiers:
+        both = dict(zip(fused["rows"], map(np.asarray, fused["probabilities"][name]), strict=True))
+        outputs[f"fused:{name}"] = {**alone, **both}
+    outputs["fused"] = outputs[f"fused:{fused['chosen']}"]
+    for system, by_row in outputs.items():
+        for row in sorted(by_row):
+            take = dataset.takes[row]
+            yield PredictionRow(
+                row=row,
+                take=take.take,
+                clip=take.clip_id,
+                actor=take.speaker,
+                emotion=int(inputs.labels[row]),
+                fold=fold_name(fold),
+                system=system,
+                probabilities=by_row[row],
+            )
