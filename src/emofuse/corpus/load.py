@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from emofuse.core.errors import CorpusError
-from emofuse.corpus import crema_d, emo_db, savee, tess
 from emofuse.corpus.clip_table import read_clip_table
 from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.crema_d import NAMING as CREMA_D
+from emofuse.corpus.emo_db import NAMING as EMO_DB
 from emofuse.corpus.ravdess import read_ravdess
+from emofuse.corpus.savee import NAMING as SAVEE
+from emofuse.corpus.tess import NAMING as TESS
 
 TABLE_SUFFIXES: Final = (".csv", ".parquet")
 
@@ -35,7 +38,7 @@ def load_corpus(path: str | Path) -> Corpus:
 
 
 def _read_folder(root: Path) -> Corpus:
-    namings = (crema_d.NAMING, savee.NAMING, tess.NAMING, emo_db.NAMING)
+    namings = (CREMA_D, SAVEE, TESS, EMO_DB)
     known = "known names: 03-01-05-02-01-01-12.wav (RAVDESS), " + ", ".join(
         f"{naming.example} ({naming.corpus})" for naming in namings
     )
