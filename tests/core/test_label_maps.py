@@ -27,7 +27,7 @@ from emofuse.core.labels import (
 
 PAIRS = list(itertools.product(LABEL_SETS, repeat=2))
 DIGESTS = {1: "18c644dce8efb4a7"}
-"""Of all maps, by version: whoever changes a map adds a line here and raises the version."""
+"""Of all maps, by version: to change a map, raise the version and add a line here."""
 
 
 def rows(*values: list[float]) -> np.ndarray:
@@ -41,7 +41,7 @@ def test_maps_change_only_with_their_version() -> None:
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
-def test_every_map_is_whole(source: str, target: str) -> None:
+def test_every_map_is_complete(source: str, target: str) -> None:
     mapping = label_map(source, target)
     assert (mapping.source, mapping.target, mapping.name) == (source, target, f"{source} to {target}")
     assert mapping.version >= 1
@@ -128,7 +128,7 @@ def test_converted_rows_sum_to_one() -> None:
         np.testing.assert_allclose(convert(7 * given, label_map(source, target)), out)
 
 
-def test_no_rows_is_no_error() -> None:
+def test_converting_no_rows_is_not_an_error() -> None:
     assert convert(np.empty((0, 8)), label_map("ravdess-8", "ekman-6")).shape == (0, 6)
 
 
@@ -146,7 +146,7 @@ def test_everything_dropped_is_an_error_that_names_the_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "message"),
     [
         (np.ones(8), r"must be \(n, 8\), not \(8,\)"),
         (np.ones((2, 7)), r"must be \(n, 8\), not \(2, 7\)"),
@@ -154,12 +154,12 @@ def test_everything_dropped_is_an_error_that_names_the_rows() -> None:
         (rows([1, math.nan, 0, 0, 0, 0, 0, 0]), "finite and not negative"),
     ],
 )
-def test_what_is_no_probability_is_refused(given: np.ndarray, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_invalid_probabilities_are_refused(given: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         convert(given, label_map("ravdess-8", "fer-7"))
 
 
-def test_unknown_names_are_refused_with_the_known() -> None:
+def test_errors_about_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"unknown label set 'ravdess': use one of ravdess-8, fer-7"):
         label_map("ravdess", "fer-7")
     with pytest.raises(ValueError, match="unknown label set 'fer'"):
@@ -169,7 +169,7 @@ def test_unknown_names_are_refused_with_the_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shares", "single", "says"),
+    ("shares", "single", "message"),
     [
         ({"anger": {"sad": 1.0}}, {}, "anger goes to sad, not in ekman-6"),
         ({"anger": {"anger": 0.9}}, {}, "the shares of anger sum to 0.9"),
@@ -179,9 +179,9 @@ def test_unknown_names_are_refused_with_the_known() -> None:
         ({"joy": {}}, {}, "in this order"),
     ],
 )
-def test_map_checks_itself(shares: dict[str, dict[str, float]], single: dict[str, str], says: str) -> None:
+def test_map_checks_itself(shares: dict[str, dict[str, float]], single: dict[str, str], message: str) -> None:
     whole = {label: {label: 1.0} for label in label_set("ekman-6")}
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         LabelMap("mine", 1, "ekman-6", "ekman-6", whole | shares, single)
 
 
@@ -193,7 +193,7 @@ def test_maps_cannot_be_changed_by_their_users() -> None:
         mapping.single["calm"] = "neutral"  # type: ignore[index]
 
 
-def test_valence_arousal_lies_where_the_circle_says() -> None:
+def test_valence_arousal_lies_on_the_circumplex() -> None:
     points = dict(zip(EMOTIONS, heuristic_valence_arousal(np.eye(8)), strict=True))
     np.testing.assert_allclose(points.pop("neutral"), [0, 0])
     for name, point in points.items():
@@ -214,6 +214,6 @@ def test_valence_arousal_is_an_expectation() -> None:
 @pytest.mark.parametrize(
     "given", [np.eye(7), np.ones((1, 8)), rows([2, -1, 0, 0, 0, 0, 0, 0]), np.ones(8) / 8]
 )
-def test_valence_arousal_wants_probabilities(given: np.ndarray) -> None:
+def test_valence_arousal_needs_probabilities(given: np.ndarray) -> None:
     with pytest.raises(ValueError, match="probabilities must be"):
         heuristic_valence_arousal(given)

@@ -3,11 +3,10 @@ from __future__ import annotations
 import pytest
 
 from emofuse.core.colors import EMOTION_COLORS
-from emofuse.core.labels import EMOTIONS, FER2013, LABEL_SETS, emotion_index
-from emofuse.corpus.fer2013 import FER_PLUS
+from emofuse.core.labels import EMOTIONS, FER2013, FER_PLUS, LABEL_SETS, emotion_index
 
 
-def test_the_one_order_is_that_of_ravdess_codes() -> None:
+def test_emotions_are_in_the_order_of_ravdess_codes() -> None:
     assert [emotion_index(name) + 1 for name in EMOTIONS] == list(range(1, 9))
     assert EMOTIONS[0] == "neutral"
     assert EMOTIONS[7] == "surprised"
@@ -28,7 +27,7 @@ def test_no_two_labels_of_a_set_mean_the_same() -> None:
         assert set(labels.values()) <= {*EMOTIONS, "contempt", "boredom"}, name
 
 
-def test_orders_are_those_of_the_sources() -> None:
+def test_label_sets_are_in_the_order_of_their_sources() -> None:
     assert tuple(LABEL_SETS["ravdess-8"]) == EMOTIONS
     assert tuple(LABEL_SETS["fer-7"]) == FER2013
     assert tuple(LABEL_SETS["fer-plus-8"]) == FER_PLUS

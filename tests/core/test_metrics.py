@@ -1,4 +1,4 @@
-"""The figures against scikit-learn, the closed formula and what must hold of any of them."""
+"""The metrics against scikit-learn, the closed formula and general properties."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_examples_in_the_docstrings_run() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("skill", [0.0, 0.6, 1.0])
-def test_decisions_score_as_scikit_learn_says(seed: int, skill: float) -> None:
+def test_metrics_of_decisions_agree_with_scikit_learn(seed: int, skill: float) -> None:
     truth, predicted = _decisions(seed, skill=skill)
     assert metrics.accuracy(truth, predicted) == pytest.approx(oracle.accuracy_score(truth, predicted))
     assert metrics.uar(truth, predicted) == pytest.approx(
@@ -52,20 +52,20 @@ def test_decisions_score_as_scikit_learn_says(seed: int, skill: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_log_loss_is_scikit_learns(seed: int) -> None:
+def test_log_loss_agrees_with_scikit_learn(seed: int) -> None:
     truth, probabilities = _probabilities(seed)
     expected = oracle.log_loss(truth, probabilities, labels=range(EIGHT))
     assert metrics.log_loss(truth, probabilities) == pytest.approx(expected)
 
 
-def test_an_impossible_truth_costs_much_and_not_infinity() -> None:
+def test_the_loss_of_an_impossible_truth_is_finite() -> None:
     truth, probabilities = np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]])
     assert metrics.log_loss(truth, probabilities) == pytest.approx(oracle.log_loss(truth, probabilities))
 
 
-def test_classes_that_are_never_acted_or_never_said() -> None:
+def test_classes_that_are_never_acted_or_never_predicted() -> None:
     truth, predicted = np.array([0, 0, 2, 2]), np.array([0, 5, 2, 2])
-    # Recall is over what was acted (0 and 2), F1 over what was acted or said (0, 2 and 5).
+    # Recall is over what was acted (0 and 2), F1 over what was acted or predicted (0, 2 and 5).
     assert metrics.uar(truth, predicted) == pytest.approx((0.5 + 1) / 2)
     assert metrics.f1_macro(truth, predicted) == pytest.approx((2 / 3 + 1 + 0) / 3)
     assert metrics.f1_macro(truth, predicted) == pytest.approx(
@@ -120,7 +120,7 @@ def test_a_bound_of_a_bin_belongs_to_the_bin_below() -> None:
 
 
 @pytest.mark.parametrize("metric", [metrics.accuracy, metrics.uar, metrics.f1_macro])
-def test_interval_is_that_of_resampling_actors_one_by_one(metric: metrics.Metric) -> None:
+def test_interval_agrees_with_resampling_actors_one_by_one(metric: metrics.Metric) -> None:
     truth, predicted = _decisions(11, n=300, k=4)
     actors = np.random.default_rng(2).integers(6, size=300).astype(str)
     low, high = metrics.bootstrap_interval(metric, truth, predicted, actors, seed=5, n_resamples=300)
@@ -145,7 +145,7 @@ def test_interval_is_wider_when_actors_differ_than_when_clips_do() -> None:
     assert by_actor[1] - by_actor[0] > 2 * (by_clip[1] - by_clip[0])
 
 
-def test_interval_is_seeded_wider_with_the_level_and_quick() -> None:
+def test_interval_is_seeded_grows_with_the_level_and_is_fast() -> None:
     truth, predicted = _decisions(1, n=1200)
     actors = np.arange(1200) % 20
     start = time.perf_counter()
@@ -165,7 +165,7 @@ def test_interval_is_seeded_wider_with_the_level_and_quick() -> None:
         partial(metrics.accuracy_at_coverage, coverage=0.8),
     ],
 )
-def test_interval_of_scores_is_that_of_resampling_actors_one_by_one(metric: metrics.Metric) -> None:
+def test_interval_of_scores_agrees_with_resampling_actors_one_by_one(metric: metrics.Metric) -> None:
     truth, probabilities = _probabilities(11, n=200, k=4)
     actors = np.random.default_rng(2).integers(6, size=200).astype(str)
     interval = metrics.bootstrap_interval(metric, truth, probabilities, actors, seed=5, n_resamples=200)
@@ -181,7 +181,7 @@ def test_interval_of_scores_is_that_of_resampling_actors_one_by_one(metric: metr
     assert alone == pytest.approx((value, value))
 
 
-def test_an_interval_of_scores_is_quick_enough() -> None:
+def test_an_interval_of_scores_is_fast_enough() -> None:
     truth, probabilities = _probabilities(1, n=1200)
     start = time.perf_counter()
     low, high = metrics.bootstrap_interval(
@@ -218,19 +218,19 @@ def test_coverage_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_coverage_curve_is_scikit_learns_on_what_is_answered(seed: int) -> None:
+def test_the_coverage_curve_agrees_with_scikit_learn_on_retained_decisions(seed: int) -> None:
     truth, probabilities = _probabilities(seed)
     # one decimal: many ties
     probabilities = np.round(probabilities, 1)
     probabilities[:, 0] += 1 - probabilities.sum(axis=1)
     probabilities = np.abs(probabilities) / np.abs(probabilities).sum(axis=1, keepdims=True)
-    confidence, said = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    confidence, predicted = probabilities.max(axis=1), probabilities.argmax(axis=1)
     coverage, right, threshold = metrics.coverage_curve(truth, probabilities)
     assert threshold.tolist() == sorted(set(confidence.tolist()), reverse=True)
     for c, a, t in zip(coverage, right, threshold, strict=True):
-        answered = confidence >= t
-        assert c == pytest.approx(answered.mean())
-        assert a == pytest.approx(oracle.accuracy_score(truth[answered], said[answered]))
+        retained = confidence >= t
+        assert c == pytest.approx(retained.mean())
+        assert a == pytest.approx(oracle.accuracy_score(truth[retained], predicted[retained]))
         assert metrics.threshold_for_coverage(probabilities, c) == t
         assert metrics.accuracy_at_coverage(truth, probabilities, c) == pytest.approx(a)
     order = np.random.default_rng(1).permutation(len(truth))
@@ -240,7 +240,7 @@ def test_the_coverage_curve_is_scikit_learns_on_what_is_answered(seed: int) -> N
         np.testing.assert_array_equal(curve, mixed)
 
 
-def test_a_share_that_floats_cannot_say_is_not_rounded_up() -> None:
+def test_a_share_that_floats_cannot_represent_is_not_rounded_up() -> None:
     # 0.07 · 100 is 7.000000000000001: seven decisions, not eight
     confidence = np.linspace(0.51, 0.99, 100)
     scores = np.stack([confidence, 1 - confidence], axis=1)
@@ -250,7 +250,7 @@ def test_a_share_that_floats_cannot_say_is_not_rounded_up() -> None:
 
 
 @pytest.mark.parametrize("coverage", [0, -0.1, 1.01, 80, np.nan])
-def test_a_coverage_that_is_none_is_refused(coverage: float) -> None:
+def test_an_invalid_coverage_is_refused(coverage: float) -> None:
     with pytest.raises(ValueError, match="coverage must be above 0"):
         metrics.accuracy_at_coverage([0], [[0.5, 0.5]], coverage)
     with pytest.raises(ValueError, match="coverage must be above 0"):
@@ -273,7 +273,7 @@ def test_difference_is_paired() -> None:
     assert metrics.bootstrap_difference(metrics.uar, truth, worse, worse, actors, seed=0) == (0, 0)
 
 
-def test_one_actor_gives_the_figure_itself() -> None:
+def test_the_interval_of_one_actor_is_the_value_itself() -> None:
     truth, predicted = _decisions(1, n=40)
     value = metrics.accuracy(truth, predicted)
     interval = metrics.bootstrap_interval(metrics.accuracy, truth, predicted, ["1"] * 40, seed=0)
@@ -284,7 +284,7 @@ def test_one_actor_gives_the_figure_itself() -> None:
     ("truth", "predicted", "message"),
     [
         ([], [], "at least 1"),
-        ([0, 1], [0], "as long"),
+        ([0, 1], [0], "of equal length"),
         ([0.0, 1.0], [0, 1], "integers"),
         ([0, -1], [0, 1], "below 0"),
     ],

@@ -22,7 +22,7 @@ def test_registry() -> None:
         known_weights("none")
 
 
-def test_what_weights_had_seen_is_known_by_their_bytes() -> None:
+def test_weights_are_known_by_their_sha256() -> None:
     known = weights_of_sha256(WEIGHTS[NAME].sha256.upper())
     assert known is WEIGHTS[NAME]
     assert known.trained_on.startswith("FER2013")

@@ -30,13 +30,13 @@ def test_prediction_names_the_most_probable() -> None:
 
 
 def test_prediction_as_plain_data() -> None:
-    said = json.loads(json.dumps(prediction(notes=("a",), meta={"n": 1}, face=None).as_dict()))
-    assert list(said["probabilities"]) == list(EMOTIONS)
-    assert said["probabilities"]["happy"] == pytest.approx(0.6)
-    assert said["face"] is None
-    assert said["used"] == ["voice", "face"]
-    assert said["notes"] == ["a"]
-    assert said["meta"] == {"n": 1}
+    data = json.loads(json.dumps(prediction(notes=("a",), meta={"n": 1}, face=None).as_dict()))
+    assert list(data["probabilities"]) == list(EMOTIONS)
+    assert data["probabilities"]["happy"] == pytest.approx(0.6)
+    assert data["face"] is None
+    assert data["used"] == ["voice", "face"]
+    assert data["notes"] == ["a"]
+    assert data["meta"] == {"n": 1}
     nothing = prediction(probabilities=None, voice=None, face=None, used=(), error="why")
     assert nothing.emotion is None
     assert nothing.confidence is None
@@ -61,19 +61,19 @@ def test_prediction_checks_itself(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ((None, np.zeros(3), None, None), "voice: exactly one"),
         ((np.zeros(3), np.zeros(3), None, "why"), "face: exactly one"),
         ((np.array([np.nan]), np.zeros(3), None, None), "voice: features must be finite"),
     ],
 )
-def test_features_have_an_array_or_a_reason(arguments: Any, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_features_have_an_array_or_a_reason(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Features(*arguments)
 
 
-def test_features_of_integers_need_no_check_for_numbers() -> None:
+def test_features_may_be_integers() -> None:
     assert Features(None, np.zeros((2, 4, 4), np.uint8), voice_missing="why").voice is None
 
 
@@ -117,7 +117,7 @@ def test_face_track_checks_its_shapes() -> None:
             FaceTrack(**given | {name: wrong})
 
 
-def test_take_is_scored_under_the_name_of_its_voice() -> None:
+def test_take_is_scored_by_the_id_of_its_voice() -> None:
     voice = Clip(Path("v.wav"), "v", "t", "01", "sad", "audio")
     face = Clip(Path("f.mp4"), "f", "t", "01", "sad", "video")
     assert Take("t", "01", "sad", voice, face).clip_id == "v"
@@ -128,9 +128,9 @@ def test_take_is_scored_under_the_name_of_its_voice() -> None:
         voice.take = "u"  # type: ignore[misc]
 
 
-def test_a_recording_holds_something() -> None:
+def test_a_recording_needs_audio_or_video() -> None:
     sound = Waveform(np.zeros((1, 8), np.float32), 8000)
     assert Recording(sound).name == "<arrays>"
     assert Recording(sound, name="mine").frames is None
-    with pytest.raises(ValueError, match="sound, pictures or both"):
+    with pytest.raises(ValueError, match="audio, video or both"):
         Recording(name="mine")

@@ -9,7 +9,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from emofuse.core.errors import CorpusError
-from emofuse.corpus.fer2013 import FER_PLUS, Cleaning, Faces, clean_training_faces, read_fer2013
+from emofuse.core.labels import FER_PLUS
+from emofuse.corpus.fer2013 import Cleaning, Faces, clean_training_faces, read_fer2013
 
 # neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, unknown, no face
 VOTES = np.array(

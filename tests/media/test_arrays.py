@@ -180,5 +180,5 @@ def test_records_that_were_made_by_hand_are_checked_too() -> None:
         extract(Waveform(np.zeros((1, 16000), np.float32), 3), RECIPE)
     with pytest.raises(FeatureError, match="frame 0 is not"):
         extract(TimedFrames((np.zeros((4, 4, 3), np.uint8),), np.zeros(1), 1), RECIPE)
-    with pytest.raises(ValueError, match="sound, pictures or both"):
+    with pytest.raises(ValueError, match="audio, video or both"):
         Recording()

@@ -13,8 +13,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from emofuse.core.errors import CorpusError, ExperimentError, WeightsError
-from emofuse.core.labels import FER2013
-from emofuse.corpus.fer2013 import FER_PLUS, Faces
+from emofuse.core.labels import FER2013, FER_PLUS
+from emofuse.corpus.fer2013 import Faces
 from emofuse.training.expression import (
     ExpressionFigures,
     ExpressionSettings,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from emofuse.core.errors import ExperimentError, WeightsError
-from emofuse.core.recipes.fusion import LEAST_LOG_PROBABILITY
+from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.speaker_normalization import SpeakerPrior
@@ -312,7 +312,7 @@ def test_refitted_networks_alone_answer_about_the_test(tmp_path: Path) -> None:
     path = tmp_path / "work" / "p" / "member-1-voice" / "outputs.npz"
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
-    said = np.maximum(arrays["log_probabilities"], LEAST_LOG_PROBABILITY)
+    said = np.maximum(arrays["log_probabilities"], MIN_LOG_PROBABILITY)
     np.testing.assert_allclose(join_inputs(recipe, answers, 0)[:, :8], said, atol=1e-5)
     arrays["log_probabilities"] = np.roll(arrays["log_probabilities"], 1, axis=1)
     np.savez(path, **arrays)
@@ -465,7 +465,7 @@ def test_joined_inputs_are_voice_first_and_bounded() -> None:
     logs = join_inputs(small_recipe(), [voice, face], None)
     assert logs.shape == (3, 16)
     assert logs.dtype == np.float32
-    assert logs.min() == LEAST_LOG_PROBABILITY
+    assert logs.min() == MIN_LOG_PROBABILITY
     geometric = np.exp(face.logs.mean(0))
     np.testing.assert_allclose(np.exp(logs[:, 8:]), geometric / geometric.sum(1, keepdims=True), atol=1e-4)
 

@@ -1,1 +1,1 @@
-"""The vocabulary: labels, records, recipes, metrics and errors."""
+"""Labels, records, recipes, metrics and errors: what every other package speaks of."""

@@ -3,12 +3,12 @@
 Every pair of :data:`emofuse.core.labels.LABEL_SETS` has a map, made by four rules:
 
 1. A label becomes the label of the same meaning.
-2. Calm, where the target has none, becomes neutral; where the target has no neutral either, it is dropped.
-3. Neutral, where the target has none, is dropped. Where the target tells calm from neutral and the source
-   does not, its probability is split in halves: a source without calm cannot tell the two apart, and all
-   of it on neutral would claim «surely not calm». A single label stays neutral: it says what an
-   actor was asked for or a rater answered, and nobody was asked for calm.
-4. What the target has no label for (contempt, boredom, surprise) is dropped, never moved to a neighbour.
+2. Calm, where the target has no calm, becomes neutral; where the target has no neutral either, it is dropped.
+3. Neutral, where the target has no neutral, is dropped. Where the target distinguishes calm from neutral and
+   the source does not, its probability is split in half: a source without calm cannot tell the two apart, and
+   all of it on neutral would claim "certainly not calm". A single label stays neutral: it is what an actor
+   was instructed to show or a rater chose, and calm was never an option.
+4. What the target has no label for (contempt, boredom, surprise) is dropped, never moved to a similar label.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ from numpy.typing import ArrayLike, NDArray
 from emofuse.core.labels import EMOTIONS, FER_PLUS_TO_EMOTION, FER_PLUS_TO_EMOTION_VERSION, LABEL_SETS
 
 LABEL_MAPS_VERSION: Final = 1
-"""Of the label sets and the rules above: raised whenever a share or a single label of any map changes."""
+"""Version of the label sets and the rules above: raised whenever any map changes a share or a single
+label."""
 
-KEPT_AT_LEAST: Final = 1e-6
-"""Below this share of a row nothing is left but rounding errors, and they are not made into a certainty."""
+MIN_RETAINED: Final = 1e-6
+"""A row that retains a smaller share holds only rounding errors, which must not be scaled up to certainty."""
 
-_SHOWN = 5
-"""So many rows are named in an error; the rest are counted."""
+_MAX_LISTED: Final = 5
+"""An error names this many rows and counts the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelMap:
     """How the labels of one set become those of another.
 
-    ``shares[source label][target label]`` is the part of the source's probability that the target gets: every
-    row sums to 1, or to 0 where the label is dropped. Shares of 0 are left out.
+    ``shares[source label][target label]`` is the share of the source label's probability that the target
+    label gets: every row sums to 1, or to 0 where the label is dropped. Shares of 0 are omitted.
     """
 
     name: str
@@ -49,7 +50,8 @@ class LabelMap:
     target: str
     shares: Mapping[str, Mapping[str, float]]
     single: Mapping[str, str] = field(default_factory=dict)
-    """What a single label becomes whose probability is split; any other becomes where all of it goes."""
+    """Target of a single label whose probability is split; any other label becomes the one that gets it
+    all."""
 
     def __post_init__(self) -> None:
         for known in (self.source, self.target):
@@ -85,7 +87,7 @@ class LabelMap:
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """The source's labels that become nothing."""
+        """The labels of the source that are dropped."""
         return tuple(label for label, row in self.shares.items() if not row)
 
     @property
@@ -99,7 +101,7 @@ def label_set(name: str) -> tuple[str, ...]:
     """The labels of a set, in order.
 
     Raises:
-        ValueError: no set has this name; the text lists those that there are.
+        ValueError: there is no set of this name; the message lists those there are.
     """
     try:
         return tuple(LABEL_SETS[name])
@@ -112,7 +114,7 @@ def label_map(source: str, target: str) -> LabelMap:
     """The map from one label set to another, such as ``label_map("ravdess-8", "fer-7")``.
 
     Raises:
-        ValueError: no set has one of these names.
+        ValueError: there is no set of one of these names.
     """
     label_set(source), label_set(target)
     meanings, names = LABEL_SETS[source], {meaning: label for label, meaning in LABEL_SETS[target].items()}
@@ -120,12 +122,12 @@ def label_map(source: str, target: str) -> LabelMap:
     shares: dict[str, dict[str, float]] = {}
     single: dict[str, str] = {}
     for label, meaning in meanings.items():
-        goes_to = _goes_to(meaning, set(meanings.values()), names)
-        shares[label] = {to: 1 / len(goes_to) for to in goes_to}
-        if len(goes_to) > 1:
+        targets = _targets(meaning, set(meanings.values()), names)
+        shares[label] = {to: 1 / len(targets) for to in targets}
+        if len(targets) > 1:
             single[label] = names[meaning]
     if (source, target) == ("fer-plus-8", "ravdess-8"):
-        # Bundles rest on this table and name its version: it is the map, and not a copy of it.
+        # Bundles depend on this table and record its version: use it, not a copy.
         shares, version = FER_PLUS_TO_EMOTION, FER_PLUS_TO_EMOTION_VERSION
     return LabelMap(f"{source} to {target}", version, source, target, shares, single)
 
@@ -138,11 +140,11 @@ def convert(probabilities: ArrayLike, mapping: LabelMap) -> NDArray[np.float64]:
         mapping: from :func:`label_map`.
 
     Returns:
-        (n, n_target) float64, every row made to sum to 1 again after what is dropped.
+        (n, n_target) float64, each row renormalized to sum to 1.
 
     Raises:
         ValueError: another shape, a value that is negative or not finite, or a row of which everything
-            (all but a millionth) is dropped: nothing is known of it in the target's labels.
+            (all but a millionth) is dropped: it says nothing about the target's labels.
     """
     values = np.asarray(probabilities, dtype=np.float64)
     n_source = len(label_set(mapping.source))
@@ -151,20 +153,20 @@ def convert(probabilities: ArrayLike, mapping: LabelMap) -> NDArray[np.float64]:
     if not np.isfinite(values).all() or (values < 0).any():
         raise ValueError(f"{mapping.name}: probabilities must be finite and not negative")
     out: NDArray[np.float64] = values @ mapping.matrix
-    kept = out.sum(axis=1, keepdims=True)
-    lost = np.flatnonzero(kept[:, 0] <= KEPT_AT_LEAST * values.sum(axis=1))
+    retained = out.sum(axis=1, keepdims=True)
+    lost = np.flatnonzero(retained[:, 0] <= MIN_RETAINED * values.sum(axis=1))
     if lost.size:
-        shown = ", ".join(map(str, lost[:_SHOWN].tolist()))
-        more = f" and {lost.size - _SHOWN} more" if lost.size > _SHOWN else ""
+        rows = ", ".join(map(str, lost[:_MAX_LISTED].tolist()))
+        more = f" and {lost.size - _MAX_LISTED} more" if lost.size > _MAX_LISTED else ""
         raise ValueError(
-            f"{mapping.name}: nothing is left of row {shown}{more}: "
+            f"{mapping.name}: nothing is left of row {rows}{more}: "
             f"all of it is on labels that are dropped ({', '.join(mapping.dropped) or 'none'}), or it is zero"
         )
-    return np.asarray(out / kept, dtype=np.float64)
+    return np.asarray(out / retained, dtype=np.float64)
 
 
 def convert_label(label: str, mapping: LabelMap) -> str | None:
-    """One label of the source as one of the target, or None where it is dropped.
+    """Convert one label of the source to the target's, or None where it is dropped.
 
     Raises:
         ValueError: the source has no such label.
@@ -184,12 +186,12 @@ CIRCUMPLEX_DEGREES: Final[dict[str, float | None]] = {
     "disgust": 140.0,
     "surprised": 70.0,
 }
-"""Angles on the circle of affect: 0° is pleasure, 90° is arousal. None is the centre.
+"""Angles on the circumplex of affect: 0° is pleasure, 90° is arousal. None is the center.
 
 Russell JA (1980) A circumplex model of affect. Journal of Personality and Social Psychology 39: 1161-1178,
-circular scaling of 28 English adjectives, rounded by us to 10°: calm, happy, sad, angry, afraid, and
-*astonished* for surprised. Disgust is not among the 28: it stands at *distressed* by our choice. Neutral in
-the centre is our choice too.
+circular scaling of 28 English adjectives, rounded to 10°: calm, happy, sad, angry, afraid, and
+*astonished* for surprised. Disgust is not among the 28: placing it at *distressed* is our choice, and so is
+neutral in the center.
 """
 
 
@@ -197,7 +199,7 @@ def heuristic_valence_arousal(probabilities: ArrayLike) -> NDArray[np.float64]:
     """Valence and arousal as the mean of eight fixed points: a heuristic, not a measurement.
 
     The points lie on the unit circle at :data:`CIRCUMPLEX_DEGREES`. Nothing was fitted or validated against
-    ratings of valence and arousal; a short vector means an undecided recogniser as well as a weak feeling.
+    ratings of valence and arousal; a short vector can mean an undecided recognizer as well as a weak emotion.
 
     Args:
         probabilities: (n, 8) in the order of :data:`emofuse.core.labels.EMOTIONS`, rows sum to 1.
@@ -206,7 +208,7 @@ def heuristic_valence_arousal(probabilities: ArrayLike) -> NDArray[np.float64]:
         (n, 2) float64, valence and arousal, both within ±1.
 
     Raises:
-        ValueError: another shape, or rows that are no probabilities.
+        ValueError: another shape, or rows that are not probabilities.
     """
     values = np.asarray(probabilities, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != len(EMOTIONS):
@@ -220,8 +222,8 @@ def heuristic_valence_arousal(probabilities: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(values @ np.array(points), dtype=np.float64)
 
 
-def _goes_to(meaning: str, of_source: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
-    """The target's labels that get equal parts of a label of this meaning; ``names``: meaning → label."""
+def _targets(meaning: str, of_source: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
+    """The target labels that share a label of this meaning equally; ``names``: meaning → target label."""
     if meaning == "neutral" and "neutral" in names and "calm" in names and "calm" not in of_source:
         return names["neutral"], names["calm"]
     if meaning == "calm" and "calm" not in names and "neutral" in names:

@@ -1,4 +1,4 @@
-"""The one order of the eight emotions, and named maps to other label sets.
+"""The eight emotions in their canonical order, and the label sets of other corpora and networks.
 
 The order is that of the emotion field in RAVDESS file names, 01 to 08 (Livingstone & Russo 2018,
 PLoS ONE 13(5): e0196391, table 1), so that ``code == index + 1``.
@@ -32,10 +32,16 @@ FER2013_TO_EMOTION: Final[dict[str, str]] = {
     "surprise": "surprised",
     "neutral": "neutral",
 }
-"""FER2013 names in ours. FER2013 has no calm: nothing maps to it."""
+"""FER2013 labels as emotions of ours. FER2013 has no calm: nothing maps to it."""
+
+FER_PLUS: Final[tuple[str, ...]] = (
+    "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt",
+)  # fmt: skip
+"""The emotions of FER+ (Barsoum et al. 2016) in the order of its votes, which also count "unknown" and "no
+face"."""
 
 FER_PLUS_TO_EMOTION_VERSION: Final = 1
-"""Of the table that follows: raised whenever it changes, and named by every bundle that rests on it."""
+"""Version of the table below: raised whenever it changes, and recorded in every bundle that depends on it."""
 
 FER_PLUS_TO_EMOTION: Final[dict[str, dict[str, float]]] = {
     "neutral": {"neutral": 0.5, "calm": 0.5},
@@ -47,10 +53,10 @@ FER_PLUS_TO_EMOTION: Final[dict[str, dict[str, float]]] = {
     "fear": {"fearful": 1.0},
     "contempt": {},
 }
-"""FER+ names (Barsoum et al. 2016) in shares of ours.
+"""FER+ labels (Barsoum et al. 2016) as shares of our emotions.
 
-FER+ has no calm, and a calm face is voted neutral: both get half of it, which says that such a picture
-cannot tell them apart. Contempt is none of ours: it is dropped, and the rest made to sum to 1 again.
+FER+ has no calm, and raters vote a calm face neutral: each gets half, which says that such an image cannot
+tell them apart. Contempt is not one of ours: it is dropped, and the rest is renormalized.
 """
 
 LABEL_SETS: Final[dict[str, dict[str, str]]] = {
@@ -112,19 +118,19 @@ LABEL_SETS: Final[dict[str, dict[str, str]]] = {
 }
 """Label sets by name: their labels, in order, each with what it means.
 
-A meaning is one of :data:`EMOTIONS`, or ``contempt`` or ``boredom``, which are none of ours. The labels are
-written as the data sets write them: codes in file names (EMO-DB's are the initials of the German words:
-Wut, Langeweile, Ekel, Angst, Freude, Trauer, neutral), names of networks' outputs for FER2013 and FER+
-(those two in the order of the outputs). TESS says *pleasant* surprise (ps): taken for surprise, which
-it is only a part of. Ekman P (1992) An argument for basic emotions, Cognition and Emotion 6: 169-200.
+A meaning is one of :data:`EMOTIONS`, or ``contempt`` or ``boredom``, which are not. The labels are written as
+the data sets write them: codes in file names (EMO-DB's are the initials of the German words Wut,
+Langeweile, Ekel, Angst, Freude, Trauer, neutral), output names of networks for FER2013 and FER+ (those two
+in output order). TESS has *pleasant* surprise (ps), which is only part of surprise and is taken for it. Ekman
+P (1992) An argument for basic emotions, Cognition and Emotion 6: 169-200.
 """
 
 
 def emotion_index(emotion: str) -> int:
-    """The place of an emotion in :data:`EMOTIONS`.
+    """The index of an emotion in :data:`EMOTIONS`.
 
     Raises:
-        ValueError: the name is not one of the eight.
+        ValueError: the name is not one of the eight emotions.
     """
     try:
         return EMOTIONS.index(emotion)

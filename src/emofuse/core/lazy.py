@@ -1,4 +1,4 @@
-"""Names of a package that come from its modules when they are first used."""
+"""Package attributes that are imported when they are first used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module's ``__getattr__`` (PEP 562): importing the package loads none of the modules.
+    """A module-level ``__getattr__`` (PEP 562), so that importing the package imports none of its modules.
 
     Args:
         package: the package's ``__name__``.

@@ -1,11 +1,11 @@
-"""Figures of merit: pure functions of what is true and what was said.
+"""Metrics: pure functions of ground truth and predictions.
 
 One vocabulary throughout. ``truth``: (n,) integers, the class that was acted. ``predicted``: (n,) integers,
-the class that was said. ``probabilities`` or ``scores``: (n, n_classes) floats whose rows sum to 1.
-``groups``: (n,) labels of whoever is resampled, the actors here. Figures are fractions, not per cent.
+the predicted class. ``probabilities`` or ``scores``: (n, n_classes) floats whose rows sum to 1. ``groups``:
+(n,) labels of the units that are resampled, here actors. Metrics are fractions, not percentages.
 
-The figures of hard decisions are derived from confusion matrices, so that a resample of actors is a
-weighted sum of one small matrix an actor and two thousand resamples cost milliseconds.
+Metrics of hard decisions are derived from confusion matrices, so a resample of actors is a weighted sum of
+one small matrix per actor, and two thousand resamples take milliseconds.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Metric = Callable[[ArrayLike, ArrayLike], float]
-"""A figure of truth and decisions (:func:`accuracy`), or of truth and scores (:func:`log_loss`)."""
+"""Of truth and decisions (:func:`accuracy`), or of truth and scores (:func:`log_loss`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """How sure and how right a recogniser is, by bins of its confidence.
+    """Confidence and accuracy of a recognizer, in bins of its confidence.
 
     ``edges``: (n_bins + 1,) bounds of the bins; ``confidence`` and ``accuracy``: (n_bins,) means, NaN in
-    an empty bin; ``count``: (n_bins,) decisions a bin.
+    an empty bin; ``count``: (n_bins,) decisions per bin.
     """
 
     edges: Floats
@@ -41,7 +41,7 @@ class Reliability:
 def accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:
     """Share of decisions that are right: ``Σ [predicted = truth] / n``, from 0 to 1.
 
-    With eight classes equally often, guessing reaches 1/8.
+    With eight balanced classes, guessing reaches 1/8.
 
     >>> accuracy([0, 0, 1, 2], [0, 1, 1, 2])
     0.75
@@ -51,10 +51,10 @@ def accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def uar(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """Unweighted average recall: the mean over classes of the share of each that was found, from 0 to 1.
+    """Unweighted average recall: the mean of the recall of each class, from 0 to 1.
 
     ``1/K Σ_k TP_k / (TP_k + FN_k)`` over the K classes present in ``truth``. Rare classes weigh as much
-    as common ones, and saying always the same reaches 1/K. (Schuller, Steidl & Batliner 2009, The
+    as common ones, and always predicting the same class reaches 1/K. (Schuller, Steidl & Batliner 2009, The
     INTERSPEECH 2009 Emotion Challenge.)
 
     >>> uar([0, 0, 0, 1], [0, 0, 0, 0])
@@ -67,7 +67,7 @@ def f1_macro(truth: ArrayLike, predicted: ArrayLike) -> float:
     """Mean over classes of F1, the harmonic mean of precision and recall, from 0 to 1.
 
     ``1/K Σ_k 2 TP_k / (2 TP_k + FP_k + FN_k)`` over the K classes present in ``truth`` or ``predicted``;
-    a class never right counts 0. Equals ``sklearn.metrics.f1_score(average="macro")``. (Opitz & Burst
+    a class that is never right counts 0. Equals ``sklearn.metrics.f1_score(average="macro")``. (Opitz & Burst
     2019, arXiv:1911.03347, on this mean of F1 against the F1 of means.)
 
     >>> round(f1_macro([0, 0, 1, 1], [0, 1, 1, 1]), 4)
@@ -77,7 +77,7 @@ def f1_macro(truth: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, n_classes: int) -> Counts:
-    """Count each pair of truth and decision: (n_classes, n_classes) int64, one row a true class.
+    """Count each pair of truth and decision: (n_classes, n_classes) int64, one row per true class.
 
     Raises:
         ValueError: a class is below 0 or not below ``n_classes``.
@@ -96,7 +96,7 @@ def confusion_matrix(truth: ArrayLike, predicted: ArrayLike, n_classes: int) -> 
 
 
 def recall_per_class(truth: ArrayLike, predicted: ArrayLike, n_classes: int) -> Floats:
-    """Share of each true class that was found: (n_classes,) from 0 to 1, NaN where ``truth`` has none.
+    """Recall of each class: (n_classes,) from 0 to 1, NaN for a class that ``truth`` lacks.
 
     >>> recall_per_class([0, 0, 1], [0, 1, 1], 3).tolist()
     [0.5, 1.0, nan]
@@ -106,10 +106,10 @@ def recall_per_class(truth: ArrayLike, predicted: ArrayLike, n_classes: int) -> 
 
 
 def log_loss(truth: ArrayLike, probabilities: ArrayLike) -> float:
-    """Mean surprise at the truth, ``-1/n Σ ln p(truth)``, in nats, from 0 (sure and right) upwards.
+    """Mean surprisal of the truth, ``-1/n Σ ln p(truth)``, in nats, from 0 (certain and right) upwards.
 
-    Saying every class is equally probable costs ``ln K``: 2.079 for eight. Probabilities are kept 2.2e-16
-    away from 0 and 1, as scikit-learn does, so one impossible truth costs 36 and not infinity. (Good
+    A uniform prediction costs ``ln K``: 2.079 for eight classes. Probabilities are clipped to 2.2e-16 from 0
+    and 1, as in scikit-learn, so one impossible truth costs 36 and not infinity. (Good
     1952, Rational Decisions.)
 
     >>> round(log_loss([0, 1], [[0.5, 0.5], [0.25, 0.75]]), 4)
@@ -121,7 +121,7 @@ def log_loss(truth: ArrayLike, probabilities: ArrayLike) -> float:
 
 
 def reliability(truth: ArrayLike, probabilities: ArrayLike, n_bins: int = 15) -> Reliability:
-    """Sort decisions into equally wide bins ``(a, b]`` of the greatest probability (Guo et al. 2017).
+    """Bin decisions by their highest probability into bins ``(a, b]`` of equal width (Guo et al. 2017).
 
     >>> reliability([0, 1], [[0.9, 0.1], [0.8, 0.2]], n_bins=2).accuracy.tolist()
     [nan, 0.5]
@@ -131,20 +131,20 @@ def reliability(truth: ArrayLike, probabilities: ArrayLike, n_bins: int = 15) ->
         raise ValueError(f"n_bins must be at least 1, got {n_bins}")
     confidence = p.max(axis=1)
     right = (p.argmax(axis=1) == t).astype(np.float64)
-    place = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
-    count = np.bincount(place, minlength=n_bins).astype(np.int64)
+    index = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+    count = np.bincount(index, minlength=n_bins).astype(np.int64)
     return Reliability(
         edges=np.linspace(0, 1, n_bins + 1),
-        confidence=_ratio(np.bincount(place, confidence, n_bins), count, empty=np.nan),
-        accuracy=_ratio(np.bincount(place, right, n_bins), count, empty=np.nan),
+        confidence=_ratio(np.bincount(index, confidence, n_bins), count, empty=np.nan),
+        accuracy=_ratio(np.bincount(index, right, n_bins), count, empty=np.nan),
         count=count,
     )
 
 
 def expected_calibration_error(truth: ArrayLike, probabilities: ArrayLike, n_bins: int = 15) -> float:
-    """How far confidence is from accuracy: ``Σ_b n_b/n |accuracy_b - confidence_b|``, from 0 to 1, 0 is best.
+    """Distance of confidence from accuracy: ``Σ_b n_b/n |accuracy_b - confidence_b|``, from 0 (best) to 1.
 
-    Over equally wide bins of the greatest probability; empty bins count nothing. (Naeini, Cooper &
+    Over bins of equal width of the highest probability; empty bins do not count. (Naeini, Cooper &
     Hauskrecht 2015; 15 bins as Guo et al. 2017, On Calibration of Modern Neural Networks.)
 
     >>> round(expected_calibration_error([0, 1], [[0.9, 0.1], [0.9, 0.1]]), 4)
@@ -156,16 +156,16 @@ def expected_calibration_error(truth: ArrayLike, probabilities: ArrayLike, n_bin
 
 
 def coverage_curve(truth: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Accuracy on what is answered when the least confident decisions are abstained from.
+    """Accuracy on the retained decisions when the least confident ones are abstained from.
 
-    At threshold ``t`` the decisions with a greatest probability of at least ``t`` are answered, n_t of n:
-    ``coverage = n_t / n``, ``accuracy = Σ_answered [predicted = truth] / n_t``, both from 0 to 1. Equal
-    confidences are answered or abstained from together. (El-Yaniv & Wiener 2010, On the Foundations of
+    At threshold ``t`` the decisions whose highest probability is at least ``t`` are retained, n_t of n:
+    ``coverage = n_t / n``, ``accuracy = Σ_retained [predicted = truth] / n_t``, both from 0 to 1. Equal
+    confidences are retained or abstained from together. (El-Yaniv & Wiener 2010, On the Foundations of
     Noise-free Selective Classification; Geifman & El-Yaniv 2017, arXiv:1705.08500.)
 
     Returns:
-        Coverage, which rises to 1; the accuracy there; the threshold, which falls. Each (m,), one place a
-        distinct confidence; at coverage 1 stands :func:`accuracy`.
+        Coverage, which rises to 1; the accuracy there; the threshold, which falls. Each (m,), one entry per
+        distinct confidence; at coverage 1 the accuracy is :func:`accuracy`.
 
     >>> [a.tolist() for a in coverage_curve([0, 0, 1], [[0.9, 0.1], [0.75, 0.25], [0.75, 0.25]])]
     [[0.3333333333333333, 1.0], [1.0, 0.6666666666666666], [0.9, 0.75]]
@@ -176,30 +176,30 @@ def coverage_curve(truth: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats,
     ranked = confidence[order]
     right = np.cumsum(p.argmax(axis=1)[order] == t[order])
     last = np.flatnonzero(np.append(np.diff(ranked) != 0, True))
-    answered = last + 1
-    return answered / len(t), right[last] / answered, ranked[last]
+    retained = last + 1
+    return retained / len(t), right[last] / retained, ranked[last]
 
 
 def accuracy_at_coverage(truth: ArrayLike, scores: ArrayLike, coverage: float) -> float:
     """Accuracy on the most confident share of decisions, from 0 to 1.
 
-    ``Σ_answered [predicted = truth] / n_answered``, answered being those at or above
-    :func:`threshold_for_coverage`: no fewer than ``coverage``, more where confidences are equal. The
-    threshold is set on these very scores, without their truth.
+    ``Σ_retained [predicted = truth] / n_retained`` over the decisions at or above
+    :func:`threshold_for_coverage`: at least a share ``coverage``, more where confidences are equal. The
+    threshold is set on these same scores, without their truth.
 
     >>> accuracy_at_coverage([0, 0, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]], 0.6)
     1.0
     """
     t, p = _scores(truth, scores)
-    answered = p.max(axis=1) >= threshold_for_coverage(p, coverage)
-    return float(np.mean(p.argmax(axis=1)[answered] == t[answered]))
+    retained = p.max(axis=1) >= threshold_for_coverage(p, coverage)
+    return float(np.mean(p.argmax(axis=1)[retained] == t[retained]))
 
 
 def threshold_for_coverage(scores: ArrayLike, coverage: float) -> float:
-    """Confidence from which on to answer, so that at least a share ``coverage`` is answered, up to 1.
+    """The highest confidence threshold that retains at least a share ``coverage`` of the decisions.
 
-    ``max {t : Σ [max_k p_k ≥ t] / n ≥ coverage}``, one of the confidences that occur. No truth is asked for,
-    so it may be set on whatever recordings are at hand.
+    ``max {t : Σ [max_k p_k ≥ t] / n ≥ coverage}``, one of the confidences that occur. It needs no
+    truth, so it may be set on any recordings.
 
     Raises:
         ValueError: ``coverage`` is not above 0 and at most 1.
@@ -210,9 +210,9 @@ def threshold_for_coverage(scores: ArrayLike, coverage: float) -> float:
     p = _probabilities(scores)
     if not 0 < coverage <= 1:
         raise ValueError(f"coverage must be above 0 and at most 1, got {coverage}")
-    # 0.8 of 1200 is 960, not 961, whatever the last bit of the product says
-    answered = max(1, math.ceil(coverage * len(p) - 1e-9))
-    return float(np.sort(p.max(axis=1))[-answered])
+    # 0.8 of 1200 is 960, not 961, whatever the last bit of the product
+    retained = max(1, math.ceil(coverage * len(p) - 1e-9))
+    return float(np.sort(p.max(axis=1))[-retained])
 
 
 def bootstrap_interval(
@@ -225,28 +225,28 @@ def bootstrap_interval(
     n_resamples: int = 2000,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Percentile interval of a figure when whole groups are drawn anew with replacement.
+    """Percentile bootstrap interval of a metric, resampling whole groups.
 
-    Clips of one actor are alike, so clips must not be drawn one by one: the interval answers how the
-    figure would move with other actors. (Efron & Tibshirani 1993, chapter 13; Field & Welsh 2007 for
-    whole clusters.) With one group there is nothing to draw from and both bounds are the figure itself.
+    Clips of one actor are alike, so clips must not be resampled one by one: the interval says how much the
+    metric would change with other actors. (Efron & Tibshirani 1993, chapter 13; Field & Welsh 2007 for
+    whole clusters.) With one group there is nothing to resample, and both bounds are the metric itself.
 
-    Figures of scores are computed anew on each draw. Drawing with replacement pushes a calibration error
-    upwards, as fewer clips would: its interval reaches further up than down, and the error itself, where it
-    is small, may lie at the lower bound or below it.
+    Metrics of scores are recomputed on each resample. Drawing with replacement biases a calibration error
+    upwards, as fewer clips would: its interval extends further up than down, and a small error itself may
+    lie at the lower bound or below it.
 
     Args:
-        metric: for decisions :func:`accuracy`, :func:`uar` or :func:`f1_macro`; for scores any figure of
+        metric: for decisions :func:`accuracy`, :func:`uar` or :func:`f1_macro`; for scores any metric of
             truth and scores, such as ``partial(accuracy_at_coverage, coverage=0.8)``.
         truth: (n,) integers.
         predicted: (n,) integers, the decisions; or (n, n_classes) floats, the scores.
-        groups: (n,) labels of any kind, one a group.
+        groups: (n,) the group of each, of any type.
         seed: the same seed gives the same interval.
-        n_resamples: how often groups are drawn anew.
+        n_resamples: number of resamples.
         level: share of resamples between the bounds, above 0 and below 1.
 
     Raises:
-        ValueError: another metric of decisions, arrays of different length, or a level that is none.
+        ValueError: another metric of decisions, arrays of different length, or an invalid level.
 
     >>> bootstrap_interval(accuracy, [0, 0, 1, 1], [0, 0, 1, 0], ["a", "a", "b", "b"], seed=0)
     (0.5, 1.0)
@@ -267,17 +267,18 @@ def bootstrap_difference(
     n_resamples: int = 2000,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Interval of how much better ``predicted`` scores than ``other`` when whole groups are drawn anew.
+    """Bootstrap interval of how much better ``predicted`` scores than ``other``, resampling whole groups.
 
-    Both are scored on the same draws, so that what makes an actor easy for both cancels out: two systems
-    whose own intervals overlap may still differ clearly. Arguments as :func:`bootstrap_interval`.
+    Both are scored on the same resamples, so that an actor who is easy for both cancels out: two systems
+    whose own intervals overlap may still differ clearly. Arguments as in :func:`bootstrap_interval`.
 
     >>> bootstrap_difference(accuracy, [0, 1, 1], [0, 1, 1], [1, 1, 1], ["a", "a", "b"], seed=0)
     (0.0, 0.5)
     """
-    # The same seed draws the same groups twice: that is what pairs the two.
+    # the same seed draws the same groups twice: the resamples are paired
     first, second = (
-        _resampled(metric, truth, said, np.asarray(groups), n_resamples, seed) for said in (predicted, other)
+        _resampled(metric, truth, outputs, np.asarray(groups), n_resamples, seed)
+        for outputs in (predicted, other)
     )
     return _interval(first - second, level)
 
@@ -290,23 +291,23 @@ def _derived(metric: Metric) -> Callable[[Counts], Floats]:
 
 
 def _resampled(
-    metric: Metric, truth: ArrayLike, said: ArrayLike, groups: NDArray[Any], n_resamples: int, seed: int
+    metric: Metric, truth: ArrayLike, outputs: ArrayLike, groups: NDArray[Any], n_resamples: int, seed: int
 ) -> Floats:
-    """The figure on each resample of whole groups: (n_resamples,). ``said``: decisions or scores."""
+    """The metric on each resample of whole groups: (n_resamples,). ``outputs``: decisions or scores."""
     if n_resamples < 1:
         raise ValueError(f"n_resamples must be at least 1, got {n_resamples}")
-    of_scores = np.ndim(said) == 2
-    t, s = _scores(truth, said) if of_scores else _decisions(truth, said)
+    of_scores = np.ndim(outputs) == 2
+    t, s = _scores(truth, outputs) if of_scores else _decisions(truth, outputs)
     if groups.shape != t.shape:
         raise ValueError(f"groups must be {t.shape}, got {groups.shape}")
-    names, place = np.unique(groups, return_inverse=True)
+    names, group_of = np.unique(groups, return_inverse=True)
     n = len(names)
     drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples)
     if of_scores:
-        rows = (np.repeat(np.arange(len(t)), times[place]) for times in drawn)
+        rows = (np.repeat(np.arange(len(t)), times[group_of]) for times in drawn)
         return np.array([metric(t[chosen], s[chosen]) for chosen in rows])
     of_counts = _derived(metric)
-    counts = _counts_per_group(t, np.asarray(s, dtype=np.int64), place, n)
+    counts = _counts_per_group(t, np.asarray(s, dtype=np.int64), group_of, n)
     k = counts.shape[-1]
     return of_counts((drawn @ counts.reshape(n, -1)).reshape(-1, k, k))
 
@@ -322,7 +323,7 @@ def _decisions(truth: ArrayLike, predicted: ArrayLike) -> tuple[Counts, Counts]:
     t, p = np.asarray(truth), np.asarray(predicted)
     if t.ndim != 1 or t.shape != p.shape or not len(t):
         raise ValueError(
-            f"truth and predicted must be (n,) and as long, n at least 1; got {t.shape} and {p.shape}"
+            f"truth and predicted must be (n,) and of equal length, n at least 1; got {t.shape} and {p.shape}"
         )
     for name, array in (("truth", t), ("predicted", p)):
         if array.dtype.kind not in "iu":
@@ -354,10 +355,10 @@ def _counts(truth: ArrayLike, predicted: ArrayLike) -> Counts:
     return confusion_matrix(t, p, max(int(t.max()), int(p.max())) + 1)
 
 
-def _counts_per_group(truth: Counts, predicted: Counts, place: NDArray[np.intp], n_groups: int) -> Counts:
-    """One confusion matrix a group: (n_groups, n_classes, n_classes)."""
+def _counts_per_group(truth: Counts, predicted: Counts, group_of: NDArray[np.intp], n_groups: int) -> Counts:
+    """One confusion matrix per group: (n_groups, n_classes, n_classes)."""
     k = max(int(truth.max()), int(predicted.max())) + 1
-    flat = np.bincount((place * k + truth) * k + predicted, minlength=n_groups * k * k)
+    flat = np.bincount((group_of * k + truth) * k + predicted, minlength=n_groups * k * k)
     return flat.reshape(n_groups, k, k).astype(np.int64)
 
 
@@ -367,7 +368,7 @@ def _ratio(above: NDArray[Any], below: NDArray[Any], *, empty: float) -> Floats:
     return out
 
 
-# The figures of one confusion matrix or of many at once: (..., n_classes, n_classes) → (...).
+# metrics of one confusion matrix or of many at once: (..., n_classes, n_classes) → (...)
 
 
 def _accuracy_of(counts: Counts) -> Floats:

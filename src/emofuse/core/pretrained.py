@@ -16,7 +16,7 @@ class WeightFile:
     """A published weight file."""
 
     name: str
-    """What emofuse calls it."""
+    """Its name in emofuse."""
     file_name: str
     url: str
     sha256: str
@@ -24,11 +24,11 @@ class WeightFile:
     """SPDX identifier."""
     about: str
     trained_on: str
-    """What it had seen before it came to us, for the model card: a clause that follows "trained on"."""
+    """What it was trained on before, for the model card: a clause that follows "trained on"."""
     size: int | None = None
-    """Bytes, where they are published."""
+    """In bytes, where it is published."""
     recipe_key: str | None = None
-    """The key of a recipe that takes the path of a copy, where there is one."""
+    """The recipe key that takes the path of a copy, if any."""
 
 
 WEIGHTS: Final[dict[str, WeightFile]] = {
@@ -41,8 +41,8 @@ WEIGHTS: Final[dict[str, WeightFile]] = {
             "facial_expression_model_weights.h5",
             sha256="e8e8851d3fa05c001b1c27fd8841dfe08d7f82bb786a53ad8776725b7a1e824c",
             licence="MIT",
-            about="DeepFace's Emotion CNN: 48×48 grey faces to seven classes (5.98 MB, Keras HDF5)",
-            trained_on="FER2013 (Goodfellow et al. 2013), grey pictures of faces found on the web in seven "
+            about="DeepFace's Emotion CNN: 48×48 gray faces to seven classes (5.98 MB, Keras HDF5)",
+            trained_on="FER2013 (Goodfellow et al. 2013), gray images of faces found on the web in seven "
             "expressions, years before RAVDESS was published",
             recipe_key="face.network.emotion_cnn.path",
         ),
@@ -53,9 +53,9 @@ WEIGHTS: Final[dict[str, WeightFile]] = {
             "face_landmarker.task",
             sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
             licence="Apache-2.0",
-            about="MediaPipe's Face Landmarker, float16/1: pictures to 478 landmarks, 52 blendshapes and the "
-            "pose of the head (3.8 MB)",
-            trained_on="pictures of faces that Google has not published",
+            about="MediaPipe's Face Landmarker, float16/1: images to 478 landmarks, 52 blendshapes and the "
+            "head pose (3.8 MB)",
+            trained_on="images of faces that Google has not published",
             size=3_758_596,
         ),
         WeightFile(
@@ -65,20 +65,20 @@ WEIGHTS: Final[dict[str, WeightFile]] = {
             "face_detection_yunet_2023mar.onnx",
             sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
             licence="MIT",
-            about="YuNet, a face detector (Wu et al. 2023): pictures to boxes and five points (0.2 MB)",
-            trained_on="WIDER FACE (Yang et al. 2016), pictures of crowds and people found on the web",
+            about="YuNet, a face detector (Wu et al. 2023): images to boxes and five landmarks (0.2 MB)",
+            trained_on="WIDER FACE (Yang et al. 2016), images of crowds and people found on the web",
             size=232_589,
         ),
     )
 }
-"""Every weight file that emofuse knows, by name."""
+"""All weight files that emofuse knows, by name."""
 
 
 def known_weights(name: str) -> WeightFile:
     """The weight file of that name.
 
     Raises:
-        WeightsError: there is none; the text lists those there are.
+        WeightsError: there is none; the message lists those there are.
     """
     try:
         return WEIGHTS[name]
@@ -87,5 +87,5 @@ def known_weights(name: str) -> WeightFile:
 
 
 def weights_of_sha256(sha256: str) -> WeightFile | None:
-    """The known weight file with these bytes; None where emofuse does not know them."""
+    """The known weight file with this sha256; None if there is none."""
     return next((known for known in WEIGHTS.values() if known.sha256 == sha256.lower()), None)

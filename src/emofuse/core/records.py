@@ -1,4 +1,4 @@
-"""Small frozen records that travel between the rooms and check their own shapes when made."""
+"""Small frozen records that are passed between packages and check their shapes when created."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ UInt8 = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One media file, or one span of it, and what is known of it.
+    """One media file, or one span of it, and what is known about it.
 
-    ``take`` names the performance: every file of one performance shares it, whatever its modality.
+    ``take`` names the performance: all files of one performance share it, whatever their modality.
     """
 
     path: Path
@@ -31,12 +31,12 @@ class Clip:
     start_s: float | None = None
     end_s: float | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
-    """Whatever else the corpus says: channel, intensity, statement, repetition, sex."""
+    """What else the corpus states: channel, intensity, statement, repetition, sex."""
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """One performance: the file that carries its voice and the file that carries its face."""
+    """One performance: the file with its voice and the file with its face."""
 
     take: str
     speaker: str
@@ -51,14 +51,14 @@ class Take:
 
     @property
     def clip_id(self) -> str:
-        """The name of the recording that is scored: the one with the voice, else the one with the face."""
+        """The id of the recording that is scored: the one with the voice, else the one with the face."""
         clip = self.voice or self.face
         assert clip is not None
         return clip.clip_id
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Its files, each once."""
+        """Its files without duplicates."""
         return tuple(dict.fromkeys(clip.path for clip in (self.voice, self.face) if clip is not None))
 
 
@@ -93,7 +93,7 @@ class Waveform:
 
 @dataclass(frozen=True, slots=True)
 class TimedFrames:
-    """Grey frames with their presentation timestamps, and how many the file has.
+    """Gray frames with their presentation timestamps, and how many the file has.
 
     ``images``: list of (height, width) uint8, upright; ``times_s``: (n,) float64, never decreasing.
     """
@@ -111,19 +111,19 @@ class TimedFrames:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording in memory instead of in a file: sound, pictures or both, on one clock.
+    """A recording in memory instead of in a file: audio, video or both, on one clock.
 
-    :func:`emofuse.recording` makes one of bare arrays.
+    :func:`emofuse.recording` makes one from bare arrays.
     """
 
     sound: Waveform | None = None
     frames: TimedFrames | None = None
     name: str = "<arrays>"
-    """What it is called in answers and messages, and the take that a table of action units is asked for."""
+    """Its name in predictions and messages, and the take to look up in a table of action units."""
 
     def __post_init__(self) -> None:
         if self.sound is None and self.frames is None:
-            raise ValueError("a recording needs sound, pictures or both")
+            raise ValueError("a recording needs audio, video or both")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,9 +165,9 @@ class FaceTrack(FrameTrack):
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the networks read of one clip. An array that is missing has a reason in its place.
+    """The network inputs of one clip. An array that is missing has a reason instead.
 
-    ``voice`` and ``face`` have the shape and dtype that the recipe's feature kinds name.
+    ``voice`` and ``face`` have the shape and dtype that the recipe's feature kinds define.
     """
 
     voice: NDArray[Any] | None
@@ -175,9 +175,9 @@ class Features:
     voice_missing: str | None = None
     face_missing: str | None = None
     notes: tuple[str, ...] = ()
-    """What a user should know: a borrowed face, several faces, a sound that was shorter than asked."""
+    """What a user should know: a borrowed face, several faces, audio that was shorter than requested."""
     meta: Mapping[str, Any] = field(default_factory=dict)
-    """Plain figures beside the arrays (JSON types): frames with a face, times, voiced duration."""
+    """Further values in JSON types: frames with a face, times, voiced duration."""
 
     def __post_init__(self) -> None:
         for name, array, reason in (
@@ -192,10 +192,10 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a recogniser says of one clip.
+    """The emotion of one clip, as probabilities.
 
     ``probabilities``: (8,) float64 in the order of :data:`emofuse.core.labels.EMOTIONS`, or None where
-    nothing could be read (``error`` then says why). ``voice`` and ``face`` hold each modality's own.
+    nothing could be read (``error`` then says why). ``voice`` and ``face``: those of each modality alone.
     """
 
     source: str
@@ -219,7 +219,7 @@ class Prediction:
             if not np.isfinite(array).all() or abs(float(array.sum()) - 1) > 1e-3:
                 raise ValueError("probabilities must be finite and sum to 1")
         if self.probabilities is None and self.error is None:
-            raise ValueError("a prediction without probabilities must say why")
+            raise ValueError("a prediction without probabilities needs an error")
 
     @property
     def emotion(self) -> str | None:
@@ -234,7 +234,7 @@ class Prediction:
         return None if self.probabilities is None else float(self.probabilities.max())
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: probabilities by name, what is missing and why."""
+        """Plain data for JSON: probabilities by emotion, what is missing and why."""
 
         def named(array: NDArray[np.float64] | None) -> dict[str, float] | None:
             if array is None:

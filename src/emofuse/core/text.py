@@ -1,6 +1,6 @@
-"""Text that every format and every terminal can hold.
+"""Make text safe for every format and every terminal.
 
-File names, names of people and messages of libraries are other people's text.
+File names, names of people and messages of libraries may contain anything.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ _STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u
 
 
 def encodable(text: str) -> str:
-    """The text with U+FFFD for what is no character: NUL, half a surrogate pair, U+FFFE and U+FFFF."""
+    """The text with U+FFFD for what is not a character: NUL, unpaired surrogates, U+FFFE and U+FFFF."""
     return _NOT_TEXT.sub("\ufffd", text)
 
 
 def one_line(text: str) -> str:
-    """The text on one line, in characters that XML allows: line breaks and controls become a space."""
+    """The text on one line, in characters that XML allows: line breaks and controls become spaces."""
     return encodable(_BREAKS.sub(" ", text).strip())
 
 
 def printable(name: str) -> str:
-    """A file name as text: bytes that are not UTF-8 are shown as such."""
+    """A file name as text: bytes that are not UTF-8 are escaped."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def shown(text: str) -> str:
-    """Text of a file or its name with what would steer a terminal escaped, and bytes that are no UTF-8."""
+    """The text with terminal control characters and bytes that are not UTF-8 escaped."""
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), printable(text))

@@ -1,7 +1,7 @@
-"""Times to the millisecond, and how they are written.
+"""Times in milliseconds, and how they are written.
 
-A time is rounded once, from the exact value of the float and half to even; whatever is derived from it is
-integer arithmetic, so that nothing drifts over ten hours and adjacent intervals share their boundary.
+A time is rounded once, from the exact value of the float and half to even; everything derived from it is
+integer arithmetic, so nothing drifts over ten hours and adjacent intervals share their boundary.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def decimal_seconds(ms: int) -> str:
 
 
 def clock(ms: int) -> str:
-    """``00:00:12.345``: hours are always there, with as many digits as they need. ``ms`` is not negative."""
+    """``00:00:12.345``: hours are always written, with two digits or more. ``ms`` is not negative."""
     whole, rest = divmod(ms, 1000)
     minutes, seconds = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)

@@ -17,11 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import CorpusError
+from emofuse.core.labels import FER_PLUS
 
-FER_PLUS: Final[tuple[str, ...]] = (
-    "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt",
-)  # fmt: skip
-"""The eight emotions of FER+, in the order of its votes; two more columns count «unknown» and «no face»."""
 N_VOTES: Final = 10
 SIDE: Final = 48
 

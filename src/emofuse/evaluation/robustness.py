@@ -110,7 +110,7 @@ def _degraded(
 ) -> NDArray[Any]:
     """Every voice under one degradation, in the order of the takes."""
     features = recipe.voice.features.model_copy(update={"condition": degradation})
-    other = recipe.hearing(features)
+    other = recipe.with_voice_features(features)
     rows = np.flatnonzero(dataset.inputs.has["voice"])
     takes = [replace(dataset.takes[i], face=None) for i in rows]
     extracted = extract_takes(

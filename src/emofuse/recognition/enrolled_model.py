@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import BundleError, ProfileError
-from emofuse.core.recipes.fusion import LEAST_LOG_PROBABILITY
+from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY
 from emofuse.core.records import Features
 from emofuse.features.profile import Profile
 from emofuse.features.speaker_normalization import (
@@ -118,7 +118,7 @@ class EnrolledModel:
         if len(single) < 2:
             return blended, next(iter(blended.values()))
         joined = np.concatenate([logs[b] for b in self._networks], axis=1)
-        joined = np.maximum(joined, LEAST_LOG_PROBABILITY).astype(np.float32)
+        joined = np.maximum(joined, MIN_LOG_PROBABILITY).astype(np.float32)
         enrolled = self._fusion.run(["probabilities"], {"inputs": joined})[0].astype(np.float64)
         return blended, self._weighted(
             fused, enrolled, profile, "both" if "both" in self._networks else "voice"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import BundleError
-from emofuse.core.recipes.fusion import LEAST_LOG_PROBABILITY
+from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY
 from emofuse.core.records import Features, Prediction
 from emofuse.recognition.bundle import FRAME_FILE, Bundle
 from emofuse.recognition.enrolled_model import EnrolledModel, Modality
@@ -109,7 +109,7 @@ class BundleModel:
             if self.bundle.recipe.fusion.inputs == "features":
                 joined = np.concatenate([voice[0][:, k], face[0][:, k]], axis=1)
             else:
-                joined = np.maximum(np.concatenate([voice[2], face[2]], axis=1), LEAST_LOG_PROBABILITY)
+                joined = np.maximum(np.concatenate([voice[2], face[2]], axis=1), MIN_LOG_PROBABILITY)
             members.append(session.run(["probabilities"], {"inputs": joined.astype(np.float32)})[0][0])
         return _normalized(np.mean(members, axis=0).astype(np.float64))
 

@@ -151,7 +151,7 @@ def read_dataset(
             raise ExperimentError(f"{corpus.root}: no take has a {modality}: {reason}")
     labels = np.array([emotion_index(str(take.emotion)) for take, _ in kept], dtype=np.int64)
     speakers = np.array([take.speaker for take, _ in kept])
-    others = recipe.voice.versions[1:]
+    others = recipe.voice.variants[1:]
     inputs = Inputs(folder, labels, speakers, has, 1 + len(others))
     fingerprint = _lay_out(kept, inputs)
     for version, heard in enumerate(others, 1):
@@ -230,7 +230,7 @@ def _lay_out_otherwise(
     found = iter(
         extract_takes(
             takes,
-            recipe.hearing(heard),
+            recipe.with_voice_features(heard),
             store=store,
             jobs=jobs,
             on_done=lambda done, total: on_progress(stage, done, total),

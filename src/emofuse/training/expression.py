@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.core.errors import CorpusError, ExperimentError
-from emofuse.core.labels import FER2013
+from emofuse.core.labels import FER2013, FER_PLUS
 from emofuse.core.metrics import accuracy, bootstrap_interval, confusion_matrix
-from emofuse.corpus.fer2013 import FER_PLUS, Faces, clean_training_faces
+from emofuse.corpus.fer2013 import Faces, clean_training_faces
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.checksums import file_digest
 from emofuse.training.loop import one_cycle

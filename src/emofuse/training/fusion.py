@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes.fusion import LEAST_LOG_PROBABILITY, Classifier
+from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY, Classifier
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.training.dataset import Inputs, Rows
 from emofuse.training.fusion_classifiers import FusionClassifier, make_classifier
@@ -33,7 +33,7 @@ def join_inputs(recipe: Recipe, answers: Sequence[NetworkOutputs], member: int |
 
 def join_logs(logs: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
     """Log-probabilities of several networks side by side, none lower than counts."""
-    return np.asarray(np.maximum(np.concatenate(logs, axis=1), LEAST_LOG_PROBABILITY), dtype=np.float32)
+    return np.asarray(np.maximum(np.concatenate(logs, axis=1), MIN_LOG_PROBABILITY), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)

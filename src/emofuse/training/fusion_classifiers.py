@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import ExperimentError
-from emofuse.core.recipes.fusion import LEAST_SPREAD, Classifier, Fusion, NeuralFusion
+from emofuse.core.recipes.fusion import MIN_STD, Classifier, Fusion, NeuralFusion
 from emofuse.core.recipes.part import Training
 
 
@@ -141,7 +141,7 @@ class SklearnClassifier:
         from sklearn.svm import SVC
 
         # a value that hardly varies would only be blown up rounding, another one on each runtime
-        scaled = (VarianceThreshold(LEAST_SPREAD**2), StandardScaler())
+        scaled = (VarianceThreshold(MIN_STD**2), StandardScaler())
         p = self.parameters
         if self.name == "svm":
             # gamma is given in units of 1/n_inputs, as scikit-learn's own default counts it

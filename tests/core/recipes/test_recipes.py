@@ -42,7 +42,7 @@ def test_shipped_recipes_are_named_and_described() -> None:
     assert len({load_recipe(name).hash() for name in SHIPPED}) == len(SHIPPED)
 
 
-def test_the_notebooks_recipe_joins_1400_features() -> None:
+def test_the_notebooks_recipe_fuses_1400_features() -> None:
     recipe = load_recipe("rosred-2022")
     assert recipe.voice.network.n_features == 1000
     assert recipe.face.network.n_features == 400
@@ -50,7 +50,7 @@ def test_the_notebooks_recipe_joins_1400_features() -> None:
     assert recipe.fusion.nn.hidden == (2096, 1024)
 
 
-def test_the_most_accurate_recipe_enrols_and_refits() -> None:
+def test_the_most_accurate_recipe_enrolls_and_refits() -> None:
     recipe = load_recipe("ravdess-ensemble")
     assert recipe.voice.network.kind == recipe.face.network.kind == "ensemble"
     assert recipe.fusion.refit
@@ -59,7 +59,7 @@ def test_the_most_accurate_recipe_enrols_and_refits() -> None:
     assert recipe.enrolment.both is not None
 
 
-def test_extends_changes_what_is_named_and_nothing_else(tmp_path: Path) -> None:
+def test_extends_changes_only_what_is_set(tmp_path: Path) -> None:
     path = write(tmp_path / "x.toml", 'extends = "default"\nname = "x"\n[voice.training]\nepochs = 3\n')
     mine, theirs = load_recipe(path).model_dump(), load_recipe("default").model_dump()
     assert mine["voice"]["training"].pop("epochs") == 3
@@ -73,7 +73,7 @@ def test_extends_changes_what_is_named_and_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "messages"),
     [
         ("[voice.training]\nepoch = 3", ["voice.training.epoch is not a key of a recipe"]),
         ("[voyce]\nx = 1", ["voyce is not a key of a recipe"]),
@@ -136,11 +136,13 @@ def test_extends_changes_what_is_named_and_nothing_else(tmp_path: Path) -> None:
         ("x ==", ["not valid TOML"]),
     ],
 )
-def test_errors_name_key_value_and_what_is_allowed(tmp_path: Path, text: str, says: list[str]) -> None:
+def test_errors_name_the_key_the_value_and_what_is_allowed(
+    tmp_path: Path, text: str, messages: list[str]
+) -> None:
     path = write(tmp_path / "x.toml", f'extends = "default"\nname = "x"\n{text}\n')
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
-    assert all(part in str(caught.value) for part in [str(path), *says]), str(caught.value)
+    assert all(part in str(caught.value) for part in [str(path), *messages]), str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -163,12 +165,12 @@ def test_the_package_loads_its_modules_when_a_name_is_used() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_whole_numbers_are_fine_where_fractions_are_asked(tmp_path: Path) -> None:
+def test_integers_are_accepted_as_floats(tmp_path: Path) -> None:
     text = 'extends = "default"\nname = "x"\n[voice.features]\nduration_s = 2\n'
     assert load_recipe(write(tmp_path / "x.toml", text)).voice.features.duration_s == 2.0
 
 
-def test_none_unsets_what_another_recipe_sets(tmp_path: Path) -> None:
+def test_none_unsets_an_inherited_setting(tmp_path: Path) -> None:
     """TOML has no null."""
     base = 'extends = "default"\nname = "base"\n[voice.training]\npatience = 3\n'
     assert load_recipe(write(tmp_path / "base.toml", base)).voice.training.patience == 3
@@ -199,7 +201,7 @@ def test_a_recipe_in_another_encoding(tmp_path: Path) -> None:
         load_recipe(tmp_path / "x.toml")
 
 
-def test_circles_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_circular_extends_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "a.toml", 'extends = "b.toml"\nname = "a"\n')
     write(tmp_path / "b.toml", 'extends = "../c/a.toml"\nname = "b"\n')
     write(tmp_path / "self.toml", 'extends = "self.toml"\nname = "self"\n')
@@ -244,7 +246,7 @@ CHANGES: dict[type, Any] = {bool: lambda x: not x, int: lambda x: x + 1, float: 
 
 
 def changed(model: BaseModel, path: str = "") -> list[tuple[str, BaseModel]]:
-    """The same recipe with one setting changed, for every setting; whether it makes sense is not asked."""
+    """The same recipe with one setting changed, for every setting, whether or not it makes sense."""
     out: list[tuple[str, BaseModel]] = []
     for name in type(model).model_fields:
         value = getattr(model, name)
@@ -257,7 +259,7 @@ def changed(model: BaseModel, path: str = "") -> list[tuple[str, BaseModel]]:
     return out
 
 
-def test_recipes_of_before_keep_their_hash(tmp_path: Path) -> None:
+def test_older_recipes_keep_their_hash(tmp_path: Path) -> None:
     """What was computed with them is found again: keys that came later show only where they are used."""
     default = load_recipe("default")
     assert default.face.features.hash() == "c0bf7be5b3a1d068"
@@ -269,7 +271,7 @@ def test_recipes_of_before_keep_their_hash(tmp_path: Path) -> None:
     assert len({default.hash(), other.hash()}) == 2
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # pydantic minds the nonsense
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydantic warns of the nonsense
 @pytest.mark.parametrize("name", ["default", "rosred-2022"])
 def test_hash_changes_with_every_setting(name: str) -> None:
     recipe = load_recipe(name)

@@ -13,9 +13,8 @@ from safetensors.torch import save
 
 from emofuse import Recognizer
 from emofuse.core.errors import RecipeError, WeightsError
-from emofuse.core.labels import EMOTIONS
+from emofuse.core.labels import EMOTIONS, FER_PLUS
 from emofuse.core.recipes.load import load_recipe, parse_recipe
-from emofuse.corpus.fer2013 import FER_PLUS
 from emofuse.corpus.load import load_corpus
 from emofuse.recognition.bundle import load_bundle
 from emofuse.system.checksums import file_digest

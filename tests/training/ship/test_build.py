@@ -19,9 +19,8 @@ import emofuse
 from emofuse import Recognizer
 from emofuse.cli.app import app
 from emofuse.core.errors import BundleError, ExperimentError, WeightsError
-from emofuse.core.labels import EMOTIONS, FER_PLUS_TO_EMOTION
+from emofuse.core.labels import EMOTIONS, FER_PLUS, FER_PLUS_TO_EMOTION
 from emofuse.core.recipes.load import load_recipe, parse_recipe
-from emofuse.corpus.fer2013 import FER_PLUS
 from emofuse.corpus.load import load_corpus
 from emofuse.features.extraction import extract
 from emofuse.recognition import bundle

@@ -1,4 +1,4 @@
-"""The face part of a recipe: its features, its network, and how that is trained."""
+"""The face part of a recipe: features, network and training."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from emofuse.core.recipes.part import ADDED_LATER, Ensemble, Fraction, Part, Pos
 
 
 class FaceFeatures(Part):
-    """How a clip becomes the face network's input.
+    """How a clip becomes the input of the face network.
 
-    ``stack``: (n_frames, size, size) uint8 grey face crops; ``au-table``: (n_units,) float32, a row of a
-    table of action units averaged over the clip, as OpenFace writes them; ``blendshapes``: (n_frames, 58)
-    float32, MediaPipe's 52 blendshapes and the pose of the head (:mod:`emofuse.features.face.blendshapes`).
+    ``stack``: (n_frames, size, size) uint8 gray face crops; ``au-table``: (n_units,) float32, a row of a
+    table of action units averaged over the clip, as written by OpenFace; ``blendshapes``: (n_frames, 58)
+    float32, MediaPipe's 52 blendshapes and the head pose (:mod:`emofuse.features.face.blendshapes`).
     """
 
     kind: Literal["stack", "au-table", "blendshapes"] = "stack"
     n_frames: Annotated[int, Field(ge=1, le=200)] = 20
     size: Annotated[int, Field(ge=16, le=256)] = 48
     square: bool = True
-    """Crop the picture to its central square first, as the notebooks do."""
+    """Crop frames to their central square first, as the notebooks do."""
     detect_height_px: Annotated[int, Field(ge=120, le=2160)] = 240
-    """Faces are looked for at this height and cropped at full size; none found: looked for at full size."""
+    """Detect faces at this height and crop at full size; if none is found, detect at full size."""
     table: str | None = None
-    """In the corpus folder: the table of action units, or the folder of tables, one a clip."""
+    """In the corpus folder: the table of action units, or the folder of tables, one per clip."""
     detector: Annotated[Literal["dlib", "yunet"], ADDED_LATER] = "dlib"
-    """What finds faces for a ``stack``: histograms of gradients, or a small network that needs its weights
-    file and finds more: turned, tilted and half-hidden faces."""
+    """Face detector for a ``stack``: histograms of oriented gradients, or a small network that needs its
+    weight file and also finds turned, tilted and partly hidden faces."""
 
     @model_validator(mode="after")
     def _consistent(self) -> FaceFeatures:
@@ -43,13 +43,13 @@ class FaceFeatures(Part):
 
     @property
     def weights(self) -> tuple[str, ...]:
-        """The published weight files that reading a face needs: names in emofuse.core.pretrained."""
+        """The published weight files that face features need: names in emofuse.core.pretrained."""
         if self.kind == "blendshapes":
             return ("face-landmarker",)
         return ("yunet",) if self.detector == "yunet" else ()
 
     def hash(self) -> str:
-        """Sixteen hexadecimal digits: of this part, and of the weight files that it reads with."""
+        """Sixteen hexadecimal digits, of this part and of the weight files it uses."""
         own = super().hash()
         if not self.weights:
             return own
@@ -61,17 +61,17 @@ class EmotionCnnWeights(Part):
     """Where the Emotion CNN's weights come from.
 
     ``deepface``: DeepFace's own file, sha256 checked, from ``path`` or the user's weights folder;
-    ``file``: at ``path`` a file of your own, of that layout or the weights.safetensors of
-    ``emofuse faces train --architecture emotion``; ``scratch``: none, trained on single frames of the
-    training clips before the LSTM is.
+    ``file``: a file of your own at ``path``, of that layout or the weights.safetensors of
+    ``emofuse faces train --architecture emotion``; ``scratch``: none, it is trained on single frames of the
+    training clips before the LSTM.
     """
 
     source: Literal["deepface", "file", "scratch"] = "deepface"
     path: str | None = None
     frozen: bool = True
-    """Whether it stays as it is while the LSTM is trained."""
+    """Keep the weights fixed while the LSTM is trained."""
     frames_per_clip: Annotated[int, Field(ge=1, le=200)] = 3
-    """For ``scratch``: frames of each clip that it is trained on."""
+    """For ``scratch``: training frames per clip."""
     frame_epochs: Positive = 20
     frame_learning_rate: Annotated[float, Field(gt=0, le=1)] = 7e-4
 
@@ -87,13 +87,13 @@ class EmotionCnnWeights(Part):
 
 
 class FaceNetwork(Part):
-    """The network behind the face.
+    """The face network.
 
     ``lrcn``: an optional spatial transformer, the Emotion CNN on each frame, an LSTM over the frames;
     ``au-mlp``: a small ensemble of dense networks on a row of action units; ``ensemble``: kernel machine,
     dense networks and logistic regression, on the same; ``expression``: the compact expression CNN on each
-    frame, averaged over time, which is not trained on the corpus; ``lstm``: the LRCN's LSTM without its CNN,
-    on a sequence of blendshapes.
+    frame, averaged over time, not trained on the corpus; ``lstm``: the LSTM of ``lrcn`` without the CNN, on a
+    sequence of blendshapes.
     """
 
     kind: Literal["lrcn", "au-mlp", "ensemble", "expression", "lstm"] = "lrcn"
@@ -117,7 +117,7 @@ class FaceNetwork(Part):
 
 
 class FacePart(Part):
-    """Everything about the face."""
+    """Features, network and training of the face."""
 
     features: FaceFeatures = FaceFeatures()
     network: FaceNetwork = FaceNetwork()

@@ -10,45 +10,46 @@ from emofuse.core.recipes.part import Fraction, Part, Positive
 
 Classifier = Literal["pool", "lr", "pca-lr", "svm", "nn"]
 
-LEAST_LOG_PROBABILITY: Final = -10.0
-"""Log-probabilities enter the fusion no lower than this: a network's certainty has no more weight."""
+MIN_LOG_PROBABILITY: Final = -10.0
+"""Log-probabilities below this are raised to it: a network's certainty has no more weight in the fusion."""
 
-LEAST_SPREAD: Final = 1e-4
-"""Inputs of the fusion whose standard deviation over the training clips is below this are ignored."""
+MIN_STD: Final = 1e-4
+"""Fusion inputs whose standard deviation over the training clips is below this are ignored."""
 
 
 class NeuralFusion(Part):
-    """The neural network among the classifiers: dense layers with batch normalisation, ReLU and dropout."""
+    """The neural network among the classifiers: dense layers with batch normalization, ReLU and dropout."""
 
     hidden: Annotated[tuple[Positive, ...], Field(strict=False)] = (2096, 1024)
     dropout: Fraction = 0.4
     epochs: Positive = 30
     batch_size: Annotated[int, Field(ge=2)] = 32
     trials: Annotated[int, Field(ge=1)] = 5
-    """Optuna trials; fewer than for the others, since each takes longer."""
+    """Optuna trials; fewer than for the others, because each takes longer."""
 
 
 class Fusion(Part):
-    """How voice and face become one answer.
+    """How voice and face become one prediction.
 
-    ``inner_folds`` parts the training actors; each part in turn is kept from one pair of networks.
-    ``probabilities``: one fusion on the log-probabilities that every pair gives to the actors it has not
-    seen. ``features``: per pair a fusion on the joined feature layers of the actors that pair has not seen
+    ``inner_folds`` splits the training actors; one pair of networks is trained without each part in turn.
+    ``probabilities``: one fusion on the log-probabilities of every pair for the actors it has not seen.
+    ``features``: one fusion per pair on the joined feature layers of the actors that pair has not seen
     (feature layers of different pairs are not comparable), averaged over the pairs.
     """
 
     inputs: Literal["features", "probabilities"] = "probabilities"
     inner_folds: Annotated[int, Field(ge=2, le=20)] = 4
     members: Positive | None = None
-    """Train only the first so many of the inner_folds pairs; none: all."""
+    """Train only this many of the inner_folds pairs; none: all."""
     classifiers: Annotated[tuple[Classifier, ...], Field(strict=False)] = ("lr", "pca-lr", "svm", "nn")
     nn: NeuralFusion = NeuralFusion()
     trials: Annotated[int, Field(ge=1)] = 20
-    """Optuna trials a classifier."""
+    """Optuna trials per classifier."""
     selection_folds: Annotated[int, Field(ge=2, le=20)] = 4
     """Folds of training actors on which hyperparameters and the classifier are chosen."""
     refit: bool = False
-    """Train one more pair of networks on all training actors and let it answer for the others' mean."""
+    """Train one more pair of networks on all training actors and predict with it instead of the others'
+    mean."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Fusion:

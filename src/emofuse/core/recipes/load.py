@@ -1,7 +1,8 @@
 """Read recipes from TOML files and plain data.
 
-The recipes that come with the package are the TOML files beside this module. A recipe of your own is a
-TOML file anywhere; ``extends = "default"`` at its top takes another recipe and changes what you name.
+The recipes that come with the package are the TOML files next to this module. A recipe of your own is a
+TOML file anywhere; with ``extends = "default"`` at its top it inherits from another recipe what it does not
+set.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     """Read a recipe by name (one that comes with the package) or by path to a TOML file.
 
     Raises:
-        RecipeError: there is no such recipe, or it names an unknown key or a value that is not allowed.
+        RecipeError: there is no such recipe, or it has an unknown key or a value that is not allowed.
     """
     return parse_recipe(_read(name_or_path, ()), source=str(name_or_path))
 
@@ -49,8 +50,8 @@ def _explain(error: ValidationError) -> str:
             continue
         message = item["msg"].removeprefix("Value error, ")
         value = item["input"]
-        shown = "" if isinstance(value, dict) else f" (got {value!r})"
-        problems.append(f"{key}: {message}{shown}")
+        got = "" if isinstance(value, dict) else f" (got {value!r})"
+        problems.append(f"{key}: {message}{got}")
     return "; ".join(problems)
 
 

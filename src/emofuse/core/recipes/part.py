@@ -1,4 +1,4 @@
-"""What all parts of a recipe share: the frozen base class, numbers with limits, training settings."""
+"""What the parts of a recipe share: the frozen base class, constrained numbers, training settings."""
 
 from __future__ import annotations
 
@@ -66,15 +66,16 @@ class Part(BaseModel):
 
 
 class Augmentation(Part):
-    """Changes drawn anew each time a training clip is shown. Zero switches one off."""
+    """Random changes to each training clip in each epoch. Zero disables one."""
 
     strength: Annotated[float, Field(ge=0, le=3)] = 0.0
-    """Log-mel: tempo, pitch, tilt, noise, time shift, masks. Faces: shift, zoom, turn, light, mirror."""
+    """Log-mel: tempo, pitch, tilt, noise, time shift, masks. Faces: shift, zoom, rotation, brightness,
+    flip."""
     mixup: Annotated[float, Field(ge=0, le=2)] = 0.0
     """Parameter of the beta distribution that mixes two clips (Zhang et al. 2018)."""
     label_smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     noise: Annotated[float, Field(ge=0, le=2)] = 0.0
-    """Standard deviation of Gaussian noise on standardised action units and blendshapes."""
+    """Standard deviation of Gaussian noise on standardized action units and blendshapes."""
 
 
 class Training(Part):
@@ -86,28 +87,28 @@ class Training(Part):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     patience: Positive | None = None
-    """Stop when held-out training actors have not improved for so many epochs; none: run all epochs."""
+    """Stop when held-out training actors have not improved for this many epochs; none: run all epochs."""
     augmentation: Augmentation = Augmentation()
 
 
 class Ensemble(Part):
-    """A kernel machine, dense networks and a linear model side by side on principal components of features.
+    """An ensemble of a kernel machine, dense networks and a linear model on principal components of features.
 
-    Ridge and temperature of the kernel machine are chosen by leaving each training actor out in turn, which
-    has a closed form.
+    Ridge and temperature of the kernel machine are chosen by leave-one-actor-out on the training actors,
+    which has a closed form.
     """
 
     components: Positive = 100
-    """Principal components a view."""
+    """Principal components per view."""
     gamma: Annotated[float, Field(gt=0)] = 0.3
-    """Of the Gaussian kernel, over the mean squared length of a view."""
+    """Of the Gaussian kernel, relative to the mean squared length of a view."""
     ridges: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False, min_length=1)] = (
         0.1, 0.2, 0.4,
     )  # fmt: skip
     person_damping: Annotated[float, Field(ge=0)] = 0.0
-    """How much the directions in which training actors differ are shortened."""
+    """How much directions in which training actors differ are shrunk."""
     networks: Annotated[int, Field(ge=0, le=32)] = 3
     hidden: Positive = 128
     dropout: Fraction = 0.4
     linear: Annotated[float, Field(gt=0)] | None = None
-    """C of a logistic regression that joins; none: it does not."""
+    """C of a logistic regression in the ensemble; none: without it."""

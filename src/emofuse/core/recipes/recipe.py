@@ -13,16 +13,16 @@ from emofuse.core.recipes.voice import VoiceFeatures, VoicePart
 
 
 class Enrolment(Part):
-    """A second pair of networks, on features standardised by each person's own unlabelled recordings."""
+    """A second pair of networks, on features standardized by each person's own unlabeled recordings."""
 
     prior_clips: Annotated[float, Field(gt=0, le=100)] = 3.0
-    """How many recordings of a person what is known of people in general counts for."""
+    """Weight of the speaker prior, in recordings of a person."""
     both: Ensemble | None = None
-    """A third network beside them that sees voice and face at once; none: it is left out."""
+    """A third network that sees voice and face together; none: without it."""
     clips: Annotated[tuple[Positive, ...], Field(strict=False)] = (1, 2, 4, 8, 16, 30)
-    """Numbers of enrolled recordings at which an evaluation measures."""
+    """Numbers of enrolled recordings that an evaluation measures."""
     draws: Positive = 5
-    """Random choices of recordings a number."""
+    """Random selections of recordings per number."""
 
 
 class Recipe(Part):
@@ -45,6 +45,6 @@ class Recipe(Part):
             raise ValueError("refit trains on all actors: nobody is left for patience")
         return self
 
-    def hearing(self, features: VoiceFeatures) -> Recipe:
-        """The same recipe on other voice features."""
+    def with_voice_features(self, features: VoiceFeatures) -> Recipe:
+        """The same recipe with other voice features."""
         return self.model_copy(update={"voice": self.voice.model_copy(update={"features": features})})

@@ -1,4 +1,4 @@
-"""The voice part of a recipe: its features, its network, and how that is trained."""
+"""The voice part of a recipe: features, network and training."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from emofuse.core.recipes.part import Ensemble, Fraction, Part, Positive, Traini
 
 
 class VoiceFeatures(Part):
-    """How a recording becomes the voice network's input.
+    """How a recording becomes the input of the voice network.
 
-    ``log-mel``: (n_mels, n_frames) float32, natural log of power, floored; two rows more with ``pitch``;
-    ``rosred-image``: the notebooks' picture, (224, 224, 3) uint8 RGB; ``rosred-1d``: (n_values,) float32,
-    the notebooks' statistics; ``descriptors``: (n_values,) float32, several views of a log-mel with pitch
-    (see :mod:`emofuse.features.voice.descriptors`).
+    ``log-mel``: (n_mels, n_frames) float32, natural log of power, floored; two more rows with ``pitch``;
+    ``rosred-image``: the notebooks' spectrogram image, (224, 224, 3) uint8 RGB; ``rosred-1d``: (n_values,)
+    float32, the notebooks' statistics; ``descriptors``: (n_values,) float32, several views of a log-mel with
+    pitch (see :mod:`emofuse.features.voice.descriptors`).
     """
 
     kind: Literal["log-mel", "rosred-image", "rosred-1d", "descriptors"] = "log-mel"
@@ -23,7 +23,7 @@ class VoiceFeatures(Part):
     duration_s: Annotated[float, Field(gt=0.2, le=30)] = 3.0
     """The segment is cut or zero-padded to this."""
     trim_db: Annotated[float, Field(gt=0, le=120)] | None = 35.0
-    """Leading and trailing sound this far below the loudest is silence; none: keep everything."""
+    """Leading and trailing audio this far below the loudest is silence; none: keep everything."""
     trim_margin_s: Annotated[float, Field(ge=0, le=1)] = 0.1
     n_fft: Annotated[int, Field(ge=64, le=8192)] = 512
     win_length: Annotated[int, Field(ge=64, le=8192)] = 480
@@ -32,11 +32,11 @@ class VoiceFeatures(Part):
     fmin_hz: Annotated[float, Field(ge=0)] = 40.0
     fmax_hz: Annotated[float, Field(gt=0)] | None = 8000.0
     pitch: bool = False
-    """Two more rows under a log-mel: pitch in octaves above 55 Hz, and voicing from 0 to 1."""
+    """Two more rows below a log-mel: pitch in octaves above 55 Hz, and voicing from 0 to 1."""
     speed: Annotated[float, Field(ge=0.5, le=2)] = 1.0
-    """The recording is read as if played that much faster: another tempo, pitch and vocal tract."""
+    """Read the recording as if played this much faster: another tempo, pitch and vocal tract."""
     condition: str | None = None
-    """The recording is read as if it had come that way: a name of emofuse.features.voice.degradations."""
+    """Degrade the recording before it is read: a name in emofuse.features.voice.degradations."""
 
     @model_validator(mode="after")
     def _consistent(self) -> VoiceFeatures:
@@ -50,10 +50,10 @@ class VoiceFeatures(Part):
 
 
 class VoiceNetwork(Part):
-    """The network behind the voice.
+    """The voice network.
 
-    ``alexnet``: the notebooks' network, on ``rosred-image``; ``default``: the compact network of this
-    project, on ``log-mel``; ``mlp``: a small dense network, on ``rosred-1d``; ``ensemble``: kernel machine
+    ``alexnet``: the notebooks' network, on ``rosred-image``; ``default``: a compact network of our own,
+    on ``log-mel``; ``mlp``: a small dense network, on ``rosred-1d``; ``ensemble``: kernel machine
     and dense networks, on ``descriptors``.
     """
 
@@ -63,23 +63,24 @@ class VoiceNetwork(Part):
     dropout: Fraction = 0.4
     n_features: Positive = 1000
     keep_level: bool = False
-    """Let ``default`` hear how loud a recording is: right where one gain was kept."""
+    """Let ``default`` see how loud a recording is: for corpora recorded with one gain."""
     functionals: bool = True
-    """Give ``default`` statistics over time beside its convolutions; no channels: nothing but these."""
+    """Give ``default`` statistics over time in addition to convolutions; without channels: only these."""
     hidden: Positive = 256
     """Width of each branch of ``default`` before the feature layer."""
 
 
 class VoicePart(Part):
-    """Everything about the voice."""
+    """Features, network and training of the voice."""
 
     features: VoiceFeatures = VoiceFeatures()
     network: VoiceNetwork = VoiceNetwork()
     training: Training = Training()
     speeds: Annotated[tuple[Annotated[float, Field(ge=0.5, le=2)], ...], Field(strict=False)] = ()
-    """Every training recording is heard at these speeds as well, as if other people spoke it."""
+    """Also train on every recording at these speeds, as if other people spoke."""
     conditions: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """And under these: names of emofuse.features.voice.degradations. It then stands such damage, and more."""
+    """Also train on every recording with these degradations (emofuse.features.voice.degradations), which
+    makes the recognizer robust to them and to others."""
 
     @model_validator(mode="after")
     def _consistent(self) -> VoicePart:
@@ -95,8 +96,8 @@ class VoicePart(Part):
         return self
 
     @property
-    def versions(self) -> tuple[VoiceFeatures, ...]:
-        """How every training recording is heard: as it is, at other speeds, under other conditions."""
+    def variants(self) -> tuple[VoiceFeatures, ...]:
+        """How every training recording is read: as it is, at other speeds, degraded."""
         return (
             self.features,
             *(self.features.model_copy(update={"speed": speed}) for speed in self.speeds),

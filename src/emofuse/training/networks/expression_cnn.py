@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.core.errors import WeightsError
-from emofuse.core.labels import FER2013
-from emofuse.corpus.fer2013 import FER_PLUS
+from emofuse.core.labels import FER2013, FER_PLUS
 from emofuse.training.networks.emotion_cnn import N_FEATURES, EmotionCnn
 
 WIDTHS: Final = (32, 32, 64, 128, 256)

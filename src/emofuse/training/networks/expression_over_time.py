@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from emofuse.core.errors import WeightsError
-from emofuse.core.labels import EMOTIONS, FER_PLUS_TO_EMOTION
-from emofuse.corpus.fer2013 import FER_PLUS
+from emofuse.core.labels import EMOTIONS, FER_PLUS, FER_PLUS_TO_EMOTION
 from emofuse.training.networks.expression_cnn import CompactExpressionCnn, load_expression_weights
 
 _LEAST_PROBABILITY = 1e-9

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from emofuse.core.recipes.fusion import LEAST_SPREAD
+from emofuse.core.recipes.fusion import MIN_STD
 
 
 class FusionNetwork(nn.Module):
@@ -31,9 +31,7 @@ class FusionNetwork(nn.Module):
         self.mean: Tensor
         self.spread: Tensor
         self.register_buffer("mean", torch.from_numpy(mean.copy()))
-        self.register_buffer(
-            "spread", torch.from_numpy(np.where(spread > LEAST_SPREAD, spread, np.float32(1)))
-        )
+        self.register_buffer("spread", torch.from_numpy(np.where(spread > MIN_STD, spread, np.float32(1))))
         layers: list[nn.Module] = []
         n_in = len(mean)
         for n_out in hidden:

@@ -19,13 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import BundleError, EmofuseError, ExperimentError
-from emofuse.core.labels import EMOTIONS, FER_PLUS_TO_EMOTION, FER_PLUS_TO_EMOTION_VERSION, emotion_index
+from emofuse.core.labels import (
+    EMOTIONS,
+    FER_PLUS,
+    FER_PLUS_TO_EMOTION,
+    FER_PLUS_TO_EMOTION_VERSION,
+    emotion_index,
+)
 from emofuse.core.metrics import accuracy, bootstrap_interval
 from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features, Take
 from emofuse.corpus.corpus import Corpus
-from emofuse.corpus.fer2013 import FER_PLUS, Faces, read_fer2013
+from emofuse.corpus.fer2013 import Faces, read_fer2013
 from emofuse.features.extraction import extract_takes
 from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import FRAME_FILE, Bundle, check_free, save_bundle
@@ -280,8 +286,8 @@ def read_voices(
     takes = [t for t in corpus.takes() if t.emotion is not None and t.voice is not None]
     if not takes:
         raise ExperimentError(f"{corpus.root}: no recordings with a known emotion")
-    for version, features in enumerate(recipe.voice.versions):
-        rows = _voices_at(takes, recipe.hearing(features), jobs, store, on_progress)
+    for version, features in enumerate(recipe.voice.variants):
+        rows = _voices_at(takes, recipe.with_voice_features(features), jobs, store, on_progress)
         name = f"voice-{version}.npy" if version else "voice.npy"
         with write_atomically(folder / name) as file:
             np.save(file, rows)
@@ -290,7 +296,7 @@ def read_voices(
         np.array([emotion_index(str(take.emotion)) for take in takes], dtype=np.int64),
         np.array([take.speaker for take in takes]),
         {"voice": np.ones(len(takes), dtype=bool), "face": np.zeros(len(takes), dtype=bool)},
-        len(recipe.voice.versions),
+        len(recipe.voice.variants),
     )
 
 
