@@ -481,8 +481,8 @@ def boxes(person: str, *times: float) -> list[FaceBox]:
 
 
 def test_presence_is_from_picture_to_picture() -> None:
-    moments = np.arange(0, 10, 0.2)
-    seen = boxes("a", *moments[5:10], *moments[12:15], *moments[40:])
-    found = presence(seen, moments, 10.0)["a"]
+    frame_times = np.arange(0, 10, 0.2)
+    seen = boxes("a", *frame_times[5:10], *frame_times[12:15], *frame_times[40:])
+    found = presence(seen, frame_times, 10.0)["a"]
     np.testing.assert_allclose(found, [(1.0, 3.0), (8.0, 10.0)])
-    assert presence([], moments, 10.0) == {}
+    assert presence([], frame_times, 10.0) == {}

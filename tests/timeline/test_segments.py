@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.labels import EMOTIONS
 from emofuse.timeline.records import Timeline, Window
-from emofuse.timeline.segments import SegmentRules, make_segments, most_likely_course
+from emofuse.timeline.segments import SegmentRules, make_segments, viterbi_path
 
 HAPPY, SAD = EMOTIONS.index("happy"), EMOTIONS.index("sad")
 
@@ -40,7 +40,7 @@ def test_the_course_is_the_best_of_all() -> None:
             return float(sum(logs[i, k] for i, k in enumerate(path)) - cost * changes)
 
         best = max(worth(path) for path in itertools.product(range(n_classes), repeat=n))
-        found = most_likely_course(answers, cost)
+        found = viterbi_path(answers, cost)
         assert worth(tuple(int(k) for k in found)) == pytest.approx(best, abs=1e-12)
 
 
@@ -86,9 +86,9 @@ def test_nothing_is_said_of_a_person_who_is_not_there() -> None:
 
 
 def test_changes_happen_at_a_picture() -> None:
-    moments = np.arange(0, 22, 0.2) + 0.033
+    frame_times = np.arange(0, 22, 0.2) + 0.033
     found = make_segments(
-        windows([HAPPY] * 10 + [SAD] * 10), (0.0, 22.0), EMOTIONS, moments=np.asarray(moments)
+        windows([HAPPY] * 10 + [SAD] * 10), (0.0, 22.0), EMOTIONS, frame_times=np.asarray(frame_times)
     )
     assert found[0].end_s == pytest.approx(11.033)
 

@@ -15,7 +15,7 @@ from emofuse.features.face.tracker import TrackedFace
 from emofuse.media.file_stream import open_stream
 from emofuse.media.frame_sampling import Frame
 from emofuse.recognition.recognizer import Recognizer
-from emofuse.timeline.window_faces import Crops, Seen, Shapes, _values_of, window_faces
+from emofuse.timeline.window_faces import Crops, FaceInput, Shapes, _values_at, window_faces
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def reading(recognizer: Recognizer, **features: Any) -> Recognizer:
     return Recognizer(replace(recognizer.bundle, recipe=recipe.model_copy(update={"face": face})))
 
 
-def sighting(box: tuple[int, int, int, int], time_s: float = 0.0) -> TrackedFace:
+def tracked(box: tuple[int, int, int, int], time_s: float = 0.0) -> TrackedFace:
     return TrackedFace(1, time_s, box, np.zeros((48, 48), np.uint8), np.zeros((16, 24), np.uint8))
 
 
@@ -53,8 +53,8 @@ def test_crops_are_as_large_as_the_recipe_says(recognizer: Recognizer, films: di
     """The shipped networks read 48 × 48; another recipe's tracker cuts what that one's do."""
     faces = window_faces(reading(recognizer, size=64))
     assert faces is not None
-    seen = [one for picture in pictures_of(films["happy"]) for one in faces.see(picture)]
-    assert seen and {one.sighting.crop.shape for one in seen} == {(64, 64)}
+    seen = [one for picture in pictures_of(films["happy"]) for one in faces.add(picture)]
+    assert seen and {one.tracked.crop.shape for one in seen} == {(64, 64)}
 
 
 def test_a_face_has_the_blendshapes_that_lie_over_it() -> None:
@@ -62,9 +62,9 @@ def test_a_face_has_the_blendshapes_that_lie_over_it() -> None:
         FaceShape(np.full(58, float(i), np.float32), (100.0 * i, 0.0, 100.0 * i + 80, 100.0))
         for i in range(3)
     ]
-    assert _values_of(sighting((105, 10, 185, 90)), shapes) is shapes[1].values
-    assert _values_of(sighting((105, 10, 185, 90)), shapes[::2]) is None
-    assert _values_of(sighting((105, 10, 185, 90)), []) is None
+    assert _values_at(tracked((105, 10, 185, 90)), shapes) is shapes[1].values
+    assert _values_at(tracked((105, 10, 185, 90)), shapes[::2]) is None
+    assert _values_at(tracked((105, 10, 185, 90)), []) is None
 
 
 @pytest.fixture
@@ -80,8 +80,8 @@ def test_blendshapes_lie_between_those_of_the_pictures(
     faces = window_faces(reading(recognizer, kind="blendshapes", n_frames=5))
     assert isinstance(faces, Shapes)
     pictures = pictures_of(films["happy"])
-    seen = [one for picture in pictures for one in faces.see(picture)] + faces.end()
-    times = [one.sighting.time_s for one in seen]
+    seen = [one for picture in pictures for one in faces.add(picture)] + faces.finish()
+    times = [one.tracked.time_s for one in seen]
     assert times == [picture.time_s for picture in pictures], "the first one, told of late, has its own too"
     said = {}
     for picture in pictures:
@@ -93,7 +93,7 @@ def test_blendshapes_lie_between_those_of_the_pictures(
     middle = faces.array(seen, (times[0] + times[1]) / 2, times[-1])
     assert middle is not None
     np.testing.assert_allclose(middle[0], (said[times[0]] + said[times[1]]) / 2, rtol=1e-4, atol=1e-5)
-    assert faces.array([Seen(one.sighting) for one in seen], times[0], times[4]) is None
+    assert faces.array([FaceInput(one.tracked) for one in seen], times[0], times[4]) is None
 
 
 @pytest.mark.usefixtures("real")
@@ -102,11 +102,11 @@ def test_yunet_follows_a_real_face(ravdess: Path, recognizer: Recognizer) -> Non
     path = next(ravdess.glob("video/*/01-01-08-01-02-02-01.mp4"))
     by_yunet, by_dlib = window_faces(reading(recognizer, detector="yunet")), window_faces(recognizer)
     assert by_yunet is not None and by_dlib is not None
-    found: list[list[Seen]] = [[], []]
+    found: list[list[FaceInput]] = [[], []]
     for picture in pictures_of(path):
         for seen, faces in zip(found, (by_yunet, by_dlib), strict=True):
-            seen.extend(faces.see(picture))
-    ours, theirs = ([one.sighting for one in seen] for seen in found)
+            seen.extend(faces.add(picture))
+    ours, theirs = ([one.tracked for one in seen] for seen in found)
     assert [one.time_s for one in ours] == [one.time_s for one in theirs]
     assert {one.person for one in ours} == {1}
     apart = [np.abs(np.subtract(a.box, b.box)).max() for a, b in zip(ours, theirs, strict=True)]

@@ -119,7 +119,7 @@ def test_nothing_at_all_is_no_window(recognizer: Recognizer) -> None:
     ("wrong", "named"),
     [
         ({"window_s": 0.2}, "window_s"), ({"window_s": math.nan}, "window_s"), ({"hop_s": 0.0}, "hop_s"),
-        ({"hop_s": 4.0}, "holes"), ({"pictures_per_s": 0.0}, "pictures_per_s"),
+        ({"hop_s": 4.0}, "gaps"), ({"pictures_per_s": 0.0}, "pictures_per_s"),
         ({"pictures_per_s": math.inf}, "pictures_per_s"),
     ],
 )  # fmt: skip
@@ -234,9 +234,9 @@ def test_a_stream_that_ends_early_stalls_nothing(recognizer: Recognizer, ends: s
         found += reader.add(part)
         now_s = part.time_s if isinstance(part, Frame) else part.start_s
         assert now_s - (found[-1].end_s if found else 0.0) <= 15.0, "windows wait for what does not come"
-        assert len(reader._heard.blocks) <= 2 * 20
-        assert len(reader._heard.speech) <= 20 / 0.032
-        assert len(reader._seen) <= 20 * 2
+        assert len(reader._audio.blocks) <= 2 * 20
+        assert len(reader._audio.speech) <= 20 / 0.032
+        assert len(reader._inputs) <= 20 * 2
     found += reader.finish(whole_s)
     assert [w.start_s for w in found] == [3.0 * i for i in range(40)]
     last = {reason for reason in found[-1].reasons if reason.startswith("voice")}
@@ -249,7 +249,7 @@ def test_people_who_stay_do_not_pile_up(recognizer: Recognizer, duet: Path) -> N
     with open_stream(duet) as stream:
         for part in stream:
             reader.add(part)
-            most = max(most, len(reader._seen))
+            most = max(most, len(reader._inputs))
     # two people, five pictures a second, a window with a hop before and what is waited for
     assert most <= 2 * 5 * (3 + 1 + 1 + 1.5 + 0.5)
     assert len(reader.take_boxes()) > 100 and reader.take_boxes() == []

@@ -179,7 +179,7 @@ class _VideoWriter:
         self._to_bgr = VideoReformatter()
         self._to_yuv = VideoReformatter()
         self._name = next(name for name in _ENCODERS if name in av.codecs_available)
-        # declared now, is_open later: MP4 needs all its streams before the first packet
+        # declared now, sized later: MP4 needs all its streams before the first packet
         self._stream: VideoStream = out.add_stream(
             self._name, rate=self._rate, options=dict(_OPTIONS[self._name])
         )

@@ -1,6 +1,6 @@
-"""What is seen and heard as it happens → windows, each as soon as it can be read, and none of them old.
+"""Live audio and video → windows, each as soon as it can be read, and none of them outdated.
 
-A machine that is slower than the stream reads fewer pictures, then fewer windows; it never lags behind.
+A machine that is slower than the stream searches fewer frames, then reads fewer windows; it never lags.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ if TYPE_CHECKING:
     from emofuse.timeline.model_interface import EmotionModel
 
 OnOpen = Callable[[LiveStream], None]
-"""Told of the stream as soon as it is open: what it reads, and what it does without."""
+"""Called with the stream as soon as it is open: what it reads, and what it lacks."""
 
 _GAP_S: Final = 0.01
-"""A longer hole between blocks of sound is filled with silence."""
+"""Longer gaps between blocks of audio are filled with silence."""
 _LONGEST_FILL_S: Final = 1.0
-_KEPT_S: Final = 20.0
-"""Arrivals are remembered for a window and so much longer: no window is complete later."""
+_ARRIVALS_S: Final = 20.0
+"""Arrival times are stored for a window and this much longer: no window is completed later."""
 _BLOCKS_PER_S: Final = 12.0
 
 
 @dataclass(frozen=True, slots=True)
 class LiveWindow:
-    """A window, and how fresh it is.
+    """A window, and how old it is.
 
-    Times of ``window`` are a file's own presentation times; those of anything else count from the first
-    sound or picture. The three counts are of all that happened so far.
+    Times of ``window`` are the presentation times of a file; for other sources they count from the first
+    audio or frame. The three counts cover the stream so far.
     """
 
     window: Window
     latency_s: float
-    """From the arrival of the last sound or picture in the window until the window was handed on."""
+    """From the arrival of the last audio or frame of the window until the window was returned."""
     dropped_pictures: int
-    """Pictures that were not looked at, because newer ones had come."""
+    """Frames that were not searched for faces, because newer ones had come."""
     skipped_windows: int
     """Windows that were not read, because newer ones were complete."""
     lost_sound_s: float
-    """Sound that was not heard, because the reader was seconds behind."""
+    """Audio that was lost, because the reader was seconds behind."""
 
     def as_dict(self, emotions: Sequence[str]) -> dict[str, Any]:
-        """What a line of JSON holds: the names of the exported timeline, and the four figures above."""
+        """The content of a line of JSON: the keys of the exported timeline, and the four figures above."""
         row = rounded(self.window.as_row(emotions))
         fused = self.window.fused
         emotion = None if fused is None else emotions[int(np.argmax(fused))]
@@ -74,7 +74,7 @@ class LiveWindow:
         }
 
     def as_line(self, emotions: Sequence[str]) -> str:
-        """One line of JSON, without its end."""
+        """One line of JSON, without a line break."""
         return json.dumps(self.as_dict(emotions), allow_nan=False)
 
 
@@ -94,37 +94,36 @@ def live_windows(
     on_open: OnOpen | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[LiveWindow, None, None]:
-    """Read what happens, until it ends.
+    """Read a live stream until it ends.
 
     Args:
-        recognizer: asked of every window.
+        recognizer: reads the windows.
         source: a file, read at its own pace; an address (``rtsp://…``, ``http://…``, ``udp://…``); a device
             (``v4l2:/dev/video0``); or None: the camera and the microphone of this machine.
-        microphone: a device (``alsa:default``) that is heard in place of the source's sound; ``none``: no
-            sound.
-        camera: a device that is seen in place of the source's pictures; ``none``: no pictures.
-        rules: length and distance of windows, pictures a second.
+        microphone: a device (``alsa:default``) in place of the source's audio; ``none``: no audio.
+        camera: a device in place of the source's video; ``none``: no video.
+        rules: length and distance of windows, frames per second.
         profile: of the one person who is seen and heard, if enrolled.
-        seconds: end after so many seconds of sound and pictures.
-        loop: begin a file again at its end.
-        pace: how many seconds of a file are played in a second.
-        timeout_s: how long a peer may stay silent.
-        stop: set it, from anywhere, and what was heard and seen by then is read to its end.
-        on_open: told of the stream when it is open.
-        clock: seconds that never go back.
+        seconds: end after this many seconds of audio and video.
+        loop: start a file again at its end.
+        pace: how many seconds of a file are played per second.
+        timeout_s: how long a peer may send nothing.
+        stop: when set, from any thread, what has arrived by then is read and the windows end.
+        on_open: called with the stream when it is open.
+        clock: a monotonic clock, in seconds.
 
     Yields:
-        Windows in order of time. Closing the iterator ends the threads and gives devices back.
+        Windows in order of time. Closing the iterator ends the threads and releases devices.
 
     Raises:
-        MediaError: nothing can be opened; or, after the last windows, a peer fell silent or broke off.
-        ValueError: a figure is out of range.
+        MediaError: nothing can be opened; or, after the last windows, a peer stopped sending or disconnected.
+        ValueError: an argument is out of range.
     """
     rules = rules or WindowRules()
     stop = stop or threading.Event()
-    wanted = requested_inputs(source, microphone=microphone, camera=camera)
+    inputs = requested_inputs(source, microphone=microphone, camera=camera)
     stream = LiveStream(
-        wanted, frames_per_s=rules.pictures_per_s, pace=pace, loop=loop, timeout_s=timeout_s, stop=stop,
+        inputs, frames_per_s=rules.pictures_per_s, pace=pace, loop=loop, timeout_s=timeout_s, stop=stop,
         clock=clock,
     )  # fmt: skip
     _warm_up(recognizer, rules)
@@ -150,15 +149,15 @@ def live_windows(
 
 
 def _warm_up(recognizer: EmotionModel, rules: WindowRules) -> None:
-    """Load and run once what is loaded when first needed, so that the first windows are not late."""
+    """Load and run once what is loaded lazily, so that the first windows are not late."""
     reader = WindowReader(recognizer, rules, has_audio=True, has_video=True)
     rate = 16000
     noise = np.random.default_rng(0).normal(0, 0.05, (1, int(rate * rules.window_s))).astype(np.float32)
-    grey = np.full((240, 320), 128, np.uint8)
-    reader.add(Frame(0.0, grey, np.repeat(grey[..., None], 3, axis=2)))
+    gray = np.full((240, 320), 128, np.uint8)
+    reader.add(Frame(0.0, gray, np.repeat(gray[..., None], 3, axis=2)))
     reader.add(Waveform(noise, rate))
     reader.finish(rules.window_s)
-    # noise is no speech, and was not read
+    # noise is not speech, so the voice was not read
     voice = extract(Waveform(noise, rate), recognizer.recipe, face=False)
     if voice.voice is not None:
         recognizer.predict_features(voice)
@@ -178,53 +177,53 @@ class _Session:
         self._recognizer, self._profile, self._rules = recognizer, profile, rules
         self._stream, self._seconds = stream, seconds
         self._reader: WindowReader | None = None
-        self._start_s = self._heard_s = self._seen_s = -np.inf
+        self._start_s = self._audio_s = self._video_s = -np.inf
         self._skipped = 0
-        n_kept = int((rules.window_s + _KEPT_S) * max(_BLOCKS_PER_S, rules.pictures_per_s))
-        self._came: dict[bool, deque[tuple[float, float]]] = {
-            is_sound: deque(maxlen=n_kept) for is_sound in (True, False)
+        n_arrivals = int((rules.window_s + _ARRIVALS_S) * max(_BLOCKS_PER_S, rules.pictures_per_s))
+        self._arrivals: dict[bool, deque[tuple[float, float]]] = {
+            is_audio: deque(maxlen=n_arrivals) for is_audio in (True, False)
         }
-        """Of sound and of pictures: where each part begins, and when it came."""
+        """For audio and for video: the start of each part, and when it arrived."""
         self._clock = stream.clock
 
     @property
     def full(self) -> bool:
-        """Whether as much as was asked for has been read."""
+        """Whether the requested duration has been read."""
         return self._seconds is not None and self._end_s - self._start_s >= self._seconds
 
     @property
     def _end_s(self) -> float:
-        return max(self._heard_s, self._seen_s)
+        return max(self._audio_s, self._video_s)
 
     def read(self, parts: Sequence[CapturedPart]) -> Iterator[LiveWindow]:
-        """Push what has come; the windows that are complete with it, old ones left out."""
+        """Add what has arrived; yield the windows that it completes, without outdated ones."""
         if not parts or self.full:
             return
         if self._reader is None:
-            self._begin(min(part.start_s for part in parts))
+            self._start_reader(min(part.start_s for part in parts))
         assert self._reader is not None
-        heard_s = max((one.end_s for one in parts if isinstance(one.part, Waveform)), default=self._heard_s)
-        seen_s = max((one.end_s for one in parts if isinstance(one.part, Frame)), default=self._seen_s)
-        self._skipped += self._reader.leave_out(heard_s, seen_s)
+        audio_s = max((one.end_s for one in parts if isinstance(one.part, Waveform)), default=self._audio_s)
+        video_s = max((one.end_s for one in parts if isinstance(one.part, Frame)), default=self._video_s)
+        self._skipped += self._reader.skip_outdated(audio_s, video_s)
         for part in parts:
-            is_sound = isinstance(part.part, Waveform)
-            self._came[is_sound].append((part.start_s, part.at_s))
-            for one in self._following(part.part):
+            is_audio = isinstance(part.part, Waveform)
+            self._arrivals[is_audio].append((part.start_s, part.at_s))
+            for one in self._continued(part.part):
                 for window in self._reader.add(one):
-                    yield self._said(window)
+                    yield self._as_live(window)
         self._reader.take_boxes()
 
     def finish(self) -> Iterator[LiveWindow]:
-        """The windows that are left."""
+        """Yield the windows that are left."""
         if self._reader is None:
             return
         end_s = self._end_s
         if self._seconds is not None:
             end_s = min(end_s, self._start_s + self._seconds)
         for window in self._reader.finish(end_s):
-            yield self._said(window)
+            yield self._as_live(window)
 
-    def _begin(self, start_s: float) -> None:
+    def _start_reader(self, start_s: float) -> None:
         self._start_s = start_s
         self._reader = WindowReader(
             self._recognizer,
@@ -235,46 +234,46 @@ class _Session:
             profile=self._profile,
         )
 
-    def _following(self, part: Waveform | Frame) -> Iterator[Waveform | Frame]:
-        """A part that follows on what came before: silence in place of what was lost, nothing twice."""
+    def _continued(self, part: Waveform | Frame) -> Iterator[Waveform | Frame]:
+        """The part as a continuation of the ones before: silence in place of lost audio, nothing twice."""
         if isinstance(part, Waveform):
-            yield from self._filled(part)
-        elif part.time_s > self._seen_s:
-            self._seen_s = part.time_s
+            yield from self._with_silence(part)
+        elif part.time_s > self._video_s:
+            self._video_s = part.time_s
             yield part
 
-    def _filled(self, block: Waveform) -> Iterator[Waveform]:
+    def _with_silence(self, block: Waveform) -> Iterator[Waveform]:
         rate, n_channels = block.sample_rate_hz, block.n_channels
-        if np.isfinite(self._heard_s):
-            while (missing_s := block.start_s - self._heard_s) > _GAP_S:
-                n = max(1, round(min(missing_s, _LONGEST_FILL_S) * rate))
-                silence = Waveform(np.zeros((n_channels, n), np.float32), rate, self._heard_s)
-                self._heard_s += silence.duration_s
+        if np.isfinite(self._audio_s):
+            while (gap_s := block.start_s - self._audio_s) > _GAP_S:
+                n = max(1, round(min(gap_s, _LONGEST_FILL_S) * rate))
+                silence = Waveform(np.zeros((n_channels, n), np.float32), rate, self._audio_s)
+                self._audio_s += silence.duration_s
                 yield silence
-            if missing_s < -_GAP_S:
-                n = min(block.samples.shape[1], round(-missing_s * rate))
+            if gap_s < -_GAP_S:
+                n = min(block.samples.shape[1], round(-gap_s * rate))
                 block = Waveform(block.samples[:, n:], rate, block.start_s + n / rate)
         if block.samples.shape[1]:
-            self._heard_s = block.start_s + block.duration_s
+            self._audio_s = block.start_s + block.duration_s
             yield block
 
-    def _said(self, window: Window) -> LiveWindow:
-        """The window as it is handed on now."""
-        came = [self._last_before(times, window.end_s) for times in self._came.values() if times]
+    def _as_live(self, window: Window) -> LiveWindow:
+        """The window as it is returned now."""
+        arrivals = [self._last_before(times, window.end_s) for times in self._arrivals.values() if times]
         return LiveWindow(
             window,
-            max(0.0, self._clock() - max(came)),
+            max(0.0, self._clock() - max(arrivals)),
             self._stream.dropped_frames,
             self._skipped,
             self._stream.lost_audio_s,
         )
 
     @staticmethod
-    def _last_before(came: deque[tuple[float, float]], end_s: float) -> float:
-        """When the last part came that begins before a time."""
-        at_s = came[0][1]
-        for start_s, came_s in came:
+    def _last_before(arrivals: deque[tuple[float, float]], end_s: float) -> float:
+        """When the last part arrived that starts before a time."""
+        at_s = arrivals[0][1]
+        for start_s, arrival_s in arrivals:
             if start_s >= end_s:
                 break
-            at_s = came_s
+            at_s = arrival_s
         return at_s

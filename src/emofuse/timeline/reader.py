@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from emofuse.timeline.model_interface import EmotionModel
 
 OnProgress = Callable[[float, float | None], None]
-"""Told the seconds that were read, and how many there are where the file says."""
+"""Called with the seconds that were read, and with the duration where the file has it."""
 
 OnSound = Callable[[Waveform], None]
-"""Handed every block of sound, in order."""
+"""Called with every block of audio, in order."""
 
 _ABSENT_S: Final = 1.0
-"""Somebody who is not seen for longer than this was away."""
+"""Somebody who is not seen for longer than this was absent."""
 _DAMAGED_S: Final = 0.5
-"""A stream that ends this much before its declared end was cut off: the rest is a part without answers."""
+"""A stream that ends this much before its declared end was cut off: the rest has no results."""
 _PADDING_S: Final = 0.1
-"""Decoders of sound give whole frames, which may reach so far beyond the declared end."""
+"""Audio decoders return whole frames, which may reach this far beyond the declared end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +76,31 @@ class _Reading:
                 on_progress(self.end_s - self.start_s, self.stream.duration_s)
         length_s = self.stream.duration_s
         declared_s = self.end_s if length_s is None else self.start_s + length_s
-        # the last picture is shown until the declared end, and what the last frame of sound is filled up with
-        # lies beyond it
+        # the last video frame is shown until the declared end, beyond which the last audio frame is padding
         step_s = 1 / self.reader.rules.pictures_per_s
         if declared_s - self.end_s > _DAMAGED_S + step_s:
-            # where only one picture came, it was seen for a while
+            # a single frame counts as shown for one step
             self.end_s = max(self.end_s, min(declared_s, self.start_s + step_s))
             yield from self.reader.finish(self.end_s)
             if self.stream.declares_length:
                 self.end_s = declared_s
         else:
-            last_s = self.reader.moments[-1] if self.reader.moments else self.start_s
+            last_s = self.reader.frame_times[-1] if self.reader.frame_times else self.start_s
             if max(last_s, self.end_s - _PADDING_S) < declared_s:
                 self.end_s = max(declared_s, read_s)
             yield from self.reader.finish(self.end_s)
 
 
-class _Kept:
-    """Windows as plain numbers until the last one is there.
+class _CompactWindows:
+    """Windows as plain numbers until the recording ends.
 
-    Thousands of small arrays, strewn among pictures that come and go, would keep the memory of those from
-    being used again.
+    Thousands of small arrays among short-lived frames would fragment the memory of the frames.
     """
 
     def __init__(self, n_emotions: int) -> None:
         self._n = n_emotions
         self._numbers = array("d")
-        self._rest: list[dict[str, Any]] = []
+        self._others: list[dict[str, Any]] = []
 
     def add(self, window: Window) -> None:
         unknown = (math.nan,) * self._n
@@ -110,19 +108,19 @@ class _Kept:
             self._numbers.append(math.nan if one is None else one)
         for values in window.probabilities.values():
             self._numbers.extend(unknown if values is None else values)
-        self._rest.append({
+        self._others.append({
             "quality": window.quality, "reasons": window.reasons, "person": window.person,
             "speaker": window.speaker,
         })  # fmt: skip
 
     def windows(self) -> Iterator[Window]:
-        table = np.array(self._numbers).reshape(len(self._rest), 4 + 3 * self._n)
-        for row, rest in zip(table, self._rest, strict=True):
+        table = np.array(self._numbers).reshape(len(self._others), 4 + 3 * self._n)
+        for row, more in zip(table, self._others, strict=True):
             start_s, end_s, *shares = row[:4].tolist()
             speech, face_present = (None if math.isnan(share) else share for share in shares)
             vectors = row[4:].reshape(3, self._n)
             voice, face, fused = (None if np.isnan(vector[0]) else vector for vector in vectors)
-            yield Window(start_s, end_s, voice, face, fused, speech=speech, face_present=face_present, **rest)
+            yield Window(start_s, end_s, voice, face, fused, speech=speech, face_present=face_present, **more)
 
 
 def stream_windows(
@@ -146,18 +144,18 @@ def read_timeline(
 ) -> Timeline:
     """The timeline of a recording. See :meth:`Recognizer.timeline`."""
     with _opened(recognizer, source, options) as reading:
-        kept = _Kept(len(recognizer.emotions))
+        compact = _CompactWindows(len(recognizer.emotions))
         for window in reading.windows(on_progress, on_sound):
-            kept.add(window)
+            compact.add(window)
         reader, stream = reading.reader, reading.stream
         span = reading.start_s, reading.end_s
     trim_heap()
-    windows = list(kept.windows())
+    windows = list(compact.windows())
     faces = sorted(reader.take_boxes(), key=lambda box: (box.time_s, box.person))
-    moments = np.array(reader.moments, dtype=np.float64)
+    frame_times = np.array(reader.frame_times, dtype=np.float64)
     segments = make_segments(
         windows, span, recognizer.emotions,
-        presence=presence(faces, moments, span[1]), moments=moments, rules=segment_rules,
+        presence=presence(faces, frame_times, span[1]), frame_times=frame_times, rules=segment_rules,
     )  # fmt: skip
     return Timeline(
         source=str(display_path(source)),
@@ -197,25 +195,25 @@ def _opened(recognizer: EmotionModel, source: Source, options: ReadingOptions | 
 
 
 def presence(
-    faces: Sequence[FaceBox], moments: NDArray[np.float64], end_s: float
+    faces: Sequence[FaceBox], frame_times: NDArray[np.float64], end_s: float
 ) -> dict[str | None, list[tuple[float, float]]]:
-    """When each person was seen: from the first picture with the face to the one after the last.
+    """When each person was present: from the first frame with the face to the one after the last.
 
     Args:
         faces: in order of time.
-        moments: times of all pictures that were searched, increasing.
-        end_s: the end of the recording, for a face that is there in the last picture; where the recording
-            goes on without pictures, the last one counts as long as the others did.
+        frame_times: of all frames that were searched, increasing.
+        end_s: the end of the recording, for a face in the last frame; where the recording continues without
+            video, the last frame lasts as long as the others.
     """
-    if len(moments) > 1 and end_s - moments[-1] > _ABSENT_S:
-        end_s = min(end_s, float(moments[-1] + np.median(np.diff(moments))))
+    if len(frame_times) > 1 and end_s - frame_times[-1] > _ABSENT_S:
+        end_s = min(end_s, float(frame_times[-1] + np.median(np.diff(frame_times))))
     spans: dict[str | None, list[tuple[float, float]]] = {}
     for face in faces:
-        after = int(np.searchsorted(moments, face.time_s, "right"))
-        gone_s = float(moments[after]) if after < len(moments) else end_s
-        own = spans.setdefault(face.person, [])
-        if own and face.time_s - own[-1][1] <= _ABSENT_S:
-            own[-1] = own[-1][0], gone_s
+        next_frame = int(np.searchsorted(frame_times, face.time_s, "right"))
+        until_s = float(frame_times[next_frame]) if next_frame < len(frame_times) else end_s
+        own_spans = spans.setdefault(face.person, [])
+        if own_spans and face.time_s - own_spans[-1][1] <= _ABSENT_S:
+            own_spans[-1] = own_spans[-1][0], until_s
         else:
-            own.append((face.time_s, gone_s))
+            own_spans.append((face.time_s, until_s))
     return spans

@@ -1,8 +1,8 @@
-"""Windows → segments: overlapping answers become stretches of time with one answer each.
+"""Windows → segments: overlapping probabilities become stretches of time with one result each.
 
-The answers of all windows over a moment are averaged, the nearer their middle the more; then the most likely
-course of emotions is found in which a change costs something (Viterbi 1967), so that a single window seldom
-makes a segment of its own.
+The probabilities of all windows over a moment are averaged, with more weight near the middle of a window.
+Then the most likely sequence of emotions is found in which each change has a cost (Viterbi 1967), so that a
+single window seldom makes a segment of its own.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from emofuse.timeline.records import Segment, Window
 Float64 = NDArray[np.float64]
 Span = tuple[float, float]
 
-_LEAST_PROBABILITY: Final = 1e-6
+_MIN_PROBABILITY: Final = 1e-6
 _ROUNDING_S: Final = 1e-6
-_SLIVER_S: Final = 0.1
-"""A hole that is not longer is no segment of its own: the first picture comes a little after the sound, the
-last window ends a little before it."""
+_MAX_GAP_S: Final = 0.1
+"""A gap up to this length is not a segment of its own: the first frame comes a little after the start of the
+audio, and the last window ends a little before its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class SegmentRules:
     """How segments are made of windows."""
 
     change_cost: float = 0.5
-    """What a change of emotion costs, in nats. Higher: fewer, longer segments. The default did best on clips
-    of RAVDESS of 3 s, one after the other; in talk expressions last longer."""
+    """The cost of a change of emotion, in nats. Higher: fewer, longer segments. The default did best on
+    RAVDESS clips of 3 s, one after the other; in conversation expressions last longer."""
     abstain_below: float = 0.4
-    """A segment whose mean probability is lower has no emotion: the recogniser abstains."""
+    """A segment with a lower mean probability has no emotion: the recognizer abstains."""
 
     def __post_init__(self) -> None:
         if not self.change_cost >= 0:
@@ -45,12 +45,12 @@ class SegmentRules:
 
 
 @dataclass(frozen=True, slots=True)
-class _Course:
-    """Steps of time with the averaged answer of each, NaN where there is none."""
+class _Steps:
+    """Steps of time with the averaged probabilities of each, NaN where there are none."""
 
     edges: Float64
     """(n + 1,) seconds."""
-    answers: Float64
+    probabilities: Float64
     """(n, n_emotions)."""
 
 
@@ -60,23 +60,23 @@ def make_segments(
     emotions: Sequence[str],
     *,
     presence: Mapping[str | None, Sequence[Span]] | None = None,
-    moments: Float64 | None = None,
+    frame_times: Float64 | None = None,
     rules: SegmentRules | None = None,
 ) -> tuple[Segment, ...]:
-    """Segments of everybody, each person's from the begin of the recording to its end.
+    """Segments of all people, each person's from the start of the recording to its end.
 
     Args:
         windows: of all people, in order of time.
-        span: begin and end of the recording, seconds.
+        span: start and end of the recording, in seconds.
         emotions: the order of the probabilities.
-        presence: when each person was there to be read; outside of it nothing is said of them. A person who
-            is not in it: whenever a window has an answer.
-        moments: increasing times, such as those of pictures: changes happen at one of them.
-        rules: what a change costs, and when to abstain.
+        presence: when each person was present; outside of it they have no result. People who are not in it
+            have results whenever a window does.
+        frame_times: increasing times, at one of which each change happens.
+        rules: the cost of a change, and when to abstain.
 
     Returns:
-        Ordered by begin; those of one person touch and do not overlap. Where nothing was to be read they
-        have neither emotion nor confidence.
+        Segments ordered by start; those of one person are adjacent and do not overlap. Where there was
+        nothing to read they have neither emotion nor confidence.
     """
     rules = rules or SegmentRules()
     if span[1] - span[0] <= _ROUNDING_S:
@@ -84,22 +84,22 @@ def make_segments(
     by_person: dict[str | None, list[Window]] = {}
     for window in windows:
         by_person.setdefault(window.person, []).append(window)
-    found: list[Segment] = []
+    segments: list[Segment] = []
     for person, own in by_person.items():
-        there = None if presence is None else presence.get(person)
-        course = _course(own, there, len(emotions), moments)
-        found += _of_one(course, span, person, emotions, rules)
-    return tuple(sorted(found, key=lambda segment: (segment.start_s, segment.person or "")))
+        present = None if presence is None else presence.get(person)
+        steps = _average(own, present, len(emotions), frame_times)
+        segments += _person_segments(steps, span, person, emotions, rules)
+    return tuple(sorted(segments, key=lambda segment: (segment.start_s, segment.person or "")))
 
 
-def _course(
-    windows: Sequence[Window], there: Sequence[Span] | None, n_emotions: int, moments: Float64 | None
-) -> _Course:
-    """Average the windows over each step between their begins, and cut the steps where nobody was there."""
+def _average(
+    windows: Sequence[Window], present: Sequence[Span] | None, n_emotions: int, frame_times: Float64 | None
+) -> _Steps:
+    """Average the windows over each step between their edges; absent people have no result."""
     limits = [limit for w in windows for limit in (w.start_s, w.end_s)]
-    edges: Float64 = _at_moments(np.unique(np.array(limits, dtype=np.float64).round(6)), moments)
-    if there is not None:
-        cuts = np.array([limit for one in there for limit in one], dtype=np.float64)
+    edges: Float64 = _at_frames(np.unique(np.array(limits, dtype=np.float64).round(6)), frame_times)
+    if present is not None:
+        cuts = np.array([limit for one in present for limit in one], dtype=np.float64)
         edges = np.unique(np.concatenate([edges, cuts[(cuts > edges[0]) & (cuts < edges[-1])]]))
     middles = (edges[:-1] + edges[1:]) / 2
     total = np.zeros((len(middles), n_emotions))
@@ -108,25 +108,26 @@ def _course(
         if window.fused is None:
             continue
         half = (window.end_s - window.start_s) / 2
-        near = 1.0 - np.abs(middles - window.start_s - half) / half
-        inside = np.flatnonzero(near > 0)
-        total[inside] += near[inside, None] * window.fused
-        weight[inside] += near[inside]
-    if there is not None:
-        weight[~_within(middles, there)] = 0.0
-    answers = np.full_like(total, np.nan)
-    read = weight > 0
-    answers[read] = total[read] / weight[read, None]
-    return _Course(edges, answers)
+        weight_of_window = 1.0 - np.abs(middles - window.start_s - half) / half
+        inside = np.flatnonzero(weight_of_window > 0)
+        total[inside] += weight_of_window[inside, None] * window.fused
+        weight[inside] += weight_of_window[inside]
+    if present is not None:
+        weight[~_within(middles, present)] = 0.0
+    probabilities = np.full_like(total, np.nan)
+    known = weight > 0
+    probabilities[known] = total[known] / weight[known, None]
+    return _Steps(edges, probabilities)
 
 
-def _at_moments(edges: Float64, moments: Float64 | None) -> Float64:
-    """Move inner edges to the nearest moment, where that leaves them in order."""
-    if moments is None or len(moments) < 2 or len(edges) < 3:
+def _at_frames(edges: Float64, frame_times: Float64 | None) -> Float64:
+    """Move inner edges to the nearest frame where that keeps them in order."""
+    if frame_times is None or len(frame_times) < 2 or len(edges) < 3:
         return edges
-    right = np.clip(np.searchsorted(moments, edges), 1, len(moments) - 1)
-    nearest = np.where(edges - moments[right - 1] <= moments[right] - edges, right - 1, right)
-    moved = np.where(np.abs(moments[nearest] - edges) <= np.diff(edges).min() / 2, moments[nearest], edges)
+    right = np.clip(np.searchsorted(frame_times, edges), 1, len(frame_times) - 1)
+    nearest = np.where(edges - frame_times[right - 1] <= frame_times[right] - edges, right - 1, right)
+    frames = frame_times[nearest]
+    moved = np.where(np.abs(frames - edges) <= np.diff(edges).min() / 2, frames, edges)
     moved[0], moved[-1] = edges[0], edges[-1]
     return np.unique(np.clip(moved, edges[0], edges[-1]))
 
@@ -138,33 +139,33 @@ def _within(times: Float64, spans: Iterable[Span]) -> NDArray[np.bool_]:
     return inside
 
 
-def _of_one(
-    course: _Course, span: Span, person: str | None, emotions: Sequence[str], rules: SegmentRules
+def _person_segments(
+    steps: _Steps, span: Span, person: str | None, emotions: Sequence[str], rules: SegmentRules
 ) -> list[Segment]:
     segments: list[Segment] = []
     end = span[0]
-    read = ~np.isnan(course.answers[:, 0])
-    for first, last in _runs(read):
-        path = most_likely_course(course.answers[first:last], rules.change_cost)
-        for begin, stop in _equal_runs(path):
-            cells = slice(first + begin, first + stop)
-            start_s, end_s = float(course.edges[cells.start]), float(course.edges[cells.stop])
-            lengths = np.diff(course.edges[cells.start : cells.stop + 1])
-            confidence = float(np.average(course.answers[cells, path[begin]], weights=lengths))
-            if start_s - end > _SLIVER_S:
+    known = ~np.isnan(steps.probabilities[:, 0])
+    for first, last in _runs(known):
+        path = viterbi_path(steps.probabilities[first:last], rules.change_cost)
+        for start, stop in _equal_runs(path):
+            cells = slice(first + start, first + stop)
+            start_s, end_s = float(steps.edges[cells.start]), float(steps.edges[cells.stop])
+            lengths = np.diff(steps.edges[cells.start : cells.stop + 1])
+            confidence = float(np.average(steps.probabilities[cells, path[start]], weights=lengths))
+            if start_s - end > _MAX_GAP_S:
                 segments.append(Segment(end, start_s, None, person=person))
             else:
                 start_s = end
-            segments.append(_answer(start_s, end_s, emotions[path[begin]], confidence, person, rules))
+            segments.append(_segment(start_s, end_s, emotions[path[start]], confidence, person, rules))
             end = end_s
-    if span[1] - end > (_SLIVER_S if segments else _ROUNDING_S):
+    if span[1] - end > (_MAX_GAP_S if segments else _ROUNDING_S):
         segments.append(Segment(end, span[1], None, person=person))
     elif segments:
         segments[-1] = replace(segments[-1], end_s=span[1])
-    return _joined(segments)
+    return _merged(segments)
 
 
-def _answer(
+def _segment(
     start_s: float, end_s: float, emotion: str, confidence: float, person: str | None, rules: SegmentRules
 ) -> Segment:
     confidence = min(confidence, 1.0)
@@ -173,33 +174,33 @@ def _answer(
     return Segment(start_s, end_s, emotion, confidence, person=person)
 
 
-def _joined(segments: Sequence[Segment]) -> list[Segment]:
-    """Neighbours that say the same become one; of two that were abstained from the confidence is the mean."""
-    joined: list[Segment] = []
+def _merged(segments: Sequence[Segment]) -> list[Segment]:
+    """Merge neighbors with the same result; two that were abstained from get the mean confidence."""
+    merged: list[Segment] = []
     for segment in segments:
-        before = joined[-1] if joined else None
+        before = merged[-1] if merged else None
         if before is None or (before.emotion, before.abstained) != (segment.emotion, segment.abstained):
-            joined.append(segment)
+            merged.append(segment)
             continue
         confidence = segment.confidence
         if confidence is not None and before.confidence is not None:
             weights = (before.duration_s, segment.duration_s)
             confidence = float(np.average((before.confidence, confidence), weights=weights))
-        joined[-1] = replace(before, end_s=segment.end_s, confidence=confidence)
-    return joined
+        merged[-1] = replace(before, end_s=segment.end_s, confidence=confidence)
+    return merged
 
 
-def most_likely_course(answers: Float64, change_cost: float) -> NDArray[np.int64]:
-    """The sequence of classes with the highest sum of log-probabilities, each change at a cost.
+def viterbi_path(probabilities: Float64, change_cost: float) -> NDArray[np.int64]:
+    """The sequence of classes with the highest sum of log-probabilities, minus the cost of changes.
 
     Args:
-        answers: (n, n_classes) probabilities.
-        change_cost: taken off for every change, in nats.
+        probabilities: (n, n_classes).
+        change_cost: of every change, in nats.
 
     Returns:
         (n,) classes.
     """
-    logs = np.log(np.maximum(answers, _LEAST_PROBABILITY))
+    logs = np.log(np.maximum(probabilities, _MIN_PROBABILITY))
     n, n_classes = logs.shape
     back = np.empty((n, n_classes), dtype=np.int64)
     score = logs[0].copy()
@@ -216,7 +217,7 @@ def most_likely_course(answers: Float64, change_cost: float) -> NDArray[np.int64
 
 
 def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Begin and end (exclusive) of each run of True."""
+    """Start and end (exclusive) of each run of True."""
     padded = np.concatenate([[False], flags, [False]])
     changes = np.flatnonzero(padded[1:] != padded[:-1])
     return [(int(a), int(b)) for a, b in changes.reshape(-1, 2)]

@@ -1,7 +1,7 @@
-"""Pictures as they come → the face arrays of windows, person by person.
+"""Video frames as they come → the face arrays of windows, person by person.
 
-Which pictures of a face a window has depends on the film; a face network reads as many as its recipe says,
-evenly spaced over the window. Crops are the nearest ones, blendshapes lie between those before and after.
+How many detections of a face a window has depends on the video; a face network reads as many frames as its
+recipe says, evenly spaced over the window. Crops are the nearest ones, blendshapes are interpolated.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 Float64 = NDArray[np.float64]
 
-_HELD_BACK_S: Final = 11.0
-"""The tracker tells of a new face ten sightings late at most, each within a second of the one before."""
-_SAME: Final = 0.3
-"""A face's box and that of its landmarks overlap by more (intersection over union): on nine films of RAVDESS,
-155 pictures, by 0.73 to 0.84."""
+_MAX_DELAY_S: Final = 11.0
+"""The tracker returns a new face at most ten detections late, each within a second of the one before."""
+_MIN_OVERLAP: Final = 0.3
+"""A face's box and that of its landmarks overlap by more (intersection over union): on nine RAVDESS videos,
+155 frames, by 0.73 to 0.84."""
 
 
 @dataclass(slots=True)
-class Seen:
-    """A face in one picture, and what the face network reads of it; None: that is not known, or not yet."""
+class FaceInput:
+    """A face in one frame, and what the face network reads of it; None: unknown, or not computed yet."""
 
-    sighting: TrackedFace
-    read: NDArray[Any] | None = None
+    tracked: TrackedFace
+    values: NDArray[Any] | None = None
 
 
 class WindowFaces(ABC):
-    """Follows the faces of a film, and makes of one person's what a face network reads."""
+    """Tracks the faces of a video, and makes face arrays of one person's."""
 
     def __init__(self, recognizer: EmotionModel) -> None:
         features = recognizer.recipe.face.features
@@ -48,49 +48,49 @@ class WindowFaces(ABC):
         self._n_frames = features.n_frames
         self._tracker = FaceTracker(features.detect_height_px, features.size, detector=features.detector)
 
-    def see(self, picture: Frame) -> list[Seen]:
-        """The faces that are certain with the next picture, as :meth:`FaceTracker.update` tells them."""
-        return self._seen(self._tracker.update(picture))
+    def add(self, frame: Frame) -> list[FaceInput]:
+        """Add the next frame; return the faces that are certain with it, as the tracker does."""
+        return self._inputs(self._tracker.update(frame))
 
-    def end(self) -> list[Seen]:
-        """What is still held back when the film ends."""
-        return self._seen(self._tracker.end())
-
-    @abstractmethod
-    def _seen(self, sightings: Iterable[TrackedFace]) -> list[Seen]:
-        """With what is known of them at once."""
+    def finish(self) -> list[FaceInput]:
+        """End the video; return the faces that were still held back."""
+        return self._inputs(self._tracker.end())
 
     @abstractmethod
-    def array(self, faces: Sequence[Seen], start_s: float, end_s: float) -> NDArray[Any] | None:
-        """The face array of one person in one window; None: the face was seen, but not well enough."""
+    def _inputs(self, faces: Iterable[TrackedFace]) -> list[FaceInput]:
+        """With what can be computed at once."""
 
-    def _places(self, start_s: float, end_s: float) -> Float64:
+    @abstractmethod
+    def array(self, faces: Sequence[FaceInput], start_s: float, end_s: float) -> NDArray[Any] | None:
+        """The face array of one person in one window; None: no detection was good enough."""
+
+    def _sample_times(self, start_s: float, end_s: float) -> Float64:
         return np.linspace(start_s, end_s, self._n_frames)
 
 
 class Crops(WindowFaces):
-    """Grey crops, which the network may read one by one, each once."""
+    """Gray crops, each of which the network reads once where it reads frame by frame."""
 
-    def _seen(self, sightings: Iterable[TrackedFace]) -> list[Seen]:
-        return [Seen(one) for one in sightings]
+    def _inputs(self, faces: Iterable[TrackedFace]) -> list[FaceInput]:
+        return [FaceInput(one) for one in faces]
 
-    def array(self, faces: Sequence[Seen], start_s: float, end_s: float) -> NDArray[Any] | None:
-        """(n_frames, …) of the crops nearest to the places."""
-        new = [one for one in faces if one.read is None]
-        if new:
-            answers = self._recognizer.face_frames(np.stack([one.sighting.crop for one in new]))
-            for one, answer in zip(new, answers, strict=True):
-                one.read = answer
-        times = np.array([one.sighting.time_s for one in faces])
-        nearest = np.abs(times[None] - self._places(start_s, end_s)[:, None]).argmin(1)
-        return np.stack([faces[i].read for i in nearest])
+    def array(self, faces: Sequence[FaceInput], start_s: float, end_s: float) -> NDArray[Any] | None:
+        """(n_frames, …) of the crops nearest to the sample times."""
+        unread = [one for one in faces if one.values is None]
+        if unread:
+            outputs = self._recognizer.face_frames(np.stack([one.tracked.crop for one in unread]))
+            for one, output in zip(unread, outputs, strict=True):
+                one.values = output
+        times = np.array([one.tracked.time_s for one in faces])
+        nearest = np.abs(times[None] - self._sample_times(start_s, end_s)[:, None]).argmin(1)
+        return np.stack([faces[i].values for i in nearest])
 
 
 class Shapes(WindowFaces):
-    """Blendshapes and head pose of every face that the tracker follows."""
+    """Blendshapes and head pose of every tracked face."""
 
     def __init__(self, recognizer: EmotionModel) -> None:
-        """Read the model.
+        """Load the model.
 
         Raises:
             MissingExtraError: mediapipe is not installed.
@@ -102,40 +102,40 @@ class Shapes(WindowFaces):
         self._landmarker = landmarker()
         self._recent: dict[float, list[FaceShape]] = {}
 
-    def see(self, picture: Frame) -> list[Seen]:
-        """Ask for the blendshapes of all faces first: a face that is told of late needs its own picture's."""
-        self._recent[picture.time_s] = self._landmarker.faces(picture.image)
-        seen = super().see(picture)
-        for time_s in [old for old in self._recent if picture.time_s - old > _HELD_BACK_S]:
+    def add(self, frame: Frame) -> list[FaceInput]:
+        """Compute the blendshapes of all faces first: a face that is returned late needs its own frame's."""
+        self._recent[frame.time_s] = self._landmarker.faces(frame.image)
+        inputs = super().add(frame)
+        for time_s in [old for old in self._recent if frame.time_s - old > _MAX_DELAY_S]:
             del self._recent[time_s]
-        return seen
+        return inputs
 
-    def _seen(self, sightings: Iterable[TrackedFace]) -> list[Seen]:
-        return [Seen(one, _values_of(one, self._recent.get(one.time_s, []))) for one in sightings]
+    def _inputs(self, faces: Iterable[TrackedFace]) -> list[FaceInput]:
+        return [FaceInput(one, _values_at(one, self._recent.get(one.time_s, []))) for one in faces]
 
-    def array(self, faces: Sequence[Seen], start_s: float, end_s: float) -> NDArray[Any] | None:
-        """(n_frames, 58) float32 between those of the pictures with blendshapes."""
-        known = [(one.sighting.time_s, one.read) for one in faces if one.read is not None]
+    def array(self, faces: Sequence[FaceInput], start_s: float, end_s: float) -> NDArray[Any] | None:
+        """(n_frames, 58) float32, interpolated between the frames with blendshapes."""
+        known = [(one.tracked.time_s, one.values) for one in faces if one.values is not None]
         if not known:
             return None
         times = np.array([time_s for time_s, _ in known])
-        values = np.stack([read for _, read in known])
-        places = self._places(start_s, end_s)
-        columns = [np.interp(places, times, column) for column in values.T]
+        values = np.stack([values for _, values in known])
+        sample_times = self._sample_times(start_s, end_s)
+        columns = [np.interp(sample_times, times, column) for column in values.T]
         return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _values_of(sighting: TrackedFace, shapes: Sequence[FaceShape]) -> NDArray[Any] | None:
-    """The blendshapes of the face that lies where the tracker saw one."""
-    best = max(shapes, key=lambda shape: overlap(shape.box, sighting.box), default=None)
-    return None if best is None or overlap(best.box, sighting.box) < _SAME else best.values
+def _values_at(tracked: TrackedFace, shapes: Sequence[FaceShape]) -> NDArray[Any] | None:
+    """The blendshapes of the face at the position of a tracked face."""
+    best = max(shapes, key=lambda shape: overlap(shape.box, tracked.box), default=None)
+    return None if best is None or overlap(best.box, tracked.box) < _MIN_OVERLAP else best.values
 
 
 def window_faces(recognizer: EmotionModel) -> WindowFaces | None:
-    """What follows the faces for a recogniser; None: it reads no pictures.
+    """The face tracking that a recognizer needs; None: it reads no frames.
 
     Raises:
-        MissingExtraError: the recogniser's features need an optional part of the package.
+        MissingExtraError: the recognizer's features need an optional part of the package.
         WeightsError: they need a weight file that is absent or altered.
     """
     kind = recognizer.recipe.face.features.kind
