@@ -105,7 +105,7 @@ def test_a_profile_of_another_recognizer_is_refused(
     assert run("enroll", recordings[0], *given, "-o", out).exit_code == 0
     result = run("predict", recordings[0], "--bundle", film_bundle, "--profile", out)
     assert isinstance(result.exception, ProfileError)
-    assert "was not trained to enrol" in str(result.exception)
+    assert "was not trained to enroll" in str(result.exception)
 
 
 def test_help_names_the_required_options() -> None:

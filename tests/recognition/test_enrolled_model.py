@@ -130,14 +130,14 @@ def test_the_strangers_share_is_what_the_number_of_clips_says(
     """The same moments as if of ever more clips: what is said goes from the stranger's to the person's."""
     stranger = recognizer.predict(recordings[6])
     assert stranger.voice is not None
-    people = recognizer._model.enrolled
+    enrolled = recognizer._model.enrolled
     row = read(recognizer, recordings[6]).voice
     assert row is not None
     from emofuse.features.speaker_normalization import speaker_scaler
 
     known = profile.moments["voice"]
-    standard = speaker_scaler(known, people._populations["voice"], people.prior_clips)
-    (logs,) = people._networks["voice"].run(["log_probabilities"], {"inputs": standard.apply(row[None])})
+    standard = speaker_scaler(known, enrolled._priors["voice"], enrolled.prior_clips)
+    (logs,) = enrolled._networks["voice"].run(["log_probabilities"], {"inputs": standard.apply(row[None])})
     found = recognizer.predict(recordings[6], profile=profile).voice
     wanted = blend(stranger.voice[None], np.exp(logs.astype(np.float64)), 3 / (4 + 3))[0]
     np.testing.assert_allclose(not_none(found), wanted, atol=1e-6)
@@ -207,7 +207,7 @@ def test_a_profile_of_another_recogniser_is_refused(
         lambda: next(recognizer.predict_files(recordings[:1], profile=other)),
     ]
     for ask in asks:
-        with pytest.raises(ProfileError, match="made with another recogniser"):
+        with pytest.raises(ProfileError, match="made with another recognizer"):
             ask()
 
 
@@ -220,7 +220,7 @@ def test_a_profile_that_does_not_fit_is_refused(
         del moments["both"]
     else:
         moments["both"] = Moments.of(np.zeros((3, 7)))
-    with pytest.raises(ProfileError, match="does not fit the recogniser's both"):
+    with pytest.raises(ProfileError, match="does not fit the recognizer's both"):
         recognizer.predict(recordings[0], profile=replace(profile, moments=moments))
 
 
@@ -228,9 +228,9 @@ def test_a_recogniser_that_cannot_enrol_says_so(
     film_bundle: Path, films: dict[str, Path], profile: Profile
 ) -> None:
     recognizer = Recognizer.load(film_bundle)
-    with pytest.raises(ProfileError, match="was not trained to enrol people"):
+    with pytest.raises(ProfileError, match="was not trained to enroll people"):
         recognizer.enroll([films["happy"]])
-    with pytest.raises(ProfileError, match="was not trained to enrol people"):
+    with pytest.raises(ProfileError, match="was not trained to enroll people"):
         recognizer.predict(films["happy"], profile=profile)
 
 

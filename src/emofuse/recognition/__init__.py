@@ -1,1 +1,1 @@
-"""A bundle and an input become predictions."""
+"""A trained bundle and recordings → predictions."""

@@ -1,4 +1,4 @@
-"""Which recordings a batch reads: files as they are named, and what lies below folders."""
+"""The recordings of a batch: files as they are named, and the media files below folders."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ SUFFIXES: Final = frozenset((
     ".rmvb", ".snd", ".ts", ".tta", ".vob", ".w64", ".wav", ".wave", ".weba", ".webm", ".wma", ".wmv",
     ".wv", ".y4m",
 ))  # fmt: skip
-"""What recordings are called, in the containers that :mod:`emofuse.media.decoding` opens, in lower case."""
+"""Suffixes, in lower case, of the containers that :mod:`emofuse.media.decoding` opens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a batch reads, each name once; ``refused``: names that cannot be recordings, and why."""
+    """The files of a batch, each once; ``refused``: names that cannot be recordings, and why."""
 
     files: tuple[str, ...]
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_recordings(arguments: str | Path | Iterable[str | Path]) -> Listing:
-    """Files as they are named, and every recording below folders, hidden ones left out, sorted by path.
+    """List files as they are named, and the recordings below folders, without hidden ones, sorted by path.
 
-    A folder that cannot be listed, that is named like a recording, or that is named itself and holds no
-    recording, is listed as refused: in a table it has its row.
+    A folder that cannot be listed, that has the suffix of a recording, or that is an argument and holds no
+    recording, is listed as refused, so that it has a row in the table.
     """
     if isinstance(arguments, str | Path):
         arguments = [arguments]
@@ -42,27 +42,27 @@ def find_recordings(arguments: str | Path | Iterable[str | Path]) -> Listing:
     refused: dict[str, str] = {}
     for given in arguments:
         if not str(given):
-            raise BatchError("an empty name is no recording: look at the variable that it came from")
+            raise BatchError("an empty name is not a recording: check the variable that it comes from")
         argument = Path(given)
-        if not os.path.isdir(argument):  # noqa: PTH112 - says no, and raises nothing, where it may not look
+        if not os.path.isdir(argument):  # noqa: PTH112 - returns False, and raises nothing, without permission
             names[str(argument)] = None
             continue
         unlistable: list[Path] = []
         found = [str(path) for path in media_files(argument, SUFFIXES, unlistable)]
-        wrong = {str(folder): "this folder cannot be listed" for folder in unlistable}
-        for folder in _named_like_recordings(argument):
+        problems = {str(folder): "this folder cannot be listed" for folder in unlistable}
+        for folder in _folders_with_media_suffix(argument):
             if not any(name.startswith(f"{folder}{os.sep}") for name in found):
-                wrong.setdefault(folder, "is a folder, not a media file")
-        if not found and not wrong:
-            wrong[str(argument)] = "there is no recording in this folder"
-        # folder by folder: as paths are sorted, without a million of them
-        for name in sorted([*found, *wrong], key=lambda name: name.replace(os.sep, "\0")):
+                problems.setdefault(folder, "is a folder, not a media file")
+        if not found and not problems:
+            problems[str(argument)] = "there is no recording in this folder"
+        # folder by folder, in the order of Path, without creating a million of them
+        for name in sorted([*found, *problems], key=lambda name: name.replace(os.sep, "\0")):
             names[name] = None
-        refused |= wrong
+        refused |= problems
     return Listing(tuple(names), refused)
 
 
-def _named_like_recordings(root: Path) -> Iterator[str]:
+def _folders_with_media_suffix(root: Path) -> Iterator[str]:
     for folder, subfolders, _ in os.walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         for name in subfolders:

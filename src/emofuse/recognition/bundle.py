@@ -1,7 +1,7 @@
-"""A trained recogniser in one folder: networks and fusion as ONNX, and everything that is known of them.
+"""A trained recognizer in one folder: networks and fusion as ONNX, and everything that is known about them.
 
-``bundle.json`` names every file with its size and sha256, the recipe, the labels, the licence and where it
-all came from. Nothing in a bundle is a pickle, and nothing in it is run: it is data.
+``bundle.json`` lists every file with its size and sha256, the recipe, the labels, the license and the
+provenance. A bundle is data: it contains neither pickles nor code.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ MANIFEST: Final = "bundle.json"
 LICENCE: Final = "LICENSE.txt"
 NON_COMMERCIAL: Final = "CC BY-NC-SA 4.0"
 FRAME_FILE: Final = "face-frame.onnx"
-"""What a face network says frame by frame, where it does; ``face.onnx`` then reads a clip of that."""
+"""The frame-by-frame part of a face network, if it has one; ``face.onnx`` then reads its outputs."""
 NO_SHIPPED: Final = "EMOFUSE_NO_SHIPPED"
-"""Environment variable: set, and not 0, the recogniser that comes with emofuse is not used."""
+"""Environment variable that switches off the recognizer that comes with emofuse, unless it is 0."""
 SHIPPED: Final = Path(__file__).parent / "shipped" / "out-of-the-box"
-"""Where that recogniser lies, under a licence of its own. Who builds without it removes the folder."""
+"""The folder of that recognizer, which has its own license. Remove it to build without the recognizer."""
 
 _LICENCE_TEXT: Final = """\
 Licence of this trained recogniser: {licence}
@@ -56,7 +56,7 @@ share alike.
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle that has been checked: its files are there and unaltered."""
+    """A bundle: its manifest was checked, and each file is checked when it is read."""
 
     folder: Path
     recipe: Recipe
@@ -65,7 +65,7 @@ class Bundle:
     provenance: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
     action_units: tuple[str, ...] = ()
-    """The columns that the face branch reads, in order; empty where it reads pictures."""
+    """The columns that the face branch reads, in order; empty where it reads video frames."""
 
     def read(self, name: str) -> bytes:
         """The content of one file of the bundle, checked against its sha256.
@@ -73,58 +73,58 @@ class Bundle:
         Raises:
             BundleError: the file is missing or altered.
         """
-        facts = self.files.get(name)
-        if facts is None:
+        entry = self.files.get(name)
+        if entry is None:
             raise BundleError(f"{self.folder}: this bundle has no {name}")
         try:
             data = (self.folder / name).read_bytes()
         except OSError as error:
             raise BundleError(f"{self.folder / name}: {error.strerror or error}") from None
-        if hashlib.sha256(data).hexdigest() != facts["sha256"]:
-            raise BundleError(f"{self.folder / name} is altered: its sha256 is not that of {MANIFEST}")
+        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise BundleError(f"{self.folder / name} is altered: its sha256 is not that in {MANIFEST}")
         return data
 
     @property
     def fusions(self) -> tuple[str, ...]:
-        """The names of the fusion files, one a member, in the order of the members: 2 before 10."""
+        """The names of the fusion files, one per member, in the order of the members: 2 before 10."""
         names = [name for name in self.files if name.startswith("fusion-")]
         return tuple(sorted(names, key=lambda name: (len(name), name)))
 
 
 def shipped_bundle() -> Path:
-    """The folder of the recogniser that comes with emofuse.
+    """The folder of the recognizer that comes with emofuse.
 
     Raises:
-        BundleError: it is switched off by ``EMOFUSE_NO_SHIPPED``, or was left out of this installation.
+        BundleError: it is switched off by ``EMOFUSE_NO_SHIPPED``, or is not part of this installation.
     """
-    ways = "train one (emofuse train) and give its folder (--bundle BUNDLE)"
+    alternatives = "train one (emofuse train) and give its folder (--bundle BUNDLE)"
     if os.environ.get(NO_SHIPPED, "0") not in ("", "0"):
         raise BundleError(
-            f"the recogniser that comes with emofuse is switched off by {NO_SHIPPED}: unset it for "
-            f"non-commercial use, or {ways}"
+            f"the recognizer that comes with emofuse is switched off by {NO_SHIPPED}: unset it for "
+            f"non-commercial use, or {alternatives}"
         )
     if not (SHIPPED / MANIFEST).is_file():
-        raise BundleError(f"this installation of emofuse comes without a recogniser: {ways}")
+        raise BundleError(f"this installation of emofuse comes without a recognizer: {alternatives}")
     return SHIPPED
 
 
 def licence_text(licence: str, corpus: str, more: str = "") -> str:
-    """What lies beside everything that was trained on a corpus.
+    """The license file for everything that was trained on a corpus.
 
     Args:
-        licence: of what was trained.
-        corpus: what it was trained on.
-        more: terms of other things that it was trained on.
+        licence: of the trained recognizer.
+        corpus: the training data.
+        more: terms of further training data.
     """
     terms = (_RAVDESS_TERMS if NON_COMMERCIAL in licence else "") + more
     return _LICENCE_TEXT.format(licence=licence, corpus=corpus, terms=terms)
 
 
 def check_free(folder: Path) -> None:
-    """See before hours of work that a bundle may be written there.
+    """Fail early if a bundle cannot be written to a folder.
 
     Raises:
-        BundleError: there is already something.
+        BundleError: the folder is not empty, or it is a file.
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise BundleError(f"{folder} is not empty: give another folder or remove it")
@@ -145,14 +145,14 @@ def save_bundle(
 ) -> Bundle:
     """Write a bundle, whole or not at all.
 
-    The text of its licence is that among ``files``; else it is made, and ``terms`` are added to it.
+    The license file is taken from ``files``; if it is not there, it is generated, with ``terms`` added.
 
     Raises:
-        BundleError: there is already something at ``folder``, or it cannot be written.
+        BundleError: ``folder`` is not empty, or cannot be written.
     """
     check_free(folder)
     text = licence_text(licence, str(provenance.get("corpus", "?")), terms)
-    everything = {LICENCE: text.encode(), **files}
+    contents = {LICENCE: text.encode(), **files}
     manifest = {
         "schema": SCHEMA,
         "emotions": list(emotions),
@@ -162,14 +162,14 @@ def save_bundle(
         "action_units": list(action_units),
         "files": {
             name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-            for name, data in sorted(everything.items())
+            for name, data in sorted(contents.items())
         },
     }
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
-            for name, data in everything.items():
+            for name, data in contents.items():
                 write_atomically(draft / name, data)
             write_atomically(draft / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
             draft.chmod(0o755)
@@ -185,13 +185,13 @@ def save_bundle(
 
 
 def load_bundle(folder: str | Path | None = None) -> Bundle:
-    """Read what a bundle says of itself; its networks are read, and checked, when they are needed.
+    """Read the manifest of a bundle; its networks are read, and checked, when they are needed.
 
     Args:
-        folder: the bundle's; None: that of the recogniser that comes with emofuse.
+        folder: of the bundle; None: that of the recognizer that comes with emofuse.
 
     Raises:
-        BundleError: it is missing, incomplete, or made by a version that this one does not read.
+        BundleError: it is missing, incomplete, or made by an incompatible version.
     """
     folder = shipped_bundle() if folder is None else Path(folder)
     try:
@@ -211,25 +211,25 @@ def load_bundle(folder: str | Path | None = None) -> Bundle:
             emotions=tuple(manifest["emotions"]),
             licence=manifest["licence"],
             provenance=manifest["provenance"],
-            files={name: dict(facts) for name, facts in manifest["files"].items()},
+            files={name: dict(entry) for name, entry in manifest["files"].items()},
             action_units=tuple(manifest["action_units"]),
         )
     except RecipeError as error:
-        raise BundleError(f"{error}: made by another version of emofuse?") from None
+        raise BundleError(f"{error}: was it made by another version of emofuse?") from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise BundleError(f"{folder / MANIFEST} is not what this version writes: {error}") from None
-    for name, facts in bundle.files.items():
+        raise BundleError(f"{folder / MANIFEST} is not a manifest of this version: {error}") from None
+    for name, entry in bundle.files.items():
         if Path(name).name != name:
             raise BundleError(f"{folder / MANIFEST} names a file outside the bundle: {name}")
         if not (folder / name).is_file():
             raise BundleError(f"{folder}: {name} is missing")
-        if "sha256" not in facts:
+        if "sha256" not in entry:
             raise BundleError(f"{folder / MANIFEST} has no sha256 of {name}")
     bundle.read(LICENCE)
     return bundle
 
 
 def warn_of_licence(bundle: Bundle) -> None:
-    """Say in the log that a recogniser is for no commercial use, where its licence says that."""
+    """Log that a recognizer is not licensed for commercial use, if that is so."""
     if NON_COMMERCIAL in bundle.licence:
-        logger.warning("this recogniser is licensed %s: no commercial use", bundle.licence)
+        logger.warning("this recognizer is licensed %s: no commercial use", bundle.licence)

@@ -29,7 +29,7 @@ BRANCHES: Final[tuple[Branch, ...]] = ("voice", "face", "both")
 
 
 def enrolled_file(part: str) -> str:
-    """The name in a bundle of an enrolled branch's network, and with .npz of its population."""
+    """The name, without suffix, of an enrolled branch's network (.onnx) and speaker prior (.npz)."""
     return f"enrolled-{part}"
 
 
@@ -37,51 +37,51 @@ class EnrolledModel:
     """Networks for enrolled people, and the fusion of their outputs."""
 
     def __init__(self, bundle: Bundle, session: Callable[[str], Any]) -> None:
-        """Load them.
+        """Load the networks.
 
         Raises:
             ProfileError: the bundle has none.
         """
         settings = bundle.recipe.enrolment
         if settings is None or f"{enrolled_file('voice')}.onnx" not in bundle.files:
-            raise ProfileError(f"{bundle.folder}: this recogniser was not trained to enrol people")
+            raise ProfileError(f"{bundle.folder}: this recognizer was not trained to enroll people")
         self.prior_clips = settings.prior_clips
         names = [b for b in BRANCHES if f"{enrolled_file(b)}.onnx" in bundle.files]
         self._networks = {b: session(f"{enrolled_file(b)}.onnx") for b in names}
-        self._populations = {b: _population(bundle, f"{enrolled_file(b)}.npz") for b in names}
+        self._priors = {b: _read_prior(bundle, f"{enrolled_file(b)}.npz") for b in names}
         self._fusion = session(f"{enrolled_file('fusion')}.onnx")
         digests = "".join(bundle.files[f"{enrolled_file(b)}.onnx"]["sha256"] for b in names)
         self.fingerprint = hashlib.sha256(digests.encode()).hexdigest()[:16]
 
-    def profile(self, read: Sequence[Features], skipped: tuple[str, ...]) -> Profile:
+    def profile(self, clips: Sequence[Features], skipped: tuple[str, ...]) -> Profile:
         """A profile of one person from the features of some recordings.
 
         Raises:
             ProfileError: there are none.
         """
-        if not read:
+        if not clips:
             reasons = "; ".join(skipped[:3]) or "no recordings were given"
             raise ProfileError(f"nobody can be enrolled: {reasons}")
         moments: dict[str, Moments] = {}
-        for branch, population in self._populations.items():
-            rows = [row for row in (_values(branch, one) for one in read) if row is not None]
-            stacked = np.stack(rows) if rows else np.zeros((0, len(population.mean)))
+        for branch, prior in self._priors.items():
+            rows = [row for row in (_values(branch, one) for one in clips) if row is not None]
+            stacked = np.stack(rows) if rows else np.zeros((0, len(prior.mean)))
             moments[branch] = Moments.of(stacked)
-        return Profile(self.fingerprint, moments, len(read), skipped)
+        return Profile(self.fingerprint, moments, len(clips), skipped)
 
     def check(self, profile: Profile) -> None:
-        """See that a profile is one of this recogniser's.
+        """Check that a profile was made with this recognizer.
 
         Raises:
-            ProfileError: it is not.
+            ProfileError: it was not.
         """
         if profile.recogniser != self.fingerprint:
-            raise ProfileError("the profile was made with another recogniser: enrol the person anew")
-        for branch, population in self._populations.items():
-            known = profile.moments.get(branch)
-            if known is None or known.mean.shape != population.mean.shape:
+            raise ProfileError("the profile was made with another recognizer: enroll the person again")
+        for branch, prior in self._priors.items():
+            moments = profile.moments.get(branch)
+            if moments is None or moments.mean.shape != prior.mean.shape:
                 raise ProfileError(
-                    f"the profile does not fit the recogniser's {branch}: enrol the person anew"
+                    f"the profile does not fit the recognizer's {branch}: enroll the person again"
                 )
 
     def blend(
@@ -105,12 +105,10 @@ class EnrolledModel:
         self.check(profile)
         logs = {}
         for branch, network in self._networks.items():
-            row = _values(branch, features)
-            if row is not None:
-                standard = speaker_scaler(
-                    profile.moments[branch], self._populations[branch], self.prior_clips
-                )
-                logs[branch] = network.run(["log_probabilities"], {"inputs": standard.apply(row[None])})[0]
+            values = _values(branch, features)
+            if values is not None:
+                standard = speaker_scaler(profile.moments[branch], self._priors[branch], self.prior_clips)
+                logs[branch] = network.run(["log_probabilities"], {"inputs": standard.apply(values[None])})[0]
         blended = {
             name: self._weighted(unenrolled, np.exp(logs[name].astype(np.float64)), profile, name)
             for name, unenrolled in single.items()
@@ -132,7 +130,7 @@ class EnrolledModel:
 
 
 def _values(branch: Branch, features: Features) -> NDArray[np.float32] | None:
-    """A clip's values as they are standardised; None where the clip lacks what the branch reads."""
+    """The values of a clip before standardization; None where the clip lacks what the branch reads."""
     voice = features.voice
     face = None if features.face is None else np.sqrt(np.maximum(features.face, 0))
     if branch == "voice":
@@ -142,7 +140,7 @@ def _values(branch: Branch, features: Features) -> NDArray[np.float32] | None:
     return None if voice is None or face is None else np.concatenate([voice, face])
 
 
-def _population(bundle: Bundle, name: str) -> SpeakerPrior:
+def _read_prior(bundle: Bundle, name: str) -> SpeakerPrior:
     try:
         return SpeakerPrior.read(io.BytesIO(bundle.read(name)))
     except (OSError, ValueError, KeyError) as error:

@@ -26,8 +26,8 @@ Row = dict[str, str | float | None]
 
 TEXT_COLUMNS: Final = ("used", "voice_missing", "face_missing", "notes", "error")
 _DECIMALS: Final = 6
-_GROUP: Final = 10_000
-"""Rows that Parquet holds in memory at once."""
+_ROW_GROUP: Final = 10_000
+"""Rows of a Parquet row group, which are in memory at once."""
 
 
 def prediction_row(prediction: Prediction) -> Row:
@@ -99,11 +99,11 @@ def columns(emotions: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_table(out: Path) -> None:
-    """See before hours of work that a table can be written.
+    """Fail early if a table cannot be written.
 
     Raises:
-        BatchError: its suffix is not known, or a folder is in its place.
-        MissingExtraError: it needs pyarrow.
+        BatchError: its suffix is unknown, or it is a folder.
+        MissingExtraError: it needs pyarrow, which is not installed.
     """
     if out.suffix.lower() not in _WRITERS:
         raise BatchError(f"{out}: a table ends in {', '.join(_WRITERS)}")
@@ -158,7 +158,7 @@ def _parquet(file: IO[bytes], rows: Iterable[Row], names: Sequence[str]) -> None
 
 
 def _groups(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    while group := list(islice(rows, _GROUP)):
+    while group := list(islice(rows, _ROW_GROUP)):
         yield group
 
 

@@ -269,7 +269,7 @@ def test_the_shipped_one_needs_no_training_framework(installed: Path, films: dic
 def test_none_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(bundle.NO_SHIPPED, raising=False)
     monkeypatch.setattr(bundle, "SHIPPED", tmp_path / "none")
-    with pytest.raises(BundleError, match=r"comes without a recogniser: train one .*--bundle BUNDLE"):
+    with pytest.raises(BundleError, match=r"comes without a recognizer: train one .*--bundle BUNDLE"):
         Recognizer.load()
     monkeypatch.setenv(bundle.NO_SHIPPED, "0")
     with pytest.raises(BundleError, match="comes without"):
