@@ -52,7 +52,7 @@ CORNERS = (
 
 @pytest.fixture(params=[*range(20), *CORNERS])
 def any_timeline(request: pytest.FixtureRequest) -> Any:
-    """Twenty random timelines and the corners."""
+    """Twenty random timelines and the corner cases."""
     if isinstance(request.param, int):
         return timelines.random_timeline(request.param)
     return timelines.timeline(**_corners()[request.param])

@@ -1,4 +1,4 @@
-"""The page, taken apart by a parser and driven in a real browser."""
+"""The page, read by an HTML parser and driven in a real browser."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def one_hot(place: int) -> Any:
 
 
 def talk(duration_s: float, source: str = "talk.mp4") -> Timeline:
-    """Two people; Anna is happy, then sad; Bert abstains. Voice says angry; a stretch has no face."""
+    """Two people; Anna is happy, then sad; Bert abstains. The voice is angry; a stretch has no face."""
     half = duration_s / 2
     windows = []
     for start in np.arange(0, duration_s - 0.99, 1.0):
@@ -99,7 +99,7 @@ def some_peaks(duration_s: float) -> Peaks:
 # --- the file
 
 
-def test_pages_are_whole_and_ask_nothing_of_the_network(any_timeline: Timeline, tmp_path: Path) -> None:
+def test_pages_are_well_formed_and_make_no_network_requests(any_timeline: Timeline, tmp_path: Path) -> None:
     page = write_timeline(any_timeline, tmp_path / "a.html")
     text, reader = page.read_text(encoding="utf-8"), read(page)
     assert "://" not in re.sub(r"https?://www\.w3\.org/\S*", "", text)
@@ -115,7 +115,7 @@ def test_pages_are_whole_and_ask_nothing_of_the_network(any_timeline: Timeline, 
     assert page.stat().st_size < 600_000 + 150 * parts
 
 
-def test_names_stay_names(tmp_path: Path) -> None:
+def test_names_are_escaped(tmp_path: Path) -> None:
     hostile = (
         "</script><script>alert(1)</script>",
         "<!--<script>",
@@ -139,7 +139,7 @@ def test_names_stay_names(tmp_path: Path) -> None:
         assert json.loads(reader.all("script", type="application/json")[0][1])["people"] == list(hostile)
 
 
-def test_the_recording_is_looked_for_beside_the_page(tmp_path: Path) -> None:
+def test_the_recording_is_addressed_relative_to_the_page(tmp_path: Path) -> None:
     def media(source: str) -> Any:
         page = write_timeline(timelines.timeline(source=source), tmp_path / "out" / "a.html")
         return json.loads(read(page).all("script", type="application/json")[0][1])["media"]
@@ -153,7 +153,7 @@ def test_the_recording_is_looked_for_beside_the_page(tmp_path: Path) -> None:
     assert media("<bytes>") is None
 
 
-def test_the_table_says_what_the_segments_say(tmp_path: Path) -> None:
+def test_the_table_lists_the_segments(tmp_path: Path) -> None:
     reader = read(write_timeline(talk(20.0), tmp_path / "a.html"))
     cells = [text for _, text in reader.all("td")]
     assert cells[2:5] == ["Anna", "happy", "86 %"]
@@ -174,7 +174,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def complaints(page: Any) -> list[Any]:
-    """Errors and refused addresses; a recording that is not there is none."""
+    """Errors and blocked requests; a missing recording does not count."""
     bad = ("Runtime.exceptionThrown", "Log.entryAdded")
     found = [event for event in page.events if event.get("method") in bad]
     expected = ("ERR_FILE_NOT_FOUND", "willReadFrequently")
@@ -182,12 +182,12 @@ def complaints(page: Any) -> list[Any]:
 
 
 def settle(page: Any) -> None:
-    """Wait until what was asked for is drawn."""
+    """Wait until pending changes are drawn."""
     page.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def colour(page: Any, x: float, y: float) -> Any:
-    """[red, green, blue] of the canvas at a place of the window."""
+    """[red, green, blue] of the canvas at a point of the window."""
     return page.run(
         "(() => { const c = document.getElementById('base'), b = c.getBoundingClientRect();"
         f"const at = [{x} - b.left, {y} - b.top];"
@@ -196,7 +196,7 @@ def colour(page: Any, x: float, y: float) -> Any:
 
 
 def row(page: Any, what: str) -> tuple[float, float, float]:
-    """Left, right and middle of a track in the window, by the page's own layout: sound 76, speech 24 …"""
+    """Left, right and middle of a track in the window, by the layout of the page: audio 76, speech 24 …"""
     top, left, right = page.run(
         "(() => { const b = document.getElementById('base').getBoundingClientRect();"
         " return [b.top, b.left, b.right]; })()"
@@ -246,12 +246,12 @@ def test_an_excerpt_ends_before_its_recording(page: Any, tmp_path: Path) -> None
     page.until("document.getElementById('media').paused")
     assert now(page) == 5.0
     assert page.run("document.getElementById('media').currentTime") < 5.5
-    page.key(" ", 32)  # from its begin
+    page.key(" ", 32)  # from the start
     page.until("!document.getElementById('media').paused && document.getElementById('media').currentTime < 3")
     assert complaints(page) == []
 
 
-def test_damage_is_told_on_the_page(tmp_path: Path) -> None:
+def test_damage_is_noted_on_the_page(tmp_path: Path) -> None:
     whole = timelines.timeline(notes=("damaged: decoding stopped at <0.10> s",))
     text = write_timeline(whole, tmp_path / "a.html").read_text(encoding="utf-8")
     assert '<p class="note">damaged: decoding stopped at &lt;0.10&gt; s</p>' in text
@@ -290,7 +290,7 @@ def test_switches_change_what_is_drawn(page: Any, tmp_path: Path) -> None:
     assert np.allclose(colour(page, gap, middle + 60), [0xE6, 0xE9, 0xED], atol=3)
     page.send("Input.dispatchMouseEvent", type="mouseMoved", x=gap, y=middle)
     assert "face: not seen" in page.run("document.getElementById('tip').textContent")
-    # The other's ribbon chooses the other.
+    # a click on a ribbon selects its person
     _, _, ribbon = row(page, "other")
     page.click(left - 20, ribbon)
     assert page.run("document.getElementById('person').selectedOptions[0].textContent") == '</script>"B&rt'
@@ -340,7 +340,7 @@ def test_dark_pages_and_pages_without_scripts(page: Any, tmp_path: Path) -> None
     assert page.run("getComputedStyle(document.getElementById('live')).display") == "none"
 
 
-def test_a_page_of_nothing(page: Any, tmp_path: Path) -> None:
+def test_an_empty_page(page: Any, tmp_path: Path) -> None:
     cases: dict[str, dict[str, Any]] = {
         "empty": {},
         "no-length": {"duration_s": 0.0},

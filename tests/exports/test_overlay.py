@@ -1,4 +1,4 @@
-"""The drawn-on video has every picture and every sound of its source at the same time."""
+"""The overlay has every frame and all the audio of its source at the same times."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 from tests.support import media_files
 from tests.support.typed import not_none
 
-STEADY = [1001 * place for place in range(20)]
+STEADY = [1001 * index for index in range(20)]
 UNEVEN = np.cumsum(np.random.default_rng(4).integers(300, 3000, 30)).tolist()
-"""Ticks of 1/30000 s; the first picture is late."""
+"""Ticks of 1/30000 s; the first frame is late."""
 
 
 def talk(duration_s: float = 2.0, size: tuple[int, int] = (160, 96), **more: Any) -> Timeline:
@@ -54,7 +54,7 @@ def times(path: Path, kind: str) -> tuple[Fraction, list[Fraction]]:
         return stream.time_base, [f.pts * f.time_base for f in container.decode(stream)]
 
 
-def pictures(path: Path) -> list[Any]:
+def frames_of(path: Path) -> list[Any]:
     with av.open(str(path)) as container:
         return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
 
@@ -65,21 +65,21 @@ def sound(ticks: Sequence[int], rate: int = 44100) -> tuple[Any, int]:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".ts"])
 @pytest.mark.parametrize("ticks", [STEADY, UNEVEN], ids=["steady", "uneven"])
-def test_every_picture_and_the_sound_keep_their_times(suffix: str, ticks: list[int], tmp_path: Path) -> None:
+def test_every_frame_and_the_audio_keep_their_times(suffix: str, ticks: list[int], tmp_path: Path) -> None:
     source = media_files.write_video(tmp_path / f"a{suffix}", ticks, sound=sound(ticks))
     out = write_overlay(source, talk(), tmp_path / "out" / "b.mp4")
     (base, before), (out_base, after) = times(source, "video"), times(out, "video")
     assert len(before) == len(ticks)
     assert (out_base, after) == (base, before)
     (base, before), (_, after) = times(source, "audio"), times(out, "audio")
-    # MP4 counts sound in samples, Matroska in milliseconds.
+    # audio times are in samples in MP4, and in milliseconds in Matroska
     slack = 0 if suffix in {".mp4", ".mov"} else 0.001
     assert len(after) == len(before)
     assert max(abs(a - b) for a, b in zip(before, after, strict=True)) <= slack
     assert [p.name for p in out.parent.iterdir()] == ["b.mp4"]
 
 
-def test_late_sound_stays_late(tmp_path: Path) -> None:
+def test_late_audio_stays_late(tmp_path: Path) -> None:
     source = media_files.write_video(tmp_path / "a.mp4", STEADY, sound=sound(STEADY))
     late = tmp_path / "late.mp4"
     with av.open(str(source)) as first, av.open(str(late), "w") as out:
@@ -101,7 +101,7 @@ def test_late_sound_stays_late(tmp_path: Path) -> None:
     assert times(late, "video") == times(tmp_path / "b.mp4", "video")
 
 
-def test_copied_sound_is_the_same_sound(tmp_path: Path) -> None:
+def test_copied_audio_is_unchanged(tmp_path: Path) -> None:
     def packets(path: Path) -> list[bytes]:
         with av.open(str(path)) as container:
             return [bytes(p) for p in container.demux(audio=0) if p.size]
@@ -110,7 +110,7 @@ def test_copied_sound_is_the_same_sound(tmp_path: Path) -> None:
     assert packets(write_overlay(source, talk(), tmp_path / "b.mp4")) == packets(source)
 
 
-def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path: Path) -> None:
+def test_audio_that_mp4_cannot_hold_becomes_aac(tmp_path: Path) -> None:
     source = tmp_path / "a.mkv"
     silent = media_files.write_video(tmp_path / "silent.mkv", STEADY)
     samples = media_files.tone(1.0, 22050)
@@ -127,24 +127,27 @@ def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path: Path) -> None:
         stream = container.streams.audio[0]
         assert (stream.codec_context.name, stream.rate) == ("aac", 22050)
         frames = list(container.decode(stream))
-    heard = np.concatenate([f.to_ndarray()[0] for f in frames])
+    decoded = np.concatenate([f.to_ndarray()[0] for f in frames])
     first = round(not_none(frames[0].time) * 22050)
     shift = np.argmax(
-        [np.dot(heard[3000 + k : 9000 + k], samples[0, 3000 + first : 9000 + first]) for k in range(-50, 50)]
+        [
+            np.dot(decoded[3000 + k : 9000 + k], samples[0, 3000 + first : 9000 + first])
+            for k in range(-50, 50)
+        ]
     )
     assert abs(int(shift) - 50) <= 1
     assert times(source, "video") == times(out_path, "video")
 
 
 def broadcast(path: Path, first_s: int, layout: str, rate: int, early_s: float = 0.0) -> bytes:
-    """A second of MPEG-TS, from a second on, whose sound MP4 cannot hold; it ends a little early."""
+    """One second of MPEG-TS with audio that MP4 cannot hold; the audio ends a little early."""
     with av.open(str(path), "w", format="mpegts") as container:
         video = container.add_stream("mpeg2video", rate=25)
         video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
         audio = container.add_stream("mp2", rate=rate, layout=layout)
-        for place in range(25):
-            frame = av.VideoFrame.from_ndarray(np.full((96, 160, 3), 9 * place, np.uint8), format="bgr24")
-            frame.pts, frame.time_base = 25 * first_s + place, Fraction(1, 25)
+        for index in range(25):
+            frame = av.VideoFrame.from_ndarray(np.full((96, 160, 3), 9 * index, np.uint8), format="bgr24")
+            frame.pts, frame.time_base = 25 * first_s + index, Fraction(1, 25)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         noise = np.random.default_rng(first_s).normal(
@@ -159,7 +162,7 @@ def broadcast(path: Path, first_s: int, layout: str, rate: int, early_s: float =
 
 
 @pytest.mark.parametrize(("layout", "rate"), [("stereo", 48000), ("mono", 32000), ("stereo", 32000)], ids=str)
-def test_sound_that_changes_on_the_way(layout: str, rate: int, tmp_path: Path) -> None:
+def test_audio_that_changes_format(layout: str, rate: int, tmp_path: Path) -> None:
     source = tmp_path / "a.ts"
     parts = broadcast(tmp_path / "b.ts", 0, "mono", 48000), broadcast(tmp_path / "c.ts", 1, layout, rate)
     source.write_bytes(b"".join(parts))
@@ -169,12 +172,12 @@ def test_sound_that_changes_on_the_way(layout: str, rate: int, tmp_path: Path) -
         assert float(after[-1] - after[0]) == pytest.approx(float(before[-1] - before[0]), abs=0.1)
     with av.open(str(out)) as container:
         assert container.streams.audio[0].codec_context.layout.name == "mono"
-        heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
-    assert len(heard) == pytest.approx(1.8 * 48000, abs=4000)
-    assert all(np.abs(part).mean() > 0.03 for part in np.array_split(heard[2000:-5000], 20))
+        decoded = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
+    assert len(decoded) == pytest.approx(1.8 * 48000, abs=4000)
+    assert all(np.abs(part).mean() > 0.03 for part in np.array_split(decoded[2000:-5000], 20))
 
 
-def test_sound_that_is_there_twice_is_kept_once(tmp_path: Path) -> None:
+def test_repeated_audio_is_written_once(tmp_path: Path) -> None:
     source = tmp_path / "a.ts"
     parts = (
         broadcast(tmp_path / "b.ts", 0, "mono", 48000),
@@ -191,7 +194,7 @@ def test_sound_that_is_there_twice_is_kept_once(tmp_path: Path) -> None:
 def test_avi_times_are_sorted(tmp_path: Path) -> None:
     source = media_files.write_video(tmp_path / "a.avi", STEADY, sound=sound(STEADY))
     _, before = times(source, "video")
-    assert before != sorted(before), "this file tests nothing: its pictures come in order"
+    assert before != sorted(before), "this file tests nothing: its frames come in order"
     assert times(write_overlay(source, talk(), tmp_path / "b.mp4"), "video")[1] == sorted(before)
 
 
@@ -216,20 +219,20 @@ def test_turned_recordings_come_out_upright(rotation: int, size: tuple[int, int]
 def test_odd_sizes_grow_by_one(tmp_path: Path) -> None:
     source = media_files.write_video(tmp_path / "a.mkv", STEADY, size=(161, 97), pix_fmt="yuv444p")
     out = write_overlay(source, talk(size=(161, 97)), tmp_path / "b.mp4")
-    assert pictures(out)[0].shape == (98, 162, 3)
+    assert frames_of(out)[0].shape == (98, 162, 3)
     assert times(source, "video") == times(out, "video")
 
 
-def test_what_is_drawn_lies_where_the_face_is(tmp_path: Path) -> None:
+def test_boxes_are_drawn_where_the_face_is(tmp_path: Path) -> None:
     size = (640, 360)
     dark = [np.full((360, 640), 60, np.uint8)] * 20
     source = media_files.write_video(tmp_path / "a.mp4", STEADY, size=size, pictures=dark)
-    drawn = pictures(write_overlay(source, talk(size=size), tmp_path / "b.mp4"))[10].astype(int)
-    plain = pictures(
+    drawn = frames_of(write_overlay(source, talk(size=size), tmp_path / "b.mp4"))[10].astype(int)
+    plain = frames_of(
         write_overlay(source, talk(size=size, windows=(), segments=(), faces=()), tmp_path / "c.mp4")
     )[10]
     changed = np.abs(drawn - plain).max(axis=2) > 40
-    # The corner of the box, at half the width and a fifth of the height, in the colour of happiness.
+    # the corner of the box, at half the width and a fifth of the height, in the color of happy
     assert changed[72 - 3 : 72 + 4, 320 : 320 + 20].any()
     blue, _, red = drawn[72, 330]
     assert red > blue + 60
@@ -239,7 +242,7 @@ def test_what_is_drawn_lies_where_the_face_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("space", [1, 2, 5, 6], ids=["bt709", "unsaid", "bt470bg", "smpte170m"])
-def test_colours_stay(space: int, tmp_path: Path) -> None:
+def test_colors_are_preserved(space: int, tmp_path: Path) -> None:
     def planes(path: Path) -> tuple[int, Any]:
         with av.open(str(path)) as container:
             frames = [f.to_ndarray().astype(float) for f in container.decode(video=0)]
@@ -256,19 +259,19 @@ def test_colours_stay(space: int, tmp_path: Path) -> None:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         container.mux(stream.encode(None))
     empty = talk(size=(320, 192), windows=(), segments=(), faces=())
-    (told, before), (told_after, after) = (
+    (space_before, before), (space_after, after) = (
         planes(source),
         planes(write_overlay(source, empty, tmp_path / "b.mp4")),
     )
-    assert told == told_after == space
+    assert space_before == space_after == space
     assert np.abs(before[:192] - after[:192]).mean() < 3
     assert np.abs(before[192:] - after[192:]).mean() < 3
     assert abs((before - after).mean()) < 1.5
 
 
 def test_boxes_follow_straight_lines_and_vanish_in_gaps() -> None:
-    def at(*places: float) -> tuple[FaceBox, ...]:
-        return tuple(FaceBox(t, "Anna", 100 * t, 10.0, 100 * t + 50, 60.0) for t in places)
+    def at(*times: float) -> tuple[FaceBox, ...]:
+        return tuple(FaceBox(t, "Anna", 100 * t, 10.0, 100 * t + 50, 60.0) for t in times)
 
     def seen(faces: tuple[FaceBox, ...], time_s: float) -> Any:
         image = np.zeros((400, 1000, 3), np.uint8)
@@ -288,7 +291,7 @@ def test_boxes_follow_straight_lines_and_vanish_in_gaps() -> None:
     assert seen((), 1.0) is None
 
 
-def test_boxes_are_scaled_to_the_picture_and_may_leave_it() -> None:
+def test_boxes_are_scaled_to_the_frame_and_may_leave_it() -> None:
     wide = FaceBox(1.0, "Anna", -1e9, -50.0, 1e9, 1e6)
     image = np.zeros((240, 320, 3), np.uint8)
     Drawing(talk(2.0, (640, 480), faces=(wide,)), 320, 240).draw(image, 1.0)
@@ -306,12 +309,12 @@ def test_boxes_are_scaled_to_the_picture_and_may_leave_it() -> None:
         ("--", "person 1"), ("x" * 90, "x" * 24),
     ],
 )  # fmt: skip
-def test_names_are_drawn_in_letters_that_there_are(name: str, drawn: str) -> None:
+def test_names_are_drawn_in_characters_of_the_font(name: str, drawn: str) -> None:
     assert plain_text(name, "person 1") == drawn
 
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 48), (2000, 40), (40, 2000)])
-def test_pictures_of_every_shape_can_be_drawn_on(size: tuple[int, int]) -> None:
+def test_frames_of_every_shape_can_be_drawn_on(size: tuple[int, int]) -> None:
     people = tuple(f"person {n}" for n in range(9))
     windows = tuple(Window(0.0, 2.0, None, None, None, person=p) for p in people)
     faces = tuple(FaceBox(1.0, p, 0.0, 0.0, 9.0, 9.0) for p in people)
@@ -322,9 +325,9 @@ def test_pictures_of_every_shape_can_be_drawn_on(size: tuple[int, int]) -> None:
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="there is no ffprobe")
 def test_ffprobe_agrees(tmp_path: Path) -> None:
     def probed(path: Path) -> Any:
-        asked = ["-show_entries", "frame=pts_time,media_type:stream=codec_name,pix_fmt,width,height"]
+        options = ["-show_entries", "frame=pts_time,media_type:stream=codec_name,pix_fmt,width,height"]
         done = subprocess.run(
-            ["ffprobe", "-v", "error", "-of", "json", *asked, path], capture_output=True, check=True
+            ["ffprobe", "-v", "error", "-of", "json", *options, path], capture_output=True, check=True
         )
         assert done.stderr == b""
         return json.loads(done.stdout)
@@ -337,11 +340,11 @@ def test_ffprobe_agrees(tmp_path: Path) -> None:
         assert found[0] == found[1] and found[0]
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
+def test_progress_is_reported(tmp_path: Path) -> None:
     source = media_files.write_video(tmp_path / "a.mp4", STEADY)
-    told: list[float] = []
-    write_overlay(source, talk(), tmp_path / "b.mp4", on_progress=told.append)
-    assert told == sorted(told) and told[-1] == 1.0 and len(told) > 5
+    shares: list[float] = []
+    write_overlay(source, talk(), tmp_path / "b.mp4", on_progress=shares.append)
+    assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) > 5
 
 
 # --- what can go wrong
@@ -408,11 +411,11 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(out.parent.iterdir()) == []
 
 
-def test_mpeg4_serves_where_x264_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mpeg4_is_used_where_x264_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emofuse.exports.overlay._ENCODERS", ("mpeg4",))
     source = media_files.write_video(tmp_path / "a.ts", UNEVEN, sound=sound(UNEVEN))
     out = write_overlay(source, talk(), tmp_path / "b.mp4")
     assert times(source, "video") == times(out, "video")
     with av.open(str(out)) as container:
         assert container.streams.video[0].codec_context.name == "mpeg4"
-    assert cv2.Laplacian(pictures(out)[5], cv2.CV_64F).var() > 10
+    assert cv2.Laplacian(frames_of(out)[5], cv2.CV_64F).var() > 10

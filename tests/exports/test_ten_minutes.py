@@ -1,4 +1,4 @@
-"""One ten-minute recording in every format, each read by a program that is not ours."""
+"""A ten-minute recording in every format, each read by an independent program."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PEOPLE = ("Anna", "Bert")
 
 @pytest.fixture(scope="module")
 def interview() -> Timeline:
-    """Windows of three seconds every second, faces five times a second, for two people."""
+    """Windows of 3 s every second, faces five times per second, for two people."""
     rng = np.random.default_rng(10)
     windows, segments, faces = [], [], []
     for person in PEOPLE:
@@ -60,7 +60,7 @@ def written(interview: Timeline, tmp_path_factory: pytest.TempPathFactory) -> di
 
 
 def edges(interview: Timeline, person: str) -> list[float]:
-    """Where anything of a person changes, gaps included."""
+    """The times at which anything changes for a person, gaps included."""
     found = {0.0, round(DURATION_S, 3)}
     for segment in interview.segments:
         if segment.person == person:
@@ -106,8 +106,8 @@ def test_praat(interview: Timeline, written: dict[str, Path]) -> None:
     read = textgrid.TextGrid.fromFile(str(written["textgrid"]))
     assert (read.minTime, float(read.maxTime)) == (0, DURATION_S)
     for tier, person in ((read[0], "Anna"), (read[2], "Bert")):
-        places = sorted({float(t) for i in tier for t in (i.minTime, i.maxTime)})
-        np.testing.assert_allclose(places, edges(interview, person), atol=1e-9)
+        times = sorted({float(t) for i in tier for t in (i.minTime, i.maxTime)})
+        np.testing.assert_allclose(times, edges(interview, person), atol=1e-9)
 
 
 def test_webvtt(interview: Timeline, written: dict[str, Path]) -> None:

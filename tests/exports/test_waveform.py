@@ -7,7 +7,7 @@ from emofuse.core.records import Waveform
 from emofuse.exports.waveform import PeakMeter, Peaks
 
 
-def heard(samples: np.ndarray, rate: int, block: int, start_s: float = 0.0, **how: float) -> Peaks:
+def peaks_of(samples: np.ndarray, rate: int, block: int, start_s: float = 0.0, **how: float) -> Peaks:
     meter = PeakMeter(**how)  # type: ignore[arg-type]
     for first in range(0, samples.shape[1], block):
         meter.add(Waveform(samples[:, first : first + block], rate, start_s + first / rate))
@@ -18,14 +18,14 @@ def heard(samples: np.ndarray, rate: int, block: int, start_s: float = 0.0, **ho
 def test_peaks_are_the_lowest_and_the_highest_sample(block: int) -> None:
     rng = np.random.default_rng(1)
     samples = rng.uniform(-1, 1, (2, 4410)).astype(np.float32)
-    peaks = heard(samples, 44100, block)
+    peaks = peaks_of(samples, 44100, block)
     assert (peaks.bin_s, peaks.start_s, len(peaks.low)) == (0.01, 0.0, 10)
     bins = samples.reshape(2, 10, 441)
     close_outside(peaks, bins.min(axis=(0, 2)), bins.max(axis=(0, 2)), np.abs(samples).max())
 
 
 def close_outside(peaks: Peaks, low: np.ndarray, high: np.ndarray, loudest: float) -> None:
-    """127 stands for the loudest sample, and what lies between two steps is rounded away from zero."""
+    """127 stands for the loudest sample; values between two steps are rounded away from zero."""
     step = loudest / 127
     below, above = low - peaks.low * step, peaks.high * step - high
     assert min(below.min(), above.min()) > -1e-5 and max(below.max(), above.max()) < step + 1e-5
@@ -34,26 +34,26 @@ def close_outside(peaks: Peaks, low: np.ndarray, high: np.ndarray, loudest: floa
 
 def test_a_soft_recording_keeps_its_shape() -> None:
     samples = 0.004 * np.sin(np.arange(16_000) / 300).astype(np.float32)[None]
-    peaks = heard(samples, 16_000, 500)
+    peaks = peaks_of(samples, 16_000, 500)
     bins = samples.reshape(100, 160)
     close_outside(peaks, bins.min(axis=1), bins.max(axis=1), 0.004)
-    hiss = heard(samples / 40, 16_000, 500)
-    assert hiss.high.max() == 13, "what can hardly be heard is not blown up"
-    assert not heard(samples * 0, 16_000, 500).high.any()
+    hiss = peaks_of(samples / 40, 16_000, 500)
+    assert hiss.high.max() == 13, "very soft audio is not amplified"
+    assert not peaks_of(samples * 0, 16_000, 500).high.any()
 
 
-def test_bins_double_and_memory_stays() -> None:
+def test_bins_double_in_constant_memory() -> None:
     rng = np.random.default_rng(2)
     samples = rng.uniform(-1, 1, (1, 100 * 1000)).astype(np.float32)
     samples[0, 77_777] = 1.0
-    peaks = heard(samples, 1000, 333, max_bins=64)
+    peaks = peaks_of(samples, 1000, 333, max_bins=64)
     assert (peaks.bin_s, len(peaks.low)) == (2.56, 40)
     whole = np.concatenate([samples[0], np.zeros(40 * 2560 - 100_000, np.float32)]).reshape(40, 2560)
     close_outside(peaks, whole.min(axis=1), whole.max(axis=1), 1.0)
     assert peaks.high[77_777 // 2560] == 127
 
 
-def test_late_sound_and_gaps_are_silent() -> None:
+def test_late_audio_and_gaps_are_silent() -> None:
     meter = PeakMeter()
     loud = np.full((1, 100), 0.5, np.float32)
     meter.add(Waveform(loud, 1000, 0.5))
@@ -67,18 +67,18 @@ def test_late_sound_and_gaps_are_silent() -> None:
 
 def test_what_lies_before_the_start_is_left_out() -> None:
     samples = np.linspace(0, 1, 1000, dtype=np.float32)[None]
-    peaks = heard(samples, 1000, 300, start_s=-0.5)
+    peaks = peaks_of(samples, 1000, 300, start_s=-0.5)
     assert len(peaks.low) == 50
     assert peaks.low[0] == np.floor(samples[0, 500] * 127)  # the loudest sample is 1
 
 
 def test_damaged_samples_do_not_spread() -> None:
     samples = np.array([[np.nan, 0.25, np.inf, -np.inf]], np.float32)
-    peaks = heard(samples, 4, 4, bin_s=0.25)
+    peaks = peaks_of(samples, 4, 4, bin_s=0.25)
     assert (peaks.high.tolist(), peaks.low.tolist()) == ([0, 32, 127, -127], [0, 31, 127, -127])
 
 
-def test_nothing_heard() -> None:
+def test_no_samples() -> None:
     assert len(PeakMeter().peaks().low) == 0
 
 

@@ -1,4 +1,4 @@
-"""Every file is read back by a program that is not ours."""
+"""Every file is read back by an independent program."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.typed import not_none
 
 
 def ms(seconds: float) -> int:
-    """The oracle: the float's exact value in decimals, rounded once."""
+    """The oracle: the exact value of the float in decimal, rounded once."""
     return int((Decimal(seconds) * 1000).quantize(Decimal(1), ROUND_HALF_EVEN))
 
 
@@ -47,7 +47,7 @@ def times(timeline: Timeline, part: Any, first: int) -> tuple[int, int]:
 
 
 def expected(timeline: Timeline, person: str | None) -> list[tuple[int, int, str]]:
-    """What annotation files say of a person, gaps left out."""
+    """The intervals of a person in annotation files, without gaps."""
     found = []
     for segment in timeline.segments:
         start, end = times(timeline, segment, 0)
@@ -56,7 +56,7 @@ def expected(timeline: Timeline, person: str | None) -> list[tuple[int, int, str
     return found
 
 
-def whose(timeline: Timeline) -> list[str | None]:
+def tier_owners(timeline: Timeline) -> list[str | None]:
     """Who has a tier, in the order of the tiers."""
     nobody = any(s.person is None for s in timeline.segments) or not timeline.people
     return [*timeline.people, *([None] if nobody else [])]
@@ -84,8 +84,8 @@ def test_textgrid_is_read_by_two_readers(any_timeline: Timeline, tmp_path: Path)
     last = max(end_ms(any_timeline), 1)
     assert (read.minTime, milliseconds_read(read.maxTime)) == (0, last)
     assert (other.xmin, milliseconds_read(other.xmax)) == (0, last)
-    assert len({tier.name for tier in other.tiers}) == len(other.tiers) == 2 * len(whose(any_timeline))
-    for n, person in enumerate(whose(any_timeline)):
+    assert len({tier.name for tier in other.tiers}) == len(other.tiers) == 2 * len(tier_owners(any_timeline))
+    for n, person in enumerate(tier_owners(any_timeline)):
         tiers = [
             [(milliseconds_read(i.minTime), milliseconds_read(i.maxTime), i.mark) for i in read[2 * n]],
             [
@@ -117,7 +117,7 @@ def test_textgrid_keeps_names(tmp_path: Path) -> None:
 def test_eaf_is_read_by_pympi(any_timeline: Timeline, tmp_path: Path) -> None:
     path = write_timeline(any_timeline, tmp_path / "a.eaf")
     read = pympi.Eaf(str(path))
-    people = whose(any_timeline)
+    people = tier_owners(any_timeline)
     assert len(read.tiers) == 2 * len(people)
     slots = list(read.timeslots.values())
     assert slots == sorted(slots)
@@ -127,8 +127,8 @@ def test_eaf_is_read_by_pympi(any_timeline: Timeline, tmp_path: Path) -> None:
         assert ("PARTICIPANT" in attributes) == (person is not None)
         found = sorted(read.get_annotation_data_for_tier(name))
         assert_complete(found, max(end_ms(any_timeline), 0))
-        said = [i for i in found if i[2] != "—"]
-        assert said == [i for i in expected(any_timeline, person) if i[2] != "—"]
+        labeled = [i for i in found if i[2] != "—"]
+        assert labeled == [i for i in expected(any_timeline, person) if i[2] != "—"]
         child = name.replace("emotion", "confidence", 1)
         assert read.tiers[child][2]["PARENT_REF"] == name
         if read.tiers[child][1]:
@@ -146,8 +146,8 @@ def test_eaf_names_and_references_hold(tmp_path: Path) -> None:
     root = ET.parse(path).getroot()
     order = ["LICENSE", "HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE", "LANGUAGE", "CONSTRAINT",
              "CONTROLLED_VOCABULARY"]  # fmt: skip
-    places = [order.index(element.tag) for element in root]
-    assert places == sorted(places) and set(places) == set(range(len(order)))
+    positions = [order.index(element.tag) for element in root]
+    assert positions == sorted(positions) and set(positions) == set(range(len(order)))
     participants = [tier.get("PARTICIPANT") for tier in root.iter("TIER")][::2]
     assert participants[0] == '<&">'
     assert participants[2:4] == ["Anna Berta", "Anna Berta (2)"]
@@ -204,7 +204,7 @@ def test_vtt_is_read_by_webvtt(any_timeline: Timeline, tmp_path: Path) -> None:
         assert start <= reached
         reached = max(reached, end)
     assert reached == max(end_ms(any_timeline), 0)
-    said = [(start, end, text) for start, end, _, text in found if text != "—"]
+    labeled = [(start, end, text) for start, end, _, text in found if text != "—"]
     wanted = []
     for segment in any_timeline.segments:
         start, end = times(any_timeline, segment, 0)
@@ -213,8 +213,8 @@ def test_vtt_is_read_by_webvtt(any_timeline: Timeline, tmp_path: Path) -> None:
             label += f" {Decimal(not_none(segment.confidence) * 100).quantize(Decimal(1), ROUND_HALF_EVEN)} %"
         if start < end and (segment.person or label != "—"):
             wanted.append((start, end, label))
-    assert [(start, end) for start, end, _ in said] == [(start, end) for start, end, _ in wanted]
-    assert all(a.endswith(b) for (*_, a), (*_, b) in zip(said, wanted, strict=True))
+    assert [(start, end) for start, end, _ in labeled] == [(start, end) for start, end, _ in wanted]
+    assert all(a.endswith(b) for (*_, a), (*_, b) in zip(labeled, wanted, strict=True))
 
 
 def vtt_ms(clock: str) -> int:
@@ -235,7 +235,7 @@ def test_vtt_keeps_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["x" * 5000, "a\0b.mp4", "\ud800.mp4", "caf\udce9.mp4", "..", "/"])
-def test_eaf_of_sources_that_are_no_files(source: str, tmp_path: Path) -> None:
+def test_eaf_of_sources_that_are_not_files(source: str, tmp_path: Path) -> None:
     path = write_timeline(timelines.timeline(source=source), tmp_path / "a.eaf")
     (descriptor,) = pympi.Eaf(str(path)).media_descriptors
     assert descriptor["MEDIA_URL"].startswith("./") and descriptor["MEDIA_URL"].isascii()
@@ -306,7 +306,7 @@ def test_schema_refuses_what_is_not_a_timeline(tmp_path: Path) -> None:
     document = json.loads(write_timeline(whole, tmp_path / "a.json").read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(timeline_schema())
     assert validator.is_valid(document)
-    for place, value in (
+    for path, value in (
         (("schema_version",), 1),
         (("faces",), [{"time_s": 1.0, "person": "Anna"}]),
         (("picture_size",), [1280]),
@@ -321,10 +321,10 @@ def test_schema_refuses_what_is_not_a_timeline(tmp_path: Path) -> None:
     ):
         broken = json.loads(json.dumps(document))
         target = broken
-        for step in place[:-1]:
+        for step in path[:-1]:
             target = target[step]
-        target[place[-1]] = value
-        assert not validator.is_valid(broken), place
+        target[path[-1]] = value
+        assert not validator.is_valid(broken), path
 
 
 # --- tables
@@ -420,7 +420,7 @@ def test_parquet_names_the_missing_part(tmp_path: Path) -> None:
 
 
 def test_times_are_rounded_once_and_half_to_even(tmp_path: Path) -> None:
-    # A sixteenth of a second is 62.5 ms, and exact in binary: its odd multiples are true ties.
+    # a sixteenth of a second is 62.5 ms, exact in binary: its odd multiples are true ties
     ties = [0.0625, 0.1875, 0.3125, 1.0625]
     assert [ms(t) for t in ties] == [62, 188, 312, 1062]
     segments = tuple(Segment(a, b, "sad", 0.5) for a, b in pairwise(ties))
@@ -439,7 +439,7 @@ def test_thirds_do_not_drift_over_ten_hours(tmp_path: Path) -> None:
     assert (frame["start_s"].to_numpy()[1:] == frame["end_s"].to_numpy()[:-1]).all()
 
 
-def test_what_lies_a_hair_outside_is_held_inside(tmp_path: Path) -> None:
+def test_times_slightly_outside_are_clipped(tmp_path: Path) -> None:
     end = 10.0004999999
     short = timelines.timeline(duration_s=end, segments=(Segment(0.0, end + 9e-7, "sad", 0.5),))
     assert ms(end + 9e-7) == 10_001
@@ -449,7 +449,7 @@ def test_what_lies_a_hair_outside_is_held_inside(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", FORMATS.values())
-def test_suffix_chooses_the_format(suffix: str, tmp_path: Path) -> None:
+def test_the_suffix_selects_the_format(suffix: str, tmp_path: Path) -> None:
     whole = timelines.random_timeline(1)
     by_name = write_timeline(whole, str(tmp_path / f"new/talk{suffix.upper()}"))
     kind = next(kind for kind, end in FORMATS.items() if end == suffix)

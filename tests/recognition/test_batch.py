@@ -1,4 +1,4 @@
-"""A batch of real files: interrupted, killed, with broken files, with workers that die or hang."""
+"""A batch of real files: interrupted, killed, with broken files, and with slow ones."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def sounds(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
-    """The one that comes with emofuse."""
+    """The recognizer that comes with emofuse."""
     return Recognizer.load(SHIPPED)
 
 
@@ -64,7 +64,7 @@ def rows_of(table: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_killed_twice_and_resumed_it_is_the_same_table(mixed: Path, tmp_path: Path) -> None:
+def test_killed_twice_and_resumed_gives_the_same_table(mixed: Path, tmp_path: Path) -> None:
     options = ["--jobs", 2]
     assert batch_benchmark.problems(mixed, tmp_path, N_FILES, N_BROKEN, options) == []
     rows = rows_of(tmp_path / "whole.csv")
@@ -74,16 +74,16 @@ def test_killed_twice_and_resumed_it_is_the_same_table(mixed: Path, tmp_path: Pa
     assert all(row["file"] in row["error"] for row in rows if row["error"])
 
 
-def test_a_batch_says_what_one_by_one_says(
+def test_a_batch_agrees_with_one_by_one(
     recognizer: Recognizer, films: dict[str, Path], sounds: list[Path], tmp_path: Path
 ) -> None:
     files = [*sounds[:2], films["happy"], films["silent"], tmp_path / "none.wav"]
-    said = list(recognizer.predict_files(files))
+    predictions = list(recognizer.predict_files(files))
     result = predict_table(files, recognizer, tmp_path / "t.csv", jobs=2)
     assert (result.rows, result.failed, result.resumed) == (5, 1, 0)
     rows = rows_of(result.out)
     assert tuple(rows[0]) == columns(EMOTIONS)
-    for row, one in zip(rows, said, strict=True):
+    for row, one in zip(rows, predictions, strict=True):
         assert row["file"] == one.source
         assert row["emotion"] == (one.emotion or "")
         assert row["used"] == "+".join(one.used)
@@ -91,9 +91,9 @@ def test_a_batch_says_what_one_by_one_says(
         if one.probabilities is not None:
             np.testing.assert_allclose([float(row[e]) for e in EMOTIONS], one.probabilities, atol=1e-5)
     (failure,) = result.errors
-    assert failure == said[-1].error
+    assert failure == predictions[-1].error
     printed = predict_in_processes(find_recordings(files), WorkerSettings.of(recognizer), jobs=2)
-    for one, other in zip(said, printed, strict=True):
+    for one, other in zip(predictions, printed, strict=True):
         assert (one.source, one.emotion, one.used, one.error) == (
             other.source, other.emotion, other.used, other.error,
         )  # fmt: skip
@@ -108,7 +108,7 @@ def journal_of(table: Path) -> Path:
 
 
 class StopError(Exception):
-    """Stands for whatever ends a run."""
+    """Stands in for whatever ends a run."""
 
 
 def stopped_after(n: int, files: list[Path], recognizer: Recognizer, table: Path) -> None:
@@ -128,19 +128,19 @@ def test_only_what_is_new_or_changed_is_read_again(
     stopped_after(4, sounds, recognizer, table)
     batch_benchmark.write_sound(sounds[1], 77)
     os.utime(sounds[1], ns=(1, 1))
-    files = [*sounds[1:], batch_benchmark.write_sound(tmp_path / "new.wav", 8)]  # the first is wanted no more
-    told: list[tuple[int, int, int]] = []
-    result = predict_table(files, recognizer, table, on_progress=lambda *said: told.append(said))
+    files = [*sounds[1:], batch_benchmark.write_sound(tmp_path / "new.wav", 8)]  # without the first file
+    reports: list[tuple[int, int, int]] = []
+    result = predict_table(files, recognizer, table, on_progress=lambda *counts: reports.append(counts))
     assert result.resumed == 2
-    assert told[0] == (2, 0, 6)
-    assert told[-1] == (6, 0, 6)
+    assert reports[0] == (2, 0, 6)
+    assert reports[-1] == (6, 0, 6)
     assert not journal_of(table).exists()
     fresh = predict_table(files, recognizer, tmp_path / "fresh.csv")
     assert fresh.resumed == 0
     assert fresh.out.read_bytes() == table.read_bytes()
 
 
-def test_the_journal_of_another_recogniser_is_not_gone_on_with(
+def test_the_journal_of_another_recognizer_is_not_resumed(
     recognizer: Recognizer, sounds: list[Path], tmp_path: Path
 ) -> None:
     table = tmp_path / "t.csv"
@@ -152,18 +152,18 @@ def test_the_journal_of_another_recogniser_is_not_gone_on_with(
     with pytest.raises(JournalError, match="another recogniser, which is not gone on with"):
         predict_table(sounds, other, table)
     shutil.rmtree(other)
-    shutil.copytree(SHIPPED, other)  # wherever it lies, it is the same recogniser
+    shutil.copytree(SHIPPED, other)  # the same recognizer in another folder
     assert predict_table(sounds, other, table).resumed == 2
 
 
-def test_a_profile_travels_to_the_workers(
+def test_a_profile_is_passed_to_the_workers(
     recognizer: Recognizer, ensemble_bundle: Path, few_folder: Path
 ) -> None:
     known = Recognizer.load(ensemble_bundle, action_units=few_folder / small_corpora.TABLE)
     files = sorted((few_folder / "Actor_01").glob("*.wav"))[:4]
     profile = known.enroll(files)
-    said = predict_in_processes(find_recordings(files), WorkerSettings.of(known, profile), jobs=1)
-    for file, one in zip(files, said, strict=True):
+    predictions = predict_in_processes(find_recordings(files), WorkerSettings.of(known, profile), jobs=1)
+    for file, one in zip(files, predictions, strict=True):
         wanted = known.predict(file, profile=profile).probabilities
         np.testing.assert_allclose(not_none(one.probabilities), not_none(wanted), rtol=1e-4, atol=0)
         assert not np.allclose(
@@ -173,7 +173,7 @@ def test_a_profile_travels_to_the_workers(
         WorkerSettings.of(recognizer, profile)
 
 
-def test_the_process_that_only_hands_out_work_loads_no_network(
+def test_the_parent_process_loads_no_network(
     recognizer: Recognizer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="emofuse"):
@@ -191,7 +191,7 @@ def test_the_process_that_only_hands_out_work_loads_no_network(
     assert done.stdout == "[]\n"
 
 
-def test_a_recogniser_that_no_worker_can_load_ends_the_batch(sounds: list[Path], tmp_path: Path) -> None:
+def test_a_recognizer_that_no_worker_can_load_ends_the_batch(sounds: list[Path], tmp_path: Path) -> None:
     altered = shutil.copytree(SHIPPED, tmp_path / "altered")
     (altered / "voice.onnx").write_bytes(b"no network")
     with pytest.raises(IsolationError, match=r"voice\.onnx is altered"):
@@ -199,7 +199,7 @@ def test_a_recogniser_that_no_worker_can_load_ends_the_batch(sounds: list[Path],
     assert not list(tmp_path.glob("t.csv*"))
 
 
-def test_what_the_rows_depend_on_is_known(tmp_path: Path) -> None:
+def test_the_identity_covers_what_the_rows_depend_on(tmp_path: Path) -> None:
     def about(**more: Any) -> dict[str, str | None]:
         return WorkerSettings(SHIPPED, EMOTIONS, **more).identity()
 
@@ -234,7 +234,7 @@ def test_the_limit_grows_with_the_file() -> None:
     assert default_limit_s(10**9) == pytest.approx(600 + 10_000)
 
 
-def test_what_cannot_be_begun_is_refused_before_anything_is_read(
+def test_invalid_batches_are_refused_before_anything_is_read(
     recognizer: Recognizer, sounds: list[Path], tmp_path: Path
 ) -> None:
     with pytest.raises(BatchError, match=r"t\.xlsx: a table ends in \.csv, \.jsonl, \.parquet"):
@@ -261,9 +261,9 @@ def test_an_interrupt_ends_cleanly(mixed: Path, tmp_path: Path) -> None:
         while batch_benchmark.journal_lines(table) < 5 and process.poll() is None:
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "emofuse: interrupted; repeat the command to resume"
-    assert "Traceback" not in said
+    assert stderr.splitlines()[-1] == "emofuse: interrupted; repeat the command to resume"
+    assert "Traceback" not in stderr
     assert not table.exists()
     assert batch_benchmark.journal_lines(table) >= 5

@@ -28,7 +28,7 @@ def test_folders_are_searched_and_files_taken_as_they_are(tmp_path: Path) -> Non
     assert listing.refused == {}
 
 
-def test_what_is_no_recording_has_its_place_and_reason(tmp_path: Path) -> None:
+def test_what_is_not_a_recording_is_listed_with_its_reason(tmp_path: Path) -> None:
     touch(tmp_path / "d" / "b.wav", tmp_path / "d" / "full.mp4" / "sound.wav")
     (tmp_path / "d" / "a.mp4").mkdir()
     (tmp_path / "d" / "c.mp4").symlink_to("nothing")
@@ -50,7 +50,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
     assert listing.refused == {str(tmp_path / "closed"): "this folder cannot be listed"}
 
 
-def test_a_ring_of_links_ends(tmp_path: Path) -> None:
+def test_a_cycle_of_links_ends(tmp_path: Path) -> None:
     touch(tmp_path / "a" / "1.wav")
     (tmp_path / "a" / "again").symlink_to(tmp_path)
     assert find_recordings([tmp_path]).files == (str(tmp_path / "a" / "1.wav"),)

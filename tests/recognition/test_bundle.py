@@ -34,7 +34,7 @@ def edit(folder: Path, **changes: Any) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest | changes))
 
 
-def test_what_is_saved_is_read(tmp_path: Path) -> None:
+def test_a_saved_bundle_is_read_back(tmp_path: Path) -> None:
     saved = save(tmp_path / "deep" / "b")
     bundle = load_bundle(str(tmp_path / "deep" / "b"))
     assert bundle == saved
@@ -64,7 +64,7 @@ def test_members_keep_their_order(tmp_path: Path) -> None:
     assert list(bundle.fusions) == names
 
 
-def test_licence_of_ravdess_travels_along(tmp_path: Path) -> None:
+def test_the_license_of_ravdess_is_included(tmp_path: Path) -> None:
     save(tmp_path / "b", licence="CC BY-NC-SA 4.0")
     text = (tmp_path / "b" / "LICENSE.txt").read_text(encoding="utf-8")
     assert "Licence of this trained recogniser: CC BY-NC-SA 4.0" in text
@@ -131,7 +131,7 @@ def test_a_manifest_of_another_kind(tmp_path: Path, change: dict[str, Any], says
         ('{"schema": 1}', "is not what this version writes.*'recipe'"),
     ],
 )
-def test_a_manifest_that_is_none(tmp_path: Path, text: str, says: str) -> None:
+def test_a_manifest_that_is_not_json(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / MANIFEST).write_text(text)
     with pytest.raises(BundleError, match=says):
         load_bundle(tmp_path)
@@ -150,7 +150,7 @@ def test_no_bundle_at_all(tmp_path: Path) -> None:
         load_bundle(tmp_path / "nowhere")
 
 
-def test_nothing_is_written_over(tmp_path: Path) -> None:
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
     folder = tmp_path / "b"
     folder.mkdir()
     save(folder)  # empty: fine
@@ -181,9 +181,7 @@ except BundleError as error:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_trained_bundle_holds_no_pickle_and_says_where_it_came_from(
-    au_bundle: Path, tmp_path: Path
-) -> None:
+def test_a_trained_bundle_holds_no_pickle_and_has_its_provenance(au_bundle: Path, tmp_path: Path) -> None:
     bundle = load_bundle(au_bundle)
     for path in au_bundle.iterdir():
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Enrolling from files, and whether prediction does with a profile what evaluation measured."""
+"""Enrollment from files, and whether prediction with a profile agrees with evaluation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def recognizer(ensemble_bundle: Path, few_folder: Path) -> Recognizer:
 
 @pytest.fixture(scope="module")
 def recordings(few_folder: Path) -> list[Path]:
-    """Of the second actor."""
+    """The recordings of the second actor."""
     return sorted((few_folder / "Actor_02").glob("*.wav"))
 
 
@@ -52,7 +52,7 @@ def profile(recognizer: Recognizer, recordings: list[Path]) -> Profile:
 def test_prediction_with_a_profile_is_what_evaluation_computes(
     tmp_path: Path, few_folder: Path, ensemble_toml: Path, recognizer: Recognizer, store: Any
 ) -> None:
-    """Fitted as ``train`` does, then asked about the same person after the same clips."""
+    """Fitted as ``train`` does, for the same person after the same enrolled clips."""
     recipe = load_recipe(ensemble_toml)
     dataset = read_dataset(
         load_corpus(few_folder), recipe, tmp_path, jobs=1, store=store, on_progress=ignore_progress
@@ -63,12 +63,15 @@ def test_prediction_with_a_profile_is_what_evaluation_computes(
     for job in network_jobs(plan, inputs, recipe):
         run_network_job(job, inputs, recipe, tmp_path)
     fusion = fit_fusion(plan, inputs, recipe, tmp_path)
-    answers = [load_outputs(plan, m, test, plan.answering, tmp_path) for m in MODALITIES]
-    said = [*(np.exp(a.log_probabilities) for a in answers), fusion.predict(fusion.chosen, recipe, answers)]
-    strangers: dict[Any, Any] = {
-        name: dict(zip(test.tolist(), p, strict=True)) for name, p in zip(MAIN_SYSTEMS, said, strict=True)
+    pair = [load_outputs(plan, m, test, plan.answering, tmp_path) for m in MODALITIES]
+    outputs = [
+        *(np.exp(a.log_probabilities) for a in pair),
+        fusion.predict(fusion.chosen, recipe, pair),
+    ]
+    plain: dict[Any, Any] = {
+        name: dict(zip(test.tolist(), p, strict=True)) for name, p in zip(MAIN_SYSTEMS, outputs, strict=True)
     }
-    measured = query_enrolled(plan, inputs, recipe, tmp_path, strangers)
+    measured = query_enrolled(plan, inputs, recipe, tmp_path, plain)
     paths = {row: dataset.takes[row].voice.path for row in test.tolist()}  # type: ignore[union-attr]
     moved = 0.0
     for _, clips, draw, enrolled, scored in enrollment_draws(test, inputs, recipe)[1::2]:
@@ -85,13 +88,13 @@ def test_prediction_with_a_profile_is_what_evaluation_computes(
             ):
                 (wanted,) = measured.probabilities[name][here]
                 np.testing.assert_allclose(not_none(found), wanted, atol=1e-4)
-                moved = max(moved, float(np.abs(wanted - strangers[name][row]).max()))
+                moved = max(moved, float(np.abs(wanted - plain[name][row]).max()))
             without = recognizer.predict(paths[row])
-            np.testing.assert_allclose(not_none(without.probabilities), strangers["fused"][row], atol=1e-4)
+            np.testing.assert_allclose(not_none(without.probabilities), plain["fused"][row], atol=1e-4)
     assert moved > 0.01  # a profile that changed nothing would agree with anything
 
 
-def test_a_bundle_holds_the_networks_for_known_people(ensemble_bundle: Path) -> None:
+def test_a_bundle_holds_the_networks_for_enrolled_people(ensemble_bundle: Path) -> None:
     assert sorted(load_bundle(ensemble_bundle).files) == [
         "LICENSE.txt", "enrolled-both.npz", "enrolled-both.onnx", "enrolled-face.npz", "enrolled-face.onnx",
         "enrolled-fusion.onnx", "enrolled-voice.npz", "enrolled-voice.onnx", "face.onnx", "fusion-0.onnx",
@@ -100,7 +103,7 @@ def test_a_bundle_holds_the_networks_for_known_people(ensemble_bundle: Path) -> 
     assert not ensemble_bundle.with_name(ensemble_bundle.name + ".work").exists()
 
 
-def test_a_profile_that_is_saved_says_the_same(
+def test_a_saved_profile_gives_the_same_predictions(
     tmp_path: Path, recognizer: Recognizer, profile: Profile, recordings: list[Path], ensemble_bundle: Path,
     few_folder: Path,
 ) -> None:  # fmt: skip
@@ -112,7 +115,7 @@ def test_a_profile_that_is_saved_says_the_same(
     assert (tmp_path / "p.profile").stat().st_size < 500_000
 
 
-def test_nothing_known_is_a_stranger(
+def test_an_empty_profile_changes_nothing(
     recognizer: Recognizer, profile: Profile, recordings: list[Path]
 ) -> None:
     nobody = replace(
@@ -124,12 +127,12 @@ def test_nothing_known_is_a_stranger(
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-9)
 
 
-def test_the_strangers_share_is_what_the_number_of_clips_says(
+def test_the_unenrolled_share_depends_on_the_number_of_clips(
     recognizer: Recognizer, profile: Profile, recordings: list[Path]
 ) -> None:
-    """The same moments as if of ever more clips: what is said goes from the stranger's to the person's."""
-    stranger = recognizer.predict(recordings[6])
-    assert stranger.voice is not None
+    """The weight of the unenrolled prediction follows from the number of clips and ``prior_clips``."""
+    unenrolled = recognizer.predict(recordings[6])
+    assert unenrolled.voice is not None
     enrolled = recognizer._model.enrolled
     row = read(recognizer, recordings[6]).voice
     assert row is not None
@@ -139,7 +142,7 @@ def test_the_strangers_share_is_what_the_number_of_clips_says(
     standard = speaker_scaler(known, enrolled._priors["voice"], enrolled.prior_clips)
     (logs,) = enrolled._networks["voice"].run(["log_probabilities"], {"inputs": standard.apply(row[None])})
     found = recognizer.predict(recordings[6], profile=profile).voice
-    wanted = blend(stranger.voice[None], np.exp(logs.astype(np.float64)), 3 / (4 + 3))[0]
+    wanted = blend(unenrolled.voice[None], np.exp(logs.astype(np.float64)), 3 / (4 + 3))[0]
     np.testing.assert_allclose(not_none(found), wanted, atol=1e-6)
 
 
@@ -160,14 +163,14 @@ def test_a_clip_without_a_face_is_read_by_the_voice(
     np.testing.assert_allclose(
         not_none(alone.voice), not_none(recognizer.predict(recordings[6], profile=profile).voice), atol=1e-6
     )
-    # and one who was enrolled by voice alone is a stranger by face
-    heard = recognizer.enroll([elsewhere])
-    assert {name: known.n for name, known in heard.moments.items()} == {"voice": 1, "face": 0, "both": 0}
-    both, stranger = (recognizer.predict(recordings[3], profile=p) for p in (heard, None))
-    np.testing.assert_allclose(not_none(both.face), not_none(stranger.face), atol=1e-9)
-    np.testing.assert_allclose(not_none(both.probabilities), not_none(stranger.probabilities), atol=1e-9)
-    assert both.voice is not None and stranger.voice is not None
-    assert not np.allclose(np.log(both.voice), np.log(stranger.voice), atol=0.01)
+    # a person enrolled by voice alone is unenrolled by face
+    voice_only = recognizer.enroll([elsewhere])
+    assert {name: known.n for name, known in voice_only.moments.items()} == {"voice": 1, "face": 0, "both": 0}
+    both, unenrolled = (recognizer.predict(recordings[3], profile=p) for p in (voice_only, None))
+    np.testing.assert_allclose(not_none(both.face), not_none(unenrolled.face), atol=1e-9)
+    np.testing.assert_allclose(not_none(both.probabilities), not_none(unenrolled.probabilities), atol=1e-9)
+    assert both.voice is not None and unenrolled.voice is not None
+    assert not np.allclose(np.log(both.voice), np.log(unenrolled.voice), atol=0.01)
 
 
 def test_a_recording_that_cannot_be_read_is_named(
@@ -198,7 +201,7 @@ def test_the_order_of_recordings_and_their_names_change_nothing(
         np.testing.assert_allclose(known.deviations, other.moments[name].deviations, rtol=1e-6, atol=1e-9)
 
 
-def test_a_profile_of_another_recogniser_is_refused(
+def test_a_profile_of_another_recognizer_is_refused(
     recognizer: Recognizer, profile: Profile, recordings: list[Path]
 ) -> None:
     other = replace(profile, recogniser="0" * 16)
@@ -224,7 +227,7 @@ def test_a_profile_that_does_not_fit_is_refused(
         recognizer.predict(recordings[0], profile=replace(profile, moments=moments))
 
 
-def test_a_recogniser_that_cannot_enrol_says_so(
+def test_a_recognizer_that_cannot_enroll_says_so(
     film_bundle: Path, films: dict[str, Path], profile: Profile
 ) -> None:
     recognizer = Recognizer.load(film_bundle)
@@ -246,8 +249,8 @@ def test_an_altered_file_is_found(
         Recognizer.load(copy).enroll(recordings[:1])
 
 
-def test_a_population_that_is_damaged(ensemble_bundle: Path, recordings: list[Path], tmp_path: Path) -> None:
-    """Even where the bundle says that this is its sha256."""
+def test_a_damaged_speaker_prior(ensemble_bundle: Path, recordings: list[Path], tmp_path: Path) -> None:
+    """Even if its sha256 is that in the manifest."""
     import hashlib
 
     copy = shutil.copytree(ensemble_bundle, tmp_path / "b")

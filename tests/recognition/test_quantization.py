@@ -1,4 +1,4 @@
-"""Bundles in 8 bits: the same answers, but for little, from smaller networks."""
+"""int8 bundles: nearly the same predictions from smaller networks."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def operators(network: bytes) -> set[str]:
     return {node.op_type for node in onnx.load_from_string(network).graph.node}
 
 
-def test_the_shipped_face_in_8_bits(clips: list[Path], tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
+def test_the_shipped_face_in_int8(clips: list[Path], tmp_path: Path) -> None:
+    reports: list[tuple[str, int, int]] = []
     made = quantize(
-        load_bundle(SHIPPED), clips, tmp_path / "int8", on_progress=lambda *said: told.append(said)
+        load_bundle(SHIPPED), clips, tmp_path / "int8", on_progress=lambda *stage: reports.append(stage)
     )
-    assert told[-1] == ("reading", 6, 6)
+    assert reports[-1] == ("reading", 6, 6)
     (face,) = made.networks
     assert face.name == "face-frame.onnx"
     assert face.bytes_after == len(made.bundle.read(face.name)) < 0.6 * face.bytes_before
@@ -63,7 +63,7 @@ def test_the_same_recordings_give_the_same_networks(clips: list[Path], tmp_path:
 
 
 def test_a_network_over_time(film_bundle: Path, clips: list[Path], tmp_path: Path) -> None:
-    """The LRCN: its CNN in 8 bits, its LSTM as it was."""
+    """The LRCN: its CNN in int8, its LSTM unchanged."""
     result = CliRunner().invoke(
         app, ["quantize", str(clips[0].parent), "-b", str(film_bundle), "-o", str(tmp_path / "int8")]
     )
@@ -74,7 +74,7 @@ def test_a_network_over_time(film_bundle: Path, clips: list[Path], tmp_path: Pat
     assert "int8" in json.loads((tmp_path / "int8" / "bundle.json").read_text())["provenance"]
 
 
-def test_what_cannot_be_done(ensemble_bundle: Path, clips: list[Path], tmp_path: Path) -> None:
+def test_invalid_requests_are_refused(ensemble_bundle: Path, clips: list[Path], tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no network of this bundle has convolutions"):
         quantize(load_bundle(ensemble_bundle), clips, tmp_path / "int8")
     with pytest.raises(FeatureError, match=r"3 of 4 recordings can be used, and 4 are needed: .*none\.mp4"):
@@ -86,7 +86,7 @@ def test_what_cannot_be_done(ensemble_bundle: Path, clips: list[Path], tmp_path:
     assert not (tmp_path / "int8").exists()
 
 
-def test_one_that_cannot_be_read_is_named(clips: list[Path], tmp_path: Path) -> None:
+def test_an_unreadable_recording_is_named(clips: list[Path], tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no film")
     arguments = ["quantize", *clips, tmp_path / "broken.mp4", "-o", tmp_path / "8"]
     result = CliRunner().invoke(app, list(map(str, arguments)))

@@ -1,4 +1,4 @@
-"""One clip, three ways in, the same probabilities; and what happens when a voice or a face is missing."""
+"""One clip, three entry points, the same probabilities; and predictions without a voice or a face."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from emofuse.core.records import Features, Recording, TimedFrames, Waveform
 from emofuse.corpus.load import load_corpus
 from emofuse.features.voice.segment import resample
 from emofuse.media.decoding import Media, decode, probe
+from emofuse.recognition.batch_inputs import find_recordings
 from emofuse.recognition.bundle import load_bundle
+from emofuse.timeline.model_interface import EmotionModel
 from emofuse.training.dataset import MODALITIES, read_dataset
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import load_outputs, run_network_job
@@ -36,7 +38,7 @@ from tests.support.typed import not_none
 def through_torch(
     corpus: Path, toml: Path, store: Any, work: Path, take: str
 ) -> tuple[str, list[np.ndarray]]:
-    """What PyTorch and scikit-learn say of a take, fitted as ``train`` does: fused, voice, face."""
+    """Outputs of PyTorch and scikit-learn for a take, fitted as ``train`` does: fused, voice, face."""
     recipe = load_recipe(toml)
     dataset = read_dataset(
         load_corpus(corpus), recipe, work, jobs=1, store=store, on_progress=ignore_progress
@@ -62,8 +64,8 @@ def through_command(*args: object) -> dict[str, Any]:
     return answers[0]
 
 
-def agree(torch_says: list[np.ndarray], predicted: Any, printed: dict[str, Any]) -> None:
-    for name, wanted in zip(("probabilities", "voice", "face"), torch_says, strict=True):
+def agree(expected: list[np.ndarray], predicted: Any, printed: dict[str, Any]) -> None:
+    for name, wanted in zip(("probabilities", "voice", "face"), expected, strict=True):
         np.testing.assert_allclose(getattr(predicted, name), wanted, atol=1e-4)
         np.testing.assert_allclose([printed[name][e] for e in EMOTIONS], wanted, atol=1e-4)
         assert np.ptp(wanted) > 1e-3  # 1/8 everywhere would agree with anything
@@ -73,25 +75,25 @@ def test_three_ways_agree_on_probabilities(
     tmp_path: Path, au_folder: Path, au_toml: Path, au_bundle: Path, store: Any
 ) -> None:
     take = small_corpora.take_code(3, 1, 2)
-    chosen, torch_says = through_torch(au_folder, au_toml, store, tmp_path, take)
+    chosen, expected = through_torch(au_folder, au_toml, store, tmp_path, take)
     file = au_folder / "Actor_02" / f"03-{take}.wav"
     table = au_folder / small_corpora.TABLE
     assert load_bundle(au_bundle).provenance["fusion"] == chosen
     predicted = Recognizer.load(au_bundle, action_units=table).predict(file)
     assert predicted.used == ("voice", "face")
     printed = through_command(file, "--bundle", au_bundle, "--action-units", table)
-    agree(torch_says, predicted, printed)
+    agree(expected, predicted, printed)
 
 
 def test_three_ways_agree_on_joined_features(
     tmp_path: Path, film_folder: Path, film_toml: Path, film_bundle: Path, store: Any
 ) -> None:
     take = small_corpora.take_code(0, 0, 1)
-    _, torch_says = through_torch(film_folder, film_toml, store, tmp_path, take)
+    _, expected = through_torch(film_folder, film_toml, store, tmp_path, take)
     file = film_folder / "Actor_01" / f"01-{take}.mp4"
     predicted = Recognizer.load(film_bundle).predict(file)
     assert predicted.used == ("voice", "face")
-    agree(torch_says, predicted, through_command(file, "-b", film_bundle))
+    agree(expected, predicted, through_command(file, "-b", film_bundle))
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ def test_face_alone(recognizer: Recognizer, films: dict[str, Path]) -> None:
     np.testing.assert_allclose(prediction.probabilities, prediction.face)
     both = recognizer.predict(films["happy"])
     assert both.face is not None
-    # the same pictures, up to what the encoder makes of them beside another sound
+    # the same frames, up to encoder differences beside other audio
     np.testing.assert_allclose(both.face, prediction.face, atol=1e-5)
     assert both.used == ("voice", "face")
 
@@ -125,7 +127,7 @@ def test_voice_alone(recognizer: Recognizer, tmp_path: Path) -> None:
     assert prediction.emotion == EMOTIONS[int(prediction.voice.argmax())]
 
 
-def test_a_span_is_read_like_the_file_that_holds_just_it(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_a_span_is_read_like_a_file_with_only_the_span(recognizer: Recognizer, tmp_path: Path) -> None:
     sound = [small_corpora.speak(emotion, 0, 1) for emotion in (1, 6)]
     whole = small_corpora.write_wav(tmp_path / "both.wav", np.concatenate(sound))
     alone = small_corpora.write_wav(tmp_path / "second.wav", sound[1])
@@ -190,7 +192,7 @@ def test_a_table_of_other_action_units_is_refused(au_bundle: Path, tmp_path: Pat
 
 
 def test_action_units_are_found_by_their_names(au_bundle: Path, au_folder: Path, tmp_path: Path) -> None:
-    """The order of a table's columns, and further ones, change nothing."""
+    """The order of columns, and additional columns, change nothing."""
     take = small_corpora.take_code(4, 0, 1)
     path = au_folder / "Actor_01" / f"03-{take}.wav"
     with (au_folder / small_corpora.TABLE).open(newline="") as file:
@@ -219,7 +221,7 @@ def test_an_altered_network_is_found_when_loading(film_bundle: Path, tmp_path: P
             Recognizer.load(copy)
 
 
-def test_features_are_read_as_files_are(
+def test_features_give_the_predictions_of_files(
     recognizer: Recognizer, film_bundle: Path, films: dict[str, Path]
 ) -> None:
     from emofuse.features.extraction import extract
@@ -234,7 +236,7 @@ def test_features_are_read_as_files_are(
 
 @pytest.fixture(scope="module")
 def film(films: dict[str, Path]) -> Media:
-    """Every picture and every sample of a film."""
+    """Every frame and every sample of a video."""
     return decode(films["happy"], n_frames=probe(films["happy"]).n_frames)
 
 
@@ -257,7 +259,7 @@ def test_bytes_and_file_objects_are_read_as_the_file_is(
 
 
 @pytest.mark.parametrize("span", [(None, None), (0.4, None), (0.3, 1.7)])
-def test_arrays_say_what_the_file_says(
+def test_arrays_give_the_predictions_of_the_file(
     recognizer: Recognizer,
     films: dict[str, Path],
     film: Media,
@@ -279,48 +281,48 @@ def test_arrays_say_what_the_file_says(
             end_s=span[1],
         ),
     }
-    for name, said in ways.items():
-        assert said.used == ("voice", "face"), name
+    for name, prediction in ways.items():
+        assert prediction.used == ("voice", "face"), name
         np.testing.assert_allclose(
-            not_none(said.probabilities), not_none(wanted.probabilities), atol=1e-6, err_msg=name
+            not_none(prediction.probabilities), not_none(wanted.probabilities), atol=1e-6, err_msg=name
         )
-        np.testing.assert_allclose(not_none(said.face), not_none(wanted.face), atol=1e-6, err_msg=name)
-        assert said.meta == wanted.meta, name
-        assert said.notes == wanted.notes, name
+        np.testing.assert_allclose(not_none(prediction.face), not_none(wanted.face), atol=1e-6, err_msg=name)
+        assert prediction.meta == wanted.meta, name
+        assert prediction.notes == wanted.notes, name
 
 
-def test_sound_alone_pictures_alone_and_colours(
+def test_audio_alone_frames_alone_and_colors(
     recognizer: Recognizer, films: dict[str, Path], film: Media
 ) -> None:
     whole = recognizer.predict(films["happy"])
     sound, frames = film.audio, film.frames
     assert sound is not None and frames is not None
-    heard = recognizer.predict(sound.samples[0], sample_rate_hz=float(sound.sample_rate_hz))
-    assert heard.used == ("voice",) and heard.face_missing == "no video stream"
-    assert heard.source == "<arrays>"
-    np.testing.assert_allclose(not_none(heard.probabilities), not_none(whole.voice), atol=1e-6)
+    audio_only = recognizer.predict(sound.samples[0], sample_rate_hz=float(sound.sample_rate_hz))
+    assert audio_only.used == ("voice",) and audio_only.face_missing == "no video stream"
+    assert audio_only.source == "<arrays>"
+    np.testing.assert_allclose(not_none(audio_only.probabilities), not_none(whole.voice), atol=1e-6)
     grey = list(frames.images)
-    for pictures in (frames, recording(frames=grey, frame_times_s=frames.times_s)):
-        seen = recognizer.predict(pictures)
-        assert seen.used == ("face",) and seen.voice_missing == "no audio stream"
-        np.testing.assert_allclose(not_none(seen.probabilities), not_none(whole.face), atol=1e-6)
+    for frames_only in (frames, recording(frames=grey, frame_times_s=frames.times_s)):
+        video_only = recognizer.predict(frames_only)
+        assert video_only.used == ("face",) and video_only.voice_missing == "no audio stream"
+        np.testing.assert_allclose(not_none(video_only.probabilities), not_none(whole.face), atol=1e-6)
     coloured = [np.repeat(image[..., None], 3, axis=2) for image in grey]
     for colour in ("rgb", "bgr"):
-        seen = recognizer.predict(frames=coloured, fps=30000 / 1001, colour=colour)
-        np.testing.assert_allclose(not_none(seen.probabilities), not_none(whole.face), atol=1e-6)
+        video_only = recognizer.predict(frames=coloured, fps=30000 / 1001, colour=colour)
+        np.testing.assert_allclose(not_none(video_only.probabilities), not_none(whole.face), atol=1e-6)
 
 
 def test_integers_are_scaled_as_in_files(recognizer: Recognizer, tmp_path: Path) -> None:
     samples = small_corpora.speak(4, 0, 1)
     path = small_corpora.write_wav(tmp_path / "a.wav", samples)
     whole = np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
-    said = recognizer.predict(whole, sample_rate_hz=small_corpora.RATE)
-    np.testing.assert_array_equal(said.probabilities, recognizer.predict(path).probabilities)
+    prediction = recognizer.predict(whole, sample_rate_hz=small_corpora.RATE)
+    np.testing.assert_array_equal(prediction.probabilities, recognizer.predict(path).probabilities)
     wide = recognizer.predict(whole.astype(np.int32) << 16, sample_rate_hz=small_corpora.RATE)
-    np.testing.assert_array_equal(said.probabilities, wide.probabilities)
+    np.testing.assert_array_equal(prediction.probabilities, wide.probabilities)
 
 
-def test_what_was_given_must_belong_together(recognizer: Recognizer, films: dict[str, Path]) -> None:
+def test_arguments_must_belong_together(recognizer: Recognizer, films: dict[str, Path]) -> None:
     sound = Waveform(np.zeros((1, 16000), np.float32), 16000)
     frames = TimedFrames((np.zeros((8, 8), np.uint8),), np.zeros(1), 1)
     with pytest.raises(FeatureError, match="give samples with sample_rate_hz, frames"):
@@ -337,7 +339,7 @@ def test_what_was_given_must_belong_together(recognizer: Recognizer, films: dict
         recognizer.predict(3)  # type: ignore[arg-type]
 
 
-def test_a_batch_says_what_each_says_alone(
+def test_many_give_the_predictions_of_each_alone(
     recognizer: Recognizer, films: dict[str, Path], film: Media, tmp_path: Path
 ) -> None:
     voices = [small_corpora.write_wav(tmp_path / f"{e}.wav", small_corpora.speak(e, 0, 1)) for e in range(4)]
@@ -348,14 +350,47 @@ def test_a_batch_says_what_each_says_alone(
         *voices,
     ]
     together = list(recognizer.predict_files(iter(sources)))
-    for source, said in zip(sources, together, strict=True):
+    for source, prediction in zip(sources, together, strict=True):
         alone = recognizer.predict(source)
-        assert said.source == alone.source
-        np.testing.assert_allclose(not_none(said.probabilities), not_none(alone.probabilities), atol=1e-5)
+        assert prediction.source == alone.source
+        np.testing.assert_allclose(
+            not_none(prediction.probabilities), not_none(alone.probabilities), atol=1e-5
+        )
     assert together[4].source == "mine"
     bad, good = recognizer.predict_files([Waveform(np.full((1, 9000), np.nan, np.float32), 16000), voices[0]])
     assert "NaN" in (bad.error or "") and bad.source == "<arrays>"
     assert good.error is None
+
+
+def test_many_include_refused_names_and_report_progress(
+    recognizer: Recognizer, films: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "a.mp4").mkdir()
+    (tmp_path / "b.mp4").write_bytes(films["happy"].read_bytes())
+    listing = find_recordings(tmp_path)
+    reports: list[tuple[int, int, int]] = []
+    refused, read = recognizer.predict_many(listing, on_progress=lambda *counts: reports.append(counts))
+    assert refused.error == f"{tmp_path / 'a.mp4'}: is a folder, not a media file"
+    assert read.error is None and read.source == str(tmp_path / "b.mp4")
+    assert reports == [(1, 1, 2), (2, 1, 2)]
+
+
+def test_a_programming_error_is_named_by_its_type(
+    recognizer: Recognizer, films: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("frames")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recognizer, "predict_features", fail)
+        (failed,) = recognizer.predict_files([films["happy"]])
+    assert failed.error == "KeyError: 'frames'"
+
+
+def test_a_recognizer_is_what_windows_need(recognizer: Recognizer) -> None:
+    model: EmotionModel = recognizer
+    assert model.recipe is recognizer.bundle.recipe
+    assert (model.emotions, model.licence) == (recognizer.bundle.emotions, recognizer.bundle.licence)
 
 
 def test_predictions_as_a_table(recognizer: Recognizer, films: dict[str, Path], tmp_path: Path) -> None:
@@ -391,7 +426,7 @@ def test_prediction_needs_no_training_framework(film_bundle: Path, films: dict[s
     assert done.stdout.splitlines() == ["('voice', 'face')", ""]
 
 
-def test_one_recording_is_not_taken_for_many(recognizer: Recognizer, films: dict[str, Path]) -> None:
+def test_one_recording_is_not_mistaken_for_many(recognizer: Recognizer, films: dict[str, Path]) -> None:
     for one in (films["happy"], str(films["happy"]), b"RIFF"):
         with pytest.raises(TypeError, match="got one"):
             list(recognizer.predict_files(one))  # type: ignore[arg-type]
@@ -399,7 +434,7 @@ def test_one_recording_is_not_taken_for_many(recognizer: Recognizer, films: dict
             recognizer.enroll(one)  # type: ignore[arg-type]
 
 
-def test_an_answer_without_speech_says_so() -> None:
+def test_a_prediction_without_speech_has_a_note() -> None:
     shipped = Recognizer.load()
     note = "hardly any speech was heard: what is said of the voice may mean nothing"
     noise = np.random.default_rng(0).normal(0, 0.1, 3 * 16000).astype(np.float32)

@@ -11,7 +11,7 @@ import pytest
 from emofuse.core.errors import BatchError, MissingExtraError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Prediction
-from emofuse.recognition.tables import check_table, columns, failure, table_row, write_table
+from emofuse.recognition.tables import check_table, columns, failure, table_row, to_pandas, write_table
 
 PREDICTIONS = [
     Prediction(
@@ -22,7 +22,7 @@ PREDICTIONS = [
 ]  # fmt: skip
 
 
-def test_a_row_is_what_a_prediction_says() -> None:
+def test_a_row_holds_the_prediction() -> None:
     row = table_row(PREDICTIONS[0])
     assert tuple(row) == columns(EMOTIONS)
     assert [row[e] for e in EMOTIONS] == [0.123457, 0.876543, 0, 0, 0, 0, 0, 0]
@@ -52,7 +52,7 @@ def test_the_same_rows_in_every_format(tmp_path: Path) -> None:
                 assert read[name] == shown
 
 
-def test_parquet_has_its_columns_though_nobody_could_be_read(tmp_path: Path) -> None:
+def test_parquet_has_its_columns_even_if_nothing_could_be_read(tmp_path: Path) -> None:
     import pyarrow.parquet
 
     write_table(tmp_path / "t.parquet", [table_row(PREDICTIONS[1])], EMOTIONS)
@@ -78,3 +78,15 @@ def test_a_table_that_cannot_be_written_is_refused_at_once(
 def test_a_failure_names_its_file_once() -> None:
     assert failure("a.wav", "a.wav: empty") == "a.wav: empty"
     assert failure("a.wav", "no voice, no face") == "a.wav: no voice, no face"
+
+
+def test_pandas_takes_names_that_are_not_utf8() -> None:
+    table = to_pandas(PREDICTIONS)
+    assert table["file"].tolist() == ['a, "b"\n.wav', "caf\\xe9.mp4"]
+    assert table.loc[0, "calm"] == 0.8765433
+
+
+def test_a_prediction_is_restored_from_plain_data() -> None:
+    for prediction in PREDICTIONS:
+        restored = Prediction.from_dict(json.loads(json.dumps(prediction.as_dict())), EMOTIONS)
+        assert restored.as_dict() == prediction.as_dict()

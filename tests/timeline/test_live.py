@@ -1,4 +1,4 @@
-"""Windows of what happens: fresh whatever the machine, whole where it keeps up, and a clean end."""
+"""Live windows: up to date on any machine, complete where it keeps up, and a clean end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RATE = 16000
 
 
 class SlowRecognizer(Recognizer):
-    """As on a machine that is slower than the stream."""
+    """Behaves like a machine that is slower than the stream."""
 
     delay_s = 0.0
 
@@ -46,32 +46,32 @@ def speech(home: Path) -> Path:
     from emofuse.corpus.synthetic import clip
     from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
 
-    said = [clip.sound(5, clip.TakeCode(emotion, 1, 1, 1, 1)).samples for emotion in (3, 4, 5, 6)]
-    samples = np.concatenate(said)[None, : 12 * SAMPLE_RATE_HZ].astype(np.float32)
+    utterances = [clip.sound(5, clip.TakeCode(emotion, 1, 1, 1, 1)).samples for emotion in (3, 4, 5, 6)]
+    samples = np.concatenate(utterances)[None, : 12 * SAMPLE_RATE_HZ].astype(np.float32)
     path: Path = media_files.write_wav(home / "speech.wav", samples, SAMPLE_RATE_HZ)
     return path
 
 
-def names_of_threads() -> list[str]:
+def thread_names() -> list[str]:
     return [one.name for one in threading.enumerate() if one.name.startswith("emofuse-live")]
 
 
-def test_live_says_what_the_timeline_says(recognizer: Recognizer, speech: Path) -> None:
+def test_live_windows_are_those_of_the_timeline(recognizer: Recognizer, speech: Path) -> None:
     rules = WindowRules(hop_s=2.0)
     offline = {round(w.start_s, 3): w for w in stream_windows(recognizer, speech, ReadingOptions(rules))}
     live = list(live_windows(recognizer, speech, rules=rules, pace=4.0))
     assert {round(one.window.start_s, 3) for one in live} <= set(offline)
     assert len(live) + live[-1].skipped_windows >= len(offline)
-    heard = 0
+    n_compared = 0
     for one in live:
         expected = offline[round(one.window.start_s, 3)]
         assert one.window.reasons == expected.reasons
         if one.window.voice is not None and not one.lost_sound_s:
             assert expected.voice is not None
             np.testing.assert_allclose(one.window.voice, expected.voice, atol=1e-5)
-            heard += 1
-    assert heard > 0
-    assert names_of_threads() == []
+            n_compared += 1
+    assert n_compared > 0
+    assert thread_names() == []
 
 
 def test_a_person_is_seen_and_heard(recognizer: Recognizer, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_slow_machine_skips_and_does_not_lag(recognizer: Recognizer, speech: P
             break
     windows.close()
     assert live[-1].skipped_windows > 3
-    # a window waits for at most a hop and the window that is being read, and is read itself
+    # a window waits for at most a hop and the window that is being read, and then it is read
     latencies = [one.latency_s for one in live]
     assert max(latencies) < 0.25 + 2 * 0.5 + 1.0
     first, last = latencies[: len(latencies) // 2], latencies[len(latencies) // 2 :]
@@ -109,17 +109,17 @@ def test_a_slow_machine_skips_and_does_not_lag(recognizer: Recognizer, speech: P
     assert starts == sorted(set(starts))
 
 
-def test_sound_that_was_lost_leaves_silence_in_its_place(recognizer: Recognizer, speech: Path) -> None:
+def test_lost_audio_is_replaced_by_silence(recognizer: Recognizer, speech: Path) -> None:
     windows = live_windows(recognizer, speech, rules=WindowRules(hop_s=3.0), pace=4.0)
     live = [next(windows)]
-    time.sleep(2.5)  # ten seconds of the file, of which eight are kept
+    time.sleep(2.5)  # ten seconds of the file, of which eight are buffered
     live += windows
     assert live[-1].lost_sound_s > 0
     assert live[-1].window.end_s == pytest.approx(12.0, abs=0.2)
     assert all(one.window.end_s - one.window.start_s == pytest.approx(3.0) for one in live[:-1])
 
 
-def test_it_stops_when_told_and_reads_what_is_there(recognizer: Recognizer, speech: Path) -> None:
+def test_a_stop_ends_the_windows_after_what_has_arrived(recognizer: Recognizer, speech: Path) -> None:
     stop = threading.Event()
     windows = live_windows(recognizer, speech, loop=True, stop=stop, pace=2.0)
     first = next(windows)
@@ -127,23 +127,23 @@ def test_it_stops_when_told_and_reads_what_is_there(recognizer: Recognizer, spee
     stop.set()
     rest = list(windows)
     assert rest and rest[-1].window.end_s > first.window.end_s
-    assert names_of_threads() == []
+    assert thread_names() == []
 
 
-def test_who_stops_asking_leaves_no_thread(recognizer: Recognizer, speech: Path) -> None:
+def test_closing_the_iterator_leaves_no_thread(recognizer: Recognizer, speech: Path) -> None:
     windows = live_windows(recognizer, speech, loop=True, pace=4.0)
     next(windows)
-    assert names_of_threads()
+    assert thread_names()
     windows.close()
-    assert names_of_threads() == []
+    assert thread_names() == []
 
 
-def test_so_many_seconds_and_no_more(recognizer: Recognizer, speech: Path) -> None:
+def test_the_duration_is_limited(recognizer: Recognizer, speech: Path) -> None:
     live = list(live_windows(recognizer, speech, seconds=4.0, loop=True, pace=4.0))
     assert live[-1].window.end_s == pytest.approx(4.0, abs=0.5)
 
 
-def test_a_stop_before_the_begin(recognizer: Recognizer, speech: Path) -> None:
+def test_a_stop_before_the_start(recognizer: Recognizer, speech: Path) -> None:
     stop = threading.Event()
     stop.set()
     assert list(live_windows(recognizer, speech, stop=stop)) == []
@@ -154,7 +154,7 @@ def test_what_cannot_be_opened(recognizer: Recognizer, tmp_path: Path) -> None:
         list(live_windows(recognizer, tmp_path / "absent.mp4"))
     with pytest.raises(ValueError, match="pace"):
         list(live_windows(recognizer, tmp_path / "absent.mp4", pace=0))
-    assert names_of_threads() == []
+    assert thread_names() == []
 
 
 def test_memory_does_not_grow(recognizer: Recognizer, tmp_path: Path) -> None:
@@ -171,5 +171,5 @@ def test_memory_does_not_grow(recognizer: Recognizer, tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
         windows.close()
-    # what waits to be read comes and goes: 80 s at this pace, 5 MB
+    # the buffer of unread audio varies: up to 80 s at this pace, 5 MB
     assert sizes[2] - sizes[0] < 6_000_000

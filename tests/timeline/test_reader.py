@@ -1,4 +1,4 @@
-"""Timelines of recordings in which every event has a known time, against what ffprobe says of them."""
+"""Timelines of recordings in which the time of every event is known, compared with ffprobe."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.typed import not_none
 
 EVERY_PICTURE = 60.0
 N_FILM, COMES, GOES = 90, 30, 66
-"""Pictures of a film in which somebody is seen from one to another."""
+"""Frames of a video in which somebody is visible from one to another."""
 REGULAR = [2000 * i for i in range(N_FILM)]
 """Ticks of 1/30000 s."""
 VARIABLE = np.cumsum([0, *([500, 4000, 1000, 3001, 1500, 2000] * N_FILM)[: N_FILM - 1]]).tolist()
@@ -51,7 +51,7 @@ def recognizer() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Of one person who comes and goes, and whose voice is heard from 2 s of the sound on."""
+    """Videos of one person who comes and goes, and whose voice starts at 2 s of the audio."""
     folder, one = tmp_path_factory.mktemp("timed"), drawn_people.drawn(1)
     nobody = drawn_people.wall(N_FILM)
     pictures = [*nobody[:COMES], *one.speaking(GOES - COMES), *nobody[GOES:]]
@@ -73,7 +73,7 @@ def of(timeline: Timeline, person: str | None) -> list[Segment]:
 
 
 def read(segments: Iterable[Segment]) -> list[tuple[float, float]]:
-    """The stretches in which something was read, those that touch as one."""
+    """The stretches with a result, adjacent ones merged."""
     found: list[tuple[float, float]] = []
     for segment in segments:
         if segment.confidence is None:
@@ -86,7 +86,7 @@ def read(segments: Iterable[Segment]) -> list[tuple[float, float]]:
 
 
 def covers(timeline: Timeline) -> None:
-    """Everybody's segments touch, from the begin of the recording to its end, and none is a sliver."""
+    """Everybody's segments are adjacent, cover the recording, and none is very short."""
     for person in {segment.person for segment in timeline.segments} | set(timeline.people):
         own = of(timeline, person)
         assert own[0].start_s == timeline.start_s and own[-1].end_s == pytest.approx(timeline.end_s, abs=1e-9)
@@ -98,7 +98,7 @@ def covers(timeline: Timeline) -> None:
 
 
 def gone(times: list[float], tick: int, ticks: list[int]) -> int:
-    """The place among the shown pictures of the one that was given this tick."""
+    """The index, among the frames that are shown, of the one with this tick."""
     return len(times) - (len(ticks) - ticks.index(tick))
 
 
@@ -114,7 +114,7 @@ def test_the_oracles_agree(films: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("name", FILMS)
-def test_somebody_is_there_from_the_first_picture_to_the_last(
+def test_somebody_is_present_from_the_first_frame_to_the_last(
     recognizer: Recognizer, films: dict[str, Path], name: str
 ) -> None:
     times, end_s = drawn_people.shown(films[name])
@@ -132,10 +132,10 @@ def test_somebody_is_there_from_the_first_picture_to_the_last(
     assert every.start_s == 0 and every.end_s == pytest.approx(end_s, abs=1e-3)
 
     some = recognizer.timeline(films[name])
-    ((begin_s, stop_s),) = read(of(some, "person 1"))
+    ((from_s, to_s),) = read(of(some, "person 1"))
     frame_s = max(np.diff(times))
-    assert comes_s - 1e-3 <= begin_s <= comes_s + 0.2 + frame_s
-    assert goes_s - 1e-3 <= stop_s <= goes_s + 0.2 + frame_s
+    assert comes_s - 1e-3 <= from_s <= comes_s + 0.2 + frame_s
+    assert goes_s - 1e-3 <= to_s <= goes_s + 0.2 + frame_s
     assert some.end_s == pytest.approx(end_s, abs=1e-3)
     for timeline in (every, some):
         covers(timeline)
@@ -159,14 +159,14 @@ def test_speech_is_where_it_is_heard(recognizer: Recognizer, films: dict[str, Pa
     assert begins(windows) - begins(plain) == pytest.approx(late_s, abs=0.11)
 
 
-def test_late_sound_says_the_same_half_a_second_later(recognizer: Recognizer, films: dict[str, Path]) -> None:
+def test_late_audio_gives_the_same_results_later(recognizer: Recognizer, films: dict[str, Path]) -> None:
     rules = WindowRules(2.0, 0.5)
 
-    def said(name: str) -> dict[float, Window]:
+    def windows_with_voice(name: str) -> dict[float, Window]:
         windows = recognizer.stream(films[name], rules=rules)
         return {w.start_s: w for w in windows if w.voice is not None}
 
-    plain, late = said("regular.mp4"), said("late-sound.mp4")
+    plain, late = windows_with_voice("regular.mp4"), windows_with_voice("late-sound.mp4")
     compared = 0
     for start_s, window in plain.items():
         if start_s + 0.5 in late and window.start_s + 2.5 <= 6.0:
@@ -189,19 +189,19 @@ def test_two_people_change_sides_and_keep_their_names(talk: Timeline) -> None:
     covers(talk)
 
 
-def test_speech_goes_to_the_mouth_that_moves(talk: Timeline) -> None:
+def test_speech_is_attributed_to_the_mouth_that_moves(talk: Timeline) -> None:
     speakers = {"person 1": (0.0, 6.0), "person 2": (6.0, 12.0)}
     n = 0
     for window in talk.windows:
-        for person, (begin_s, end_s) in speakers.items():
-            if begin_s <= window.start_s and window.end_s <= end_s:
+        for person, (from_s, end_s) in speakers.items():
+            if from_s <= window.start_s and window.end_s <= end_s:
                 assert window.speaker == person, window
                 assert (window.voice is not None) == (window.person == person)
                 n += 1
     assert n == 2 * 2 * 4
 
 
-def test_speech_goes_to_nobody_when_both_are_still(recognizer: Recognizer, duet: Path) -> None:
+def test_speech_is_attributed_to_nobody_when_both_are_still(recognizer: Recognizer, duet: Path) -> None:
     windows = recognizer.timeline(duet, start_s=12.0, rules=WindowRules(3.0, 3.0)).windows
     assert [w.person for w in windows] == ["person 1", "person 2", None]
     assert {w.speaker for w in windows} == {None}
@@ -261,21 +261,21 @@ def test_stream_gives_the_windows_of_the_timeline(recognizer: Recognizer, duet: 
     assert talk.licence == recognizer.licence and talk.emotions == recognizer.emotions
 
 
-def test_windows_are_kept_as_they_were_read(recognizer: Recognizer, films: dict[str, Path]) -> None:
+def test_windows_are_stored_as_they_were_read(recognizer: Recognizer, films: dict[str, Path]) -> None:
     rules = WindowRules(1.0, 1.0)
-    kept = recognizer.timeline(films["regular.mp4"], rules=rules).windows
+    stored = recognizer.timeline(films["regular.mp4"], rules=rules).windows
     read = list(recognizer.stream(films["regular.mp4"], rules=rules))
     for name in ("voice", "face", "fused"):
-        there = [getattr(window, name) is not None for window in kept]
-        assert any(there) and not all(there), f"this film tests nothing: {name}"
-    for one, other in zip(kept, read, strict=True):
+        there = [getattr(window, name) is not None for window in stored]
+        assert any(there) and not all(there), f"this video tests nothing: {name}"
+    for one, other in zip(stored, read, strict=True):
         for name in Window.__dataclass_fields__:
             mine, its = getattr(one, name), getattr(other, name)
             assert type(mine) is type(its), name
             np.testing.assert_array_equal(mine, its, strict=True)
 
 
-def test_every_format_takes_a_real_timeline(talk: Timeline, tmp_path: Path) -> None:
+def test_every_format_writes_a_real_timeline(talk: Timeline, tmp_path: Path) -> None:
     for suffix in FORMATS.values():
         assert write_timeline(talk, tmp_path / f"talk{suffix}").stat().st_size > 200
     document = json.loads((tmp_path / "talk.json").read_text(encoding="utf-8"))
@@ -289,21 +289,21 @@ def test_every_format_takes_a_real_timeline(talk: Timeline, tmp_path: Path) -> N
 def test_a_span(
     recognizer: Recognizer, duet: Path, talk: Timeline, start_s: float | None, end_s: float | None
 ) -> None:
-    told: list[tuple[float, float | None]] = []
+    reports: list[tuple[float, float | None]] = []
     found = recognizer.timeline(
-        duet, start_s=start_s, end_s=end_s, on_progress=lambda done, total: told.append((done, total))
+        duet, start_s=start_s, end_s=end_s, on_progress=lambda done, total: reports.append((done, total))
     )
-    begin_s, stop_s = max(0.0, start_s or 0.0), min(end_s or 99.0, talk.end_s)
-    assert (found.start_s, found.end_s) == pytest.approx((begin_s, stop_s), abs=1e-6)
+    from_s, to_s = max(0.0, start_s or 0.0), min(end_s or 99.0, talk.end_s)
+    assert (found.start_s, found.end_s) == pytest.approx((from_s, to_s), abs=1e-6)
     covers(found)
-    assert all(begin_s <= box.time_s < stop_s for box in found.faces)
+    assert all(from_s <= box.time_s < to_s for box in found.faces)
     assert all(len(read(of(found, person))) == 1 for person in found.people)
-    done, total = told[-1]
-    assert total == pytest.approx(stop_s - begin_s, abs=0.05) and done == pytest.approx(total, abs=0.3)
+    done, total = reports[-1]
+    assert total == pytest.approx(to_s - from_s, abs=0.05) and done == pytest.approx(total, abs=0.3)
 
 
 @pytest.mark.parametrize("span", [(3.0, 3.0), (5.0, 3.0), (float("nan"), None), (0.0, float("inf"))])
-def test_what_is_no_span_is_refused(
+def test_an_invalid_span_is_refused(
     recognizer: Recognizer, duet: Path, span: tuple[float, float | None]
 ) -> None:
     with pytest.raises(ValueError, match=r"after the start|finite"):
@@ -335,14 +335,14 @@ def test_segment_rules_are_used(recognizer: Recognizer, duet: Path) -> None:
     assert all(segment.emotion for segment in every.segments if segment.confidence is not None)
 
 
-def test_sound_is_handed_on(recognizer: Recognizer, duet: Path) -> None:
-    heard: list[Waveform] = []
-    recognizer.timeline(duet, start_s=1.0, end_s=3.5, on_sound=heard.append)
-    assert heard[0].start_s == pytest.approx(1.0, abs=1e-3)
-    assert sum(block.duration_s for block in heard) == pytest.approx(2.5, abs=1e-3)
+def test_audio_blocks_are_passed_on(recognizer: Recognizer, duet: Path) -> None:
+    blocks: list[Waveform] = []
+    recognizer.timeline(duet, start_s=1.0, end_s=3.5, on_sound=blocks.append)
+    assert blocks[0].start_s == pytest.approx(1.0, abs=1e-3)
+    assert sum(block.duration_s for block in blocks) == pytest.approx(2.5, abs=1e-3)
 
 
-def test_no_sound(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_no_audio(recognizer: Recognizer, tmp_path: Path) -> None:
     film = drawn_people.write_film(tmp_path / "mute.mp4", drawn_people.drawn(2).speaking(60))
     found = recognizer.timeline(film)
     assert {w.reasons for w in found.windows} == {("voice:no_audio_stream",)}
@@ -353,7 +353,7 @@ def test_no_sound(recognizer: Recognizer, tmp_path: Path) -> None:
     assert (part.start_s, part.end_s) == (2.0, pytest.approx(found.end_s))
 
 
-def test_no_pictures(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_no_video(recognizer: Recognizer, tmp_path: Path) -> None:
     sound = media_files.write_wav(tmp_path / "a.wav", drawn_people.drawn(1).says(4.4), drawn_people.RATE)
     found = recognizer.timeline(sound)
     assert (found.people, found.faces, found.picture_size) == ((), (), None)
@@ -362,7 +362,7 @@ def test_no_pictures(recognizer: Recognizer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("rate", "length_s"), [(16000, 5.97), (48000, 5.995)])
-def test_sound_whose_last_frame_is_filled_up(
+def test_audio_with_a_padded_last_frame(
     recognizer: Recognizer, tmp_path: Path, rate: int, length_s: float
 ) -> None:
     sound = media_files.write_sound(tmp_path / "a.m4a", media_files.tone(length_s, rate), rate, codec="aac")
@@ -373,7 +373,7 @@ def test_sound_whose_last_frame_is_filled_up(
     covers(found)
 
 
-def test_a_guessed_length_is_not_believed(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_an_estimated_length_is_not_trusted(recognizer: Recognizer, tmp_path: Path) -> None:
     rate = 44100
     noise = np.random.default_rng(0).normal(0, 0.2, (1, 6 * rate)).astype(np.float32)
     samples = np.concatenate([np.zeros((1, 3 * rate), np.float32), noise], axis=1)
@@ -387,7 +387,7 @@ def test_a_guessed_length_is_not_believed(recognizer: Recognizer, tmp_path: Path
 
 
 @pytest.mark.parametrize("per_s", [0.5, 1.0])
-def test_pictures_far_apart(recognizer: Recognizer, tmp_path: Path, per_s: float) -> None:
+def test_frames_far_apart(recognizer: Recognizer, tmp_path: Path, per_s: float) -> None:
     film = media_files.write_video(tmp_path / "a.mp4", [1000 * i for i in range(299)])
     found = recognizer.timeline(film, rules=WindowRules(pictures_per_s=per_s))
     assert found.end_s == pytest.approx(299 / 30, abs=1e-3)
@@ -409,17 +409,17 @@ def test_shorter_than_a_window(recognizer: Recognizer, tmp_path: Path, n: int) -
     assert (window.start_s, window.end_s) == pytest.approx((0.0, 0.3)) and window.voice is not None
 
 
-def test_pictures_that_end_before_the_sound(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_video_that_ends_before_the_audio(recognizer: Recognizer, tmp_path: Path) -> None:
     one = drawn_people.drawn(1)
     film = drawn_people.write_film(tmp_path / "a.mp4", one.speaking(30), sound=one.says(14.0))
     found = recognizer.timeline(film)
     covers(found)
-    ((begin_s, end_s),) = read(of(found, "person 1"))
-    assert begin_s == 0 and end_s == pytest.approx(2.0, abs=0.21), "nobody is seen after the last picture"
+    ((from_s, end_s),) = read(of(found, "person 1"))
+    assert from_s == 0 and end_s == pytest.approx(2.0, abs=0.21), "nobody is visible after the last frame"
     assert read(of(found, None))[-1][1] == pytest.approx(found.end_s)
 
 
-def test_sound_that_ends_before_the_pictures(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_audio_that_ends_before_the_video(recognizer: Recognizer, tmp_path: Path) -> None:
     one = drawn_people.drawn(1)
     film = drawn_people.write_film(tmp_path / "a.mp4", one.speaking(210), sound=one.says(2.0))
     found = recognizer.timeline(film)
@@ -435,7 +435,7 @@ def test_a_file_that_was_cut_off(recognizer: Recognizer, tmp_path: Path) -> None
         tmp_path / "whole.mp4", one.speaking(120), sound=one.says(8.0),
         container_options={"movflags": "faststart"},
     )  # fmt: skip
-    # All packets of MP4 without fragments come picture by picture here, and then the sound.
+    # in this MP4 all video packets come first, and then the audio
     cut = tmp_path / "cut.mp4"
     content = whole.read_bytes()
     cut.write_bytes(content[: len(content) * 2 // 5])
@@ -448,15 +448,15 @@ def test_a_file_that_was_cut_off(recognizer: Recognizer, tmp_path: Path) -> None
     covers(found)
 
 
-def test_a_file_that_was_cut_off_after_its_first_picture(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_a_file_that_was_cut_off_after_its_first_frame(recognizer: Recognizer, tmp_path: Path) -> None:
     whole = drawn_people.write_film(
         tmp_path / "whole.mp4", drawn_people.drawn(1).still(60),
         container_options={"movflags": "faststart"},
     )  # fmt: skip
     with av.open(str(whole)) as container:
-        places = sorted(not_none(packet.pos) for packet in container.demux(video=0) if packet.size)
+        positions = sorted(not_none(packet.pos) for packet in container.demux(video=0) if packet.size)
     cut = tmp_path / "cut.mp4"
-    cut.write_bytes(whole.read_bytes()[: places[1]])
+    cut.write_bytes(whole.read_bytes()[: positions[1]])
     assert len(media_files.decoded(cut)) == 1
     found = recognizer.timeline(cut)
     assert found.notes and found.end_s == pytest.approx(drawn_people.shown(whole)[1], abs=1e-3)
@@ -465,7 +465,7 @@ def test_a_file_that_was_cut_off_after_its_first_picture(recognizer: Recognizer,
     covers(found)
 
 
-def test_what_is_no_recording(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_what_is_not_a_recording(recognizer: Recognizer, tmp_path: Path) -> None:
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"no film")
     with pytest.raises(MediaError, match=r"broken\.mp4"):
@@ -480,7 +480,7 @@ def boxes(person: str, *times: float) -> list[FaceBox]:
     return [FaceBox(time, person, 0, 0, 10, 10) for time in times]
 
 
-def test_presence_is_from_picture_to_picture() -> None:
+def test_presence_is_from_frame_to_frame() -> None:
     frame_times = np.arange(0, 10, 0.2)
     seen = boxes("a", *frame_times[5:10], *frame_times[12:15], *frame_times[40:])
     found = presence(seen, frame_times, 10.0)["a"]

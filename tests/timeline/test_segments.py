@@ -15,21 +15,19 @@ from emofuse.timeline.segments import SegmentRules, make_segments, viterbi_path
 HAPPY, SAD = EMOTIONS.index("happy"), EMOTIONS.index("sad")
 
 
-def answer(emotion: int, sure: float = 0.8) -> NDArray[np.float64]:
-    p = np.full(len(EMOTIONS), (1 - sure) / (len(EMOTIONS) - 1))
-    p[emotion] = sure
+def one_high(emotion: int, top: float = 0.8) -> NDArray[np.float64]:
+    p = np.full(len(EMOTIONS), (1 - top) / (len(EMOTIONS) - 1))
+    p[emotion] = top
     return p
 
 
-def windows(said: Sequence[int | None], person: str | None = None, sure: float = 0.8) -> list[Window]:
+def windows(emotions: Sequence[int | None], person: str | None = None, top: float = 0.8) -> list[Window]:
     """Three seconds each, one every second."""
-    return [
-        Window(float(i), i + 3.0, None, None, None if one is None else answer(one, sure), person=person)
-        for i, one in enumerate(said)
-    ]
+    fused = [None if emotion is None else one_high(emotion, top) for emotion in emotions]
+    return [Window(float(i), i + 3.0, None, None, one, person=person) for i, one in enumerate(fused)]
 
 
-def test_the_course_is_the_best_of_all() -> None:
+def test_the_viterbi_path_is_the_best_of_all() -> None:
     rng = np.random.default_rng(0)
     for n, n_classes, cost in ((1, 3, 1.0), (5, 3, 0.7), (6, 4, 1.5), (6, 3, 0.0)):
         answers = rng.dirichlet(np.ones(n_classes), n)
@@ -54,27 +52,27 @@ def test_a_change_is_found_where_it_is() -> None:
 
 
 def test_a_single_window_is_smoothed_over() -> None:
-    said = [HAPPY] * 6 + [SAD] + [HAPPY] * 6
-    found = make_segments(windows(said, sure=0.6), (0.0, 15.0), EMOTIONS)
+    emotions = [HAPPY] * 6 + [SAD] + [HAPPY] * 6
+    found = make_segments(windows(emotions, top=0.6), (0.0, 15.0), EMOTIONS)
     assert [segment.emotion for segment in found] == ["happy"]
-    free = make_segments(windows(said, sure=0.6), (0.0, 15.0), EMOTIONS, rules=SegmentRules(0.0, 0.0))
+    free = make_segments(windows(emotions, top=0.6), (0.0, 15.0), EMOTIONS, rules=SegmentRules(0.0, 0.0))
     assert "sad" in {segment.emotion for segment in free}
 
 
-def test_what_could_not_be_read_is_a_segment_without_an_answer() -> None:
+def test_what_could_not_be_read_is_a_segment_without_a_result() -> None:
     found = make_segments(windows([None] * 5 + [SAD] * 5 + [None] * 5), (0.0, 20.0), EMOTIONS)
     assert [segment.emotion for segment in found] == [None, "sad", None]
     assert [segment.confidence is None for segment in found] == [True, False, True]
     assert [(segment.start_s, segment.end_s) for segment in found] == [(0.0, 5.0), (5.0, 12.0), (12.0, 20.0)]
 
 
-def test_unsure_answers_are_abstained_from() -> None:
-    found = make_segments(windows([HAPPY] * 4, sure=0.3), (0.0, 6.0), EMOTIONS)
+def test_unsure_results_are_abstained_from() -> None:
+    found = make_segments(windows([HAPPY] * 4, top=0.3), (0.0, 6.0), EMOTIONS)
     assert [(s.emotion, s.abstained) for s in found] == [(None, True)]
     assert found[0].confidence == pytest.approx(0.3)
 
 
-def test_nothing_is_said_of_a_person_who_is_not_there() -> None:
+def test_an_absent_person_has_no_result() -> None:
     found = make_segments(
         windows([HAPPY] * 10, "person 1"),
         (0.0, 12.0),
@@ -85,7 +83,7 @@ def test_nothing_is_said_of_a_person_who_is_not_there() -> None:
     assert found[0].start_s == 0.0 and found[-1].end_s == 12.0
 
 
-def test_changes_happen_at_a_picture() -> None:
+def test_changes_happen_at_a_frame() -> None:
     frame_times = np.arange(0, 22, 0.2) + 0.033
     found = make_segments(
         windows([HAPPY] * 10 + [SAD] * 10), (0.0, 22.0), EMOTIONS, frame_times=np.asarray(frame_times)
@@ -102,8 +100,8 @@ def test_people_are_told_apart_and_make_a_timeline() -> None:
     Timeline("a.mp4", 10.0, 0.0, tuple(both), found, EMOTIONS, "r", people=("person 1", "person 2"))
 
 
-def test_windows_with_a_hole_between_them() -> None:
-    far = [Window(50.0, 53.0, None, None, answer(SAD))]
+def test_windows_with_a_gap_between_them() -> None:
+    far = [Window(50.0, 53.0, None, None, one_high(SAD))]
     found = make_segments(windows([HAPPY] * 3) + far, (0.0, 60.0), EMOTIONS)
     assert [(s.start_s, s.end_s, s.emotion) for s in found] == [
         (0.0, 5.0, "happy"), (5.0, 50.0, None), (50.0, 53.0, "sad"), (53.0, 60.0, None),

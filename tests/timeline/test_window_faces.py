@@ -1,4 +1,4 @@
-"""What a face network reads of the pictures in a window, by the kind of its features."""
+"""Face arrays of windows, by the kind of the features."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def recognizer() -> Recognizer:
 
 
 def reading(recognizer: Recognizer, **features: Any) -> Recognizer:
-    """The same networks under a recipe with other face features."""
+    """The same networks with a recipe of other face features."""
     recipe = recognizer.bundle.recipe
     face = recipe.face.model_copy(update={"features": recipe.face.features.model_copy(update=features)})
     return Recognizer(replace(recognizer.bundle, recipe=recipe.model_copy(update={"face": face})))
@@ -34,12 +34,12 @@ def tracked(box: tuple[int, int, int, int], time_s: float = 0.0) -> TrackedFace:
     return TrackedFace(1, time_s, box, np.zeros((48, 48), np.uint8), np.zeros((16, 24), np.uint8))
 
 
-def pictures_of(path: Path) -> list[Frame]:
+def frames_of(path: Path) -> list[Frame]:
     with open_stream(path, audio=False) as stream:
         return [part for part in stream if isinstance(part, Frame)]
 
 
-def test_the_recipe_says_what_is_read(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recipe_selects_what_is_read(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(window_faces(recognizer), Crops)
     assert window_faces(reading(recognizer, kind="au-table")) is None
     monkeypatch.setenv("EMOFUSE_WEIGHTS", "nowhere")
@@ -50,11 +50,11 @@ def test_the_recipe_says_what_is_read(recognizer: Recognizer, monkeypatch: pytes
 
 
 def test_crops_are_as_large_as_the_recipe_says(recognizer: Recognizer, films: dict[str, Path]) -> None:
-    """The shipped networks read 48 × 48; another recipe's tracker cuts what that one's do."""
+    """The shipped networks read 48 × 48; the tracker of another recipe makes crops of its size."""
     faces = window_faces(reading(recognizer, size=64))
     assert faces is not None
-    seen = [one for picture in pictures_of(films["happy"]) for one in faces.add(picture)]
-    assert seen and {one.tracked.crop.shape for one in seen} == {(64, 64)}
+    inputs = [one for frame in frames_of(films["happy"]) for one in faces.add(frame)]
+    assert inputs and {one.tracked.crop.shape for one in inputs} == {(64, 64)}
 
 
 def test_a_face_has_the_blendshapes_that_lie_over_it() -> None:
@@ -73,27 +73,25 @@ def real(real_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("real")
-def test_blendshapes_lie_between_those_of_the_pictures(
-    recognizer: Recognizer, films: dict[str, Path]
-) -> None:
+def test_blendshapes_are_interpolated_between_frames(recognizer: Recognizer, films: dict[str, Path]) -> None:
     pytest.importorskip("mediapipe")
     faces = window_faces(reading(recognizer, kind="blendshapes", n_frames=5))
     assert isinstance(faces, Shapes)
-    pictures = pictures_of(films["happy"])
-    seen = [one for picture in pictures for one in faces.add(picture)] + faces.finish()
-    times = [one.tracked.time_s for one in seen]
-    assert times == [picture.time_s for picture in pictures], "the first one, told of late, has its own too"
-    said = {}
-    for picture in pictures:
-        (shape,) = landmarker().faces(picture.image)
-        said[picture.time_s] = shape.values
-    array = faces.array(seen, times[0], times[4])  # the places are those of five pictures
+    frames = frames_of(films["happy"])
+    inputs = [one for frame in frames for one in faces.add(frame)] + faces.finish()
+    times = [one.tracked.time_s for one in inputs]
+    assert times == [frame.time_s for frame in frames], "the first one, returned late, has its own too"
+    expected = {}
+    for frame in frames:
+        (shape,) = landmarker().faces(frame.image)
+        expected[frame.time_s] = shape.values
+    array = faces.array(inputs, times[0], times[4])  # the sample times are those of five frames
     assert array is not None and array.shape == (5, 58) and array.dtype == np.float32
-    np.testing.assert_allclose(array, [said[t] for t in times[:5]], rtol=1e-5, atol=1e-6)
-    middle = faces.array(seen, (times[0] + times[1]) / 2, times[-1])
+    np.testing.assert_allclose(array, [expected[t] for t in times[:5]], rtol=1e-5, atol=1e-6)
+    middle = faces.array(inputs, (times[0] + times[1]) / 2, times[-1])
     assert middle is not None
-    np.testing.assert_allclose(middle[0], (said[times[0]] + said[times[1]]) / 2, rtol=1e-4, atol=1e-5)
-    assert faces.array([FaceInput(one.tracked) for one in seen], times[0], times[4]) is None
+    np.testing.assert_allclose(middle[0], (expected[times[0]] + expected[times[1]]) / 2, rtol=1e-4, atol=1e-5)
+    assert faces.array([FaceInput(one.tracked) for one in inputs], times[0], times[4]) is None
 
 
 @pytest.mark.usefixtures("real")
@@ -103,10 +101,10 @@ def test_yunet_follows_a_real_face(ravdess: Path, recognizer: Recognizer) -> Non
     by_yunet, by_dlib = window_faces(reading(recognizer, detector="yunet")), window_faces(recognizer)
     assert by_yunet is not None and by_dlib is not None
     found: list[list[FaceInput]] = [[], []]
-    for picture in pictures_of(path):
-        for seen, faces in zip(found, (by_yunet, by_dlib), strict=True):
-            seen.extend(faces.add(picture))
-    ours, theirs = ([one.tracked for one in seen] for seen in found)
+    for frame in frames_of(path):
+        for inputs, faces in zip(found, (by_yunet, by_dlib), strict=True):
+            inputs.extend(faces.add(frame))
+    ours, theirs = ([one.tracked for one in inputs] for inputs in found)
     assert [one.time_s for one in ours] == [one.time_s for one in theirs]
     assert {one.person for one in ours} == {1}
     apart = [np.abs(np.subtract(a.box, b.box)).max() for a, b in zip(ours, theirs, strict=True)]

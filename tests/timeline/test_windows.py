@@ -1,4 +1,4 @@
-"""Windows as they are read: where they lie, what is said of each, and that nothing piles up meanwhile."""
+"""Windows as they are read: their times and results, in constant memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from emofuse.timeline.windows import WindowReader, WindowRules
 from tests.support import drawn_people, media_files
 
 RATE = 48000
-"""Of the drawn people's voices."""
+"""Sample rate of the synthetic voices."""
 EMPTY = np.full((48, 64), 120, np.uint8)
 
 
@@ -53,8 +53,8 @@ def blocks(samples: np.ndarray, seconds: float, start_s: float = 0.0) -> list[Wa
     ]
 
 
-def pictures(duration_s: float, per_s: float = 5.0) -> list[Frame]:
-    """Of nobody."""
+def empty_frames(duration_s: float, per_s: float = 5.0) -> list[Frame]:
+    """Frames without people."""
     small = np.repeat(EMPTY[:, :, None], 3, axis=2)
     return [Frame(i / per_s, EMPTY, small) for i in range(round(duration_s * per_s))]
 
@@ -71,22 +71,22 @@ def read(reader: WindowReader, parts: Iterable[Waveform | Frame], end_s: float) 
 
 
 def spans(windows: Iterable[Window]) -> list[tuple[float, float]]:
-    """Each once, in their order."""
+    """The spans of windows, each once, in order."""
     return list(dict.fromkeys((w.start_s, w.end_s) for w in windows))
 
 
 def same(ones: Sequence[Window], others: Sequence[Window], atol: float = 0.0) -> None:
-    """The same windows that say the same."""
+    """Assert that windows have the same times and results."""
     assert len(ones) == len(others) > 0
     for one, other in zip(ones, others, strict=True):
         for name in ("person", "speaker", "reasons", "quality", "speech", "face_present"):
             assert getattr(one, name) == getattr(other, name), (name, one.start_s)
         assert (one.start_s, one.end_s) == pytest.approx((other.start_s, other.end_s), abs=1e-9)
-        for name, said in one.probabilities.items():
+        for name, values in one.probabilities.items():
             also = other.probabilities[name]
-            assert (said is None) == (also is None)
-            if said is not None and also is not None:
-                np.testing.assert_allclose(said, also, atol=atol, rtol=0)
+            assert (values is None) == (also is None)
+            if values is not None and also is not None:
+                np.testing.assert_allclose(values, also, atol=atol, rtol=0)
 
 
 @pytest.mark.parametrize("rules", [WindowRules(), WindowRules(2.0, 2.0), WindowRules(1.0, 0.3)])
@@ -110,7 +110,7 @@ def test_windows_lie_at_every_hop_and_cover_all(
     assert end_s - start_s < rules.window_s or all(b - a > rules.window_s - 1e-6 for a, b in found)
 
 
-def test_nothing_at_all_is_no_window(recognizer: Recognizer) -> None:
+def test_an_empty_recording_has_no_windows(recognizer: Recognizer) -> None:
     for has in (True, False):
         assert WindowReader(recognizer, has_audio=has, has_video=has).finish(0.0) == []
 
@@ -152,7 +152,7 @@ def test_each_window_comes_as_soon_as_it_can(recognizer: Recognizer) -> None:
     assert all(heard_s - end_s < 0.2 + 1e-6 for heard_s, end_s in came)
 
 
-def test_the_voice_is_that_of_predict_over_the_same_span(
+def test_the_voice_agrees_with_predict_over_the_same_span(
     recognizer: Recognizer,
     duet: Path,
     speech: Path,
@@ -174,7 +174,7 @@ def test_the_voice_is_that_of_predict_over_the_same_span(
     assert compared >= 7
 
 
-def test_bytes_and_file_objects_are_as_good_as_a_path(recognizer: Recognizer, speech: Path) -> None:
+def test_bytes_and_file_objects_are_read_like_a_path(recognizer: Recognizer, speech: Path) -> None:
     expected = list(recognizer.stream(speech))
     same(list(recognizer.stream(speech.read_bytes())), expected)
     with speech.open("rb") as file:
@@ -182,7 +182,7 @@ def test_bytes_and_file_objects_are_as_good_as_a_path(recognizer: Recognizer, sp
         assert not file.closed
 
 
-def test_what_is_missing_is_told(recognizer: Recognizer) -> None:
+def test_missing_modalities_have_reasons(recognizer: Recognizer) -> None:
     def reasons(samples: np.ndarray | None, films: list[Frame]) -> set[tuple[str, ...]]:
         sound = [] if samples is None else blocks(samples, 0.5)
         reader = WindowReader(recognizer, has_audio=samples is not None, has_video=bool(films))
@@ -190,7 +190,7 @@ def test_what_is_missing_is_told(recognizer: Recognizer) -> None:
 
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.02, (1, 4 * RATE)).astype(np.float32)
-    seen = pictures(4.0)
+    seen = empty_frames(4.0)
     assert reasons(None, seen) == {("face:none_seen", "voice:no_audio_stream")}
     assert reasons(np.zeros((1, 4 * RATE), np.float32), []) == {("face:no_video_stream", "voice:silent")}
     assert reasons(noise, []) == {("face:no_video_stream", "voice:no_speech")}
@@ -199,12 +199,12 @@ def test_what_is_missing_is_told(recognizer: Recognizer) -> None:
 
 
 def test_speech_is_the_share_of_the_window(recognizer: Recognizer) -> None:
-    said = drawn_people.drawn(1).says(1.0, 0.4)
-    _, probabilities = speech_probability(Waveform(said, RATE))
+    speech = drawn_people.drawn(1).says(1.0, 0.4)
+    _, probabilities = speech_probability(Waveform(speech, RATE))
     spoken_s = CHUNK_S * int((probabilities > SPEECH_ABOVE).sum())
     assert spoken_s > 0.5, "this voice tests nothing"
     reader = WindowReader(recognizer, has_audio=True, has_video=True)
-    first, *others = read(reader, in_order(blocks(said, 0.5), pictures(5.0)), 5.0)
+    first, *others = read(reader, in_order(blocks(speech, 0.5), empty_frames(5.0)), 5.0)
     assert (first.start_s, first.end_s) == (0.0, 3.0)
     assert first.speech == pytest.approx(spoken_s / 3.0, abs=CHUNK_S / 3.0)
     assert [w.speech for w in others] == [0.0, 0.0]
@@ -223,17 +223,17 @@ def test_quality_is_level_and_clipping(recognizer: Recognizer) -> None:
 
 
 @pytest.mark.parametrize("ends", ["sound", "pictures"])
-def test_a_stream_that_ends_early_stalls_nothing(recognizer: Recognizer, ends: str) -> None:
+def test_a_stream_that_ends_early_does_not_stall_windows(recognizer: Recognizer, ends: str) -> None:
     whole_s, part_s = 120.0, 6.0
     sound_s, seen_s = (part_s, whole_s) if ends == "sound" else (whole_s, part_s)
     rules = WindowRules(hop_s=3.0)
     reader = WindowReader(recognizer, rules, has_audio=True, has_video=True)
     sound = blocks(np.zeros((1, round(sound_s * RATE)), np.float32), 0.5)
     found: list[Window] = []
-    for part in in_order(sound, pictures(seen_s, 2.0)):
+    for part in in_order(sound, empty_frames(seen_s, 2.0)):
         found += reader.add(part)
         now_s = part.time_s if isinstance(part, Frame) else part.start_s
-        assert now_s - (found[-1].end_s if found else 0.0) <= 15.0, "windows wait for what does not come"
+        assert now_s - (found[-1].end_s if found else 0.0) <= 15.0, "windows wait for a stream that has ended"
         assert len(reader._audio.blocks) <= 2 * 20
         assert len(reader._audio.speech) <= 20 / 0.032
         assert len(reader._inputs) <= 20 * 2
@@ -243,14 +243,14 @@ def test_a_stream_that_ends_early_stalls_nothing(recognizer: Recognizer, ends: s
     assert last == {"voice:no_sound_here" if ends == "sound" else "voice:silent"}
 
 
-def test_people_who_stay_do_not_pile_up(recognizer: Recognizer, duet: Path) -> None:
+def test_faces_of_people_who_stay_are_discarded(recognizer: Recognizer, duet: Path) -> None:
     reader = WindowReader(recognizer, has_audio=True, has_video=True)
     most = 0
     with open_stream(duet) as stream:
         for part in stream:
             reader.add(part)
             most = max(most, len(reader._inputs))
-    # two people, five pictures a second, a window with a hop before and what is waited for
+    # two people, five frames per second, a window, a hop before it, and the delay of the tracker
     assert most <= 2 * 5 * (3 + 1 + 1 + 1.5 + 0.5)
     assert len(reader.take_boxes()) > 100 and reader.take_boxes() == []
 
@@ -270,7 +270,7 @@ def test_the_speaker_is_found_at_any_rate(recognizer: Recognizer, home: Path, pe
         assert ("voice:of_another" in window.reasons) == (window.person == "person 1")
 
 
-def test_the_speaker_is_found_in_every_picture_of_thirty(
+def test_the_speaker_is_found_at_thirty_frames_per_second(
     recognizer: Recognizer, films: dict[str, Path]
 ) -> None:
     for per_s in (10.0, 30.0):
@@ -279,7 +279,7 @@ def test_the_speaker_is_found_in_every_picture_of_thirty(
 
 
 def test_faces_from_a_table_are_not_read_in_timelines(recognizer: Recognizer, films: dict[str, Path]) -> None:
-    """The shipped networks under a recipe that reads faces from a table: nothing asks for the face."""
+    """The shipped networks with a recipe that reads faces from a table: the face is not read."""
     recipe = recognizer.bundle.recipe
     from_table = recipe.face.features.model_copy(update={"kind": "au-table", "table": "aus.csv"})
     recipe = recipe.model_copy(update={"face": recipe.face.model_copy(update={"features": from_table})})
@@ -309,7 +309,7 @@ import json, pathlib, sys
 from emofuse import Recognizer
 from emofuse.timeline.windows import WindowRules
 n = sum(1 for _ in Recognizer.load().stream(sys.argv[1], rules=WindowRules(6.0, 6.0, 2.0)))
-# what getrusage says of a new process may be the peak of the one that started it
+# getrusage of a new process may return the peak of its parent
 status = pathlib.Path("/proc/self/status").read_text()
 print(json.dumps([n, int(status.split("VmHWM:")[1].split()[0]) / 1024]))
 """
@@ -329,7 +329,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     assert peaks[10] < peaks[1] + 30
 
 
-def test_windows_stop_when_nobody_wants_more(recognizer: Recognizer, duet: Path) -> None:
+def test_closing_the_iterator_stops_decoding(recognizer: Recognizer, duet: Path) -> None:
     import threading
 
     windows = stream_windows(recognizer, duet)
