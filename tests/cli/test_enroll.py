@@ -91,7 +91,7 @@ def test_an_invalid_profile_fails_before_a_file_is_read(
     given: list[object], recordings: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "p.profile").write_text("anna")
-    for name, says in (("p.profile", "is no profile"), ("other", "emofuse enroll makes one")):
+    for name, says in (("p.profile", "is not a profile"), ("other", "create one with emofuse enroll")):
         result = run("predict", recordings[0], *given, "--profile", tmp_path / name, "-f", "json")
         assert isinstance(result.exception, ProfileError)
         assert says in str(result.exception)

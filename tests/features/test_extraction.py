@@ -39,7 +39,7 @@ def take_of(voice: Path | None, face: Path | None, name: str = "t") -> Take:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """voice.wav, mute.mp4 (its sound is silent), faceless.mp4 (both), still.mkv (no sound), bad.wav."""
+    """voice.wav, mute.mp4 (its audio is silent), faceless.mp4 (both), still.mkv (no audio), bad.wav."""
     root = tmp_path_factory.mktemp("clips")
     media_files.write_wav(root / "voice.wav", media_files.tone(1.2, 16000), 16000)
     media_files.write_video(root / "mute.mp4", TICKS, sound=(np.zeros((1, 16000), np.float32), 16000))
@@ -59,35 +59,35 @@ def test_voice_and_face_have_an_array_or_a_reason(folder: Path) -> None:
     assert extract(folder / "still.mkv", RECIPE).voice_missing == "no audio stream"
     assert extract(folder / "voice.wav", RECIPE).face_missing == "no video stream"
     only = extract(folder / "faceless.mp4", RECIPE, face=False)
-    assert only.voice is not None and only.face_missing == "not asked for"
+    assert only.voice is not None and only.face_missing == "not requested"
     neither = extract(folder / "mute.mp4", RECIPE, voice=False)
-    assert neither.voice is None and neither.face is None and neither.voice_missing == "not asked for"
+    assert neither.voice is None and neither.face is None and neither.voice_missing == "not requested"
 
 
 @pytest.mark.parametrize(("seconds", "voice"), [(0.05, False), (0.2, True), (0.9, True)])
-def test_short_sounds(tmp_path: Path, seconds: float, voice: bool) -> None:
+def test_short_recordings(tmp_path: Path, seconds: float, voice: bool) -> None:
     found = extract(
         media_files.write_wav(tmp_path / "a.wav", media_files.tone(seconds, 16000), 16000), RECIPE
     )
     if voice:
-        assert found.notes == (f"sound is {seconds:.1f} s, padded to 3 s",)
+        assert found.notes == (f"audio is {seconds:.1f} s, padded to 3 s",)
         assert found.voice is not None and found.voice.shape == (80, 241)
     else:
-        assert found.voice_missing == f"sound too short: {seconds:.2f} s"
+        assert found.voice_missing == f"audio too short: {seconds:.2f} s"
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(9.9, False), (12.0, True)])
-def test_how_much_of_a_long_sound_is_read(tmp_path: Path, seconds: float, told: bool) -> None:
+@pytest.mark.parametrize(("seconds", "noted"), [(9.9, False), (12.0, True)])
+def test_how_much_of_a_long_recording_is_read(tmp_path: Path, seconds: float, noted: bool) -> None:
     found = extract(
         media_files.write_wav(tmp_path / "a.wav", media_files.tone(seconds, 16000), 16000), RECIPE
     )
     note = "voice read from the first 3 of 12 s; a timeline reads all"
-    assert found.notes == ((note,) if told else ())
+    assert found.notes == ((note,) if noted else ())
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 96000])
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_one_sound_at_any_rate_is_one_feature(tmp_path: Path, rate: int, channels: int) -> None:
+def test_one_sound_at_any_rate_gives_the_same_features(tmp_path: Path, rate: int, channels: int) -> None:
     tone = np.repeat(media_files.tone(2.0, rate), channels, axis=0)
     reference = np.repeat(media_files.tone(2.0, 48000), 1, axis=0)
     path = media_files.write_wav(tmp_path / "a.wav", tone, rate, width=3)
@@ -118,7 +118,7 @@ def test_unreadable_files_raise(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_batch_goes_on_after_a_bad_file(tmp_path: Path, folder: Path, jobs: int) -> None:
+def test_a_batch_continues_after_a_bad_file(tmp_path: Path, folder: Path, jobs: int) -> None:
     takes = [
         take_of(folder / "voice.wav", None, "a"),
         take_of(folder / "bad.wav", None, "b"),
@@ -182,7 +182,7 @@ def test_a_store_that_cannot_be_written_ends_the_batch(tmp_path: Path, folder: P
 
 
 class DeadlyTable(ActionUnitTable):
-    """A table that ends the process that reads the row of "killer", as a crash of a decoder would."""
+    """A table that kills the process that reads the row of "killer", as a crash of a decoder would."""
 
     def row(self, take: str) -> Float32 | None:
         if take == "killer":
@@ -190,7 +190,7 @@ class DeadlyTable(ActionUnitTable):
         return super().row(take)
 
 
-def test_a_take_that_ends_its_process_costs_only_itself(tmp_path: Path, folder: Path) -> None:
+def test_a_take_that_kills_its_process_costs_only_itself(tmp_path: Path, folder: Path) -> None:
     takes = [
         take_of(None, tmp_path / "a.mp4", "a"),
         take_of(folder / "voice.wav", tmp_path / "b.mp4", "killer"),
@@ -231,12 +231,12 @@ def test_real_clips_have_a_face_in_every_frame(ravdess: Path) -> None:
 
 
 @pytest.mark.ravdess
-def test_real_video_sound_lags_by_a_frame(ravdess: Path) -> None:
+def test_real_audio_of_videos_lags_by_a_frame(ravdess: Path) -> None:
     for path in sorted(ravdess.glob("video/Actor_01/01-*.mp4"))[:3]:
-        film = decode(path).audio
+        video = decode(path).audio
         alone = decode(ravdess / "audio" / "Actor_01" / f"03{path.stem[2:]}.flac").audio
-        assert film is not None and alone is not None
-        a, b = film.samples.mean(axis=0), alone.samples.mean(axis=0)
+        assert video is not None and alone is not None
+        a, b = video.samples.mean(axis=0), alone.samples.mean(axis=0)
         n = 1 << 19
         product = np.fft.irfft(np.fft.rfft(a, n) * np.conj(np.fft.rfft(b, n)), n)
         lag = int(product.argmax())
@@ -246,6 +246,6 @@ def test_real_video_sound_lags_by_a_frame(ravdess: Path) -> None:
 
 @pytest.mark.ravdess
 def test_real_stereo_recordings_have_equal_channels(ravdess: Path) -> None:
-    sound = decode(ravdess / "audio" / "Actor_01" / "03-01-02-01-01-02-01.flac").audio
-    assert sound is not None and sound.n_channels == 2
-    np.testing.assert_array_equal(sound.samples[0], sound.samples[1])
+    audio = decode(ravdess / "audio" / "Actor_01" / "03-01-02-01-01-02-01.flac").audio
+    assert audio is not None and audio.n_channels == 2
+    np.testing.assert_array_equal(audio.samples[0], audio.samples[1])

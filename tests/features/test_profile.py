@@ -28,20 +28,20 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "new" / "Änne.profile"
     mine = profile()
     mine.save(path)
-    mine.save(path)  # written anew
+    mine.save(path)  # written again
     again = Profile.load(str(path))
     assert (again.recogniser, again.clips) == (mine.recogniser, mine.clips)
-    # a file name may hold the emotion: RAVDESS' do
+    # a file name may tell the emotion, as in RAVDESS
     assert again.skipped == ()
     assert list(again.moments) == ["voice", "face"]
-    for name, known in mine.moments.items():
-        assert again.moments[name].n == known.n
-        np.testing.assert_array_equal(again.moments[name].mean, known.mean)
-        np.testing.assert_array_equal(again.moments[name].deviations, known.deviations)
+    for name, moments in mine.moments.items():
+        assert again.moments[name].n == moments.n
+        np.testing.assert_array_equal(again.moments[name].mean, moments.mean)
+        np.testing.assert_array_equal(again.moments[name].deviations, moments.deviations)
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
-def test_nothing_but_moments_is_kept(tmp_path: Path) -> None:
+def test_nothing_but_moments_is_stored(tmp_path: Path) -> None:
     profile().save(tmp_path / "p")
     with np.load(tmp_path / "p", allow_pickle=False) as file:
         assert set(file.files) == {"about", "voice-mean", "voice-deviations", "face-mean", "face-deviations"}
@@ -60,13 +60,13 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["p"]  # noqa: PTH208
 
 
-def test_there_is_none(tmp_path: Path) -> None:
-    with pytest.raises(ProfileError, match=r"anna\.profile: there is no such profile \(emofuse enroll makes"):
+def test_there_is_no_profile(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match=r"anna\.profile: there is no such profile \(create one with"):
         Profile.load(tmp_path / "anna.profile")
     with pytest.raises(ProfileError, match="directory"):
         Profile.load(tmp_path)
     (tmp_path / "table.csv").write_text("file,emotion\n")
-    with pytest.raises(ProfileError, match=r"table\.csv is no profile of emofuse.*enroll\)$"):
+    with pytest.raises(ProfileError, match=r"table\.csv is not a profile of emofuse.*enroll\)$"):
         Profile.load(tmp_path / "table.csv")
 
 
@@ -87,40 +87,40 @@ def about(**changed: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("changed", "says"),
+    ("changed", "message"),
     [
-        ({"about": None}, "is no profile"),
-        ({"about": np.frombuffer(b"{", np.uint8)}, "is no profile"),
-        ({"about": np.frombuffer(b"[]", np.uint8)}, "is no profile"),
+        ({"about": None}, "is not a profile"),
+        ({"about": np.frombuffer(b"{", np.uint8)}, "is not a profile"),
+        ({"about": np.frombuffer(b"[]", np.uint8)}, "is not a profile"),
         ({"about": about(schema=2)}, "profile schema 2, this version reads 1"),
-        ({"about": about(n={"voice": "many"})}, "is no profile"),
-        ({"about": about(n={"voice": -1})}, "is no profile"),
-        ({"about": about(n={"nose": 1})}, "is no profile"),
-        ({"about": about(n={"voice": float("inf")})}, "is no profile"),
-        ({"about": about(clips=None)}, "is no profile"),
-        ({"voice-mean": None}, "is no profile"),
-        ({"voice-mean": np.full(5, np.nan)}, "not numbers"),
-        ({"face-deviations": np.full(3, np.inf)}, "not numbers"),
-        ({"voice-mean": np.array(["loud"] * 5)}, "is no profile"),
-        ({"voice-mean": np.zeros(4)}, "do not go together"),
-        ({"voice-deviations": -np.ones(5)}, "do not go together"),
+        ({"about": about(n={"voice": "many"})}, "is not a profile"),
+        ({"about": about(n={"voice": -1})}, "is not a profile"),
+        ({"about": about(n={"nose": 1})}, "is not a profile"),
+        ({"about": about(n={"voice": float("inf")})}, "is not a profile"),
+        ({"about": about(clips=None)}, "is not a profile"),
+        ({"voice-mean": None}, "is not a profile"),
+        ({"voice-mean": np.full(5, np.nan)}, "not finite numbers"),
+        ({"face-deviations": np.full(3, np.inf)}, "not finite numbers"),
+        ({"voice-mean": np.array(["loud"] * 5)}, "is not a profile"),
+        ({"voice-mean": np.zeros(4)}, "do not fit together"),
+        ({"voice-deviations": -np.ones(5)}, "do not fit together"),
     ],
 )
-def test_a_damaged_profile_is_named(tmp_path: Path, changed: dict[str, Any], says: str) -> None:
+def test_a_damaged_profile_is_named(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     path = rewritten(tmp_path / "p.profile", **changed)
-    with pytest.raises(ProfileError, match=says) as caught:
+    with pytest.raises(ProfileError, match=message) as caught:
         Profile.load(path)
     assert "p.profile" in str(caught.value)
 
 
-def test_other_files_are_no_profiles(tmp_path: Path) -> None:
+def test_other_files_are_not_profiles(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros(3))
     (tmp_path / "text").write_text("anna")
     (tmp_path / "empty").touch()
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.writestr("about.npy", b"nothing")
     for name in ("a.npy", "text", "empty", "a.zip"):
-        with pytest.raises(ProfileError, match=f"{name} is no profile"):
+        with pytest.raises(ProfileError, match=f"{name} is not a profile"):
             Profile.load(tmp_path / name)
 
 
@@ -142,19 +142,19 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     np.savez(buffer, about=about(), **{"voice-mean": within, "voice-deviations": within})
     (tmp_path / "within").write_bytes(buffer.getvalue())
     for name in ("plain", "within"):
-        with pytest.raises(ProfileError, match="is no profile"):
+        with pytest.raises(ProfileError, match="is not a profile"):
             Profile.load(tmp_path / name)
     assert not trap.exists()
     np.load(io.BytesIO(buffer.getvalue()), allow_pickle=True)["voice-mean"]  # the trap works
     assert trap.exists()
 
 
-def test_no_byte_can_make_it_fail_otherwise(tmp_path: Path) -> None:
+def test_no_byte_makes_it_fail_in_another_way(tmp_path: Path) -> None:
     path = tmp_path / "p"
     profile().save(path)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
-    refused = 0
+    rejected = 0
     for trial in range(400):
         data = bytearray(whole)
         if trial % 4 == 0:
@@ -166,5 +166,5 @@ def test_no_byte_can_make_it_fail_otherwise(tmp_path: Path) -> None:
         try:
             Profile.load(path)
         except ProfileError:
-            refused += 1
-    assert refused > 200
+            rejected += 1
+    assert rejected > 200

@@ -14,16 +14,16 @@ from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.features.store import FeatureStore, ModalityFeatures, default_store_folder, part_key
 
 KEY = "ab" * 32
-PART = ModalityFeatures(np.arange(12, dtype=np.float32).reshape(3, 4), None, ("a note",), {"n_frames": 3})
+ENTRY = ModalityFeatures(np.arange(12, dtype=np.float32).reshape(3, 4), None, ("a note",), {"n_frames": 3})
 
 
-def test_what_is_kept_comes_back(tmp_path: Path) -> None:
+def test_what_is_stored_comes_back(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path / "new")
     assert store.get(KEY) is None
-    store.put(KEY, PART)
+    store.put(KEY, ENTRY)
     back = store.get(KEY)
     assert back is not None and back.array is not None
-    np.testing.assert_array_equal(back.array, PART.array)
+    np.testing.assert_array_equal(back.array, ENTRY.array)
     assert (back.missing, back.notes, back.meta) == (None, ("a note",), {"n_frames": 3})
     store.put(KEY, ModalityFeatures(None, "no audio stream"))
     again = store.get(KEY)
@@ -31,7 +31,7 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     assert store.size_bytes() > 0
 
 
-def test_names_change_with_everything_they_depend_on() -> None:
+def test_keys_change_with_everything_they_depend_on() -> None:
     keys = [
         part_key("voice", "00", VoiceFeatures(), None, None),
         part_key("voice", "01", VoiceFeatures(), None, None),
@@ -47,7 +47,7 @@ def test_names_change_with_everything_they_depend_on() -> None:
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text", "pickle"])
 def test_a_damaged_entry_is_none(tmp_path: Path, damage: str) -> None:
     store = FeatureStore(tmp_path)
-    store.put(KEY, PART)
+    store.put(KEY, ENTRY)
     (path,) = tmp_path.glob("??/*.npz")
     content = bytearray(path.read_bytes())
     if damage == "cut":
@@ -64,7 +64,7 @@ def test_a_damaged_entry_is_none(tmp_path: Path, damage: str) -> None:
         with path.open("wb") as file:
             np.savez(file, facts=np.array([{"a": 1}], dtype=object))
     assert store.get(KEY) is None
-    store.put(KEY, PART)
+    store.put(KEY, ENTRY)
     assert store.get(KEY) is not None
 
 
@@ -92,7 +92,7 @@ def test_two_processes_write_one_entry(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None:
-    # A limit on the size of files makes the system refuse the write, as a full disk does.
+    # A limit on the file size makes the system reject the write, as a full disk does.
     code = (
         "import resource, signal, sys, numpy as np\n"
         "from emofuse.core.errors import StoreError\n"
@@ -105,14 +105,14 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
     )
-    assert "features cannot be kept" in done.stdout and done.stdout.count("\n") == 1
+    assert "features cannot be stored" in done.stdout and done.stdout.count("\n") == 1
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="EMOFUSE_CACHE"):
-        FeatureStore(tmp_path / "file").put(KEY, PART)
+        FeatureStore(tmp_path / "file").put(KEY, ENTRY)
 
 
 def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_missing_halves_and_silence_have_the_reasons_of_files() -> None:
     assert past.voice_missing == "no audio could be decoded"
     assert past.face_missing == "no frame could be decoded"
     bare = extract(Waveform(np.full((1, 16000), 0.1, np.float32), 16000), RECIPE, face=False)
-    assert bare.voice is not None and bare.face_missing == "not asked for"
+    assert bare.voice is not None and bare.face_missing == "not requested"
 
 
 def test_sound_that_starts_late_is_cut_by_its_own_clock() -> None:

@@ -436,7 +436,7 @@ def test_one_recording_is_not_mistaken_for_many(recognizer: Recognizer, films: d
 
 def test_a_prediction_without_speech_has_a_note() -> None:
     shipped = Recognizer.load()
-    note = "hardly any speech was heard: what is said of the voice may mean nothing"
+    note = "hardly any speech was detected: the result for the voice may be meaningless"
     noise = np.random.default_rng(0).normal(0, 0.1, 3 * 16000).astype(np.float32)
     assert note in shipped.predict(noise, sample_rate_hz=16000).notes
     spoken = drawn_people.drawn(1).says(3.0)

@@ -1,4 +1,4 @@
-"""The one way from a recording to feature arrays: training, evaluation and prediction all take it."""
+"""The one way from a recording to feature arrays, shared by training, evaluation and prediction."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from emofuse.media.arrays import media_from_recording
 from emofuse.media.decoding import Media, Source, decode
 from emofuse.system.checksums import media_sha256
 
-_NOT_ASKED: Final = ModalityFeatures(None, "not asked for")
+_NOT_REQUESTED: Final = ModalityFeatures(None, "not requested")
 _SHORTEST_S: Final = 0.1
-"""Sound shorter than this says nothing of a voice."""
+"""Audio shorter than this tells nothing about a voice."""
 _SHORT_S: Final = 1.0
-"""Sound shorter than this is padded with a note."""
+"""Audio shorter than this is padded, with a note."""
 _LEAST_SPEECH_S: Final = 0.3
-"""Of 134 recordings of RAVDESS one has less speech than 0.6 s by the detector, and it has next to none."""
+"""Of 134 RAVDESS recordings, one has less than 0.6 s of speech by the detector: next to none."""
 _LONG_S: Final = 10.0
-"""Sound longer than this has more to say than its begin; there is a note."""
+"""Audio longer than this has more to tell than its start; there is a note."""
 
 Modality = Literal["voice", "face"]
 
@@ -52,23 +52,23 @@ def extract(
     threads: int = 0,
     judge_speech: bool = False,
 ) -> Features:
-    """Everything the networks of a recipe read of one recording, or of one span of it.
+    """Everything that the networks of a recipe read from one recording, or from one span of it.
 
     Args:
-        source: a sound or video file, by its path, its bytes or a binary file object; or arrays: see
+        source: an audio or video file, by its path, its bytes or a binary file object; or arrays: see
             :func:`emofuse.recording`.
-        recipe: says which features, and how.
+        recipe: which features, and how.
         voice: whether the voice is wanted.
         face: whether the face is wanted.
         start_s: where the span starts; None: at the start of the file.
         end_s: where it ends; None: at the end of the file.
         take: the row of the table, for recipes that read the face from a table of action units.
         table: that table.
-        threads: decoding threads; 0: one a core. The features do not depend on it.
-        judge_speech: whether to listen for speech, and to note where there is hardly any.
+        threads: decoding threads; 0: one per core. The features do not depend on it.
+        judge_speech: whether to detect speech, and to note if there is hardly any.
 
     Returns:
-        The arrays; a modality that cannot be had has its reason instead.
+        The arrays; a modality that is missing has the reason instead.
 
     Raises:
         MediaError: the file cannot be read at all.
@@ -80,7 +80,7 @@ def extract(
         source, recipe, _wanted(voice, face), start_s, end_s,
         take=take, table=table, threads=threads, judge_speech=judge_speech,
     )  # fmt: skip
-    return _joined(parts.get("voice", _NOT_ASKED), parts.get("face", _NOT_ASKED))
+    return _joined(parts.get("voice", _NOT_REQUESTED), parts.get("face", _NOT_REQUESTED))
 
 
 def extract_takes(
@@ -92,21 +92,21 @@ def extract_takes(
     jobs: int = 1,
     on_done: Callable[[int, int], None] | None = None,
 ) -> list[Features | EmofuseError]:
-    """Features of many takes: the voice from each take's sound file, the face from its video file.
+    """Features of many takes: the voice from each take's audio file, the face from its video file.
 
     Args:
         takes: what to read.
-        recipe: says which features, and how.
-        store: where results are kept and found again; None: nowhere.
+        recipe: which features, and how.
+        store: where results are stored and looked up; None: nowhere.
         table: action units, for recipes that read them.
-        jobs: processes that work at once.
-        on_done: called after each take with the number done and the number of all.
+        jobs: number of worker processes.
+        on_done: called after each take with the number done and the total.
 
     Returns:
-        One result a take, in their order. A take that cannot be read has its error there.
+        One result per take, in their order; for a take that cannot be read, its error.
 
     Raises:
-        StoreError: the store cannot be written. What was kept before stays, and is found by the next run.
+        StoreError: the store cannot be written. What was stored before is found by the next run.
         MissingExtraError: the face features need an optional part of the package.
         WeightsError: they need a weight file that is absent or altered.
     """
@@ -115,36 +115,36 @@ def extract_takes(
     work = _Work(recipe, store, table, threads=1 if jobs > 1 else 0)
     results: dict[int, Features | EmofuseError] = {}
 
-    def done(place: int, result: Features | EmofuseError) -> None:
-        results[place] = result
+    def done(index: int, result: Features | EmofuseError) -> None:
+        results[index] = result
         if on_done is not None:
             on_done(len(results), len(takes))
 
     left = []
-    for place, take in enumerate(takes):
-        kept = work.kept(take)
-        if kept is not None:
-            done(place, kept)
+    for index, take in enumerate(takes):
+        stored = work.stored(take)
+        if stored is not None:
+            done(index, stored)
         else:
-            left.append(place)
-    if any(takes[place].face is not None for place in left):
+            left.append(index)
+    if any(takes[index].face is not None for index in left):
         check_face_needs(recipe.face.features)
     if jobs == 1:
-        for place in left:
-            done(place, work.result(takes[place]))
+        for index in left:
+            done(index, work.result(takes[index]))
     elif left:
         # Not needed to read a single file.
         from emofuse.system.process_pool import as_completed
 
-        def on_death(index: int) -> FeatureError:
-            paths = ", ".join(map(str, takes[left[index]].paths))
+        def on_death(position: int) -> FeatureError:
+            paths = ", ".join(map(str, takes[left[position]].paths))
             return FeatureError(f"{paths}: the process that read it died")
 
-        remaining = [(takes[place],) for place in left]
+        remaining = [(takes[index],) for index in left]
         setup = partial(_start_worker, work)
-        for index, result in as_completed(_in_worker, remaining, jobs, setup=setup, on_death=on_death):
-            done(left[index], result)
-    return [results[place] for place in range(len(takes))]
+        for position, result in as_completed(_in_worker, remaining, jobs, setup=setup, on_death=on_death):
+            done(left[position], result)
+    return [results[index] for index in range(len(takes))]
 
 
 def _wanted(voice: bool, face: bool) -> tuple[Modality, ...]:
@@ -170,20 +170,20 @@ def _extract_parts(
     features = recipe.face.features
     if "face" in wanted and features.kind == "au-table":
         parts["face"] = _row(take, table)
-    pictures = "face" in wanted and features.kind != "au-table"
-    if "voice" not in wanted and not pictures:
+    frames = "face" in wanted and features.kind != "au-table"
+    if "voice" not in wanted and not frames:
         return parts
     media = _media(
         source,
         audio="voice" in wanted,
-        n_frames=features.n_frames if pictures else None,
+        n_frames=features.n_frames if frames else None,
         square=features.square,
         span_s=(start_s, end_s),
         threads=threads,
     )
     if "voice" in wanted:
         parts["voice"] = _voice(media, recipe, judge_speech=judge_speech)
-    if pictures:
+    if frames:
         parts["face"] = _face(media, recipe)
     return parts
 
@@ -197,7 +197,7 @@ def _media(
     span_s: tuple[float | None, float | None],
     threads: int,
 ) -> Media:
-    """Sound and pictures, from whatever holds them."""
+    """Audio and frames, from any kind of source."""
     start_s, end_s = span_s
     if isinstance(source, Waveform):
         source = Recording(source)
@@ -220,50 +220,50 @@ def _media(
 
 def _voice(media: Media, recipe: Recipe, *, judge_speech: bool) -> ModalityFeatures:
     features = recipe.voice.features
-    sound = media.audio
+    audio = media.audio
     if not media.has_audio:
         return ModalityFeatures(None, "no audio stream", media.notes)
-    if sound is None:
+    if audio is None:
         return ModalityFeatures(None, "no audio could be decoded", media.notes)
-    if is_silent(sound.samples):
+    if is_silent(audio.samples):
         return ModalityFeatures(None, "the audio stream is silent", media.notes)
-    if sound.duration_s < _SHORTEST_S:
-        return ModalityFeatures(None, f"sound too short: {sound.duration_s:.2f} s", media.notes)
+    if audio.duration_s < _SHORTEST_S:
+        return ModalityFeatures(None, f"audio too short: {audio.duration_s:.2f} s", media.notes)
     if features.condition is not None:
-        sound = _degraded(sound, features.condition)
-    segment, facts = voice_segment(sound, features)
+        audio = _degraded(audio, features.condition)
+    segment, facts = voice_segment(audio, features)
     notes = media.notes
-    if sound.duration_s < min(_SHORT_S, features.duration_s):
-        notes += (f"sound is {sound.duration_s:.1f} s, padded to {features.duration_s:g} s",)
-    elif sound.duration_s > max(_LONG_S, 2 * features.duration_s):
-        read = f"{features.duration_s:g} of {sound.duration_s:.0f} s"
+    if audio.duration_s < min(_SHORT_S, features.duration_s):
+        notes += (f"audio is {audio.duration_s:.1f} s, padded to {features.duration_s:g} s",)
+    elif audio.duration_s > max(_LONG_S, 2 * features.duration_s):
+        read = f"{features.duration_s:g} of {audio.duration_s:.0f} s"
         notes += (f"voice read from the first {read}; a timeline reads all",)
-    if judge_speech and not _hears_speech(segment, features.sample_rate_hz, sound.sample_rate_hz):
-        notes += ("hardly any speech was heard: what is said of the voice may mean nothing",)
+    if judge_speech and not _has_speech(segment, features.sample_rate_hz, audio.sample_rate_hz):
+        notes += ("hardly any speech was detected: the result for the voice may be meaningless",)
     return ModalityFeatures(voice_array(segment, features), None, notes, facts)
 
 
-def _hears_speech(segment: Float32, rate_hz: int, from_hz: int) -> bool:
-    """Whether there is some speech in what the voice is read from, which came at another rate."""
+def _has_speech(segment: Float32, rate_hz: int, from_hz: int) -> bool:
+    """Whether the voice segment, recorded at the rate ``from_hz``, holds any speech."""
     # not needed to compute features
     from emofuse.features.voice.vad import CHUNK_S, SPEECH_ABOVE, SpeechDetector
 
-    if from_hz < rate_hz:  # the detector knows of narrow bands by the rate
+    if from_hz < rate_hz:  # the detector tells narrow-band audio by its rate
         segment, rate_hz = resample(segment, rate_hz, from_hz), from_hz
-    detector, step, heard_s = SpeechDetector(), round(_LEAST_SPEECH_S * rate_hz), 0.0
+    detector, step, speech_s = SpeechDetector(), round(_LEAST_SPEECH_S * rate_hz), 0.0
     for first in range(0, len(segment), step):
         block = Waveform(segment[None, first : first + step], rate_hz, first / rate_hz)
-        heard_s += CHUNK_S * sum(one.probability > SPEECH_ABOVE for one in detector.add(block))
-        if heard_s >= _LEAST_SPEECH_S:  # as a rule soon
+        speech_s += CHUNK_S * sum(one.probability > SPEECH_ABOVE for one in detector.add(block))
+        if speech_s >= _LEAST_SPEECH_S:  # usually early on
             return True
     return False
 
 
-def _degraded(sound: Waveform, condition: str) -> Waveform:
-    """The sound as it comes that way; what is random follows from the sound itself."""
+def _degraded(audio: Waveform, condition: str) -> Waveform:
+    """The audio under a degradation; its random numbers are seeded by the audio itself."""
     from emofuse.features.voice.degradations import degrade
 
-    return degrade(sound, condition, np.random.default_rng(zlib.crc32(sound.samples.tobytes())))
+    return degrade(audio, condition, np.random.default_rng(zlib.crc32(audio.samples.tobytes())))
 
 
 def _face(media: Media, recipe: Recipe) -> ModalityFeatures:
@@ -277,7 +277,7 @@ def _face(media: Media, recipe: Recipe) -> ModalityFeatures:
 
 def _row(take: str | None, table: ActionUnitTable | None) -> ModalityFeatures:
     if table is None:
-        return ModalityFeatures(None, "this recogniser reads action units from a table, and none was given")
+        return ModalityFeatures(None, "this recognizer reads action units from a table, and none was given")
     row = None if take is None else table.row(take)
     if row is None:
         return ModalityFeatures(None, table.why_missing(take))
@@ -297,7 +297,7 @@ def _joined(voice: ModalityFeatures, face: ModalityFeatures) -> Features:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What every take is read with; travels to worker processes once."""
+    """What every take is read with; passed to each worker process once."""
 
     recipe: Recipe
     store: FeatureStore | None
@@ -305,19 +305,19 @@ class _Work:
     threads: int
 
     def result(self, take: Take) -> Features | EmofuseError:
-        """The features of a take, or the error that stands for them."""
+        """The features of a take, or its error."""
         try:
             return self._features(take)
         except StoreError:
             raise
         except EmofuseError as error:
             return error
-        except Exception as error:  # One bad file must not end the batch, whatever it does.
+        except Exception as error:  # One bad file must not end the batch, whatever goes wrong.
             paths = ", ".join(map(str, take.paths))
             return FeatureError(f"{paths}: features cannot be computed: {type(error).__name__}: {error}")
 
-    def kept(self, take: Take) -> Features | None:
-        """The features of a take where the store has them all."""
+    def stored(self, take: Take) -> Features | None:
+        """The features of a take, if the store has all of them."""
         if self.store is None:
             return None
         parts: dict[Modality, ModalityFeatures] = {}
@@ -375,7 +375,7 @@ class _Work:
         return _joined(voice, parts.get("face", ModalityFeatures(None, "the take has no video")))
 
     def _files(self, take: Take) -> list[tuple[Clip, tuple[Modality, ...]]]:
-        """Which file is read for what; one that carries both is read once."""
+        """Which file is read for what; one that holds both is read once."""
         voice, face = take.voice, take.face
         if self.recipe.face.features.kind == "au-table":
             face = None
@@ -402,7 +402,7 @@ _work: _Work | None = None
 
 
 def _start_worker(work: _Work) -> None:
-    """Hand a worker process what it needs for every take once."""
+    """Give a worker process, once, what it needs for every take."""
     import cv2
 
     from emofuse.system.process_pool import ignore_interrupts

@@ -1,7 +1,7 @@
-"""A person's profile: what enrolment keeps of some recordings of that person. No sound, no picture, no label.
+"""A person's profile: what enrollment stores of some recordings of that person. No audio, no video, no label.
 
-A profile is a small file of means and deviations of features. It fits the recogniser that made it alone. It
-describes how a person's voice and face differ from others', so treat it as personal data.
+A profile is a small file of means and deviations of features. It works only with the recognizer that made it.
+It describes how a person's voice and face differ from others', so treat it as personal data.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _DAMAGED: Final = (
     OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError,
     OverflowError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-"""All that NumPy and zipfile are known to raise for a file that is not what it says."""
+"""Everything that NumPy and zipfile are known to raise for a malformed file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What is kept of a person's recordings, by what was read: voice, face, and both at once."""
+    """What is stored of a person's recordings, by what was read: voice, face, and both at once."""
 
     recogniser: str
-    """Fingerprint of the recogniser that reads it."""
+    """Fingerprint of the recognizer that made it."""
     moments: Mapping[str, Moments]
     clips: int
     skipped: tuple[str, ...] = ()
-    """Recordings that gave neither voice nor face, with the reasons; not kept in the file: names can tell."""
+    """Recordings with neither voice nor face, and why; not saved: file names can reveal emotions."""
 
     def save(self, path: str | Path) -> None:
         """Write the profile, whole or not at all."""
@@ -47,11 +47,11 @@ class Profile:
             "schema": SCHEMA,
             "recogniser": self.recogniser,
             "clips": self.clips,
-            "n": {name: known.n for name, known in self.moments.items()},
+            "n": {name: moments.n for name, moments in self.moments.items()},
         }
         arrays: dict[str, NDArray[Any]] = {"about": np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)}
-        for name, known in self.moments.items():
-            arrays[f"{name}-mean"], arrays[f"{name}-deviations"] = known.mean, known.deviations
+        for name, moments in self.moments.items():
+            arrays[f"{name}-mean"], arrays[f"{name}-deviations"] = moments.mean, moments.deviations
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         write_atomically(Path(path), buffer.getvalue())
@@ -61,13 +61,13 @@ class Profile:
         """Read a profile.
 
         Raises:
-            ProfileError: it is missing, damaged, or none.
+            ProfileError: it is missing, damaged, or not a profile.
         """
         path = Path(path)
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            raise ProfileError(f"{path}: there is no such profile (emofuse enroll makes one)") from None
+            raise ProfileError(f"{path}: there is no such profile (create one with emofuse enroll)") from None
         except OSError as error:
             raise ProfileError(f"{path}: {error.strerror or error}") from None
         try:
@@ -83,22 +83,22 @@ class Profile:
                 }
                 return cls(str(about["recogniser"]), moments, int(about["clips"]))
         except _NotMomentsError as error:
-            raise ProfileError(f"{path} is no profile: {error}") from None
-        except _DAMAGED:  # whose words are those of libraries, and for who writes programs
+            raise ProfileError(f"{path} is not a profile: {error}") from None
+        except _DAMAGED:  # the libraries' messages are meant for programmers
             raise ProfileError(
-                f"{path} is no profile of emofuse, or damaged: make it anew (emofuse enroll)"
+                f"{path} is not a profile of emofuse, or damaged: create it again (emofuse enroll)"
             ) from None
 
 
 class _NotMomentsError(ValueError):
-    """What was read cannot be the moments of anything."""
+    """The values read cannot be moments."""
 
 
 def _moments(n: int, mean: NDArray[Any], deviations: NDArray[Any]) -> Moments:
-    """As read from a file."""
+    """Moments as read from a file, checked."""
     mean, deviations = mean.astype(np.float64), deviations.astype(np.float64)
     if n < 0 or not (np.isfinite(mean).all() and np.isfinite(deviations).all()):
-        raise _NotMomentsError("it holds values that are not numbers")
+        raise _NotMomentsError("it holds values that are not finite numbers")
     if mean.ndim != 1 or mean.shape != deviations.shape or (deviations < 0).any():
-        raise _NotMomentsError("its means and deviations do not go together")
+        raise _NotMomentsError("its means and deviations do not fit together")
     return Moments(n, mean, deviations)

@@ -1,8 +1,8 @@
-"""What was computed once is kept on disk, under a name made of everything it depends on.
+"""Features on disk, each under a key made of everything that they depend on.
 
-An entry is named by the sha256 of: the content of the media file, the part of the recipe, the span, and the
-version of the extraction code. A changed file, setting or version therefore never finds an old entry; voice
-and face are kept apart, so that a change of one leaves the other. Entries are written whole or not at all.
+A key is the sha256 of: the content of the media file, the part of the recipe, the span, and the version of
+the extraction code. A changed file, setting or version therefore never finds an old entry; voice and face are
+stored separately, so that changing one keeps the other. Entries are written whole or not at all.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from emofuse.system.atomic_write import write_atomically
 from emofuse.system.cache_dirs import cache_folder
 
 FEATURES_VERSION: Final = 1
-"""Raise it when the extraction code gives other numbers: every kept entry is then computed anew."""
+"""To be raised when the extraction code gives other numbers: every entry is then computed again."""
 
-_BROKEN: Final = (
+_DAMAGED: Final = (
     OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError,
     zipfile.BadZipFile, zlib.error, struct.error,
 )  # fmt: skip
@@ -59,7 +59,7 @@ def part_key(
     start_s: float | None,
     end_s: float | None,
 ) -> str:
-    """The name under which one modality of one clip is kept: 64 hexadecimal digits."""
+    """The key under which one modality of one clip is stored: 64 hexadecimal digits."""
     facts = [FEATURES_VERSION, modality, content_sha256, features.hash(), start_s, end_s]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -73,48 +73,48 @@ class FeatureStore:
     """Computed features in a folder, safe for several processes at once."""
 
     def __init__(self, root: Path | str | None = None) -> None:
-        """Use a folder; None: the default one. It is made when something is first kept."""
+        """Use a folder; None: the default one. It is created with the first entry."""
         self.root = default_store_folder() if root is None else Path(root)
 
     def get(self, key: str) -> ModalityFeatures | None:
-        """What is kept under a key; None where nothing is, or where it is damaged."""
+        """The entry under a key; None if there is none, or if it is damaged."""
         try:
-            with self._path(key).open("rb") as file, np.load(file, allow_pickle=False) as entry:
-                facts = json.loads(entry["facts"].tobytes())
-                array = entry["array"] if facts["has_array"] else None
+            with self._path(key).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                facts = json.loads(arrays["facts"].tobytes())
+                array = arrays["array"] if facts["has_array"] else None
             if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
                 return None
             return ModalityFeatures(array, facts["missing"], tuple(facts["notes"]), facts["meta"])
-        except _BROKEN:
+        except _DAMAGED:
             return None
 
-    def put(self, key: str, part: ModalityFeatures) -> None:
-        """Keep a part under a key.
+    def put(self, key: str, entry: ModalityFeatures) -> None:
+        """Store an entry under a key.
 
         Raises:
-            StoreError: the folder cannot be written, or the disk is full; nothing half-written is left.
+            StoreError: the folder cannot be written, or the disk is full; no partial entry is left.
         """
         facts = {
-            "has_array": part.array is not None,
-            "missing": part.missing,
-            "notes": part.notes,
-            "meta": dict(part.meta),
+            "has_array": entry.array is not None,
+            "missing": entry.missing,
+            "notes": entry.notes,
+            "meta": dict(entry.meta),
         }
         arrays = {"facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)}
-        if part.array is not None:
-            arrays["array"] = part.array
+        if entry.array is not None:
+            arrays["array"] = entry.array
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
         try:
             write_atomically(self._path(key), buffer.getvalue())
         except OSError as error:
             raise StoreError(
-                f"{self.root}: features cannot be kept: {error.strerror or error}; free some space or name "
+                f"{self.root}: features cannot be stored: {error.strerror or error}; free some space or name "
                 "another folder in EMOFUSE_CACHE"
             ) from None
 
     def size_bytes(self) -> int:
-        """How much disk the entries take."""
+        """How much disk space the entries take."""
         total = 0
         for path in self.root.glob("??/*.npz"):
             with contextlib.suppress(OSError):

@@ -1,1 +1,1 @@
-"""Sound becomes the arrays that voice networks read."""
+"""Audio becomes the arrays that voice networks read."""

@@ -1,9 +1,9 @@
-"""Known damage, to measure what a recogniser stands: noise, telephone, lossy codecs, a room, clipping.
+"""Degradations of audio, to measure robustness: noise, telephone, lossy codecs, a room, clipping.
 
-Each degradation takes a clean recording to one channel of the same rate and length that lines up with it.
-Apart from what it names it leaves the level of the speech alone, so that a figure shows the damage and
-not a change in loudness. Level and signal-to-noise ratio are those of the active speech: the frames of
-25 ms that come within 30 dB of the loudest one. Pauses would flatter a ratio taken over the whole.
+Each degradation turns a clean recording into one channel of the same rate and length, aligned with it. Apart
+from the degradation itself it keeps the level of the speech, so that results show the degradation and not a
+change in loudness. Level and signal-to-noise ratio are those of the active speech: the frames of 25 ms within
+30 dB of the loudest one. Pauses would distort a ratio taken over the whole recording.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from emofuse.media.lossy_codec import LossyCodec, recode
 
 Float64 = NDArray[np.float64]
 Samples = NDArray[np.floating[Any]]
-"""(n,) of any precision: what is computed in float64 is rounded once, at the end."""
+"""(n,) of any precision: float64 results are rounded once, at the end."""
 
 RT60_S: Final = 0.6
-"""Time in which the room's tail falls by 60 dB: a living room with a hard floor, a small office."""
+"""Time in which the room's tail decays by 60 dB: a living room with a hard floor, a small office."""
 CLIPPED_SHARE: Final = 0.2
 """Share of the active samples that clipping flattens."""
 TELEPHONE_HZ: Final = (300.0, 3400.0)
 TELEPHONE_RATE_HZ: Final = 8000
 TELEPHONE_DBOV: Final = -26.0
-"""Active speech against overload at the compander, the nominal level of ITU-T test practice (P.830)."""
+"""Level of active speech relative to overload at the compander, the nominal level of ITU-T P.830."""
 
 _ACTIVE_FRAME_S: Final = 0.025
 _ACTIVE_DB: Final = 30.0
 _PINK_FROM_HZ: Final = 50.0
-"""Pink noise begins here: below, microphones of voices hear nothing, and it would hold power for nothing."""
+"""Lowest frequency of pink noise: voice microphones pick up nothing below, and its power would be wasted."""
 _TELEPHONE_EDGE_HZ: Final = 100.0
 _TAIL_S: Final = 1.25 * RT60_S
 _MU_LAW_BIAS: Final = 132
@@ -47,15 +47,15 @@ _MU_LAW_MAX: Final = 32635
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """One way to damage a recording, a pure function of the recording and a source of randomness."""
+    """One way to degrade a recording: a pure function of the recording and a random number generator."""
 
     summary: str
-    """What is done, for a table or a card."""
+    """What it does, for a table or a card."""
     change: Callable[[Float32, int, Generator], Samples]
-    """(n,) float32, sample_rate_hz, randomness → (n,) floating."""
+    """(n,) float32, sample_rate_hz, random number generator → (n,) floating point."""
 
     def __call__(self, waveform: Waveform, rng: Generator) -> Waveform:
-        """Mix to one channel and damage it; a result that would leave ±1 is turned down as a whole.
+        """Mix to one channel and degrade it; a result that would exceed ±1 is scaled down as a whole.
 
         Returns:
             (1, n) float32 of the same rate, length and start.
@@ -63,20 +63,20 @@ class Degradation:
         clean = np.ascontiguousarray(to_mono(waveform))
         if clean.size == 0:
             return Waveform(clean[None], waveform.sample_rate_hz, waveform.start_s)
-        changed = self.change(clean, waveform.sample_rate_hz, rng)
-        peak = max(1.0, float(np.abs(changed).max()))
-        samples = (changed / peak).astype(np.float32)
+        degraded = self.change(clean, waveform.sample_rate_hz, rng)
+        peak = max(1.0, float(np.abs(degraded).max()))
+        samples = (degraded / peak).astype(np.float32)
         return Waveform(samples[None], waveform.sample_rate_hz, waveform.start_s)
 
 
 def degrade(waveform: Waveform, name: str, rng: Generator) -> Waveform:
-    """Apply the degradation of this name, see :data:`DEGRADATIONS`.
+    """Apply a degradation by its name, see :data:`DEGRADATIONS`.
 
     Returns:
         (1, n) float32 of the same rate and length; the same for the same state of ``rng``.
 
     Raises:
-        ExperimentError: there is no degradation of this name.
+        ExperimentError: there is no degradation with this name.
         EmofuseError: FFmpeg was built without the codec.
     """
     if name not in DEGRADATIONS:
@@ -85,9 +85,9 @@ def degrade(waveform: Waveform, name: str, rng: Generator) -> Waveform:
 
 
 def active_speech(samples: Float32, sample_rate_hz: int) -> NDArray[np.bool_]:
-    """(n,) bool: whether a sample lies in a frame of 25 ms within 30 dB of the loudest frame.
+    """(n,) bool: whether a sample is in a frame of 25 ms within 30 dB of the loudest frame.
 
-    Frames lie side by side, from the first sample; the last may be shorter. Silence is not active.
+    Frames do not overlap and start at the first sample; the last may be shorter. Silence is not active.
     """
     frame = max(1, round(_ACTIVE_FRAME_S * sample_rate_hz))
     starts = np.arange(0, len(samples), frame)
@@ -100,14 +100,14 @@ def active_speech(samples: Float32, sample_rate_hz: int) -> NDArray[np.bool_]:
 
 
 def active_power(samples: Samples, active: NDArray[np.bool_]) -> float:
-    """Mean square of the active samples; 0 where there are none."""
+    """Mean square of the active samples; 0 if there are none."""
     chosen = samples[active].astype(np.float64)
     return float(np.mean(np.square(chosen))) if chosen.size else 0.0
 
 
 def pink_noise(n_samples: int, sample_rate_hz: int, rng: Generator) -> Float64:
-    """(n_samples,) Gaussian noise of equal power an octave, from 50 Hz to half the rate."""
-    # A power of two at least twice as long: quick to transform, and its ends do not meet.
+    """(n_samples,) Gaussian noise of equal power per octave, from 50 Hz to half the rate."""
+    # A power of two at least twice as long: fast to transform, without wrap-around.
     n_drawn = 1 << (2 * n_samples).bit_length()
     spectrum = np.fft.rfft(rng.standard_normal(n_drawn))
     hertz = np.fft.rfftfreq(n_drawn, 1 / sample_rate_hz)
@@ -117,11 +117,11 @@ def pink_noise(n_samples: int, sample_rate_hz: int, rng: Generator) -> Float64:
 
 
 def room_response(sample_rate_hz: int, rng: Generator) -> Float64:
-    """Impulse response of a made-up room, (n,), of energy 1: the direct sound, then a diffuse tail.
+    """Impulse response of a synthetic room, (n,), of energy 1: the direct sound, then a diffuse tail.
 
-    The tail is Gaussian noise that falls by 60 dB in :data:`RT60_S` (Moorer 1979) and holds as much energy
-    as the direct sound: the talker stands at the room's critical distance. The direct sound is sample 0,
-    so nothing is delayed.
+    The tail is Gaussian noise that decays by 60 dB in :data:`RT60_S` (Moorer 1979) and has as much energy as
+    the direct sound: the talker is at the room's critical distance. The direct sound is sample 0, so nothing
+    is delayed.
     """
     times = np.arange(1, max(2, round(_TAIL_S * sample_rate_hz))) / sample_rate_hz
     tail = rng.standard_normal(len(times)) * 10 ** (-3 * times / RT60_S)
@@ -131,18 +131,18 @@ def room_response(sample_rate_hz: int, rng: Generator) -> Float64:
 
 
 def mu_law(samples: Samples) -> Float64:
-    """Through ITU-T G.711 µ-law and back: (n,), each sample one of 255 levels within ±0.98."""
+    """Encode as ITU-T G.711 µ-law and decode: (n,), each sample one of 255 levels within ±0.98."""
     linear = np.rint(np.asarray(samples, np.float64) * 32768)
     size = np.minimum(np.abs(linear), _MU_LAW_MAX).astype(np.int64) + _MU_LAW_BIAS
     # Eight segments, each twice as wide as the one before, of sixteen steps each.
     shift = np.frexp(size)[1] - 5
     middle = ((size >> shift) << shift) + (1 << shift >> 1)
-    back: Float64 = np.sign(linear) * (middle - _MU_LAW_BIAS) / 32768
-    return back
+    decoded: Float64 = np.sign(linear) * (middle - _MU_LAW_BIAS) / 32768
+    return decoded
 
 
 def _noise(samples: Float32, sample_rate_hz: int, rng: Generator, *, snr_db: float) -> Samples:
-    if is_silent(samples):  # There is no level to be so many dB below.
+    if is_silent(samples):  # There is no level to relate the noise to.
         return samples
     noise = pink_noise(len(samples), sample_rate_hz, rng)
     active = active_speech(samples, sample_rate_hz)
@@ -156,14 +156,14 @@ def _telephone(samples: Float32, sample_rate_hz: int, rng: Generator) -> Samples
     narrow = resample(samples, sample_rate_hz, TELEPHONE_RATE_HZ)
     band = _telephone_band(narrow)
     power = active_power(band, active_speech(band.astype(np.float32), TELEPHONE_RATE_HZ))
-    # A handset sets its gain; without one, soft recordings would meet coarser steps than loud ones.
+    # A handset sets its gain; otherwise quiet recordings would be quantized more coarsely than loud ones.
     gain = np.sqrt(10 ** (TELEPHONE_DBOV / 10) / power) if power > 0 else 1.0
     line = (mu_law(band * gain) / gain).astype(np.float32)
     return cut_or_pad(resample(line, TELEPHONE_RATE_HZ, sample_rate_hz), len(samples))
 
 
 def _telephone_band(samples: Float32) -> Float64:
-    """(n,) at 8 kHz: whole within the band, nothing 100 Hz outside of it, a cosine between; no phase."""
+    """(n,) at 8 kHz: gain 1 within the band, 0 from 100 Hz outside it, a cosine between; zero phase."""
     if len(samples) == 0:
         return samples.astype(np.float64)
     n_padded = 1 << (len(samples) + TELEPHONE_RATE_HZ // 10).bit_length()
@@ -187,8 +187,8 @@ def _reverberation(samples: Float32, sample_rate_hz: int, rng: Generator) -> Sam
     response = room_response(sample_rate_hz, rng)
     n_padded = 1 << (len(samples) + len(response)).bit_length()
     spectrum = np.fft.rfft(samples, n_padded) * np.fft.rfft(response, n_padded)
-    heard: Float64 = np.fft.irfft(spectrum, n_padded)[: len(samples)]
-    return heard
+    reverberant: Float64 = np.fft.irfft(spectrum, n_padded)[: len(samples)]
+    return reverberant
 
 
 def _resampled(samples: Float32, sample_rate_hz: int, rng: Generator, *, to_hz: int) -> Samples:
@@ -204,11 +204,11 @@ def _clipped(samples: Float32, sample_rate_hz: int, rng: Generator) -> Samples:
         return samples
     active = active_speech(samples, sample_rate_hz)
     limit = float(np.quantile(np.abs(samples[active]), 1 - CLIPPED_SHARE))
-    if limit <= 0:  # Single clicks in digital silence have no range to flatten.
+    if limit <= 0:  # Isolated clicks in digital silence have no range to flatten.
         return samples
-    flat: Float64 = np.clip(samples.astype(np.float64), -limit, limit)
-    flat *= np.sqrt(active_power(samples, active) / active_power(flat, active))
-    return flat
+    clipped: Float64 = np.clip(samples.astype(np.float64), -limit, limit)
+    clipped *= np.sqrt(active_power(samples, active) / active_power(clipped, active))
+    return clipped
 
 
 DEGRADATIONS: Final[dict[str, Degradation]] = {
@@ -230,11 +230,11 @@ DEGRADATIONS: Final[dict[str, Degradation]] = {
         partial(_recoded, codec="aac", bit_rate_bps=32_000),
     ),
     "reverberation": Degradation(
-        "a made-up room: RT60 0.6 s, as much energy in the tail as in the direct sound", _reverberation
+        "a synthetic room: RT60 0.6 s, as much energy in the tail as in the direct sound", _reverberation
     ),
     "resampled-8k": Degradation("down to 8 kHz and back (soxr)", partial(_resampled, to_hz=8000)),
     "clipped": Degradation(
-        "the highest 20 % of the samples of the active speech cut flat, the level restored", _clipped
+        "the highest 20 % of the samples of the active speech clipped, the level restored", _clipped
     ),
 }
-"""The degradations by name, in the order of a table. Those that draw nothing ignore the randomness."""
+"""The degradations by name, in the order of a table. Those that are not random ignore the generator."""

@@ -18,7 +18,7 @@ from emofuse.features.voice.spectrogram import log_mel
 
 
 def voice_array(segment: Float32, features: VoiceFeatures) -> NDArray[Any]:
-    """The array that ``features.kind`` names, of what ``voice_segment`` gives."""
+    """The array of kind ``features.kind``, from the output of ``voice_segment``."""
     if features.kind == "log-mel":
         rows = log_mel(segment, features)
         if not features.pitch:
@@ -27,7 +27,7 @@ def voice_array(segment: Float32, features: VoiceFeatures) -> NDArray[Any]:
     if features.kind == "descriptors":
         rows = log_mel(segment, features)
         pitch = pitch_rows(segment, features.sample_rate_hz, features.hop_length)
-        with _algebra().limit(limits=1, user_api="blas"):
+        with _blas().limit(limits=1, user_api="blas"):
             return descriptors(np.vstack([rows, pitch]))
     if features.kind == "rosred-image":
         return rosred_image(segment, features)
@@ -35,7 +35,7 @@ def voice_array(segment: Float32, features: VoiceFeatures) -> NDArray[Any]:
 
 
 @lru_cache(maxsize=1)
-def _algebra() -> ThreadpoolController:
+def _blas() -> ThreadpoolController:
     """The products are small: several threads, beside those that decode, make them three times slower."""
     return ThreadpoolController()
 

@@ -1,7 +1,7 @@
 """Random convolutions: fixed kernels over a clip's channels, each pooled over time to a few values.
 
-ROCKET (Dempster, Petitjean and Webb 2020) on several channels. Nothing here is learnt: the kernels are drawn
-once from a seed, and what reads them decides which of them matter.
+ROCKET (Dempster, Petitjean and Webb 2020) on several channels. Nothing here is learned: the kernels are drawn
+once from a seed, and the model that reads their outputs decides which of them matter.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DILATIONS: Final = (1, 2, 4, 8, 16)
 """Frames between two taps: at a hop of 16 ms a kernel spans 0.1 to 1.6 s."""
 N_POOLED: Final = 3
 N_HIGHEST: Final = 5
-"""Frames whose mean stands for a kernel's maximum: one frame alone is noise."""
+"""The mean of this many frames is taken as a kernel's maximum: a single frame is noise."""
 N_VALUES: Final = len(DILATIONS) * N_POOLED * N_KERNELS
 _MOST_CHANNELS: Final = 5
 _BIAS_SPREAD: Final = 0.5
@@ -37,14 +37,14 @@ class _Kernels:
 
 
 def random_convolutions(channels: Float32, seed: int = 0) -> Float32:
-    """What the kernels of each dilation find in a clip.
+    """The pooled outputs of the kernels at each dilation.
 
-    Beyond both ends the channels are 0, so every kernel has an output at every frame.
+    The channels are padded with 0 at both ends, so every kernel has an output at every frame.
 
     Args:
         channels: (n_channels, n_frames) float32, each of mean about 0 and spread about 1; at least one frame
             and five channels.
-        seed: names the kernels.
+        seed: selects the kernels.
 
     Returns:
         (N_VALUES,) float32: for each dilation the mean of sigmoid(3 · output), a soft share of frames above
@@ -55,15 +55,15 @@ def random_convolutions(channels: Float32, seed: int = 0) -> Float32:
     for dilation, kernels in zip(DILATIONS, _kernels(n_channels, seed), strict=True):
         reach = (N_TAPS - 1) * dilation
         padded = np.pad(channels, ((0, 0), (reach // 2, reach // 2)))
-        seen = np.lib.stride_tricks.sliding_window_view(padded, reach + 1, axis=1)[:, :, ::dilation]
-        taps = seen.transpose(0, 2, 1).reshape(n_channels * N_TAPS, n_frames)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, reach + 1, axis=1)[:, :, ::dilation]
+        taps = windows.transpose(0, 2, 1).reshape(n_channels * N_TAPS, n_frames)
         pooled.append(_pool(kernels.weights @ taps + kernels.biases))
     return np.concatenate(pooled)
 
 
 def _pool(outputs: Float32) -> Float32:
     """(N_KERNELS, n_frames) → (N_POOLED · N_KERNELS,) float32."""
-    # the sigmoid, in a form that never overflows
+    # the sigmoid, in a form that cannot overflow
     above = 0.5 + 0.5 * np.tanh(0.5 * _STEEPNESS * outputs).mean(axis=1)
     strength = np.sqrt(np.square(np.maximum(outputs, 0)).mean(axis=1))
     n_highest = min(N_HIGHEST, outputs.shape[1])
@@ -75,8 +75,8 @@ def _pool(outputs: Float32) -> Float32:
 def _kernels(n_channels: int, seed: int) -> tuple[_Kernels, ...]:
     """The kernels of each dilation.
 
-    Each reads 1 to 5 channels; half of them have zero mean over their taps, and so see changes only. NumPy
-    has frozen the stream of ``RandomState`` (NEP 19): every version draws the same kernels.
+    Each reads 1 to 5 channels; half of them have zero mean over their taps, and so respond to changes only.
+    NumPy has frozen the stream of ``RandomState`` (NEP 19): every version draws the same kernels.
     """
     random = np.random.RandomState(seed)
     return tuple(_draw(random, n_channels) for _ in DILATIONS)
@@ -94,7 +94,7 @@ def _draw(random: np.random.RandomState, n_channels: int) -> _Kernels:
     biases = _BIAS_SPREAD * random.standard_normal((N_KERNELS, 1))
     flat = weights.reshape(N_KERNELS, -1).astype(np.float32)
     out = _Kernels(flat, biases.astype(np.float32))
-    # the cache hands the same arrays to every caller
+    # the cache returns the same arrays to every caller
     out.weights.setflags(write=False)
     out.biases.setflags(write=False)
     return out

@@ -1,4 +1,4 @@
-"""What the notebooks' voice networks read: a picture of the mel spectrogram, and statistics over time."""
+"""What the notebooks' voice networks read: an image of the mel spectrogram, and statistics over time."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ STATISTICS_SIZE: Final = 2 * (1 + 12 + _N_MFCC + 1 + _N_MELS)
 
 
 def rosred_image(segment: Float32, features: VoiceFeatures) -> UInt8:
-    """(224, 224, 3) uint8 RGB: the notebooks' picture of the voice, low bands at the bottom.
+    """(224, 224, 3) uint8 RGB: the notebooks' image of the voice, low bands at the bottom.
 
     They draw librosa's mel-spectrogram in decibels below its maximum with matplotlib, save it and resize
-    it. The same picture comes from the same color map without drawing.
+    it. The same color map gives the same image without drawing.
     """
     power = mel_power(
         segment,
@@ -64,7 +64,7 @@ def rosred_1d(segment: Float32, features: VoiceFeatures) -> Float32:
     rows = np.vstack(
         [
             _zero_crossing_rate(segment),
-            # Tuned to 440 Hz: estimating the tuning of speech finds none, and goes through compiled
+            # Tuned to 440 Hz: estimating the tuning of speech finds none, and uses compiled
             # code whose cache on disk can crash the process (numba 0.68).
             librosa.feature.chroma_stft(S=power, sr=rate, tuning=0.0),
             librosa.feature.mfcc(S=librosa.power_to_db(mel), n_mfcc=_N_MFCC),
@@ -76,9 +76,9 @@ def rosred_1d(segment: Float32, features: VoiceFeatures) -> Float32:
 
 
 def _zero_crossing_rate(samples: Float32) -> NDArray[np.float64]:
-    """(1 + n_samples // hop,) share of samples in a frame before which the sign changes."""
+    """(1 + n_samples // hop,) share of the samples of a frame at which the sign changes."""
     padded = np.pad(samples, _N_FFT // 2, mode="edge")
-    # What librosa takes for zero.
+    # What librosa treats as zero.
     negative = np.signbit(np.where(np.abs(padded) <= 1e-10, np.float32(0), padded))
     changes = np.concatenate([[0.0], np.not_equal(negative[1:], negative[:-1])])
     frames = np.lib.stride_tricks.sliding_window_view(changes, _N_FFT)[::_HOP]

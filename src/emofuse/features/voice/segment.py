@@ -12,16 +12,16 @@ from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32, Waveform
 
 SILENT_BELOW: Final = 1e-4
-"""Peak under which a stream is silent, about -80 dBFS. The quietest RAVDESS recording peaks at 0.006."""
+"""Peak below which a stream is silent, about -80 dBFS. The quietest RAVDESS recording peaks at 0.006."""
 
 _FRAME_S: Final = 0.025
 _HOP_S: Final = 0.010
 _FLOOR: Final = 1e-5
-"""Amplitude below which librosa's trim does not tell levels apart."""
+"""Amplitude below which librosa's trim does not distinguish levels."""
 
 
 def to_mono(waveform: Waveform) -> Float32:
-    """(n_samples,) float32: the mean of the channels, or the loudest one where the mean cancels out."""
+    """(n_samples,) float32: the mean of the channels, or the loudest one if the mean cancels out."""
     samples = waveform.samples
     if waveform.n_channels == 1:
         only: Float32 = samples[0]
@@ -42,14 +42,14 @@ def resample(samples: Float32, from_hz: int, to_hz: int) -> Float32:
 
 
 def is_silent(samples: Float32) -> bool:
-    """Whether nothing can be heard: digital silence, or only its dither."""
+    """Whether nothing is audible: digital silence, or only its dither."""
     return samples.size == 0 or float(np.abs(samples).max()) < SILENT_BELOW
 
 
 def trim_silence(samples: Float32, sample_rate_hz: int, trim_db: float, margin_s: float = 0.0) -> Float32:
-    """Cut from both ends what stays ``trim_db`` below the loudest frame, and keep a margin.
+    """Cut from both ends what is ``trim_db`` below the loudest frame, except for a margin.
 
-    Frames of 25 ms every 10 ms; without a margin the same samples as ``librosa.effects.trim``.
+    Frames of 25 ms every 10 ms; without a margin, the same samples as ``librosa.effects.trim``.
     """
     if len(samples) == 0:
         return samples
@@ -63,7 +63,7 @@ def trim_silence(samples: Float32, sample_rate_hz: int, trim_db: float, margin_s
 
 
 def _frame_rms(samples: Float32, frame: int, hop: int) -> NDArray[np.float64]:
-    """Root mean square of frames centred on every hop, with zeros beyond both ends."""
+    """Root mean square of frames centered on every hop, with zeros beyond both ends."""
     padded = np.pad(np.square(samples, dtype=np.float64), (frame // 2 + 1, frame // 2))
     energy = np.cumsum(padded)
     starts = np.arange(0, len(samples) + 2 * (frame // 2) - frame + 1, hop)
@@ -72,14 +72,14 @@ def _frame_rms(samples: Float32, frame: int, hop: int) -> NDArray[np.float64]:
 
 
 def cut_or_pad(samples: Float32, n_samples: int) -> Float32:
-    """(n_samples,) float32: the first so many, with zeros after the end of a shorter sound."""
+    """(n_samples,) float32: cut to this length, or padded with zeros at the end."""
     if len(samples) >= n_samples:
         return samples[:n_samples]
     return np.pad(samples, (0, n_samples - len(samples)))
 
 
 def voice_segment(waveform: Waveform, features: VoiceFeatures) -> tuple[Float32, dict[str, Any]]:
-    """What the voice features are computed from, and plain figures about it.
+    """The samples that the voice features are computed from, and facts about them.
 
     Returns:
         (n_samples,) float32 of ``features.duration_s`` at ``features.sample_rate_hz``; JSON-ready facts.

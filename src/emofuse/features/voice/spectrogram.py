@@ -63,14 +63,14 @@ def mel_power(
         (n_mels, 1 + n_samples // hop_length) float32.
     """
     n_fft, win_length, hop = stft
-    # As many frames for an odd n_fft as for an even one.
+    # The same number of frames for an odd n_fft as for an even one.
     padded = np.pad(samples, (n_fft // 2, n_fft - n_fft // 2))
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
     power = _power_spectrum(frames, _window(n_fft, win_length))
     low_hz, high_hz = range_hz
     filters, spans = _mel_filters(rate, n_fft, n_mels, low_hz, rate / 2 if high_hz is None else high_hz)
     out = np.empty((n_mels, len(frames)), np.float32)
-    # A filter sees a few bins only. Each by itself also keeps the sums in one order on every machine.
+    # A filter covers a few bins only. One product per filter also sums in the same order on every machine.
     for band, (first, last) in enumerate(spans):
         np.dot(filters[band, first:last], power[first:last], out=out[band])
     return out
@@ -80,15 +80,15 @@ def _power_spectrum(frames: Float32, window: Float32) -> Float32:
     """(1 + n_fft // 2, n_frames) float32 of (n_frames, n_fft)."""
     n_frames, n_fft = frames.shape
     power = np.empty((n_frames, 1 + n_fft // 2), np.float32)
-    # A few frames at a time stay in the cache and wait for no other thread.
+    # A few frames at a time stay in the cache, and need no other thread.
     for first in range(0, n_frames, _FRAMES_AT_ONCE):
-        some = slice(first, first + _FRAMES_AT_ONCE)
-        windowed, out = frames[some] * window, power[some]
+        batch = slice(first, first + _FRAMES_AT_ONCE)
+        windowed, out = frames[batch] * window, power[batch]
         if n_fft % 2:
             spectrum = np.fft.rfft(windowed, axis=1)
             np.add(spectrum.real**2, spectrum.imag**2, out=out)
             continue
-        # OpenCV's transform, many times faster than NumPy's, packs a row: Re 0, Re 1, Im 1, …, Re n/2.
+        # OpenCV's transform, many times faster than NumPy's, packs each row: Re 0, Re 1, Im 1, …, Re n/2.
         packed = np.square(cv2.dft(windowed, flags=cv2.DFT_ROWS))
         out[:, 0], out[:, -1] = packed[:, 0], packed[:, -1]
         np.add(packed[:, 1:-1:2], packed[:, 2:-1:2], out=out[:, 1:-1])
@@ -105,17 +105,17 @@ def _window(n_fft: int, win_length: int) -> Float32:
 
 @lru_cache(maxsize=16)
 def _mel_filters(rate: int, n_fft: int, n_mels: int, fmin_hz: float, fmax_hz: float) -> _Filters:
-    """Triangles of unit area on Slaney's mel scale (Slaney 1998), and the bins in which each is not zero.
+    """Triangles of unit area on Slaney's mel scale (Slaney 1998), and the bins in which each is nonzero.
 
-    (n_mels, 1 + n_fft // 2) float32; first and last bin of each, the last just outside.
+    (n_mels, 1 + n_fft // 2) float32; first and last bin of each, the last exclusive.
     """
-    centres = _mel_to_hz(np.linspace(_hz_to_mel(fmin_hz), _hz_to_mel(fmax_hz), n_mels + 2))
+    centers = _mel_to_hz(np.linspace(_hz_to_mel(fmin_hz), _hz_to_mel(fmax_hz), n_mels + 2))
     bins = np.fft.rfftfreq(n_fft, 1 / rate)
-    widths = np.diff(centres)
-    ramps = centres[:, np.newaxis] - bins
+    widths = np.diff(centers)
+    ramps = centers[:, np.newaxis] - bins
     rising = -ramps[:-2] / widths[:-1, np.newaxis]
     falling = ramps[2:] / widths[1:, np.newaxis]
-    area = 2.0 / (centres[2:] - centres[:-2])
+    area = 2.0 / (centers[2:] - centers[:-2])
     filters = (np.maximum(0, np.minimum(rising, falling)) * area[:, np.newaxis]).astype(np.float32)
     return filters, tuple(_span(row) for row in filters)
 

