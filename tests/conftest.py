@@ -22,13 +22,13 @@ def http_server() -> Iterator[FileServer]:
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for what is made once and only read."""
+    """A folder for what is made once per run of the tests, and only read."""
     return tmp_path_factory.mktemp("small")
 
 
 @pytest.fixture(scope="session")
 def store(home: Path) -> Any:
-    """A store of features that every test shares."""
+    """The feature store that all tests share."""
     from emofuse.features.store import FeatureStore
 
     return FeatureStore(home / "store")
@@ -36,13 +36,13 @@ def store(home: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def au_folder(home: Path) -> Path:
-    """Recordings of six actors, three takes of each emotion, and a table of action units."""
+    """Audio of six actors, three takes of each emotion, and a table of action units."""
     return small_corpora.write_au_corpus(home / "au")
 
 
 @pytest.fixture(scope="session")
 def au_toml(home: Path) -> Path:
-    """A recipe for that: fusion on probabilities, every classifier."""
+    """A recipe for ``au_folder``: fusion of probabilities, with every classifier."""
     path = home / "small-au.toml"
     path.write_text(small_corpora.AU_RECIPE)
     return path
@@ -50,7 +50,7 @@ def au_toml(home: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def au_run(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
-    """Its run in two folds, in one go."""
+    """A finished run of ``au_toml`` on ``au_folder``, in two folds."""
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.cross_validation import evaluate
@@ -61,7 +61,7 @@ def au_run(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
 
 @pytest.fixture(scope="session")
 def au_bundle(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
-    """Its bundle."""
+    """A bundle of ``au_toml`` on ``au_folder``."""
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.training.train_bundle import train
@@ -72,23 +72,23 @@ def au_bundle(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
 
 @pytest.fixture(scope="session")
 def ensemble_toml(home: Path) -> Path:
-    """A recipe of ensembles and enrolment, for recordings and a table of action units."""
+    """A recipe with ensembles and enrollment, for audio and a table of action units."""
     from tests.support import small_ensembles
 
     path = home / "small-ensemble.toml"
-    path.write_text(small_ensembles.TOML)
+    path.write_text(small_ensembles.RECIPE)
     return path
 
 
 @pytest.fixture(scope="session")
 def few_folder(home: Path) -> Path:
-    """Recordings of six actors, one take of each emotion, and a table of action units."""
+    """Audio of six actors, one take of each emotion, and a table of action units."""
     return small_corpora.write_au_corpus(home / "few", takes=1)
 
 
 @pytest.fixture(scope="session")
 def ensemble_bundle(home: Path, few_folder: Path, ensemble_toml: Path, store: Any) -> Path:
-    """A recogniser of these that enrols people."""
+    """A bundle of ``ensemble_toml`` on ``few_folder``; it can enroll speakers."""
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.training.train_bundle import train
@@ -98,51 +98,51 @@ def ensemble_bundle(home: Path, few_folder: Path, ensemble_toml: Path, store: An
 
 
 @pytest.fixture(scope="session")
-def films(home: Path) -> dict[str, Path]:
-    """Clips of a drawn person: two that speak, and one whose sound is silence."""
+def video_clips(home: Path) -> dict[str, Path]:
+    """Clips of drawn people: two speak, and one has silent audio."""
     return {
-        "happy": small_corpora.write_film(home / "films" / "happy.mp4", emotion=2),
-        "sad": small_corpora.write_film(home / "films" / "sad.mp4", emotion=3, actor=2),
-        "silent": small_corpora.write_film(home / "films" / "silent.mp4", emotion=2, silent=True),
+        "happy": small_corpora.write_clip(home / "clips" / "happy.mp4", emotion=2),
+        "sad": small_corpora.write_clip(home / "clips" / "sad.mp4", emotion=3, actor=2),
+        "silent": small_corpora.write_clip(home / "clips" / "silent.mp4", emotion=2, silent=True),
     }
 
 
 @pytest.fixture(scope="session")
-def film_folder(home: Path, films: dict[str, Path]) -> Path:
-    """Recordings and films of four actors, one take of each emotion."""
-    return small_corpora.write_film_corpus(home / "film", [films["happy"], films["sad"]])
+def video_folder(home: Path, video_clips: dict[str, Path]) -> Path:
+    """Audio and video of four actors, one take of each emotion."""
+    return small_corpora.write_video_corpus(home / "video", [video_clips["happy"], video_clips["sad"]])
 
 
 @pytest.fixture(scope="session")
-def film_toml(home: Path) -> Path:
-    """A recipe for that: the LRCN, fusion on joined features."""
-    path = home / "small-film.toml"
-    path.write_text(small_corpora.FILM_RECIPE)
+def video_toml(home: Path) -> Path:
+    """A recipe for ``video_folder``: the LRCN, fusion of concatenated features."""
+    path = home / "small-video.toml"
+    path.write_text(small_corpora.VIDEO_RECIPE)
     return path
 
 
 @pytest.fixture(scope="session")
-def film_bundle(home: Path, film_folder: Path, film_toml: Path, store: Any) -> Path:
-    """Its bundle."""
+def video_bundle(home: Path, video_folder: Path, video_toml: Path, store: Any) -> Path:
+    """A bundle of ``video_toml`` on ``video_folder``."""
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.training.train_bundle import train
 
-    train(load_corpus(film_folder), load_recipe(film_toml), home / "film-bundle", store=store)
-    return home / "film-bundle"
+    train(load_corpus(video_folder), load_recipe(video_toml), home / "video-bundle", store=store)
+    return home / "video-bundle"
 
 
 @pytest.fixture(scope="session")
-def duet(home: Path) -> Path:
+def conversation(home: Path) -> Path:
     """Two drawn people who change sides at 6 s; see :mod:`tests.support.drawn_people`."""
     from tests.support import drawn_people
 
-    return drawn_people.write_duet(home / "duet.mp4")
+    return drawn_people.write_conversation(home / "conversation.mp4")
 
 
 @pytest.fixture(scope="session")
 def ravdess() -> Path:
-    """The folder of real recordings."""
+    """The folder with real recordings."""
     folder = os.environ.get("EMOFUSE_RAVDESS")
     if not folder:
         pytest.skip("EMOFUSE_RAVDESS names no folder of real recordings")

@@ -123,7 +123,7 @@ def test_an_interrupt_is_status_130(tmp_path: Path, au_folder: Path, au_toml: Pa
 
 def test_unencodable_characters_are_escaped(tmp_path: Path) -> None:
     name = tmp_path / "日.mp4"
-    small_corpora.write_film(name, emotion=2)
+    small_corpora.write_clip(name, emotion=2)
     for option in ("table", "csv", "json"):
         done = subprocess.run(
             [sys.executable, "-m", "emofuse", "predict", str(name), "--format", option],

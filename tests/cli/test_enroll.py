@@ -99,11 +99,11 @@ def test_an_invalid_profile_fails_before_a_file_is_read(
 
 
 def test_a_profile_of_another_recognizer_is_refused(
-    film_bundle: Path, given: list[object], recordings: list[Path], tmp_path: Path
+    video_bundle: Path, given: list[object], recordings: list[Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "p.profile"
     assert run("enroll", recordings[0], *given, "-o", out).exit_code == 0
-    result = run("predict", recordings[0], "--bundle", film_bundle, "--profile", out)
+    result = run("predict", recordings[0], "--bundle", video_bundle, "--profile", out)
     assert isinstance(result.exception, ProfileError)
     assert "was not trained to enroll" in str(result.exception)
 

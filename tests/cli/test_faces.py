@@ -21,8 +21,8 @@ def run(*args: object) -> Result:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("fer ä")
-    small_faces.write(root, "train", small_faces.waves(140, 0))
-    small_faces.write(root, "public_test", small_faces.waves(60, 1))
+    small_faces.write_split(root, "train", small_faces.wave_images(140, 0))
+    small_faces.write_split(root, "public_test", small_faces.wave_images(60, 1))
     return root
 
 

@@ -26,12 +26,12 @@ def predict(bundle: Path, *args: object) -> Result:
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
-    path: Path = small_corpora.write_wav(tmp_path / "Grüße, [sehr] „laut“.wav", small_corpora.speak(4, 0, 1))
+    path: Path = small_corpora.write_wav(tmp_path / "Grüße, [sehr] „laut“.wav", small_corpora.speech(4, 0, 1))
     return path
 
 
-def test_json_holds_every_file(film_bundle: Path, films: dict[str, Path], recording: Path) -> None:
-    result = predict(film_bundle, films["happy"], films["silent"], recording, "-f", "json")
+def test_json_holds_every_file(video_bundle: Path, video_clips: dict[str, Path], recording: Path) -> None:
+    result = predict(video_bundle, video_clips["happy"], video_clips["silent"], recording, "-f", "json")
     assert result.exit_code == 0
     both, face, voice = json.loads(result.stdout)
     assert both["used"] == ["voice", "face"]
@@ -54,12 +54,12 @@ def test_the_license_is_printed_to_standard_error(au_bundle: Path, recording: Pa
     assert "CC BY" not in result.stdout
 
 
-def test_csv_agrees_with_json(film_bundle: Path, films: dict[str, Path], recording: Path) -> None:
-    files = [films["happy"], recording, recording.with_name("none.wav")]
-    result = predict(film_bundle, *files, "-f", "csv")
+def test_csv_agrees_with_json(video_bundle: Path, video_clips: dict[str, Path], recording: Path) -> None:
+    files = [video_clips["happy"], recording, recording.with_name("none.wav")]
+    result = predict(video_bundle, *files, "-f", "csv")
     assert result.exit_code == 1
     rows = list(csv.DictReader(io.StringIO(result.stdout)))
-    predictions = json.loads(predict(film_bundle, *files, "-f", "json").stdout)
+    predictions = json.loads(predict(video_bundle, *files, "-f", "json").stdout)
     assert [row["file"] for row in rows] == [str(file) for file in files]
     for row, one in zip(rows[:2], predictions, strict=False):
         assert row["emotion"] == one["emotion"]
@@ -72,7 +72,9 @@ def test_csv_agrees_with_json(film_bundle: Path, films: dict[str, Path], recordi
     assert rows[2]["error"] == predictions[2]["error"]
 
 
-def test_one_bad_file_among_good_ones(film_bundle: Path, films: dict[str, Path], tmp_path: Path) -> None:
+def test_one_bad_file_among_good_ones(
+    video_bundle: Path, video_clips: dict[str, Path], tmp_path: Path
+) -> None:
     """Run as a process: a traceback would be on standard error."""
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"not a video")
@@ -82,10 +84,10 @@ def test_one_bad_file_among_good_ones(film_bundle: Path, films: dict[str, Path],
         "emofuse",
         "predict",
         "-b",
-        film_bundle,
-        films["happy"],
+        video_bundle,
+        video_clips["happy"],
         broken,
-        films["sad"],
+        video_clips["sad"],
     ]
     done = subprocess.run(
         [*map(str, command)],
@@ -105,10 +107,10 @@ def test_one_bad_file_among_good_ones(film_bundle: Path, films: dict[str, Path],
     assert "Traceback" not in done.stderr
 
 
-def test_no_readable_file(film_bundle: Path, tmp_path: Path) -> None:
+def test_no_readable_file(video_bundle: Path, tmp_path: Path) -> None:
     path = small_corpora.write_wav(tmp_path / "silence.wav", np.zeros(16000))
     for format_ in ("table", "json", "csv"):
-        result = predict(film_bundle, path, "-f", format_)
+        result = predict(video_bundle, path, "-f", format_)
         assert result.exit_code == 1
         assert (
             "silence.wav: no voice (the audio stream is silent), no face (no video stream)" in result.stderr
@@ -116,10 +118,12 @@ def test_no_readable_file(film_bundle: Path, tmp_path: Path) -> None:
 
 
 def test_the_table_shows_what_predictions_are_based_on(
-    film_bundle: Path, films: dict[str, Path], recording: Path
+    video_bundle: Path, video_clips: dict[str, Path], recording: Path
 ) -> None:
     result = CliRunner().invoke(
-        app, ["predict", "-b", str(film_bundle), str(films["happy"]), str(recording)], env={"COLUMNS": "200"}
+        app,
+        ["predict", "-b", str(video_bundle), str(video_clips["happy"]), str(recording)],
+        env={"COLUMNS": "200"},
     )
     assert result.exit_code == 0
     text = " ".join(result.stdout.split())
@@ -128,11 +132,11 @@ def test_the_table_shows_what_predictions_are_based_on(
     assert "no face: no video stream" in text
 
 
-def test_file_names_cannot_control_the_terminal(film_bundle: Path, recording: Path, tmp_path: Path) -> None:
+def test_file_names_cannot_control_the_terminal(video_bundle: Path, recording: Path, tmp_path: Path) -> None:
     good, bad = tmp_path / "\x1b[31mred.wav", tmp_path / "\x1b]0;title\x07.wav"
     good.write_bytes(recording.read_bytes())
     bad.write_bytes(b"not audio")
-    result = predict(film_bundle, good, bad)
+    result = predict(video_bundle, good, bad)
     assert result.exit_code == 1
     assert "\x1b]0" not in result.stderr and "\\x1b]0;title\\x07.wav" in result.stderr
     assert "\x1b[31mred" not in result.stdout and "\\x1b[31mred.wav" in result.stdout
@@ -140,11 +144,11 @@ def test_file_names_cannot_control_the_terminal(film_bundle: Path, recording: Pa
 
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX's")
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_progress_is_shown_at_a_terminal(film_bundle: Path, recording: Path, jobs: int) -> None:
+def test_progress_is_shown_at_a_terminal(video_bundle: Path, recording: Path, jobs: int) -> None:
     import pty
 
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "emofuse", "predict", "-b", film_bundle, recording, "nothing.wav"]
+    command = [sys.executable, "-m", "emofuse", "predict", "-b", video_bundle, recording, "nothing.wav"]
     process = subprocess.Popen(
         [*map(str, command), "--jobs", str(jobs)], stdout=subprocess.PIPE, stderr=theirs,
         env={**os.environ, "TERM": "xterm"},
@@ -167,7 +171,7 @@ def test_csv_quotes_special_characters() -> None:
     assert row["error"] == "x; y, z"
 
 
-def test_a_file_name_that_is_not_utf_8(film_bundle: Path, recording: Path, tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf_8(video_bundle: Path, recording: Path, tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/caf\xe9.wav"
     Path(os.fsdecode(path)).write_bytes(recording.read_bytes())
     command = [
@@ -176,7 +180,7 @@ def test_a_file_name_that_is_not_utf_8(film_bundle: Path, recording: Path, tmp_p
         "emofuse",
         "predict",
         "-b",
-        str(film_bundle),
+        str(video_bundle),
         os.fsdecode(path),
         "-f",
         "json",

@@ -24,7 +24,7 @@ def predict(*args: object) -> Result:
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sounds")
     for number in range(3):
-        small_corpora.write_wav(folder / "Größe [x]" / f"{number}.wav", small_corpora.speak(number, 0, 1))
+        small_corpora.write_wav(folder / "Größe [x]" / f"{number}.wav", small_corpora.speech(number, 0, 1))
     return folder
 
 

@@ -39,10 +39,10 @@ def files_in(folder: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def talk(duet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def talk(conversation: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recording under a name that needs quoting."""
     path = tmp_path_factory.mktemp("talk") / "Grüße, [bold] talk.mp4"
-    path.write_bytes(duet.read_bytes())
+    path.write_bytes(conversation.read_bytes())
     return path
 
 
@@ -75,8 +75,8 @@ def test_every_format_in_one_run(talk: Path, tmp_path: Path) -> None:
     rows = list(csv.DictReader((outs[0].parent / "talk.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == len(document["segments"])
     assert outs[1].read_text(encoding="utf-8").startswith("<!doctype html>")
-    drawn, end_s = drawn_people.shown(outs[0])
-    times, source_end_s = drawn_people.shown(talk)
+    drawn, end_s = drawn_people.frame_times(outs[0])
+    times, source_end_s = drawn_people.frame_times(talk)
     np.testing.assert_allclose(drawn, times, atol=1e-4)
     assert end_s == pytest.approx(source_end_s, abs=0.05)
 
@@ -134,9 +134,9 @@ def test_an_empty_name_is_a_usage_error() -> None:
         assert result.exit_code == 2 and "an empty name is not a" in result.stderr
 
 
-def test_a_recognizer_trained_on_synthetic_people_says_so(film_bundle: Path, talk: Path) -> None:
-    about = json.loads((film_bundle / "bundle.json").read_text())
-    shutil.copytree(film_bundle, talk.parent / "drawn", dirs_exist_ok=True)
+def test_a_recognizer_trained_on_synthetic_people_says_so(video_bundle: Path, talk: Path) -> None:
+    about = json.loads((video_bundle / "bundle.json").read_text())
+    shutil.copytree(video_bundle, talk.parent / "drawn", dirs_exist_ok=True)
     about["provenance"]["synthetic"] = True
     (talk.parent / "drawn" / "bundle.json").write_text(json.dumps(about))
     for command in ("timeline", "predict"):
@@ -180,7 +180,9 @@ def test_the_recording_is_never_overwritten(talk: Path, tmp_path: Path, how: str
 
 
 def test_no_overlay_without_video(tmp_path: Path) -> None:
-    audio = media_files.write_wav(tmp_path / "a.wav", drawn_people.drawn(1).says(1.0), drawn_people.RATE)
+    audio = media_files.write_wav(
+        tmp_path / "a.wav", drawn_people.draw_person(1).speech(1.0), drawn_people.RATE
+    )
     result = CliRunner().invoke(app, ["timeline", str(audio), "-o", str(tmp_path / "a.mp4")])
     assert result.exit_code == 1 and "has no video to draw on" in str(result.exception)
     assert files_in(tmp_path) == {"a.wav"}
@@ -207,7 +209,9 @@ def test_a_failure_keeps_the_files_already_written(talk: Path, tmp_path: Path) -
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
 def test_an_interrupt_leaves_no_partial_file(tmp_path: Path) -> None:
     audio = tmp_path / "long.wav"
-    media_files.write_wav(audio, np.tile(drawn_people.drawn(1).says(20.0), (1, 20)), drawn_people.RATE)
+    media_files.write_wav(
+        audio, np.tile(drawn_people.draw_person(1).speech(20.0), (1, 20)), drawn_people.RATE
+    )
     command = [
         sys.executable,
         "-m",
@@ -233,9 +237,9 @@ def test_an_interrupt_leaves_no_partial_file(tmp_path: Path) -> None:
 
 
 def test_damage_is_reported(tmp_path: Path) -> None:
-    one = drawn_people.drawn(1)
-    whole = drawn_people.write_film(
-        tmp_path / "a.mp4", one.speaking(60), sound=one.says(4.0),
+    one = drawn_people.draw_person(1)
+    whole = drawn_people.write_video(
+        tmp_path / "a.mp4", one.speaking(60), audio=one.speech(4.0),
         container_options={"movflags": "faststart"},
     )  # fmt: skip
     cut = tmp_path / "cut.mp4"

@@ -64,8 +64,8 @@ class Zenodo:
     def url(self) -> str:
         return self.server.serve("/api/records/1188976", json.dumps({"files": self.files}).encode())
 
-    def asked(self, archive: str) -> list[str | None]:
-        return self.server.asked(f"/api/records/1188976/files/{archive}/content")
+    def ranges(self, archive: str) -> list[str | None]:
+        return self.server.ranges(f"/api/records/1188976/files/{archive}/content")
 
     def fetch(
         self, root: Path, actors: tuple[int, ...], *parts: str, **settings: Any
@@ -167,7 +167,7 @@ def test_second_run_downloads_nothing(zenodo: Zenodo, tmp_path: Path) -> None:
     before = {place: (tmp_path / place).stat().st_mtime_ns for place in tree(tmp_path)}
     [again] = zenodo.fetch(tmp_path, (1,), "audio-speech")
     assert (len(again.files), again.written) == (2, 0)
-    assert len(zenodo.asked(SPEECH)) == 1
+    assert len(zenodo.ranges(SPEECH)) == 1
     assert before == {place: (tmp_path / place).stat().st_mtime_ns for place in tree(tmp_path)}
 
 
@@ -210,13 +210,13 @@ def test_keep_archives(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.fetch(tmp_path, (1,), "audio-speech", keep_archives=True)
     assert leftovers(tmp_path) == [SPEECH]
     zenodo.fetch(tmp_path, (2,), "audio-speech", keep_archives=True)
-    assert len(zenodo.asked(SPEECH)) == 1
+    assert len(zenodo.ranges(SPEECH)) == 1
 
 
 def test_drops_are_resumed(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.add_members(SPEECH, recordings("audio-speech", (1, 2)), drops=[5000, 2000])
     zenodo.fetch(tmp_path, (1,), "audio-speech")
-    assert zenodo.asked(SPEECH) == [None, "bytes=5000-", "bytes=7000-"]
+    assert zenodo.ranges(SPEECH) == [None, "bytes=5000-", "bytes=7000-"]
     assert len(tree(tmp_path)) == 2
 
 
@@ -232,7 +232,7 @@ def test_broken_run_is_gone_on_with(zenodo: Zenodo, tmp_path: Path) -> None:
         zenodo.fetch(tmp_path, (1,), "audio-speech", attempts=2)
     assert tree(tmp_path) == []
     zenodo.fetch(tmp_path, (1,), "audio-speech")
-    assert zenodo.asked(SPEECH)[-1] == "bytes=5000-"
+    assert zenodo.ranges(SPEECH)[-1] == "bytes=5000-"
     assert len(tree(tmp_path)) == 2
 
 
@@ -303,7 +303,7 @@ def test_too_little_space_is_found_before_any_download(zenodo: Zenodo, tmp_path:
     zenodo.files[0]["size"] = 10**18
     with pytest.raises(DownloadError, match=r"needs \S+ TB but only .* free"):
         zenodo.fetch(tmp_path, (1,), "audio-speech")
-    assert zenodo.asked(SPEECH) == []
+    assert zenodo.ranges(SPEECH) == []
 
 
 def test_root_is_a_file(zenodo: Zenodo, tmp_path: Path) -> None:

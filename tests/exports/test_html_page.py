@@ -210,7 +210,7 @@ def now(page: Any) -> float:
 
 
 def test_a_click_seeks_in_the_recording(page: Any, tmp_path: Path) -> None:
-    source = media_files.write_sound(
+    source = media_files.write_audio(
         tmp_path / "talk.ogg", media_files.tone(20.0, 48000), 48000, codec="libopus"
     )
     page.open(write_timeline(talk(20.0, str(source)), tmp_path / "a.html", waveform=some_peaks(20.0)))
@@ -233,7 +233,7 @@ def test_a_click_seeks_in_the_recording(page: Any, tmp_path: Path) -> None:
 
 
 def test_an_excerpt_ends_before_its_recording(page: Any, tmp_path: Path) -> None:
-    source = media_files.write_sound(
+    source = media_files.write_audio(
         tmp_path / "talk.ogg", media_files.tone(20.0, 48000), 48000, codec="libopus"
     )
     page.open(write_timeline(talk(5.0, str(source)), tmp_path / "a.html"))
@@ -262,7 +262,7 @@ def test_a_local_copy_is_opened(page: Any, tmp_path: Path) -> None:
     assert page.run("document.getElementById('media').hidden")
     page.key(" ", 32)
     assert "Open the recording" in page.run("document.getElementById('status').textContent")
-    copy = media_files.write_sound(
+    copy = media_files.write_audio(
         tmp_path / "copy.ogg", media_files.tone(5.0, 48000), 48000, codec="libopus"
     )
     page.choose("#file", copy)

@@ -66,7 +66,7 @@ def sound(ticks: Sequence[int], rate: int = 44100) -> tuple[Any, int]:
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".ts"])
 @pytest.mark.parametrize("ticks", [STEADY, UNEVEN], ids=["steady", "uneven"])
 def test_every_frame_and_the_audio_keep_their_times(suffix: str, ticks: list[int], tmp_path: Path) -> None:
-    source = media_files.write_video(tmp_path / f"a{suffix}", ticks, sound=sound(ticks))
+    source = media_files.write_video(tmp_path / f"a{suffix}", ticks, audio=sound(ticks))
     out = write_overlay(source, talk(), tmp_path / "out" / "b.mp4")
     (base, before), (out_base, after) = times(source, "video"), times(out, "video")
     assert len(before) == len(ticks)
@@ -80,7 +80,7 @@ def test_every_frame_and_the_audio_keep_their_times(suffix: str, ticks: list[int
 
 
 def test_late_audio_stays_late(tmp_path: Path) -> None:
-    source = media_files.write_video(tmp_path / "a.mp4", STEADY, sound=sound(STEADY))
+    source = media_files.write_video(tmp_path / "a.mp4", STEADY, audio=sound(STEADY))
     late = tmp_path / "late.mp4"
     with av.open(str(source)) as first, av.open(str(late), "w") as out:
         streams = {s.index: out.add_stream_from_template(s) for s in first.streams}
@@ -106,7 +106,7 @@ def test_copied_audio_is_unchanged(tmp_path: Path) -> None:
         with av.open(str(path)) as container:
             return [bytes(p) for p in container.demux(audio=0) if p.size]
 
-    source = media_files.write_video(tmp_path / "a.mp4", STEADY, sound=sound(STEADY))
+    source = media_files.write_video(tmp_path / "a.mp4", STEADY, audio=sound(STEADY))
     assert packets(write_overlay(source, talk(), tmp_path / "b.mp4")) == packets(source)
 
 
@@ -192,7 +192,7 @@ def test_repeated_audio_is_written_once(tmp_path: Path) -> None:
 
 
 def test_avi_times_are_sorted(tmp_path: Path) -> None:
-    source = media_files.write_video(tmp_path / "a.avi", STEADY, sound=sound(STEADY))
+    source = media_files.write_video(tmp_path / "a.avi", STEADY, audio=sound(STEADY))
     _, before = times(source, "video")
     assert before != sorted(before), "this file tests nothing: its frames come in order"
     assert times(write_overlay(source, talk(), tmp_path / "b.mp4"), "video")[1] == sorted(before)
@@ -226,7 +226,7 @@ def test_odd_sizes_grow_by_one(tmp_path: Path) -> None:
 def test_boxes_are_drawn_where_the_face_is(tmp_path: Path) -> None:
     size = (640, 360)
     dark = [np.full((360, 640), 60, np.uint8)] * 20
-    source = media_files.write_video(tmp_path / "a.mp4", STEADY, size=size, pictures=dark)
+    source = media_files.write_video(tmp_path / "a.mp4", STEADY, size=size, frames=dark)
     drawn = frames_of(write_overlay(source, talk(size=size), tmp_path / "b.mp4"))[10].astype(int)
     plain = frames_of(
         write_overlay(source, talk(size=size, windows=(), segments=(), faces=()), tmp_path / "c.mp4")
@@ -332,7 +332,7 @@ def test_ffprobe_agrees(tmp_path: Path) -> None:
         assert done.stderr == b""
         return json.loads(done.stdout)
 
-    source = media_files.write_video(tmp_path / "a.mp4", UNEVEN, sound=sound(UNEVEN))
+    source = media_files.write_video(tmp_path / "a.mp4", UNEVEN, audio=sound(UNEVEN))
     before, after = probed(source), probed(write_overlay(source, talk(), tmp_path / "b.mp4"))
     assert after["streams"][0] == {"codec_name": "h264", "pix_fmt": "yuv420p", "width": 160, "height": 96}
     for kind in ("video", "audio"):
@@ -392,7 +392,7 @@ def test_an_interrupt_leaves_the_old_file(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the size of files")
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     source = media_files.write_video(
-        tmp_path / "a.mp4", [1001 * n for n in range(60)], size=(640, 360), sound=sound(STEADY)
+        tmp_path / "a.mp4", [1001 * n for n in range(60)], size=(640, 360), audio=sound(STEADY)
     )
     out = tmp_path / "out" / "b.mp4"
     code = (
@@ -413,7 +413,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_mpeg4_is_used_where_x264_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emofuse.exports.overlay._ENCODERS", ("mpeg4",))
-    source = media_files.write_video(tmp_path / "a.ts", UNEVEN, sound=sound(UNEVEN))
+    source = media_files.write_video(tmp_path / "a.ts", UNEVEN, audio=sound(UNEVEN))
     out = write_overlay(source, talk(), tmp_path / "b.mp4")
     assert times(source, "video") == times(out, "video")
     with av.open(str(out)) as container:

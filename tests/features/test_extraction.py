@@ -42,9 +42,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """voice.wav, mute.mp4 (its audio is silent), faceless.mp4 (both), still.mkv (no audio), bad.wav."""
     root = tmp_path_factory.mktemp("clips")
     media_files.write_wav(root / "voice.wav", media_files.tone(1.2, 16000), 16000)
-    media_files.write_video(root / "mute.mp4", TICKS, sound=(np.zeros((1, 16000), np.float32), 16000))
+    media_files.write_video(root / "mute.mp4", TICKS, audio=(np.zeros((1, 16000), np.float32), 16000))
     media_files.write_video(
-        root / "faceless.mp4", TICKS, sound=(media_files.tone(1.0, 48000, channels=2), 48000)
+        root / "faceless.mp4", TICKS, audio=(media_files.tone(1.0, 48000, channels=2), 48000)
     )
     media_files.write_video(root / "still.mkv", TICKS)
     (root / "bad.wav").write_bytes(b"RIFF nothing of use")

@@ -39,7 +39,7 @@ def test_the_same_pictures_and_samples_as_from_the_file(
     tmp_path: Path, span: tuple[float | None, float | None], square: bool
 ) -> None:
     path = media_files.write_video(
-        tmp_path / "a.mp4", IRREGULAR, sound=(media_files.tone(1.1, 48000, channels=2), 48000)
+        tmp_path / "a.mp4", IRREGULAR, audio=(media_files.tone(1.1, 48000, channels=2), 48000)
     )
     given = whole_of(path)
     for n_frames in (1, 4, 30):

@@ -24,8 +24,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = np.random.default_rng(0)
     pictures = [noise.integers(16, 235, (96, 160)).astype(np.uint8) for _ in range(60)]
     return media_files.write_video(
-        tmp_path_factory.mktemp("clip") / "clip.mp4", [1001 * i for i in range(60)], pictures=pictures,
-        sound=(media_files.tone(2.0, 48000), 48000), options={"g": "12", "bf": "2"},
+        tmp_path_factory.mktemp("clip") / "clip.mp4", [1001 * i for i in range(60)], frames=pictures,
+        audio=(media_files.tone(2.0, 48000), 48000), options={"g": "12", "bf": "2"},
         container_options={"movflags": "faststart"},
     )  # fmt: skip
 
@@ -181,7 +181,7 @@ def test_cut_video_yields_what_is_there(tmp_path: Path, clip: Path, share: float
 @pytest.mark.parametrize(("name", "codec"), [("a.flac", "flac"), ("a.wav", "pcm_s16le")])
 def test_cut_sound_yields_what_is_there(tmp_path: Path, name: str, codec: str) -> None:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 96000)).astype(np.float32)
-    path = media_files.write_sound(tmp_path / name, samples, 48000, codec=codec)
+    path = media_files.write_audio(tmp_path / name, samples, 48000, codec=codec)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     media = decode(path)
@@ -194,7 +194,7 @@ def test_cut_sound_yields_what_is_there(tmp_path: Path, name: str, codec: str) -
 def test_values_beyond_all_measure_are_tamed(tmp_path: Path) -> None:
     samples = media_files.tone(0.5, 16000)
     samples[0, 100:104] = [np.nan, np.inf, -np.inf, 1e30]
-    sound = decode(media_files.write_sound(tmp_path / "a.wav", samples, 16000, codec="pcm_f32le")).audio
+    sound = decode(media_files.write_audio(tmp_path / "a.wav", samples, 16000, codec="pcm_f32le")).audio
     assert sound is not None and np.isfinite(sound.samples).all() and np.abs(sound.samples).max() <= 32
 
 
@@ -203,7 +203,7 @@ def test_damage_anywhere_is_survived(tmp_path: Path, clip: Path, seed: int) -> N
     rng = np.random.default_rng(seed)
     source = clip
     if seed % 3 == 0:
-        source = media_files.write_sound(
+        source = media_files.write_audio(
             tmp_path / "b.flac", media_files.tone(0.5, 16000), 16000, codec="flac"
         )
     content = np.frombuffer(source.read_bytes(), np.uint8).copy()

@@ -39,7 +39,7 @@ def test_chosen_pictures_are_those_of_a_full_decode(
 ) -> None:
     pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
     path = media_files.write_video(tmp_path / name, REGULAR, codec=codec, options=options, pix_fmt=pix_fmt)
-    every = media_files.decoded(path)
+    every = media_files.decode_frames(path)
     origin = every[0][0] if name.endswith(".ts") else 0.0
     frames = decode(path, audio=False, n_frames=n_frames).frames
     assert frames is not None and frames.n_in_file == len(every) == 45
@@ -71,11 +71,11 @@ def test_a_span_of_a_longer_file(tmp_path: Path, start_s: float | None, end_s: f
     samples = media_files.tone(10, 16000) * np.linspace(0.1, 1, 160000, dtype=np.float32)
     path = media_files.write_video(
         tmp_path / "long.mp4", [1001 * i for i in range(299)], size=(64, 48),
-        sound=(samples, 16000), options={"bf": "2", "g": "30"},
+        audio=(samples, 16000), options={"bf": "2", "g": "30"},
     )  # fmt: skip
     span = decode(path, n_frames=6, start_s=start_s, end_s=end_s)
     whole = decode(path, n_frames=None).audio
-    every = [(t, luma) for t, luma in media_files.decoded(path) if (start_s or 0) <= t < (end_s or 99)]
+    every = [(t, luma) for t, luma in media_files.decode_frames(path) if (start_s or 0) <= t < (end_s or 99)]
     assert span.frames is not None and span.audio is not None and whole is not None
     assert span.frames.n_in_file == len(every)
     for image, i in zip(span.frames.images, nearest([t for t, _ in every], 6), strict=True):
@@ -92,7 +92,7 @@ def test_rotated_recordings_come_out_upright(tmp_path: Path, rotation: int) -> N
     frames = decode(path, audio=False, n_frames=1).frames
     assert frames is not None
     # The display matrix turns anticlockwise (FFmpeg's av_display_rotation_get).
-    upright = np.rot90(full_range(media_files.decoded(path)[0][1]), {90: 1, -90: 3, 180: 2}[rotation])
+    upright = np.rot90(full_range(media_files.decode_frames(path)[0][1]), {90: 1, -90: 3, 180: 2}[rotation])
     np.testing.assert_array_equal(frames.images[0], upright)
     info = probe(path)
     assert (info.height, info.width) == upright.shape and info.rotation_deg == rotation % 360
@@ -101,7 +101,7 @@ def test_rotated_recordings_come_out_upright(tmp_path: Path, rotation: int) -> N
 @pytest.mark.parametrize("size", [(161, 97), (33, 121)])
 def test_odd_sizes_and_central_square(tmp_path: Path, size: tuple[int, int]) -> None:
     path = media_files.write_video(tmp_path / "odd.mkv", REGULAR[:3], codec="ffv1", size=size)
-    luma = full_range(media_files.picture(0, *size))
+    luma = full_range(media_files.luma_frame(0, *size))
     whole, square = (decode(path, audio=False, n_frames=1, square=s).frames for s in (False, True))
     assert whole is not None and square is not None
     np.testing.assert_array_equal(whole.images[0], luma)
@@ -122,7 +122,7 @@ def test_pcm_comes_back_as_written(tmp_path: Path, width: int, tolerance: float,
 @pytest.mark.parametrize(("channels", "layout"), [(1, "mono"), (2, "stereo"), (6, "5.1")])
 def test_all_channels_are_there(tmp_path: Path, channels: int, layout: str) -> None:
     samples = media_files.tone(0.5, 48000, channels=channels)
-    path = media_files.write_sound(tmp_path / "a.flac", samples, 48000, codec="flac", layout=layout)
+    path = media_files.write_audio(tmp_path / "a.flac", samples, 48000, codec="flac", layout=layout)
     sound = decode(path).audio
     assert sound is not None
     np.testing.assert_allclose(sound.samples, samples, atol=1e-4)
@@ -134,7 +134,7 @@ def test_all_channels_are_there(tmp_path: Path, channels: int, layout: str) -> N
 def test_lossy_sound_is_in_its_place(tmp_path: Path, name: str, codec: str) -> None:
     samples = media_files.tone(1.0, 48000)
     samples[:, :24000] = 0
-    sound = decode(media_files.write_sound(tmp_path / name, samples, 48000, codec=codec)).audio
+    sound = decode(media_files.write_audio(tmp_path / name, samples, 48000, codec=codec)).audio
     assert sound is not None
     loud = np.flatnonzero(np.abs(sound.samples[0]) > 0.1)[0] / 48000 + sound.start_s
     assert abs(loud - 0.5) < 0.03
@@ -143,7 +143,7 @@ def test_lossy_sound_is_in_its_place(tmp_path: Path, name: str, codec: str) -> N
 def test_a_cover_is_no_video(tmp_path: Path) -> None:
     path = media_files.write_video(
         tmp_path / "song.mp4", [0], codec="mjpeg", pix_fmt="yuvj420p", cover=True,
-        sound=(media_files.tone(0.5, 44100), 44100),
+        audio=(media_files.tone(0.5, 44100), 44100),
     )  # fmt: skip
     media = decode(path, n_frames=5)
     assert media.has_audio and media.audio is not None
@@ -152,7 +152,7 @@ def test_a_cover_is_no_video(tmp_path: Path) -> None:
 
 def test_both_streams_come_from_one_call(tmp_path: Path) -> None:
     path = media_files.write_video(
-        tmp_path / "ein schöner Fall 笑.mp4", REGULAR, sound=(media_files.tone(1.5, 48000, channels=2), 48000)
+        tmp_path / "ein schöner Fall 笑.mp4", REGULAR, audio=(media_files.tone(1.5, 48000, channels=2), 48000)
     )
     media = decode(path, n_frames=20)
     assert media.audio is not None and media.audio.n_channels == 2 and media.notes == ()
@@ -172,7 +172,7 @@ def test_a_stream_without_timestamps(tmp_path: Path) -> None:
 
 def test_long_files_are_read_twice_rather_than_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = media_files.write_video(
-        tmp_path / "clip.mp4", REGULAR, sound=(media_files.tone(1.5, 48000), 48000)
+        tmp_path / "clip.mp4", REGULAR, audio=(media_files.tone(1.5, 48000), 48000)
     )
     held = decode(path, n_frames=6)
     monkeypatch.setattr("emofuse.media.frames._KEEP_BYTES", 100)

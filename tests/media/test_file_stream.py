@@ -98,8 +98,8 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = np.random.default_rng(0)
     pictures = [noise.integers(16, 235, (96, 160)).astype(np.uint8) for _ in REGULAR]
     return media_files.write_video(
-        tmp_path_factory.mktemp("talk") / "talk.mp4", REGULAR, pictures=pictures,
-        sound=(media_files.tone(2.5, 48000, channels=2), 48000), options={"g": "12", "bf": "2"},
+        tmp_path_factory.mktemp("talk") / "talk.mp4", REGULAR, frames=pictures,
+        audio=(media_files.tone(2.5, 48000, channels=2), 48000), options={"g": "12", "bf": "2"},
         container_options={"movflags": "faststart"},
     )  # fmt: skip
 
@@ -111,7 +111,7 @@ def test_pictures_are_those_of_a_full_decode(
 ) -> None:
     pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
     path = media_files.write_video(tmp_path / name, REGULAR, codec=codec, options=options, pix_fmt=pix_fmt)
-    every = media_files.decoded(path)
+    every = media_files.decode_frames(path)
     origin = every[0][0] if name.endswith(".ts") else 0.0
     pictures, sound, notes = read(path, frames_per_s=per_s)
     _, tick_s = shown(path)
@@ -148,7 +148,7 @@ def test_a_variable_rate(tmp_path: Path) -> None:
 )
 def test_a_real_recording() -> None:
     path = min(Path(os.environ["EMOFUSE_RAVDESS"]).rglob("01-*.mp4"))
-    every = media_files.decoded(path)
+    every = media_files.decode_frames(path)
     pictures, blocks, notes = read(path)
     expected = [every[i] for i in chosen([time for time, _ in every], 5.0, 1 / 30000)]
     assert [p.time_s for p in pictures] == pytest.approx([time for time, _ in expected])
@@ -208,7 +208,7 @@ def test_an_edit_list_hides_what_comes_before(tmp_path: Path, talk: Path) -> Non
         hidden = sum(p.is_discard for p in container.demux(video=0) if p.size)
     assert hidden >= 3
     times, tick_s = shown(early)
-    every = [luma for _, luma in media_files.decoded(early)]
+    every = [luma for _, luma in media_files.decode_frames(early)]
     assert len(every) == len(times) < len(REGULAR)
     for per_s in (5.0, math.inf):
         pictures, _, notes = read(early, frames_per_s=per_s)
@@ -265,10 +265,10 @@ def test_pictures_alone(talk: Path) -> None:
 def test_a_span(tmp_path: Path, start_s: float | None, end_s: float | None) -> None:
     path = media_files.write_video(
         tmp_path / "long.mp4", [1001 * i for i in range(299)], size=(64, 48),
-        sound=(media_files.tone(10, 16000), 16000), options={"bf": "2", "g": "30"},
+        audio=(media_files.tone(10, 16000), 16000), options={"bf": "2", "g": "30"},
     )  # fmt: skip
     pictures, blocks, notes = read(path, start_s=start_s, end_s=end_s)
-    every = [(t, luma) for t, luma in media_files.decoded(path) if (start_s or 0) <= t < (end_s or 99)]
+    every = [(t, luma) for t, luma in media_files.decode_frames(path) if (start_s or 0) <= t < (end_s or 99)]
     places = chosen([time for time, _ in every], 5.0, 1 / media_files.TICKS)
     assert [p.time_s for p in pictures] == pytest.approx([every[i][0] for i in places])
     for picture, i in zip(pictures, places, strict=True):
@@ -432,7 +432,7 @@ def test_nothing_decodable_is_an_error(talk: Path) -> None:
 
 def test_a_new_sample_rate_is_resampled_with_a_note(tmp_path: Path) -> None:
     one, two = (
-        media_files.write_sound(
+        media_files.write_audio(
             tmp_path / f"{rate}.mp3", media_files.tone(1.0, rate), rate, codec="libmp3lame"
         )
         for rate in (44100, 24000)
@@ -503,7 +503,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     for n in (200, 1000):
         path = media_files.write_video(
             tmp_path / f"{n}.mp4", [1001 * i for i in range(n)], size=(64, 48),
-            options={"preset": "ultrafast"}, sound=(media_files.tone(n / 30, 16000), 16000),
+            options={"preset": "ultrafast"}, audio=(media_files.tone(n / 30, 16000), 16000),
         )  # fmt: skip
         tracemalloc.start()
         with open_stream(path, frames_per_s=30) as stream:

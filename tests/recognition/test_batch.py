@@ -75,9 +75,9 @@ def test_killed_twice_and_resumed_gives_the_same_table(mixed: Path, tmp_path: Pa
 
 
 def test_a_batch_agrees_with_one_by_one(
-    recognizer: Recognizer, films: dict[str, Path], sounds: list[Path], tmp_path: Path
+    recognizer: Recognizer, video_clips: dict[str, Path], sounds: list[Path], tmp_path: Path
 ) -> None:
-    files = [*sounds[:2], films["happy"], films["silent"], tmp_path / "none.wav"]
+    files = [*sounds[:2], video_clips["happy"], video_clips["silent"], tmp_path / "none.wav"]
     predictions = list(recognizer.predict_files(files))
     result = predict_table(files, recognizer, tmp_path / "t.csv", jobs=2)
     assert (result.rows, result.failed, result.resumed) == (5, 1, 0)
@@ -220,12 +220,12 @@ def test_the_identity_covers_what_the_rows_depend_on(tmp_path: Path) -> None:
 
 
 def test_a_file_that_takes_too_long_has_failed(
-    recognizer: Recognizer, films: dict[str, Path], sounds: list[Path], tmp_path: Path
+    recognizer: Recognizer, video_clips: dict[str, Path], sounds: list[Path], tmp_path: Path
 ) -> None:
-    files = [sounds[0], films["happy"], sounds[1]]
+    files = [sounds[0], video_clips["happy"], sounds[1]]
     result = predict_table(files, recognizer, tmp_path / "t.csv", timeout_s=0.001)
     assert result.failed == 3
-    assert result.errors[1] == f"{films['happy']}: took longer than 0.001 s"
+    assert result.errors[1] == f"{video_clips['happy']}: took longer than 0.001 s"
     assert predict_table(files, recognizer, tmp_path / "t.csv", timeout_s=0).failed == 0
 
 

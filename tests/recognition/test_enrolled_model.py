@@ -228,13 +228,13 @@ def test_a_profile_that_does_not_fit_is_refused(
 
 
 def test_a_recognizer_that_cannot_enroll_says_so(
-    film_bundle: Path, films: dict[str, Path], profile: Profile
+    video_bundle: Path, video_clips: dict[str, Path], profile: Profile
 ) -> None:
-    recognizer = Recognizer.load(film_bundle)
+    recognizer = Recognizer.load(video_bundle)
     with pytest.raises(ProfileError, match="was not trained to enroll people"):
-        recognizer.enroll([films["happy"]])
+        recognizer.enroll([video_clips["happy"]])
     with pytest.raises(ProfileError, match="was not trained to enroll people"):
-        recognizer.predict(films["happy"], profile=profile)
+        recognizer.predict(video_clips["happy"], profile=profile)
 
 
 @pytest.mark.parametrize("name", ["enrolled-voice.onnx", "enrolled-face.npz", "enrolled-fusion.onnx"])

@@ -22,7 +22,7 @@ from tests.support import small_corpora
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("clips")
     return [
-        small_corpora.write_film(folder / f"{i}.mp4", emotion=2 + i % 2, actor=1 + i // 2) for i in range(6)
+        small_corpora.write_clip(folder / f"{i}.mp4", emotion=2 + i % 2, actor=1 + i // 2) for i in range(6)
     ]
 
 
@@ -62,10 +62,10 @@ def test_the_same_recordings_give_the_same_networks(clips: list[Path], tmp_path:
     assert one.files == other.files
 
 
-def test_a_network_over_time(film_bundle: Path, clips: list[Path], tmp_path: Path) -> None:
+def test_a_network_over_time(video_bundle: Path, clips: list[Path], tmp_path: Path) -> None:
     """The LRCN: its CNN in int8, its LSTM unchanged."""
     result = CliRunner().invoke(
-        app, ["quantize", str(clips[0].parent), "-b", str(film_bundle), "-o", str(tmp_path / "int8")]
+        app, ["quantize", str(clips[0].parent), "-b", str(video_bundle), "-o", str(tmp_path / "int8")]
     )
     assert result.exit_code == 0, result.stderr
     assert "face.onnx: " in result.stdout and "on 3 other recordings: 0 predictions changed" in result.stdout

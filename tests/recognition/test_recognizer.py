@@ -86,30 +86,30 @@ def test_three_ways_agree_on_probabilities(
 
 
 def test_three_ways_agree_on_joined_features(
-    tmp_path: Path, film_folder: Path, film_toml: Path, film_bundle: Path, store: Any
+    tmp_path: Path, video_folder: Path, video_toml: Path, video_bundle: Path, store: Any
 ) -> None:
     take = small_corpora.take_code(0, 0, 1)
-    _, expected = through_torch(film_folder, film_toml, store, tmp_path, take)
-    file = film_folder / "Actor_01" / f"01-{take}.mp4"
-    predicted = Recognizer.load(film_bundle).predict(file)
+    _, expected = through_torch(video_folder, video_toml, store, tmp_path, take)
+    file = video_folder / "Actor_01" / f"01-{take}.mp4"
+    predicted = Recognizer.load(video_bundle).predict(file)
     assert predicted.used == ("voice", "face")
-    agree(expected, predicted, through_command(file, "-b", film_bundle))
+    agree(expected, predicted, through_command(file, "-b", video_bundle))
 
 
 @pytest.fixture(scope="module")
-def recognizer(film_bundle: Path) -> Recognizer:
-    return Recognizer.load(film_bundle)
+def recognizer(video_bundle: Path) -> Recognizer:
+    return Recognizer.load(video_bundle)
 
 
-def test_face_alone(recognizer: Recognizer, films: dict[str, Path]) -> None:
-    prediction = recognizer.predict(films["silent"])
+def test_face_alone(recognizer: Recognizer, video_clips: dict[str, Path]) -> None:
+    prediction = recognizer.predict(video_clips["silent"])
     assert prediction.used == ("face",)
     assert prediction.voice is None
     assert prediction.voice_missing == "the audio stream is silent"
     assert prediction.face is not None
     assert prediction.probabilities is not None
     np.testing.assert_allclose(prediction.probabilities, prediction.face)
-    both = recognizer.predict(films["happy"])
+    both = recognizer.predict(video_clips["happy"])
     assert both.face is not None
     # the same frames, up to encoder differences beside other audio
     np.testing.assert_allclose(both.face, prediction.face, atol=1e-5)
@@ -117,7 +117,7 @@ def test_face_alone(recognizer: Recognizer, films: dict[str, Path]) -> None:
 
 
 def test_voice_alone(recognizer: Recognizer, tmp_path: Path) -> None:
-    path = small_corpora.write_wav(tmp_path / "Stimme ☺ お.wav", small_corpora.speak(4, 0, 1))
+    path = small_corpora.write_wav(tmp_path / "Stimme ☺ お.wav", small_corpora.speech(4, 0, 1))
     prediction = recognizer.predict(path)
     assert prediction.used == ("voice",)
     assert prediction.face_missing == "no video stream"
@@ -128,7 +128,7 @@ def test_voice_alone(recognizer: Recognizer, tmp_path: Path) -> None:
 
 
 def test_a_span_is_read_like_a_file_with_only_the_span(recognizer: Recognizer, tmp_path: Path) -> None:
-    sound = [small_corpora.speak(emotion, 0, 1) for emotion in (1, 6)]
+    sound = [small_corpora.speech(emotion, 0, 1) for emotion in (1, 6)]
     whole = small_corpora.write_wav(tmp_path / "both.wav", np.concatenate(sound))
     alone = small_corpora.write_wav(tmp_path / "second.wav", sound[1])
     start = len(sound[0]) / small_corpora.RATE
@@ -145,13 +145,13 @@ def test_nothing_to_read(recognizer: Recognizer, tmp_path: Path) -> None:
 
 
 def test_a_bad_file_does_not_stop_the_others(
-    recognizer: Recognizer, films: dict[str, Path], tmp_path: Path
+    recognizer: Recognizer, video_clips: dict[str, Path], tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.mp4"
-    broken.write_bytes(films["happy"].read_bytes()[:3000])
+    broken.write_bytes(video_clips["happy"].read_bytes()[:3000])
     with pytest.raises(MediaError):
         recognizer.predict(broken)
-    first, second, third = recognizer.predict_files([broken, films["happy"], tmp_path / "none.wav"])
+    first, second, third = recognizer.predict_files([broken, video_clips["happy"], tmp_path / "none.wav"])
     assert first.probabilities is None
     assert str(broken) in (first.error or "")
     assert second.error is None
@@ -160,17 +160,19 @@ def test_a_bad_file_does_not_stop_the_others(
 
 
 def test_predictions_do_not_depend_on_what_came_before(
-    film_bundle: Path, recognizer: Recognizer, films: dict[str, Path]
+    video_bundle: Path, recognizer: Recognizer, video_clips: dict[str, Path]
 ) -> None:
-    recognizer.predict(films["sad"])
-    fresh = Recognizer.load(film_bundle, threads=2).predict(films["happy"])
+    recognizer.predict(video_clips["sad"])
+    fresh = Recognizer.load(video_bundle, threads=2).predict(video_clips["happy"])
     np.testing.assert_allclose(
-        not_none(recognizer.predict(films["happy"]).probabilities), not_none(fresh.probabilities), atol=1e-5
+        not_none(recognizer.predict(video_clips["happy"]).probabilities),
+        not_none(fresh.probabilities),
+        atol=1e-5,
     )
 
 
 def test_action_units_without_a_row(au_bundle: Path, au_folder: Path, tmp_path: Path) -> None:
-    path = small_corpora.write_wav(tmp_path / "someone.wav", small_corpora.speak(4, 0, 1))
+    path = small_corpora.write_wav(tmp_path / "someone.wav", small_corpora.speech(4, 0, 1))
     with_table = Recognizer.load(au_bundle, action_units=au_folder / small_corpora.TABLE).predict(path)
     assert with_table.face_missing == f"no row for take someone in {small_corpora.TABLE}"
     assert with_table.used == ("voice",)
@@ -183,7 +185,7 @@ def test_action_units_without_a_row(au_bundle: Path, au_folder: Path, tmp_path: 
 
 @pytest.mark.parametrize("columns", ["AU01_r,AU02_r", "AU01_r,AU02_r,AU04_r,AU06_r,AU12_r,AU26_r"])
 def test_a_table_of_other_action_units_is_refused(au_bundle: Path, tmp_path: Path, columns: str) -> None:
-    path = small_corpora.write_wav(tmp_path / "someone.wav", small_corpora.speak(4, 0, 1))
+    path = small_corpora.write_wav(tmp_path / "someone.wav", small_corpora.speech(4, 0, 1))
     table = tmp_path / "t.csv"
     code = f"01-{small_corpora.take_code(4, 0, 1)}"
     table.write_text(f"code,{columns}\n{code},{','.join('1' * len(columns.split(',')))}\n")
@@ -206,14 +208,14 @@ def test_action_units_are_found_by_their_names(au_bundle: Path, au_folder: Path,
     assert one.used == other.used == ("voice", "face")
     np.testing.assert_array_equal(one.probabilities, other.probabilities)
     manifest = json.loads((au_bundle / "bundle.json").read_text())
-    assert tuple(manifest["action_units"]) == small_corpora.UNITS
+    assert tuple(manifest["action_units"]) == small_corpora.ACTION_UNITS
 
 
-def test_an_altered_network_is_found_when_loading(film_bundle: Path, tmp_path: Path) -> None:
+def test_an_altered_network_is_found_when_loading(video_bundle: Path, tmp_path: Path) -> None:
     import shutil
 
     for name in ("voice.onnx", "face.onnx", "fusion-0.onnx"):
-        copy = shutil.copytree(film_bundle, tmp_path / name)
+        copy = shutil.copytree(video_bundle, tmp_path / name)
         data = bytearray((copy / name).read_bytes())
         data[len(data) // 2] ^= 1
         (copy / name).write_bytes(data)
@@ -222,37 +224,39 @@ def test_an_altered_network_is_found_when_loading(film_bundle: Path, tmp_path: P
 
 
 def test_features_give_the_predictions_of_files(
-    recognizer: Recognizer, film_bundle: Path, films: dict[str, Path]
+    recognizer: Recognizer, video_bundle: Path, video_clips: dict[str, Path]
 ) -> None:
     from emofuse.features.extraction import extract
 
-    features = extract(films["happy"], load_bundle(film_bundle).recipe)
+    features = extract(video_clips["happy"], load_bundle(video_bundle).recipe)
     prediction = recognizer.predict_features(features)
-    np.testing.assert_array_equal(prediction.probabilities, recognizer.predict(films["happy"]).probabilities)
+    np.testing.assert_array_equal(
+        prediction.probabilities, recognizer.predict(video_clips["happy"]).probabilities
+    )
     silent = Features(None, features.face, voice_missing="switched off", notes=("a note",))
     assert recognizer.predict_features(silent).notes == ("a note",)
     assert recognizer.predict_features(silent).voice_missing == "switched off"
 
 
 @pytest.fixture(scope="module")
-def film(films: dict[str, Path]) -> Media:
+def film(video_clips: dict[str, Path]) -> Media:
     """Every frame and every sample of a video."""
-    return decode(films["happy"], n_frames=probe(films["happy"]).n_frames)
+    return decode(video_clips["happy"], n_frames=probe(video_clips["happy"]).n_frames)
 
 
 def test_bytes_and_file_objects_are_read_as_the_file_is(
-    recognizer: Recognizer, films: dict[str, Path]
+    recognizer: Recognizer, video_clips: dict[str, Path]
 ) -> None:
-    wanted = recognizer.predict(films["happy"])
-    from_bytes = recognizer.predict(films["happy"].read_bytes())
+    wanted = recognizer.predict(video_clips["happy"])
+    from_bytes = recognizer.predict(video_clips["happy"].read_bytes())
     assert from_bytes.source == "<bytes>"
-    with films["happy"].open("rb") as file:
+    with video_clips["happy"].open("rb") as file:
         from_file = recognizer.predict(file)
         assert not file.closed
-    assert from_file.source == str(films["happy"])
-    buffer = recognizer.predict(io.BytesIO(films["happy"].read_bytes()), start_s=0.5)
+    assert from_file.source == str(video_clips["happy"])
+    buffer = recognizer.predict(io.BytesIO(video_clips["happy"].read_bytes()), start_s=0.5)
     np.testing.assert_array_equal(
-        buffer.probabilities, recognizer.predict(films["happy"], start_s=0.5).probabilities
+        buffer.probabilities, recognizer.predict(video_clips["happy"], start_s=0.5).probabilities
     )
     for other in (from_bytes, from_file):
         np.testing.assert_array_equal(other.probabilities, wanted.probabilities)
@@ -261,13 +265,13 @@ def test_bytes_and_file_objects_are_read_as_the_file_is(
 @pytest.mark.parametrize("span", [(None, None), (0.4, None), (0.3, 1.7)])
 def test_arrays_give_the_predictions_of_the_file(
     recognizer: Recognizer,
-    films: dict[str, Path],
+    video_clips: dict[str, Path],
     film: Media,
     span: tuple[float | None, float | None],
 ) -> None:
     sound, frames = film.audio, film.frames
     assert sound is not None and frames is not None
-    wanted = recognizer.predict(films["happy"], start_s=span[0], end_s=span[1])
+    wanted = recognizer.predict(video_clips["happy"], start_s=span[0], end_s=span[1])
     assert wanted.used == ("voice", "face")
     ways = {
         "records": recognizer.predict(sound, frames=frames, start_s=span[0], end_s=span[1]),
@@ -292,9 +296,9 @@ def test_arrays_give_the_predictions_of_the_file(
 
 
 def test_audio_alone_frames_alone_and_colors(
-    recognizer: Recognizer, films: dict[str, Path], film: Media
+    recognizer: Recognizer, video_clips: dict[str, Path], film: Media
 ) -> None:
-    whole = recognizer.predict(films["happy"])
+    whole = recognizer.predict(video_clips["happy"])
     sound, frames = film.audio, film.frames
     assert sound is not None and frames is not None
     audio_only = recognizer.predict(sound.samples[0], sample_rate_hz=float(sound.sample_rate_hz))
@@ -313,7 +317,7 @@ def test_audio_alone_frames_alone_and_colors(
 
 
 def test_integers_are_scaled_as_in_files(recognizer: Recognizer, tmp_path: Path) -> None:
-    samples = small_corpora.speak(4, 0, 1)
+    samples = small_corpora.speech(4, 0, 1)
     path = small_corpora.write_wav(tmp_path / "a.wav", samples)
     whole = np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
     prediction = recognizer.predict(whole, sample_rate_hz=small_corpora.RATE)
@@ -322,7 +326,7 @@ def test_integers_are_scaled_as_in_files(recognizer: Recognizer, tmp_path: Path)
     np.testing.assert_array_equal(prediction.probabilities, wide.probabilities)
 
 
-def test_arguments_must_belong_together(recognizer: Recognizer, films: dict[str, Path]) -> None:
+def test_arguments_must_belong_together(recognizer: Recognizer, video_clips: dict[str, Path]) -> None:
     sound = Waveform(np.zeros((1, 16000), np.float32), 16000)
     frames = TimedFrames((np.zeros((8, 8), np.uint8),), np.zeros(1), 1)
     with pytest.raises(FeatureError, match="give samples with sample_rate_hz, frames"):
@@ -332,20 +336,20 @@ def test_arguments_must_belong_together(recognizer: Recognizer, films: dict[str,
     with pytest.raises(FeatureError, match="Waveform has its own rate"):
         recognizer.predict(sound, sample_rate_hz=16000)
     with pytest.raises(FeatureError, match="frames go with a Waveform or an array"):
-        recognizer.predict(films["happy"], frames=frames)
+        recognizer.predict(video_clips["happy"], frames=frames)
     with pytest.raises(FeatureError, match="go with frames, and none were given"):
-        recognizer.predict(films["happy"], fps=25)
+        recognizer.predict(video_clips["happy"], fps=25)
     with pytest.raises(TypeError, match="a path, bytes or a binary file object, got int"):
         recognizer.predict(3)  # type: ignore[arg-type]
 
 
 def test_many_give_the_predictions_of_each_alone(
-    recognizer: Recognizer, films: dict[str, Path], film: Media, tmp_path: Path
+    recognizer: Recognizer, video_clips: dict[str, Path], film: Media, tmp_path: Path
 ) -> None:
-    voices = [small_corpora.write_wav(tmp_path / f"{e}.wav", small_corpora.speak(e, 0, 1)) for e in range(4)]
+    voices = [small_corpora.write_wav(tmp_path / f"{e}.wav", small_corpora.speech(e, 0, 1)) for e in range(4)]
     sources: list[Any] = [
-        *films.values(),
-        films["sad"].read_bytes(),
+        *video_clips.values(),
+        video_clips["sad"].read_bytes(),
         Recording(film.audio, film.frames, "mine"),
         *voices,
     ]
@@ -363,10 +367,10 @@ def test_many_give_the_predictions_of_each_alone(
 
 
 def test_many_include_refused_names_and_report_progress(
-    recognizer: Recognizer, films: dict[str, Path], tmp_path: Path
+    recognizer: Recognizer, video_clips: dict[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "a.mp4").mkdir()
-    (tmp_path / "b.mp4").write_bytes(films["happy"].read_bytes())
+    (tmp_path / "b.mp4").write_bytes(video_clips["happy"].read_bytes())
     listing = find_recordings(tmp_path)
     reports: list[tuple[int, int, int]] = []
     refused, read = recognizer.predict_many(listing, on_progress=lambda *counts: reports.append(counts))
@@ -376,14 +380,14 @@ def test_many_include_refused_names_and_report_progress(
 
 
 def test_a_programming_error_is_named_by_its_type(
-    recognizer: Recognizer, films: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    recognizer: Recognizer, video_clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise KeyError("frames")
 
     with monkeypatch.context() as patch:
         patch.setattr(Recognizer, "predict_features", fail)
-        (failed,) = recognizer.predict_files([films["happy"]])
+        (failed,) = recognizer.predict_files([video_clips["happy"]])
     assert failed.error == "KeyError: 'frames'"
 
 
@@ -393,9 +397,11 @@ def test_a_recognizer_is_what_windows_need(recognizer: Recognizer) -> None:
     assert (model.emotions, model.licence) == (recognizer.bundle.emotions, recognizer.bundle.licence)
 
 
-def test_predictions_as_a_table(recognizer: Recognizer, films: dict[str, Path], tmp_path: Path) -> None:
+def test_predictions_as_a_table(recognizer: Recognizer, video_clips: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"nothing")
-    predictions = list(recognizer.predict_files([films["happy"], films["silent"], tmp_path / "bad.mp4"]))
+    predictions = list(
+        recognizer.predict_files([video_clips["happy"], video_clips["silent"], tmp_path / "bad.mp4"])
+    )
     table = to_pandas(predictions)
     assert list(table["file"]) == [p.source for p in predictions]
     np.testing.assert_array_equal(table.loc[0, list(EMOTIONS)].astype(float), predictions[0].probabilities)
@@ -413,11 +419,11 @@ def test_predictions_as_a_table(recognizer: Recognizer, films: dict[str, Path], 
     assert empty.dtypes["happy"] == table.dtypes["happy"] == np.float64
 
 
-def test_prediction_needs_no_training_framework(film_bundle: Path, films: dict[str, Path]) -> None:
+def test_prediction_needs_no_training_framework(video_bundle: Path, video_clips: dict[str, Path]) -> None:
     code = (
         "import sys\n"
         "from emofuse import Recognizer\n"
-        f"print(Recognizer.load({str(film_bundle)!r}).predict({str(films['happy'])!r}).used)\n"
+        f"print(Recognizer.load({str(video_bundle)!r}).predict({str(video_clips['happy'])!r}).used)\n"
         "heavy = {'torch', 'sklearn', 'librosa', 'pandas', 'matplotlib', 'optuna', 'scipy', 'h5py', 'onnx'}\n"
         "print(*sorted(heavy & set(sys.modules)))"
     )
@@ -426,8 +432,8 @@ def test_prediction_needs_no_training_framework(film_bundle: Path, films: dict[s
     assert done.stdout.splitlines() == ["('voice', 'face')", ""]
 
 
-def test_one_recording_is_not_mistaken_for_many(recognizer: Recognizer, films: dict[str, Path]) -> None:
-    for one in (films["happy"], str(films["happy"]), b"RIFF"):
+def test_one_recording_is_not_mistaken_for_many(recognizer: Recognizer, video_clips: dict[str, Path]) -> None:
+    for one in (video_clips["happy"], str(video_clips["happy"]), b"RIFF"):
         with pytest.raises(TypeError, match="got one"):
             list(recognizer.predict_files(one))  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="got one"):
@@ -439,7 +445,7 @@ def test_a_prediction_without_speech_has_a_note() -> None:
     note = "hardly any speech was detected: the result for the voice may be meaningless"
     noise = np.random.default_rng(0).normal(0, 0.1, 3 * 16000).astype(np.float32)
     assert note in shipped.predict(noise, sample_rate_hz=16000).notes
-    spoken = drawn_people.drawn(1).says(3.0)
+    spoken = drawn_people.draw_person(1).speech(3.0)
     assert note not in shipped.predict(spoken, sample_rate_hz=drawn_people.RATE).notes
     narrow = resample(spoken[0], drawn_people.RATE, 8000)
     assert note not in shipped.predict(narrow, sample_rate_hz=8000).notes

@@ -21,7 +21,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--mute-audio",
     "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required", "--remote-debugging-pipe",
 )  # fmt: skip
-# Chromium reads commands from its descriptor 3 and answers on 4.
+# Chromium reads commands from file descriptor 3 and replies on 4.
 _START = (
     "import os, sys\n"
     "a, b = int(sys.argv[1]), int(sys.argv[2])\n"
@@ -33,7 +33,7 @@ _START = (
 
 
 def find() -> str | None:
-    """Where Chromium is, if it is."""
+    """Where Chromium is installed, if it is."""
     return next(
         (
             found
@@ -45,12 +45,12 @@ def find() -> str | None:
 
 
 class Page:
-    """One page of it."""
+    """One page of the browser."""
 
-    def __init__(self, commands: int, answers: int) -> None:
-        self._commands, self._answers = commands, answers
-        self._numbers = itertools.count(1)
-        self._rest = b""
+    def __init__(self, commands: int, replies: int) -> None:
+        self._commands, self._replies = commands, replies
+        self._ids = itertools.count(1)
+        self._buffer = b""
         self._session: str | None = None
         self.events: list[dict[str, Any]] = []
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
@@ -59,32 +59,32 @@ class Page:
             self.send(f"{domain}.enable")
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
-        """Ask, and wait for the answer; what happens meanwhile is kept in ``events``."""
-        number = next(self._numbers)
+        """Send a command and wait for the reply; events that arrive meanwhile go to ``events``."""
+        number = next(self._ids)
         message: dict[str, Any] = {"id": number, "method": method, "params": params}
         if self._session:
             message["sessionId"] = self._session
         os.write(self._commands, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._next()
-            if answer.get("id") == number:
-                assert "error" not in answer, answer
-                return answer["result"]  # type: ignore[no-any-return]
-            self.events.append(answer)
+            reply = self._next()
+            if reply.get("id") == number:
+                assert "error" not in reply, reply
+                return dict(reply["result"])
+            self.events.append(reply)
 
     def _next(self) -> dict[str, Any]:
         end = time.monotonic() + 60
-        while b"\0" not in self._rest:
-            ready, _, _ = select.select([self._answers], [], [], max(0.0, end - time.monotonic()))
-            assert ready, "the browser does not answer"
-            got = os.read(self._answers, 2**20)
-            assert got, "the browser ended"
-            self._rest += got
-        line, self._rest = self._rest.split(b"\0", 1)
-        return json.loads(line)  # type: ignore[no-any-return]
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._replies], [], [], max(0.0, end - time.monotonic()))
+            assert ready, "the browser does not reply"
+            data = os.read(self._replies, 2**20)
+            assert data, "the browser ended"
+            self._buffer += data
+        line, self._buffer = self._buffer.split(b"\0", 1)
+        return dict(json.loads(line))
 
     def run(self, code: str) -> Any:
-        """The value of an expression; promises are awaited."""
+        """The value of an expression; a promise is awaited."""
         done = self.send("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
@@ -92,9 +92,9 @@ class Page:
     def until(self, code: str) -> None:
         """Wait until an expression is true."""
         self.run(
-            "new Promise((yes, no) => { const end = Date.now() + 20000; const look = () => ("
-            f"{code}) ? yes() : Date.now() > end ? no(new Error({json.dumps(code)})) : setTimeout(look, 20);"
-            " look(); })"
+            "new Promise((yes, no) => { const end = Date.now() + 20000; const check = () => ("
+            f"{code}) ? yes() : Date.now() > end ? no(new Error({json.dumps(code)})) : setTimeout(check, 20);"
+            " check(); })"
         )
 
     def open(
@@ -126,8 +126,8 @@ class Page:
         self.send(
             "Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, button="left", buttons=1, clickCount=1
         )
-        for place in (x + (to_x - x) / 2, to_x):
-            self.send("Input.dispatchMouseEvent", type="mouseMoved", x=place, y=y, button="left", buttons=1)
+        for to in (x + (to_x - x) / 2, to_x):
+            self.send("Input.dispatchMouseEvent", type="mouseMoved", x=to, y=y, button="left", buttons=1)
         self.send("Input.dispatchMouseEvent", type="mouseReleased", x=to_x, y=y, button="left", clickCount=1)
 
     def wheel(self, x: float, y: float, turn: float) -> None:
@@ -146,7 +146,7 @@ class Page:
             )
 
     def choose(self, selector: str, path: Path) -> None:
-        """Put a file into an input."""
+        """Choose a file in a file input."""
         root = self.send("DOM.getDocument")["root"]["nodeId"]
         node = self.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.send("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
@@ -158,30 +158,30 @@ class Page:
 
 @contextlib.contextmanager
 def browser(home: Path) -> Iterator[Page]:
-    """Chromium with one page, ended afterwards."""
+    """Chromium with one page; it ends with the block."""
     program = find()
     assert program is not None
     command_out, command_in = os.pipe()
-    answer_out, answer_in = os.pipe()
+    reply_out, reply_in = os.pipe()
     process = subprocess.Popen(
         [
             sys.executable,
             "-c",
             _START,
             str(command_out),
-            str(answer_in),
+            str(reply_in),
             program,
             *FLAGS,
             f"--user-data-dir={home}",
         ],
-        pass_fds=(command_out, answer_in),
+        pass_fds=(command_out, reply_in),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     os.close(command_out)
-    os.close(answer_in)
+    os.close(reply_in)
     try:
-        page = Page(command_in, answer_out)
+        page = Page(command_in, reply_out)
         yield page
         page._session = None
         with contextlib.suppress(Exception):
@@ -193,4 +193,4 @@ def browser(home: Path) -> Iterator[Page]:
             process.kill()
             process.wait()
         os.close(command_in)
-        os.close(answer_out)
+        os.close(reply_out)

@@ -15,24 +15,24 @@ class Resource:
 
     data: bytes
     drops: list[int | None] = field(default_factory=list)
-    """Of each request in turn: break the connection after so many bytes; None: do not."""
+    """For each request in turn: close the connection after so many bytes, or None to serve all."""
     statuses: list[int] = field(default_factory=list)
-    """Answered before anything is served."""
+    """Sent in turn before anything is served."""
     ranges: bool = True
-    """Whether Range is understood."""
+    """Whether the Range header is honored."""
     lengths: bool = True
     """Whether Content-Length is sent."""
     shift: int = 0
-    """How far the ranges that are sent lie from the ranges that were asked for."""
+    """Offset of the ranges sent from the ranges requested."""
     declared: int | None = None
-    """A Content-Length that is a lie."""
+    """A Content-Length that is wrong."""
     location: str | None = None
-    """Redirect there."""
+    """Where to redirect to."""
     retry_after: str | None = None
 
 
 class FileServer:
-    """Serves resources by path and remembers what was asked."""
+    """Serves resources by path, and records the requests."""
 
     def __init__(self) -> None:
         self.resources: dict[str, Resource] = {}
@@ -44,7 +44,7 @@ class FileServer:
 
             def do_GET(self) -> None:
                 server.requests.append((self.path, dict(self.headers)))
-                server.answer(self)
+                server.respond(self)
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -57,21 +57,21 @@ class FileServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
-    def serve(self, path: str, data: bytes = b"", **trouble: Any) -> str:
+    def serve(self, path: str, data: bytes = b"", **faults: Any) -> str:
         """Serve ``data`` at ``path``; return the address."""
-        self.resources[path] = Resource(data, **trouble)
+        self.resources[path] = Resource(data, **faults)
         return self.url + path
 
-    def asked(self, path: str) -> list[str | None]:
+    def ranges(self, path: str) -> list[str | None]:
         """The Range header of each request for ``path``."""
-        return [headers.get("Range") for place, headers in self.requests if place == path]
+        return [headers.get("Range") for requested, headers in self.requests if requested == path]
 
     def close(self) -> None:
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()
 
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+    def respond(self, handler: BaseHTTPRequestHandler) -> None:
         handler.close_connection = True
         resource = self.resources.get(handler.path)
         if resource is None:
@@ -81,9 +81,9 @@ class FileServer:
         if resource.location is not None:
             return self._plain(handler, 302, location=resource.location)
         start, size = 0, len(resource.data)
-        asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
-        if asked and resource.ranges:
-            start = int(asked[1])
+        requested = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+        if requested and resource.ranges:
+            start = int(requested[1])
             if start >= size:
                 return self._plain(handler, 416, content_range=f"bytes */{size}")
             start += resource.shift

@@ -14,13 +14,13 @@ import numpy as np
 from tests.support.typed import not_none
 
 TICKS = 30000
-"""Ticks of a second in the videos made here."""
+"""Ticks per second of the videos written here."""
 NTSC = 1001
-"""Ticks of a picture at 30000/1001 fps."""
+"""Ticks per frame at 30000/1001 fps."""
 
 
 def tone(duration_s: float, rate: int, *, hertz: float = 220.0, level: float = 0.3, channels: int = 1) -> Any:
-    """(channels, n) float32: a tone, each channel an octave above the one before, a little softer."""
+    """(channels, n) float32: a tone; each channel is an octave above the one before, and a little softer."""
     times = np.arange(round(duration_s * rate)) / rate
     rows = [level * 0.9**c * np.sin(2 * np.pi * hertz * 2**c * times) for c in range(channels)]
     return np.array(rows, dtype=np.float32)
@@ -42,15 +42,15 @@ def write_wav(path: Path, samples: Any, rate: int, *, width: int = 2) -> Path:
     return path
 
 
-def write_sound(path: Path, samples: Any, rate: int, *, codec: str, layout: str = "mono", **how: Any) -> Path:
+def write_audio(path: Path, samples: Any, rate: int, *, codec: str, layout: str = "mono", **how: Any) -> Path:
     """Any codec and container, through FFmpeg."""
     with av.open(str(path), "w", format=how.get("format")) as container:
         stream = container.add_stream(codec, rate=rate, layout=layout)
-        _encode_sound(container, stream, samples, rate, layout)
+        _encode_audio(container, stream, samples, rate, layout)
     return path
 
 
-def _encode_sound(
+def _encode_audio(
     container: Any, stream: Any, samples: Any, rate: int, layout: str, at_s: float = 0.0
 ) -> None:
     resampler = av.AudioResampler(format=stream.codec_context.format.name, layout=layout, rate=rate)
@@ -64,8 +64,8 @@ def _encode_sound(
     container.mux(stream.encode(None))
 
 
-def picture(index: int, width: int, height: int) -> Any:
-    """(height, width) uint8: a bar that wanders over a slope, different in every frame."""
+def luma_frame(index: int, width: int, height: int) -> Any:
+    """(height, width) uint8: a bar that moves across a gradient; no two frames are alike."""
     image = np.tile(np.linspace(30, 200, width), (height, 1))
     image[:, (7 * index) % width : (7 * index) % width + 12] = 235
     image[: height // 4] = (40 + 9 * index) % 200
@@ -79,49 +79,49 @@ def write_video(
     size: tuple[int, int] = (160, 96),
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
-    pictures: Sequence[Any] | None = None,
-    sound: tuple[Any, int] | None = None,
-    sound_at_s: float = 0.0,
+    frames: Sequence[Any] | None = None,
+    audio: tuple[Any, int] | None = None,
+    audio_at_s: float = 0.0,
     rotation: int = 0,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     cover: bool = False,
 ) -> Path:
-    """Pictures at given ticks, with sound if wanted, which begins at ``sound_at_s``.
+    """Frames at the given ticks, and audio (samples and rate) that starts at ``audio_at_s``.
 
-    ``pictures``: (height, width) uint8 limited luma, or (height, width, 3) uint8 BGR. What has a negative
-    time is hidden by an edit list, where the container has such a thing.
+    ``frames``: (height, width) uint8 limited luma, or (height, width, 3) uint8 BGR. Frames with a negative
+    time are hidden by an edit list where the container has edit lists.
     """
     width, height = size
     with av.open(str(path), "w", options=container_options or {}) as container:
         video: Any = container.add_stream(codec, rate=Fraction(TICKS, NTSC), options=options or {})
         video.width, video.height, video.pix_fmt = width, height, pix_fmt
-        # MPEG-2 knows a few fixed picture rates only.
+        # MPEG-2 knows only a few fixed frame rates.
         video.codec_context.time_base = Fraction(NTSC if codec == "mpeg2video" else 1, TICKS)
         if rotation:
             video.set_display_rotation(rotation)
         if cover:
             video.disposition = av.stream.Disposition.attached_pic
-        audio = None
-        if sound is not None:
-            layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(sound[0])]
-            audio = container.add_stream("aac", rate=sound[1], layout=layout)
+        stream = None
+        if audio is not None:
+            layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(audio[0])]
+            stream = container.add_stream("aac", rate=audio[1], layout=layout)
         for index, tick in enumerate(ticks):
-            luma = picture(index, width, height) if pictures is None else pictures[index]
-            if luma.ndim == 3:
-                frame = av.VideoFrame.from_ndarray(luma, format="bgr24").reformat(format=pix_fmt)
+            image = luma_frame(index, width, height) if frames is None else frames[index]
+            if image.ndim == 3:
+                frame = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format=pix_fmt)
             else:
-                frame = _with_luma(luma, pix_fmt)
+                frame = _with_luma(image, pix_fmt)
             frame.pts, frame.time_base = tick, Fraction(1, TICKS)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        if audio is not None and sound is not None:
-            _encode_sound(container, audio, sound[0], sound[1], layout, sound_at_s)
+        if stream is not None and audio is not None:
+            _encode_audio(container, stream, audio[0], audio[1], layout, audio_at_s)
     return path
 
 
 def _with_luma(luma: Any, pix_fmt: str) -> Any:
-    """The luma is written into its plane as it is: nothing is converted."""
+    """A frame whose luma plane holds these values exactly: nothing is converted."""
     height, width = luma.shape
     frame = av.VideoFrame(width, height, pix_fmt)
     for number, plane in enumerate(frame.planes):
@@ -133,16 +133,15 @@ def _with_luma(luma: Any, pix_fmt: str) -> Any:
     return frame
 
 
-def decoded(path: Path) -> list[tuple[float, Any]]:
-    """The oracle: every picture by a plain full decode, (time, luma plane)."""
+def decode_frames(path: Path) -> list[tuple[float, Any]]:
+    """The oracle: every frame by a plain full decode, as (time, luma plane)."""
     out = []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         for frame in container.decode(stream):
             plane = frame.planes[0]
-            luma = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
-                : frame.height, : frame.width
-            ]
+            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+            luma = rows[: frame.height, : frame.width]
             out.append((float(not_none(frame.pts) * not_none(frame.time_base)), luma.copy()))
     return out

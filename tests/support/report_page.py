@@ -1,4 +1,4 @@
-"""A report's page read back, for what stands in it to be compared with what the run says."""
+"""A report's page parsed, so that tests can compare it with the results of the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VOID = {"meta", "img", "br", "hr", "link", "input", "wbr", "col"}
 
 
 class Page(HTMLParser):
-    """A page taken apart: its tags in order, its tables as text, and whether every tag is closed."""
+    """A parsed page: its tags in order and its tables as text. Every tag must be closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -72,12 +72,12 @@ class Page(HTMLParser):
         return [str(attrs["id"]) for tag, attrs in self.tags if tag == "section"]
 
 
-def drawn(run: Path) -> Page:
-    """The report of a run."""
+def render(run: Path) -> Page:
+    """Write the report of a run, and parse it."""
     return Page(write_report(run).read_text(encoding="utf-8"))
 
 
-def change(run: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+def edit_results(run: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     """Change a run's results.json."""
     path = run / "results.json"
     results = json.loads(path.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from emofuse.core.labels import EMOTIONS
 
 RATE = 16000
 TABLE = "openface_au_mean.csv"
-UNITS = ("AU01_r", "AU02_r", "AU04_r", "AU06_r", "AU12_r", "AU25_c")
+ACTION_UNITS = ("AU01_r", "AU02_r", "AU04_r", "AU06_r", "AU12_r", "AU25_c")
 
 VOICE = """
 [voice.features]
@@ -57,7 +57,7 @@ nn = { hidden = [8], epochs = 2, trials = 1 }
 """
 )
 
-FILM_RECIPE = (
+VIDEO_RECIPE = (
     """
 extends = "default"
 name = "small-film"
@@ -89,20 +89,20 @@ nn = { hidden = [8], epochs = 1, trials = 1 }
 
 
 def take_code(emotion: int, number: int, actor: int) -> str:
-    """A take's name: number 0 to 3 is statement and repetition, all at normal intensity."""
+    """The name of a take at normal intensity; numbers 0 to 3 are statement and repetition."""
     return f"01-{emotion + 1:02d}-01-{number // 2 + 1:02d}-{number % 2 + 1:02d}-{actor:02d}"
 
 
-def speak(emotion: int, number: int, actor: int) -> Any:
-    """(n,) float32, 0.8 s: a buzz whose pitch, loudness and beat depend on the emotion, a little on who."""
+def speech(emotion: int, number: int, actor: int) -> Any:
+    """(n,) float32, 0.8 s: a buzz; its pitch, loudness and beat follow the emotion, a little the actor."""
     rng = np.random.default_rng([emotion, number, actor])
     times = np.arange(round(0.8 * RATE)) / RATE
     pitch = 100 * 2 ** (emotion / 6) * (1.3 if actor % 2 else 1) * rng.uniform(0.95, 1.05)
     phase = 2 * np.pi * np.cumsum(pitch * (1 + 0.02 * emotion * np.sin(9 * times))) / RATE
     buzz = sum(np.sin(k * phase) / k ** (1 + emotion % 3) for k in range(1, 9))
     beat = 0.6 + 0.4 * np.sin(2 * np.pi * (2 + emotion % 4) * times)
-    sound = 0.05 * (1 + emotion % 3) * buzz * beat + 0.002 * rng.standard_normal(len(times))
-    return sound.astype(np.float32)
+    samples = 0.05 * (1 + emotion % 3) * buzz * beat + 0.002 * rng.standard_normal(len(times))
+    return samples.astype(np.float32)
 
 
 def write_wav(path: Path, samples: Any, rate: int = RATE) -> Path:
@@ -117,39 +117,41 @@ def write_wav(path: Path, samples: Any, rate: int = RATE) -> Path:
 
 
 def write_au_corpus(root: Path, *, actors: int = 6, takes: int = 3) -> Path:
-    """Recordings, and a table of action units beside them: no picture is needed."""
+    """Audio recordings, and beside them a table of action units, so that no video is needed."""
     rows = []
     for actor in range(1, actors + 1):
         for emotion in range(len(EMOTIONS)):
             for number in range(takes):
                 code = take_code(emotion, number, actor)
-                write_wav(root / f"Actor_{actor:02d}" / f"03-{code}.wav", speak(emotion, number, actor))
+                write_wav(root / f"Actor_{actor:02d}" / f"03-{code}.wav", speech(emotion, number, actor))
                 rng = np.random.default_rng([7, emotion, number, actor])
-                means = 2 + 1.5 * np.cos(np.arange(len(UNITS)) * (emotion + 1))
-                rows.append([f"01-{code}", *np.abs(means + 0.7 * rng.standard_normal(len(UNITS))).round(4)])
+                means = 2 + 1.5 * np.cos(np.arange(len(ACTION_UNITS)) * (emotion + 1))
+                rows.append(
+                    [f"01-{code}", *np.abs(means + 0.7 * rng.standard_normal(len(ACTION_UNITS))).round(4)]
+                )
     with (root / TABLE).open("w", newline="") as file:
-        csv.writer(file).writerows([["code", *UNITS], *rows])
+        csv.writer(file).writerows([["code", *ACTION_UNITS], *rows])
     return root
 
 
-def write_film(path: Path, *, emotion: int, actor: int = 1, silent: bool = False) -> Path:
-    """One drawn and spoken clip of the synthetic corpus, as the package makes them."""
+def write_clip(path: Path, *, emotion: int, actor: int = 1, silent: bool = False) -> Path:
+    """One clip of the synthetic corpus, as the package makes them."""
     from emofuse.corpus.synthetic import clip, encode
     from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
 
     code = clip.TakeCode(emotion + 1, 1, 1, 1, actor)
-    speech = clip.sound(5, code)
-    samples = np.zeros_like(speech.samples) if silent else speech.samples
+    voice = clip.sound(5, code)
+    samples = np.zeros_like(voice.samples) if silent else voice.samples
     still = clip.person(5, actor).portrait.still
     path.parent.mkdir(parents=True, exist_ok=True)
-    encode.write_mp4(path, still, clip.pictures(5, code, speech), samples, SAMPLE_RATE_HZ)
+    encode.write_mp4(path, still, clip.pictures(5, code, voice), samples, SAMPLE_RATE_HZ)
     return path
 
 
-def write_film_corpus(root: Path, films: list[Path], *, actors: int = 4) -> Path:
-    """A recording of its own for every take, but one of a few films: with a store each is read once.
+def write_video_corpus(root: Path, clips: list[Path], *, actors: int = 4) -> Path:
+    """Audio of its own for every take, but video from a few clips: with a store, each is read only once.
 
-    Actor 1's first take is the first film alone, with its own sound.
+    The first take of actor 1 is the first clip alone, with its own audio.
     """
     for actor in range(1, actors + 1):
         for emotion in range(len(EMOTIONS)):
@@ -157,8 +159,8 @@ def write_film_corpus(root: Path, films: list[Path], *, actors: int = 4) -> Path
             folder = root / f"Actor_{actor:02d}"
             folder.mkdir(parents=True, exist_ok=True)
             if (actor, emotion) == (1, 0):
-                os.link(films[0], folder / f"01-{code}.mp4")
+                os.link(clips[0], folder / f"01-{code}.mp4")
                 continue
-            write_wav(folder / f"03-{code}.wav", speak(emotion, 0, actor))
-            os.link(films[(emotion + actor) % len(films)], folder / f"02-{code}.mp4")
+            write_wav(folder / f"03-{code}.wav", speech(emotion, 0, actor))
+            os.link(clips[(emotion + actor) % len(clips)], folder / f"02-{code}.mp4")
     return root

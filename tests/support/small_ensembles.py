@@ -14,7 +14,7 @@ from emofuse.training.dataset import Inputs
 
 N_MELS, N_UNITS = 26, 6
 
-TOML = """
+RECIPE = """
 extends = "ravdess-ensemble"
 name = "small-ensemble"
 seed = 6
@@ -64,7 +64,7 @@ components = 12
 
 
 def recipe(*, both: bool = True, enrolment: bool = True, **fusion: Any) -> Recipe:
-    """A recipe of ensembles for :func:`make_inputs`."""
+    """A recipe with ensembles for :func:`make_inputs`."""
     small = {"components": 6, "networks": 1, "hidden": 5, "person_damping": 2.0}
     training = {"epochs": 2, "batch_size": 16}
     data: dict[str, Any] = {
@@ -94,20 +94,20 @@ def recipe(*, both: bool = True, enrolment: bool = True, **fusion: Any) -> Recip
 
 
 def make_inputs(folder: Path, n_actors: int = 6, takes: int = 2, seed: int = 0) -> Inputs:
-    """Features that depend on the emotion, and more on the person; the voice at two speeds."""
+    """Features that depend on the emotion, and more on the speaker; the voice at two speeds."""
     n = n_actors * 8 * takes
     labels = np.arange(n) % 8
     speakers = np.array([f"{1 + i // (8 * takes):02d}" for i in range(n)])
-    who = np.unique(speakers, return_inverse=True)[1]
+    speaker_ids = np.unique(speakers, return_inverse=True)[1]
     rng = np.random.default_rng(seed)
     size = descriptor_size(N_MELS)
-    voice = rng.standard_normal((8, size))[labels] + 1.5 * rng.standard_normal((n_actors, size))[who]
+    voice = rng.standard_normal((8, size))[labels] + 1.5 * rng.standard_normal((n_actors, size))[speaker_ids]
     voice += rng.standard_normal((n, size))
-    face = rng.standard_normal((8, N_UNITS))[labels] + rng.standard_normal((n_actors, N_UNITS))[who]
+    face = rng.standard_normal((8, N_UNITS))[labels] + rng.standard_normal((n_actors, N_UNITS))[speaker_ids]
     face += 0.5 * rng.standard_normal((n, N_UNITS))
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "voice.npy", voice.astype(np.float32))
     np.save(folder / "voice-1.npy", (voice + 0.3 * rng.standard_normal((n, size))).astype(np.float32))
     np.save(folder / "face.npy", np.square(face).astype(np.float32))
-    there = np.ones(n, dtype=bool)
-    return Inputs(folder, labels, speakers, {"voice": there, "face": there.copy()}, 2)
+    present = np.ones(n, dtype=bool)
+    return Inputs(folder, labels, speakers, {"voice": present, "face": present.copy()}, 2)

@@ -1,4 +1,4 @@
-"""Timelines to export: seeded, with overlapping people, holes, and names that break formats."""
+"""Timelines to export: seeded, with overlapping people, gaps, and names that break formats."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def timeline(**more: Any) -> Timeline:
 
 
 def _windows(rng: np.random.Generator, start_s: float, duration_s: float, people: tuple[Any, ...]) -> Any:
-    for begin in np.sort(rng.uniform(0, duration_s * 0.9, rng.integers(0, 40))):
-        end = min(begin + rng.uniform(1e-5, duration_s * 0.1), duration_s)
+    for start in np.sort(rng.uniform(0, duration_s * 0.9, rng.integers(0, 40))):
+        end = min(start + rng.uniform(1e-5, duration_s * 0.1), duration_s)
         voice, face, fused = [rng.dirichlet(np.ones(8)) if rng.random() < 0.7 else None for _ in range(3)]
         yield Window(
-            start_s + float(begin),
+            start_s + float(start),
             start_s + float(end),
             voice,
             face,
@@ -70,10 +70,10 @@ def _windows(rng: np.random.Generator, start_s: float, duration_s: float, people
 def _segments(rng: np.random.Generator, start_s: float, duration_s: float, person: str | None) -> Any:
     cuts = np.sort(rng.uniform(0, duration_s, 2 * rng.integers(0, 12)))
     adjacent = rng.random() < 0.5
-    for begin, end in pairwise(cuts) if adjacent else cuts.reshape(-1, 2):
+    for start, end in pairwise(cuts) if adjacent else cuts.reshape(-1, 2):
         kind = rng.integers(3)
         yield Segment(
-            start_s + float(begin),
+            start_s + float(start),
             start_s + float(end),
             emotion=EMOTIONS[rng.integers(8)] if kind == 0 else None,
             confidence=float(rng.random()) if kind < 2 else None,
@@ -92,18 +92,18 @@ def _faces(rng: np.random.Generator, start_s: float, duration_s: float, people: 
 
 
 def random_timeline(seed: int) -> Timeline:
-    """From a tenth of a second to ten hours, from before zero to after, nobody to five people."""
+    """A tenth of a second to ten hours long, starting before or after zero, with up to five people."""
     rng = np.random.default_rng(seed)
     duration_s = float(10 ** rng.uniform(-1, np.log10(36000)))
     start_s = float(rng.choice([0.0, 0.0, -0.023, 0.5, rng.uniform(0, 5)]))
     people = tuple(rng.permutation(np.array(HOSTILE, dtype=object))[: rng.integers(0, 6)].tolist())
-    whose = (None, *people)
-    segments = [s for person in whose for s in _segments(rng, start_s, duration_s, person)]
+    names = (None, *people)
+    segments = [s for person in names for s in _segments(rng, start_s, duration_s, person)]
     return timeline(
         source=f"takes/{HOSTILE[seed % len(HOSTILE)]}.mp4",
         duration_s=duration_s,
         start_s=start_s,
-        windows=tuple(_windows(rng, start_s, duration_s, whose)),
+        windows=tuple(_windows(rng, start_s, duration_s, names)),
         segments=tuple(sorted(segments, key=lambda segment: segment.start_s)),
         people=people,
         faces=tuple(_faces(rng, start_s, duration_s, people)),

@@ -88,7 +88,7 @@ def test_resumes_after_drops(http_server: FileServer, target: Path) -> None:
     url = http_server.serve("/f", DATA, drops=[100_000, 50_000])
     get(url, target)
     assert target.read_bytes() == DATA
-    assert http_server.asked("/f") == [None, "bytes=100000-", "bytes=150000-"]
+    assert http_server.ranges("/f") == [None, "bytes=100000-", "bytes=150000-"]
 
 
 def test_progress_counts_more_drops_than_attempts(http_server: FileServer, target: Path) -> None:
@@ -115,14 +115,14 @@ def test_range_ignored_starts_over(http_server: FileServer, target: Path) -> Non
     url = http_server.serve("/f", DATA, ranges=False, drops=[100_000, 200_000, 150_000])
     get(url, target)
     assert target.read_bytes() == DATA
-    assert http_server.asked("/f")[1] == "bytes=100000-"
+    assert http_server.ranges("/f")[1] == "bytes=100000-"
 
 
 def test_wrong_range_is_not_appended(http_server: FileServer, target: Path) -> None:
     leave_part(target, DATA[:5000])
     get(http_server.serve("/f", DATA, shift=7), target)
     assert target.read_bytes() == DATA
-    assert http_server.asked("/f") == ["bytes=5000-", None]
+    assert http_server.ranges("/f") == ["bytes=5000-", None]
 
 
 SCRIPT = """
@@ -158,7 +158,7 @@ def test_resumes_what_a_killed_process_left(http_server: FileServer, target: Pat
     http_server.requests.clear()
     get(url, target)
     assert target.read_bytes() == DATA
-    assert http_server.asked("/f") == ["bytes=123456-"]
+    assert http_server.ranges("/f") == ["bytes=123456-"]
 
 
 def test_disk_refuses_to_hold_more(http_server: FileServer, target: Path) -> None:
@@ -171,7 +171,7 @@ def test_disk_refuses_to_hold_more(http_server: FileServer, target: Path) -> Non
     assert target.read_bytes() == b"old"
     get(http_server.serve("/f", DATA), target)
     assert target.read_bytes() == DATA
-    assert http_server.asked("/f")[-1] == "bytes=100000-"
+    assert http_server.ranges("/f")[-1] == "bytes=100000-"
 
 
 def test_two_downloads_of_one_file_do_not_mix(http_server: FileServer, target: Path) -> None:
@@ -264,7 +264,7 @@ def test_416_on_a_complete_part(http_server: FileServer, target: Path) -> None:
     leave_part(target, DATA)
     get(http_server.serve("/f", DATA), target, size=None)
     assert target.read_bytes() == DATA
-    assert http_server.asked("/f") == [f"bytes={len(DATA)}-"]
+    assert http_server.ranges("/f") == [f"bytes={len(DATA)}-"]
 
 
 @pytest.mark.parametrize("size", [len(DATA), None])
@@ -278,7 +278,7 @@ def test_redirect_keeps_the_range(http_server: FileServer, target: Path) -> None
     leave_part(target, DATA[:1000])
     http_server.serve("/there", DATA)
     get(http_server.serve("/f", location="/there"), target)
-    assert http_server.asked("/there") == ["bytes=1000-"]
+    assert http_server.ranges("/there") == ["bytes=1000-"]
 
 
 @pytest.mark.parametrize("place", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:,x"])

@@ -75,7 +75,7 @@ def test_live_windows_are_those_of_the_timeline(recognizer: Recognizer, speech: 
 
 
 def test_a_person_is_seen_and_heard(recognizer: Recognizer, tmp_path: Path) -> None:
-    film = small_corpora.write_film(tmp_path / "happy.mp4", emotion=2)
+    film = small_corpora.write_clip(tmp_path / "happy.mp4", emotion=2)
     live = list(live_windows(recognizer, film))
     assert any(one.window.face is not None for one in live)
     assert any(one.window.voice is not None for one in live)

@@ -50,22 +50,22 @@ def recognizer() -> Recognizer:
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def video_clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Videos of one person who comes and goes, and whose voice starts at 2 s of the audio."""
-    folder, one = tmp_path_factory.mktemp("timed"), drawn_people.drawn(1)
-    nobody = drawn_people.wall(N_FILM)
+    folder, one = tmp_path_factory.mktemp("timed"), drawn_people.draw_person(1)
+    nobody = drawn_people.empty_scene(N_FILM)
     pictures = [*nobody[:COMES], *one.speaking(GOES - COMES), *nobody[GOES:]]
-    sound = drawn_people.joined(drawn_people.silence(2.0), one.says(2.4), drawn_people.silence(1.6))
+    sound = drawn_people.concatenate(drawn_people.silence(2.0), one.speech(2.4), drawn_people.silence(1.6))
     made = {}
     for name, how in FILMS.items():
-        made[name] = drawn_people.write_film(folder / name, pictures, sound=sound, **how)
+        made[name] = drawn_people.write_video(folder / name, pictures, audio=sound, **how)
     return made
 
 
 @pytest.fixture(scope="module")
-def talk(recognizer: Recognizer, duet: Path) -> Timeline:
+def talk(recognizer: Recognizer, conversation: Path) -> Timeline:
     """The timeline of two people."""
-    return recognizer.timeline(duet)
+    return recognizer.timeline(conversation)
 
 
 def of(timeline: Timeline, person: str | None) -> list[Segment]:
@@ -102,28 +102,28 @@ def gone(times: list[float], tick: int, ticks: list[int]) -> int:
     return len(times) - (len(ticks) - ticks.index(tick))
 
 
-def test_the_oracles_agree(films: dict[str, Path]) -> None:
+def test_the_oracles_agree(video_clips: dict[str, Path]) -> None:
     import shutil
 
     if shutil.which("ffprobe") is None:
         pytest.skip("ffprobe is not installed")
-    for path in films.values():
-        one, two = drawn_people.of_ffprobe(path), drawn_people.of_packets(path)
+    for path in video_clips.values():
+        one, two = drawn_people.frame_times_by_ffprobe(path), drawn_people.frame_times_by_packets(path)
         np.testing.assert_allclose(sorted(one[0]), sorted(two[0]), atol=2e-6)
         assert one[1] == pytest.approx(two[1], abs=1e-3)
 
 
 @pytest.mark.parametrize("name", FILMS)
 def test_somebody_is_present_from_the_first_frame_to_the_last(
-    recognizer: Recognizer, films: dict[str, Path], name: str
+    recognizer: Recognizer, video_clips: dict[str, Path], name: str
 ) -> None:
-    times, end_s = drawn_people.shown(films[name])
+    times, end_s = drawn_people.frame_times(video_clips[name])
     ticks = FILMS[name].get("ticks", REGULAR)
     shown = [i for i, tick in enumerate(ticks) if tick >= 0]
     assert len(times) == len(shown), "the oracle does not see what was written"
     comes_s, goes_s = (times[shown.index(i)] for i in (COMES, GOES))
 
-    every = recognizer.timeline(films[name], rules=WindowRules(1.0, 0.5, EVERY_PICTURE))
+    every = recognizer.timeline(video_clips[name], rules=WindowRules(1.0, 0.5, EVERY_PICTURE))
     assert every.people == ("person 1",) and every.notes == ()
     assert read(of(every, "person 1")) == [pytest.approx((comes_s, goes_s), abs=1e-3)]
     seen = [box.time_s for box in every.faces]
@@ -131,7 +131,7 @@ def test_somebody_is_present_from_the_first_frame_to_the_last(
     np.testing.assert_allclose(seen, expected, atol=1e-3)
     assert every.start_s == 0 and every.end_s == pytest.approx(end_s, abs=1e-3)
 
-    some = recognizer.timeline(films[name])
+    some = recognizer.timeline(video_clips[name])
     ((from_s, to_s),) = read(of(some, "person 1"))
     frame_s = max(np.diff(times))
     assert comes_s - 1e-3 <= from_s <= comes_s + 0.2 + frame_s
@@ -145,25 +145,27 @@ def test_somebody_is_present_from_the_first_frame_to_the_last(
 
 
 @pytest.mark.parametrize("name", FILMS)
-def test_speech_is_where_it_is_heard(recognizer: Recognizer, films: dict[str, Path], name: str) -> None:
-    windows = list(recognizer.stream(films[name], rules=WindowRules(0.5, 0.1)))
-    plain = list(recognizer.stream(films["regular.mp4"], rules=WindowRules(0.5, 0.1)))
+def test_speech_is_where_it_is_heard(recognizer: Recognizer, video_clips: dict[str, Path], name: str) -> None:
+    windows = list(recognizer.stream(video_clips[name], rules=WindowRules(0.5, 0.1)))
+    plain = list(recognizer.stream(video_clips["regular.mp4"], rules=WindowRules(0.5, 0.1)))
     late_s = FILMS[name].get("sound_at_s", 0.0)
 
     def begins(found: list[Window]) -> float:
         return next(w.end_s for w in found if w.speech is not None and w.speech > 0)
 
-    voice = np.abs(drawn_people.drawn(1).voice)
+    voice = np.abs(drawn_people.draw_person(1).voice)
     onset_s = 2.0 + int((voice > 0.1 * voice.max()).argmax()) / drawn_people.RATE
     assert begins(plain) == pytest.approx(onset_s, abs=0.2)
     assert begins(windows) - begins(plain) == pytest.approx(late_s, abs=0.11)
 
 
-def test_late_audio_gives_the_same_results_later(recognizer: Recognizer, films: dict[str, Path]) -> None:
+def test_late_audio_gives_the_same_results_later(
+    recognizer: Recognizer, video_clips: dict[str, Path]
+) -> None:
     rules = WindowRules(2.0, 0.5)
 
     def windows_with_voice(name: str) -> dict[float, Window]:
-        windows = recognizer.stream(films[name], rules=rules)
+        windows = recognizer.stream(video_clips[name], rules=rules)
         return {w.start_s: w for w in windows if w.voice is not None}
 
     plain, late = windows_with_voice("regular.mp4"), windows_with_voice("late-sound.mp4")
@@ -201,8 +203,10 @@ def test_speech_is_attributed_to_the_mouth_that_moves(talk: Timeline) -> None:
     assert n == 2 * 2 * 4
 
 
-def test_speech_is_attributed_to_nobody_when_both_are_still(recognizer: Recognizer, duet: Path) -> None:
-    windows = recognizer.timeline(duet, start_s=12.0, rules=WindowRules(3.0, 3.0)).windows
+def test_speech_is_attributed_to_nobody_when_both_are_still(
+    recognizer: Recognizer, conversation: Path
+) -> None:
+    windows = recognizer.timeline(conversation, start_s=12.0, rules=WindowRules(3.0, 3.0)).windows
     assert [w.person for w in windows] == ["person 1", "person 2", None]
     assert {w.speaker for w in windows} == {None}
     for window in windows[:2]:
@@ -229,11 +233,11 @@ def test_a_real_pair(recognizer: Recognizer, ravdess: Path, tmp_path: Path) -> N
     listens = [np.rint(cv2.GaussianBlur(films[1][0], (0, 0), 0.5) * (1.0, 0.8, 0.6)).astype(np.uint8)] * n
     half = n // 2
     pair = [
-        *drawn_people.beside(speaks[:half], listens[:half]),
-        *drawn_people.beside(listens[half:], speaks[half:]),
+        *drawn_people.side_by_side(speaks[:half], listens[:half]),
+        *drawn_people.side_by_side(listens[half:], speaks[half:]),
     ]
-    path = drawn_people.write_film(
-        tmp_path / "pair.mp4", pair, sound=sound, ticks=[2002 * i for i in range(n)]
+    path = drawn_people.write_video(
+        tmp_path / "pair.mp4", pair, audio=sound, ticks=[2002 * i for i in range(n)]
     )
     found = recognizer.timeline(path, rules=WindowRules(2.0, 0.5))
     assert found.people == ("person 1", "person 2")
@@ -245,9 +249,11 @@ def test_a_real_pair(recognizer: Recognizer, ravdess: Path, tmp_path: Path) -> N
     assert "person 1" in speakers and "person 2" not in speakers
 
 
-def test_stream_gives_the_windows_of_the_timeline(recognizer: Recognizer, duet: Path, talk: Timeline) -> None:
-    again = recognizer.timeline(io.BytesIO(duet.read_bytes()))
-    streamed = list(recognizer.stream(duet.read_bytes()))
+def test_stream_gives_the_windows_of_the_timeline(
+    recognizer: Recognizer, conversation: Path, talk: Timeline
+) -> None:
+    again = recognizer.timeline(io.BytesIO(conversation.read_bytes()))
+    streamed = list(recognizer.stream(conversation.read_bytes()))
     assert again.segments == talk.segments and again.faces == talk.faces
     assert (again.duration_s, again.people, again.picture_size) == (
         talk.duration_s, talk.people, talk.picture_size,
@@ -257,14 +263,14 @@ def test_stream_gives_the_windows_of_the_timeline(recognizer: Recognizer, duet: 
         for one, other in zip(talk.windows, others, strict=True):
             for name in Window.__dataclass_fields__:
                 np.testing.assert_equal(getattr(one, name), getattr(other, name))
-    assert talk.source == str(duet) and talk.recogniser == recognizer.bundle.recipe.name
+    assert talk.source == str(conversation) and talk.recogniser == recognizer.bundle.recipe.name
     assert talk.licence == recognizer.licence and talk.emotions == recognizer.emotions
 
 
-def test_windows_are_stored_as_they_were_read(recognizer: Recognizer, films: dict[str, Path]) -> None:
+def test_windows_are_stored_as_they_were_read(recognizer: Recognizer, video_clips: dict[str, Path]) -> None:
     rules = WindowRules(1.0, 1.0)
-    stored = recognizer.timeline(films["regular.mp4"], rules=rules).windows
-    read = list(recognizer.stream(films["regular.mp4"], rules=rules))
+    stored = recognizer.timeline(video_clips["regular.mp4"], rules=rules).windows
+    read = list(recognizer.stream(video_clips["regular.mp4"], rules=rules))
     for name in ("voice", "face", "fused"):
         there = [getattr(window, name) is not None for window in stored]
         assert any(there) and not all(there), f"this video tests nothing: {name}"
@@ -287,11 +293,14 @@ def test_every_format_writes_a_real_timeline(talk: Timeline, tmp_path: Path) -> 
     ("start_s", "end_s"), [(4.5, 7.25), (9.0, None), (None, 2.5), (-3.0, 2.0), (0.0, 99.0)]
 )
 def test_a_span(
-    recognizer: Recognizer, duet: Path, talk: Timeline, start_s: float | None, end_s: float | None
+    recognizer: Recognizer, conversation: Path, talk: Timeline, start_s: float | None, end_s: float | None
 ) -> None:
     reports: list[tuple[float, float | None]] = []
     found = recognizer.timeline(
-        duet, start_s=start_s, end_s=end_s, on_progress=lambda done, total: reports.append((done, total))
+        conversation,
+        start_s=start_s,
+        end_s=end_s,
+        on_progress=lambda done, total: reports.append((done, total)),
     )
     from_s, to_s = max(0.0, start_s or 0.0), min(end_s or 99.0, talk.end_s)
     assert (found.start_s, found.end_s) == pytest.approx((from_s, to_s), abs=1e-6)
@@ -304,23 +313,23 @@ def test_a_span(
 
 @pytest.mark.parametrize("span", [(3.0, 3.0), (5.0, 3.0), (float("nan"), None), (0.0, float("inf"))])
 def test_an_invalid_span_is_refused(
-    recognizer: Recognizer, duet: Path, span: tuple[float, float | None]
+    recognizer: Recognizer, conversation: Path, span: tuple[float, float | None]
 ) -> None:
     with pytest.raises(ValueError, match=r"after the start|finite"):
-        recognizer.timeline(duet, start_s=span[0], end_s=span[1])
+        recognizer.timeline(conversation, start_s=span[0], end_s=span[1])
 
 
 @pytest.mark.parametrize("span", [(100.0, 101.0), (100.0, None)])
 def test_an_empty_span_is_an_empty_timeline(
-    recognizer: Recognizer, duet: Path, span: tuple[float, float | None]
+    recognizer: Recognizer, conversation: Path, span: tuple[float, float | None]
 ) -> None:
-    found = recognizer.timeline(duet, start_s=span[0], end_s=span[1])
+    found = recognizer.timeline(conversation, start_s=span[0], end_s=span[1])
     assert (found.duration_s, found.windows, found.segments, found.faces) == (0, (), (), ())
 
 
 @pytest.mark.parametrize("rules", [WindowRules(1.0, 1.0), WindowRules(5.0, 2.0), WindowRules(20.0, 4.0, 2.0)])
-def test_other_windows(recognizer: Recognizer, duet: Path, rules: WindowRules) -> None:
-    found = recognizer.timeline(duet, rules=rules)
+def test_other_windows(recognizer: Recognizer, conversation: Path, rules: WindowRules) -> None:
+    found = recognizer.timeline(conversation, rules=rules)
     covers(found)
     assert found.people == ("person 1", "person 2")
     starts = sorted({w.start_s for w in found.windows})
@@ -328,22 +337,22 @@ def test_other_windows(recognizer: Recognizer, duet: Path, rules: WindowRules) -
     assert max(w.end_s for w in found.windows) == pytest.approx(found.end_s, abs=0.05)
 
 
-def test_segment_rules_are_used(recognizer: Recognizer, duet: Path) -> None:
-    none = recognizer.timeline(duet, end_s=4.0, segment_rules=SegmentRules(abstain_below=1.0))
+def test_segment_rules_are_used(recognizer: Recognizer, conversation: Path) -> None:
+    none = recognizer.timeline(conversation, end_s=4.0, segment_rules=SegmentRules(abstain_below=1.0))
     assert {segment.emotion for segment in none.segments} == {None}
-    every = recognizer.timeline(duet, end_s=4.0, segment_rules=SegmentRules(abstain_below=0.0))
+    every = recognizer.timeline(conversation, end_s=4.0, segment_rules=SegmentRules(abstain_below=0.0))
     assert all(segment.emotion for segment in every.segments if segment.confidence is not None)
 
 
-def test_audio_blocks_are_passed_on(recognizer: Recognizer, duet: Path) -> None:
+def test_audio_blocks_are_passed_on(recognizer: Recognizer, conversation: Path) -> None:
     blocks: list[Waveform] = []
-    recognizer.timeline(duet, start_s=1.0, end_s=3.5, on_sound=blocks.append)
+    recognizer.timeline(conversation, start_s=1.0, end_s=3.5, on_sound=blocks.append)
     assert blocks[0].start_s == pytest.approx(1.0, abs=1e-3)
     assert sum(block.duration_s for block in blocks) == pytest.approx(2.5, abs=1e-3)
 
 
 def test_no_audio(recognizer: Recognizer, tmp_path: Path) -> None:
-    film = drawn_people.write_film(tmp_path / "mute.mp4", drawn_people.drawn(2).speaking(60))
+    film = drawn_people.write_video(tmp_path / "mute.mp4", drawn_people.draw_person(2).speaking(60))
     found = recognizer.timeline(film)
     assert {w.reasons for w in found.windows} == {("voice:no_audio_stream",)}
     assert {w.speech for w in found.windows} == {None}
@@ -354,7 +363,9 @@ def test_no_audio(recognizer: Recognizer, tmp_path: Path) -> None:
 
 
 def test_no_video(recognizer: Recognizer, tmp_path: Path) -> None:
-    sound = media_files.write_wav(tmp_path / "a.wav", drawn_people.drawn(1).says(4.4), drawn_people.RATE)
+    sound = media_files.write_wav(
+        tmp_path / "a.wav", drawn_people.draw_person(1).speech(4.4), drawn_people.RATE
+    )
     found = recognizer.timeline(sound)
     assert (found.people, found.faces, found.picture_size) == ((), (), None)
     assert found.duration_s == pytest.approx(4.4) and {s.person for s in found.segments} == {None}
@@ -365,7 +376,7 @@ def test_no_video(recognizer: Recognizer, tmp_path: Path) -> None:
 def test_audio_with_a_padded_last_frame(
     recognizer: Recognizer, tmp_path: Path, rate: int, length_s: float
 ) -> None:
-    sound = media_files.write_sound(tmp_path / "a.m4a", media_files.tone(length_s, rate), rate, codec="aac")
+    sound = media_files.write_audio(tmp_path / "a.m4a", media_files.tone(length_s, rate), rate, codec="aac")
     found = recognizer.timeline(sound)
     assert found.end_s == pytest.approx(length_s, abs=0.1)
     assert [w.start_s for w in found.windows] == pytest.approx([0, 1, 2, 3], abs=0.05)
@@ -377,7 +388,7 @@ def test_an_estimated_length_is_not_trusted(recognizer: Recognizer, tmp_path: Pa
     rate = 44100
     noise = np.random.default_rng(0).normal(0, 0.2, (1, 6 * rate)).astype(np.float32)
     samples = np.concatenate([np.zeros((1, 3 * rate), np.float32), noise], axis=1)
-    sound = media_files.write_sound(tmp_path / "a.aac", samples, rate, codec="aac", format="adts")
+    sound = media_files.write_audio(tmp_path / "a.aac", samples, rate, codec="aac", format="adts")
     with av.open(str(sound)) as container:
         assert not_none(container.duration) > 20e6, "this file tests nothing: its length is guessed well"
     found = recognizer.timeline(sound)
@@ -397,21 +408,23 @@ def test_frames_far_apart(recognizer: Recognizer, tmp_path: Path, per_s: float) 
 
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_shorter_than_a_window(recognizer: Recognizer, tmp_path: Path, n: int) -> None:
-    film = drawn_people.write_film(tmp_path / "short.mp4", drawn_people.drawn(1).still(n))
+    film = drawn_people.write_video(tmp_path / "short.mp4", drawn_people.draw_person(1).still(n))
     found = recognizer.timeline(film)
-    _, end_s = drawn_people.shown(film)
+    _, end_s = drawn_people.frame_times(film)
     assert found.end_s == pytest.approx(end_s, abs=1e-3)
     assert [(w.start_s, w.person) for w in found.windows] == [(0.0, "person 1")]
     assert found.windows[0].face is not None and found.windows[0].face_present == 1
     covers(found)
-    sound = media_files.write_wav(tmp_path / "a.wav", drawn_people.drawn(1).says(0.3, 0.8), drawn_people.RATE)
+    sound = media_files.write_wav(
+        tmp_path / "a.wav", drawn_people.draw_person(1).speech(0.3, 0.8), drawn_people.RATE
+    )
     (window,) = recognizer.timeline(sound).windows
     assert (window.start_s, window.end_s) == pytest.approx((0.0, 0.3)) and window.voice is not None
 
 
 def test_video_that_ends_before_the_audio(recognizer: Recognizer, tmp_path: Path) -> None:
-    one = drawn_people.drawn(1)
-    film = drawn_people.write_film(tmp_path / "a.mp4", one.speaking(30), sound=one.says(14.0))
+    one = drawn_people.draw_person(1)
+    film = drawn_people.write_video(tmp_path / "a.mp4", one.speaking(30), audio=one.speech(14.0))
     found = recognizer.timeline(film)
     covers(found)
     ((from_s, end_s),) = read(of(found, "person 1"))
@@ -420,8 +433,8 @@ def test_video_that_ends_before_the_audio(recognizer: Recognizer, tmp_path: Path
 
 
 def test_audio_that_ends_before_the_video(recognizer: Recognizer, tmp_path: Path) -> None:
-    one = drawn_people.drawn(1)
-    film = drawn_people.write_film(tmp_path / "a.mp4", one.speaking(210), sound=one.says(2.0))
+    one = drawn_people.draw_person(1)
+    film = drawn_people.write_video(tmp_path / "a.mp4", one.speaking(210), audio=one.speech(2.0))
     found = recognizer.timeline(film)
     covers(found)
     assert read(found.segments) == [(0.0, pytest.approx(found.end_s))]
@@ -430,9 +443,9 @@ def test_audio_that_ends_before_the_video(recognizer: Recognizer, tmp_path: Path
 
 
 def test_a_file_that_was_cut_off(recognizer: Recognizer, tmp_path: Path) -> None:
-    one = drawn_people.drawn(1)
-    whole = drawn_people.write_film(
-        tmp_path / "whole.mp4", one.speaking(120), sound=one.says(8.0),
+    one = drawn_people.draw_person(1)
+    whole = drawn_people.write_video(
+        tmp_path / "whole.mp4", one.speaking(120), audio=one.speech(8.0),
         container_options={"movflags": "faststart"},
     )  # fmt: skip
     # in this MP4 all video packets come first, and then the audio
@@ -449,17 +462,17 @@ def test_a_file_that_was_cut_off(recognizer: Recognizer, tmp_path: Path) -> None
 
 
 def test_a_file_that_was_cut_off_after_its_first_frame(recognizer: Recognizer, tmp_path: Path) -> None:
-    whole = drawn_people.write_film(
-        tmp_path / "whole.mp4", drawn_people.drawn(1).still(60),
+    whole = drawn_people.write_video(
+        tmp_path / "whole.mp4", drawn_people.draw_person(1).still(60),
         container_options={"movflags": "faststart"},
     )  # fmt: skip
     with av.open(str(whole)) as container:
         positions = sorted(not_none(packet.pos) for packet in container.demux(video=0) if packet.size)
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(whole.read_bytes()[: positions[1]])
-    assert len(media_files.decoded(cut)) == 1
+    assert len(media_files.decode_frames(cut)) == 1
     found = recognizer.timeline(cut)
-    assert found.notes and found.end_s == pytest.approx(drawn_people.shown(whole)[1], abs=1e-3)
+    assert found.notes and found.end_s == pytest.approx(drawn_people.frame_times(whole)[1], abs=1e-3)
     assert [(w.start_s, w.person) for w in found.windows] == [(0.0, "person 1")]
     assert read(of(found, "person 1")) == [(0.0, pytest.approx(found.windows[0].end_s))]
     covers(found)

@@ -49,11 +49,11 @@ def test_the_recipe_selects_what_is_read(recognizer: Recognizer, monkeypatch: py
         window_faces(reading(recognizer, detector="yunet"))
 
 
-def test_crops_are_as_large_as_the_recipe_says(recognizer: Recognizer, films: dict[str, Path]) -> None:
+def test_crops_are_as_large_as_the_recipe_says(recognizer: Recognizer, video_clips: dict[str, Path]) -> None:
     """The shipped networks read 48 × 48; the tracker of another recipe makes crops of its size."""
     faces = window_faces(reading(recognizer, size=64))
     assert faces is not None
-    inputs = [one for frame in frames_of(films["happy"]) for one in faces.add(frame)]
+    inputs = [one for frame in frames_of(video_clips["happy"]) for one in faces.add(frame)]
     assert inputs and {one.tracked.crop.shape for one in inputs} == {(64, 64)}
 
 
@@ -73,11 +73,13 @@ def real(real_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("real")
-def test_blendshapes_are_interpolated_between_frames(recognizer: Recognizer, films: dict[str, Path]) -> None:
+def test_blendshapes_are_interpolated_between_frames(
+    recognizer: Recognizer, video_clips: dict[str, Path]
+) -> None:
     pytest.importorskip("mediapipe")
     faces = window_faces(reading(recognizer, kind="blendshapes", n_frames=5))
     assert isinstance(faces, Shapes)
-    frames = frames_of(films["happy"])
+    frames = frames_of(video_clips["happy"])
     inputs = [one for frame in frames for one in faces.add(frame)] + faces.finish()
     times = [one.tracked.time_s for one in inputs]
     assert times == [frame.time_s for frame in frames], "the first one, returned late, has its own too"

@@ -40,7 +40,7 @@ def recognizer() -> Recognizer:
 @pytest.fixture(scope="module")
 def speech(home: Path) -> Path:
     """Seven seconds of a voice."""
-    path: Path = media_files.write_wav(home / "voice.wav", drawn_people.drawn(1).says(7.0), RATE)
+    path: Path = media_files.write_wav(home / "voice.wav", drawn_people.draw_person(1).speech(7.0), RATE)
     return path
 
 
@@ -130,7 +130,7 @@ def test_wrong_rules(wrong: dict[str, float], named: str) -> None:
 
 @pytest.mark.parametrize("seconds", [0.01, 0.064, 0.3, 0.5, 1.0, 3.5, 20.0])
 def test_windows_do_not_depend_on_the_blocks(recognizer: Recognizer, seconds: float) -> None:
-    samples = drawn_people.drawn(1).says(7.0)
+    samples = drawn_people.draw_person(1).speech(7.0)
 
     def of(block_s: float) -> list[Window]:
         reader = WindowReader(recognizer, has_audio=True, has_video=False)
@@ -154,17 +154,17 @@ def test_each_window_comes_as_soon_as_it_can(recognizer: Recognizer) -> None:
 
 def test_the_voice_agrees_with_predict_over_the_same_span(
     recognizer: Recognizer,
-    duet: Path,
+    conversation: Path,
     speech: Path,
     tmp_path: Path,
 ) -> None:
-    n = 4 * drawn_people.PER_S
-    late = drawn_people.write_film(
-        tmp_path / "late.mp4", drawn_people.wall(n, (64, 48)), sound=drawn_people.drawn(1).says(3.6),
-        sound_at_s=0.5,
+    n = 4 * drawn_people.FPS
+    late = drawn_people.write_video(
+        tmp_path / "late.mp4", drawn_people.empty_scene(n, (64, 48)),
+        audio=drawn_people.draw_person(1).speech(3.6), audio_at_s=0.5,
     )  # fmt: skip
     compared = 0
-    for path in (speech, duet, late):
+    for path in (speech, conversation, late):
         for window in recognizer.stream(path, rules=WindowRules(hop_s=2.5)):
             if window.voice is not None:
                 alone = recognizer.predict(path, start_s=window.start_s, end_s=window.end_s)
@@ -183,10 +183,10 @@ def test_bytes_and_file_objects_are_read_like_a_path(recognizer: Recognizer, spe
 
 
 def test_missing_modalities_have_reasons(recognizer: Recognizer) -> None:
-    def reasons(samples: np.ndarray | None, films: list[Frame]) -> set[tuple[str, ...]]:
+    def reasons(samples: np.ndarray | None, video_clips: list[Frame]) -> set[tuple[str, ...]]:
         sound = [] if samples is None else blocks(samples, 0.5)
-        reader = WindowReader(recognizer, has_audio=samples is not None, has_video=bool(films))
-        return {window.reasons for window in read(reader, in_order(sound, films), 4.0)}
+        reader = WindowReader(recognizer, has_audio=samples is not None, has_video=bool(video_clips))
+        return {window.reasons for window in read(reader, in_order(sound, video_clips), 4.0)}
 
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.02, (1, 4 * RATE)).astype(np.float32)
@@ -194,12 +194,12 @@ def test_missing_modalities_have_reasons(recognizer: Recognizer) -> None:
     assert reasons(None, seen) == {("face:none_seen", "voice:no_audio_stream")}
     assert reasons(np.zeros((1, 4 * RATE), np.float32), []) == {("face:no_video_stream", "voice:silent")}
     assert reasons(noise, []) == {("face:no_video_stream", "voice:no_speech")}
-    assert reasons(drawn_people.drawn(1).says(4.0), seen) == {("face:none_seen",)}
+    assert reasons(drawn_people.draw_person(1).speech(4.0), seen) == {("face:none_seen",)}
     assert reasons(np.zeros((1, 0), np.float32), seen) == {("face:none_seen", "voice:no_sound_here")}
 
 
 def test_speech_is_the_share_of_the_window(recognizer: Recognizer) -> None:
-    speech = drawn_people.drawn(1).says(1.0, 0.4)
+    speech = drawn_people.draw_person(1).speech(1.0, 0.4)
     _, probabilities = speech_probability(Waveform(speech, RATE))
     spoken_s = CHUNK_S * int((probabilities > SPEECH_ABOVE).sum())
     assert spoken_s > 0.5, "this voice tests nothing"
@@ -243,10 +243,10 @@ def test_a_stream_that_ends_early_does_not_stall_windows(recognizer: Recognizer,
     assert last == {"voice:no_sound_here" if ends == "sound" else "voice:silent"}
 
 
-def test_faces_of_people_who_stay_are_discarded(recognizer: Recognizer, duet: Path) -> None:
+def test_faces_of_people_who_stay_are_discarded(recognizer: Recognizer, conversation: Path) -> None:
     reader = WindowReader(recognizer, has_audio=True, has_video=True)
     most = 0
-    with open_stream(duet) as stream:
+    with open_stream(conversation) as stream:
         for part in stream:
             reader.add(part)
             most = max(most, len(reader._inputs))
@@ -259,10 +259,10 @@ def test_faces_of_people_who_stay_are_discarded(recognizer: Recognizer, duet: Pa
 def test_the_speaker_is_found_at_any_rate(recognizer: Recognizer, home: Path, per_s: float) -> None:
     path = home / "pair.mp4"
     if not path.exists():
-        n = 5 * drawn_people.PER_S
-        one, two = drawn_people.drawn(1), drawn_people.drawn(2)
-        pair = drawn_people.beside(two.still(n), one.speaking(n))
-        drawn_people.write_film(path, pair, sound=one.says(5.0))
+        n = 5 * drawn_people.FPS
+        one, two = drawn_people.draw_person(1), drawn_people.draw_person(2)
+        pair = drawn_people.side_by_side(two.still(n), one.speaking(n))
+        drawn_people.write_video(path, pair, audio=one.speech(5.0))
     windows = list(recognizer.stream(path, rules=WindowRules(pictures_per_s=per_s)))
     assert {w.speaker for w in windows} == {"person 2"}
     for window in windows:
@@ -271,20 +271,22 @@ def test_the_speaker_is_found_at_any_rate(recognizer: Recognizer, home: Path, pe
 
 
 def test_the_speaker_is_found_at_thirty_frames_per_second(
-    recognizer: Recognizer, films: dict[str, Path]
+    recognizer: Recognizer, video_clips: dict[str, Path]
 ) -> None:
     for per_s in (10.0, 30.0):
-        windows = list(recognizer.stream(films["happy"], rules=WindowRules(1.0, 1.0, per_s)))
+        windows = list(recognizer.stream(video_clips["happy"], rules=WindowRules(1.0, 1.0, per_s)))
         assert [w.speaker for w in windows[1:2]] == ["person 1"], per_s
 
 
-def test_faces_from_a_table_are_not_read_in_timelines(recognizer: Recognizer, films: dict[str, Path]) -> None:
+def test_faces_from_a_table_are_not_read_in_timelines(
+    recognizer: Recognizer, video_clips: dict[str, Path]
+) -> None:
     """The shipped networks with a recipe that reads faces from a table: the face is not read."""
     recipe = recognizer.bundle.recipe
     from_table = recipe.face.features.model_copy(update={"kind": "au-table", "table": "aus.csv"})
     recipe = recipe.model_copy(update={"face": recipe.face.model_copy(update={"features": from_table})})
     other = Recognizer(replace(recognizer.bundle, recipe=recipe))
-    windows = list(other.stream(films["happy"], rules=WindowRules(1.0, 1.0)))
+    windows = list(other.stream(video_clips["happy"], rules=WindowRules(1.0, 1.0)))
     assert {w.reasons[0] for w in windows} == {"face:not_read_in_timelines"}
     assert any(w.voice is not None for w in windows)
     assert all(w.face is None and w.person is None for w in windows)
@@ -318,7 +320,7 @@ print(json.dumps([n, int(status.split("VmHWM:")[1].split()[0]) / 1024]))
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nothing tells the peak of a process")
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     peaks = {}
-    voice = np.tile(drawn_people.drawn(1).voice, 300)
+    voice = np.tile(drawn_people.draw_person(1).voice, 300)
     for minutes in (1, 10):
         # ten minutes are 115 MB of samples
         path = media_files.write_wav(tmp_path / f"{minutes}.wav", voice[None, : 60 * minutes * RATE], RATE)
@@ -329,15 +331,15 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     assert peaks[10] < peaks[1] + 30
 
 
-def test_closing_the_iterator_stops_decoding(recognizer: Recognizer, duet: Path) -> None:
+def test_closing_the_iterator_stops_decoding(recognizer: Recognizer, conversation: Path) -> None:
     import threading
 
-    windows = stream_windows(recognizer, duet)
+    windows = stream_windows(recognizer, conversation)
     next(windows)
     windows.close()  # type: ignore[attr-defined]
     assert not [one for one in threading.enumerate() if one.name == "emofuse-decoding"]
 
 
-def test_twice_the_same(recognizer: Recognizer, duet: Path) -> None:
+def test_twice_the_same(recognizer: Recognizer, conversation: Path) -> None:
     span: dict[str, Any] = {"start_s": 4.0, "end_s": 9.0}
-    same(list(recognizer.stream(duet, **span)), list(recognizer.stream(duet, **span)))
+    same(list(recognizer.stream(conversation, **span)), list(recognizer.stream(conversation, **span)))

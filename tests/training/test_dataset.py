@@ -39,7 +39,7 @@ def test_rows_are_takes(corpus: Path, au_toml: Path, tmp_path: Path) -> None:
     assert dataset.failed == []
     assert dataset.notes == ()
     voice, face = dataset.inputs.load("voice"), dataset.inputs.load("face")
-    assert face.shape == (16, len(small_corpora.UNITS))
+    assert face.shape == (16, len(small_corpora.ACTION_UNITS))
     for row in (0, 15):
         take = dataset.takes[row]
         assert take.voice is not None
@@ -59,7 +59,7 @@ def test_fingerprint_follows_sounds_labels_and_units(corpus: Path, au_toml: Path
     assert read(moved, au_toml, tmp_path / "c").fingerprint == first
     seen = {first}
     path = corpus / "Actor_01" / f"03-{small_corpora.take_code(0, 0, 1)}.wav"
-    small_corpora.write_wav(path, small_corpora.speak(5, 1, 1))
+    small_corpora.write_wav(path, small_corpora.speech(5, 1, 1))
     seen.add(read(corpus, au_toml, tmp_path / "d").fingerprint)
     table = corpus / small_corpora.TABLE
     lines = table.read_text().splitlines()

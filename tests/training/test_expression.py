@@ -36,14 +36,14 @@ ARCHITECTURES = ("compact", "emotion")
 @pytest.fixture(scope="module")
 def training() -> Faces:
     """160 faces that stay, and one more twice."""
-    faces: Faces = small_faces.waves(161, 0)
+    faces: Faces = small_faces.wave_images(161, 0)
     rows = [*range(161), 160]
     return Faces(faces.images[rows], faces.emotion[rows], faces.votes[rows])
 
 
 @pytest.fixture(scope="module")
 def held_out() -> Faces:
-    faces: Faces = small_faces.waves(64, 1)
+    faces: Faces = small_faces.wave_images(64, 1)
     return faces
 
 

@@ -15,8 +15,8 @@ from emofuse.training.train_bundle import train
 from tests.support import small_corpora
 
 
-def test_a_bundle_holds_every_member(au_bundle: Path, film_bundle: Path) -> None:
-    for folder, speakers in ((au_bundle, 6), (film_bundle, 4)):
+def test_a_bundle_holds_every_member(au_bundle: Path, video_bundle: Path) -> None:
+    for folder, speakers in ((au_bundle, 6), (video_bundle, 4)):
         bundle = load_bundle(folder)
         assert sorted(bundle.files) == ["LICENSE.txt", "face.onnx", "fusion-0.onnx", "voice.onnx"]
         assert bundle.emotions == EMOTIONS

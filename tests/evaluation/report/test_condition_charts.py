@@ -94,7 +94,7 @@ def results(run: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def page(run: Path) -> Any:
-    return report_page.drawn(run)
+    return report_page.render(run)
 
 
 @pytest.fixture
@@ -104,8 +104,8 @@ def redrawn(run: Path, tmp_path: Path) -> Redrawn:
     def draw(edit: Callable[[dict[str, Any]], object]) -> Any:
         for name in ("results.json", "predictions.csv"):
             shutil.copy(run / name, tmp_path)
-        report_page.change(tmp_path, edit)
-        return report_page.drawn(tmp_path)
+        report_page.edit_results(tmp_path, edit)
+        return report_page.render(tmp_path)
 
     return draw
 

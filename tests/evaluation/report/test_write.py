@@ -188,14 +188,14 @@ def test_hostile_names_stay_text(full_run: Path, tmp_path: Path) -> None:
         results["systems"][hostile] = results["systems"]["voice"]
         results["fused_choice"]["1"] = hostile
 
-    report_page.change(run, edit)
+    report_page.edit_results(run, edit)
     details = json.loads((run / "details.json").read_text(encoding="utf-8"))
     details["tuning"].append({"fold": hostile, "classifier": hostile, "best": {hostile: hostile}})
     details["failed"] = [{"clip": hostile, "error": hostile}]
     details["features_notes"] = {hostile: [hostile]}
     details["sources"] = {take: {hostile: hostile} for take in details["sources"]}
     (run / "details.json").write_text(json.dumps(details), encoding="utf-8")
-    page = report_page.drawn(run)
+    page = report_page.render(run)
     assert "script" not in {tag for tag, _ in page.tags}
     assert not [attrs for _, attrs in page.tags if "onload" in attrs]
     assert f"{hostile} on {hostile}" in page.words
@@ -223,7 +223,7 @@ def test_drawn_again_the_page_is_the_same(full_run: Path, page_text: str) -> Non
 
 
 def test_without_optional_parts(bare_run: Path) -> None:
-    page = report_page.drawn(bare_run)
+    page = report_page.render(bare_run)
     assert page.sections == [
         "results", "folds", "mistakes", "actors", "calibration", "settings", "versions", "reproduce",
     ]  # fmt: skip
@@ -249,11 +249,11 @@ def test_with_the_least_that_results_can_say(bare_run: Path) -> None:
         results.clear()
         results.update(schema=1, systems=systems, pretrained_sha256=None)
 
-    report_page.change(bare_run, least)
+    report_page.edit_results(bare_run, least)
     lines = (bare_run / "predictions.csv").read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if ",voice," in line and ",01,neutral" in line]
     (bare_run / "predictions.csv").write_text("\n".join([lines[0], *kept]), encoding="utf-8")
-    page = report_page.drawn(bare_run)
+    page = report_page.render(bare_run)
     assert [row[1] for row in page.table("All systems")[1:]] == ["46.2", "12.3"]
     assert page.table("All systems")[1][4] == "–"
     assert "folds" not in page.sections
@@ -268,8 +268,8 @@ def test_warnings_are_shown_where_they_are_due(bare_run: Path, page: Any) -> Non
         results["speaker_independent"] = False
         results["corpus"]["synthetic"] = True
 
-    report_page.change(bare_run, speaker_dependent_toy)
-    warned = report_page.drawn(bare_run)
+    report_page.edit_results(bare_run, speaker_dependent_toy)
+    warned = report_page.render(bare_run)
     assert "they say nothing about people" in warned.text
     assert "Test actors were also heard and seen in training" in warned.text
     assert "never met its actor" not in warned.text
@@ -284,7 +284,7 @@ def test_damaged_optional_parts_are_named_and_left_out(full_run: Path, tmp_path:
     (run / "examples" / "0.npz").write_bytes(b"")
     np.savez(run / "examples" / "1.npz", take="x", emotion="sad", predicted="calm", probabilities=np.ones(3))
     np.savez(run / "examples" / "2.npz", take=np.array([object()]), probabilities=np.ones(8))
-    page = report_page.drawn(run)
+    page = report_page.render(run)
     for name in ("details.json", "fused-fold-1.npz", "0.npz", "1.npz", "2.npz"):
         assert name in page.text
     assert "probabilities must be (8,)" in page.text
@@ -298,7 +298,7 @@ def test_few_clips_are_placed_by_principal_components(full_run: Path, bare_run: 
     (bare_run / "maps").mkdir()
     np.savez(bare_run / "maps" / "fused-fold-1.npz", **few)
     np.savez(bare_run / "maps" / "fused-fold-2.npz", **{key: value[:2] for key, value in few.items()})
-    page = report_page.drawn(bare_run)
+    page = report_page.render(bare_run)
     assert "by principal components" in page.text
     assert "fold 2:" not in page.text
 

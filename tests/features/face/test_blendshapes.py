@@ -127,16 +127,16 @@ def test_weights_are_part_of_what_features_are_kept_under(monkeypatch: pytest.Mo
 
 
 def test_absent_weights_name_the_ways_to_get_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, films: dict[str, Path], film_folder: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, video_clips: dict[str, Path], video_folder: Path
 ) -> None:
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
     words = r"emofuse weights fetch face-landmarker`.*--from PATH"
     with pytest.raises(WeightsError, match=words):
-        extract(films["happy"], RECIPE)
+        extract(video_clips["happy"], RECIPE)
     # said before anything is read, not once a take
     with pytest.raises(WeightsError, match=words):
-        extract_takes(load_corpus(film_folder).takes(), RECIPE)
-    assert extract(films["happy"], RECIPE, face=False).voice is not None
+        extract_takes(load_corpus(video_folder).takes(), RECIPE)
+    assert extract(video_clips["happy"], RECIPE, face=False).voice is not None
 
 
 def test_importing_needs_no_mediapipe() -> None:
@@ -216,7 +216,9 @@ def test_two_people(ravdess: Path) -> None:
 
 
 @pytest.mark.usefixtures("real")
-def test_what_is_written_to_the_terminal(films: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_is_written_to_the_terminal(
+    video_clips: dict[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
     """mediapipe tells of its delegates; a process of its own, since the model is read once."""
     code = (
         "import sys; from emofuse.features.extraction import extract\n"
@@ -225,27 +227,27 @@ def test_what_is_written_to_the_terminal(films: dict[str, Path], capfd: pytest.C
         "print(f.face.shape, f.meta['frames_with_face'])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, films["happy"]], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, video_clips["happy"]], capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("(20, 58) 20\n", "")
     assert capfd.readouterr().err == ""
 
 
 @pytest.mark.usefixtures("real")
-def test_train_then_predict(tmp_path: Path, film_folder: Path, films: dict[str, Path]) -> None:
+def test_train_then_predict(tmp_path: Path, video_folder: Path, video_clips: dict[str, Path]) -> None:
     """The drawn person has a face that MediaPipe sees: from films to a bundle and back."""
     (tmp_path / "small.toml").write_text(SMALL)
     recipe = load_recipe(tmp_path / "small.toml")
     store = FeatureStore(tmp_path / "store")
-    train(load_corpus(film_folder), recipe, tmp_path / "bundle", store=store)
+    train(load_corpus(video_folder), recipe, tmp_path / "bundle", store=store)
     recognizer = Recognizer.load(tmp_path / "bundle")
-    said = recognizer.predict(films["happy"])
+    said = recognizer.predict(video_clips["happy"])
     assert said.used == ("voice", "face") and said.face is not None
     assert said.meta["frames_with_face"] == 3
-    timeline = recognizer.timeline(films["happy"])
+    timeline = recognizer.timeline(video_clips["happy"])
     assert timeline.people == ("person 1",)
     assert all(window.face is not None for window in timeline.windows)
-    take = next(take for take in load_corpus(film_folder).takes() if take.face is not None)
+    take = next(take for take in load_corpus(video_folder).takes() if take.face is not None)
     (kept,) = extract_takes([take], recipe, store=store)
     assert isinstance(kept, Features) and kept.face is not None and take.face is not None
     np.testing.assert_array_equal(kept.face, extract(take.face.path, recipe, voice=False).face)

@@ -113,11 +113,11 @@ def test_a_folder_of_tables(tmp_path: Path) -> None:
         table.in_order(("AU01",))
 
 
-def test_what_is_read_is_what_the_branch_gets(tmp_path: Path, films: dict[str, Path]) -> None:
+def test_what_is_read_is_what_the_branch_gets(tmp_path: Path, video_clips: dict[str, Path]) -> None:
     table = read_action_units(write(tmp_path / "happy.csv", "frame,success,AU01_r", "1,1,2", "2,0,0"))
     recipe = load_recipe("ravdess-au")
-    assert extract(films["happy"], recipe, voice=False, take="happy", table=table).face == [2.0]
-    none = extract(films["happy"], recipe, voice=False, take="sad", table=table)
+    assert extract(video_clips["happy"], recipe, voice=False, take="happy", table=table).face == [2.0]
+    none = extract(video_clips["happy"], recipe, voice=False, take="sad", table=table)
     assert none.face_missing == "no row for take sad in happy.csv"
 
 

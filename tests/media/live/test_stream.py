@@ -108,7 +108,7 @@ def film(tmp_path: Path) -> Path:
     path: Path = media_files.write_video(
         tmp_path / "film.mp4",
         [1001 * i for i in range(60)],
-        sound=(media_files.tone(2.0, RATE), RATE),
+        audio=(media_files.tone(2.0, RATE), RATE),
     )
     return path
 
@@ -135,7 +135,7 @@ def test_a_file_comes_at_its_own_pace_and_whole(film: Path) -> None:
 
 def test_only_the_newest_picture_waits_and_sound_for_two_seconds(tmp_path: Path) -> None:
     path = media_files.write_video(
-        tmp_path / "long.mp4", [6000 * i for i in range(20)], sound=(media_files.tone(4.0, RATE), RATE)
+        tmp_path / "long.mp4", [6000 * i for i in range(20)], audio=(media_files.tone(4.0, RATE), RATE)
     )
     with stream_of(path, pace=50.0) as stream:
         stream._buffer._behind_s = 2.0  # as at the pace of 1

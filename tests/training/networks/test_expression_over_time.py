@@ -140,29 +140,29 @@ classifiers = ["pool"]
 
 
 def test_a_recipe_can_train_a_voice_beside_it(
-    cnn: CompactExpressionCnn, film_folder: Path, film_toml: Path, films: dict[str, Path], tmp_path: Path,
-    store: Any,
+    cnn: CompactExpressionCnn, video_folder: Path, video_toml: Path, video_clips: dict[str, Path],
+    tmp_path: Path, store: Any,
 ) -> None:  # fmt: skip
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(save(cnn.state_dict(), {"architecture": "compact"}))
     toml = tmp_path / "r.toml"
-    toml.write_text(RECIPE.format(film=film_toml))
+    toml.write_text(RECIPE.format(film=video_toml))
     recipe = load_recipe(toml)
     assert recipe.face.network.expression_weights == str(weights)
-    train(load_corpus(film_folder), recipe, tmp_path / "bundle", store=store)
+    train(load_corpus(video_folder), recipe, tmp_path / "bundle", store=store)
     told = load_bundle(tmp_path / "bundle").provenance
     assert told["pretrained_sha256"] == file_digest(weights, "sha256")
-    said = Recognizer.load(tmp_path / "bundle").predict(films["happy"])
+    said = Recognizer.load(tmp_path / "bundle").predict(video_clips["happy"])
     assert said.used == ("voice", "face")
     assert said.face is not None
     assert said.face[EMOTIONS.index("calm")] == pytest.approx(said.face[EMOTIONS.index("neutral")], rel=1e-4)
 
 
-def test_weights_must_be_there(film_folder: Path, tmp_path: Path) -> None:
+def test_weights_must_be_there(video_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"face\.network\.expression_weights"):
         load_expression_over_time(None)
     with pytest.raises(WeightsError, match=r"face\.network\.expression_weights"):
-        train(load_corpus(film_folder), load_recipe("out-of-the-box"), tmp_path / "b")
+        train(load_corpus(video_folder), load_recipe("out-of-the-box"), tmp_path / "b")
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fer2013(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("fer")
     for split, n, seed in (("train", 120, 1), ("public_test", 60, 2)):
-        small_faces.write(folder, split, small_faces.waves(n, seed))
+        small_faces.write_split(folder, split, small_faces.wave_images(n, seed))
     return folder
 
 
@@ -91,11 +91,11 @@ def faces_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shipped(
-    film_folder: Path, toml: Path, weights: Path, fer2013: Path, faces_npz: Path, home: Path
+    video_folder: Path, toml: Path, weights: Path, fer2013: Path, faces_npz: Path, home: Path
 ) -> tuple[Path, str]:
     """A bundle, and what its building said."""
     out = home / "shipped"
-    command = ["ship", film_folder, "--expression", weights, "--fer2013", fer2013, "--out", out, "-r", toml,
+    command = ["ship", video_folder, "--expression", weights, "--fer2013", fer2013, "--out", out, "-r", toml,
                "--check-faces", faces_npz, "--jobs", 1, "--cache", home / "store"]  # fmt: skip
     result = CliRunner().invoke(app, [*map(str, command)])
     assert result.exit_code == 0, result.output
@@ -145,8 +145,8 @@ def test_rounding_is_small_and_measured(shipped: tuple[Path, str]) -> None:
     assert (shipped[0] / "face-frame.onnx").stat().st_size < 3.5e6
 
 
-def test_prediction_is_the_weighted_product(shipped: tuple[Path, str], films: dict[str, Path]) -> None:
-    said = Recognizer.load(shipped[0]).predict(films["happy"])
+def test_prediction_is_the_weighted_product(shipped: tuple[Path, str], video_clips: dict[str, Path]) -> None:
+    said = Recognizer.load(shipped[0]).predict(video_clips["happy"])
     assert said.used == ("voice", "face")
     assert said.voice is not None
     assert said.face is not None
@@ -158,7 +158,7 @@ def test_prediction_is_the_weighted_product(shipped: tuple[Path, str], films: di
 
 
 def test_too_large_is_refused(
-    film_folder: Path, toml: Path, weights: Path, fer2013: Path, tmp_path: Path,
+    video_folder: Path, toml: Path, weights: Path, fer2013: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Here by its face alone, before a voice is read."""
@@ -166,18 +166,18 @@ def test_too_large_is_refused(
 
     monkeypatch.setattr(shipping, "LARGEST_BYTES", 1_000_000)
     with pytest.raises(BundleError, match=r"bytes, at most 1,000,000 may come with emofuse"):
-        shipping.ship(load_corpus(film_folder), load_recipe(toml), weights, fer2013, tmp_path / "b")
+        shipping.ship(load_corpus(video_folder), load_recipe(toml), weights, fer2013, tmp_path / "b")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_shipped(
-    film_folder: Path, film_toml: Path, toml: Path, weights: Path, fer2013: Path, tmp_path: Path
+    video_folder: Path, video_toml: Path, toml: Path, weights: Path, fer2013: Path, tmp_path: Path
 ) -> None:
     from emofuse.training.ship.build import ship
 
-    corpus = load_corpus(film_folder)
+    corpus = load_corpus(video_folder)
     with pytest.raises(ExperimentError, match=r"face\.network\.kind = 'expression'"):
-        ship(corpus, load_recipe(film_toml), weights, fer2013, tmp_path / "b")
+        ship(corpus, load_recipe(video_toml), weights, fer2013, tmp_path / "b")
     with pytest.raises(WeightsError, match="there is no such file"):
         ship(corpus, load_recipe(toml), tmp_path / "none", fer2013, tmp_path / "b")
     (tmp_path / "b").mkdir()
@@ -191,7 +191,7 @@ def test_calibration_undoes_too_much_certainty(weights: Path) -> None:
     from emofuse.training.networks.expression_over_time import load_expression_over_time
     from emofuse.training.ship.build import calibrate_face
 
-    faces = small_faces.waves(80, 5)
+    faces = small_faces.wave_images(80, 5)
     network = load_expression_over_time(weights)
     with torch.no_grad():
         network.cnn.fer_plus.weight.normal_(0, 0.02, generator=torch.Generator().manual_seed(2))
@@ -236,8 +236,8 @@ def installed(shipped: tuple[Path, str], tmp_path_factory: pytest.TempPathFactor
     return site
 
 
-def test_predict_without_a_bundle(installed: Path, films: dict[str, Path]) -> None:
-    command = (sys.executable, "-m", "emofuse", "predict", films["happy"], "-f", "csv")
+def test_predict_without_a_bundle(installed: Path, video_clips: dict[str, Path]) -> None:
+    command = (sys.executable, "-m", "emofuse", "predict", video_clips["happy"], "-f", "csv")
     done = run(*command, PYTHONPATH=str(installed))
     assert done.returncode == 0, done.stderr
     assert "happy.mp4" in done.stdout
@@ -250,10 +250,10 @@ def test_predict_without_a_bundle(installed: Path, films: dict[str, Path]) -> No
         assert way in off.stderr
 
 
-def test_the_shipped_one_needs_no_training_framework(installed: Path, films: dict[str, Path]) -> None:
+def test_the_shipped_one_needs_no_training_framework(installed: Path, video_clips: dict[str, Path]) -> None:
     code = (
         "import sys, emofuse\n"
-        f"print(emofuse.Recognizer.load().predict({str(films['happy'])!r}).used)\n"
+        f"print(emofuse.Recognizer.load().predict({str(video_clips['happy'])!r}).used)\n"
         "print(emofuse.__file__)\n"
         "heavy = {'torch', 'sklearn', 'librosa', 'pandas', 'safetensors', 'scipy', 'h5py', 'onnx'}\n"
         "print(*sorted(heavy & set(sys.modules)))"
@@ -297,9 +297,9 @@ def test_the_real_one_is_that_of_the_recipe() -> None:
     assert loaded.provenance["check"]["films"]["n"] == 9
 
 
-def test_frames_may_be_read_one_by_one(shipped: tuple[Path, str], films: dict[str, Path]) -> None:
+def test_frames_may_be_read_one_by_one(shipped: tuple[Path, str], video_clips: dict[str, Path]) -> None:
     recognizer = Recognizer.load(shipped[0])
-    features = extract(films["happy"], recognizer.bundle.recipe)
+    features = extract(video_clips["happy"], recognizer.bundle.recipe)
     assert features.face is not None
     one_by_one = np.concatenate([recognizer.face_frames(features.face[i : i + 1]) for i in range(20)])
     whole = recognizer.predict_features(features)
