@@ -180,18 +180,10 @@ class Recognizer:
         features = self._extract(readable, name, start_s=start_s, end_s=end_s, judge_speech=True)
         return self.predict_features(features, source=name, profile=profile)
 
-    def _extract(
-        self,
-        source: Readable,
-        name: str,
-        *,
-        start_s: float | None = None,
-        end_s: float | None = None,
-        judge_speech: bool = False,
-    ) -> Features:
+    def _extract(self, source: Readable, name: str, **options: Any) -> Features:
         return extract(
-            source, self.recipe, start_s=start_s, end_s=end_s, take=_take_of(name), table=self.action_units,
-            threads=self.decoder_threads, judge_speech=judge_speech,
+            source, self.recipe, take=_take_of(name), table=self.action_units, threads=self.decoder_threads,
+            **options,
         )  # fmt: skip
 
     def predict_many(
@@ -297,14 +289,9 @@ class Recognizer:
         )
 
     def stream(
-        self,
-        source: Source,
-        *,
-        rules: WindowRules | None = None,
-        start_s: float | None = None,
-        end_s: float | None = None,
-        profile: Profile | None = None,
-    ) -> Iterator[Window]:
+        self, source: Source, *, rules: WindowRules | None = None, start_s: float | None = None,
+        end_s: float | None = None, profile: Profile | None = None,
+    ) -> Iterator[Window]:  # fmt: skip
         """The windows of :meth:`timeline`, each as soon as it is read; the arguments are the same.
 
         >>> for window in recognizer.stream("interview.mp4"):                        # doctest: +SKIP

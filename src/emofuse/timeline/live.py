@@ -32,11 +32,13 @@ OnOpen = Callable[[LiveStream], None]
 """Called with the stream as soon as it is open: what it reads, and what it lacks."""
 
 _GAP_S: Final = 0.01
-"""Longer gaps between blocks of audio are filled with silence."""
+"""Longer gaps between blocks of audio are filled with silence, in blocks of at most
+:data:`_LONGEST_FILL_S`."""
 _LONGEST_FILL_S: Final = 1.0
 _ARRIVALS_S: Final = 20.0
 """Arrival times are stored for a window and this much longer: no window is completed later."""
 _BLOCKS_PER_S: Final = 12.0
+"""At least as many as audio sources deliver."""
 
 
 @dataclass(frozen=True, slots=True)

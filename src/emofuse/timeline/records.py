@@ -238,15 +238,18 @@ class Timeline:
     """
 
     source: str
-    """The path or address, as it was given."""
+    """The path or address as it was given, or a name in angle brackets, such as ``<bytes>``, for a source
+    that has neither."""
     duration_s: float
     start_s: float
+    """On the recording's own clock."""
     windows: tuple[Window, ...]
     segments: tuple[Segment, ...]
     emotions: tuple[str, ...]
     recogniser: str
+    """The name of the recognizer's recipe."""
     licence: str | None = None
-    """Of the recognizer; it may require its output to name it."""
+    """Of the recognizer; output may have to name it."""
     people: tuple[str, ...] = ()
     faces: tuple[FaceBox, ...] = ()
     picture_size: tuple[int, int] | None = None

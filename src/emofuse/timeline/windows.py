@@ -36,8 +36,10 @@ Float64 = NDArray[np.float64]
 _LAG_S: Final = 1.5
 """The tracker may hold a new face back for a second, until it is confirmed."""
 _MAX_DELAY_S: Final = 8.0
-"""A stream that is this far behind the other has ended or has a gap: windows do not wait for it."""
+"""A stream that is this far behind the other has ended or has a gap. Windows do not wait for it: they are
+read without that modality."""
 _ROUNDING_S: Final = 1e-6
+"""Tolerance for sums of times."""
 _MIN_TAIL_S: Final = 0.05
 """A longer end that no window covers becomes a window of its own."""
 _MIN_AUDIO_S: Final = 0.5
