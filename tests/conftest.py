@@ -54,8 +54,11 @@ def au_run(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.cross_validation import evaluate
+    from emofuse.training.resources import Resources
 
-    evaluate(load_corpus(au_folder), load_recipe(au_toml), "actors-2", home / "au-run", store=store)
+    evaluate(
+        load_corpus(au_folder), load_recipe(au_toml), "actors-2", home / "au-run", Resources(store=store)
+    )
     return home / "au-run"
 
 
@@ -64,9 +67,10 @@ def au_bundle(home: Path, au_folder: Path, au_toml: Path, store: Any) -> Path:
     """A bundle of ``au_toml`` on ``au_folder``."""
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
+    from emofuse.training.resources import Resources
     from emofuse.training.train_bundle import train
 
-    train(load_corpus(au_folder), load_recipe(au_toml), home / "au-bundle", store=store)
+    train(load_corpus(au_folder), load_recipe(au_toml), home / "au-bundle", Resources(store=store))
     return home / "au-bundle"
 
 
@@ -91,9 +95,12 @@ def ensemble_bundle(home: Path, few_folder: Path, ensemble_toml: Path, store: An
     """A bundle of ``ensemble_toml`` on ``few_folder``; it can enroll speakers."""
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
+    from emofuse.training.resources import Resources
     from emofuse.training.train_bundle import train
 
-    train(load_corpus(few_folder), load_recipe(ensemble_toml), home / "ensemble-bundle", store=store)
+    train(
+        load_corpus(few_folder), load_recipe(ensemble_toml), home / "ensemble-bundle", Resources(store=store)
+    )
     return home / "ensemble-bundle"
 
 
@@ -126,9 +133,10 @@ def video_bundle(home: Path, video_folder: Path, video_toml: Path, store: Any) -
     """A bundle of ``video_toml`` on ``video_folder``."""
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
+    from emofuse.training.resources import Resources
     from emofuse.training.train_bundle import train
 
-    train(load_corpus(video_folder), load_recipe(video_toml), home / "video-bundle", store=store)
+    train(load_corpus(video_folder), load_recipe(video_toml), home / "video-bundle", Resources(store=store))
     return home / "video-bundle"
 
 

@@ -22,6 +22,7 @@ from emofuse.core.recipes.load import load_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.cross_validation import evaluate
+from emofuse.training.resources import Resources
 from tests.support import small_corpora
 
 
@@ -40,8 +41,9 @@ def killed(au_folder: Path, au_toml: Path, store: Any, tmp_path_factory: pytest.
         "from emofuse.evaluation.cross_validation import evaluate\n"
         "from emofuse.features.store import FeatureStore\n"
         "from emofuse.core.recipes.load import load_recipe\n"
+        "from emofuse.training.resources import Resources\n"
         f"evaluate(load_corpus({str(au_folder)!r}), load_recipe({str(au_toml)!r}), 'actors-2',\n"
-        f"         Path({str(run)!r}), store=FeatureStore(Path({str(store.root)!r})))\n"
+        f"         Path({str(run)!r}), Resources(store=FeatureStore(Path({str(store.root)!r}))))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not list(run.glob("work/*/*/curve.json")):
@@ -65,7 +67,7 @@ def test_a_killed_run_goes_on_and_ends_as_one_in_a_single_go(
     assert not (killed / "predictions.csv").exists()
     before = sorted(path.name for path in killed.parent.iterdir())
     # over two processes: the figures do not depend on their number
-    evaluate(load_corpus(au_folder), recipe, "actors-2", killed, jobs=2, store=store)
+    evaluate(load_corpus(au_folder), recipe, "actors-2", killed, Resources(jobs=2, store=store))
     assert (killed / "predictions.csv").read_bytes() == (au_run / "predictions.csv").read_bytes()
     assert all(path.stat().st_mtime_ns == then for path, then in trained.items())
     assert sorted(path.name for path in killed.parent.iterdir()) == before
@@ -76,7 +78,7 @@ def test_another_seed_gives_other_figures(
 ) -> None:
     fusion = recipe.fusion.model_copy(update={"classifiers": ("lr",)})
     other = recipe.model_copy(update={"seed": recipe.seed + 1, "fusion": fusion})
-    evaluate(load_corpus(au_folder), other, "actors-2", tmp_path / "run", store=store)
+    evaluate(load_corpus(au_folder), other, "actors-2", tmp_path / "run", Resources(store=store))
     for system in ("voice", "face", "fused:lr"):
         mine, theirs = (
             [row for row in rows(run) if row["system"] == system] for run in (tmp_path / "run", au_run)
@@ -93,9 +95,12 @@ def test_a_finished_run_is_not_trained_again(
     assert len(networks) == 8
     stages: dict[str, int] = {}
     evaluate(
-        load_corpus(au_folder), recipe, "actors-2", run, store=store,
-        on_progress=lambda stage, done, _: stages.update({stage: done}),
-    )  # fmt: skip
+        load_corpus(au_folder),
+        recipe,
+        "actors-2",
+        run,
+        Resources(store=store, on_progress=lambda stage, done, _: stages.update({stage: done})),
+    )
     assert (run / "predictions.csv").read_bytes() == (au_run / "predictions.csv").read_bytes()
     assert {path: path.stat().st_mtime_ns for path in networks} == networks
     assert stages == {"features": 144, "networks": 8, "fusions": 2}
@@ -110,9 +115,9 @@ def test_a_folder_holds_one_run(
     corpus = load_corpus(au_folder)
     other = recipe.model_copy(update={"seed": 99})
     with pytest.raises(ExperimentError, match=r"holds another run \(recipe differ\).*give another folder"):
-        evaluate(corpus, other, "actors-2", run, store=store)
+        evaluate(corpus, other, "actors-2", run, Resources(store=store))
     with pytest.raises(ExperimentError, match=r"holds another run \(protocol differ\)"):
-        evaluate(corpus, recipe, "actors-3", run, store=store)
+        evaluate(corpus, recipe, "actors-3", run, Resources(store=store))
     assert (run / "run.json").read_bytes() == (au_run / "run.json").read_bytes()
 
 
@@ -188,7 +193,7 @@ def test_a_protocol_that_cannot_be(
     tmp_path: Path, au_folder: Path, recipe: Recipe, store: Any, protocol: str, says: str
 ) -> None:
     with pytest.raises(ExperimentError, match=says):
-        evaluate(load_corpus(au_folder), recipe, protocol, tmp_path / "run", store=store)
+        evaluate(load_corpus(au_folder), recipe, protocol, tmp_path / "run", Resources(store=store))
 
 
 def test_a_fold_whose_actors_have_no_face(tmp_path: Path, au_toml: Path, store: Any) -> None:
@@ -201,6 +206,6 @@ def test_a_fold_whose_actors_have_no_face(tmp_path: Path, au_toml: Path, store: 
     fusion = recipe.fusion.model_copy(update={"classifiers": ("lr",), "trials": 1, "inner_folds": 3})
     recipe = recipe.model_copy(update={"fusion": fusion})
     with pytest.raises(ExperimentError, match="face"):
-        evaluate(load_corpus(corpus), recipe, "actors-3", tmp_path / "run", store=store)
+        evaluate(load_corpus(corpus), recipe, "actors-3", tmp_path / "run", Resources(store=store))
     # nothing was trained before that was found out
     assert not list((tmp_path / "run").rglob("weights.safetensors"))

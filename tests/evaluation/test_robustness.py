@@ -17,6 +17,7 @@ from emofuse.evaluation.results import RobustnessFigures
 from emofuse.evaluation.robustness import CLEAN, measure_robustness
 from emofuse.features.extraction import extract
 from emofuse.features.voice.degradations import DEGRADATIONS
+from emofuse.training.resources import Resources
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def measured(
 ) -> tuple[Path, list[RobustnessFigures]]:
     run = tmp_path_factory.mktemp("robust") / "run"
     shutil.copytree(au_run, run)
-    return run, measure_robustness(run, load_corpus(au_folder), store=store)
+    return run, measure_robustness(run, load_corpus(au_folder), Resources(store=store))
 
 
 def figure(records: list[RobustnessFigures], condition: str, system: str) -> Any:
@@ -83,4 +84,4 @@ def test_networks_that_are_gone_are_missed(tmp_path: Path, au_run: Path, au_fold
     for path in (tmp_path / "run").rglob("weights.safetensors"):
         path.unlink()
     with pytest.raises(ExperimentError, match="are gone"):
-        measure_robustness(tmp_path / "run", load_corpus(au_folder), store=store)
+        measure_robustness(tmp_path / "run", load_corpus(au_folder), Resources(store=store))

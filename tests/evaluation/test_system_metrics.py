@@ -19,6 +19,7 @@ from emofuse.evaluation.cross_validation import evaluate
 from emofuse.evaluation.fold_outputs import fold_name
 from emofuse.evaluation.run_files import PredictionRow
 from emofuse.evaluation.system_metrics import COVERAGES, system_figures
+from emofuse.training.resources import Resources
 
 FOLDS = (Fold(0, "1", (), (), ("a", "b")), Fold(1, "2", (), (), ("c", "d")))
 
@@ -96,7 +97,11 @@ def test_coverage_is_accuracy_on_the_most_confident(
 def run(home: Path, few_folder: Path, ensemble_toml: Path, store: Any) -> Path:
     """Three folds of a small corpus with everything: ensembles, refit, enrolment."""
     evaluate(
-        load_corpus(few_folder), load_recipe(ensemble_toml), "actors-3", home / "ensemble-run", store=store
+        load_corpus(few_folder),
+        load_recipe(ensemble_toml),
+        "actors-3",
+        home / "ensemble-run",
+        Resources(store=store),
     )
     return home / "ensemble-run"
 
@@ -137,7 +142,7 @@ def test_a_finished_run_gives_the_same_curve(
     before = json.loads((run / "results.json").read_text())
     networks = {path: path.stat().st_mtime_ns for path in run.glob("work/*/*/weights.safetensors")}
     assert len(networks) == 3 * 3 * 5
-    evaluate(load_corpus(few_folder), load_recipe(ensemble_toml), "actors-3", run, store=store)
+    evaluate(load_corpus(few_folder), load_recipe(ensemble_toml), "actors-3", run, Resources(store=store))
     after = json.loads((run / "results.json").read_text())
     assert after["enrolment"] == before["enrolment"]
     assert after["systems"] == before["systems"]

@@ -16,7 +16,6 @@ import pytest
 
 from emofuse import Profile, Recognizer
 from emofuse.core.errors import BundleError, ProfileError
-from emofuse.core.progress import ignore_progress
 from emofuse.core.recipes.load import load_recipe
 from emofuse.core.records import Features
 from emofuse.corpus.load import load_corpus
@@ -29,6 +28,7 @@ from emofuse.training.ensemble_jobs import enrollment_draws
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import load_outputs, run_network_job
 from emofuse.training.plan import make_plan, network_jobs
+from emofuse.training.resources import Resources
 from tests.support import small_corpora
 from tests.support.typed import not_none
 
@@ -55,7 +55,10 @@ def test_prediction_with_a_profile_is_what_evaluation_computes(
     """Fitted as ``train`` does, for the same person after the same enrolled clips."""
     recipe = load_recipe(ensemble_toml)
     dataset = read_dataset(
-        load_corpus(few_folder), recipe, tmp_path, jobs=1, store=store, on_progress=ignore_progress
+        load_corpus(few_folder),
+        recipe,
+        tmp_path,
+        Resources(store=store),
     )
     inputs = dataset.inputs
     test = np.flatnonzero(inputs.speakers == "02")

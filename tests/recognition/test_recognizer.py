@@ -18,7 +18,6 @@ from emofuse import Recognizer, recording, to_pandas
 from emofuse.cli.app import app
 from emofuse.core.errors import BundleError, FeatureError, MediaError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.progress import ignore_progress
 from emofuse.core.recipes.load import load_recipe
 from emofuse.core.records import Features, Recording, TimedFrames, Waveform
 from emofuse.corpus.load import load_corpus
@@ -31,6 +30,7 @@ from emofuse.training.dataset import MODALITIES, read_dataset
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import load_outputs, run_network_job
 from emofuse.training.plan import make_plan, network_jobs
+from emofuse.training.resources import Resources
 from tests.support import drawn_people, small_corpora
 from tests.support.typed import not_none
 
@@ -41,7 +41,10 @@ def through_torch(
     """Outputs of PyTorch and scikit-learn for a take, fitted as ``train`` does: fused, voice, face."""
     recipe = load_recipe(toml)
     dataset = read_dataset(
-        load_corpus(corpus), recipe, work, jobs=1, store=store, on_progress=ignore_progress
+        load_corpus(corpus),
+        recipe,
+        work,
+        Resources(store=store),
     )
     rows = np.array([i for i, one in enumerate(dataset.takes) if one.take == take])
     assert len(rows) == 1

@@ -9,18 +9,21 @@ import pytest
 
 from emofuse.core.errors import ExperimentError, FeatureError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.progress import ignore_progress
 from emofuse.core.recipes.load import load_recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.features.extraction import extract
 from emofuse.training.dataset import Dataset, read_dataset
+from emofuse.training.resources import Resources
 from tests.support import small_corpora
 from tests.support.typed import not_none
 
 
 def read(corpus: Path, toml: Path, folder: Path, store: Any = None) -> Dataset:
     return read_dataset(
-        load_corpus(corpus), load_recipe(toml), folder, jobs=1, store=store, on_progress=ignore_progress
+        load_corpus(corpus),
+        load_recipe(toml),
+        folder,
+        Resources(store=store),
     )
 
 
@@ -134,7 +137,10 @@ def test_fingerprint_follows_the_speeds(
         recipe = load_recipe(ensemble_toml)
         recipe = recipe.model_copy(update={"voice": recipe.voice.model_copy(update={"speeds": speeds})})
         dataset = read_dataset(
-            load_corpus(corpus), recipe, tmp_path / str(i), jobs=1, store=store, on_progress=ignore_progress
+            load_corpus(corpus),
+            recipe,
+            tmp_path / str(i),
+            Resources(store=store),
         )
         seen.add(dataset.fingerprint)
         assert len(dataset.fingerprint) == 16
@@ -148,7 +154,10 @@ def test_voices_under_conditions_stand_beside_after_the_speeds(
     voice = recipe.voice.model_copy(update={"speeds": (1.1,), "conditions": ("telephone",)})
     recipe = recipe.model_copy(update={"voice": voice})
     data = read_dataset(
-        load_corpus(corpus), recipe, tmp_path, jobs=1, store=store, on_progress=ignore_progress
+        load_corpus(corpus),
+        recipe,
+        tmp_path,
+        Resources(store=store),
     )
     assert data.inputs.n_voice_versions == 3
     clean, faster, telephone = (np.asarray(data.inputs.load("voice", version)) for version in range(3))
@@ -167,7 +176,9 @@ def test_an_unknown_condition_is_refused_before_anything_is_read(
     voice = recipe.voice.model_copy(update={"conditions": ("underwater",)})
     with pytest.raises(ExperimentError, match=r"underwater.*choose from.*telephone"):
         read_dataset(
-            load_corpus(corpus), recipe.model_copy(update={"voice": voice}), tmp_path / "work",
-            jobs=1, store=None, on_progress=ignore_progress,
-        )  # fmt: skip
+            load_corpus(corpus),
+            recipe.model_copy(update={"voice": voice}),
+            tmp_path / "work",
+            Resources(),
+        )
     assert not (tmp_path / "work").exists()

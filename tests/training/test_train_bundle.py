@@ -11,6 +11,7 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.load import load_recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.recognition.bundle import load_bundle
+from emofuse.training.resources import Resources
 from emofuse.training.train_bundle import train
 from tests.support import small_corpora
 
@@ -32,7 +33,7 @@ def test_nothing_is_written_over(tmp_path: Path, au_folder: Path, au_toml: Path,
     (tmp_path / "b" / "mine").write_text("mine")
     for name, why in (("file", "is a file"), ("b", "is not empty")):
         with pytest.raises(BundleError, match=why):
-            train(corpus, recipe, tmp_path / name, store=store)
+            train(corpus, recipe, tmp_path / name, Resources(store=store))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "file"]
 
 
@@ -43,7 +44,7 @@ def test_another_recipe_does_not_go_on_with_this_ones_work(
 
     claim_run(tmp_path / "b.work", {"recipe": "another"})
     with pytest.raises(EmofuseError, match=r"b\.work holds another run"):
-        train(load_corpus(au_folder), load_recipe(au_toml), tmp_path / "b", store=store)
+        train(load_corpus(au_folder), load_recipe(au_toml), tmp_path / "b", Resources(store=store))
     assert not (tmp_path / "b").exists()
 
 
@@ -57,7 +58,7 @@ def test_absent_weights_are_told_before_anything_is_read(
             load_corpus(au_folder),
             load_recipe("rosred-2022"),
             tmp_path / "b",
-            on_progress=lambda stage, *_: stages.append(stage),
+            Resources(on_progress=lambda stage, *_: stages.append(stage)),
         )
     assert stages == []
     assert list(tmp_path.iterdir()) == []

@@ -91,12 +91,11 @@ def _evaluate(out: Path, jobs: int) -> Mapping[str, Any]:
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.cross_validation import evaluate
     from emofuse.evaluation.report.write import write_report
+    from emofuse.training.resources import Resources
 
     with stages() as on_progress:
-        results = evaluate(
-            load_corpus(out / "corpus"), load_recipe(RECIPE), PROTOCOL, out / "run", jobs=jobs,
-            store=options.feature_store(out / "features"), on_progress=on_progress,
-        )  # fmt: skip
+        resources = Resources(jobs, options.feature_store(out / "features"), on_progress)
+        results = evaluate(load_corpus(out / "corpus"), load_recipe(RECIPE), PROTOCOL, out / "run", resources)
         on_progress("report", 0, 1)
         write_report(out / "run")
         on_progress("report", 1, 1)
@@ -107,13 +106,12 @@ def _train(out: Path, jobs: int) -> Path:
     """Train a bundle on all actors, unless an earlier run has; return its folder."""
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
+    from emofuse.training.resources import Resources
     from emofuse.training.train_bundle import train
 
     bundle = out / "bundle"
     if not (bundle / "bundle.json").is_file():
         with stages() as on_progress:
-            train(
-                load_corpus(out / "corpus"), load_recipe(RECIPE), bundle, jobs=jobs,
-                store=options.feature_store(out / "features"), on_progress=on_progress,
-            )  # fmt: skip
+            resources = Resources(jobs, options.feature_store(out / "features"), on_progress)
+            train(load_corpus(out / "corpus"), load_recipe(RECIPE), bundle, resources)
     return bundle

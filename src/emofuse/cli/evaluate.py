@@ -36,15 +36,14 @@ def evaluate(
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.cross_validation import evaluate as cross_validate
     from emofuse.evaluation.report.write import write_report
+    from emofuse.training.resources import Resources
 
     settings, clips = load_recipe(recipe), load_corpus(corpus)
     if seed is not None:
         settings = settings.model_copy(update={"seed": seed})
     with stages() as on_progress:
-        results = cross_validate(
-            clips, settings, protocol, out, jobs=options.processes(jobs), store=options.feature_store(cache),
-            on_progress=on_progress,
-        )  # fmt: skip
+        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress)
+        results = cross_validate(clips, settings, protocol, out, resources)
         on_progress("report", 0, 1)
         write_report(out)
         on_progress("report", 1, 1)

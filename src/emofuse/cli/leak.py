@@ -31,13 +31,13 @@ def leak(
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.leakage.audit import leak as measure_leakage
     from emofuse.evaluation.report.leakage import leak_tables, write_leak
+    from emofuse.training.resources import Resources
 
     settings, clips = load_recipe(recipe), load_corpus(corpus)
     store = options.feature_store(cache)
     with stages() as on_progress:
-        audit = measure_leakage(
-            clips, settings, protocol, out, jobs=options.processes(jobs), store=store, on_progress=on_progress
-        )
+        resources = Resources(options.processes(jobs), store, on_progress)
+        audit = measure_leakage(clips, settings, protocol, out, resources)
     page = write_leak(out, audit)
     console = Console()
     for table in leak_tables(audit):

@@ -32,15 +32,11 @@ def robustness(
     from emofuse.evaluation.report.write import write_report
     from emofuse.evaluation.robustness import measure_robustness
     from emofuse.features.voice.degradations import DEGRADATIONS
+    from emofuse.training.resources import Resources
 
     with stages() as on_progress:
-        records = measure_robustness(
-            run,
-            load_corpus(corpus),
-            jobs=options.processes(jobs),
-            store=options.feature_store(cache),
-            on_progress=on_progress,
-        )
+        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress)
+        records = measure_robustness(run, load_corpus(corpus), resources)
         page = write_report(run)
     table = Table("condition", "system", "accuracy %", "95 % interval", title_justify="left")
     for one in records:

@@ -52,14 +52,21 @@ def ship(
     options.check_training()
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
+    from emofuse.training.resources import Resources
     from emofuse.training.ship.build import ship as build
 
     with stages() as on_progress:
+        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress)
         bundle = build(
-            load_corpus(corpus), load_recipe(recipe), expression, fer2013, out,
-            check_speaker=check_speaker, check_faces=check_faces, jobs=options.processes(jobs),
-            store=options.feature_store(cache), on_progress=on_progress,
-        )  # fmt: skip
+            load_corpus(corpus),
+            load_recipe(recipe),
+            expression,
+            fer2013,
+            out,
+            check_speaker=check_speaker,
+            check_faces=check_faces,
+            resources=resources,
+        )
     provenance = bundle.provenance
     size = sum(int(facts["bytes"]) for facts in bundle.files.values())
     typer.echo(f"bundle: {bundle.folder}, {size / 1e6:.1f} MB, license: {bundle.licence}")

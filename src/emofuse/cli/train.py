@@ -25,13 +25,12 @@ def train(
     options.check_training()
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
+    from emofuse.training.resources import Resources
     from emofuse.training.train_bundle import train as train_bundle
 
     settings, clips = load_recipe(recipe), load_corpus(corpus)
     with stages() as on_progress:
-        train_bundle(
-            clips, settings, out, jobs=options.processes(jobs), store=options.feature_store(cache),
-            on_progress=on_progress,
-        )  # fmt: skip
+        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress)
+        train_bundle(clips, settings, out, resources)
     typer.echo(f"bundle: {out}")
     typer.echo(f"try it: emofuse predict FILE --bundle {out}")

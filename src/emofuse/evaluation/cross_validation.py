@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Fold, get_protocol
@@ -36,13 +35,12 @@ from emofuse.evaluation.run_files import (
     write_predictions,
 )
 from emofuse.evaluation.system_metrics import figures_of
-from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
-from emofuse.system.process_pool import in_processes
 from emofuse.training.dataset import MODALITIES, Dataset, Inputs, read_dataset
 from emofuse.training.jobs import load_outputs, pretrained_sha256, run_network_jobs
 from emofuse.training.plan import Plan, network_jobs
+from emofuse.training.resources import ONE_PROCESS, Resources
 from emofuse.training.run_folder import RunMarks, check_run, claim_run, write_json
 
 _MOST_EXAMPLES = 8
@@ -53,10 +51,7 @@ def evaluate(
     recipe: Recipe,
     protocol: str,
     run: Path,
-    *,
-    jobs: int = 1,
-    store: FeatureStore | None = None,
-    on_progress: OnProgress = ignore_progress,
+    resources: Resources = ONE_PROCESS,
 ) -> Results:
     """Measure a recipe on a corpus: every fold is held out from everything that is fitted.
 
@@ -65,9 +60,7 @@ def evaluate(
         recipe: what is fitted, and how.
         protocol: name of the folds (see :mod:`emofuse.corpus.folds`).
         run: folder of the results; an interrupted run in it resumes.
-        jobs: processes. The figures do not depend on it.
-        store: where features are kept; None computes them again.
-        on_progress: told of every step.
+        resources: processes, stored features, progress.
 
     Returns:
         What ``run``/results.json holds.
@@ -80,15 +73,15 @@ def evaluate(
     chosen = get_protocol(protocol)
     marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained, "protocol": chosen.hash()}
     check_run(run, marks)
-    dataset = read_dataset(corpus, recipe, work, jobs=jobs, store=store, on_progress=on_progress)
+    dataset = read_dataset(corpus, recipe, work, resources)
     split = chosen.plan(dataset.takes)
     claim_run(run, {**marks, "corpus": dataset.fingerprint})
     write_atomically(work / "LICENSE.txt", licence_text(corpus.licence, corpus.name).encode())
     warnings = check_folds(split.folds, dataset, speaker_independent=chosen.speaker_independent)
     plans = fold_plans(split.folds, dataset.inputs, recipe)
     networks = [job for plan in plans for job in network_jobs(plan, dataset.inputs, recipe)]
-    run_network_jobs(networks, dataset.inputs, recipe, work, jobs, on_progress)
-    fused, enrolled = _fuse(plans, dataset.inputs, recipe, work, jobs, on_progress)
+    run_network_jobs(networks, dataset.inputs, recipe, work, resources)
+    fused, enrolled = _fuse(plans, dataset.inputs, recipe, work, resources)
     table = predictions(split.folds, plans, dataset, recipe, work, fused)
     results = run_results(
         recipe,
@@ -110,20 +103,15 @@ def evaluate(
 
 
 def _fuse(
-    plans: Sequence[Plan], inputs: Inputs, recipe: Recipe, work: Path, jobs: int, on_progress: OnProgress
+    plans: Sequence[Plan], inputs: Inputs, recipe: Recipe, work: Path, resources: Resources
 ) -> tuple[list[FusedFold], list[EnrolledOutputs]]:
     """The fusions of every fold, and those for enrolled speakers where the recipe has an enrollment."""
     arguments = [(plan, inputs, recipe, work) for plan in plans]
-    fused = list(
-        in_processes(fuse_fold, arguments, jobs, lambda done: on_progress("fusions", done, len(plans)))
-    )
+    fused = resources.in_processes("fusions", fuse_fold, arguments)
     if recipe.enrolment is None:
         return fused, []
     with_fused = [(*one, of_fold) for one, of_fold in zip(arguments, fused, strict=True)]
-    enrolled = in_processes(
-        _enroll_fold, with_fused, jobs, lambda done: on_progress("enrolment", done, len(plans))
-    )
-    return fused, list(enrolled)
+    return fused, resources.in_processes("enrolment", _enroll_fold, with_fused)
 
 
 def _enroll_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, fused: FusedFold) -> EnrolledOutputs:

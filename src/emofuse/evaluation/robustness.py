@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from emofuse.core import metrics
 from emofuse.core.errors import ExperimentError
-from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features
 from emofuse.corpus.corpus import Corpus
@@ -32,12 +31,12 @@ from emofuse.evaluation.results import (
     write_results,
 )
 from emofuse.features.extraction import extract_takes
-from emofuse.features.store import FeatureStore
 from emofuse.features.voice.degradations import DEGRADATIONS
 from emofuse.training.dataset import Dataset, Rows, read_dataset
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import NetworkOutputs, load_network, load_outputs
 from emofuse.training.plan import Plan, network_jobs
+from emofuse.training.resources import ONE_PROCESS, Resources
 from emofuse.training.run_folder import read_marks
 
 CLEAN: Final = "clean"
@@ -46,25 +45,20 @@ CLEAN: Final = "clean"
 def measure_robustness(
     run: Path,
     corpus: Corpus,
-    *,
-    jobs: int = 1,
-    store: FeatureStore | None = None,
-    on_progress: OnProgress = ignore_progress,
+    resources: Resources = ONE_PROCESS,
 ) -> list[RobustnessFigures]:
     """Measure a run's networks on degraded recordings; the figures join ``run``/results.json.
 
     Args:
         run: folder that :func:`emofuse.evaluation.cross_validation.evaluate` has written.
         corpus: the one it was evaluated on.
-        jobs: processes that extract features.
-        store: where features are kept.
-        on_progress: told of every step.
+        resources: processes, stored features, progress.
 
     Raises:
         ExperimentError: there is no such run, its networks are gone, or the corpus is another.
     """
     results, recipe = _read(run)
-    dataset = read_dataset(corpus, recipe, run / "work", jobs=jobs, store=store, on_progress=on_progress)
+    dataset = read_dataset(corpus, recipe, run / "work", resources)
     if (read_marks(run) or {}).get("corpus") != dataset.fingerprint:
         raise ExperimentError(f"{run} was made on another corpus than {corpus.root}")
     folds = get_protocol(results["protocol"]).plan(dataset.takes).folds
@@ -82,7 +76,7 @@ def measure_robustness(
     # a take that lacks a modality is judged by the other one alone
     found += [figures("no voice", "fused", scores["face"]), figures("no face", "fused", scores["voice"])]
     for name in DEGRADATIONS:
-        voices = _degraded(dataset, recipe, name, clean, jobs, store, on_progress)
+        voices = _degraded(dataset, recipe, name, clean, resources)
         scores = _scores(readers, voices)
         found += [figures(name, "voice", scores["voice"]), figures(name, "fused", scores["fused"])]
     dataset.forget()
@@ -104,9 +98,7 @@ def _degraded(
     recipe: Recipe,
     degradation: str,
     clean: NDArray[Any],
-    jobs: int,
-    store: FeatureStore | None,
-    on_progress: OnProgress,
+    resources: Resources,
 ) -> NDArray[Any]:
     """Every voice under one degradation, in the order of the takes."""
     features = recipe.voice.features.model_copy(update={"condition": degradation})
@@ -116,9 +108,9 @@ def _degraded(
     extracted = extract_takes(
         takes,
         other,
-        store=store,
-        jobs=jobs,
-        on_done=lambda done, total: on_progress(degradation, done, total),
+        store=resources.store,
+        jobs=resources.jobs,
+        on_done=resources.on_done(degradation),
     )
     voices = np.zeros_like(clean)
     for i, result in zip(rows, extracted, strict=True):

@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import EmofuseError, ExperimentError
 from emofuse.core.labels import emotion_index
-from emofuse.core.progress import OnProgress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Features, Take
 from emofuse.corpus.corpus import Corpus
 from emofuse.features.extraction import extract_takes
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
-from emofuse.features.store import FeatureStore
 from emofuse.features.voice.degradations import DEGRADATIONS
 from emofuse.system.atomic_write import write_atomically
+from emofuse.training.resources import Resources
 
 ModalityName = Literal["voice", "face"]
 MODALITIES: tuple[ModalityName, ...] = ("voice", "face")
@@ -102,10 +101,7 @@ def read_dataset(
     corpus: Corpus,
     recipe: Recipe,
     folder: Path,
-    *,
-    jobs: int,
-    store: FeatureStore | None,
-    on_progress: OnProgress,
+    resources: Resources,
 ) -> Dataset:
     """Extract the features of every take and lay them side by side in ``folder``.
 
@@ -126,10 +122,10 @@ def read_dataset(
     results = extract_takes(
         takes,
         recipe,
-        store=store,
+        store=resources.store,
         table=table,
-        jobs=jobs,
-        on_done=lambda done, total: on_progress("features", done, total),
+        jobs=resources.jobs,
+        on_done=resources.on_done("features"),
     )
     kept: list[tuple[Take, Features]] = []
     failed = []
@@ -155,7 +151,7 @@ def read_dataset(
     inputs = Inputs(folder, labels, speakers, has, 1 + len(others))
     fingerprint = _lay_out(kept, inputs)
     for version, heard in enumerate(others, 1):
-        fingerprint += _lay_out_otherwise(kept, inputs, recipe, version, heard, jobs, store, on_progress)
+        fingerprint += _lay_out_otherwise(kept, inputs, recipe, version, heard, resources)
     notes = [f"{len(failed)} of {len(takes)} takes could not be read"] if failed else []
     for modality in MODALITIES:
         without = int((~has[modality]).sum())
@@ -220,9 +216,7 @@ def _lay_out_otherwise(
     recipe: Recipe,
     version: int,
     heard: VoiceFeatures,
-    jobs: int,
-    store: FeatureStore | None,
-    on_progress: OnProgress,
+    resources: Resources,
 ) -> str:
     """The voices at another speed or condition; one that cannot be read that way stays as it is."""
     takes = [replace(take, face=None) for take, there in kept if there.voice is not None]
@@ -231,9 +225,9 @@ def _lay_out_otherwise(
         extract_takes(
             takes,
             recipe.with_voice_features(heard),
-            store=store,
-            jobs=jobs,
-            on_done=lambda done, total: on_progress(stage, done, total),
+            store=resources.store,
+            jobs=resources.jobs,
+            on_done=resources.on_done(stage),
         )
     )
     rows: list[NDArray[Any] | None] = []

@@ -97,6 +97,7 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             MissingExtraError: the parts for training are not installed.
         """
         from emofuse.features.store import FeatureStore
+        from emofuse.training.resources import Resources
         from emofuse.training.train_bundle import train
 
         paths = _paths(X)
@@ -107,8 +108,9 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             corpus,
             recipe,
             folder.path / "bundle",
-            jobs=self.jobs,
-            store=None if self.cache is None else FeatureStore(Path(self.cache)),
+            resources=Resources(
+                jobs=self.jobs, store=None if self.cache is None else FeatureStore(Path(self.cache))
+            ),
         )
         self._folder = folder
         self.__dict__.pop("_recognizer", None)

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.progress import OnProgress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.system.atomic_write import write_atomically
-from emofuse.system.process_pool import in_processes
 from emofuse.training.dataset import Branch, Inputs, Rows
 from emofuse.training.plan import NetworkJob, Plan, job_name
 from emofuse.training.registry import network_kind
+from emofuse.training.resources import Resources
 
 
 def pretrained_sha256(recipe: Recipe) -> str | None:
@@ -62,8 +61,7 @@ def run_network_jobs(
     inputs: Inputs,
     recipe: Recipe,
     work: Path,
-    processes: int,
-    on_progress: OnProgress,
+    resources: Resources,
     *,
     stage: str = "networks",
 ) -> None:
@@ -74,16 +72,10 @@ def run_network_jobs(
         inputs: the features.
         recipe: how they are trained.
         work: folder that holds a folder per job.
-        processes: how many jobs run side by side; results do not depend on it.
-        on_progress: told how many are done.
+        resources: how many jobs run side by side, and who is told how many are done.
         stage: what progress calls them.
     """
-    on_progress(stage, 0, len(jobs))
-    arguments = [(job, inputs, recipe, work) for job in jobs]
-    for _ in in_processes(
-        run_network_job, arguments, processes, lambda done: on_progress(stage, done, len(jobs))
-    ):
-        pass
+    resources.in_processes(stage, run_network_job, [(job, inputs, recipe, work) for job in jobs])
 
 
 def load_network(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path) -> Any:

@@ -10,10 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
-from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import Bundle, check_free, save_bundle
 from emofuse.recognition.enrolled_model import enrolled_file
 from emofuse.training.dataset import MODALITIES, Inputs, read_dataset
@@ -21,6 +19,7 @@ from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import load_network, pretrained_sha256, run_network_jobs
 from emofuse.training.networks.onnx_export import export_ensemble
 from emofuse.training.plan import NetworkJob, Plan, make_plan, network_jobs
+from emofuse.training.resources import ONE_PROCESS, Resources
 from emofuse.training.run_folder import RunMarks, check_run, claim_run, software
 
 
@@ -28,10 +27,7 @@ def train(
     corpus: Corpus,
     recipe: Recipe,
     out: Path,
-    *,
-    jobs: int = 1,
-    store: FeatureStore | None = None,
-    on_progress: OnProgress = ignore_progress,
+    resources: Resources = ONE_PROCESS,
 ) -> Bundle:
     """Fit a recogniser on every take of a corpus and write it as a bundle.
 
@@ -43,9 +39,7 @@ def train(
         recipe: what is fitted, and how.
         out: folder of the bundle; must not exist or be empty. Work goes to ``out``.work beside it, is
             taken up again after a break, and is removed at the end.
-        jobs: processes.
-        store: where features are kept; None computes them anew.
-        on_progress: told of every step.
+        resources: processes, stored features, progress.
 
     Raises:
         BundleError: ``out`` is not empty.
@@ -58,15 +52,15 @@ def train(
     work = run / "work"
     marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained}
     check_run(run, marks)
-    dataset = read_dataset(corpus, recipe, work, jobs=jobs, store=store, on_progress=on_progress)
+    dataset = read_dataset(corpus, recipe, work, resources)
     claim_run(run, {**marks, "corpus": dataset.fingerprint})
     inputs = dataset.inputs
     plan = make_plan("all", inputs, range(len(dataset.takes)), (), recipe)
     trained = network_jobs(plan, inputs, recipe)
-    run_network_jobs(trained, inputs, recipe, work, jobs, on_progress)
-    on_progress("fusions", 0, 1)
+    run_network_jobs(trained, inputs, recipe, work, resources)
+    resources.on_progress("fusions", 0, 1)
     fusion = fit_fusion(plan, inputs, recipe, work)
-    on_progress("fusions", 1, 1)
+    resources.on_progress("fusions", 1, 1)
     files = {}
     for modality in MODALITIES:
         asked = [job for job in trained if job.member in plan.answering and not job.enrolled]

@@ -29,6 +29,7 @@ from emofuse.evaluation.report.leakage import leak_markdown, leak_tables, write_
 from emofuse.features.store import FeatureStore
 from emofuse.training.dataset import MODALITIES, Inputs
 from emofuse.training.jobs import run_network_job
+from emofuse.training.resources import Resources
 from tests.support import small_corpora
 from tests.support.typed import not_none
 
@@ -90,7 +91,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
 @pytest.fixture(scope="module")
 def run(folder: Path, kept: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "leak"
-    found = leak(load_corpus(folder), recipe_of(), "actors-2", out, store=kept)
+    found = leak(load_corpus(folder), recipe_of(), "actors-2", out, Resources(store=kept))
     assert found == json.loads((out / "leak.json").read_text())
     write_leak(out, found)
     return out
@@ -162,9 +163,12 @@ def test_a_run_goes_on_where_it_was(folder: Path, kept: FeatureStore, run: Path)
     assert len(others) == 4
     stages: dict[str, int] = {}
     leak(
-        load_corpus(folder), recipe_of(), "actors-2", run, store=kept,
-        on_progress=lambda stage, done, _: stages.update({stage: done}),
-    )  # fmt: skip
+        load_corpus(folder),
+        recipe_of(),
+        "actors-2",
+        run,
+        Resources(store=kept, on_progress=lambda stage, done, _: stages.update({stage: done})),
+    )
     assert stages == {"features": 128, "(a) networks": 10, "(a) fusions": 5}
     assert json.loads(lost[0].read_text())["systems"] == before
     assert all(path.stat().st_mtime_ns == then for path, then in (there | others).items())
@@ -176,16 +180,16 @@ def test_what_cannot_be_run_is_said_before_anything_is(
 ) -> None:
     corpus = load_corpus(folder)
     with pytest.raises(ExperimentError, match=r"keep people apart.*rosred-stratified-5 does not"):
-        leak(corpus, recipe_of(), "rosred-stratified-5", tmp_path / "x", store=kept)
+        leak(corpus, recipe_of(), "rosred-stratified-5", tmp_path / "x", Resources(store=kept))
     with pytest.raises(ExperimentError, match="unknown protocol 'nope'"):
-        leak(corpus, recipe_of(), "nope", tmp_path / "x", store=kept)
+        leak(corpus, recipe_of(), "nope", tmp_path / "x", Resources(store=kept))
     with pytest.raises(ExperimentError, match="leak_protocol differ"):
-        leak(corpus, recipe_of(), "actors-4", run, store=kept)
+        leak(corpus, recipe_of(), "actors-4", run, Resources(store=kept))
     with pytest.raises(ExperimentError, match="recipe differ"):
-        leak(corpus, recipe_of(trials=3), "actors-2", run, store=kept)
+        leak(corpus, recipe_of(trials=3), "actors-2", run, Resources(store=kept))
     several = recipe_of(inputs="features")
     with pytest.raises(ExperimentError, match="leave a fusion one actor"):
-        leak(corpus, several, "actors-2", tmp_path / "few", store=kept)
+        leak(corpus, several, "actors-2", tmp_path / "few", Resources(store=kept))
     assert not list((tmp_path / "few").glob("*/work/fold-*"))
 
 

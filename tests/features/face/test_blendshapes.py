@@ -31,6 +31,7 @@ from emofuse.features.face.inputs import face_shape
 from emofuse.features.store import FeatureStore
 from emofuse.media.decoding import decode
 from emofuse.recognition.recognizer import Recognizer
+from emofuse.training.resources import Resources
 from emofuse.training.train_bundle import train
 
 RECIPE = load_recipe("ravdess-blendshapes")
@@ -239,7 +240,7 @@ def test_train_then_predict(tmp_path: Path, video_folder: Path, video_clips: dic
     (tmp_path / "small.toml").write_text(SMALL)
     recipe = load_recipe(tmp_path / "small.toml")
     store = FeatureStore(tmp_path / "store")
-    train(load_corpus(video_folder), recipe, tmp_path / "bundle", store=store)
+    train(load_corpus(video_folder), recipe, tmp_path / "bundle", Resources(store=store))
     recognizer = Recognizer.load(tmp_path / "bundle")
     said = recognizer.predict(video_clips["happy"])
     assert said.used == ("voice", "face") and said.face is not None

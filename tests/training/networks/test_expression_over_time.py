@@ -23,6 +23,7 @@ from emofuse.training.networks.expression_cnn import CompactExpressionCnn
 from emofuse.training.networks.expression_over_time import ExpressionOverTime, load_expression_over_time
 from emofuse.training.networks.float16 import store_as_float16
 from emofuse.training.networks.onnx_export import export_ensemble
+from emofuse.training.resources import Resources
 from emofuse.training.train_bundle import train
 
 # written out once more, by hand: FER+'s order to ours
@@ -149,7 +150,7 @@ def test_a_recipe_can_train_a_voice_beside_it(
     toml.write_text(RECIPE.format(film=video_toml))
     recipe = load_recipe(toml)
     assert recipe.face.network.expression_weights == str(weights)
-    train(load_corpus(video_folder), recipe, tmp_path / "bundle", store=store)
+    train(load_corpus(video_folder), recipe, tmp_path / "bundle", Resources(store=store))
     told = load_bundle(tmp_path / "bundle").provenance
     assert told["pretrained_sha256"] == file_digest(weights, "sha256")
     said = Recognizer.load(tmp_path / "bundle").predict(video_clips["happy"])

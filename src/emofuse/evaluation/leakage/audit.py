@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.metrics import accuracy, bootstrap_difference
-from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Fold, FoldPlan, Protocol, get_protocol
@@ -35,13 +34,12 @@ from emofuse.evaluation.results import (
 )
 from emofuse.evaluation.run_files import PREDICTIONS_FILE, Scores, read_run, write_predictions
 from emofuse.evaluation.system_metrics import system_figures
-from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
-from emofuse.system.process_pool import in_processes
 from emofuse.training.dataset import MODALITIES, Dataset, Inputs, read_dataset
 from emofuse.training.jobs import pretrained_sha256, run_network_jobs
 from emofuse.training.plan import is_ensemble, make_plan, network_jobs
+from emofuse.training.resources import ONE_PROCESS, Resources
 from emofuse.training.run_folder import RunMarks, check_run, claim_run, software, write_json
 
 
@@ -96,10 +94,7 @@ def leak(
     recipe: Recipe,
     protocol: str,
     run: Path,
-    *,
-    jobs: int = 1,
-    store: FeatureStore | None = None,
-    on_progress: OnProgress = ignore_progress,
+    resources: Resources = ONE_PROCESS,
 ) -> LeakageResults:
     """Measure a recipe under every condition of :data:`CONDITIONS`.
 
@@ -108,9 +103,7 @@ def leak(
         recipe: what is fitted, and how. Enrollment is left out.
         protocol: name of the speaker-independent folds of the conditions c and d.
         run: folder of the results, with a folder per condition; an interrupted run in it resumes.
-        jobs: processes. The figures do not depend on it.
-        store: where features are kept; None computes them again.
-        on_progress: told of every step.
+        resources: processes, stored features, progress.
 
     Returns:
         What ``run``/leak.json holds.
@@ -125,7 +118,7 @@ def leak(
             f"a leakage audit needs folds that keep people apart, to compare {RANDOM_FOLDS} with, and "
             f"{protocol} does not"
         )
-    audit = _Audit.open(corpus, recipe, folds_of, run, jobs=jobs, store=store, on_progress=on_progress)
+    audit = _Audit.open(corpus, recipe, folds_of, run, resources)
     found: LeakageResults = {
         "schema": 1,
         "recipe": {"name": recipe.name, "hash": audit.recipe.hash()},
@@ -154,9 +147,7 @@ class _Audit:
     protocols: Mapping[str, Protocol]
     splits: Mapping[str, FoldPlan]
     marks: RunMarks
-    jobs: int
-    store: FeatureStore | None
-    on_progress: OnProgress
+    resources: Resources
 
     @classmethod
     def open(
@@ -165,17 +156,14 @@ class _Audit:
         recipe: Recipe,
         protocols: Mapping[str, Protocol],
         run: Path,
-        *,
-        jobs: int,
-        store: FeatureStore | None,
-        on_progress: OnProgress,
+        resources: Resources,
     ) -> _Audit:
         """Read the corpus, and fail early if any leakage condition cannot be run."""
         plain = recipe.model_copy(update={"enrolment": None})
         marks: RunMarks = {"recipe": plain.hash(), "pretrained_sha256": pretrained_sha256(plain)}
         of_audit: RunMarks = {**marks, "leak_protocol": protocols["strangers"].hash()}
         check_run(run, of_audit)
-        dataset = read_dataset(corpus, plain, run / "work", jobs=jobs, store=store, on_progress=on_progress)
+        dataset = read_dataset(corpus, plain, run / "work", resources)
         splits = {name: one.plan(dataset.takes) for name, one in protocols.items()}
         marks["corpus"] = of_audit["corpus"] = dataset.fingerprint
         claim_run(run, of_audit)
@@ -185,7 +173,7 @@ class _Audit:
             check_folds(split.folds, dataset, speaker_independent=protocols[name].speaker_independent)
             for fold in split.folds:
                 _check_feasible(fold, dataset.inputs, plain)
-        return cls(corpus, plain, run, dataset, protocols, splits, marks, jobs, store, on_progress)
+        return cls(corpus, plain, run, dataset, protocols, splits, marks, resources)
 
     @property
     def corpus_entry(self) -> CorpusEntry:
@@ -203,40 +191,38 @@ class _Audit:
         elif condition.selects_on_test:
             results = self._flatter(condition, folder, marks)
         else:
-            results = evaluate(
-                self.corpus, self.recipe, protocol.name, folder,
-                jobs=self.jobs, store=self.store, on_progress=self._progress(condition),
-            )  # fmt: skip
+            results = evaluate(self.corpus, self.recipe, protocol.name, folder, self._resources(condition))
         if condition.leaks and not results.get("flattered"):
             results = _marked(results, condition)
             write_results(folder, results)
         return results
 
-    def _progress(self, condition: LeakageCondition) -> OnProgress:
-        return lambda stage, done, total: self.on_progress(f"({condition.key}) {stage}", done, total)
+    def _resources(self, condition: LeakageCondition) -> Resources:
+        """The audit's, with stages named after the leakage condition."""
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            self.resources.on_progress(f"({condition.key}) {stage}", done, total)
+
+        return replace(self.resources, on_progress=on_progress)
 
     def _flatter(self, condition: LeakageCondition, folder: Path, marks: RunMarks) -> Results:
         """Fit with an eye on the test clips, and score these."""
         stopwatch = Stopwatch()
         claim_run(folder, {**marks, "condition": condition.key})
         protocol, split = self.protocols[condition.folds], self.splits[condition.folds]
-        inputs, recipe, on_progress = self.dataset.inputs, self.recipe, self._progress(condition)
+        inputs, recipe, resources = self.dataset.inputs, self.recipe, self._resources(condition)
         # a+ queries the networks of a: no others are trained
         network_work = (self.run / CONDITIONS[0].folder if condition.has_seen else folder) / "work"
         networks = [
             flattering_job(fold, modality, inputs, recipe) for fold in split.folds for modality in MODALITIES
         ]
-        run_network_jobs(networks, inputs, selecting(recipe), network_work, self.jobs, on_progress)
+        run_network_jobs(networks, inputs, selecting(recipe), network_work, resources)
         plans = [scoring_plan(fold, split.folds, seen=condition.has_seen) for fold in split.folds]
         fusions = [
             (plan, inputs, recipe, network_work, folder / "work" / plan_name(fold))
             for plan, fold in zip(plans, split.folds, strict=True)
         ]
-        fused = list(
-            in_processes(
-                flattering_fusion, fusions, self.jobs, lambda n: on_progress("fusions", n, len(fusions))
-            )
-        )
+        fused = resources.in_processes("fusions", flattering_fusion, fusions)
         table = predictions(split.folds, plans, self.dataset, recipe, network_work, fused)
         write_predictions(folder, table)
         results = run_results(

@@ -27,13 +27,11 @@ from emofuse.core.labels import (
     emotion_index,
 )
 from emofuse.core.metrics import accuracy, bootstrap_interval
-from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features, Take
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.fer2013 import Faces, read_fer2013
 from emofuse.features.extraction import extract_takes
-from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import FRAME_FILE, Bundle, check_free, save_bundle
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.checksums import file_digest
@@ -50,6 +48,7 @@ from emofuse.training.networks.expression_over_time import (
 from emofuse.training.networks.float16 import store_as_float16
 from emofuse.training.networks.onnx_export import export_ensemble, export_frames
 from emofuse.training.plan import NetworkJob, Plan, make_plan
+from emofuse.training.resources import ONE_PROCESS, Resources
 from emofuse.training.run_folder import RunMarks, check_run, claim_run, software
 from emofuse.training.ship.card import NAME as CARD
 from emofuse.training.ship.card import shipped_card
@@ -121,9 +120,7 @@ def ship(
     *,
     check_speaker: str = "01",
     check_faces: Path | None = None,
-    jobs: int = 1,
-    store: FeatureStore | None = None,
-    on_progress: OnProgress = ignore_progress,
+    resources: Resources = ONE_PROCESS,
 ) -> Bundle:
     """Build the recogniser that comes with emofuse.
 
@@ -135,9 +132,7 @@ def ship(
         out: folder of the bundle; must not exist or be empty. Work goes to ``out``.work beside it.
         check_speaker: whose films are the check; for it, a second voice is fitted without this speaker.
         check_faces: more faces of that speaker, an .npz of ``codes`` and grey ``frames``.
-        jobs: processes.
-        store: where features are kept; None computes them anew.
-        on_progress: told of every step.
+        resources: processes, stored features, progress.
 
     Raises:
         BundleError: ``out`` is not empty, or the bundle is larger than may come with a package.
@@ -161,14 +156,14 @@ def ship(
     face = _calibrated(face, calibration)
     small_face, rounding = _export_face(face, recipe.face.features.n_frames, faces)
     _refuse_large(sum(map(len, small_face.values())))  # before hours of work
-    inputs = read_voices(corpus, recipe, work, jobs=jobs, store=store, on_progress=on_progress)
+    inputs = read_voices(corpus, recipe, work, resources)
     claim_run(run, {**marks, "corpus": _fingerprint(inputs)})
     everybody = np.arange(len(inputs.labels))
     without = everybody[inputs.speakers != check_speaker]
     plans = [make_plan("all", inputs, everybody.tolist(), (), recipe)]
     if 0 < len(without) < len(everybody):
         plans.append(make_plan("without-check-speaker", inputs, without.tolist(), (), recipe))
-    voices = [fit_voice(plan, inputs, recipe, work, jobs, on_progress) for plan in plans]
+    voices = [fit_voice(plan, inputs, recipe, work, resources) for plan in plans]
     built = []
     for voice in voices:
         full = export_ensemble([voice.network], inputs.load("voice")[0].copy())
@@ -198,12 +193,12 @@ def ship(
         "software": software(),
     }
     if len(voices) > 1:
-        on_progress("check", 0, 1)
+        resources.on_progress("check", 0, 1)
         shutil.rmtree(run / "check", ignore_errors=True)
         stranger = _save(run / "check", built[1], recipe, corpus, provenance)
-        checked = check_recogniser(stranger, corpus, check_speaker, faces=check_faces, store=store)
+        checked = check_recogniser(stranger, corpus, check_speaker, faces=check_faces, store=resources.store)
         provenance["check"] = {"voice": _figures(voices[1]), **checked}
-        on_progress("check", 1, 1)
+        resources.on_progress("check", 1, 1)
     bundle = _save(out, built[0], recipe, corpus, provenance)
     write_atomically(out / CARD, shipped_card(bundle).encode())
     shutil.rmtree(run)
@@ -273,10 +268,7 @@ def read_voices(
     corpus: Corpus,
     recipe: Recipe,
     folder: Path,
-    *,
-    jobs: int,
-    store: FeatureStore | None,
-    on_progress: OnProgress,
+    resources: Resources,
 ) -> Inputs:
     """The voices of every take in every version, laid down in ``folder``. Pictures are not looked at.
 
@@ -287,7 +279,7 @@ def read_voices(
     if not takes:
         raise ExperimentError(f"{corpus.root}: no recordings with a known emotion")
     for version, features in enumerate(recipe.voice.variants):
-        rows = _voices_at(takes, recipe.with_voice_features(features), jobs, store, on_progress)
+        rows = _voices_at(takes, recipe.with_voice_features(features), resources)
         name = f"voice-{version}.npy" if version else "voice.npy"
         with write_atomically(folder / name) as file:
             np.save(file, rows)
@@ -309,16 +301,13 @@ def _fingerprint(inputs: Inputs) -> str:
     return digest.hexdigest()[:16]
 
 
-def _voices_at(
-    takes: list[Take], recipe: Recipe, jobs: int, store: FeatureStore | None, on_progress: OnProgress
-) -> NDArray[np.float32]:
-    stage = f"voices at speed {recipe.voice.features.speed:g}"
+def _voices_at(takes: list[Take], recipe: Recipe, resources: Resources) -> NDArray[np.float32]:
     results = extract_takes(
         [replace(take, face=None) for take in takes],
         recipe,
-        store=store,
-        jobs=jobs,
-        on_done=lambda done, total: on_progress(stage, done, total),
+        store=resources.store,
+        jobs=resources.jobs,
+        on_done=resources.on_done(f"voices at speed {recipe.voice.features.speed:g}"),
     )
     rows = []
     for take, result in zip(takes, results, strict=True):
@@ -331,9 +320,7 @@ def _voices_at(
     return np.stack(rows)
 
 
-def fit_voice(
-    plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, jobs: int, on_progress: OnProgress
-) -> FittedVoice:
+def fit_voice(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, resources: Resources) -> FittedVoice:
     """Networks that leave actors out, for the weight, and one on all actors of the plan."""
     assert plan.refitted is not None
     wanted = []
@@ -342,7 +329,7 @@ def fit_voice(
         train = np.sort(np.concatenate([member.network_rows, member.stopping_rows]))
         score = tuple(member.fusion_rows.tolist())
         wanted.append(NetworkJob(plan.name, member.index, "voice", tuple(train.tolist()), score, score))
-    run_network_jobs(wanted, inputs, recipe, work, jobs, on_progress, stage=f"voices: {plan.name}")
+    run_network_jobs(wanted, inputs, recipe, work, resources, stage=f"voices: {plan.name}")
     parts = [
         (load_outputs(plan, "voice", member.fusion_rows, [member.index], work), member.fusion_rows)
         for member in plan.members

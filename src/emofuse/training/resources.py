@@ -1,0 +1,50 @@
+"""What a long run may use, whatever it computes: processes, stored features, and somebody to report to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from emofuse.core.progress import OnProgress, ignore_progress
+from emofuse.features.store import FeatureStore
+from emofuse.system.process_pool import in_processes
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Processes, a store of features and a way to report progress."""
+
+    jobs: int = 1
+    """How many processes work at once. No result depends on it."""
+    store: FeatureStore | None = None
+    """Where features are kept and found again; None extracts them each time."""
+    on_progress: OnProgress = ignore_progress
+    """Told of every step."""
+
+    def on_done(self, stage: str) -> Callable[[int, int], None]:
+        """A function that reports how much of a stage is done, and how much there is."""
+        return lambda done, total: self.on_progress(stage, done, total)
+
+    def in_processes(
+        self, stage: str, function: Callable[..., T], arguments: Sequence[tuple[Any, ...]]
+    ) -> list[T]:
+        """Call a function with each of the arguments, and report progress.
+
+        Args:
+            stage: what progress calls it.
+            function: found by name in other processes.
+            arguments: of each call.
+
+        Returns:
+            The results, in the order of the arguments.
+        """
+        report = self.on_done(stage)
+        report(0, len(arguments))
+        return list(in_processes(function, arguments, self.jobs, lambda done: report(done, len(arguments))))
+
+
+ONE_PROCESS: Final = Resources()
+"""One process, nothing stored, no progress."""
