@@ -9,6 +9,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import pytest
 
 from emofuse.core.errors import CorpusError, DownloadError
 from emofuse.corpus.fetch import FetchedArchive, fetch_ravdess, parse_actor_range, unpack
+from emofuse.system.download import Retries
 from tests.support.file_server import FileServer
 
-FAST: dict[str, Any] = {"pause_s": 0.001, "timeout_s": 5.0}
+FAST = Retries(timeout_s=5.0, pause_s=0.001)
 RNG = random.Random(5)
 SPEECH = "Audio_Speech_Actors_01-24.zip"
 
@@ -70,7 +72,9 @@ class Zenodo:
     def fetch(
         self, root: Path, actors: tuple[int, ...], *parts: str, **settings: Any
     ) -> list[FetchedArchive]:
-        return fetch_ravdess(root, actors=actors, parts=parts, api_url=self.url, **FAST, **settings)
+        return fetch_ravdess(
+            root, actors=actors, parts=parts, api_url=self.url, **{"retries": FAST, **settings}
+        )
 
 
 @pytest.fixture
@@ -229,7 +233,7 @@ def test_range_ignored(zenodo: Zenodo, tmp_path: Path) -> None:
 def test_broken_run_is_gone_on_with(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.add_members(SPEECH, recordings("audio-speech", (1, 2)), drops=[5000, 0, 0])
     with pytest.raises(DownloadError, match="gave up"):
-        zenodo.fetch(tmp_path, (1,), "audio-speech", attempts=2)
+        zenodo.fetch(tmp_path, (1,), "audio-speech", retries=replace(FAST, attempts=2))
     assert tree(tmp_path) == []
     zenodo.fetch(tmp_path, (1,), "audio-speech")
     assert zenodo.ranges(SPEECH)[-1] == "bytes=5000-"
@@ -255,7 +259,7 @@ def test_name_not_in_the_record(zenodo: Zenodo, tmp_path: Path) -> None:
 def test_not_a_record(http_server: FileServer, tmp_path: Path, record: bytes) -> None:
     url = http_server.serve("/record", record)
     with pytest.raises(CorpusError, match="not a Zenodo record"):
-        fetch_ravdess(tmp_path, actors=(1,), parts=("audio-speech",), api_url=url, **FAST)
+        fetch_ravdess(tmp_path, actors=(1,), parts=("audio-speech",), api_url=url, retries=FAST)
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_the_journal_of_another_recognizer_is_not_resumed(
     manifest = json.loads((other / "bundle.json").read_text())
     manifest["provenance"]["corpus"] = "another one"
     (other / "bundle.json").write_text(json.dumps(manifest))
-    with pytest.raises(JournalError, match="another recogniser, which is not gone on with"):
+    with pytest.raises(JournalError, match="another recogniser, which cannot be resumed"):
         predict_table(sounds, other, table)
     shutil.rmtree(other)
     shutil.copytree(SHIPPED, other)  # the same recognizer in another folder

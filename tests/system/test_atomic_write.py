@@ -11,7 +11,7 @@ import pytest
 from emofuse.system.atomic_write import write_atomically
 
 
-def test_writes_whole_files_and_makes_folders(tmp_path: Path) -> None:
+def test_writes_complete_files_and_creates_folders(tmp_path: Path) -> None:
     path = tmp_path / "a" / "ä.bin"
     write_atomically(path, b"one")
     write_atomically(path, b"two")
@@ -54,7 +54,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_files_have_the_rights_that_the_user_asks_for(tmp_path: Path) -> None:
+def test_files_have_the_permissions_of_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write_atomically(tmp_path / "x", b"")

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ from typing import Any
 import pytest
 
 from emofuse.core.errors import DownloadError
-from emofuse.system.download import check_free_space, download, fetch_bytes, size_text
+from emofuse.system.download import Retries, check_free_space, download, fetch_bytes, size_text
 from tests.support.file_server import FileServer
 
 DATA = random.Random(1).randbytes(300_000)
 SHA = ("sha256", hashlib.sha256(DATA).hexdigest())
-FAST: dict[str, Any] = {"pause_s": 0.001, "timeout_s": 5.0}
+FAST = Retries(timeout_s=5.0, pause_s=0.001)
 
 
 @pytest.fixture
@@ -26,8 +27,9 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "made" / "file.bin"
 
 
-def get(url: str, target: Path, **changes: Any) -> Path:
-    settings: dict[str, Any] = {"checksum": SHA, "size": len(DATA), **FAST, **changes}
+def get(url: str, target: Path, *, attempts: int = 5, **changes: Any) -> Path:
+    retries = replace(FAST, attempts=attempts)
+    settings: dict[str, Any] = {"checksum": SHA, "size": len(DATA), "retries": retries, **changes}
     return download(url, target, **settings)
 
 
@@ -62,21 +64,21 @@ def test_size_unknown(http_server: FileServer, target: Path) -> None:
     assert target.read_bytes() == DATA
 
 
-def test_present_and_verified_asks_nothing(http_server: FileServer, target: Path) -> None:
+def test_a_verified_file_sends_no_request(http_server: FileServer, target: Path) -> None:
     target.parent.mkdir()
     target.write_bytes(DATA)
     assert get(http_server.serve("/f", DATA), target) == target
     assert http_server.requests == []
 
 
-def test_present_but_other_is_replaced(http_server: FileServer, target: Path) -> None:
+def test_another_file_is_replaced(http_server: FileServer, target: Path) -> None:
     target.parent.mkdir()
     target.write_bytes(b"old")
     get(http_server.serve("/f", DATA), target)
     assert target.read_bytes() == DATA
 
 
-def test_present_but_other_survives_a_failure(http_server: FileServer, target: Path) -> None:
+def test_another_file_survives_a_failure(http_server: FileServer, target: Path) -> None:
     target.parent.mkdir()
     target.write_bytes(b"old")
     with pytest.raises(DownloadError):
@@ -91,7 +93,7 @@ def test_resumes_after_drops(http_server: FileServer, target: Path) -> None:
     assert http_server.ranges("/f") == [None, "bytes=100000-", "bytes=150000-"]
 
 
-def test_progress_counts_more_drops_than_attempts(http_server: FileServer, target: Path) -> None:
+def test_progress_resets_the_attempts(http_server: FileServer, target: Path) -> None:
     get(http_server.serve("/f", DATA, drops=[30_000] * 8), target, attempts=2)
     assert target.read_bytes() == DATA
 
@@ -102,7 +104,7 @@ def test_gives_up_without_progress_and_keeps_the_part(http_server: FileServer, t
         get(url, target, attempts=3)
     assert part_of(target).read_bytes() == DATA[:1000]
     assert not target.exists()
-    assert len(http_server.requests) == 4  # the one that brought bytes begins the count again
+    assert len(http_server.requests) == 4  # the one that brought bytes resets the count
 
 
 def test_drops_and_no_content_length(http_server: FileServer, target: Path) -> None:
@@ -129,13 +131,13 @@ SCRIPT = """
 import resource, signal, sys
 from pathlib import Path
 from typing import Any
-from emofuse.system.download import download
+from emofuse.system.download import Retries, download
 url, target, digest, size, file_limit = sys.argv[1:]
 if int(file_limit):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_limit), int(file_limit)))
 checksum = ("sha256", digest)
-download(url, Path(target), checksum=checksum, size=int(size), attempts=1000, pause_s=0.02)
+download(url, Path(target), checksum=checksum, size=int(size), retries=Retries(attempts=1000, pause_s=0.02))
 """
 
 
@@ -161,7 +163,7 @@ def test_resumes_what_a_killed_process_left(http_server: FileServer, target: Pat
     assert http_server.ranges("/f") == ["bytes=123456-"]
 
 
-def test_disk_refuses_to_hold_more(http_server: FileServer, target: Path) -> None:
+def test_a_full_disk(http_server: FileServer, target: Path) -> None:
     target.parent.mkdir()
     target.write_bytes(b"old")
     with in_a_process(http_server.serve("/f", DATA), target, file_limit=100_000) as process:
@@ -193,7 +195,7 @@ def test_wrong_checksum_deletes_the_part(http_server: FileServer, target: Path) 
     assert list(target.parent.iterdir()) == []
 
 
-def test_md5_and_capitals(http_server: FileServer, target: Path) -> None:
+def test_md5_and_upper_case(http_server: FileServer, target: Path) -> None:
     digest = hashlib.md5(DATA).hexdigest().upper()
     get(http_server.serve("/f", DATA), target, checksum=("md5", digest))
     with pytest.raises(DownloadError, match="unknown checksum"):
@@ -224,7 +226,7 @@ def test_fewer_bytes_than_size_are_refused(http_server: FileServer, target: Path
     assert len(http_server.requests) == 1
 
 
-def test_content_length_that_lies(http_server: FileServer, target: Path) -> None:
+def test_a_false_content_length(http_server: FileServer, target: Path) -> None:
     url = http_server.serve("/f", DATA[:1000], declared=len(DATA))
     with pytest.raises(DownloadError, match="gave up after 2 attempts"):
         get(url, target, attempts=2)
@@ -239,14 +241,14 @@ def test_4xx_is_final(http_server: FileServer, target: Path, status: int) -> Non
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
-def test_passing_trouble_is_tried_again(http_server: FileServer, target: Path, status: int) -> None:
+def test_temporary_failures_are_retried(http_server: FileServer, target: Path, status: int) -> None:
     url = http_server.serve("/f", DATA, statuses=[status, status], retry_after="0")
     get(url, target)
     assert target.read_bytes() == DATA
     assert len(http_server.requests) == 3
 
 
-def test_503_for_ever(http_server: FileServer, target: Path) -> None:
+def test_503_forever(http_server: FileServer, target: Path) -> None:
     url = http_server.serve("/f", DATA, statuses=[503] * 9)
     with pytest.raises(DownloadError, match=r"gave up after 2 attempts.*503"):
         get(url, target, attempts=2)
@@ -295,7 +297,7 @@ def test_only_http(url: str, target: Path) -> None:
     assert not target.parent.exists()
 
 
-def test_nobody_listens(http_server: FileServer, target: Path) -> None:
+def test_no_server(http_server: FileServer, target: Path) -> None:
     url = http_server.serve("/f", DATA)
     http_server.close()
     with pytest.raises(DownloadError, match=r"gave up after 1 attempt without.*refused"):
@@ -317,12 +319,12 @@ def test_folder_cannot_be_made(http_server: FileServer, tmp_path: Path) -> None:
 
 def test_fetch_bytes(http_server: FileServer) -> None:
     url = http_server.serve("/f", b"{}", statuses=[503], drops=[1])
-    assert fetch_bytes(url, limit=10, **FAST) == b"{}"
+    assert fetch_bytes(url, limit=10, retries=FAST) == b"{}"
     with pytest.raises(DownloadError, match="more than the 1 allowed"):
-        fetch_bytes(url, limit=1, **FAST)
+        fetch_bytes(url, limit=1, retries=FAST)
 
 
-def test_check_free_space_of_a_folder_to_come(tmp_path: Path) -> None:
+def test_check_free_space_of_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
     check_free_space(tmp_path / "a" / "b", 1, "nothing")
     with pytest.raises(DownloadError, match=r"all of it needs 1000000.0 TB but only"):
         check_free_space(tmp_path / "a" / "b", 10**18, "all of it")

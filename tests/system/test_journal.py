@@ -16,36 +16,36 @@ def written(path: Path, n: int = 3) -> list[int]:
         return [journal.append({"n": i, "name": "\udce9 ü"}) for i in range(n)]
 
 
-def kept(path: Path) -> list[tuple[int, int]]:
+def resumed(path: Path) -> list[tuple[int, int]]:
     with Journal(path, ABOUT) as journal:
-        return [(place, entry["n"]) for place, entry in journal.entries()]
+        return [(offset, entry["n"]) for offset, entry in journal.entries()]
 
 
-def test_what_was_written_is_found_again(tmp_path: Path) -> None:
+def test_entries_are_read_back(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "j.jsonl"
-    places = written(path)
-    assert kept(path) == list(zip(places, range(3), strict=True))
+    offsets = written(path)
+    assert resumed(path) == list(zip(offsets, range(3), strict=True))
     with Journal(path, ABOUT) as journal:
         list(journal.entries())
-        assert journal.at(places[1]) == {"n": 1, "name": "\udce9 ü"}
+        assert journal.at(offsets[1]) == {"n": 1, "name": "\udce9 ü"}
         later = journal.append({"n": 9})
-        assert journal.at(places[0])["n"] == 0
+        assert journal.at(offsets[0])["n"] == 0
         assert journal.at(later) == {"n": 9}
         journal.append({"n": 10})
-    assert [n for _, n in kept(path)] == [0, 1, 2, 9, 10]
+    assert [n for _, n in resumed(path)] == [0, 1, 2, 9, 10]
 
 
-def test_cut_anywhere_whole_lines_are_kept(tmp_path: Path) -> None:
+def test_complete_lines_survive_a_cut_anywhere(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
-    places = written(path)
+    offsets = written(path)
     data = path.read_bytes()
-    ends = [*places[1:], len(data)]
+    ends = [*offsets[1:], len(data)]
     for size in range(len(data) + 1):
         path.write_bytes(data[:size])
         expected = sum(end <= size for end in ends)
-        assert [n for _, n in kept(path)] == list(range(expected))
-        written(path, 1)  # after what was whole, not after what was torn
-        assert [n for _, n in kept(path)] == [*range(expected), 0]
+        assert [n for _, n in resumed(path)] == list(range(expected))
+        written(path, 1)  # after the complete lines, not after the torn one
+        assert [n for _, n in resumed(path)] == [*range(expected), 0]
 
 
 @pytest.mark.parametrize("garbage", [bytes(100) + b"\n", b"[1]\n", b"\xff{\n"])
@@ -53,17 +53,17 @@ def test_what_a_power_failure_leaves_is_dropped(tmp_path: Path, garbage: bytes) 
     path = tmp_path / "j.jsonl"
     written(path)
     path.write_bytes(path.read_bytes() + garbage)
-    assert [n for _, n in kept(path)] == [0, 1, 2]
+    assert [n for _, n in resumed(path)] == [0, 1, 2]
 
 
-def test_a_journal_of_nothing_is_not_left_behind(tmp_path: Path) -> None:
+def test_an_empty_journal_is_not_left_behind(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     assert written(path, 0) == [] and not path.exists()
     written(path, 1)
     assert written(path, 0) == [] and path.exists()
 
 
-def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_another_run_is_not_resumed(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     written(path)
     before = path.read_bytes()
@@ -75,17 +75,17 @@ def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"[]\n", b'{"journal": 99, "about": {}}\n', b"a,b"])
-def test_a_file_that_is_no_journal_is_not_touched(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_journal_is_not_touched(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "j.jsonl"
     path.write_bytes(content)
-    with pytest.raises(JournalError, match="is no journal"):
+    with pytest.raises(JournalError, match="is not a journal"):
         Journal(path, ABOUT)
     assert path.read_bytes() == content
 
 
 def test_two_runs_do_not_write_one_journal(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
-    with Journal(path, ABOUT), pytest.raises(JournalError, match="another run is writing this"):
+    with Journal(path, ABOUT), pytest.raises(JournalError, match="another run is writing this file"):
         Journal(path, ABOUT)
     Journal(path, ABOUT).__exit__(None, None, None)
 

@@ -4,14 +4,14 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from emofuse.core.errors import DownloadError, WeightsError
 from emofuse.core.pretrained import WEIGHTS, WeightFile
+from emofuse.system.download import Retries
 from emofuse.system.model_files import (
-    LARGEST_BYTES,
+    MAX_BYTES,
     fetch_weights,
     find_weights,
     take_weights,
@@ -20,7 +20,7 @@ from emofuse.system.model_files import (
 from tests.support.file_server import FileServer
 
 NAME = "deepface-emotion"
-FAST: dict[str, Any] = {"pause_s": 0.001, "timeout_s": 5.0}
+FAST = Retries(timeout_s=5.0, pause_s=0.001)
 DATA = b"stands for a weight file" * 100
 
 
@@ -53,7 +53,7 @@ def test_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_absent_weights_name_both_ways(folder: Path, given: bool) -> None:
+def test_missing_weights_name_both_ways_to_get_them(folder: Path, given: bool) -> None:
     path = folder / "mine.h5" if given else None
     with pytest.raises(WeightsError) as caught:
         find_weights(NAME, path)
@@ -64,14 +64,12 @@ def test_absent_weights_name_both_ways(folder: Path, given: bool) -> None:
 
 @pytest.mark.parametrize("name", ["face-landmarker", "yunet"])
 @pytest.mark.usefixtures("folder")
-def test_weights_that_no_recipe_gives_a_path_of(name: str) -> None:
-    with pytest.raises(
-        WeightsError, match=f"fetch {name}`, or take it from your copy: .*fetch {name} --from"
-    ):
+def test_weights_without_a_recipe_key(name: str) -> None:
+    with pytest.raises(WeightsError, match=f"fetch {name}`, or use your copy: .*fetch {name} --from"):
         find_weights(name)
 
 
-def test_take_from_a_copy(folder: Path, small: WeightFile, tmp_path: Path) -> None:
+def test_weights_from_a_copy(folder: Path, small: WeightFile, tmp_path: Path) -> None:
     copy = tmp_path / "copy.bin"
     copy.write_bytes(DATA)
     assert take_weights(small.name, copy) == folder / small.file_name == find_weights(small.name)
@@ -83,7 +81,7 @@ def test_take_from_a_copy(folder: Path, small: WeightFile, tmp_path: Path) -> No
     assert find_weights(small.name).read_bytes() == DATA
 
 
-def test_take_where_nothing_can_be_written(folder: Path, small: WeightFile, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written(folder: Path, small: WeightFile, tmp_path: Path) -> None:
     copy = tmp_path / "copy.bin"
     copy.write_bytes(DATA)
     folder.write_bytes(b"a file in the folder's place")
@@ -111,28 +109,28 @@ def test_altered_weights_are_refused(folder: Path, given: bool) -> None:
 def test_fetch_then_find(folder: Path, small: WeightFile, http_server: FileServer) -> None:
     seen: list[tuple[str, int, int]] = []
     url = http_server.serve("/small.h5", DATA, drops=[100])
-    path = fetch_weights(small.name, url=url, on_progress=lambda *a: seen.append(a), **FAST)
+    path = fetch_weights(small.name, url=url, on_progress=lambda *a: seen.append(a), retries=FAST)
     assert path == folder / "small.h5"
     assert path.read_bytes() == DATA
     assert seen[-1] == ("small.h5", len(DATA), len(DATA))
     assert find_weights(small.name) == path
     assert find_weights(small.name, path) == path
-    fetch_weights(small.name, url=url, **FAST)
-    assert len(http_server.requests) == 2  # the drop and the rest; the second fetch asked nothing
+    fetch_weights(small.name, url=url, retries=FAST)
+    assert len(http_server.requests) == 2  # the drop and the rest; the second fetch sent no request
 
 
-def test_fetch_of_something_else_leaves_nothing(folder: Path, http_server: FileServer) -> None:
+def test_fetching_another_file_leaves_nothing(folder: Path, http_server: FileServer) -> None:
     with pytest.raises(DownloadError, match=f"expected {WEIGHTS[NAME].sha256}, got "):
-        fetch_weights(NAME, url=http_server.serve("/w.h5", DATA), **FAST)
+        fetch_weights(NAME, url=http_server.serve("/w.h5", DATA), retries=FAST)
     assert list(folder.iterdir()) == []
     with pytest.raises(WeightsError):
         find_weights(NAME)
 
 
-def test_fetch_refuses_a_flood(folder: Path, small: WeightFile, http_server: FileServer) -> None:
-    url = http_server.serve("/w.h5", DATA, declared=LARGEST_BYTES + 1)
+def test_fetch_refuses_a_huge_file(folder: Path, small: WeightFile, http_server: FileServer) -> None:
+    url = http_server.serve("/w.h5", DATA, declared=MAX_BYTES + 1)
     with pytest.raises(DownloadError, match="more than"):
-        fetch_weights(small.name, url=url, **FAST)
+        fetch_weights(small.name, url=url, retries=FAST)
     assert not (folder / small.file_name).exists()
 
 

@@ -78,7 +78,7 @@ def test_workers_keep_to_one_thread() -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_failure_stops_what_has_not_begun(jobs: int) -> None:
+def test_a_failure_stops_what_has_not_started(jobs: int) -> None:
     done: list[int] = []
     with pytest.raises(ValueError, match="thirteen"):
         list(in_processes(slow_square, [(13, 0.0), *[(1, 0.2)] * 20], jobs, done.append))
@@ -113,7 +113,7 @@ def test_every_task_has_a_result(names: list[str]) -> None:
             assert result.startswith(f"{names[index]} by ") and not result.endswith(f" {os.getpid()}")
 
 
-def test_a_death_that_is_not_provided_for_is_an_error() -> None:
+def test_a_death_without_on_death_is_an_error() -> None:
     with pytest.raises(BrokenProcessPool):
         list(as_completed(named, [("killer",)], 1, setup=ignore_interrupts))
 

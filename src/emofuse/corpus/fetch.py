@@ -21,7 +21,15 @@ from emofuse.core.errors import CorpusError
 from emofuse.core.progress import OnProgress
 from emofuse.corpus.ravdess import ACTOR_WITHOUT_SONG, ADDRESS, CITATION, LICENCE, N_ACTORS, ZENODO_RECORD
 from emofuse.system.atomic_write import write_atomically
-from emofuse.system.download import Checksum, check_free_space, download, fetch_bytes, size_text
+from emofuse.system.download import (
+    DEFAULT_RETRIES,
+    Checksum,
+    Retries,
+    check_free_space,
+    download,
+    fetch_bytes,
+    size_text,
+)
 
 RECORD_URL: Final = f"https://zenodo.org/api/records/{ZENODO_RECORD}"
 PARTS: Final = ("audio-speech", "audio-song", "video-speech", "video-song")
@@ -111,9 +119,7 @@ def fetch_ravdess(
     api_url: str = RECORD_URL,
     on_progress: OnProgress | None = None,
     keep_archives: bool = False,
-    timeout_s: float = 30.0,
-    attempts: int = 5,
-    pause_s: float = 1.0,
+    retries: Retries = DEFAULT_RETRIES,
 ) -> list[FetchedArchive]:
     """Download the archives that hold these parts of these actors, unpack them below ``root``.
 
@@ -127,9 +133,7 @@ def fetch_ravdess(
         api_url: the record as JSON.
         on_progress: called with ``"NAME"`` or ``"unpacking NAME"``, bytes done, bytes in all.
         keep_archives: leave the archives in ``root/.fetch``.
-        timeout_s: as in :func:`emofuse.system.download.download`, like the two that follow.
-        attempts: tries in a row that bring nothing.
-        pause_s: pause after the first failure.
+        retries: timeout and attempts of each download.
 
     Raises:
         CorpusError: an actor or part that does not exist; the record lacks an archive; an archive is damaged,
@@ -137,9 +141,7 @@ def fetch_ravdess(
         DownloadError: the network, a checksum, or too little space.
     """
     wanted = _wanted_archives(_checked_actors(actors), parts)
-    record = fetch_bytes(
-        api_url, limit=LARGEST_RECORD_BYTES, timeout_s=timeout_s, attempts=attempts, pause_s=pause_s
-    )
+    record = fetch_bytes(api_url, limit=LARGEST_RECORD_BYTES, retries=retries)
     archives = _read_record(api_url, record, wanted)
     state = root / STATE_FOLDER
     done = {archive.name: files for archive in archives if (files := _finished(root, state, archive))}
@@ -159,9 +161,7 @@ def fetch_ravdess(
                 checksum=archive.checksum,
                 size=archive.size,
                 on_progress=on_progress,
-                timeout_s=timeout_s,
-                attempts=attempts,
-                pause_s=pause_s,
+                retries=retries,
             )
             fetched.append(unpack(path, root, actors=archive.actors, on_progress=on_progress))
             _write_receipt(root, state, archive, fetched[-1].files)

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside their place, flushed, then renamed."""
+"""Write files atomically: to a temporary file in the same folder, flushed, then renamed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Final, overload
 
 _BINARY: Final = getattr(os, "O_BINARY", 0)
-"""Windows would change the ends of lines."""
+"""Without it, Windows changes line endings."""
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def write_atomically(path: Path, data: bytes) -> None: ...
 def write_atomically(
     path: Path, data: bytes | None = None
 ) -> contextlib.AbstractContextManager[IO[bytes]] | None:
-    """Write ``data`` to ``path``, or give a file to write to; a failure leaves what was there before.
+    """Write ``data`` to ``path``, or open a file to write to; a failure leaves the old content in place.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.

@@ -1,4 +1,4 @@
-"""Where emofuse keeps what can be computed or downloaded again."""
+"""Folders for what can be computed or downloaded again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 def cache_folder(name: str, *, variable: str) -> Path:
-    """The folder of that name: what the environment variable says, else one in the user's cache folder.
+    """The folder that the environment variable names, else the one of that name in the user's cache folder.
 
     The user's cache folder is the platform's: on Linux ``$XDG_CACHE_HOME/emofuse`` or ``~/.cache/emofuse``,
-    on macOS ``~/Library/Caches/emofuse``. Versions up to 0.1 used ``~/.cache`` everywhere: a folder that they
-    made is used where the new one does not exist. The folder need not exist yet.
+    on macOS ``~/Library/Caches/emofuse``. Versions up to 0.1 used ``~/.cache`` on every platform: a folder
+    from then is used if there is no new one. The folder need not exist yet.
     """
     if own := os.environ.get(variable):
         return Path(own).expanduser()

@@ -1,7 +1,7 @@
-"""Download one file, so that a broken connection, a killed process or a wrong server cannot spoil it.
+"""Download one file so that a broken connection, a killed process or a wrong server cannot corrupt it.
 
-Bytes go to ``NAME.part`` beside the destination and are asked for again from where they ended. Only a file
-whose checksum is right takes the destination's name. Nothing but the request leaves the machine.
+Bytes go to ``NAME.part`` next to the destination, and a download resumes where it ended. Only a file with the
+right checksum takes the destination's name. Nothing but the request leaves the machine.
 """
 
 from __future__ import annotations
@@ -32,10 +32,25 @@ Checksum = tuple[str, str]
 """The name of a :mod:`hashlib` algorithm and the digest in hexadecimal digits."""
 
 CHUNK_BYTES: Final = 1 << 18
-LONGEST_PAUSE_S: Final = 60.0
-"""No pause between attempts is longer, whatever a server's Retry-After asks for."""
-TRY_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
-"""Answers that pass by themselves: request timeout, too many requests, a server or gateway in trouble."""
+MAX_PAUSE_S: Final = 60.0
+"""No pause between attempts is longer, whatever a server's Retry-After says."""
+RETRY_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
+"""Temporary failures: request timeout, too many requests, a server or gateway in trouble."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How long to wait for a server, and how often to try again."""
+
+    timeout_s: float = 30.0
+    """How long a connection may stay silent."""
+    attempts: int = 5
+    """Consecutive attempts without a new byte before giving up."""
+    pause_s: float = 1.0
+    """Pause after the first failure; it doubles with each further one."""
+
+
+DEFAULT_RETRIES: Final = Retries()
 
 
 def download(
@@ -46,28 +61,24 @@ def download(
     size: int | None,
     limit: int | None = None,
     on_progress: OnProgress | None = None,
-    timeout_s: float = 30.0,
-    attempts: int = 5,
-    pause_s: float = 1.0,
+    retries: Retries = DEFAULT_RETRIES,
 ) -> Path:
     """Download ``url`` to ``destination`` and check it; return ``destination``.
 
-    A destination that is there with the right checksum is returned at once. A ``.part`` file beside it,
-    from this process or an earlier one, is gone on with where the server allows.
+    A destination that already has the right checksum is returned at once. A ``.part`` file next to it, from
+    this process or an earlier one, is resumed if the server allows.
 
     Args:
         url: http or https.
-        destination: the file to write; its folder is made.
+        destination: the file to write; its folder is created.
         checksum: algorithm and hexadecimal digest, such as ``("md5", "…")``.
-        size: bytes the file must have, or None where nobody says.
-        limit: the most bytes to accept where ``size`` is None.
-        on_progress: called with the file's name, bytes done and bytes in all.
-        timeout_s: how long a connection may stay silent.
-        attempts: tries in a row that bring no new byte before it gives up.
-        pause_s: pause after the first failure; it doubles with each further one.
+        size: expected size in bytes, or None if unknown.
+        limit: maximum size in bytes if ``size`` is None.
+        on_progress: called with the file's name, the bytes done and the total.
+        retries: timeout and attempts.
 
     Raises:
-        DownloadError: the server refuses, offers another size, or sends bytes of another checksum; there is
+        DownloadError: the server refuses, offers another size, or sends bytes with another checksum; there is
             too little space; another process is downloading the same file; the folder cannot be written.
     """
     _check_scheme(url)
@@ -81,7 +92,7 @@ def download(
         destination.parent.mkdir(parents=True, exist_ok=True)
         with part.open("a+b") as file, _locked(file, part):
             transfer = _Transfer(url, file, destination.name, size, limit, destination.parent, on_progress)
-            transfer.run(timeout_s=timeout_s, attempts=attempts, pause_s=pause_s)
+            transfer.run(retries)
             file.flush()
             os.fsync(file.fileno())
             got = file_digest(part, algorithm)
@@ -94,32 +105,23 @@ def download(
     return destination
 
 
-def fetch_bytes(
-    url: str,
-    *,
-    limit: int,
-    timeout_s: float = 30.0,
-    attempts: int = 5,
-    pause_s: float = 1.0,
-) -> bytes:
-    """Read a small answer, such as a record in JSON, into memory; at most ``limit`` bytes.
+def fetch_bytes(url: str, *, limit: int, retries: Retries = DEFAULT_RETRIES) -> bytes:
+    """Download something small, such as a JSON record, into memory; at most ``limit`` bytes.
 
     Raises:
-        DownloadError: as :func:`download`, the checksum aside.
+        DownloadError: as for :func:`download`, except for the checksum.
     """
     _check_scheme(url)
     buffer = io.BytesIO()
-    _Transfer(url, buffer, url, None, limit, None, None).run(
-        timeout_s=timeout_s, attempts=attempts, pause_s=pause_s
-    )
+    _Transfer(url, buffer, url, None, limit, None, None).run(retries)
     return buffer.getvalue()
 
 
 def check_free_space(folder: Path, needed: int, purpose: str) -> None:
-    """Stop early where a disk has not ``needed`` bytes free. ``folder`` need not be there yet.
+    """Fail early if a disk has less than ``needed`` bytes free. ``folder`` need not exist yet.
 
     Raises:
-        DownloadError: names what is needed and what is free.
+        DownloadError: says how much is needed and how much is free.
     """
     there = folder.absolute()
     while not there.exists() and there != there.parent:
@@ -133,7 +135,7 @@ def check_free_space(folder: Path, needed: int, purpose: str) -> None:
 
 
 def size_text(n_bytes: int) -> str:
-    """A number of bytes for people: ``size_text(2_500_000) == "2.5 MB"``."""
+    """A readable number of bytes: ``size_text(2_500_000) == "2.5 MB"``."""
     value = float(n_bytes)
     for unit in ("bytes", "kB", "MB", "GB"):
         if value < 1000:
@@ -142,8 +144,8 @@ def size_text(n_bytes: int) -> str:
     return f"{value:.1f} TB"
 
 
-class _TryAgainError(Exception):
-    """An attempt failed in a way that another one may mend."""
+class _RetryableError(Exception):
+    """An attempt failed, and another one may succeed."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -152,7 +154,7 @@ class _TryAgainError(Exception):
 
 @dataclass
 class _Transfer:
-    """One address and the file that its bytes are added to."""
+    """One address and the file to which its bytes are appended."""
 
     url: str
     file: IO[bytes]
@@ -160,32 +162,32 @@ class _Transfer:
     size: int | None
     limit: int | None
     folder: Path | None
-    """Where the file lies; None: in memory."""
+    """The folder of the file; None: in memory."""
     on_progress: OnProgress | None
 
-    def run(self, *, timeout_s: float, attempts: int, pause_s: float) -> None:
-        """Fill the file. What counts against ``attempts`` is a try that brought no new byte."""
+    def run(self, retries: Retries) -> None:
+        """Fill the file. Only attempts without a new byte count."""
         furthest = self._end()
         failures = 0
         while True:
             if self.size is not None and self._end() > self.size:
-                self._start_over()  # left by a download of something else
+                self._start_over()  # left by a download of another file
             if self.size is not None and self._end() == self.size:
                 return
             try:
-                self._attempt(timeout_s)
-            except _TryAgainError as error:
+                self._attempt(retries.timeout_s)
+            except _RetryableError as error:
                 if self._end() > furthest:
                     furthest, failures = self._end(), 0
                 else:
                     failures += 1
-                if failures >= attempts:
-                    tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+                if failures >= retries.attempts:
+                    tries = "1 attempt" if failures == 1 else f"{failures} attempts"
                     raise DownloadError(
                         f"{self.url}: gave up after {tries} without progress: {error}"
                     ) from None
-                pause = max(pause_s * 2 ** max(failures - 1, 0), error.wait_s)
-                time.sleep(min(pause, LONGEST_PAUSE_S))
+                pause = max(retries.pause_s * 2 ** max(failures - 1, 0), error.wait_s)
+                time.sleep(min(pause, MAX_PAUSE_S))
             else:
                 return
 
@@ -208,9 +210,9 @@ class _Transfer:
                 raise DownloadError(
                     f"{self.url}: the certificate cannot be trusted: {error.reason}"
                 ) from None
-            raise _TryAgainError(str(error.reason)) from None
+            raise _RetryableError(str(error.reason)) from None
         except (OSError, http.client.HTTPException) as error:
-            raise _TryAgainError(_reason(error)) from None
+            raise _RetryableError(_reason(error)) from None
         with response:
             return self._receive(response, have)
 
@@ -218,36 +220,36 @@ class _Transfer:
         if response.status == 206:
             if _range_start(response) != have:
                 self._start_over()
-                raise _TryAgainError("the server sent another range than asked for")
+                raise _RetryableError("the server sent another range than requested")
         elif response.status == 200:
-            self._start_over()  # the whole file, whether or not a range was asked for
+            self._start_over()  # the whole file, whether or not a range was requested
             have = 0
         else:
-            raise DownloadError(f"{self.url}: unexpected answer {response.status} {response.reason}")
+            raise DownloadError(f"{self.url}: unexpected response {response.status} {response.reason}")
         length = response.headers.get("Content-Length", "")
         total = have + int(length) if length.isdecimal() else None
         self._check_total(total, have)
-        most = self.size if self.size is not None else self.limit
+        limit = self.size if self.size is not None else self.limit
         while total is None or have < total:
             try:
                 chunk = response.read1(CHUNK_BYTES if total is None else min(CHUNK_BYTES, total - have))
             except (OSError, http.client.HTTPException) as error:
-                raise _TryAgainError(_reason(error)) from None
+                raise _RetryableError(_reason(error)) from None
             if not chunk:
                 break
             have += len(chunk)
-            if most is not None and have > most:
+            if limit is not None and have > limit:
                 self._start_over()
-                raise DownloadError(f"{self.url}: the server sends more than the {most} bytes expected")
+                raise DownloadError(f"{self.url}: the server sends more than the {limit} bytes expected")
             self.file.write(chunk)
             if self.on_progress is not None:
                 self.on_progress(self.label, have, self.size or total or 0)
         wanted = self.size if self.size is not None else total
         if wanted is not None and have < wanted:
-            raise _TryAgainError(f"the connection broke after {have} of {wanted} bytes")
+            raise _RetryableError(f"the connection broke after {have} of {wanted} bytes")
 
     def _check_total(self, total: int | None, have: int) -> None:
-        """Refuse an answer of the wrong size before any of it is read, or one that the disk cannot hold."""
+        """Refuse a response that has the wrong size, or does not fit on the disk, before reading it."""
         if total is not None and self.size is not None and total != self.size:
             raise DownloadError(f"{self.url}: the server offers {total} bytes, {self.size} are expected")
         if total is not None and self.limit is not None and total > self.limit:
@@ -259,19 +261,19 @@ class _Transfer:
             check_free_space(self.folder, final - have, f"downloading {self.label}")
 
     def _after_416(self, error: urllib.error.HTTPError, have: int) -> None:
-        """The server has nothing after what we have: either that is all, or it is not this file."""
+        """The server has nothing beyond what we have: the file is complete, or it is another file."""
         total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", "").strip())
         if total is not None and int(total[1]) == have and self.size in (None, have):
             return
         self._start_over()
-        raise _TryAgainError("the server cannot go on where the download broke")
+        raise _RetryableError("the server cannot resume where the download broke")
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         text = f"{error.code} {error.reason}".strip()
-        if error.code not in TRY_AGAIN:
+        if error.code not in RETRY_STATUSES:
             return DownloadError(f"{self.url}: the server answered {text}")
         wait = error.headers.get("Retry-After", "")
-        return _TryAgainError(f"the server answered {text}", float(wait) if wait.isdecimal() else 0.0)
+        return _RetryableError(f"the server answered {text}", float(wait) if wait.isdecimal() else 0.0)
 
     def _end(self) -> int:
         return self.file.seek(0, os.SEEK_END)
@@ -282,7 +284,7 @@ class _Transfer:
 
 
 class _HttpRedirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirects over http and https alone, and never from https down to http."""
+    """Follow redirects to http and https only, and never from https to http."""
 
     def redirect_request(
         self,
@@ -301,7 +303,7 @@ class _HttpRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """An opener without the file, ftp and data handlers that urllib's own one has."""
+    """An opener without urllib's default handlers of file, ftp and data addresses."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -322,10 +324,10 @@ _OPENER: Final = _opener()
 
 @contextlib.contextmanager
 def _locked(file: IO[bytes], part: Path) -> Iterator[None]:
-    """Hold the part file alone: two processes that add to it would spoil each other's download."""
+    """Lock the part file: two processes appending to it would corrupt each other's download."""
     try:
         import fcntl
-    except ImportError:  # Windows: the checksum still finds a spoilt file
+    except ImportError:  # Windows: the checksum still detects a corrupt file
         yield
         return
     try:

@@ -1,7 +1,7 @@
-"""The progress of a long run, kept line by line so that a run that is killed loses next to nothing.
+"""The journal of a long run, written line by line so that a killed run loses next to nothing.
 
-The first line says what the run is; a journal of another run is not gone on with. Each further line is one
-result. A last line that was cut off by a kill or a power failure is dropped.
+The first line identifies the run; a journal of another run is not resumed. Each further line is one result. A
+last line that was cut off by a kill or a power failure is dropped.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import Any, Final
 
 from emofuse.core.errors import JournalError
 
-if sys.platform != "win32":  # there nobody sees to it that two runs do not write one journal
+if sys.platform != "win32":  # Windows: nothing stops two runs from writing one journal
     import fcntl
 
 SCHEMA: Final = 1
 _HEAD: Final = b'{"journal"'
 _SYNC_EVERY_S: Final = 1.0
-"""A power failure costs the results of this time; a killed process costs none."""
+"""A power failure loses the results of this long; a killed process loses none."""
 
 
 class Journal:
     """An append-only file of JSON lines; a context manager.
 
     Args:
-        path: the file; made where there is none.
-        about: what the run is, as JSON data, one entry a thing that the results depend on.
+        path: the file; created if it does not exist.
+        about: identifies the run, as JSON data: one entry per thing that the results depend on.
 
     Raises:
-        JournalError: the file is of another run, is no journal, or another process is writing it.
-        OSError: it cannot be opened or made.
+        JournalError: the file belongs to another run, is not a journal, or is being written by another
+        process. OSError: it cannot be opened or created.
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
@@ -45,7 +45,7 @@ class Journal:
         self._file = path.open("a+b")
         try:
             self._lock()
-            self._end = self._begin(dict(about))
+            self._end = self._read_head(dict(about))
         except BaseException:
             self._file.close()
             raise
@@ -57,17 +57,21 @@ class Journal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise JournalError(f"{self.path}: another run is writing this; wait for it or end it") from None
+            raise JournalError(
+                f"{self.path}: another run is writing this file: wait for it or end it"
+            ) from None
         except OSError:  # a file system without locks
             return
 
-    def _begin(self, about: dict[str, Any]) -> int:
-        """Read or write the first line; returns where it ends."""
+    def _read_head(self, about: dict[str, Any]) -> int:
+        """Read or write the first line; return the offset of its end."""
         self._file.seek(0)
         line = self._file.readline()
         if not line.endswith(b"\n"):  # new, or cut off in its first line
             if line[: len(_HEAD)] != _HEAD[: len(line)]:
-                raise JournalError(f"{self.path} is no journal of emofuse: remove it, or give another --out")
+                raise JournalError(
+                    f"{self.path} is not a journal of emofuse: remove it, or give another --out"
+                )
             self._file.truncate(0)
             line = json.dumps({"journal": SCHEMA, "about": about}).encode() + b"\n"
             self._file.write(line)
@@ -79,19 +83,22 @@ class Journal:
         except (ValueError, KeyError, TypeError):
             known = None
         if not isinstance(known, dict):
-            raise JournalError(f"{self.path} is no journal that this version of emofuse reads: remove it")
-        other = [name for name in {**about, **known} if about.get(name) != known.get(name)]
-        if other:
             raise JournalError(
-                f"{self.path} holds the progress of a run with another {' and another '.join(other)}, which "
-                "is not gone on with: finish that run, remove the file to start anew, or give another --out"
+                f"{self.path} is not a journal that this version of emofuse can read: remove it"
+            )
+        changed = [name for name in {**about, **known} if about.get(name) != known.get(name)]
+        if changed:
+            raise JournalError(
+                f"{self.path} holds the progress of a run with another {' and another '.join(changed)}, "
+                "which cannot be resumed: finish that run, remove the file to start again, or "
+                "give another --out"
             )
         return len(line)
 
     def entries(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """What is there already, each with its place; what follows the last whole line is cut off."""
-        place = self._end
-        self._file.seek(place)
+        """The results so far, each with its offset; whatever follows the last complete line is cut off."""
+        offset = self._end
+        self._file.seek(offset)
         for line in self._file:
             try:
                 entry = json.loads(line) if line.endswith(b"\n") else None
@@ -99,23 +106,23 @@ class Journal:
                 entry = None
             if not isinstance(entry, dict):
                 break
-            yield place, entry
-            place += len(line)
-        self._file.truncate(place)
+            yield offset, entry
+            offset += len(line)
+        self._file.truncate(offset)
         self._file.seek(0, os.SEEK_END)
 
     def append(self, entry: Mapping[str, Any]) -> int:
-        """Write one result; returns its place."""
-        place = self._file.seek(0, os.SEEK_END)
+        """Write one result; return its offset."""
+        offset = self._file.seek(0, os.SEEK_END)
         self._file.write(json.dumps(entry).encode() + b"\n")
         self._file.flush()
         if time.monotonic() - self._synced > _SYNC_EVERY_S:
             self._sync()
-        return place
+        return offset
 
-    def at(self, place: int) -> dict[str, Any]:
-        """The result at a place."""
-        self._file.seek(place)
+    def at(self, offset: int) -> dict[str, Any]:
+        """The result at an offset."""
+        self._file.seek(offset)
         entry: dict[str, Any] = json.loads(self._file.readline())
         return entry
 
@@ -125,7 +132,7 @@ class Journal:
         self._synced = time.monotonic()
 
     def remove(self) -> None:
-        """The run is finished."""
+        """Delete the file: the run is finished."""
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Journal:
@@ -134,7 +141,7 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError):  # what could not be written has been said
+        with contextlib.suppress(OSError):  # what could not be written was reported before
             self._sync()
             if self._file.seek(0, os.SEEK_END) == self._end:  # nothing was done
                 self.remove()

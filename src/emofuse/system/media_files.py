@@ -1,4 +1,4 @@
-"""The media files of a folder tree."""
+"""Find media files in a folder tree."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 
 def media_files(root: Path, suffixes: Container[str], unlistable: list[Path]) -> Iterator[Path]:
-    """Media files below ``root``, linked folders included, each real folder once (links may form a ring)."""
+    """Media files below ``root``, through linked folders too, each real folder once (links may form a
+    cycle)."""
     seen = set()
 
-    def note(error: OSError) -> None:
+    def on_error(error: OSError) -> None:
         unlistable.append(Path(error.filename))
 
-    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=note):
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=on_error):
         real = Path(folder).resolve()
         if real in seen:
             subfolders.clear()
