@@ -1,4 +1,4 @@
-# Two commands do everything on a bare machine: `make demo` and `make test`. `make help` lists the rest.
+# On a new machine, `make demo` and `make test` are enough. `make help` lists all targets.
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,51 +14,51 @@ PYTEST_ARGS ?=
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Make .venv with the versions of requirements.lock.
+setup: $(STAMP) ## Create .venv with the versions in requirements.lock.
 
-# Made again only when what is installed may have changed.
-# --no-compile: Python compiles what is imported; pip would compile all of torch and scipy, for a minute.
+# Runs again only when the dependencies may have changed.
+# --no-compile: Python compiles what it imports; pip would spend a minute on compiling all of torch and scipy.
 $(STAMP): pyproject.toml requirements.lock
-	@command -v $(PYTHON) >/dev/null || { echo "emofuse needs Python 3.11 or newer, and there is no $(PYTHON)."; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "emofuse needs Python 3.11 or newer; $(PYTHON) was not found."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "emofuse needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1)."; \
-		echo "Name another one: make setup PYTHON=python3.12"; exit 1; }
+		echo "emofuse needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)."; \
+		echo "Choose another one: make setup PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $@
 
-demo: setup ## The whole way on a synthetic corpus: features, networks, fusion, report, prediction.
+demo: setup ## Run everything on a synthetic corpus: features, networks, fusion, report, prediction.
 	$(BIN)/emofuse demo --out $(DEMO_OUT)
 
-test: check ## Everything that must hold: check, then the tests.
+test: check ## Run all checks and tests.
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
 
-check: setup ## Style, types, import contracts and CI workflows.
+check: setup ## Check style, types, import contracts and CI workflows.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/actionlint -shellcheck= .github/workflows/*.yml
 
-# The table is printed when tests fail, too. Everything is slower here: a test with a time limit may fail.
-coverage: setup ## Run the tests, and print the lines and branches that none of them reaches.
+# The table is printed even if tests fail. Tests with a time limit may fail, since everything is slower.
+coverage: setup ## Run the tests and list the lines and branches that none of them reaches.
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 2 $(PYTEST_ARGS); status=$$?; \
 		$(BIN)/coverage combine --quiet && $(BIN)/coverage report && exit $$status
 
-smoke: setup ## Try the plain wheel with every Python from 3.11 to 3.13 that is found.
+smoke: setup ## Install the plain wheel with each Python found (3.11 to 3.13) and try it.
 	$(BIN)/python tests/smoke.py
 
-fmt: setup ## Format and sort.
+fmt: setup ## Format the code and sort the imports.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# RAVDESS and FER2013 name the folders with the data. Steps that are finished are not run again.
-results: setup ## Make every figure of docs/results.md anew: RAVDESS=DIR FER2013=DIR. Hours.
+# RAVDESS and FER2013 are the folders with the data. Finished steps are not run again.
+results: setup ## Reproduce every figure in docs/results.md: RAVDESS=DIR FER2013=DIR. Takes hours.
 	$(BIN)/python benchmarks/results.py --ravdess "$(RAVDESS)" --fer2013 "$(FER2013)"
 
-# The local part of a version (torch's +cpu) names one build of it and cannot be had everywhere.
-lock: ## Write requirements.lock anew from the newest versions that pyproject.toml allows.
+# The local part of a version (+cpu of torch) names one build, which is not available everywhere.
+lock: ## Update requirements.lock to the newest versions that pyproject.toml allows.
 	$(PYTHON) -m venv --clear $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check '.[blendshapes,dev]'
 	{ echo '# Versions that the tests pass with, for pip install -c. Written by: make lock'; \
@@ -66,6 +66,6 @@ lock: ## Write requirements.lock anew from the newest versions that pyproject.to
 	mv requirements.lock.new requirements.lock
 	rm -rf $(VENV)-lock
 
-clean: ## Remove .venv, caches and the demo's output.
+clean: ## Remove .venv, caches and the output of the demo.
 	rm -rf $(VENV) $(VENV)-lock $(DEMO_OUT) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

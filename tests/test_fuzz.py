@@ -1,4 +1,4 @@
-"""A sample of benchmarks/fuzz.py: damaged recordings neither crash nor hang a process, nor puzzle a user."""
+"""A sample of benchmarks/fuzz.py: damaged recordings crash no process and hang none, and errors are clear."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from emofuse.system.isolated_workers import Lost
 SEEDS = range(1000, 1060)
 
 
-def test_damaged_recordings_harm_nobody(tmp_path: Path) -> None:
+def test_damaged_recordings_never_crash_or_hang(tmp_path: Path) -> None:
     fuzz = Fuzz(tmp_path).run(SEEDS, WorkerSettings.of(SHIPPED), 2)
     assert fuzz.offenders == []
     assert sum(fuzz.outcomes.values()) == len(SEEDS)
-    # damage that changes nothing, or leaves nothing, would prove nothing
+    # damage without effect, or so heavy that every file is refused, would prove nothing
     assert min(fuzz.outcomes[outcome] for outcome in ("read", "read with a note", "refused")) >= 3
 
 
-def test_timelines_of_damaged_recordings_harm_nobody(tmp_path: Path) -> None:
+def test_timelines_of_damaged_recordings_never_crash(tmp_path: Path) -> None:
     fuzz, recognizer = Fuzz(tmp_path), Recognizer.load(SHIPPED)
     outcomes: Counter[str] = Counter()
     for seed in SEEDS:
@@ -40,7 +40,7 @@ def test_timelines_of_damaged_recordings_harm_nobody(tmp_path: Path) -> None:
     assert len(outcomes) == 3 and min(outcomes.values()) >= 3
 
 
-def test_a_seed_is_one_file_every_kind_and_damage_is_tried(tmp_path: Path) -> None:
+def test_seeds_are_reproducible_and_cover_every_kind_and_damage(tmp_path: Path) -> None:
     fuzz, again = Fuzz(tmp_path), Fuzz(tmp_path)
     assert fuzz.originals == again.originals
     names, unchanged = set(), 0
@@ -50,11 +50,11 @@ def test_a_seed_is_one_file_every_kind_and_damage_is_tried(tmp_path: Path) -> No
         data = path.read_bytes()
         assert again.write(seed).read_bytes() == data
         unchanged += data in fuzz.originals.values()
-    assert unchanged <= 2  # a move to where it was
+    assert unchanged <= 2  # a block that is moved to where it was
     assert len(names) == len(KINDS) * len(DAMAGES)
 
 
-def test_offenders_are_noticed(tmp_path: Path) -> None:
+def test_offenders_are_detected(tmp_path: Path) -> None:
     fuzz = Fuzz(tmp_path)
     fine: dict[str, Any] = {
         "error": None,

@@ -22,17 +22,17 @@ INITS = [path for path in SOURCES if path.name == "__init__.py"]
 LONGEST = 450
 """Lines of a module."""
 
-TESTS_OF_NO_MODULE = {
-    "cli/test_predict_batch.py": "one command, on many files",
+TESTS_BESIDE_MODULES = {
+    "cli/test_predict_batch.py": "the command predict on many files",
     "core/recipes/test_recipes.py": "the shipped recipes, and what every recipe shares",
     "exports/test_ten_minutes.py": "one timeline in every format",
     "media/test_bad_input.py": "damaged files, whichever module reads them",
-    "training/test_fitting.py": "plan, jobs and fusion in one go: nothing of the test part enters a fit",
+    "training/test_fitting.py": "plan, jobs and fusion together: no test clip enters a fit",
 }
-"""Test files named after no module, and why."""
+"""Test files that are not named after a module, and why."""
 
 
-def parsed(path: Path) -> ast.Module:
+def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
@@ -42,7 +42,7 @@ def module_name(path: Path) -> str:
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
-    """The modules of emofuse that are imported anywhere; packages where a name is taken from them."""
+    """What a module imports: modules, or packages where a name is taken from their ``__init__``."""
     modules = {module_name(path) for path in SOURCES}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -91,7 +91,7 @@ def test_the_top_of_the_package_holds_packages_only() -> None:
     folders = {path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert [path.name for path in folders if not (path / "__init__.py").is_file()] == []
     without_init = {path.parent for path in SOURCES} - {path.parent for path in INITS}
-    assert without_init == set(), "left-over folders are imported as namespace packages"
+    assert without_init == set(), "a folder without __init__ can be imported as a namespace package"
 
 
 def test_no_init_defines_a_function_or_a_class() -> None:
@@ -99,7 +99,7 @@ def test_no_init_defines_a_function_or_a_class() -> None:
     defined = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
         for path in INITS
-        for node in ast.walk(parsed(path))
+        for node in ast.walk(parse(path))
         if isinstance(node, definitions)
     ]
     assert defined == []
@@ -120,7 +120,7 @@ def test_modules_import_modules() -> None:
     found = [
         f"{path.relative_to(PACKAGE)} imports {target}"
         for path in SOURCES
-        for target in imported(parsed(path))
+        for target in imported(parse(path))
         if target in packages
     ]
     assert found == []
@@ -143,12 +143,12 @@ def test_tests_mirror_the_package() -> None:
         for path in (ROOT / "tests").rglob("test_*.py")
         if path.parent != ROOT / "tests"
     }
-    of_no_module = {
+    beside_modules = {
         name
         for name, path in tests.items()
         if not (PACKAGE / name).with_name(path.name.removeprefix("test_")).is_file()
     }
-    assert of_no_module == set(TESTS_OF_NO_MODULE)
+    assert beside_modules == set(TESTS_BESIDE_MODULES)
 
 
 def test_import_contracts_have_no_exceptions() -> None:
@@ -157,7 +157,7 @@ def test_import_contracts_have_no_exceptions() -> None:
 
 def test_nothing_is_pickled() -> None:
     for path in SOURCES:
-        tree = parsed(path)
+        tree = parse(path)
         imported = {
             name.split(".")[0]
             for node in ast.walk(tree)
@@ -174,14 +174,14 @@ def test_nothing_is_pickled() -> None:
         )
         called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
         assert not called & {"torch.load", "torch.save"}, path
-        allowed = [
+        pickled = [
             node
             for node in ast.walk(tree)
             if isinstance(node, ast.keyword)
             and node.arg == "allow_pickle"
             and not (isinstance(node.value, ast.Constant) and node.value.value is False)
         ]
-        assert not allowed, path
+        assert not pickled, path
 
 
 def test_lock_pins_what_pyproject_asks_for(pyproject: dict[str, Any]) -> None:
@@ -190,21 +190,21 @@ def test_lock_pins_what_pyproject_asks_for(pyproject: dict[str, Any]) -> None:
     for line in lines:
         if not line.startswith("#"):
             match = re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!]+)", line)
-            assert match, f"not a pin that every machine can follow: {line}"
+            assert match, f"not a pin that works on every machine: {line}"
             pins[canonicalize_name(match[1])] = match[2]
     project = pyproject["project"]
-    asked = [
+    required = [
         *project["dependencies"],
         *(r for extra in project["optional-dependencies"].values() for r in extra),
     ]
-    for requirement in map(Requirement, asked):
+    for requirement in map(Requirement, required):
         name = canonicalize_name(requirement.name)
         if name != "emofuse":
             assert name in pins, f"{name} is not in requirements.lock: make lock"
             assert requirement.specifier.contains(pins[name]), f"{name}=={pins[name]} against {requirement}"
 
 
-def test_one_version(pyproject: dict[str, Any]) -> None:
+def test_version_is_the_same_everywhere(pyproject: dict[str, Any]) -> None:
     version = pyproject["project"]["version"]
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {version}\n" in citation
@@ -212,7 +212,7 @@ def test_one_version(pyproject: dict[str, Any]) -> None:
     assert f'__version__ = "{version}"' in module
 
 
-def test_licence_is_whole() -> None:
+def test_license_is_complete() -> None:
     text = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "Apache License" in text
     assert "END OF TERMS AND CONDITIONS" in text

@@ -36,7 +36,7 @@ def test_importing_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == ""
 
 
-def test_every_error_of_ours_has_one_root() -> None:
+def test_every_error_derives_from_emofuse_error() -> None:
     from emofuse.core import errors
 
     kinds = [x for x in vars(errors).values() if isinstance(x, type) and issubclass(x, Exception)]
