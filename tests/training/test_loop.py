@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes.face import FaceFeatures
+from emofuse.core.recipes.face import EmotionCnnWeights, FaceFeatures, FaceNetwork
 from emofuse.core.recipes.load import load_recipe
 from emofuse.core.recipes.part import Augmentation, Training
 from emofuse.core.recipes.voice import VoiceFeatures
@@ -147,6 +147,12 @@ def test_too_few_clips() -> None:
         Examples(np.zeros((3, 2)), np.zeros(2, np.int64))
 
 
+def lrcn_settings(*, frozen: bool, spatial_transformer: bool) -> FaceNetwork:
+    return FaceNetwork(
+        lstm_units=3, spatial_transformer=spatial_transformer, emotion_cnn=EmotionCnnWeights(frozen=frozen)
+    )
+
+
 @pytest.mark.parametrize("spatial_transformer", [False, True])
 def test_a_frozen_cnn_stays_while_the_lstm_learns(spatial_transformer: bool) -> None:
     rng = np.random.default_rng(0)
@@ -154,7 +160,7 @@ def test_a_frozen_cnn_stays_while_the_lstm_learns(spatial_transformer: bool) -> 
     made: list[dict[str, Tensor]] = []
 
     def build() -> nn.Module:
-        network = Lrcn(8, frozen=True, lstm_units=3, spatial_transformer=spatial_transformer)
+        network = Lrcn(8, lrcn_settings(frozen=True, spatial_transformer=spatial_transformer))
         made.append(state(network))
         return network
 
@@ -164,7 +170,7 @@ def test_a_frozen_cnn_stays_while_the_lstm_learns(spatial_transformer: bool) -> 
     assert not {name for name in moved if name.startswith("cnn.")}
     assert {name for name in made[0] if not name.startswith("cnn.")} == moved
     free, _ = train(
-        settings, build=lambda: Lrcn(8, frozen=False, lstm_units=3, spatial_transformer=False), data=data
+        settings, build=lambda: Lrcn(8, lrcn_settings(frozen=False, spatial_transformer=False)), data=data
     )
     before = made[0]
     if not spatial_transformer:  # the same seed drew the same weights

@@ -163,17 +163,17 @@ def _lrcn_weights(recipe: Recipe) -> str | None:
 
 
 def _action_units(recipe: Recipe, shape: Sequence[int]) -> nn.Module:
-    from emofuse.training.networks.face import build_action_unit_network
+    from emofuse.training.networks.face import ActionUnitNetwork
 
     noise = recipe.face.training.augmentation.noise
-    return build_action_unit_network(recipe.face.network, shape[0], N_EMOTIONS, noise=noise)
+    return ActionUnitNetwork(shape[0], N_EMOTIONS, recipe.face.network, noise=noise)
 
 
 def _blendshapes(recipe: Recipe, shape: Sequence[int]) -> nn.Module:
-    from emofuse.training.networks.blendshape_lstm import build_blendshape_network
+    from emofuse.training.networks.blendshape_lstm import BlendshapeNetwork
 
     noise = recipe.face.training.augmentation.noise
-    return build_blendshape_network(recipe.face.network, shape[1], N_EMOTIONS, noise=noise)
+    return BlendshapeNetwork(shape[1], N_EMOTIONS, recipe.face.network, noise=noise)
 
 
 def _blendshape_weights(_: Recipe) -> str | None:

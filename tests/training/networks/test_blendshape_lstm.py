@@ -6,7 +6,7 @@ import torch
 from emofuse.core.recipes.face import FaceNetwork
 from emofuse.core.recipes.load import load_recipe
 from emofuse.training.loop import Examples, infer, train_network
-from emofuse.training.networks.blendshape_lstm import BlendshapeNetwork, build_blendshape_network
+from emofuse.training.networks.blendshape_lstm import BlendshapeNetwork
 
 N_FRAMES, N_VALUES = 6, 58
 
@@ -23,19 +23,17 @@ def sequences(n: int, seed: int) -> Examples:
 
 
 def test_shapes_and_the_recipe() -> None:
-    network = build_blendshape_network(load_recipe("ravdess-blendshapes").face.network, N_VALUES, 8).eval()
+    network = BlendshapeNetwork(N_VALUES, 8, load_recipe("ravdess-blendshapes").face.network).eval()
     features, logits = network(torch.randn(3, N_FRAMES, N_VALUES))
     assert features.shape == (3, 96) and logits.shape == (3, 8)
-    one_way = build_blendshape_network(
-        FaceNetwork(kind="lstm", lstm_units=5, bidirectional=False), 58, 8
-    ).eval()
+    one_way = BlendshapeNetwork(58, 8, FaceNetwork(kind="lstm", lstm_units=5, bidirectional=False)).eval()
     assert one_way(torch.randn(2, 4, 58))[0].shape == (2, 5)
 
 
 def test_noise_is_for_training() -> None:
     torch.manual_seed(0)
-    network = build_blendshape_network(FaceNetwork(kind="lstm", lstm_units=5, dropout=0.0), 58, 8, noise=0.5)
-    assert isinstance(network, BlendshapeNetwork) and network.noise == 0.5
+    network = BlendshapeNetwork(58, 8, FaceNetwork(kind="lstm", lstm_units=5, dropout=0.0), noise=0.5)
+    assert network.noise == 0.5
     x = torch.randn(4, 4, 58)
     network.eval()
     assert torch.equal(network(x)[1], network(x)[1])
@@ -49,7 +47,7 @@ def test_it_learns_what_only_time_tells() -> None:
 
     def build() -> torch.nn.Module:
         network = part.network.model_copy(update={"lstm_units": 8})
-        return build_blendshape_network(network, N_VALUES, 2, noise=0.3)
+        return BlendshapeNetwork(N_VALUES, 2, network, noise=0.3)
 
     network, curve = train_network(build, sequences(96, 0), settings, n_emotions=2, seed=1)
     again, _ = train_network(build, sequences(96, 0), settings, n_emotions=2, seed=1)

@@ -14,7 +14,6 @@ from emofuse.training.networks.expression_cnn import CompactExpressionCnn
 from emofuse.training.networks.face import (
     ActionUnitNetwork,
     SpatialTransformer,
-    build_action_unit_network,
     build_lrcn,
     find_emotion_cnn_weights,
 )
@@ -79,7 +78,7 @@ def test_spatial_transformer_starts_as_the_identity_and_agrees_with_torchs_sampl
 
 def test_members_of_the_ensemble_are_trained_apart_and_answer_together() -> None:
     torch.manual_seed(0)
-    network = ActionUnitNetwork(5, 8, hidden=6, members=3, dropout=0.0)
+    network = ActionUnitNetwork(5, 8, FaceNetwork(kind="au-mlp", hidden=6, members=3, dropout=0.0))
     units = torch.rand(7, 5) * 5
     network.train()
     each = network(units)[1]
@@ -97,7 +96,7 @@ def test_members_of_the_ensemble_are_trained_apart_and_answer_together() -> None
 
 def test_noise_is_for_training_alone() -> None:
     settings = FaceNetwork(kind="au-mlp", hidden=4, members=2, dropout=0.0)
-    network = build_action_unit_network(settings, 5, 8, noise=0.5)
+    network = ActionUnitNetwork(5, 8, settings, noise=0.5)
     units = torch.rand(7, 5)
     with torch.no_grad():
         network.train()(units)

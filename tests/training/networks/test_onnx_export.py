@@ -11,8 +11,8 @@ import torch
 
 from emofuse.core.recipes.face import FaceNetwork
 from emofuse.training.loop import infer
-from emofuse.training.networks.blendshape_lstm import build_blendshape_network
-from emofuse.training.networks.face import build_action_unit_network, build_lrcn
+from emofuse.training.networks.blendshape_lstm import BlendshapeNetwork
+from emofuse.training.networks.face import ActionUnitNetwork, build_lrcn
 from emofuse.training.networks.fusion_mlp import FusionNetwork
 from emofuse.training.networks.onnx_export import export_ensemble, export_probabilities
 from emofuse.training.networks.voice import AlexNet, DenseVoiceNetwork
@@ -28,11 +28,11 @@ def pair(kind: str) -> tuple[list[torch.nn.Module], np.ndarray]:
     networks: list[torch.nn.Module]
     if kind == "au":
         face = FaceNetwork(kind="au-mlp", hidden=4, members=2)
-        networks = [build_action_unit_network(face, 5, 8) for _ in range(2)]
+        networks = [ActionUnitNetwork(5, 8, face) for _ in range(2)]
         return networks, (rng.random((3, 5)) * 5).astype(np.float32)
     if kind == "lstm":
         face = FaceNetwork(kind="lstm", lstm_units=4)
-        return [build_blendshape_network(face, 58, 8)], rng.standard_normal((3, 6, 58)).astype(np.float32)
+        return [BlendshapeNetwork(58, 8, face)], rng.standard_normal((3, 6, 58)).astype(np.float32)
     if kind == "lrcn":
         face = FaceNetwork.model_validate(
             {"emotion_cnn": {"source": "scratch", "frozen": False}, "lstm_units": 4}

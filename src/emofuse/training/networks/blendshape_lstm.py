@@ -16,26 +16,23 @@ class BlendshapeNetwork(nn.Module):
     held says little.
     """
 
-    def __init__(
-        self,
-        n_values: int,
-        n_emotions: int,
-        *,
-        units: int = 48,
-        bidirectional: bool = True,
-        dropout: float = 0.3,
-        noise: float = 0.0,
-    ) -> None:
-        """Build it; ``noise`` is the standard deviation of the noise on standardized values in training.
+    def __init__(self, n_values: int, n_emotions: int, settings: FaceNetwork, *, noise: float = 0.0) -> None:
+        """Random weights from torch's current seed.
 
-        The noise is drawn once per clip.
+        Args:
+            n_values: blendshapes and head pose per frame.
+            n_emotions: width of the output.
+            settings: the recipe's.
+            noise: standard deviation of the noise on standardized values in training, drawn once per clip.
         """
         super().__init__()
         self.standardise = nn.BatchNorm1d(n_values, eps=1e-4, affine=False)
         self.noise = noise
-        self.dropout = nn.Dropout(dropout)
-        self.lstm = nn.LSTM(n_values, units, batch_first=True, bidirectional=bidirectional)
-        self.output = nn.Linear(units * (2 if bidirectional else 1), n_emotions)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.lstm = nn.LSTM(
+            n_values, settings.lstm_units, batch_first=True, bidirectional=settings.bidirectional
+        )
+        self.output = nn.Linear(settings.n_features, n_emotions)
 
     def forward(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_frames, n_values) float32 → features, logits."""
@@ -46,24 +43,3 @@ class BlendshapeNetwork(nn.Module):
         said, _ = self.lstm(self.dropout(x))
         features = said.mean(1)
         return features, self.output(self.dropout(features))
-
-
-def build_blendshape_network(
-    settings: FaceNetwork, n_values: int, n_emotions: int, *, noise: float = 0.0
-) -> BlendshapeNetwork:
-    """The network on blendshapes that a recipe asks for, with random weights from torch's current seed.
-
-    Args:
-        settings: the recipe's part.
-        n_values: blendshapes and head pose per frame.
-        n_emotions: width of the output.
-        noise: standard deviation of the noise on standardized values during training.
-    """
-    return BlendshapeNetwork(
-        n_values,
-        n_emotions,
-        units=settings.lstm_units,
-        bidirectional=settings.bidirectional,
-        dropout=settings.dropout,
-        noise=noise,
-    )

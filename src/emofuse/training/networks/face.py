@@ -18,7 +18,7 @@ from torch.nn import functional
 from emofuse.core.errors import WeightsError
 from emofuse.core.recipes.face import EmotionCnnWeights, FaceNetwork
 from emofuse.system import model_files as weights
-from emofuse.training.networks.emotion_cnn import EmotionCnn, load_keras_weights
+from emofuse.training.networks.emotion_cnn import N_FEATURES, EmotionCnn, load_keras_weights
 from emofuse.training.networks.expression_cnn import check_architecture, load_expression_weights
 
 
@@ -68,28 +68,21 @@ class Lrcn(nn.Module):
     The feature layer is the LSTM's last output, forwards and backwards joined: 400 values in the notebooks.
     """
 
-    def __init__(
-        self,
-        n_emotions: int,
-        *,
-        spatial_transformer: bool = True,
-        frozen: bool = True,
-        lstm_units: int = 200,
-        bidirectional: bool = True,
-        dropout: float = 0.3,
-        standardise: bool = False,
-    ) -> None:
-        """Build it; ``standardise`` gives every face mean 0 and deviation 1, for a CNN that starts anew."""
+    def __init__(self, n_emotions: int, settings: FaceNetwork) -> None:
+        """Random weights from torch's current seed, those of the CNN too."""
         super().__init__()
-        self.standardise = standardise
-        self.transformer = SpatialTransformer() if spatial_transformer else nn.Identity()
+        # published weights expect faces as they are
+        self.standardise = settings.emotion_cnn.source == "scratch"
+        self.transformer = SpatialTransformer() if settings.spatial_transformer else nn.Identity()
         self.cnn = EmotionCnn()
-        self.frozen = frozen
-        if frozen:
+        self.frozen = settings.emotion_cnn.frozen
+        if self.frozen:
             self.cnn.requires_grad_(False)
-        self.lstm = nn.LSTM(1024, lstm_units, batch_first=True, bidirectional=bidirectional)
-        self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(lstm_units * (2 if bidirectional else 1), n_emotions)
+        self.lstm = nn.LSTM(
+            N_FEATURES, settings.lstm_units, batch_first=True, bidirectional=settings.bidirectional
+        )
+        self.dropout = nn.Dropout(settings.dropout)
+        self.output = nn.Linear(settings.n_features, n_emotions)
 
     def train(self, mode: bool = True) -> Lrcn:
         """A frozen CNN stays as it is also in training: its dropout is off."""
@@ -125,21 +118,20 @@ class ActionUnitNetwork(nn.Module):
     clips. The members share nothing but the data, and the feature layer is theirs side by side.
     """
 
-    def __init__(
-        self,
-        n_units: int,
-        n_emotions: int,
-        *,
-        hidden: int = 96,
-        members: int = 1,
-        dropout: float = 0.3,
-        noise: float = 0.0,
-    ) -> None:
-        """Build it; ``noise`` is the standard deviation of the noise on standardized values in training."""
+    def __init__(self, n_units: int, n_emotions: int, settings: FaceNetwork, *, noise: float = 0.0) -> None:
+        """Random weights from torch's current seed.
+
+        Args:
+            n_units: action units per clip.
+            n_emotions: width of the output.
+            settings: the recipe's.
+            noise: standard deviation of the noise on standardized values in training.
+        """
         super().__init__()
+        members, hidden = settings.members, settings.hidden
         self.standardise = nn.BatchNorm1d(n_units, affine=False)
         self.noise = noise
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(settings.dropout)
 
         def weight(n_in: int, n_out: int) -> nn.Parameter:
             bound = math.sqrt(3.0 / n_in)
@@ -165,44 +157,14 @@ class ActionUnitNetwork(nn.Module):
         return features, logits.transpose(0, 1) if self.training else logits.mean(0)
 
 
-def build_action_unit_network(
-    settings: FaceNetwork, n_units: int, n_emotions: int, *, noise: float = 0.0
-) -> ActionUnitNetwork:
-    """The network on action units that a recipe asks for, with random weights from torch's current seed.
-
-    Args:
-        settings: the recipe's part.
-        n_units: action units per clip.
-        n_emotions: width of the output.
-        noise: standard deviation of the noise on standardized values during training.
-    """
-    return ActionUnitNetwork(
-        n_units,
-        n_emotions,
-        hidden=settings.hidden,
-        members=settings.members,
-        dropout=settings.dropout,
-        noise=noise,
-    )
-
-
 def build_lrcn(settings: FaceNetwork, n_emotions: int) -> Lrcn:
-    """The LRCN that a recipe asks for: its CNN pre-trained or random, the rest from torch's current seed.
+    """The LRCN that a recipe asks for; its CNN has the weights that the recipe names.
 
     Raises:
         WeightsError: the recipe asks for weights of the Emotion CNN that are missing, altered or of another
             layout. They are never replaced by random ones.
     """
-    lrcn = Lrcn(
-        n_emotions,
-        spatial_transformer=settings.spatial_transformer,
-        frozen=settings.emotion_cnn.frozen,
-        lstm_units=settings.lstm_units,
-        bidirectional=settings.bidirectional,
-        dropout=settings.dropout,
-        # published weights expect faces as they are
-        standardise=settings.emotion_cnn.source == "scratch",
-    )
+    lrcn = Lrcn(n_emotions, settings)
     load_emotion_cnn(lrcn.cnn, settings.emotion_cnn)
     return lrcn
 
