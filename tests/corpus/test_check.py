@@ -21,7 +21,7 @@ from tests.support.processes import workers_of_a_killed_parent
 RATE_HZ = 16000
 
 
-def sound(seed: int = 0, *, n: int = 4000, channels: int = 1) -> NDArray[np.int16]:
+def noise(seed: int = 0, *, n: int = 4000, channels: int = 1) -> NDArray[np.int16]:
     """(n, channels) noise, equal in all channels."""
     mono = np.random.default_rng(seed).integers(-9000, 9000, n).astype(np.int16)
     return np.repeat(mono[:, None], channels, axis=1)
@@ -37,10 +37,10 @@ def write_wav(path: Path, samples: NDArray[np.int16]) -> Path:
     return path
 
 
-def write_av(path: Path, samples: NDArray[np.int16] | None, *, picture: bool) -> Path:
-    """A file of what its suffix names: FLAC, or MP4 with AAC sound and 10 small pictures."""
+def write_av(path: Path, samples: NDArray[np.int16] | None, *, has_video: bool) -> Path:
+    """A file in the format of its suffix: FLAC, or MP4 with AAC audio and 10 small frames."""
     with av.open(str(path), "w") as container:
-        if picture:
+        if has_video:
             video: Any = container.add_stream("mpeg4", rate=Fraction(30000, 1001))
             video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         if samples is not None:
@@ -52,10 +52,10 @@ def write_av(path: Path, samples: NDArray[np.int16] | None, *, picture: bool) ->
             frame.sample_rate = RATE_HZ
             container.mux(audio.encode(frame))
             container.mux(audio.encode(None))
-        for level in range(0, 250, 25) if picture else ():
+        for level in range(0, 250, 25) if has_video else ():
             image = np.full((48, 64, 3), level, np.uint8)
             container.mux(video.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
-        if picture:
+        if has_video:
             container.mux(video.encode(None))
     return path
 
@@ -72,8 +72,8 @@ def check(root: Path, jobs: int = 1) -> CorpusReport:
 def test_clean_corpus_has_no_findings(tmp_path: Path) -> None:
     (tmp_path / "SYNTHETIC.json").write_text("{}")
     for actor in ("01", "02"):
-        write_wav(tmp_path / f"03-01-05-01-01-01-{actor}.wav", sound(int(actor)))
-        write_av(tmp_path / f"01-01-05-01-01-01-{actor}.mp4", sound(int(actor)), picture=True)
+        write_wav(tmp_path / f"03-01-05-01-01-01-{actor}.wav", noise(int(actor)))
+        write_av(tmp_path / f"01-01-05-01-01-01-{actor}.mp4", noise(int(actor)), has_video=True)
     report = check(tmp_path)
     assert report.ok
     assert report.counts == {
@@ -88,8 +88,8 @@ def test_clean_corpus_has_no_findings(tmp_path: Path) -> None:
     assert report.as_text().count(": none\n") == 10, "missing and absent share a line"
 
 
-def test_files_that_cannot_be_read_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
-    good = write_wav(tmp_path / "03-01-05-01-01-01-01.wav", sound())
+def test_unreadable_files_are_listed_and_the_others_are_checked(tmp_path: Path) -> None:
+    good = write_wav(tmp_path / "03-01-05-01-01-01-01.wav", noise())
     (tmp_path / "03-01-05-01-01-02-01.wav").touch()
     (tmp_path / "03-01-05-01-02-01-01.wav").write_text("this is a letter, not a recording")
     (tmp_path / "01-01-05-01-02-02-01.mp4").write_bytes(good.read_bytes()[:20])
@@ -101,12 +101,12 @@ def test_files_that_cannot_be_read_are_named_and_the_rest_goes_on(tmp_path: Path
         "03-01-05-01-02-01-01.wav",
     ]
     assert all(why for _, why in report.unreadable)
-    assert str(tmp_path) not in report.unreadable[0][1], "the path is not said twice"
-    assert sum(file.has_sound for file in report.files) == 1
+    assert str(tmp_path) not in report.unreadable[0][1], "the path is not repeated"
+    assert sum(file.has_audio for file in report.files) == 1
 
 
-def test_silence_is_found_below_the_threshold_only(tmp_path: Path) -> None:
-    quiet = (sound() // 2000).astype(np.int16)  # peak 5/32768, above -80 dB
+def test_only_audio_below_the_threshold_is_silent(tmp_path: Path) -> None:
+    quiet = (noise() // 2000).astype(np.int16)  # peak 5/32768, above -80 dB
     write_wav(tmp_path / "03-01-05-01-01-01-01.wav", np.zeros((4000, 1), np.int16))
     write_wav(tmp_path / "03-01-05-01-01-02-01.wav", np.zeros((4000, 1), np.int16) + 3)
     write_wav(tmp_path / "03-01-05-01-02-01-01.wav", quiet)
@@ -114,15 +114,15 @@ def test_silence_is_found_below_the_threshold_only(tmp_path: Path) -> None:
     report = check(tmp_path)
     assert names(report, "silent") == ["03-01-05-01-01-01-01.wav", "03-01-05-01-01-02-01.wav"]
     assert names(report, "without_sound") == ["03-01-05-01-02-02-01.wav"]
-    assert report.identical == (), "silence is no duplicate of silence"
+    assert report.identical == (), "silent files are not identical"
 
 
-def test_identical_sound_is_found_through_formats_and_channels(tmp_path: Path) -> None:
-    write_wav(tmp_path / "03-01-05-01-01-01-01.wav", sound(1))
-    write_wav(tmp_path / "03-01-05-01-02-01-01.wav", sound(1, channels=2))
-    write_av(tmp_path / "03-01-05-02-02-02-07.flac", sound(1), picture=False)
-    write_wav(tmp_path / "03-01-05-01-02-02-01.wav", sound(2))
-    write_wav(tmp_path / "03-01-04-01-01-01-01.wav", sound(3))
+def test_identical_audio_is_found_across_formats_and_channels(tmp_path: Path) -> None:
+    write_wav(tmp_path / "03-01-05-01-01-01-01.wav", noise(1))
+    write_wav(tmp_path / "03-01-05-01-02-01-01.wav", noise(1, channels=2))
+    write_av(tmp_path / "03-01-05-02-02-02-07.flac", noise(1), has_video=False)
+    write_wav(tmp_path / "03-01-05-01-02-02-01.wav", noise(2))
+    write_wav(tmp_path / "03-01-04-01-01-01-01.wav", noise(3))
     shutil.copy(tmp_path / "03-01-04-01-01-01-01.wav", tmp_path / "03-01-04-01-01-02-01.wav")
     report = check(tmp_path)
     groups = {tuple(path.name for path in group.paths): group.same_bytes for group in report.identical}
@@ -133,11 +133,11 @@ def test_identical_sound_is_found_through_formats_and_channels(tmp_path: Path) -
     assert names(report, "stereo") == ["03-01-05-01-02-01-01.wav"]
 
 
-def test_files_of_one_take_may_share_their_sound(tmp_path: Path) -> None:
-    write_wav(tmp_path / "a/03-01-05-01-01-01-01.wav", sound(1))
-    write_wav(tmp_path / "b/03-01-05-01-01-01-01.wav", sound(1))
-    write_wav(tmp_path / "01-01-05-01-01-01-01.wav", sound(1))
-    write_wav(tmp_path / "copy of 03-01-05-01-01-01-01.wav", sound(1))
+def test_files_of_one_take_may_share_their_audio(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a/03-01-05-01-01-01-01.wav", noise(1))
+    write_wav(tmp_path / "b/03-01-05-01-01-01-01.wav", noise(1))
+    write_wav(tmp_path / "01-01-05-01-01-01-01.wav", noise(1))
+    write_wav(tmp_path / "copy of 03-01-05-01-01-01-01.wav", noise(1))
     report = check(tmp_path)
     assert [{path.name for path in group.paths} for group in report.identical] == [
         {"03-01-05-01-01-01-01.wav", "01-01-05-01-01-01-01.wav", "copy of 03-01-05-01-01-01-01.wav"}
@@ -151,19 +151,19 @@ def test_files_of_one_take_may_share_their_sound(tmp_path: Path) -> None:
     assert names(report, "without_picture") == ["01-01-05-01-01-01-01.wav"]
 
 
-def test_streams_that_the_name_promises(tmp_path: Path) -> None:
-    write_av(tmp_path / "01-01-05-01-01-01-01.mp4", None, picture=True)
-    write_av(tmp_path / "02-01-05-01-01-01-01.mp4", None, picture=True)
-    write_av(tmp_path / "02-01-05-01-01-02-01.mp4", sound(1, n=16000), picture=False)
+def test_streams_that_the_name_implies(tmp_path: Path) -> None:
+    write_av(tmp_path / "01-01-05-01-01-01-01.mp4", None, has_video=True)
+    write_av(tmp_path / "02-01-05-01-01-01-01.mp4", None, has_video=True)
+    write_av(tmp_path / "02-01-05-01-01-02-01.mp4", noise(1, n=16000), has_video=False)
     report = check(tmp_path)
     assert names(report, "without_sound") == ["01-01-05-01-01-01-01.mp4"]
     assert names(report, "without_picture") == ["02-01-05-01-01-02-01.mp4"]
     assert report.ok
 
 
-def test_misnamed_files_say_why(tmp_path: Path) -> None:
-    write_wav(tmp_path / "03-01-05-01-01-01-01.wav", sound(1))
-    write_wav(tmp_path / "03-01-05-01-03-01-01.wav", sound(2))
+def test_misnamed_files_are_explained(tmp_path: Path) -> None:
+    write_wav(tmp_path / "03-01-05-01-01-01-01.wav", noise(1))
+    write_wav(tmp_path / "03-01-05-01-03-01-01.wav", noise(2))
     report = check(tmp_path)
     assert [(path.name, why) for path, why in report.misnamed] == [
         ("03-01-05-01-03-01-01.wav", "statement is '03', must be 01 to 02")
@@ -174,8 +174,8 @@ def test_misnamed_files_say_why(tmp_path: Path) -> None:
 def test_missing_takes_follow_the_design(tmp_path: Path) -> None:
     for number, code in enumerate(design()):
         if number != 7:
-            write_wav(tmp_path / f"03-{code}-01.wav", sound(number, n=200))
-    write_wav(tmp_path / "03-02-01-01-01-01-03.wav", sound(99, n=200))
+            write_wav(tmp_path / f"03-{code}-01.wav", noise(number, n=200))
+    write_wav(tmp_path / "03-02-01-01-01-01-03.wav", noise(99, n=200))
     report = check(tmp_path)
     lacking = {(m.kind, m.speaker): m for m in report.missing}
     assert lacking["audio, speech", "01"].takes == (f"{design()[7]}-01",)
@@ -192,15 +192,15 @@ def test_missing_takes_follow_the_design(tmp_path: Path) -> None:
 def test_missing_takes_of_a_synthetic_corpus_follow_its_other_actors(tmp_path: Path) -> None:
     (tmp_path / "SYNTHETIC.json").write_text("{}")
     for name in ("03-01-05-01-01-01-41", "03-01-04-01-01-01-41", "03-01-05-01-01-01-42"):
-        write_wav(tmp_path / f"{name}.wav", sound(1, n=200))
+        write_wav(tmp_path / f"{name}.wav", noise(1, n=200))
     report = check(tmp_path)
     assert [(m.speaker, m.takes) for m in report.missing] == [("42", ("01-04-01-01-01-42",))]
     assert report.absent == ()
 
 
 def test_table_of_clips_is_checked_too(tmp_path: Path) -> None:
-    write_wav(tmp_path / "long.wav", sound(1))
-    write_wav(tmp_path / "other.wav", sound(1))
+    write_wav(tmp_path / "long.wav", noise(1))
+    write_wav(tmp_path / "other.wav", noise(1))
     (tmp_path / "clips.csv").write_text(
         "path,emotion,speaker,start,end\nlong.wav,sad,ann,0,0.1\nlong.wav,calm,ann,0.1,0.2\nother.wav,sad,ben,,\n"
     )
@@ -212,9 +212,9 @@ def test_table_of_clips_is_checked_too(tmp_path: Path) -> None:
     assert report.absent == ()
 
 
-def test_processes_find_the_same(tmp_path: Path) -> None:
+def test_processes_find_the_same_as_one(tmp_path: Path) -> None:
     for number, code in enumerate(design()[:20]):
-        write_wav(tmp_path / f"03-{code}-01.wav", sound(number // 2, n=300))
+        write_wav(tmp_path / f"03-{code}-01.wav", noise(number // 2, n=300))
     (tmp_path / "03-01-08-01-01-01-01.wav").touch()
     corpus = load_corpus(tmp_path)
     seen: list[tuple[int, int]] = []
@@ -226,7 +226,7 @@ def test_processes_find_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
 def test_a_killed_check_leaves_no_worker_behind(tmp_path: Path) -> None:
-    long = write_wav(tmp_path / "long.wav", sound(n=300 * RATE_HZ))
+    long = write_wav(tmp_path / "long.wav", noise(n=300 * RATE_HZ))
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     for code in design()[:1000]:

@@ -70,14 +70,14 @@ def test_table_gives_clips_and_takes(folder: Path) -> None:
         ("b.mp4,happy,ben,t,,", r"line 3: take t has another speaker or emotion in line 2"),
     ],
 )
-def test_mistake_names_line_and_mend(folder: Path, row: str, message: str) -> None:
+def test_an_error_names_the_line_and_what_is_allowed(folder: Path, row: str, message: str) -> None:
     table = write(folder, "path,emotion,speaker,take,start,end", "c.flac,happy,anna,t,,", row)
     with pytest.raises(CorpusError, match=message) as caught:
         load_corpus(table)
     assert "\n" not in str(caught.value)
 
 
-def test_many_mistakes_are_counted(folder: Path) -> None:
+def test_many_errors_are_counted(folder: Path) -> None:
     table = write(folder, "path,emotion,speaker", *(f"{n}.wav,sad,anna" for n in range(9)))
     with pytest.raises(CorpusError, match=r"line 2: .*line 6: .*; and 4 more$"):
         load_corpus(table)
@@ -95,7 +95,7 @@ def test_empty_or_broken_table_is_an_error(folder: Path, content: bytes) -> None
         load_corpus(folder / "clips.csv")
 
 
-def test_parquet_says_the_same_as_csv(folder: Path) -> None:
+def test_parquet_is_read_like_csv(folder: Path) -> None:
     columns = {
         "path": ["a.wav", "b.mp4"],
         "emotion": ["happy", "sad"],

@@ -16,16 +16,16 @@ from emofuse.corpus.fer2013 import Cleaning, Faces, clean_training_faces, read_f
 VOTES = np.array(
     [
         [0, 8, 0, 0, 2, 0, 0, 0, 0, 0],  # clear
-        [0, 8, 1, 0, 1, 0, 0, 0, 0, 0],  # two slips: 8 of 8 counted
+        [0, 8, 1, 0, 1, 0, 0, 0, 0, 0],  # two errors: 8 of 8 counted
         [4, 0, 0, 5, 0, 0, 1, 0, 0, 0],  # 5 of 9 counted is more than half
         [4, 0, 0, 4, 2, 0, 0, 0, 0, 0],  # a tie
         [3, 0, 0, 4, 3, 0, 0, 0, 0, 0],  # the most, but not half
         [5, 0, 0, 3, 2, 0, 0, 0, 0, 0],  # half is not more than half
         [0, 0, 3, 0, 0, 0, 0, 0, 7, 0],  # unknown
         [0, 0, 0, 0, 0, 0, 0, 2, 0, 8],  # no face
-        [1, 1, 1, 1, 1, 1, 1, 1, 1, 1],  # nothing but slips
+        [1, 1, 1, 1, 1, 1, 1, 1, 1, 1],  # only errors
         [0, 0, 4, 0, 0, 0, 0, 0, 2, 4],  # tie of an emotion and no face
-        [0, 0, 0, 0, 0, 4, 0, 0, 3, 3],  # the most, «unknown» and «no face» count against it
+        [0, 0, 0, 0, 0, 4, 0, 0, 3, 3],  # the most, "unknown" and "no face" count against it
     ]
 )
 
@@ -35,7 +35,7 @@ def faces_of(votes: np.ndarray[Any, Any]) -> Faces:
     return Faces(np.zeros((n, 48, 48), np.uint8), np.zeros(n, np.int64), votes.astype(np.int64))
 
 
-def test_votes_against_hand_worked_ones() -> None:
+def test_votes_worked_by_hand() -> None:
     happy, sad, neutral, disgust = (FER_PLUS.index(x) for x in ("happiness", "sadness", "neutral", "disgust"))
     faces = faces_of(VOTES)
     assert faces.majority.tolist() == [happy, happy, sad, -1, -1, -1, -1, -1, -1, -1, -1]
@@ -77,7 +77,7 @@ def write(folder: Path, split: str = "train", **changes: Any) -> Path:
     return folder / f"{split}.npz"
 
 
-def test_reading_what_was_written(tmp_path: Path) -> None:
+def test_reading_a_file(tmp_path: Path) -> None:
     write(tmp_path, "public_test")
     faces = read_fer2013(tmp_path, "public_test")
     assert faces.emotion.tolist() == [0, 6, 3]
@@ -87,42 +87,42 @@ def test_reading_what_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"votes": None}, "votes"),
         ({"images": np.zeros((3, 48, 40), np.uint8)}, r"\(3, 48, 40\)"),
         ({"images": np.zeros((3, 48, 48), np.float32)}, "float32"),
         ({"images": np.uint8(3)}, r"faces are \(n, 48, 48\) uint8, not \(\)"),
         ({"emotion": np.array([0, 1])}, "3 faces"),
-        ({"emotion": np.array([0, 1, 7])}, "labels are 0 to 6"),
-        ({"emotion": np.array([0, 1, -1])}, "labels are 0 to 6"),
-        ({"emotion": np.array([0.5, 1, np.nan])}, "emotion must be whole numbers, not float64"),
-        ({"emotion": np.array(["a", "b", "c"])}, "emotion must be whole numbers"),
-        ({"votes": np.full((3, 10), -1)}, "votes are counts"),
+        ({"emotion": np.array([0, 1, 7])}, "labels must be 0 to 6"),
+        ({"emotion": np.array([0, 1, -1])}, "labels must be 0 to 6"),
+        ({"emotion": np.array([0.5, 1, np.nan])}, "emotion must be integers, not float64"),
+        ({"emotion": np.array(["a", "b", "c"])}, "emotion must be integers"),
+        ({"votes": np.full((3, 10), -1)}, "votes must be counts"),
         ({"votes": VOTES[:3, :8]}, r"votes \(3, 8\)"),
         # an array of objects is a pickle, which would run what it likes
         ({"emotion": np.array([0, 1, "x"], dtype=object)}, "allow_pickle=False"),
         (
             {"images": np.zeros((0, 48, 48), np.uint8), "emotion": np.zeros(0, int), "votes": VOTES[:0]},
-            "there must be some",
+            "there must be at least one face",
         ),
     ],
 )
-def test_files_that_hold_something_else(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+def test_files_that_hold_something_else(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     path = write(tmp_path, **changes)
-    with pytest.raises(CorpusError, match=says) as caught:
+    with pytest.raises(CorpusError, match=message) as caught:
         read_fer2013(tmp_path, "train")
     assert str(path) in str(caught.value)
 
 
-def test_files_that_are_damaged_or_absent(tmp_path: Path) -> None:
+def test_files_that_are_damaged_or_missing(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"no .*train\.npz: FER2013 is read as train\.npz"):
         read_fer2013(tmp_path, "train")
     path = write(tmp_path)
     whole = path.read_bytes()
     lone = io.BytesIO()
     np.save(lone, np.zeros(3))
-    middle = whole.index(b"images.npy") + 60  # inside the compressed pictures
+    middle = whole.index(b"images.npy") + 60  # inside the compressed images
     for damaged in (
         b"", b"PK\x03\x04", b"no archive at all", whole[:-30], lone.getvalue(),
         whole[:middle] + bytes(byte ^ 255 for byte in whole[middle : middle + 40]) + whole[middle + 40 :],
@@ -132,40 +132,40 @@ def test_files_that_are_damaged_or_absent(tmp_path: Path) -> None:
             read_fer2013(tmp_path, "train")
 
 
-def picture(seed: int) -> np.ndarray[Any, Any]:
+def image(seed: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(seed).integers(0, 256, (48, 48), dtype=np.uint8)
 
 
-def labelled(*faces: tuple[np.ndarray[Any, Any], int]) -> Faces:
+def labeled(*faces: tuple[np.ndarray[Any, Any], int]) -> Faces:
     votes = np.zeros((len(faces), 10), np.int64)
     votes[:, 0] = np.arange(len(faces))  # tells the copies apart
     return Faces(np.stack([f[0] for f in faces]), np.array([f[1] for f in faces]), votes)
 
 
-def test_cleaning_drops_what_it_says_and_no_more() -> None:
+def test_cleaning_drops_only_what_it_counts() -> None:
     blank = np.full((48, 48), 7, np.uint8)
-    training = labelled(
-        (picture(0), 3), (blank, 1), (picture(1), 2), (picture(2), 4), (picture(0), 3),
-        (picture(3), 0), (picture(3), 5), (blank, 1), (picture(0), 3), (picture(4), 6), (picture(3), 0),
+    training = labeled(
+        (image(0), 3), (blank, 1), (image(1), 2), (image(2), 4), (image(0), 3),
+        (image(3), 0), (image(3), 5), (blank, 1), (image(0), 3), (image(4), 6), (image(3), 0),
     )  # fmt: skip
-    held_out = labelled((picture(1), 2), (picture(9), 0), (blank, 1))
+    held_out = labeled((image(1), 2), (image(9), 0), (blank, 1))
     kept, cleaning = clean_training_faces(training, held_out)
-    # pictures 0 (the first copy), 2 and 4 stay: 1 is held out, 3 has two labels
+    # images 0 (the first copy), 2 and 4 are kept: 1 is held out, 3 has two labels
     assert kept.votes[:, 0].tolist() == [0, 3, 9]
     assert kept.emotion.tolist() == [3, 4, 6]
     assert cleaning == Cleaning(blank=2, in_other_split=1, contradictory=3, repeated=2)
     assert_array_equal(kept.images, training.images[[0, 3, 9]])
 
 
-def test_a_twin_is_dropped_also_where_its_labels_differ() -> None:
-    training = labelled((picture(1), 2), (picture(1), 3), (picture(2), 0))
-    kept, cleaning = clean_training_faces(training, labelled((picture(1), 6)))
+def test_a_held_out_face_is_dropped_even_with_another_label() -> None:
+    training = labeled((image(1), 2), (image(1), 3), (image(2), 0))
+    kept, cleaning = clean_training_faces(training, labeled((image(1), 6)))
     assert kept.votes[:, 0].tolist() == [2]
     assert cleaning == Cleaning(blank=0, in_other_split=2, contradictory=0, repeated=0)
 
 
-def test_clean_faces_stay_as_they_are() -> None:
-    training = labelled((picture(0), 0), (picture(1), 1))
-    kept, cleaning = clean_training_faces(training, labelled((picture(2), 0)))
+def test_clean_faces_are_unchanged() -> None:
+    training = labeled((image(0), 0), (image(1), 1))
+    kept, cleaning = clean_training_faces(training, labeled((image(2), 0)))
     assert len(kept) == 2
     assert cleaning == Cleaning(0, 0, 0, 0)

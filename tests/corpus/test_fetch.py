@@ -34,8 +34,8 @@ def name(actor: int, *, part: str = "audio-speech", take: int = 1) -> str:
 def zipped(members: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for place, data in members.items():
-            archive.writestr(place, data)
+        for path, data in members.items():
+            archive.writestr(path, data)
     return buffer.getvalue()
 
 
@@ -45,22 +45,22 @@ def recordings(part: str, actors: range | tuple[int, ...], *, folders: bool = Tr
 
 
 class Zenodo:
-    """A record on the local server, as Zenodo's record API words it."""
+    """A record on the local server, in the format of Zenodo's record API."""
 
     def __init__(self, server: FileServer) -> None:
         self.server = server
         self.contents: dict[str, dict[str, bytes]] = {}
         self.files: list[dict[str, Any]] = []
 
-    def add(self, archive: str, data: bytes, *, checksum: str | None = None, **trouble: Any) -> None:
-        url = self.server.serve(f"/api/records/1188976/files/{archive}/content", data, **trouble)
+    def add(self, archive: str, data: bytes, *, checksum: str | None = None, **faults: Any) -> None:
+        url = self.server.serve(f"/api/records/1188976/files/{archive}/content", data, **faults)
         checksum = checksum or f"md5:{hashlib.md5(data).hexdigest()}"
         entry = {"key": archive, "size": len(data), "checksum": checksum, "links": {"self": url}}
         self.files = [file for file in self.files if file["key"] != archive] + [entry]
 
-    def add_members(self, archive: str, members: dict[str, bytes], **trouble: Any) -> None:
+    def add_members(self, archive: str, members: dict[str, bytes], **faults: Any) -> None:
         self.contents[archive] = members
-        self.add(archive, zipped(members), **trouble)
+        self.add(archive, zipped(members), **faults)
 
     @property
     def url(self) -> str:
@@ -182,7 +182,7 @@ def test_more_actors_later(zenodo: Zenodo, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "altered", "cut"])
-def test_what_is_not_whole_any_more_is_fetched_again(zenodo: Zenodo, tmp_path: Path, damage: str) -> None:
+def test_damaged_recordings_are_fetched_again(zenodo: Zenodo, tmp_path: Path, damage: str) -> None:
     zenodo.fetch(tmp_path, (1,), "audio-speech")
     victim = tmp_path / "Actor_01" / name(1)
     data = victim.read_bytes()
@@ -203,7 +203,7 @@ def test_a_new_archive_in_the_record_is_fetched(zenodo: Zenodo, tmp_path: Path) 
     assert (tmp_path / "Actor_01" / name(1)).read_bytes() == zenodo.contents[SPEECH][f"Actor_01/{name(1)}"]
 
 
-def test_damaged_receipt_is_no_receipt(zenodo: Zenodo, tmp_path: Path) -> None:
+def test_a_damaged_receipt_is_ignored(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.fetch(tmp_path, (1,), "audio-speech")
     (tmp_path / ".fetch" / f"{SPEECH}.json").write_text("[]")
     [again] = zenodo.fetch(tmp_path, (1,), "audio-speech")
@@ -230,7 +230,7 @@ def test_range_ignored(zenodo: Zenodo, tmp_path: Path) -> None:
     assert len(tree(tmp_path)) == 2
 
 
-def test_broken_run_is_gone_on_with(zenodo: Zenodo, tmp_path: Path) -> None:
+def test_an_interrupted_run_is_resumed(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.add_members(SPEECH, recordings("audio-speech", (1, 2)), drops=[5000, 0, 0])
     with pytest.raises(DownloadError, match="gave up"):
         zenodo.fetch(tmp_path, (1,), "audio-speech", retries=replace(FAST, attempts=2))
@@ -274,7 +274,7 @@ def test_not_a_record(http_server: FileServer, tmp_path: Path, record: bytes) ->
         {"links": []},
     ],
 )
-def test_record_with_strange_facts(zenodo: Zenodo, tmp_path: Path, change: dict[str, Any]) -> None:
+def test_record_with_invalid_entries(zenodo: Zenodo, tmp_path: Path, change: dict[str, Any]) -> None:
     zenodo.files[0].update(change)
     with pytest.raises(CorpusError, match=SPEECH):
         zenodo.fetch(tmp_path, (1,), "audio-speech")
@@ -290,15 +290,15 @@ def test_link_to_a_local_file_is_not_read(zenodo: Zenodo, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("actors", "parts"), [((0,), PARTS := ("audio-speech",)), ((25,), PARTS), ((), PARTS)]
 )
-def test_strange_actors(
+def test_unknown_actors(
     zenodo: Zenodo, tmp_path: Path, actors: tuple[int, ...], parts: tuple[str, ...]
 ) -> None:
-    with pytest.raises(CorpusError, match="RAVDESS has the actors 1 to 24"):
+    with pytest.raises(CorpusError, match="RAVDESS has actors 1 to 24"):
         zenodo.fetch(tmp_path, actors, *parts)
 
 
 @pytest.mark.parametrize("parts", [(), ("audio",), ("audio-speech", "text")])
-def test_strange_parts(zenodo: Zenodo, tmp_path: Path, parts: tuple[str, ...]) -> None:
+def test_unknown_parts(zenodo: Zenodo, tmp_path: Path, parts: tuple[str, ...]) -> None:
     with pytest.raises(CorpusError, match="use some of audio-speech, audio-song, video-speech, video-song"):
         zenodo.fetch(tmp_path, (1,), *parts)
 
@@ -317,7 +317,7 @@ def test_root_is_a_file(zenodo: Zenodo, tmp_path: Path) -> None:
 
 
 def refused(zenodo: Zenodo, tmp_path: Path, data: bytes, problem: str) -> None:
-    """The archive is refused, and nothing of it is anywhere."""
+    """The archive is refused, and nothing of it is written anywhere."""
     root = tmp_path / "deep" / "root"
     zenodo.add(SPEECH, data)
     with pytest.raises(CorpusError, match=problem):
@@ -328,7 +328,7 @@ def refused(zenodo: Zenodo, tmp_path: Path, data: bytes, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "problem"),
+    ("path", "problem"),
     [
         ("../evil.wav", "leads out of the folder"),
         (f"Actor_01/../../../{name(1, take=2)}", "leads out of the folder"),
@@ -339,15 +339,15 @@ def refused(zenodo: Zenodo, tmp_path: Path, data: bytes, problem: str) -> None:
         ("..", "leads out of the folder"),
     ],
 )
-def test_paths_that_lead_elsewhere(zenodo: Zenodo, tmp_path: Path, place: str, problem: str) -> None:
-    refused(zenodo, tmp_path, zipped({f"Actor_01/{name(1)}": b"fine", place: b"evil"}), problem)
+def test_paths_that_lead_outside(zenodo: Zenodo, tmp_path: Path, path: str, problem: str) -> None:
+    refused(zenodo, tmp_path, zipped({f"Actor_01/{name(1)}": b"fine", path: b"evil"}), problem)
 
 
 @pytest.mark.parametrize(
     ("kind", "problem"),
     [(stat.S_IFLNK, "a link"), (stat.S_IFIFO, "a special file"), (stat.S_IFCHR, "a special")],
 )
-def test_members_that_are_no_files(zenodo: Zenodo, tmp_path: Path, kind: int, problem: str) -> None:
+def test_members_that_are_not_files(zenodo: Zenodo, tmp_path: Path, kind: int, problem: str) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(f"Actor_01/{name(1)}", b"fine")
@@ -405,15 +405,15 @@ def test_encrypted_member(zenodo: Zenodo, tmp_path: Path) -> None:
 
 
 def test_archive_without_the_actor(zenodo: Zenodo, tmp_path: Path) -> None:
-    refused(zenodo, tmp_path, zipped(recordings("audio-speech", (2,))), "no recording of the actors 1")
+    refused(zenodo, tmp_path, zipped(recordings("audio-speech", (2,))), "no recording of actors 1")
 
 
-def test_two_recordings_of_one_name(zenodo: Zenodo, tmp_path: Path) -> None:
+def test_two_recordings_of_the_same_name(zenodo: Zenodo, tmp_path: Path) -> None:
     data = zipped({f"Actor_01/{name(1)}": b"one", f"again/Actor_01/{name(1)}": b"two"})
     refused(zenodo, tmp_path, data, "two different recordings")
 
 
-def test_what_is_no_recording_is_left_out(zenodo: Zenodo, tmp_path: Path) -> None:
+def test_other_files_are_left_out(zenodo: Zenodo, tmp_path: Path) -> None:
     extra = {
         "__MACOSX/Actor_01/._x.wav": b"x",
         "Actor_01/.DS_Store": b"x",
@@ -436,7 +436,7 @@ def test_folder_that_is_a_link_is_not_followed(zenodo: Zenodo, tmp_path: Path) -
     assert list(outside.iterdir()) == []
 
 
-def test_unpack_keeps_what_is_whole(tmp_path: Path) -> None:
+def test_unpack_keeps_complete_recordings(tmp_path: Path) -> None:
     members = recordings("audio-speech", (1,))
     path = tmp_path / "a.zip"
     path.write_bytes(zipped(members))

@@ -17,7 +17,7 @@ from emofuse.corpus.ravdess import read_ravdess
 
 @dataclass(frozen=True)
 class Case:
-    """A folder as the corpus comes, and what every loader must make of it."""
+    """A folder as the corpus is published, and what every reader must return for it."""
 
     read: Callable[[str | Path], Corpus]
     name: str
@@ -87,7 +87,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     return CASES[request.param]
 
 
-def test_contract_of_every_loader(case: Case, tmp_path: Path) -> None:
+def test_contract_of_every_reader(case: Case, tmp_path: Path) -> None:
     touch(tmp_path, *case.files)
     corpus = case.read(tmp_path)
     assert (corpus.name, corpus.licence, len(corpus.clips)) == (case.name, case.licence, case.n_clips)
@@ -103,7 +103,7 @@ def test_contract_of_every_loader(case: Case, tmp_path: Path) -> None:
     assert load_corpus(tmp_path) == corpus
 
 
-def test_order_hangs_on_names_alone(case: Case, tmp_path: Path) -> None:
+def test_the_order_depends_on_names_only(case: Case, tmp_path: Path) -> None:
     touch(tmp_path / "one", *case.files)
     touch(tmp_path / "two", *reversed(case.files))
     one, two = case.read(tmp_path / "one"), case.read(tmp_path / "two")
@@ -113,9 +113,9 @@ def test_order_hangs_on_names_alone(case: Case, tmp_path: Path) -> None:
     ]
 
 
-def test_second_file_of_a_name_is_left_out_and_said(case: Case, tmp_path: Path) -> None:
+def test_a_second_file_of_the_same_name_is_reported_and_left_out(case: Case, tmp_path: Path) -> None:
     touch(tmp_path, *case.files)
-    # Its folder comes along: SAVEE's names may need it.
+    # with its folder, which SAVEE's names may need
     first = Path(next(name for name in case.files if name.endswith(".wav")))
     touch(tmp_path, f"zz/{first}")
     corpus = case.read(tmp_path)
@@ -149,12 +149,12 @@ def test_no_media_and_no_folder_are_errors(case: Case, tmp_path: Path) -> None:
             {"statement": "b02", "version": "d", "sex": "male", "age": "26", "language": "de"})),
     ],
 )  # fmt: skip
-def test_name_says_everything(parse: Callable[[Path], NamedFile], name: str, expected: NamedFile) -> None:
+def test_names_are_parsed(parse: Callable[[Path], NamedFile], name: str, expected: NamedFile) -> None:
     assert parse(Path(name)) == expected
 
 
 @pytest.mark.parametrize(
-    ("parse", "name", "says"),
+    ("parse", "name", "message"),
     [
         (crema_d.parse_name, "1092_DFA_ANG_XX", "actor is '1092', must be 1001 to 1091"),
         (crema_d.parse_name, "1000_DFA_ANG_XX", "actor"),
@@ -177,8 +177,10 @@ def test_name_says_everything(parse: Callable[[Path], NamedFile], name: str, exp
         (emo_db.parse_name, "03a01F1", "an EMO-DB name is"),
     ],
 )
-def test_bad_name_names_the_field(parse: Callable[[Path], NamedFile], name: str, says: str) -> None:
-    with pytest.raises(CorpusError, match=says):
+def test_an_invalid_name_is_an_error_that_names_the_field(
+    parse: Callable[[Path], NamedFile], name: str, message: str
+) -> None:
+    with pytest.raises(CorpusError, match=message):
         parse(Path(f"{name}.wav"))
 
 
@@ -189,7 +191,7 @@ def test_dropped_label_stays_in_the_facts(tmp_path: Path) -> None:
     assert clip.facts["label"] == "L"
 
 
-def test_voice_and_face_of_a_take_meet(tmp_path: Path) -> None:
+def test_voice_and_face_of_a_take_are_joined(tmp_path: Path) -> None:
     touch(tmp_path, "AudioWAV/1001_DFA_ANG_XX.wav", "VideoFlash/1001_DFA_ANG_XX.flv")
     (take,) = load_corpus(tmp_path).takes()
     assert take.voice is not None
@@ -197,7 +199,7 @@ def test_voice_and_face_of_a_take_meet(tmp_path: Path) -> None:
     assert (take.voice.path.suffix, take.face.path.suffix) == (".wav", ".flv")
 
 
-def test_a_folder_without_wav_is_recognised_too(tmp_path: Path) -> None:
+def test_a_folder_without_wav_is_recognized_too(tmp_path: Path) -> None:
     touch(tmp_path, "1001_DFA_ANG_XX.flv")
     assert load_corpus(tmp_path).name == "CREMA-D"
 
@@ -216,7 +218,7 @@ def test_two_corpora_in_one_folder_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("files", [("holiday.mp4", "a01.wav"), ("notes.txt",)])
-def test_unknown_names_are_answered_with_the_known(tmp_path: Path, files: tuple[str, ...]) -> None:
+def test_errors_about_unknown_names_list_the_known_ones(tmp_path: Path, files: tuple[str, ...]) -> None:
     touch(tmp_path, *files)
     with pytest.raises(CorpusError) as caught:
         load_corpus(tmp_path)

@@ -68,7 +68,7 @@ def test_published_folds() -> None:
     }
 
 
-def test_partial_corpus_drops_and_shrinks_folds_and_says_so() -> None:
+def test_a_partial_corpus_drops_and_shrinks_folds_with_notes() -> None:
     takes = ravdess_takes(range(1, 21))
     six = get_protocol("six-fold").plan(takes)
     assert [fold.index for fold in six.folds] == [0, 1, 2, 3, 4]
@@ -83,14 +83,14 @@ def test_partial_corpus_drops_and_shrinks_folds_and_says_so() -> None:
     assert [(fold.index, fold.name) for fold in some.folds] == [(1, "fold 2"), (2, "fold 3")]
 
 
-def test_unknown_speakers_are_said_and_never_tested() -> None:
+def test_unknown_speakers_are_noted_and_never_tested() -> None:
     plan = get_protocol("six-fold").plan(ravdess_takes(range(3, 27)))
     assert "speakers 25, 26 are in no test part of six-fold" in plan.notes
     assert not any({"25", "26"} & set(fold.test_actors) for fold in plan.folds)
 
 
 @pytest.mark.parametrize("takes", [takes_of("anna", "ben"), ravdess_takes(range(1, 5))])
-def test_corpus_of_other_people_is_sent_to_actors_k(takes: list[Take]) -> None:
+def test_other_speakers_need_actors_k(takes: list[Take]) -> None:
     with pytest.raises(ExperimentError, match="actors-2"):
         get_protocol("six-fold").plan(takes)
 
@@ -102,7 +102,7 @@ def test_one_speaker_is_too_few(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sixfold", "actors-1", "actors-0", "actors-", "actors-02", ""])
-def test_unknown_protocol_lists_those_there_are(name: str) -> None:
+def test_an_unknown_protocol_is_an_error_that_lists_the_known_ones(name: str) -> None:
     with pytest.raises(
         ExperimentError, match=r"six-fold, emobox-6, luna-5, rosred-stratified-5, or actors-K"
     ):
@@ -127,7 +127,7 @@ def test_dealt_folds_without_sexes() -> None:
 
 
 @pytest.mark.parametrize("n_actors", [20, 24])
-def test_stratified_is_scikit_learns(n_actors: int) -> None:
+def test_stratified_agrees_with_scikit_learn(n_actors: int) -> None:
     takes = ravdess_takes(range(1, n_actors + 1))
     order = np.argsort([take.take for take in takes])
     labels = np.array([takes[i].emotion for i in order])
@@ -137,7 +137,7 @@ def test_stratified_is_scikit_learns(n_actors: int) -> None:
         assert fold.train == tuple(sorted(order[train].tolist()))
 
 
-def test_stratified_with_rare_and_unsorted_labels_is_scikit_learns() -> None:
+def test_stratified_with_rare_and_unsorted_labels_agrees_with_scikit_learn() -> None:
     takes = takes_of("a", "b", "c", "d", "e", "f") + takes_of("g", "h", emotions=("sad", "angry"))
     takes = [take for take in takes if take.take not in ("a-calm", "b-calm", "c-calm")]
     takes = [takes[i] for i in np.random.default_rng(0).permutation(len(takes))]
@@ -154,24 +154,24 @@ def test_stratified_with_rare_and_unsorted_labels_is_scikit_learns() -> None:
 def test_stratified_does_not_depend_on_the_order_of_takes() -> None:
     takes = ravdess_takes(range(1, 4))
     protocol = get_protocol("rosred-stratified-5")
-    there = [{takes[i].take for i in fold.test} for fold in protocol.folds(takes)]
+    before = [{takes[i].take for i in fold.test} for fold in protocol.folds(takes)]
     takes.reverse()
-    assert [{takes[i].take for i in fold.test} for fold in protocol.folds(takes)] == there
+    assert [{takes[i].take for i in fold.test} for fold in protocol.folds(takes)] == before
     assert "speaker-dependent" in protocol.plan(takes).notes[0]
 
 
-def test_stratified_needs_a_take_a_fold() -> None:
+def test_stratified_needs_one_take_per_fold() -> None:
     with pytest.raises(ExperimentError, match="5 takes, got 4"):
         get_protocol("rosred-stratified-5").plan(takes_of("a", "b", emotions=("sad", "calm")))
 
 
-def test_hashes_differ_and_stay() -> None:
+def test_hashes_differ_and_never_change() -> None:
     hashes = {name: get_protocol(name).hash() for name in (*PROTOCOLS, "actors-2", "actors-3")}
     assert len(set(hashes.values())) == 6
     assert hashes["six-fold"] == "ccd8132964652675"
 
 
-def test_inner_folds_are_even_in_number_and_sex() -> None:
+def test_inner_folds_are_balanced_in_number_and_sex() -> None:
     speakers = [f"{n:02d}" for n in range(5, 21)]
     groups = inner_folds(speakers, 4)
     assert sorted(speaker for group in groups for speaker in group) == speakers
@@ -181,13 +181,13 @@ def test_inner_folds_are_even_in_number_and_sex() -> None:
     assert inner_folds(list(reversed(speakers)) * 2, 4) == groups, "order and repetition do not matter"
 
 
-def test_inner_folds_of_other_people() -> None:
+def test_inner_folds_of_other_speakers() -> None:
     assert inner_folds(["dora", "anna", "cem", "ben"], 2) == [("anna", "cem"), ("ben", "dora")]
     sexes = {"anna": "f", "ben": "m", "cem": "m", "dora": "f"}
     assert inner_folds(["dora", "anna", "cem", "ben"], 2, sexes=sexes) == [("anna", "ben"), ("cem", "dora")]
 
 
 @pytest.mark.parametrize(("speakers", "k"), [(["a"], 2), (["a", "b", "c"], 4), (["a", "b"], 1), ([], 2)])
-def test_inner_folds_need_a_speaker_each(speakers: list[str], k: int) -> None:
+def test_inner_folds_need_one_speaker_each(speakers: list[str], k: int) -> None:
     with pytest.raises(ExperimentError, match="inner folds"):
         inner_folds(speakers, k)

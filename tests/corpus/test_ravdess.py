@@ -20,7 +20,7 @@ def touch(root: Path, *names: str) -> None:
         path.touch()
 
 
-def test_name_says_everything() -> None:
+def test_names_are_parsed() -> None:
     name = parse_name("03-01-06-02-01-02-12")
     assert (name.modality, name.channel, name.emotion, name.intensity) == (
         "audio",
@@ -32,7 +32,7 @@ def test_name_says_everything() -> None:
     assert (name.take, name.speaker) == ("01-06-02-01-02-12", "12")
 
 
-def test_emotion_codes_are_the_one_label_order() -> None:
+def test_emotion_codes_are_in_label_order() -> None:
     found = [parse_name(f"03-01-{code:02d}-01-01-01-01").emotion for code in range(1, 9)]
     assert tuple(found) == EMOTIONS
 
@@ -56,7 +56,7 @@ def test_emotion_codes_are_the_one_label_order() -> None:
         ("", "7 fields"),
     ],
 )
-def test_bad_name_names_the_field(stem: str, field: str) -> None:
+def test_an_invalid_name_is_an_error_that_names_the_field(stem: str, field: str) -> None:
     with pytest.raises(CorpusError, match=field):
         parse_name(stem)
 
@@ -68,7 +68,7 @@ def test_design_has_60_spoken_and_44_sung_takes() -> None:
             assert parse_name(f"03-{code}-01").channel == channel
 
 
-def test_any_tree_is_read_in_order_of_names(tmp_path: Path) -> None:
+def test_any_folder_tree_is_read_in_order_of_names(tmp_path: Path) -> None:
     touch(
         tmp_path,
         "b/deep/er/03-01-01-01-01-01-01.WAV",
@@ -121,7 +121,7 @@ def test_take_prefers_the_better_file(
     assert (take.face.clip_id[:2] if take.face else None) == face
 
 
-def test_song_and_speech_are_told_apart(tmp_path: Path) -> None:
+def test_song_and_speech_are_distinguished(tmp_path: Path) -> None:
     touch(tmp_path, "03-01-03-02-01-01-05.wav", "03-02-03-02-01-01-05.wav")
     corpus = read_ravdess(tmp_path)
     assert [take.take for take in corpus.takes()] == ["01-03-02-01-01-05"]
@@ -129,7 +129,7 @@ def test_song_and_speech_are_told_apart(tmp_path: Path) -> None:
     assert len(corpus.takes(channel=None)) == 2
 
 
-def test_second_file_of_a_name_is_left_out_and_said(tmp_path: Path) -> None:
+def test_a_second_file_of_the_same_name_is_reported_and_left_out(tmp_path: Path) -> None:
     touch(tmp_path, "wav/03-01-03-02-01-01-05.wav", "flac/03-01-03-02-01-01-05.flac")
     corpus = read_ravdess(tmp_path)
     assert [clip.path.suffix for clip in corpus.clips] == [".flac"]
@@ -153,7 +153,7 @@ def test_synthetic_corpus_may_have_more_actors(tmp_path: Path) -> None:
     assert "NC" not in corpus.licence
 
 
-def test_linked_folders_are_followed_and_rings_end(tmp_path: Path) -> None:
+def test_linked_folders_are_followed_and_cycles_end(tmp_path: Path) -> None:
     elsewhere, root = tmp_path / "elsewhere", tmp_path / "root"
     touch(elsewhere, "03-01-03-02-01-01-05.wav")
     root.mkdir()
@@ -165,15 +165,15 @@ def test_linked_folders_are_followed_and_rings_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing here", "empty", "file.txt"])
-def test_no_corpus_is_an_error(tmp_path: Path, name: str) -> None:
+def test_a_path_without_a_corpus_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.txt").touch()
     with pytest.raises(CorpusError, match=name):
         load_corpus(tmp_path / name)
 
 
-def test_folder_without_permission_is_said() -> None:
-    # pytest's own tmp_path lies below folders that another user may not enter.
+def test_a_folder_without_permission_is_reported() -> None:
+    # tmp_path is below folders that another user may not enter
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         root.chmod(0o755)
@@ -182,7 +182,7 @@ def test_folder_without_permission_is_said() -> None:
         as_root = os.geteuid() == 0
         try:
             if as_root:
-                os.seteuid(65534)  # root may read everything: become nobody for a moment
+                os.seteuid(65534)  # root may read everything: switch to an unprivileged user
             corpus = read_ravdess(root)
         finally:
             if as_root:

@@ -1,4 +1,4 @@
-"""Which clips exist, whose they are and what they express; nothing here opens a media file but ``check``."""
+"""Which clips exist, who speaks in them and what they express; only ``check`` opens media files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look at every file of a corpus once, and say what a person should know before training on it."""
+"""Check every file of a corpus and report what one should know before training on it."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from emofuse.system.checksums import file_digest
 from emofuse.system.process_pool import as_completed, ignore_interrupts
 
 SILENT_BELOW: Final = 1e-4
-"""A peak below this (-80 dB of full scale) is silence; the quietest RAVDESS recording peaks at 0.006."""
+"""A peak below this (-80 dBFS) is silence; the quietest RAVDESS recording peaks at 0.006."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileCheck:
-    """What one file turned out to be. ``problem`` says why it cannot be read; the rest is then unknown."""
+    """The findings for one file. ``problem`` says why it cannot be read; the rest is then unknown."""
 
     path: Path
     problem: str | None = None
-    has_sound: bool = False
-    has_picture: bool = False
+    has_audio: bool = False
+    has_video: bool = False
     n_channels: int = 0
     duration_s: float = 0.0
     silent: bool = False
-    sound_sha256: str | None = None
-    """Of the samples mixed to mono; None where there are none or they are silent."""
+    audio_sha256: str | None = None
+    """Of the samples mixed to mono; None if there are none or they are silent."""
     file_sha256: str | None = None
     damage: tuple[str, ...] = ()
-    """What is broken in a file that can be read all the same."""
+    """What is damaged in a file that can still be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +77,20 @@ class CorpusReport:
     misnamed: tuple[tuple[Path, str], ...]
     unreadable: tuple[tuple[Path, str], ...]
     damaged: tuple[tuple[Path, str], ...]
-    """Files that can be read, though not to the end or not without gaps."""
+    """Files that can be read, but not to the end or with gaps."""
     silent: tuple[Path, ...]
     stereo: tuple[Path, ...]
-    """Voice recordings with more than one channel. The sound of videos has two as a rule: no finding."""
+    """Voice recordings with more than one channel. Videos usually have two: that is not a finding."""
     without_sound: tuple[Path, ...]
     without_picture: tuple[Path, ...]
     identical: tuple[Identical, ...]
     missing: tuple[Missing, ...]
     absent: tuple[str, ...]
-    """Speakers of the design of whom there is nothing."""
+    """Speakers of the design without any file."""
 
     @property
     def ok(self) -> bool:
-        """Whether every file could be read."""
+        """Whether all files could be read."""
         return not self.unreadable
 
     def as_dict(self) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class CorpusReport:
         }
 
     def as_text(self) -> str:
-        """The report for people: counts first, then what is odd."""
+        """The report as text: counts first, then findings."""
         return "\n".join(self._lines()) + "\n"
 
     def _lines(self) -> Iterator[str]:
@@ -144,15 +144,15 @@ class CorpusReport:
         yield from _section("unreadable", [f"{show(path)}: {why}" for path, why in self.unreadable])
         yield from _section("damaged", [f"{show(path)}: {why}" for path, why in self.damaged])
         yield from _section(
-            "two files of one name",
+            "two files of the same name",
             [f"{show(used)} is used, {show(left)} is not" for used, left in self.corpus.duplicate_names],
         )
         yield from _section("silent", map(show, self.silent))
         yield from _section("stereo", map(show, self.stereo))
-        yield from _section("without sound", map(show, self.without_sound))
-        yield from _section("without picture", map(show, self.without_picture))
+        yield from _section("without audio", map(show, self.without_sound))
+        yield from _section("without video", map(show, self.without_picture))
         yield from _section(
-            "identical sound under different names",
+            "identical audio under different names",
             [
                 " = ".join(map(show, group.paths)) + (" (the same file)" if group.same_bytes else "")
                 for group in self.identical
@@ -170,16 +170,16 @@ class CorpusReport:
 def check_corpus(
     corpus: Corpus, *, jobs: int = 1, on_done: Callable[[int, int], None] | None = None
 ) -> CorpusReport:
-    """Decode the sound of every file once and report what was found.
+    """Decode the audio of every file and report what was found.
 
     Args:
-        corpus: what was read by name or from a table.
+        corpus: read by file names or from a table.
         jobs: number of processes.
-        on_done: called with (files done, files in all) after each file.
+        on_done: called with (files done, total) after each file.
     """
     used = [clip.path for clip in corpus.clips]
-    beside = [*corpus.misnamed, *(left for _, left in corpus.duplicate_names)]
-    paths = sorted(dict.fromkeys([*used, *beside]))
+    others = [*corpus.misnamed, *(left for _, left in corpus.duplicate_names)]
+    paths = sorted(dict.fromkeys([*used, *others]))
     by_path: dict[Path, FileCheck] = {}
     for file in _each(paths, jobs):
         by_path[file.path] = file
@@ -199,16 +199,16 @@ def check_corpus(
         ),
         damaged=tuple((file.path, "; ".join(file.damage)) for file in files if file.damage),
         silent=tuple(file.path for file in files if file.silent),
-        stereo=tuple(file.path for file in files if file.n_channels > 1 and not file.has_picture),
+        stereo=tuple(file.path for file in files if file.n_channels > 1 and not file.has_video),
         without_sound=tuple(
             path
             for path, clip in clips.items()
-            if clip.modality != "video" and not by_path[path].problem and not by_path[path].has_sound
+            if clip.modality != "video" and not by_path[path].problem and not by_path[path].has_audio
         ),
         without_picture=tuple(
             path
             for path, clip in clips.items()
-            if clip.modality != "audio" and not by_path[path].problem and not by_path[path].has_picture
+            if clip.modality != "audio" and not by_path[path].problem and not by_path[path].has_video
         ),
         identical=_identical(files, clips),
         missing=missing,
@@ -217,7 +217,7 @@ def check_corpus(
 
 
 def check_file(path: Path) -> FileCheck:
-    """Decode the sound of one file; a file that cannot be read is an answer, not an error."""
+    """Decode the audio of one file; a file that cannot be read is a finding, not an error."""
     try:
         media = decode(path, threads=1)
         file_sha256 = file_digest(path)
@@ -226,7 +226,7 @@ def check_file(path: Path) -> FileCheck:
     except OSError as error:
         return FileCheck(path, problem=error.strerror or str(error))
     facts: dict[str, Any] = {
-        "has_picture": media.has_video,
+        "has_video": media.has_video,
         "file_sha256": file_sha256,
         "damage": media.notes,
     }
@@ -237,11 +237,11 @@ def check_file(path: Path) -> FileCheck:
     mono = samples.mean(axis=0, dtype=np.float32)
     return FileCheck(
         path,
-        has_sound=True,
+        has_audio=True,
         n_channels=media.audio.n_channels,
         duration_s=media.audio.duration_s,
         silent=silent,
-        sound_sha256=None if silent else hashlib.sha256(mono.tobytes()).hexdigest(),
+        audio_sha256=None if silent else hashlib.sha256(mono.tobytes()).hexdigest(),
         **facts,
     )
 
@@ -282,18 +282,18 @@ def _why_misnamed(path: Path) -> str:
 
 
 def _identical(files: Sequence[FileCheck], clips: dict[Path, Clip]) -> tuple[Identical, ...]:
-    """Groups of files with one sound. The files of one take may share theirs: that is no finding."""
+    """Groups of files with the same audio. The files of one take may share it: that is not a finding."""
     by_name = {clip.clip_id: clip for clip in clips.values()}
 
     def take_of(path: Path) -> str:
-        # A file left out for another of its name is of that one's take; a misnamed one is its own.
+        # a file left out for another of its name belongs to that one's take; a misnamed one is its own take
         clip = clips.get(path) or by_name.get(path.stem)
         return str(path) if clip is None else clip.take
 
     groups: defaultdict[str, list[FileCheck]] = defaultdict(list)
     for file in files:
-        if file.sound_sha256 is not None:
-            groups[file.sound_sha256].append(file)
+        if file.audio_sha256 is not None:
+            groups[file.audio_sha256].append(file)
     return tuple(
         Identical(
             paths=tuple(file.path for file in group),
@@ -305,7 +305,8 @@ def _identical(files: Sequence[FileCheck], clips: dict[Path, Clip]) -> tuple[Ide
 
 
 def _missing(corpus: Corpus) -> tuple[tuple[Missing, ...], tuple[str, ...]]:
-    """What the design of RAVDESS, or in a synthetic corpus what the other speakers gave, leads to expect."""
+    """What is missing from the design of RAVDESS, or from the takes of other speakers of a synthetic
+    corpus."""
     have: defaultdict[tuple[str, str], defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for clip in corpus.clips:
         if "channel" in clip.facts:
@@ -340,7 +341,7 @@ def _missing_lines(missing: Iterable[Missing], absent: Sequence[str]) -> Iterato
 
 
 def _ranges(speakers: Sequence[str]) -> str:
-    """``02–05, 07``: runs of numbered speakers in short."""
+    """``02–05, 07``: numbered speakers with runs abbreviated."""
     runs: list[list[str]] = []
     for speaker in speakers:
         last = runs[-1][-1] if runs else ""

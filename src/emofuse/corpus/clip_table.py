@@ -1,4 +1,4 @@
-"""Any other corpus, by a table: one clip a row, as CSV or Parquet."""
+"""Any other corpus, from a table: one row per clip, as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ REQUIRED: Final = ("path", "emotion", "speaker")
 OPTIONAL: Final = ("take", "start", "end")
 
 AUDIO_SUFFIXES: Final = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac")
-"""Files with these suffixes are a voice alone; any other may have a face too."""
+"""Files with these suffixes have only a voice; any other may have a face too."""
 
-_SHOWN = 5
-"""So many mistakes of a table are named; the rest are counted."""
+_MAX_LISTED: Final = 5
+"""An error lists this many problems of a table and counts the rest."""
 
 Row = Mapping[str, object]
 
@@ -28,12 +28,12 @@ Row = Mapping[str, object]
 def read_clip_table(table: str | Path) -> Corpus:
     """Read a table of clips; no clip is opened.
 
-    Columns: ``path`` (relative to the table), ``emotion`` (one of the eight), ``speaker``; and if you like
-    ``take`` (clips of one performance share it; by default each clip is its own), ``start`` and ``end``
-    (seconds from the beginning of the file). Other columns are passed over.
+    Columns: ``path`` (relative to the table), ``emotion`` (one of the eight), ``speaker``; optionally
+    ``take`` (shared by the clips of one performance; by default each clip is its own), ``start`` and ``end``
+    (seconds from the start of the file). Other columns are ignored.
 
     Raises:
-        CorpusError: the table cannot be read, lacks a column or has rows with mistakes; the text names the
+        CorpusError: the table cannot be read, lacks a column or has invalid rows; the message gives their
             lines.
         MissingExtraError: a Parquet table, and pyarrow is not installed.
     """
@@ -56,9 +56,9 @@ def read_clip_table(table: str | Path) -> Corpus:
         people.setdefault(clip.take, (line, clip))
         clips.append(clip)
     if problems:
-        rest = len(problems) - _SHOWN
+        rest = len(problems) - _MAX_LISTED
         more = f"; and {rest} more" if rest > 0 else ""
-        raise CorpusError(f"{table}: {'; '.join(problems[:_SHOWN])}{more}")
+        raise CorpusError(f"{table}: {'; '.join(problems[:_MAX_LISTED])}{more}")
     if not clips:
         raise CorpusError(f"{table}: the table has no rows")
     return Corpus(
@@ -70,7 +70,7 @@ def read_clip_table(table: str | Path) -> Corpus:
 
 
 def _clip(row: Row, folder: Path) -> Clip:
-    """One row as a clip. Raises ValueError with what is wrong in it."""
+    """Convert one row to a clip. Raises ValueError that says what is wrong."""
     written, emotion, speaker = (_text(row, column) for column in REQUIRED)
     for column, value in zip(REQUIRED, (written, emotion, speaker), strict=True):
         if not value:

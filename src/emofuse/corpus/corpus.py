@@ -1,4 +1,4 @@
-"""The clips of one corpus, and the takes they make up."""
+"""The clips of one corpus, grouped into takes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from emofuse.core.records import Clip, Modality, Take
 
 SYNTHETIC_MARK: Final = "SYNTHETIC.json"
-"""A folder that holds this file was drawn and synthesised: no person is in it."""
+"""A folder with this file is drawn and synthesized: no real person is in it."""
 
 # A 02- file of RAVDESS has an audio stream, and it is silent: video alone is never a voice.
 _VOICE_FROM: Final[tuple[Modality, ...]] = ("audio", "audio-video")
@@ -20,15 +20,15 @@ _FACE_FROM: Final[tuple[Modality, ...]] = ("audio-video", "video")
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """The clips of one corpus, in a fixed order, and what was found beside them."""
+    """The clips of one corpus, in a fixed order, and what else was found."""
 
     name: str
     root: Path
     clips: tuple[Clip, ...]
     misnamed: tuple[Path, ...] = ()
-    """Media files whose names say nothing."""
+    """Media files whose names cannot be read."""
     duplicate_names: tuple[tuple[Path, Path], ...] = ()
-    """(used, left out): two files of one name, such as a .wav and a .flac; the first by path is used."""
+    """(used, left out): two files of the same name, such as a .wav and a .flac; the first by path is used."""
     unlistable: tuple[Path, ...] = ()
     """Folders that could not be listed."""
     synthetic: bool = False
@@ -37,12 +37,12 @@ class Corpus:
     def takes(self, channel: str | None = "speech") -> tuple[Take, ...]:
         """The performances, sorted: each with the file of its voice and the file of its face.
 
-        The voice is the audio file, else the one with sound and picture; the face is the file with sound
-        and picture, else the one with the picture alone. Either may be None.
+        The voice is the audio file, else the one with audio and video; the face is the file with audio and
+        video, else the one with video alone. Either may be None.
 
         Args:
-            channel: ``"speech"`` or ``"song"``: only those; clips of a corpus that does not tell them
-                apart always belong. None: all.
+            channel: only ``"speech"`` or only ``"song"``; clips of a corpus that does not distinguish them
+                are always included. None: all.
         """
         groups: defaultdict[str, dict[Modality, Clip]] = defaultdict(dict)
         for clip in self.clips:

@@ -1,6 +1,6 @@
 """CREMA-D: 7,442 clips of 91 actors, 12 sentences, six emotions, named as ``1001_DFA_ANG_XX.wav``.
 
-Its README and paper: actor, sentence, emotion asked for, level asked for.
+Fields by its README and paper: actor, sentence, intended emotion, intended level.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SENTENCES: Final = {
     "TSI": "The surface is slick",
     "WSI": "We'll stop in a couple of minutes",
 }
-# One published file, 1040_ITH_SAD_X, has lost the second X.
+# one published file, 1040_ITH_SAD_X, lacks the second X
 LEVELS: Final = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified", "X": "unspecified"}
 
 
@@ -47,7 +47,7 @@ def parse_name(path: Path) -> NamedFile:
     """Read a name such as ``1001_DFA_ANG_XX.wav``.
 
     Raises:
-        CorpusError: the name is not one of CREMA-D; the text names the field that is wrong.
+        CorpusError: the name is not one of CREMA-D; the message names the field that is wrong.
     """
     fields = path.stem.split("_")
     if len(fields) != 4:

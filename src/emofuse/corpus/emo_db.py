@@ -1,6 +1,6 @@
 """EMO-DB: about 500 utterances of ten German actors, seven emotions, named as ``03a01Fa.wav``.
 
-Places 1-2 are the speaker, 3-5 the sentence, 6 the emotion (initial of the German word), 7 the version.
+Characters 1-2 are the speaker, 3-5 the sentence, 6 the emotion (initial of the German word), 7 the version.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SPEAKERS: Final = {
 
 SENTENCES: Final = ("a01", "a02", "a04", "a05", "a07", "b01", "b02", "b03", "b09", "b10")
 
-# The version may be missing where there is only one.
+# the version may be missing if there is only one
 _NAME = re.compile(r"([0-9]{2})([ab][0-9]{2})([A-Z])([a-z]?)")
 
 
@@ -44,7 +44,7 @@ def parse_name(path: Path) -> NamedFile:
     """Read a name such as ``03a01Fa.wav``.
 
     Raises:
-        CorpusError: the name is not one of EMO-DB; the text names the field that is wrong.
+        CorpusError: the name is not one of EMO-DB; the message names the field that is wrong.
     """
     match = _NAME.fullmatch(path.stem)
     if match is None:

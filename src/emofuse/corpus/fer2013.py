@@ -1,7 +1,7 @@
-"""FER2013 (Goodfellow et al. 2013) with the votes of FER+ (Barsoum et al. 2016): grey faces, 48×48.
+"""FER2013 (Goodfellow et al. 2013) with the votes of FER+ (Barsoum et al. 2016): gray faces, 48×48.
 
-Facts that matter: the two label sets agree on under two thirds of the pictures; many pictures are there
-twice, some with another label, some in two splits; a few are blank.
+Facts that matter: the two label sets agree on less than two thirds of the images; many images occur twice,
+some with another label, some in two splits; a few are blank.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SIDE: Final = 48
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """Faces and what was said of them.
+    """Faces with their labels and votes.
 
     ``images``: (n, 48, 48) uint8; ``emotion``: (n,) int64, order of :data:`~emofuse.core.labels.FER2013`;
     ``votes``: (n, 10) int64, of ten raters.
@@ -46,31 +46,31 @@ class Faces:
         return len(self.images)
 
     def take(self, rows: NDArray[np.bool_]) -> Faces:
-        """Some of the faces."""
+        """A subset of the faces."""
         return Faces(self.images[rows], self.emotion[rows], self.votes[rows])
 
     @property
     def counted(self) -> NDArray[np.int64]:
-        """(n, 10) votes without those that a single rater gave, which FER+ holds to be slips."""
+        """(n, 10) votes without those of a single rater, which FER+ regards as errors."""
         return np.where(self.votes > 1, self.votes, 0)
 
     @property
     def distribution(self) -> NDArray[np.float32]:
-        """(n, 8) shares of the eight emotions; a row of zeros where most saw none of them."""
+        """(n, 8) shares of the eight emotions; zeros where most raters saw none of them."""
         counted = self.counted[:, : len(FER_PLUS)]
         shares = counted / np.maximum(counted.sum(1, keepdims=True), 1)
         return np.asarray(shares * self._has_emotion[:, None], dtype=np.float32)
 
     @property
     def majority(self) -> NDArray[np.int64]:
-        """(n,) the emotion that more than half of the counted votes name, as FER+ has it; -1 for none."""
+        """(n,) the emotion with more than half of the counted votes, as in FER+; -1 for none."""
         counted = self.counted
         clear = counted.max(1) * 2 > counted.sum(1)
         return np.where(clear & self._has_emotion, counted.argmax(1), -1)
 
     @property
     def most_voted(self) -> NDArray[np.int64]:
-        """(n,) the emotion with the most votes; -1 for a tie, «unknown» or «no face»."""
+        """(n,) the emotion with the most votes; -1 for a tie, "unknown" or "no face"."""
         top = np.sort(self.votes, axis=1)
         return np.where(self._has_emotion & (top[:, -1] > top[:, -2]), self.votes.argmax(1), -1)
 
@@ -84,7 +84,7 @@ def read_fer2013(folder: Path, split: str) -> Faces:
     """The faces of one split, from ``folder``/``split``.npz.
 
     Args:
-        folder: where the files lie.
+        folder: where the files are.
         split: ``train`` or ``public_test``.
 
     Raises:
@@ -108,12 +108,14 @@ def read_fer2013(folder: Path, split: str) -> Faces:
     try:
         for name, array in (("emotion", emotion), ("votes", votes)):
             if array.dtype.kind not in "iu":
-                raise ValueError(f"{name} must be whole numbers, not {array.dtype}")
+                raise ValueError(f"{name} must be integers, not {array.dtype}")
         faces = Faces(images, emotion.astype(np.int64), votes.astype(np.int64))
     except ValueError as error:
         raise CorpusError(f"{path}: {error}") from error
     if len(faces) == 0 or not ((faces.emotion >= 0) & (faces.emotion < 7)).all() or (faces.votes < 0).any():
-        raise CorpusError(f"{path}: labels are 0 to 6 and votes are counts, and there must be some")
+        raise CorpusError(
+            f"{path}: labels must be 0 to 6, votes must be counts, and there must be at least one face"
+        )
     return faces
 
 
@@ -131,14 +133,14 @@ class Cleaning:
 
 
 def clean_training_faces(faces: Faces, held_out: Faces) -> tuple[Faces, Cleaning]:
-    """Training faces without blanks, without those that are also held out, and each only once.
+    """Training faces without blank ones, without those that are also held out, and each only once.
 
-    A picture that occurs with several labels is left out altogether; of others one copy stays.
+    An image that occurs with several labels is left out altogether; of others one copy is kept.
     """
     blank = faces.images.reshape(len(faces), -1).std(1) == 0
-    there = {_digest(image) for image in held_out.images}
+    held_out_digests = {_digest(image) for image in held_out.images}
     digests = [_digest(image) for image in faces.images]
-    elsewhere = np.array([digest in there for digest in digests]) & ~blank
+    elsewhere = np.array([digest in held_out_digests for digest in digests]) & ~blank
     labels: dict[bytes, set[int]] = {}
     for digest, emotion in zip(digests, faces.emotion.tolist(), strict=True):
         labels.setdefault(digest, set()).add(emotion)

@@ -1,7 +1,7 @@
-"""Fetch RAVDESS from its own place, Zenodo record 1188976, and unpack it safely.
+"""Fetch RAVDESS from its Zenodo record 1188976, and unpack it safely.
 
-Names, sizes and checksums of the archives come from the record at the time of the download. Every recording
-lands in ``DIR/Actor_NN/``, whatever archive it comes from: RAVDESS file names are unique over all of them.
+Names, sizes and checksums of the archives come from the record at the time of the download. Each recording
+goes to ``DIR/Actor_NN/``, whatever archive it comes from: RAVDESS file names are unique across all of them.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ what you make of them under the same licence. https://creativecommons.org/licens
 Cite: {CITATION}
 """
 
-LARGEST_RECORD_BYTES: Final = 4 << 20
+MAX_RECORD_BYTES: Final = 4 << 20
 AUDIO_UNPACKED_RATIO: Final = 3.5
-"""Deflate makes RAVDESS's 16-bit speech 3.0 times smaller (20 recordings of two actors), and some room."""
+"""Deflate makes RAVDESS's 16-bit speech 3.0 times smaller (20 recordings of two actors), plus a margin."""
 VIDEO_UNPACKED_RATIO: Final = 1.05
 """H.264 does not shrink in a zip."""
 BOMB_RATIO: Final = 200
-"""Nothing recorded shrinks this far; deflate can reach 1,032."""
-LARGEST_UNPACKED_BYTES: Final = 16 << 30
-"""More than any one archive of RAVDESS (the whole corpus is 24.8 GB)."""
+"""No recording compresses this well; deflate can reach 1,032."""
+MAX_UNPACKED_BYTES: Final = 16 << 30
+"""More than any archive of RAVDESS unpacks to (the whole corpus is 24.8 GB)."""
 CHUNK_BYTES: Final = 1 << 20
 STATE_FOLDER: Final = ".fetch"
-"""Archives under way, and a receipt for each that is done: a second run asks for nothing twice."""
+"""Partial archives, and a receipt for each completed one: a second run downloads nothing twice."""
 
 _ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
-"""What zipfile raises on damage, encryption (RuntimeError) and unknown methods (its NotImplementedError)."""
+"""Raised by zipfile for damage, encryption (RuntimeError) and unknown methods (its NotImplementedError)."""
 _RAVDESS_NAME: Final = re.compile(r"\d{2}(?:-\d{2}){5}-(?P<actor>\d{2})\.(?:wav|mp4)", re.IGNORECASE)
 _ACTOR_FOLDER: Final = re.compile(r"Actor_(?P<actor>\d{2})", re.IGNORECASE)
 
@@ -92,10 +92,10 @@ class _Archive:
 
 
 def parse_actor_range(text: str) -> tuple[int, ...]:
-    """Actors as people write them, ``"1-24"`` or ``"1,3,5-7"``, sorted, each once.
+    """Parse a list of actors such as ``"1-24"`` or ``"1,3,5-7"``; the result is sorted, without duplicates.
 
     Raises:
-        CorpusError: not of this form, or an actor that RAVDESS does not have.
+        CorpusError: the text has another form, or names an actor that RAVDESS does not have.
     """
     actors: set[int] = set()
     for item in text.split(","):
@@ -121,27 +121,28 @@ def fetch_ravdess(
     keep_archives: bool = False,
     retries: Retries = DEFAULT_RETRIES,
 ) -> list[FetchedArchive]:
-    """Download the archives that hold these parts of these actors, unpack them below ``root``.
+    """Download the archives with these parts of these actors, and unpack them below ``root``.
 
-    A run that broke is gone on with by running it again: archives, and recordings of the right size and
-    CRC-32, that are there already are kept.
+    Repeat an interrupted run to resume it: archives that are complete, and recordings that have the right
+    size and CRC-32, are kept.
 
     Args:
-        root: the corpus folder; it is made. Recordings go to ``root/Actor_NN``.
+        root: the corpus folder, which is created. Recordings go to ``root/Actor_NN``.
         actors: 1 to 24.
         parts: some of :data:`PARTS`.
         api_url: the record as JSON.
-        on_progress: called with ``"NAME"`` or ``"unpacking NAME"``, bytes done, bytes in all.
-        keep_archives: leave the archives in ``root/.fetch``.
+        on_progress: called with ``"NAME"`` or ``"unpacking NAME"``, the bytes done and the total.
+        keep_archives: keep the archives in ``root/.fetch``.
         retries: timeout and attempts of each download.
 
     Raises:
-        CorpusError: an actor or part that does not exist; the record lacks an archive; an archive is damaged,
-            unsafe to unpack or holds no recording of these actors; the folder cannot be written.
-        DownloadError: the network, a checksum, or too little space.
+        CorpusError: an actor or part does not exist; the record lacks an archive; an archive is damaged,
+        unsafe
+            to unpack or has no recording of these actors; the folder cannot be written.
+        DownloadError: a download failed, a checksum is wrong, or there is too little space.
     """
     wanted = _wanted_archives(_checked_actors(actors), parts)
-    record = fetch_bytes(api_url, limit=LARGEST_RECORD_BYTES, retries=retries)
+    record = fetch_bytes(api_url, limit=MAX_RECORD_BYTES, retries=retries)
     archives = _read_record(api_url, record, wanted)
     state = root / STATE_FOLDER
     done = {archive.name: files for archive in archives if (files := _finished(root, state, archive))}
@@ -177,17 +178,17 @@ def unpack(
 ) -> FetchedArchive:
     """Unpack these actors' recordings from one archive to ``root/Actor_NN``, each written atomically.
 
-    Nothing is written unless every member's name is safe and what is declared is of a sane size.
+    Nothing is written unless all member names are safe and the declared sizes are plausible.
 
     Raises:
-        CorpusError: the archive is damaged, unsafe or holds no recording of these actors.
-        DownloadError: too little space.
+        CorpusError: the archive is damaged, unsafe or has no recording of these actors.
+        DownloadError: there is too little space.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             members = _wanted_members(path, archive, actors)
-            targets = {root / place: member for place, member in sorted(members.items())}
-            missing = {t: m for t, m in targets.items() if not _is_there(t, m.file_size, m.CRC)}
+            targets = {root / path: member for path, member in sorted(members.items())}
+            missing = {t: m for t, m in targets.items() if not _is_complete(t, m.file_size, m.CRC)}
             check_free_space(root, sum(m.file_size for m in missing.values()), f"unpacking {path.name}")
             total = sum(member.file_size for member in targets.values())
             size = total - sum(member.file_size for member in missing.values())
@@ -203,30 +204,28 @@ def unpack(
 
 
 def _checked_actors(actors: Sequence[int] | set[int]) -> tuple[int, ...]:
-    strange = sorted(set(actors) - set(range(1, N_ACTORS + 1)))
-    if strange or not actors:
-        shown = ", ".join(map(str, strange)) or "none"
-        raise CorpusError(f"actors: RAVDESS has the actors 1 to {N_ACTORS}, asked for {shown}")
+    unknown = sorted(set(actors) - set(range(1, N_ACTORS + 1)))
+    if unknown or not actors:
+        listed = ", ".join(map(str, unknown)) or "none"
+        raise CorpusError(f"actors: RAVDESS has actors 1 to {N_ACTORS}, got {listed}")
     return tuple(sorted(set(actors)))
 
 
 def _wanted_archives(actors: Sequence[int], parts: Sequence[str]) -> dict[str, frozenset[int]]:
-    """Archive names of the record, and whose recordings to take from each."""
-    strange = [part for part in parts if part not in PARTS]
-    if strange or not parts:
-        raise CorpusError(f"parts: {', '.join(strange) or 'none'} given: use some of {', '.join(PARTS)}")
+    """Names of the archives in the record, and the actors whose recordings to take from each."""
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown or not parts:
+        raise CorpusError(f"parts: {', '.join(unknown) or 'none'} given: use some of {', '.join(PARTS)}")
     wanted: dict[str, frozenset[int]] = {}
     for part in (part for part in PARTS if part in parts):
         medium, channel = part.title().split("-")
-        whose = [actor for actor in actors if channel == "Speech" or actor != ACTOR_WITHOUT_SONG]
+        present = [actor for actor in actors if channel == "Speech" or actor != ACTOR_WITHOUT_SONG]
         if medium == "Video":
-            wanted |= {f"Video_{channel}_Actor_{actor:02d}.zip": frozenset({actor}) for actor in whose}
-        elif whose:
-            wanted[f"Audio_{channel}_Actors_01-24.zip"] = frozenset(whose)
+            wanted |= {f"Video_{channel}_Actor_{actor:02d}.zip": frozenset({actor}) for actor in present}
+        elif present:
+            wanted[f"Audio_{channel}_Actors_01-24.zip"] = frozenset(present)
     if not wanted:
-        raise CorpusError(
-            f"actor {ACTOR_WITHOUT_SONG} has no song in RAVDESS: ask for speech, or more actors"
-        )
+        raise CorpusError(f"actor {ACTOR_WITHOUT_SONG} has no song in RAVDESS: fetch speech, or more actors")
     return wanted
 
 
@@ -259,15 +258,16 @@ def _archive(url: str, file: Mapping[str, Any], name: str, actors: frozenset[int
 
 
 def _check_space(root: Path, state: Path, archives: Sequence[_Archive], *, keep_archives: bool) -> None:
-    """All that will be unpacked, and the archives: every one if they are kept, else the largest."""
+    """Check the space for everything that is unpacked, and for the archives: all if kept, else the
+    largest."""
     if not archives:
         return
     sizes = [archive.size for archive in archives]
     have = sum(
-        place.stat().st_size
+        path.stat().st_size
         for archive in archives
-        for place in (state / archive.name, state / f"{archive.name}.part")
-        if place.is_file()
+        for path in (state / archive.name, state / f"{archive.name}.part")
+        if path.is_file()
     )
     needed = (sum(sizes) if keep_archives else max(sizes)) + sum(a.unpacked_size for a in archives) - have
     names = f"{len(archives)} archives" if len(archives) > 1 else archives[0].name
@@ -277,31 +277,31 @@ def _check_space(root: Path, state: Path, archives: Sequence[_Archive], *, keep_
 def _wanted_members(
     path: Path, archive: zipfile.ZipFile, actors: frozenset[int]
 ) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """Where below the root each wanted member goes: ``Actor_NN/name``."""
+    """The target of each wanted member, relative to the root: ``Actor_NN/name``."""
     members: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         _check_safe(path, member)
         actor = None if member.is_dir() else _actor(member)
         if actor not in actors:
             continue
-        place = PurePosixPath(f"Actor_{actor:02d}", PurePosixPath(member.filename).name)
-        other = members.setdefault(place, member)
+        target = PurePosixPath(f"Actor_{actor:02d}", PurePosixPath(member.filename).name)
+        other = members.setdefault(target, member)
         if (other.file_size, other.CRC) != (member.file_size, member.CRC):
-            raise CorpusError(f"{path}: holds two different recordings of the name {place.name}")
+            raise CorpusError(f"{path}: has two different recordings of the name {target.name}")
     if not members:
-        raise CorpusError(f"{path}: holds no recording of the actors {', '.join(map(str, sorted(actors)))}")
+        raise CorpusError(f"{path}: has no recording of actors {', '.join(map(str, sorted(actors)))}")
     total = sum(member.file_size for member in members.values())
-    # Against the bytes that are really there: members that overlap each other declare too much.
-    if total > min(BOMB_RATIO * path.stat().st_size, LARGEST_UNPACKED_BYTES):
+    # compared with the real size: overlapping members declare more than there is
+    if total > min(BOMB_RATIO * path.stat().st_size, MAX_UNPACKED_BYTES):
         raise CorpusError(
             f"{path}: {size_text(path.stat().st_size)} would unpack to {size_text(total)}: "
-            "refused, no recordings shrink that far"
+            "refused, no recordings compress that well"
         )
     return members
 
 
 def _check_safe(path: Path, member: zipfile.ZipInfo) -> None:
-    """Refuse a member that could land outside the folder, or that is anything but a file or a folder."""
+    """Refuse a member that would be written outside the folder, or is neither a file nor a folder."""
     name = member.orig_filename.replace("\\", "/")
     kind = stat.S_IFMT(member.external_attr >> 16)
     problem = None
@@ -318,18 +318,18 @@ def _check_safe(path: Path, member: zipfile.ZipInfo) -> None:
 
 
 def _actor(member: zipfile.ZipInfo) -> int | None:
-    """Whose recording it is, by its RAVDESS name or else by an Actor_NN folder; None: no recording."""
-    place = PurePosixPath(member.filename)
-    if place.name.startswith(".") or place.suffix.lower() not in (".wav", ".mp4"):
+    """The actor of a recording, from its RAVDESS name or else its Actor_NN folder; None: not a recording."""
+    path = PurePosixPath(member.filename)
+    if path.name.startswith(".") or path.suffix.lower() not in (".wav", ".mp4"):
         return None
-    if match := _RAVDESS_NAME.fullmatch(place.name):
+    if match := _RAVDESS_NAME.fullmatch(path.name):
         return int(match["actor"])
-    folders = [match for folder in place.parts[:-1] if (match := _ACTOR_FOLDER.fullmatch(folder))]
+    folders = [match for folder in path.parts[:-1] if (match := _ACTOR_FOLDER.fullmatch(folder))]
     return int(folders[-1]["actor"]) if folders else None
 
 
 def _check_inside(path: Path, root: Path, target: Path) -> None:
-    """A folder that is a link is followed by nobody."""
+    """Refuse to write through a linked folder that leads out of the root."""
     if not target.parent.resolve().is_relative_to(root.resolve()):
         raise CorpusError(f"{path}: refused, {target.parent} leads out of {root}")
 
@@ -346,7 +346,7 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) ->
             raise zipfile.BadZipFile(f"{member.filename} is shorter than it declares")
 
 
-def _is_there(path: Path, size: int, crc: int) -> bool:
+def _is_complete(path: Path, size: int, crc: int) -> bool:
     if not path.is_file() or path.stat().st_size != size:
         return False
     return _crc32(path) == crc
@@ -361,7 +361,7 @@ def _crc32(path: Path) -> int:
 
 
 def _write_receipt(root: Path, state: Path, archive: _Archive, files: Sequence[Path]) -> None:
-    """Remember what an archive gave, so that it is not needed again once it is deleted."""
+    """Record what was unpacked from an archive, so that it is not downloaded again once it is deleted."""
     receipt = {
         "archive": archive.name,
         "checksum": list(archive.checksum),
@@ -375,15 +375,15 @@ def _write_receipt(root: Path, state: Path, archive: _Archive, files: Sequence[P
 
 
 def _finished(root: Path, state: Path, archive: _Archive) -> tuple[Path, ...]:
-    """The wanted recordings of an archive that an earlier run unpacked, if all are there unaltered."""
+    """The wanted recordings of an archive that an earlier run unpacked, if all are there and unaltered."""
     try:
         receipt = json.loads((state / f"{archive.name}.json").read_text(encoding="utf-8"))
         if tuple(receipt["checksum"]) != archive.checksum or not archive.actors <= set(receipt["actors"]):
             return ()
         folders = {f"Actor_{actor:02d}" for actor in archive.actors}
         files = {n: f for n, f in receipt["files"].items() if PurePosixPath(n).parent.name in folders}
-        if all(_is_there(root / name, fact["size"], fact["crc32"]) for name, fact in files.items()):
+        if all(_is_complete(root / name, fact["size"], fact["crc32"]) for name, fact in files.items()):
             return tuple(sorted(root / name for name in files))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ()  # no receipt, or one that cannot be read: the archive is fetched again
+        return ()  # no receipt, or an unreadable one: the archive is fetched again
     return ()

@@ -1,7 +1,7 @@
-"""Protocols: which takes are tested in which fold, as the field has agreed on them.
+"""Protocols: which takes are tested in which fold, as established in the literature.
 
 A protocol with ``speaker_independent`` puts all takes of a speaker in one fold; the files of one take and
-recordings that are equal byte by byte share their speaker, so they share their fold too.
+byte-identical recordings share their speaker, so they share their fold too.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from emofuse.corpus.ravdess import sex_of_actor
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One split. ``train`` and ``test`` are positions in the sequence of takes that was given."""
+    """One split. ``train`` and ``test`` are indices into the given sequence of takes."""
 
     index: int
-    """Place of the fold in its protocol, from 0; it stays when another fold is dropped."""
+    """Index of the fold in its protocol, from 0; it stays the same when another fold is dropped."""
     name: str
     train: tuple[int, ...]
     test: tuple[int, ...]
@@ -35,7 +35,7 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class FoldPlan:
-    """The folds that a protocol makes of a corpus, and what a reader of the figures must know."""
+    """The folds of a protocol on a corpus, and what a reader of the results must know."""
 
     folds: tuple[Fold, ...]
     notes: tuple[str, ...]
@@ -43,10 +43,10 @@ class FoldPlan:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """A way to part takes into folds.
+    """A way to split takes into folds.
 
-    ``kind``: ``named-actors``: ``actors`` says who is tested in which fold; ``any-actors``: the speakers
-    that are there, dealt into ``n_folds``; ``stratified``: takes, whoever speaks, by emotion.
+    ``kind``: ``named-actors``: ``actors`` lists who is tested in which fold; ``any-actors``: the speakers of
+    the corpus, distributed over ``n_folds``; ``stratified``: takes by emotion, regardless of the speaker.
     """
 
     name: str
@@ -63,9 +63,9 @@ class Protocol:
         return self.kind != "stratified"
 
     def hash(self) -> str:
-        """Sixteen hexadecimal digits of the sha256 of what decides the folds."""
-        decides = {key: asdict(self)[key] for key in ("kind", "n_folds", "actors", "seed")}
-        text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
+        """Sixteen hexadecimal digits of the sha256 of what determines the folds."""
+        determinants = {key: asdict(self)[key] for key in ("kind", "n_folds", "actors", "seed")}
+        text = json.dumps(determinants, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def folds(self, takes: Sequence[Take]) -> tuple[Fold, ...]:
@@ -73,10 +73,11 @@ class Protocol:
         return self.plan(takes).folds
 
     def plan(self, takes: Sequence[Take]) -> FoldPlan:
-        """Part takes into folds.
+        """Split takes into folds.
 
         Raises:
-            ExperimentError: there are fewer than two speakers, or too few takes, or none of the protocol's.
+            ExperimentError: there are fewer than two speakers, or too few takes, or none of the protocol's
+            actors.
         """
         speakers = {take.speaker for take in takes}
         if len(speakers) < 2:
@@ -102,9 +103,9 @@ class Protocol:
             if absent:
                 notes.append(f"fold {index + 1} is run without the absent actors {', '.join(absent)}")
             folds.append(_fold(index, present, takes))
-        strangers = sorted(speakers.difference(*self.actors))
-        if strangers:
-            notes.append(f"speakers {', '.join(strangers)} are in no test part of {self.name}")
+        untested = sorted(speakers.difference(*self.actors))
+        if untested:
+            notes.append(f"speakers {', '.join(untested)} are in no test part of {self.name}")
         if not folds or any(not fold.train for fold in folds):
             raise ExperimentError(
                 f"protocol {self.name} names RAVDESS actors, and the {len(speakers)} speakers of this corpus "
@@ -141,10 +142,10 @@ class Protocol:
 
 
 def get_protocol(name: str) -> Protocol:
-    """A protocol by name: one of :data:`PROTOCOLS`, or ``actors-K`` for K folds of whoever speaks.
+    """A protocol by name: one of :data:`PROTOCOLS`, or ``actors-K`` for K folds of any speakers.
 
     Raises:
-        ExperimentError: no protocol has this name; the text lists those there are.
+        ExperimentError: there is no protocol of this name; the message lists those there are.
     """
     if name in PROTOCOLS:
         return PROTOCOLS[name]
@@ -153,17 +154,17 @@ def get_protocol(name: str) -> Protocol:
         return _any_actors(int(match[1]))
     raise ExperimentError(
         f"unknown protocol {name!r}: use one of {', '.join(PROTOCOLS)}, "
-        "or actors-K for K folds of the speakers that are there, K from 2"
+        "or actors-K for K folds of the speakers in the corpus, K from 2"
     )
 
 
 def inner_folds(
     speakers: Sequence[str], k: int, *, sexes: Mapping[str, str] | None = None
 ) -> list[tuple[str, ...]]:
-    """Part training speakers into ``k`` groups for selection inside a fold, the same ones every time.
+    """Split training speakers into ``k`` groups for selection inside a fold, the same groups every time.
 
-    Groups differ by one speaker at most, and so do their numbers of men and of women. Where ``sexes`` is
-    not given, two-digit names are taken as RAVDESS actors (odd male, even female).
+    Groups differ by at most one speaker, and so do their numbers of men and of women. If ``sexes`` is not
+    given, two-digit names are taken for RAVDESS actors (odd male, even female).
 
     Raises:
         ExperimentError: fewer than two groups, or fewer speakers than groups.
@@ -176,13 +177,13 @@ def inner_folds(
 
 
 def _deal(speakers: Sequence[str], sexes: Mapping[str, str], k: int, who: str) -> list[tuple[str, ...]]:
-    """Deal speakers round robin, first all of one sex, then of the other: no group is of one sex by accident.
+    """Deal speakers round robin, first one sex, then the other, so that no group has one sex by accident.
 
-    RAVDESS alternates men and women, so that dealing by number alone would part them into two folds by sex.
+    RAVDESS alternates men and women: two folds dealt by number alone would be one of men and one of women.
     """
     if k < 2 or len(speakers) < k:
         raise ExperimentError(
-            f"{who}: {k} groups need 2 groups and a speaker each, got {len(speakers)} speakers"
+            f"{who}: {k} groups: there must be 2 or more, with a speaker each, got {len(speakers)} speakers"
         )
     ordered = sorted(speakers, key=lambda speaker: (sexes.get(speaker, ""), speaker))
     return [tuple(sorted(ordered[i::k])) for i in range(k)]
@@ -200,9 +201,9 @@ def _fold(index: int, test_actors: tuple[str, ...], takes: Sequence[Take]) -> Fo
 
 
 def _stratified_parts(labels: Sequence[str], n_folds: int, seed: int) -> NDArray[np.int64]:
-    """The test fold of each label: (n,), the same as scikit-learn's StratifiedKFold(shuffle=True) gives.
+    """The test fold of each label: (n,), as by scikit-learn's StratifiedKFold(shuffle=True).
 
-    Written out because reading a corpus must not load scikit-learn; a test compares the two.
+    Reimplemented because reading a corpus must not load scikit-learn; a test compares the two.
     """
     codes: dict[str, int] = {}
     encoded = np.array([codes.setdefault(label, len(codes)) for label in labels])
@@ -210,11 +211,11 @@ def _stratified_parts(labels: Sequence[str], n_folds: int, seed: int) -> NDArray
     generator = np.random.RandomState(seed)
     parts = np.empty(len(labels), dtype=np.int64)
     for code in range(len(codes)):
-        # How many of this emotion each fold gets when all takes, sorted by emotion, are dealt round robin.
+        # how many of this emotion each fold gets when all takes, sorted by emotion, are dealt round robin
         shares = [int((in_order[i::n_folds] == code).sum()) for i in range(n_folds)]
-        mine = np.arange(n_folds).repeat(shares)
-        generator.shuffle(mine)
-        parts[encoded == code] = mine
+        folds = np.arange(n_folds).repeat(shares)
+        generator.shuffle(folds)
+        parts[encoded == code] = folds
     return parts
 
 
@@ -279,4 +280,4 @@ _ALL: Final = (
 )
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = {protocol.name: protocol for protocol in _ALL}
-"""The protocols with a name of their own; :func:`get_protocol` knows ``actors-K`` too."""
+"""The named protocols; :func:`get_protocol` also knows ``actors-K``."""

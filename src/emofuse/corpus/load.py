@@ -1,4 +1,4 @@
-"""A folder or a table becomes a corpus."""
+"""Load a corpus from a folder or a table."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ TABLE_SUFFIXES: Final = (".csv", ".parquet")
 
 
 def load_corpus(path: str | Path) -> Corpus:
-    """Read a corpus: a folder of files whose names say everything, or a table of clips (.csv, .parquet).
+    """Read a corpus: a folder of files that are described by their names, or a table of clips (.csv,
+    .parquet).
 
-    Names of RAVDESS are looked for first; if no file has one, those of CREMA-D, SAVEE, TESS and EMO-DB.
+    Names of RAVDESS are tried first; if no file has one, those of CREMA-D, SAVEE, TESS and EMO-DB.
 
     Raises:
         CorpusError: there is nothing at ``path``, or it is neither, or the names in the folder are those of
-            several corpora or of none, or the table has mistakes.
+            several corpora or of none, or the table has errors.
         MissingExtraError: a Parquet table, and pyarrow is not installed.
     """
     path = Path(path)
@@ -62,9 +63,7 @@ def _read_folder(root: Path) -> Corpus:
         return found[0]
     if found:
         counts = ", ".join(f"{len(corpus.clips)} of {corpus.name}" for corpus in found)
-        raise CorpusError(
-            f"{root}: files of several corpora ({counts}): give each a folder of its own; {known}"
-        )
+        raise CorpusError(f"{root}: files of several corpora ({counts}): give each its own folder; {known}")
     if ravdess is not None and ravdess.unlistable:
         return ravdess
     raise CorpusError(f"{problem}; {known}; or write a table of clips ({' or '.join(TABLE_SUFFIXES)})")

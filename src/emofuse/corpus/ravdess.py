@@ -1,4 +1,4 @@
-"""RAVDESS: what its file names say, and a reader for any folder tree of its files.
+"""RAVDESS: the meaning of its file names, and a reader for any folder tree of its files.
 
 Livingstone SR, Russo FA (2018) The Ryerson Audio-Visual Database of Emotional Speech and Song (RAVDESS):
 A dynamic, multimodal set of facial and vocal expressions in North American English.
@@ -45,7 +45,7 @@ SUNG: Final = ("neutral", "calm", "happy", "sad", "angry", "fearful")
 
 T = TypeVar("T")
 
-# The length of a name in fields: modality, channel, emotion, intensity, statement, repetition, actor.
+# fields of a name: modality, channel, emotion, intensity, statement, repetition, actor
 _FIELDS: Final = 7
 
 
@@ -87,10 +87,10 @@ def parse_name(stem: str, *, n_actors: int = N_ACTORS) -> RavdessName:
 
     Args:
         stem: the name.
-        n_actors: the highest actor that may occur; synthetic corpora may have more than the real 24.
+        n_actors: the highest actor allowed; synthetic corpora may have more than the real 24.
 
     Raises:
-        CorpusError: the name is not one of RAVDESS; the text names the field that is wrong.
+        CorpusError: the name is not one of RAVDESS; the message names the field that is wrong.
     """
     fields = stem.split("-")
     if len(fields) != _FIELDS:
@@ -110,14 +110,14 @@ def parse_name(stem: str, *, n_actors: int = N_ACTORS) -> RavdessName:
         take="-".join(fields[1:]),
     )
     if name.emotion == "neutral" and name.intensity == "strong":
-        raise CorpusError(f"{stem}: intensity is 02 (strong), but neutral has no strong")
+        raise CorpusError(f"{stem}: intensity is 02 (strong), but neutral has no strong intensity")
     if name.channel == "song" and name.emotion not in SUNG:
         raise CorpusError(f"{stem}: emotion is {emotion} ({name.emotion}), which was spoken only, not sung")
     return name
 
 
 def design(channel: str = "speech") -> tuple[str, ...]:
-    """The takes that each actor gave, as codes without modality and actor: 60 spoken or 44 sung ones."""
+    """The takes of each actor, as codes without modality and actor: 60 spoken or 44 sung ones."""
     emotions = SUNG if channel == "song" else EMOTIONS
     code = next(key for key, value in CHANNELS.items() if value == channel)
     return tuple(
@@ -133,8 +133,8 @@ def design(channel: str = "speech") -> tuple[str, ...]:
 def read_ravdess(root: str | Path) -> Corpus:
     """Read a folder tree of RAVDESS files (.wav, .flac, .mp4) by their names; no file is opened.
 
-    Hidden files (and the ``._`` files that macOS leaves) are passed over, and so is everything with
-    another suffix. The order of the clips is that of their names, wherever they lie.
+    Hidden files (and the ``._`` files that macOS leaves) and files with another suffix are skipped. Clips are
+    sorted by name, whatever their folder.
 
     Raises:
         CorpusError: ``root`` is not a folder that can be listed, or there is no media file in it.

@@ -31,7 +31,7 @@ def parse_name(path: Path) -> NamedFile:
     """Read a name such as ``DC_a01.wav``, or ``a01.wav`` in a folder of the speaker's name.
 
     Raises:
-        CorpusError: the name is not one of SAVEE; the text says what is wrong.
+        CorpusError: the name is not one of SAVEE; the message says what is wrong.
     """
     match = _NAME.fullmatch(path.stem)
     if match is None:

@@ -21,16 +21,16 @@ AGES: Final = {"OAF": "64", "YAF": "26"}
 """The older and the younger speaker, both women."""
 
 MISNAMED: Final = {"OA_bite_neutral": "OAF_bite_neutral"}
-"""One published file has lost a letter; taken literally, it would be a third speaker."""
+"""One published file lacks a letter; taken literally, it would be a third speaker."""
 
 _WORD = re.compile(r"[a-z]+")
 
 
 def parse_name(path: Path) -> NamedFile:
-    """Read a name such as ``OAF_back_angry.wav``; the folder it lies in does not matter.
+    """Read a name such as ``OAF_back_angry.wav``; its folder does not matter.
 
     Raises:
-        CorpusError: the name is not one of TESS; the text names the field that is wrong.
+        CorpusError: the name is not one of TESS; the message names the field that is wrong.
     """
     stem = MISNAMED.get(path.stem, path.stem)
     fields = stem.split("_")
@@ -41,7 +41,7 @@ def parse_name(path: Path) -> NamedFile:
     speaker, word, label = fields
     check_code(path, "speaker", speaker, AGES)
     if not _WORD.fullmatch(word):
-        raise CorpusError(f"{path.name}: word is {word!r}, must be small letters")
+        raise CorpusError(f"{path.name}: word is {word!r}, must be lower-case letters")
     check_code(path, "emotion", label, LABEL_SETS["tess-7"])
     facts = {"statement": f"Say the word {word}", "sex": "female", "age": AGES[speaker]}
     return NamedFile(take=stem, speaker=speaker, label=label, facts=facts)
