@@ -192,7 +192,7 @@ def test_a_table_of_other_action_units_is_refused(au_bundle: Path, tmp_path: Pat
     table = tmp_path / "t.csv"
     code = f"01-{small_corpora.take_code(4, 0, 1)}"
     table.write_text(f"code,{columns}\n{code},{','.join('1' * len(columns.split(',')))}\n")
-    with pytest.raises(FeatureError, match=r"t\.csv: the recogniser also reads .*AU25_c"):
+    with pytest.raises(FeatureError, match=r"t\.csv: the recognizer also reads .*AU25_c"):
         Recognizer.load(au_bundle, action_units=table).predict(path)
 
 

@@ -54,7 +54,7 @@ class WindowFaces(ABC):
 
     def finish(self) -> list[FaceInput]:
         """End the video; return the faces that were still held back."""
-        return self._inputs(self._tracker.end())
+        return self._inputs(self._tracker.finish())
 
     @abstractmethod
     def _inputs(self, faces: Iterable[TrackedFace]) -> list[FaceInput]:

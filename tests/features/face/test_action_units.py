@@ -23,7 +23,7 @@ def test_rows_are_found_by_take(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         (GOOD.replace("0.5", "high"), "line 2, column AU01_r: 'high' is not a number"),
         (GOOD.replace(",2,", ",nan,"), "line 3, column AU01_r: 'nan' is not a finite number"),
@@ -36,10 +36,10 @@ def test_rows_are_found_by_take(tmp_path: Path) -> None:
         ("code,AU01_r\n", "no rows"),
     ],
 )
-def test_faults_are_named(tmp_path: Path, text: str, words: str) -> None:
+def test_errors_are_located(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "au.csv"
     path.write_text(text)
-    with pytest.raises(FeatureError, match=words):
+    with pytest.raises(FeatureError, match=message):
         read_action_units(path)
 
 

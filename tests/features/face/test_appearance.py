@@ -34,7 +34,7 @@ def differences(a: Appearance, b: Appearance) -> tuple[float, float]:
 
 def test_a_look_is_like_itself() -> None:
     one = seen(person(1))
-    assert one.pattern.shape == (60, 60) and one.colours.shape == (3, 5, 3)
+    assert one.pattern.shape == (60, 60) and one.colors.shape == (3, 5, 3)
     assert differences(one, one) == (pytest.approx(0, abs=1e-4), 0)
 
 
@@ -65,10 +65,10 @@ def test_what_is_out_of_the_picture_is_not_compared() -> None:
     # Cut below the chin and beside the face: no clothes, nothing on the left.
     part = np.ascontiguousarray(bgr[:270, 250:])
     cut = describe_appearance(part, (10, 249, 270, 513), 0.5)
-    assert np.isnan(cut.colours[0, 2]).all() and np.isnan(cut.colours[0, 3]).all()
-    assert not np.isnan(cut.colours[0, 1]).any()
+    assert np.isnan(cut.colors[0, 2]).all() and np.isnan(cut.colors[0, 3]).all()
+    assert not np.isnan(cut.colors[0, 1]).any()
     pattern, colour = differences(seen(bgr), cut)
     assert pattern < 0.3 and colour < 0.3
-    assert color_difference(cut, Appearance(cut.pattern, np.full_like(cut.colours, np.nan))) == 0
+    assert color_difference(cut, Appearance(cut.pattern, np.full_like(cut.colors, np.nan))) == 0
     outside = describe_appearance(bgr, (-40, -40, 20, 20), 0.5)
     assert np.isfinite(outside.pattern).all()

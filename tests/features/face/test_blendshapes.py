@@ -21,9 +21,9 @@ from emofuse.features.face.blendshapes import (
     NAMES,
     BlendshapeTrack,
     FaceShape,
-    _same,
-    between,
+    _followed,
     head_pose,
+    interpolate,
     landmarker,
     track_blendshapes,
 )
@@ -83,11 +83,11 @@ def test_pose_of_a_matrix() -> None:
 def test_frames_without_a_face_lie_between_their_neighbours() -> None:
     found = np.array([False, True, False, False, True, False])
     times = np.array([0, 1, 2, 4, 5, 6.0])
-    filled = between(np.array([[1.0, 10], [5, 30]]), found, times)
+    filled = interpolate(np.array([[1.0, 10], [5, 30]]), found, times)
     np.testing.assert_allclose(filled[:, 0], [1, 1, 2, 4, 5, 5])
     np.testing.assert_allclose(filled[:, 1], [10, 10, 15, 25, 30, 30])
     # one picture that is shown several times
-    same = between(np.array([[1.0], [1.0]]), np.array([True, False, True]), np.zeros(3))
+    same = interpolate(np.array([[1.0], [1.0]]), np.array([True, False, True]), np.zeros(3))
     np.testing.assert_array_equal(same, [[1], [1], [1]])
 
 
@@ -96,10 +96,10 @@ def test_the_followed_face_stays_the_followed_face() -> None:
         return FaceShape(np.zeros(58, np.float32), (left, 0, left + size, size))
 
     small, large, moved = face(0, 50), face(200, 80), face(5, 50)
-    assert _same([small, large], None) is large
-    assert _same([large, moved], small) is moved
-    assert _same([large], small) is large
-    assert _same([], small) is None
+    assert _followed([small, large], None) is large
+    assert _followed([large, moved], small) is moved
+    assert _followed([large], small) is large
+    assert _followed([], small) is None
 
 
 def test_a_track_checks_its_shape() -> None:

@@ -30,7 +30,7 @@ def row(table: ActionUnitTable, take: str) -> list[float]:
     return [round(float(value), 5) for value in found]
 
 
-def test_openface_is_pooled_over_the_frames_that_were_seen_well(tmp_path: Path) -> None:
+def test_openface_is_pooled_over_the_frames_with_a_good_detection(tmp_path: Path) -> None:
     path = write(
         tmp_path / "01-01-03-01-02-01-07.csv",
         OPENFACE,
@@ -47,8 +47,8 @@ def test_openface_is_pooled_over_the_frames_that_were_seen_well(tmp_path: Path) 
     assert not table.faceless
 
 
-def test_the_most_present_face_counts(tmp_path: Path) -> None:
-    """FaceLandmarkVidMulti: two faces a frame, of which one goes; FaceLandmarkImg: faces of one picture."""
+def test_the_most_frequent_face_counts(tmp_path: Path) -> None:
+    """FaceLandmarkVidMulti: two faces per frame, one of which leaves; FaceLandmarkImg: faces of one image."""
     path = write(
         tmp_path / "pair.csv",
         OPENFACE,
@@ -58,8 +58,8 @@ def test_the_most_present_face_counts(tmp_path: Path) -> None:
         "2, 1, 0.1, 0.91, 1, 0, 3, 1, 0",
     )
     assert row(read_action_units(path), "pair") == [2.0, 1.0, 0.0]
-    picture = write(tmp_path / "one.csv", "face, confidence, AU01_r", "0, 0.80, 1", "1, 0.95, 2", "2, 0.2, 3")
-    assert row(read_action_units(picture), "one") == [2.0]
+    image = write(tmp_path / "one.csv", "face, confidence, AU01_r", "0, 0.80, 1", "1, 0.95, 2", "2, 0.2, 3")
+    assert row(read_action_units(image), "one") == [2.0]
 
 
 def test_pyfeat_with_many_recordings_in_one_table(tmp_path: Path) -> None:
@@ -67,12 +67,12 @@ def test_pyfeat_with_many_recordings_in_one_table(tmp_path: Path) -> None:
     path = write(
         tmp_path / "all.csv",
         PYFEAT,
-        "9,9,10,10,0.99,1,0.9,0.9,0.9,0.1,0,C:\\films\\02-01-03-01-02-01-07.mp4,0",
-        "9,9,40,50,0.99,1,0.1,0.2,0.3,0.1,0,C:\\films\\02-01-03-01-02-01-07.mp4,0",
-        "9,9,40,50,0.99,1,0.3,0.4,0.5,0.1,0,C:\\films\\02-01-03-01-02-01-07.mp4,1",
-        "9,9,40,50,0.20,1,0.9,0.9,0.9,0.1,0,C:\\films\\02-01-03-01-02-01-07.mp4,2",
-        ",,,,,,,,,,,C:\\films\\02-01-03-01-02-01-07.mp4,3",
-        "9,9,40,50,0.99,1,0.5,0.5,0.5,0.1,0,/films/interview.one.mp4,0",
+        "9,9,10,10,0.99,1,0.9,0.9,0.9,0.1,0,C:\\videos\\02-01-03-01-02-01-07.mp4,0",
+        "9,9,40,50,0.99,1,0.1,0.2,0.3,0.1,0,C:\\videos\\02-01-03-01-02-01-07.mp4,0",
+        "9,9,40,50,0.99,1,0.3,0.4,0.5,0.1,0,C:\\videos\\02-01-03-01-02-01-07.mp4,1",
+        "9,9,40,50,0.20,1,0.9,0.9,0.9,0.1,0,C:\\videos\\02-01-03-01-02-01-07.mp4,2",
+        ",,,,,,,,,,,C:\\videos\\02-01-03-01-02-01-07.mp4,3",
+        "9,9,40,50,0.99,1,0.5,0.5,0.5,0.1,0,/videos/interview.one.mp4,0",
         "nan,nan,nan,nan,nan,nan,nan,nan,nan,nan,nan,nobody.mp4,0.0",
     )
     table = read_action_units(path)
@@ -80,7 +80,7 @@ def test_pyfeat_with_many_recordings_in_one_table(tmp_path: Path) -> None:
     assert row(table, "01-03-01-02-01-07") == [0.2, 0.3, 0.4]
     assert row(table, "interview.one") == [0.5, 0.5, 0.5]
     assert table.faceless == {"nobody"}
-    assert table.why_missing("nobody") == "no frame with a well seen face of take nobody in all.csv"
+    assert table.why_missing("nobody") == "no frame with a well-detected face of take nobody in all.csv"
     assert table.why_missing("else") == "no row for take else in all.csv"
 
 
@@ -104,7 +104,7 @@ def test_a_folder_of_tables(tmp_path: Path) -> None:
     table = read_action_units(folder)
     assert table.names == ("AU01_r", "AU12_c")
     assert row(table, "01-03-01-02-01-07") == [0.5, 1.0]
-    # of two recordings of one take the first by name
+    # of two recordings of one take, the first by name
     assert row(table, "01-04-01-02-01-07") == [2.0, 0.0]
     assert table.faceless == {"01-05-01-02-01-07"}
     other = table.in_order(("AU12_c",))
@@ -113,7 +113,7 @@ def test_a_folder_of_tables(tmp_path: Path) -> None:
         table.in_order(("AU01",))
 
 
-def test_what_is_read_is_what_the_branch_gets(tmp_path: Path, video_clips: dict[str, Path]) -> None:
+def test_the_face_branch_gets_the_row_that_was_read(tmp_path: Path, video_clips: dict[str, Path]) -> None:
     table = read_action_units(write(tmp_path / "happy.csv", "frame,success,AU01_r", "1,1,2", "2,0,0"))
     recipe = load_recipe("ravdess-au")
     assert extract(video_clips["happy"], recipe, voice=False, take="happy", table=table).face == [2.0]
@@ -122,7 +122,7 @@ def test_what_is_read_is_what_the_branch_gets(tmp_path: Path, video_clips: dict[
 
 
 @pytest.mark.parametrize(
-    ("header", "rows", "words"),
+    ("header", "rows", "message"),
     [
         ("frame, confidence, success, gaze_0_x", ["1,1,1,1"], "line 1 names no action units .* without -aus"),
         ("frame,success,AU01_r,AU01_r", ["1,1,1,1"], "names an action unit twice"),
@@ -138,12 +138,12 @@ def test_what_is_read_is_what_the_branch_gets(tmp_path: Path, video_clips: dict[
         ),
     ],
 )
-def test_faults_are_named(tmp_path: Path, header: str, rows: list[str], words: str) -> None:
-    with pytest.raises(FeatureError, match=words):
+def test_errors_are_located(tmp_path: Path, header: str, rows: list[str], message: str) -> None:
+    with pytest.raises(FeatureError, match=message):
         read_action_units(write(tmp_path / "t.csv", header, *rows))
 
 
-def test_faults_of_folders(tmp_path: Path) -> None:
+def test_errors_of_folders(tmp_path: Path) -> None:
     with pytest.raises(FeatureError, match=r"no \.csv file in this folder"):
         read_action_units(tmp_path)
     write(tmp_path / "a.csv", "frame,success,AU01_r", "1,1,1")
@@ -153,7 +153,7 @@ def test_faults_of_folders(tmp_path: Path) -> None:
     ):
         read_action_units(tmp_path)
     write(tmp_path / "b.csv", "code,AU01_r", "01-01-04-01-02-01-07,1")
-    with pytest.raises(FeatureError, match=r"b\.csv: no table of frames"):
+    with pytest.raises(FeatureError, match=r"b\.csv: not a table of frames"):
         read_action_units(tmp_path)
 
 

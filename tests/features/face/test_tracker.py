@@ -31,7 +31,7 @@ def follow(film: Sequence[np.ndarray], per_s: float = PER_S) -> list[TrackedFace
     out = []
     for i, bgr in enumerate(film):
         out += tracker.update(picture(i / per_s, bgr))
-    return out + tracker.end()
+    return out + tracker.finish()
 
 
 def places(sightings: Sequence[TrackedFace], n: int) -> list[str]:
@@ -129,7 +129,7 @@ def test_a_face_seen_once_is_nobody() -> None:
 def test_one_picture_alone_is_enough_at_the_end() -> None:
     tracker = FaceTracker()
     assert tracker.update(picture(0.0, drawn(1)[0])) == []
-    (only,) = tracker.end()
+    (only,) = tracker.finish()
     assert (only.person, only.time_s) == (1, 0.0)
 
 
@@ -206,7 +206,7 @@ def test_what_is_kept_does_not_grow() -> None:
     for i in range(36):
         tracker.update(picture(i / PER_S, people[i // 3 % len(people)]))
     assert len(tracker._tracks) <= 4
-    assert all(len(track.looks) <= 4 and len(track.held) <= 2 for track in tracker._tracks)
+    assert all(len(track.appearances) <= 4 and len(track.pending) <= 2 for track in tracker._tracks)
 
 
 @pytest.fixture(scope="module")

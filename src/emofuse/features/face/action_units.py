@@ -1,8 +1,8 @@
-"""Tables of action units: one row a take, as they are published, or one a frame, as programs write them.
+"""Tables of action units: one row per take, as published, or one per frame, as written by programs.
 
-Action units are the Facial Action Coding System's (Ekman & Friesen 1978): AU12 is the puller of the lip
-corner. In OpenFace's naming ``AU12_r`` is an intensity from 0 to 5 and ``AU12_c`` a presence from 0 to 1; in
-py-feat's, ``AU12`` is from 0 to 1. A recogniser reads the one or the other, not both.
+Action units are those of the Facial Action Coding System (Ekman & Friesen 1978): AU12 is the lip corner
+puller. In OpenFace's naming ``AU12_r`` is an intensity from 0 to 5 and ``AU12_c`` a presence from 0 to 1; in
+py-feat's, ``AU12`` is from 0 to 1. A recognizer reads one or the other, not both.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from emofuse.core.errors import FeatureError
 from emofuse.core.records import Float32
 from emofuse.features.face.openface_tables import (
+    LARGEST,
     ClipUnits,
     is_frame_table,
     read_csv,
@@ -28,8 +29,6 @@ from emofuse.features.face.openface_tables import (
 )
 
 _RAVDESS_CODE: Final = re.compile(r"\d\d((-\d\d){6})")
-_LARGEST: Final = 1e30
-"""Beyond this a float32 is about to be infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +42,10 @@ class ActionUnitTable:
     rows: Mapping[str, Float32]
     path: Path
     faceless: frozenset[str] = frozenset()
-    """Takes that the table knows, but in no frame of which a face was seen well."""
+    """Takes in the table without a frame in which a face was detected well."""
 
     def in_order(self, names: tuple[str, ...]) -> ActionUnitTable:
-        """The same table with the columns that a recogniser was trained on, in its order.
+        """The same table with the columns that a recognizer was trained on, in its order.
 
         Raises:
             FeatureError: a column is missing.
@@ -54,7 +53,7 @@ class ActionUnitTable:
         missing = [name for name in names if name not in self.names]
         if missing:
             raise FeatureError(
-                f"{self.path}: the recogniser also reads {', '.join(missing)}; the table has "
+                f"{self.path}: the recognizer also reads {', '.join(missing)}; the table has "
                 f"{', '.join(self.names)}"
             )
         if names == self.names:
@@ -64,29 +63,28 @@ class ActionUnitTable:
         return ActionUnitTable(names, rows, self.path, self.faceless)
 
     def row(self, take: str) -> Float32 | None:
-        """(n_units,) float32 of one take, or None where the table has no such row."""
+        """(n_units,) float32 of one take, or None if the table has no such row."""
         return self.rows.get(take)
 
     def why_missing(self, take: str | None) -> str:
-        """Why a take has no row, in words."""
+        """Why a take has no row, as a message."""
         if take in self.faceless:
-            return f"no frame with a well seen face of take {take} in {self.path.name}"
+            return f"no frame with a well-detected face of take {take} in {self.path.name}"
         return f"no row for take {take} in {self.path.name}"
 
 
 def read_action_units(path: Path | str) -> ActionUnitTable:
-    """Read action units of many takes, as they come.
+    """Read the action units of many takes.
 
     Args:
-        path: a CSV whose column ``code`` holds RAVDESS codes and whose other columns hold numbers, one row
-            a take; or a table of OpenFace or py-feat with one row a frame, or a folder of these, one a
-            recording. A recording is known by its file name without suffix, a RAVDESS code by its take;
-            of several recordings of one take the first by name is read (see
+        path: a CSV file whose column ``code`` holds RAVDESS codes and whose other columns hold numbers, one
+            row per take; or a table of OpenFace or py-feat with one row per frame, or a folder of these, one
+            per recording. A recording is identified by its file name without suffix, a RAVDESS code by its
+            take; of several recordings of one take, the first by name is read (see
             :mod:`emofuse.features.face.openface_tables`).
 
     Raises:
-        FeatureError: a file cannot be read, or a line and column that the text names is not what it
-            should be.
+        FeatureError: a file cannot be read, or a cell is invalid: the message names line and column.
     """
     path = Path(path)
     if path.is_dir():
@@ -103,7 +101,7 @@ def _frames(path: Path) -> tuple[Path, ClipUnits]:
     header = read_header(path, lines)
     if not is_frame_table(header):
         raise FeatureError(
-            f"{path}: no table of frames as OpenFace or py-feat write it: there is no column frame, "
+            f"{path}: not a table of frames as written by OpenFace or py-feat: there is no column frame, "
             "confidence or FaceScore"
         )
     return path, read_frame_table(path, header, lines)
@@ -125,7 +123,7 @@ def _joined(path: Path, tables: Sequence[tuple[Path, ClipUnits]]) -> ActionUnitT
 
 
 def _take_of(clip: str) -> str:
-    """What a take is called by the name of a recording of it: a RAVDESS code without its modality."""
+    """The take of a recording, from its name: a RAVDESS code without its modality."""
     code = _RAVDESS_CODE.fullmatch(clip)
     return clip if code is None else code[1][1:]
 
@@ -136,7 +134,7 @@ def _parse(path: Path, header: Sequence[str], lines: Iterator[list[str]]) -> Act
             f"{path}: line 1 must name a column 'code' and columns of numbers, each once, or the columns of "
             "OpenFace or py-feat"
         )
-    place = header.index("code")
+    code_column = header.index("code")
     names = tuple(name for name in header if name != "code")
     rows: dict[str, Float32] = {}
     for line, cells in enumerate(lines, start=2):
@@ -144,10 +142,10 @@ def _parse(path: Path, header: Sequence[str], lines: Iterator[list[str]]) -> Act
             continue
         if len(cells) != len(header):
             raise FeatureError(f"{path}: line {line} has {len(cells)} columns, the first line {len(header)}")
-        take = _take(path, line, cells[place].strip())
+        take = _take(path, line, cells[code_column].strip())
         if take in rows:
-            raise FeatureError(f"{path}: line {line}, column code: take {take} is there twice")
-        values = cells[:place] + cells[place + 1 :]
+            raise FeatureError(f"{path}: line {line}, column code: take {take} appears twice")
+        values = cells[:code_column] + cells[code_column + 1 :]
         rows[take] = np.array(
             [_number(path, line, name, text) for name, text in zip(names, values, strict=True)], np.float32
         )
@@ -157,11 +155,11 @@ def _parse(path: Path, header: Sequence[str], lines: Iterator[list[str]]) -> Act
 
 
 def _take(path: Path, line: int, code: str) -> str:
-    """A code names a file; without its first field, the modality, it names the take."""
+    """The take of a file's code: the code without its first field, the modality."""
     modality, _, take = code.partition("-")
     if not modality or not take:
         raise FeatureError(
-            f"{path}: line {line}, column code: {code!r} is no code such as 01-01-03-01-02-01-07"
+            f"{path}: line {line}, column code: {code!r} is not a code such as 01-01-03-01-02-01-07"
         )
     return take
 
@@ -171,6 +169,6 @@ def _number(path: Path, line: int, name: str, text: str) -> float:
         value = float(text)
     except ValueError:
         raise FeatureError(f"{path}: line {line}, column {name}: {text!r} is not a number") from None
-    if not math.isfinite(value) or abs(value) > _LARGEST:
+    if not math.isfinite(value) or abs(value) > LARGEST:
         raise FeatureError(f"{path}: line {line}, column {name}: {text!r} is not a finite number")
     return value

@@ -1,13 +1,13 @@
-"""Blendshapes: what the parts of a face do, and where the head points, as MediaPipe's Face Landmarker says.
+"""Blendshapes: movements of the parts of a face and the pose of the head, by MediaPipe's Face Landmarker.
 
 A blendshape is a movement of a face that can be mixed with others, such as ``jawOpen`` or ``browInnerUp``,
-from 0 (not at all) to 1. The Face Landmarker gives 52 of them, in Apple's naming and order of its own (the
-first is ``_neutral``), and the matrix that brings a canonical head to where this head is
+from 0 (not at all) to 1. The Face Landmarker gives 52 of them, in Apple's naming and in an order of its own
+(the first is ``_neutral``), and the matrix that transforms a canonical head to the pose of this head
 (https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker).
 
-It was made for pictures in colour and is given grey ones here, as everything in emofuse that reads faces. On
-nine films of RAVDESS, 180 pictures, grey and colour agree: r = 0.99 over all values, a median of 0.96 over
-the 20 blendshapes that move at all, a mean difference of 0.009.
+It was made for color images and is given gray ones here, like everything in emofuse that reads faces. On nine
+RAVDESS videos, 180 frames, gray and color agree: r = 0.99 over all values, a median of 0.96 over the 20
+blendshapes that move at all, a mean difference of 0.009.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import MissingExtraError, WeightsError
 from emofuse.core.records import Float32, FrameTrack, TimedFrames, UInt8
-from emofuse.features.face.boxes import area, overlap
+from emofuse.features.face.boxes import SAME_OVERLAP, area, overlap
 from emofuse.system.model_files import find_weights
 
 BLENDSHAPES: Final = (
@@ -49,25 +49,24 @@ BLENDSHAPES: Final = (
 """The 52 blendshapes in MediaPipe's order. Left and right are those of the person."""
 
 POSE: Final = ("yaw_deg", "pitch_deg", "roll_deg", "x_cm", "y_cm", "z_cm")
-"""Where the head points and is: to the picture's right, upwards and anticlockwise are positive; z is minus
-the distance from a camera of MediaPipe's assumed opening angle."""
+"""Rotation and position of the head: toward the right of the image, upward and counterclockwise are positive;
+z is minus the distance from a camera with the field of view that MediaPipe assumes."""
 
 NAMES: Final = BLENDSHAPES + POSE
 """The columns of a sequence of blendshapes."""
 
 MOST_FACES: Final = 4
-"""Faces that are looked for in a picture."""
-_SAME: Final = 0.3
+"""Most faces detected in a frame."""
 _SMALLEST_PX: Final = 16
-"""A picture with a shorter side is not shown to the network: there is no face to be seen in it."""
+"""A frame with a shorter side is not passed to the network: no face would be visible in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlendshapeTrack(FrameTrack):
     """The blendshapes of one person over the sampled frames of a clip.
 
-    ``values``: (n_frames, 58) float32 in the order of :data:`NAMES`; where ``found`` is False, between those
-    of the frames before and after that have the face. ``boxes`` are around the landmarks.
+    ``values``: (n_frames, 58) float32 in the order of :data:`NAMES`; where ``found`` is False,
+    interpolated between the nearest frames with the face. ``boxes`` are around the landmarks.
     """
 
     values: Float32
@@ -81,45 +80,46 @@ class BlendshapeTrack(FrameTrack):
 
 @dataclass(frozen=True, slots=True)
 class FaceShape:
-    """What the landmarker says of one face in one picture: (58,) values and the box of its landmarks."""
+    """The landmarker's output for one face in one frame: (58,) values and the box of its landmarks."""
 
     values: Float32
     box: tuple[float, float, float, float]
 
 
 def track_blendshapes(frames: TimedFrames) -> BlendshapeTrack | str:
-    """Follow one face through the frames; the largest of the first picture with a face.
+    """Follow one face through the frames: the largest in the first frame that has one.
 
-    Frames without a face lie on the line between their neighbours that have one; those before the first or
-    after the last such frame repeat it.
+    Frames without a face are interpolated between their neighbors with one; those before the first or after
+    the last such frame repeat it.
 
     Args:
-        frames: grey pictures.
+        frames: gray.
 
     Returns:
         The track, or the reason why there is none.
 
     Raises:
         MissingExtraError: mediapipe is not installed.
-        WeightsError: the model is absent (the text gives the ways to get it) or altered.
+        WeightsError: the model is missing (the message says how to get it) or altered.
     """
-    read = landmarker()
+    detector = landmarker()
     chosen: list[FaceShape | None] = []
     n_faces = []
     last: FaceShape | None = None
     for image in frames.images:
-        faces = read.faces(image)
+        faces = detector.faces(image)
         n_faces.append(len(faces))
-        chosen.append(_same(faces, last))
+        chosen.append(_followed(faces, last))
         last = chosen[-1] or last
     found = np.array([face is not None for face in chosen], dtype=bool)
     if not found.any():
         n = len(chosen)
         return f"no face found in {n} frame{'' if n == 1 else 's'}"
-    there = [face for face in chosen if face is not None]
-    boxes = between(np.array([face.box for face in there]), found, frames.times_s)
+    present = [face for face in chosen if face is not None]
+    boxes = interpolate(np.array([face.box for face in present]), found, frames.times_s)
+    values = interpolate(np.stack([face.values for face in present]), found, frames.times_s)
     return BlendshapeTrack(
-        values=between(np.stack([face.values for face in there]), found, frames.times_s).astype(np.float32),
+        values=values.astype(np.float32),
         times_s=frames.times_s,
         boxes=np.rint(boxes).astype(np.int32),
         found=found,
@@ -127,12 +127,12 @@ def track_blendshapes(frames: TimedFrames) -> BlendshapeTrack | str:
     )
 
 
-def between(
+def interpolate(
     values: NDArray[Any], found: NDArray[np.bool_], times_s: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Fill in frames without a face: (n_found, n_values) → (n_frames, n_values), linear in time."""
     known = times_s[found]
-    # A clip of one picture that is shown again and again has equal times; only the first of them counts.
+    # A clip of one repeated frame has equal times; only the first of them counts.
     first = np.concatenate([[True], np.diff(known) > 0])
     filled = np.stack([np.interp(times_s, known[first], column[first]) for column in values.T], axis=1)
     filled[found] = values
@@ -140,32 +140,32 @@ def between(
 
 
 def head_pose(matrix: NDArray[Any]) -> NDArray[np.float64]:
-    """(6,) of a 4×4 transformation: yaw, pitch and roll in degrees, then its translation; see :data:`POSE`.
+    """(6,) from a 4×4 transformation: yaw, pitch and roll in degrees, then the translation; see :data:`POSE`.
 
-    The rotation is roll, then pitch, then yaw about axes that point to the picture's right, up, and out of
-    the picture. A scale in the matrix is taken out.
+    The rotation is roll, then pitch, then yaw about axes that point right, up, and out of the image. A scale
+    in the matrix is removed.
     """
-    turn = np.asarray(matrix, dtype=np.float64)[:3, :3]
-    turn = turn / np.linalg.norm(turn, axis=0)
-    yaw = np.arctan2(turn[0, 2], turn[2, 2])
-    pitch = np.arcsin(np.clip(turn[1, 2], -1, 1))
-    roll = np.arctan2(turn[1, 0], turn[1, 1])
+    rotation = np.asarray(matrix, dtype=np.float64)[:3, :3]
+    rotation = rotation / np.linalg.norm(rotation, axis=0)
+    yaw = np.arctan2(rotation[0, 2], rotation[2, 2])
+    pitch = np.arcsin(np.clip(rotation[1, 2], -1, 1))
+    roll = np.arctan2(rotation[1, 0], rotation[1, 1])
     return np.concatenate([np.rad2deg([yaw, pitch, roll]), np.asarray(matrix, dtype=np.float64)[:3, 3]])
 
 
-def _same(faces: Sequence[FaceShape], last: FaceShape | None) -> FaceShape | None:
-    """The followed face, where it is among them; else the largest."""
+def _followed(faces: Sequence[FaceShape], last: FaceShape | None) -> FaceShape | None:
+    """The followed face, if it is among them; else the largest."""
     if not faces:
         return None
     if last is not None:
-        near = [face for face in faces if overlap(face.box, last.box) > _SAME]
+        near = [face for face in faces if overlap(face.box, last.box) > SAME_OVERLAP]
         if near:
             return max(near, key=lambda face: overlap(face.box, last.box))
     return max(faces, key=lambda face: area(face.box))
 
 
 class Landmarker:
-    """MediaPipe's Face Landmarker on single pictures: what it says depends on no picture before."""
+    """MediaPipe's Face Landmarker on single images: its output depends on no earlier image."""
 
     def __init__(self, path: Path) -> None:
         """Read the model.
@@ -193,22 +193,25 @@ class Landmarker:
             except (RuntimeError, ValueError) as error:
                 raise WeightsError(f"{path}: mediapipe cannot read this model: {error}") from None
             self.faces(np.zeros((64, 64), np.uint8))
-        # Closing it needs a thread of its own, and at the end of a process there are no new ones: it would
-        # complain. It is let go instead; all its memory goes with the process.
+        # Closing it starts a thread, which fails with a message while a process exits. It is left open
+        # instead; the process frees its memory.
         atexit.register(setattr, self._network, "_handle", None)
 
     def faces(self, image: UInt8) -> list[FaceShape]:
-        """Every face in a picture, (height, width) grey."""
+        """Every face in an image, (height, width) gray."""
         height, width = image.shape
         if min(height, width) < _SMALLEST_PX:
             return []
-        colour = np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))
-        picture = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=colour)
+        rgb = np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))
+        given = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=rgb)
         with self._lock:
-            said = self._network.detect(picture)
+            outputs = self._network.detect(given)
         faces = []
         for marks, shapes, matrix in zip(
-            said.face_landmarks, said.face_blendshapes, said.facial_transformation_matrixes, strict=True
+            outputs.face_landmarks,
+            outputs.face_blendshapes,
+            outputs.facial_transformation_matrixes,
+            strict=True,
         ):
             scores = {shape.category_name: float(shape.score) for shape in shapes}
             x = np.array([mark.x for mark in marks]) * width
@@ -220,11 +223,11 @@ class Landmarker:
 
 
 def landmarker() -> Landmarker:
-    """The landmarker with the user's model file, read once a process.
+    """The landmarker with the user's model file, read once per process.
 
     Raises:
         MissingExtraError: mediapipe is not installed.
-        WeightsError: the file is absent (the text gives the ways to get it) or altered.
+        WeightsError: the file is missing (the message says how to get it) or altered.
     """
     return _read(find_weights("face-landmarker"))
 
@@ -236,16 +239,16 @@ def _read(path: Path) -> Landmarker:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what mediapipe's native code says of itself while it starts from the user's terminal.
+    """Hide the log output of mediapipe's native code while it starts.
 
-    It writes to the standard error stream past Python, and no setting of its own stops it.
+    It writes to the standard error stream directly, and has no setting to stop that.
     """
     sys.stderr.flush()
-    kept = os.dup(2)
+    stderr = os.dup(2)
     try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        with Path(os.devnull).open("wb") as null:
+            os.dup2(null.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)

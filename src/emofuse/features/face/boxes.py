@@ -14,10 +14,10 @@ from emofuse.core.records import UInt8
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels; right and bottom are exclusive."""
 
-_SAME_OVERLAP: Final = 0.3
-"""Boxes of one frame with a larger intersection over union are one face."""
+SAME_OVERLAP: Final = 0.3
+"""Boxes with a larger intersection over union are of one face."""
 _SAME_SHARE: Final = 0.7
-"""So are boxes of which one lies within the other by more than this share of its area."""
+"""So are boxes if more than this share of the smaller one lies within the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def same_face(a: Box, b: Box) -> bool:
     if common == 0:
         return False
     both = area(a) + area(b)
-    return common > _SAME_OVERLAP * (both - common) or common > _SAME_SHARE * min(area(a), area(b))
+    return common > SAME_OVERLAP * (both - common) or common > _SAME_SHARE * min(area(a), area(b))
 
 
 def distinct_faces(detections: Sequence[FaceDetection]) -> list[FaceDetection]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.records import FaceTrack, TimedFrames, UInt8
-from emofuse.features.face.boxes import Box, area, crop, is_inside, overlap
+from emofuse.features.face.boxes import SAME_OVERLAP, Box, area, crop, is_inside, overlap
 from emofuse.features.face.dlib_detector import (
     GRID_PX,
     LEVEL_RATIO,
@@ -32,8 +32,6 @@ _WHOLE_PX: Final = 340
 """Frames up to this size are searched whole, larger ones only around the face that is followed."""
 _COUNT_EVERY: Final = 5
 """Every fifth frame is searched whole, to count the faces in it."""
-_SAME_OVERLAP: Final = 0.3
-"""A face whose box overlaps the last one by more (intersection over union) is the one that is followed."""
 _LEAST_SHARE: Final = 0.25
 """A box with less of its area in the frame is left out: there is too little to crop."""
 
@@ -48,7 +46,7 @@ def track_face(frames: TimedFrames, features: FaceFeatures) -> FaceTrack | str:
     """Follow one face through the frames: the largest in the first frame that has one.
 
     Args:
-        frames: grey, already cropped to their central square where the recipe asks for it.
+        frames: gray, already cropped to their central square where the recipe asks for it.
         features: the crop's size, the detector and the height at which it looks for faces.
 
     Returns:
@@ -119,7 +117,7 @@ class _DlibFinder:
     def _followed(self, boxes: list[Box]) -> Box:
         """The followed face, where it is among them; else the largest."""
         if self._last is not None:
-            near = [box for box in boxes if overlap(box, self._last) > _SAME_OVERLAP]
+            near = [box for box in boxes if overlap(box, self._last) > SAME_OVERLAP]
             if near:
                 return max(near, key=area)
         return max(boxes, key=area)

@@ -1,4 +1,4 @@
-"""A clip's face becomes the array that a face network reads, with what a user should know of it."""
+"""A clip's face becomes the array that a face network reads, with notes for the user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", 
 
 
 def face_shape(features: FaceFeatures, n_units: int | None = None) -> tuple[int, ...]:
-    """The shape of the face array; ``n_units``: the number of columns of the table of action units."""
+    """The shape of the face array; ``n_units``: number of columns of the table of action units."""
     if features.kind == "stack":
         return features.n_frames, features.size, features.size
     if features.kind == "blendshapes":
@@ -29,19 +29,19 @@ def face_shape(features: FaceFeatures, n_units: int | None = None) -> tuple[int,
 
 
 def face_part(frames: TimedFrames, features: FaceFeatures) -> ModalityFeatures:
-    """What a face network reads of the pictures of a clip, or the reason why there is nothing.
+    """What a face network reads of the frames of a clip, or the reason why there is nothing.
 
     Raises:
         MissingExtraError: the features need an optional part of the package.
-        WeightsError: they need a weight file that is absent or altered.
+        WeightsError: they need a weight file that is missing or altered.
     """
     if features.kind == "blendshapes":
         from emofuse.features.face.blendshapes import track_blendshapes
 
-        shapes = track_blendshapes(frames)
-        if not isinstance(shapes, str):
-            return ModalityFeatures(shapes.values, None, face_notes(shapes), face_meta(shapes))
-        missing = shapes
+        blendshapes = track_blendshapes(frames)
+        if not isinstance(blendshapes, str):
+            return ModalityFeatures(blendshapes.values, None, face_notes(blendshapes), face_meta(blendshapes))
+        missing = blendshapes
     else:
         track = track_face(frames, features)
         if not isinstance(track, str):
@@ -51,11 +51,11 @@ def face_part(frames: TimedFrames, features: FaceFeatures) -> ModalityFeatures:
 
 
 def check_face_needs(features: FaceFeatures) -> None:
-    """Look whether everything is there that reading a face needs, before hours of work.
+    """Check that everything needed to read faces is present; fail before hours of work.
 
     Raises:
         MissingExtraError: an optional part of the package is not installed.
-        WeightsError: a weight file is absent or altered; the text gives the ways to get it.
+        WeightsError: a weight file is missing (the message says how to get it) or altered.
     """
     if features.kind == "blendshapes":
         from emofuse.features.face.blendshapes import landmarker
@@ -68,11 +68,11 @@ def check_face_needs(features: FaceFeatures) -> None:
 
 
 def face_notes(track: FaceTrack | BlendshapeTrack) -> tuple[str, ...]:
-    """What a user should know: borrowed or filled in frames, several faces."""
+    """Notes for the user: borrowed or interpolated frames, several faces."""
     notes = []
     n_frames, n_found = len(track.found), int(track.found.sum())
     if n_found < n_frames:
-        what = "face borrowed" if isinstance(track, FaceTrack) else "blendshapes filled in"
+        what = "face borrowed" if isinstance(track, FaceTrack) else "blendshapes interpolated"
         notes.append(f"{what} in {n_frames - n_found} of {n_frames} frames")
     most = int(track.n_faces.max())
     if most > 1:
@@ -82,7 +82,7 @@ def face_notes(track: FaceTrack | BlendshapeTrack) -> tuple[str, ...]:
 
 
 def face_meta(track: FaceTrack | BlendshapeTrack) -> dict[str, Any]:
-    """JSON-ready figures: when the frames are shown, where the face is, how many there are."""
+    """JSON-ready facts: times of the frames, boxes of the face, number of faces."""
     return {
         "n_frames": len(track.found),
         "frames_with_face": int(track.found.sum()),

@@ -1,10 +1,10 @@
-"""Where the faces of a film's pictures are: near the places where they were, and now and then everywhere.
+"""Finds the faces in the frames of a video: near their last positions, and occasionally everywhere.
 
-The detector is that of ``clip_track``, and so are the boxes, within a few per cent of their
-width: its pictures are reduced in one step here, not level by level. A known face is looked for around its
-last place, on a picture so small that the detector just finds it; that costs a tenth of a search of the
-whole picture. What the whole picture costs depends on the smallest face that is to be found, so it is
-searched for large faces often and for small ones seldom.
+The detector is that of ``clip_track``, and so are the boxes, within a few percent of their width: here a
+frame is reduced in one step, not level by level. A known face is searched around its last position, on an
+image just large enough for the detector to find it; that takes a tenth of a search of the whole frame. The
+time for the whole frame depends on the smallest face to be found, so it is searched often for large faces and
+rarely for small ones.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from emofuse.features.face.dlib_detector import (
 )
 
 _MARGIN: Final = 0.4
-"""How far around a known face it is searched, in widths of its box."""
+"""How far around its last box a known face is searched, in widths of the box."""
 _DEEP_ROWS: Final = 720
-"""The largest picture that is searched whole: a face a ninth as wide as the picture is high is found."""
+"""Height of the largest image that is searched whole: finds faces from a ninth of the frame's height."""
 _MIDDLE_ROWS: Final = 360
 _EVERY_S: Final = 0.95
-"""The whole picture is searched about once a second,"""
+"""The whole frame is searched about once a second."""
 _MIDDLE_EACH: Final = 3
-"""every third time for smaller faces,"""
 _DEEP_EACH: Final = 9
-"""and every ninth for small ones: that takes as long as fifteen searches for a known face."""
+"""Every third such search is for smaller faces, every ninth for small ones: that one takes as long as fifteen
+searches for a known face."""
 _AFTER_LOSS_S: Final = 0.39
-"""A lost face is searched everywhere at once, but not in every picture from then on."""
+"""A lost face is searched everywhere immediately, and then no more often than this."""
 _WEAK: Final = 0.7
-"""Score below which a face may be too small for the level on which it was found."""
+"""A face with a lower score may be too small for the level on which it was found."""
 
 
 class FaceSearch:
-    """Finds the faces of pictures that follow each other."""
+    """Finds the faces of consecutive frames."""
 
     def __init__(self, detect_height_px: int) -> None:
-        """``detect_height_px``: height of the picture that is searched every second, as in recipes."""
+        """``detect_height_px``: height of the image that is searched every second, as in recipes."""
         self._rows = detect_height_px
         self._n_regular = 0
         self._last_s = -math.inf
@@ -56,14 +56,14 @@ class FaceSearch:
     def find(
         self, image: UInt8, small: UInt8, time_s: float, known: Sequence[Box], *, fresh: bool
     ) -> list[FaceDetection]:
-        """The faces of a picture, each once, from left to right.
+        """The faces of a frame, each once, from left to right.
 
         Args:
-            image: (height, width) uint8 grey.
-            small: (height', width', 3) uint8 BGR, the same picture.
+            image: (height, width) uint8 gray.
+            small: (height', width', 3) uint8 BGR, the same frame.
             time_s: when it is shown.
-            known: where there were faces a moment ago.
-            fresh: the picture is the first after a cut, and may hold anybody anywhere.
+            known: boxes of the faces a moment ago.
+            fresh: the frame is the first after a cut, and may show anyone anywhere.
         """
         rows = self._rows_for(known, image.shape)
         found: list[FaceDetection] = []
@@ -84,17 +84,17 @@ class FaceSearch:
         return distinct_faces(found)
 
     def _refined(self, image: UInt8, found: Sequence[FaceDetection]) -> list[FaceDetection]:
-        """With what a finer picture shows around weak faces: too small ones are found weakly, too large."""
+        """Search around faces with low scores in more detail: they may be smaller than their boxes."""
         out = list(found)
         for face in found:
             if face.score < _WEAK:
                 left, top, right, bottom = face.box
-                edge = (right - left) // 6
-                out += self.near(image, (left + edge, top + edge, right - edge, bottom - edge))
+                inset = (right - left) // 6
+                out += self.near(image, (left + inset, top + inset, right - inset, bottom - inset))
         return distinct_faces(out)
 
     def near(self, image: UInt8, box: Box) -> list[FaceDetection]:
-        """The faces around a place where one was. ``image``: (height, width) grey."""
+        """The faces around the last position of one. ``image``: (height, width) gray."""
         number = level_for_face(box[2] - box[0])
         height, width = _level_shape(image.shape, number)
         scale = image.shape[1] / width, image.shape[0] / height
@@ -111,7 +111,7 @@ class FaceSearch:
         return _detect(_resized(part, (right - left, bottom - top)), (left, top), scale, image.shape)
 
     def whole(self, image: UInt8, small: UInt8, rows: int | None = None) -> list[FaceDetection]:
-        """The faces of a picture reduced to about so many rows (on its shorter side; None: as set)."""
+        """The faces of a frame reduced to about ``rows`` on its shorter side; None: ``detect_height_px``."""
         number = level_for_height(image.shape, rows or self._rows)
         height, width = _level_shape(image.shape, number)
         source = image
@@ -121,12 +121,12 @@ class FaceSearch:
         return _detect(_resized(source, (width, height)), (0, 0), scale, image.shape)
 
     def _rows_for(self, boxes: Sequence[Box], shape: Sequence[int]) -> int:
-        """How many rows a whole picture must have for all of these faces to be found in it."""
+        """How many rows a whole frame needs for all of these faces to be found in it."""
         smallest = min((box[2] - box[0] for box in boxes), default=10**6)
         return max(self._rows, min(_DEEP_ROWS, math.ceil(min(shape) * EASY_FACE_PX / max(smallest, 1))))
 
     def _ladder(self, image: UInt8, small: UInt8, rows: int) -> list[FaceDetection]:
-        """The faces of a picture of which nothing is known: small ones only where there is no large one."""
+        """The faces of a frame without known faces: small ones only if there is no large one."""
         found: list[FaceDetection] = []
         for height in (rows, _MIDDLE_ROWS, _DEEP_ROWS):
             if not found and height >= rows:
@@ -134,7 +134,7 @@ class FaceSearch:
         return found
 
     def _regular(self) -> int:
-        """The rows of the next regular search: now and then smaller faces are looked for."""
+        """The rows of the next regular search: every few times it is for smaller faces."""
         self._n_regular += 1
         if self._n_regular % _DEEP_EACH == 0:
             return _DEEP_ROWS
@@ -158,7 +158,7 @@ def _resized(image: UInt8, size: tuple[int, int]) -> UInt8:
 def _detect(
     image: UInt8, corner: tuple[int, int], scale: tuple[float, float], shape: Sequence[int]
 ) -> list[FaceDetection]:
-    """The faces that lie in a reduced picture for the most part, in pixels of the whole one."""
+    """The faces that are mostly within a reduced image, in pixels of the whole frame."""
     faces, scores, _ = frontal_face_detector()[0].run(image, 0, 0.0)
     found = []
     for face, score in zip(faces, scores, strict=True):

@@ -1,9 +1,9 @@
-"""YuNet as the face detector: its boxes as the squares that dlib's detector would give.
+"""YuNet as the face detector, with boxes converted to the squares that dlib's detector would give.
 
 YuNet (Wu, Peng and Yu 2023) is a network of 75,000 weights that OpenCV runs. It finds faces that are turned,
 tilted or half hidden, and of about 10 to 300 pixels (README of opencv_zoo's face_detection_yunet). Its boxes
-are narrow and reach to the hairline; those of dlib, which everything behind the detector was made for, are
-squares from the brows to the chin. The one is brought to the other, so that crops show the same of a face.
+are narrow and reach to the hairline; those of dlib, which everything after the detector was made for, are
+squares from the brows to the chin. They are converted so that crops show the same part of a face.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from emofuse.features.face.boxes import Box, FaceDetection, distinct_faces
 from emofuse.system.model_files import find_weights
 
 LEAST_SCORE: Final = 0.6
-"""Of a face. True ones of some size score above 0.9."""
+"""Of a face. Real faces of some size score above 0.9."""
 _MOST_OVERLAP: Final = 0.3
 _DEEP_ROWS: Final = 720
 _DEEP_EVERY_S: Final = 0.95
-"""Where there is no face, smaller ones are looked for about once a second."""
+"""When no face is found, smaller ones are searched about once a second."""
 _SIDE: Final = 0.95
-"""Side of dlib's square over the root of the area of YuNet's box; the centre is the middle between eyes and
-mouth. On films of RAVDESS the squares overlap dlib's by 0.83 (intersection over union, 216 pictures)."""
+"""Side of dlib's square over the root of the area of YuNet's box; its center is midway between eyes and
+mouth. On RAVDESS videos the squares overlap dlib's by 0.83 (intersection over union, 216 frames)."""
 
 
 class YuNet:
-    """Finds faces in grey pictures. One object may be asked by several threads, one after the other."""
+    """Finds faces in gray images. Several threads may share one object; they take turns."""
 
     def __init__(self, path: Path) -> None:
         """Read the network from its weights file.
@@ -44,7 +44,7 @@ class YuNet:
             WeightsError: OpenCV cannot read it.
         """
         level = cv2.utils.logging.getLogLevel()
-        # OpenCV 5 warns that it will run the network on the CPU, which is what is asked for.
+        # OpenCV 5 warns that it will run the network on the CPU, which is what we want.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         try:
             self._network: Any = cv2.FaceDetectorYN.create(
@@ -57,29 +57,29 @@ class YuNet:
         self._lock = threading.Lock()
 
     def find(self, image: UInt8, height_px: int) -> list[FaceDetection]:
-        """Squares around the faces, in pixels of the picture, the surest first, with scores above 0.
+        """Squares around the faces, in pixels of the image, by descending score above 0.
 
         Args:
-            image: (height, width) grey.
-            height_px: the picture is brought down until its shorter side is this, if it is longer.
+            image: (height, width) gray.
+            height_px: the image is reduced until its shorter side is this, if it is longer.
         """
         scale = min(1.0, height_px / min(image.shape))
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         if scale < 1:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        picture = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+        bgr = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         with self._lock:
             self._network.setInputSize(size)
-            faces = self._network.detect(picture)[1]
+            faces = self._network.detect(bgr)[1]
         if faces is None:
             return []
-        surest = faces[np.argsort(-faces[:, -1], kind="stable")]
-        found = [FaceDetection(_square(face, scale), float(face[-1]) - LEAST_SCORE) for face in surest]
+        by_score = faces[np.argsort(-faces[:, -1], kind="stable")]
+        found = [FaceDetection(_square(face, scale), float(face[-1]) - LEAST_SCORE) for face in by_score]
         return [face for face in found if face.box[2] > face.box[0]]
 
 
 def _square(face: Any, scale: float) -> Box:
-    """Of one face as OpenCV gives it: box (4), eyes, nose and corners of the mouth (5 × 2), score."""
+    """From one face in OpenCV's format: box (4), eyes, nose and corners of the mouth (5 × 2), score."""
     points = np.asarray(face[4:14], dtype=np.float64).reshape(5, 2) / scale
     x, y = (points[:2].mean(0) + points[3:].mean(0)) / 2
     half = _SIDE * float(np.sqrt(max(0.0, face[2] * face[3]))) / scale / 2
@@ -88,13 +88,13 @@ def _square(face: Any, scale: float) -> Box:
 
 
 class YuNetSearch:
-    """Finds the faces of pictures that follow each other; fast enough to search every picture whole."""
+    """Finds the faces of consecutive frames; fast enough to search every frame whole."""
 
     def __init__(self, detect_height_px: int) -> None:
-        """``detect_height_px``: height to which pictures are brought down, as in recipes.
+        """``detect_height_px``: height to which frames are reduced, as in recipes.
 
         Raises:
-            WeightsError: YuNet's weights are absent or altered.
+            WeightsError: YuNet's weights are missing or altered.
         """
         self._network, self._rows = yunet(), detect_height_px
         self._last_s = -math.inf
@@ -102,13 +102,13 @@ class YuNetSearch:
     def find(
         self,
         image: UInt8,
-        small: UInt8,  # noqa: ARG002 - not as sharp
+        small: UInt8,  # noqa: ARG002 - less sharp
         time_s: float,
-        known: Sequence[Box],  # noqa: ARG002 - they are found wherever they are
+        known: Sequence[Box],  # noqa: ARG002 - faces are found anywhere
         *,
         fresh: bool,
     ) -> list[FaceDetection]:
-        """The faces of a picture, each once, from left to right; as :meth:`FaceSearch.find`."""
+        """The faces of a frame, each once, from left to right; see :meth:`FaceSearch.find`."""
         found = self._network.find(image, self._rows)
         if not found and (fresh or time_s - self._last_s >= _DEEP_EVERY_S):
             found = self._network.find(image, _DEEP_ROWS)
@@ -117,10 +117,10 @@ class YuNetSearch:
 
 
 def yunet() -> YuNet:
-    """The detector with the user's weights file, read once a process.
+    """The detector with the user's weights file, read once per process.
 
     Raises:
-        WeightsError: the file is absent (the text gives the ways to get it) or altered.
+        WeightsError: the file is missing (the message says how to get it) or altered.
     """
     return _read(find_weights("yunet"))
 
