@@ -390,6 +390,6 @@ def test_figures_are_those_of_their_sources() -> None:
         assert said and row and said[1] == row[1], words
     card = (ROOT / "src/emofuse/recognition/shipped/out-of-the-box/MODEL-CARD.md").read_text(encoding="utf-8")
     index = (DOCS / "README.md").read_text(encoding="utf-8")
-    measured, films = re.search(r"had not heard: ([\d.]+) %", card), re.search(r"Films: (\d+ of \d+)", card)
+    measured, films = re.search(r"had not heard: ([\d.]+) %", card), re.search(r"Videos: (\d+ of \d+)", card)
     assert measured and f"right in {float(measured[1]):.0f} %" in index
     assert films and f"{films[1]} were right" in index

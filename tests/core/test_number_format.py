@@ -20,7 +20,7 @@ def test_a_missing_figure_is_a_dash(missing: float | None) -> None:
     assert interval(None) == "–"
 
 
-def test_per_cent_is_rounded_once() -> None:
+def test_percent_is_rounded_once() -> None:
     """From the fraction itself, not from a rounded figure."""
     assert percent(0.46249999) == "46.2"
     assert percent(0.46250001) == "46.3"

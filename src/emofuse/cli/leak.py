@@ -30,7 +30,7 @@ def leak(
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.leakage.audit import leak as measure_leakage
-    from emofuse.evaluation.report.leakage import leak_tables, write_leak
+    from emofuse.evaluation.report.leakage import leakage_tables, write_leakage
     from emofuse.training.resources import Resources
 
     settings, clips = load_recipe(recipe), load_corpus(corpus)
@@ -38,9 +38,9 @@ def leak(
     with stages() as on_progress:
         resources = Resources(options.processes(jobs), store, on_progress)
         audit = measure_leakage(clips, settings, protocol, out, resources)
-    page = write_leak(out, audit)
+    page = write_leakage(out, audit)
     console = Console()
-    for table in leak_tables(audit):
+    for table in leakage_tables(audit):
         console.print(table)
     print_notes(audit["notes"], console)
     console.print(f"report: {page}, figure: {out / 'leak.svg'}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""How figures are written for people: digits, per cent, intervals; a dash where there is no figure."""
+"""How figures are written for people: digits, percent, intervals; a dash where there is no figure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction in per cent, without the sign.
+    """A fraction in percent, without the sign.
 
     >>> percent(0.8125), percent(0.5, 0)
     ('81.2', '50')
@@ -40,7 +40,7 @@ def points(difference: float) -> str:
 
 
 def interval(bounds: Sequence[float] | None) -> str:
-    """Both bounds of an interval in per cent.
+    """Both bounds of an interval in percent.
 
     >>> interval((0.75, 0.875))
     '75.0 to 87.5'
@@ -49,7 +49,7 @@ def interval(bounds: Sequence[float] | None) -> str:
 
 
 def with_interval(value: float | None, bounds: Sequence[float] | None) -> str:
-    """A fraction in per cent, its interval after it where there is one.
+    """A fraction in percent, its interval after it where there is one.
 
     >>> with_interval(0.8, (0.75, 0.875))
     '80.0 (75.0 to 87.5)'

@@ -124,7 +124,7 @@ def _code_cell(text: object) -> Markup:
 
 
 def _code_block(text: str) -> Markup:
-    """Text as a block of code, lines kept."""
+    """Text as a block of code, with its line breaks."""
     from markupsafe import Markup
 
     fence = _longer_than_any_run(text, least=3)

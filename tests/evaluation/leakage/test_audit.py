@@ -25,7 +25,7 @@ from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.leakage.audit import leak
 from emofuse.evaluation.leakage.conditions import CONDITIONS, SHORTCUTS
 from emofuse.evaluation.leakage.fitting import flattering_fusion, flattering_job, scoring_plan, selecting
-from emofuse.evaluation.report.leakage import leak_markdown, leak_tables, write_leak
+from emofuse.evaluation.report.leakage import leakage_markdown, leakage_tables, write_leakage
 from emofuse.features.store import FeatureStore
 from emofuse.training.dataset import MODALITIES, Inputs
 from emofuse.training.jobs import run_network_job
@@ -93,7 +93,7 @@ def run(folder: Path, kept: FeatureStore, tmp_path_factory: pytest.TempPathFacto
     out = tmp_path_factory.mktemp("run") / "leak"
     found = leak(load_corpus(folder), recipe_of(), "actors-2", out, Resources(store=kept))
     assert found == json.loads((out / "leak.json").read_text())
-    write_leak(out, found)
+    write_leakage(out, found)
     return out
 
 
@@ -277,15 +277,15 @@ def test_seen_networks_are_those_of_the_next_fold_and_have_seen_every_test_clip(
 
 def test_what_people_read_says_first_that_it_is_flattered(run: Path, found: dict[str, Any]) -> None:
     text = (run / "leak.md").read_text()
-    assert text == leak_markdown(found)
-    assert text.splitlines()[2].startswith("**Every figure but those of condition d is flattered")
+    assert text == leakage_markdown(found)
+    assert text.splitlines()[2].startswith("**All figures except those of condition d are inflated")
     for one in found["conditions"]:
         low, high = one["systems"]["fused"]["accuracy_ci95"]
-        figures = f"{100 * one['systems']['fused']['accuracy']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+        figures = f"{100 * one['systems']['fused']['accuracy']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
         assert f"| {one['key']} | {one['title']} |" in text
         assert figures in text
     assert "85.4" in text
-    accuracy, added = leak_tables(found)
+    accuracy, added = leakage_tables(found)
     assert accuracy.row_count == len(CONDITIONS)
     assert added.row_count == len(SHORTCUTS)
 
@@ -294,10 +294,10 @@ def test_hostile_names_stay_text(found: dict[str, Any]) -> None:
     hostile = "<script>x</script> **bold** [a](b) | `c`\n# heading &lt; R&D"
     named = {**found, "corpus": {**found["corpus"], "name": hostile}, "notes": [hostile]}
     named["recipe"] = {**found["recipe"], "name": hostile}
-    tokens = MarkdownIt("commonmark").enable("table").parse(leak_markdown(named))
+    tokens = MarkdownIt("commonmark").enable("table").parse(leakage_markdown(named))
     pieces = [child for token in tokens for child in token.children or [token] if child.content]
     one_line = " ".join(hostile.split())
-    assert pieces[0].content == f"What leaks are worth: {one_line}"
+    assert pieces[0].content == f"Leakage audit: {one_line}"
     assert any(f"actors of {one_line}; random folds" in piece.content for piece in pieces)
     assert one_line in [piece.content for piece in pieces]
     assert {piece.type for piece in pieces} == {"text", "code_inline", "image"}

@@ -79,8 +79,8 @@ def _rows(
     name: str, takes: list[dict[str, str]], skills: dict[str, float], rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     rows = []
-    for place, take in enumerate(takes):
-        if name == "face" and place % 50 == 7:
+    for index, take in enumerate(takes):
+        if name == "face" and index % 50 == 7:
             continue  # a take without a face
         logits = rng.normal(0, 1.1, len(EMOTIONS))
         truth = EMOTIONS.index(take["emotion"])
@@ -98,14 +98,14 @@ def _results(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for name in SKILL:
         mine = [row for row in rows if row["system"] == name]
         truth, scores = _arrays(mine)
-        said = scores.argmax(axis=1)
+        predicted = scores.argmax(axis=1)
         actors = [row["actor"] for row in mine]
         systems[name] = {
-            "accuracy": metrics.accuracy(truth, said),
-            "uar": metrics.uar(truth, said),
-            "f1_macro": metrics.f1_macro(truth, said),
-            "accuracy_ci95": metrics.bootstrap_interval(metrics.accuracy, truth, said, actors, seed=0),
-            "uar_ci95": metrics.bootstrap_interval(metrics.uar, truth, said, actors, seed=0),
+            "accuracy": metrics.accuracy(truth, predicted),
+            "uar": metrics.uar(truth, predicted),
+            "f1_macro": metrics.f1_macro(truth, predicted),
+            "accuracy_ci95": metrics.bootstrap_interval(metrics.accuracy, truth, predicted, actors, seed=0),
+            "uar_ci95": metrics.bootstrap_interval(metrics.uar, truth, predicted, actors, seed=0),
             "log_loss": metrics.log_loss(truth, scores),
             "ece": metrics.expected_calibration_error(truth, scores),
             "folds": [_fold(fold, [r for r in mine if r["fold"] == fold]) for fold in FOLDS],
@@ -141,13 +141,13 @@ def _arrays(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
 
 def _fold(fold: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     truth, scores = _arrays(rows)
-    said = scores.argmax(axis=1)
+    predicted = scores.argmax(axis=1)
     return {
         "fold": fold,
         "test_actors": [str(actor) for actor in FOLDS[fold]],
         "n": len(rows),
-        "accuracy": metrics.accuracy(truth, said),
-        "uar": metrics.uar(truth, said),
+        "accuracy": metrics.accuracy(truth, predicted),
+        "uar": metrics.uar(truth, predicted),
     }
 
 
@@ -228,14 +228,14 @@ def _write_examples(run: Path, rows: list[dict[str, Any]], rng: np.random.Genera
     truth, scores = _arrays(fused)
     wrong = np.flatnonzero(scores.argmax(axis=1) != truth)
     (run / "examples").mkdir()
-    for place, index in enumerate(wrong[np.argsort(-scores[wrong].max(axis=1))][:4]):
+    for rank, index in enumerate(wrong[np.argsort(-scores[wrong].max(axis=1))][:4]):
         arrays: dict[str, Any] = {"probabilities": scores[index]}
-        if place != 1:
+        if rank != 1:
             arrays["log_mel"] = _spectrogram(rng)
-        if place != 2:
+        if rank != 2:
             arrays["strip"] = _faces(rng)
         np.savez(
-            run / "examples" / f"{place}.npz",
+            run / "examples" / f"{rank}.npz",
             take=fused[index]["take"],
             emotion=fused[index]["emotion"],
             predicted=EMOTIONS[int(scores[index].argmax())],

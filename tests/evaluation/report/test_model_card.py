@@ -1,4 +1,4 @@
-"""The cards say what the run's files say, and nothing where these say nothing."""
+"""The cards say what the files of the run say, and nothing else."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from emofuse.evaluation.run_files import Run, read_run
 from tests.support.typed import not_none
 
 OPTIONAL = (
-    "Each emotion",
-    "Abstaining: when only sure answers count",
-    "Groups",
-    "When the person is known: enrolment",
-    "When recordings are worse",
+    "Results by emotion",
+    "Abstaining",
+    "Results by group",
+    "Enrolled speakers",
+    "Degraded recordings",
 )
 
 
 class Card:
-    """A card as a Markdown reader sees it: text and tables beneath each heading."""
+    """A card as rendered: the text and the tables under each heading."""
 
     def __init__(self, source: str) -> None:
         self.text: dict[str, str] = {}
@@ -75,11 +75,11 @@ def run(full_run: Path) -> Run:
     results = json.loads(json.dumps(dict(found.results)))
     results["protocol_hash"] = "ccd8132964652675"
     results["groups"] = {}
-    for place, name in enumerate(("voice", "face", "fused")):
+    for index, name in enumerate(("voice", "face", "fused")):
         scores = found.scores[name]
         groups = group_figures(scores.takes.tolist(), scores.truth, scores.probabilities, scores.actors, 0)
         results["groups"][name] = [json.loads(json.dumps(g.as_dict())) for g in groups]
-        at = {"accuracy": 0.8123 + place / 100, "ci95": [0.75, 0.875], "threshold": 0.4321 + place / 10}
+        at = {"accuracy": 0.8123 + index / 100, "ci95": [0.75, 0.875], "threshold": 0.4321 + index / 10}
         results["systems"][name]["coverage"] = {"coverage": [1.0], "accuracy": [0.7], "at": {"0.8": at}}
         results["systems"][name]["ece_ci95"] = [0.0213, 0.0765]
         results["systems"][name]["n"] = 600
@@ -100,7 +100,7 @@ def run(full_run: Path) -> Run:
 
 
 def changed(run: Run, edit: Callable[[dict[str, Any]], object]) -> Run:
-    """The run with other results."""
+    """The run with changed results."""
     results = copy.deepcopy(dict(run.results))
     edit(results)
     return Run(run.path, cast(Results, results), run.scores, run.details)
@@ -116,104 +116,102 @@ def data(run: Run) -> Card:
     return Card(data_card(run))
 
 
-def per_cent(value: float, bounds: list[float]) -> str:
+def percent_text(value: float, bounds: list[float]) -> str:
     return f"{100 * value:.1f} ({100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})"
 
 
-def test_parts_stand_in_order_and_say_what_must_be_said(card: Card) -> None:
+def test_sections_are_in_order_and_say_what_they_must(card: Card) -> None:
     assert next(iter(card.text)) == "Model card: ravdess-au on RAVDESS speech"
     assert card.headings == [
-        "What it is",
-        "What it reads, and what it does not",
-        "What it is not for",
-        "How it was trained and measured",
-        "What pre-trained parts had seen",
-        "Figures",
-        "Each emotion",
-        "Calibration: is its confidence deserved?",
-        "Abstaining: when only sure answers count",
-        "Groups",
-        "When the person is known: enrolment",
-        "When recordings are worse",
-        "Notes of the run",
-        "Licence",
-        "How it was made",
+        "Overview",
+        "What it recognizes, and what it does not",
+        "Out-of-scope uses",
+        "Training and evaluation",
+        "What pretrained parts were trained on",
+        "Results",
+        "Results by emotion",
+        "Calibration",
+        "Abstaining",
+        "Results by group",
+        "Enrolled speakers",
+        "Degraded recordings",
+        "Notes from the run",
+        "License",
+        "How to reproduce it",
     ]
-    assert "9b1f03ac77de" in card.text["What it is"]
-    assert "voice from sound, face from the action-unit table" in card.text["What it is"]
-    reads = card.text["What it reads, and what it does not"]
-    assert "acted in a studio, by 24 North American actors; 20 of them" in reads
-    assert "It does not read what somebody feels" in reads
+    assert "9b1f03ac77de" in card.text["Overview"]
+    assert "voice from sound, face from the action-unit table" in card.text["Overview"]
+    reads = card.text["What it recognizes, and what it does not"]
+    assert "acted in a studio by 24 North American actors; 20 of them" in reads
+    assert "It does not recognize what somebody feels" in reads
     for use in ("Hiring", "Policing", "surveillance", "Lie detection", "Diagnosis", "decision about a person",
                 "Spontaneous speech"):  # fmt: skip
-        assert use in card.text["What it is not for"]
-    protocol = card.text["How it was trained and measured"]
+        assert use in card.text["Out-of-scope uses"]
+    protocol = card.text["Training and evaluation"]
     assert "six-fold, hash ccd8132964652675, 5 folds" in protocol
     assert "Speaker-independent: yes" in protocol
-    assert "fold 6 dropped" in card.text["Notes of the run"]
-    assert "Apache-2.0" in card.text["Licence"]
-    assert "weights too: CC BY-NC-SA 4.0. Name the source, no commercial use" in card.text["Licence"]
-    assert "emofuse evaluate 'my corpus' --recipe ravdess-au\n" in card.text["How it was made"]
-    assert "1 h 2 min (3731.2 s)" in card.text["How it was made"]
-    assert ["torch", "2.5.1"] in card.tables["How it was made"]
+    assert "fold 6 dropped" in card.text["Notes from the run"]
+    assert "Apache-2.0" in card.text["License"]
+    assert "weights included: CC BY-NC-SA 4.0. Give credit, make no commercial use" in card.text["License"]
+    assert "emofuse evaluate 'my corpus' --recipe ravdess-au\n" in card.text["How to reproduce it"]
+    assert "1 h 2 min (3731.2 s)" in card.text["How to reproduce it"]
+    assert ["torch", "2.5.1"] in card.tables["How to reproduce it"]
 
 
 def test_figures_are_those_of_results_json(card: Card, run: Run) -> None:
     results = run.results
-    rows = {row[0].split()[-1]: row[1:] for row in card.tables["Figures"][1:]}
+    rows = {row[0].split()[-1]: row[1:] for row in card.tables["Results"][1:]}
     assert list(rows) == list(run.systems)
     for name, system in results["systems"].items():
-        assert rows[name][0] == per_cent(system["accuracy"], system["accuracy_ci95"])
-        assert rows[name][1] == per_cent(system["uar"], system["uar_ci95"])
+        assert rows[name][0] == percent_text(system["accuracy"], system["accuracy_ci95"])
+        assert rows[name][1] == percent_text(system["uar"], system["uar_ci95"])
         assert rows[name][3] == f"{system['log_loss']:.3f}"
-    errors = {
-        row[0].split()[-1]: row[1] for row in card.tables["Calibration: is its confidence deserved?"][1:]
-    }
-    assert errors["fused"] == per_cent(results["systems"]["fused"]["ece"], [0.0213, 0.0765])
+    errors = {row[0].split()[-1]: row[1] for row in card.tables["Calibration"][1:]}
+    assert errors["fused"] == percent_text(results["systems"]["fused"]["ece"], [0.0213, 0.0765])
     answered = card.tables[OPTIONAL[1]][1:]
     assert answered[2][1:] == ["80", "83.2 (75.0 to 87.5)", "0.632"]
     fused = {(g["kind"], g["value"]): g for g in results["groups"]["fused"]}
-    for emotion, *_, cell, size in card.tables["Each emotion"][1:]:
+    for emotion, *_, cell, size in card.tables["Results by emotion"][1:]:
         record = fused["emotion", emotion]
-        assert cell == per_cent(record["accuracy"], not_none(record["accuracy_ci95"]))
-        assert size == f"{record['n']} of {record['n_actors']} actors"
-    assert [row[0] for row in card.tables["Each emotion"][1:]] == [
+        assert cell == percent_text(record["accuracy"], not_none(record["accuracy_ci95"]))
+        assert size == f"{record['n']} from {record['n_actors']} actors"
+    assert [row[0] for row in card.tables["Results by emotion"][1:]] == [
         e for e in EMOTIONS if ("emotion", e) in fused
     ]
-    groups = {(row[1], row[0]): row[4] for row in card.tables["Groups"][1:]}
+    groups = {(row[1], row[0]): row[4] for row in card.tables["Results by group"][1:]}
     assert {kind for kind, _ in groups} == {"sex", "intensity", "statement"}
     for key, cell in groups.items():
-        assert cell == per_cent(fused[key]["accuracy"], not_none(fused[key]["accuracy_ci95"]))
+        assert cell == percent_text(fused[key]["accuracy"], not_none(fused[key]["accuracy_ci95"]))
     actors = {value: g["accuracy"] for (kind, value), g in fused.items() if kind == "actor"}
     low, high = min(actors, key=lambda a: actors[a]), max(actors, key=lambda a: actors[a])
     assert (
         f"Fusion, chosen on inner folds: from {100 * actors[low]:.1f} % (actor {low}) to "
-        f"{100 * actors[high]:.1f} % (actor" in card.text["Groups"]
+        f"{100 * actors[high]:.1f} % (actor" in card.text["Results by group"]
     )
 
 
-def test_enrolment_and_worse_recordings(card: Card, run: Run) -> None:
+def test_enrollment_and_degradations(card: Card, run: Run) -> None:
     points = run.results["enrolment"]["systems"]["fused"]
-    rows = card.tables["When the person is known: enrolment"]
-    assert [row[0] for row in rows[1:]] == ["0 (a stranger)", "1", "30", "all (transductive)"]
-    assert [row[1] for row in rows[1:]] == [per_cent(p["accuracy"], p["ci95"]) for p in points]
+    rows = card.tables["Enrolled speakers"]
+    assert [row[0] for row in rows[1:]] == ["0 (not enrolled)", "1", "30", "all (transductive)"]
+    assert [row[1] for row in rows[1:]] == [percent_text(p["accuracy"], p["ci95"]) for p in points]
     assert [row[2] for row in rows[1:]] == ["1", "5", "5", "1"]
-    assert "it is transductive" in card.text["When the person is known: enrolment"]
-    assert card.tables["When recordings are worse"][1:] == [
+    assert "it is transductive" in card.text["Enrolled speakers"]
+    assert card.tables["Degraded recordings"][1:] == [
         ["clean", "77.8 (50.0 to 90.0)"],
         ["noise | 10 dB", "65.4 (50.0 to 90.0), -12.3"],
     ]
 
 
 def figures(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where the fractions of results stand that a card shows."""
+    """The paths of the fractions in results.json that the card shows."""
     if isinstance(node, dict):
         for key, child in node.items():
             if key not in ("settings", "uar" if "kind" in node else "", "uar_ci95" if "kind" in node else ""):
                 yield from figures(child, (*path, key))
     elif isinstance(node, list):
-        for place, child in enumerate(node):
-            yield from figures(child, (*path, place))
+        for index, child in enumerate(node):
+            yield from figures(child, (*path, index))
     elif (
         isinstance(node, float) and "folds" not in path and path[-2:-1] not in (("coverage",), ("accuracy",))
     ):
@@ -221,7 +219,7 @@ def figures(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def test_a_figure_that_changes_in_results_json_changes_in_the_card(run: Run) -> None:
-    """Every single one: none is taken from elsewhere, none is forgotten."""
+    """Every single one: none comes from elsewhere, none is missing."""
     before = model_card(run)
     tried = 0
     for path in figures(run.results):
@@ -230,7 +228,7 @@ def test_a_figure_that_changes_in_results_json_changes_in_the_card(run: Run) -> 
             and path[3] == "accuracy"
             and run.results["groups"][path[1]][path[2]]["n_actors"] == 1
         ):
-            continue  # of single actors only the range is shown
+            continue  # for single actors only the range is shown
 
         def edit(results: dict[str, Any], path: tuple[Any, ...] = path) -> None:
             node: Any = results
@@ -249,10 +247,10 @@ def test_the_range_over_actors_follows_its_ends(run: Run) -> None:
             if record["kind"] == "actor" and record["value"] == "05":
                 record["accuracy"] = 0.0123
 
-    assert "from 1.2 % (actor 05)" in Card(model_card(changed(run, edit))).text["Groups"]
+    assert "from 1.2 % (actor 05)" in Card(model_card(changed(run, edit))).text["Results by group"]
 
 
-def test_what_is_absent_or_empty_leaves_no_heading(run: Run, card: Card) -> None:
+def test_absent_and_empty_parts_have_no_heading(run: Run, card: Card) -> None:
     def absent(results: dict[str, Any]) -> None:
         for key in ("groups", "enrolment", "robustness"):
             del results[key]
@@ -263,35 +261,35 @@ def test_what_is_absent_or_empty_leaves_no_heading(run: Run, card: Card) -> None
         absent(results)
         results.update(groups={"fused": []}, enrolment={"systems": {"fused": []}}, robustness=[])
 
-    kept = [heading for heading in card.headings if heading not in OPTIONAL]
-    assert Card(model_card(changed(run, absent))).headings == kept
-    assert Card(model_card(changed(run, empty))).headings == kept
+    expected = [heading for heading in card.headings if heading not in OPTIONAL]
+    assert Card(model_card(changed(run, absent))).headings == expected
+    assert Card(model_card(changed(run, empty))).headings == expected
 
     def least(results: dict[str, Any]) -> None:
         results.clear()
         results.update(schema=1, pretrained_sha256=None, systems={"tea-leaves": {"accuracy": 0.1234}})
 
     found = Card(model_card(changed(run, least)))
-    assert found.tables["Figures"][1][1] == "12.3"
+    assert found.tables["Results"][1][1] == "12.3"
     assert all(text or heading in found.tables for heading, text in list(found.text.items())[1:])
-    assert "Notes of the run" not in found.headings
+    assert "Notes from the run" not in found.headings
 
 
-def told_of_pretrained(run: Run) -> list[str]:
-    """Each point of the card's list."""
-    return Card(model_card(run)).text["What pre-trained parts had seen"].splitlines()
+def pretrained_items(run: Run) -> list[str]:
+    """Each item of the list in the card."""
+    return Card(model_card(run)).text["What pretrained parts were trained on"].splitlines()
 
 
-def test_nothing_pretrained_is_said(run: Run) -> None:
-    first, second = told_of_pretrained(run)
-    assert "nothing pre-trained: every parameter was fitted on the training actors of each fold" in first
-    # the table of action units was made by a program that had been trained
+def test_the_card_says_that_nothing_is_pretrained(run: Run) -> None:
+    first, second = pretrained_items(run)
+    assert "nothing is pretrained; every parameter was fitted on the training actors of each fold" in first
+    # the program that made the table of action units had been trained
     assert "OpenFace" in second
 
     def dependent(results: dict[str, Any]) -> None:
         results["speaker_independent"] = False
 
-    assert "the training clips of each fold" in told_of_pretrained(changed(run, dependent))[0]
+    assert "the training clips of each fold" in pretrained_items(changed(run, dependent))[0]
 
 
 def lrcn(results: dict[str, Any], sha256: object) -> None:
@@ -301,22 +299,22 @@ def lrcn(results: dict[str, Any], sha256: object) -> None:
     face["network"] = {"kind": "lrcn", "emotion_cnn": {"source": "deepface"}}
 
 
-def test_known_weights_are_told_with_what_they_had_seen(run: Run) -> None:
+def test_known_weights_are_named_with_their_training_data(run: Run) -> None:
     known = WEIGHTS["deepface-emotion"]
-    told = Card(model_card(changed(run, lambda r: lrcn(r, known.sha256)))).text[
-        "What pre-trained parts had seen"
+    text = Card(model_card(changed(run, lambda r: lrcn(r, known.sha256)))).text[
+        "What pretrained parts were trained on"
     ]
-    assert f"deepface-emotion, sha256 {known.sha256}, licence MIT, trained on FER2013" in told
-    assert "dlib" in told
-    assert "nothing pre-trained" not in told
-    assert "OpenFace" not in told
+    assert f"deepface-emotion, sha256 {known.sha256}, license MIT, trained on FER2013" in text
+    assert "dlib" in text
+    assert "nothing is pretrained" not in text
+    assert "OpenFace" not in text
 
 
-def test_unknown_weights_are_never_passed_over(run: Run) -> None:
-    told = Card(model_card(changed(run, lambda r: lrcn(r, "ab" * 32)))).text[
-        "What pre-trained parts had seen"
+def test_unknown_weights_are_never_left_out(run: Run) -> None:
+    text = Card(model_card(changed(run, lambda r: lrcn(r, "ab" * 32)))).text[
+        "What pretrained parts were trained on"
     ]
-    assert f"a file of your own, sha256 {'ab' * 32}: what it had seen is not known here" in told
+    assert f"a file of your own, sha256 {'ab' * 32}; what it was trained on is not known" in text
 
 
 @pytest.mark.parametrize(
@@ -328,22 +326,22 @@ def test_unknown_weights_are_never_passed_over(run: Run) -> None:
         (lambda results: lrcn(results, False), "not a sha256"),
     ],
 )
-def test_without_knowing_what_was_seen_there_is_no_card(
+def test_without_the_origin_of_weights_there_is_no_card(
     run: Run, edit: Callable[[dict[str, Any]], object], message: str
 ) -> None:
     with pytest.raises(ExperimentError, match=re.escape(message)):
         model_card(changed(run, edit))
 
 
-def test_a_cnn_from_scratch_has_seen_nothing(run: Run) -> None:
+def test_a_cnn_from_scratch_is_not_pretrained(run: Run) -> None:
     def scratch(results: dict[str, Any]) -> None:
         lrcn(results, None)
         results["recipe"]["settings"]["face"]["network"]["emotion_cnn"]["source"] = "scratch"
 
-    assert "nothing pre-trained" in told_of_pretrained(changed(run, scratch))[0]
+    assert "nothing is pretrained" in pretrained_items(changed(run, scratch))[0]
 
 
-def test_warnings_stand_at_the_top(run: Run, card: Card, data: Card) -> None:
+def test_warnings_are_at_the_top(run: Run, card: Card, data: Card) -> None:
     def toy(results: dict[str, Any]) -> None:
         results["corpus"]["synthetic"] = True
         results["speaker_independent"] = False
@@ -353,12 +351,12 @@ def test_warnings_stand_at_the_top(run: Run, card: Card, data: Card) -> None:
         top = Card(made).text[next(iter(Card(made).text))]
         assert top.startswith("Synthetic corpus.")
         assert "say nothing about people" in top
-    told = Card(model_card(found))
-    assert "Not speaker-independent" in told.all
-    assert "Speaker-independent: no" in told.all
-    # what is published of RAVDESS is not said of drawings
-    assert "24 North American actors" not in told.all
-    assert "OpenFace" not in told.all
+    warned = Card(model_card(found))
+    assert "Not speaker-independent" in warned.all
+    assert "Speaker-independent: no" in warned.all
+    # what is published about RAVDESS is not said about drawings
+    assert "24 North American actors" not in warned.all
+    assert "OpenFace" not in warned.all
     assert "Livingstone" not in Card(data_card(found)).all
     assert "ynthetic corpus" not in card.all
     assert "ynthetic corpus" not in data.all
@@ -372,8 +370,8 @@ def test_another_corpus_is_not_taken_for_ravdess(run: Run) -> None:
     card, data = Card(model_card(found)), Card(data_card(found))
     assert next(iter(card.text)) == "Model card: ravdess-au on my_*clips*"
     assert "North American" not in card.all + data.all
-    assert "It does not read what somebody feels" in card.all
-    assert "commercial" not in card.text["Licence"]
+    assert "It does not recognize what somebody feels" in card.all
+    assert "commercial" not in card.text["License"]
     assert "Source" not in data.headings
 
 
@@ -384,11 +382,11 @@ def test_text_from_a_run_cannot_make_markup(run: Run) -> None:
         results["protocol"] = "```\n# no"
 
     card = Card(model_card(Run(run.path, changed(run, hostile).results, run.scores)))
-    assert card.text["Notes of the run"] == "<script>x</script> **bold** [a](b) | c # heading &lt; R&D\n"
-    assert ["a|b", "`1`"] in card.tables["How it was made"]
-    assert card.headings[-1] == "How it was made"
-    # without details.json the command is the one that makes the run again
-    assert "emofuse evaluate CORPUS --recipe ravdess-au --protocol '```" in card.text["How it was made"]
+    assert card.text["Notes from the run"] == "<script>x</script> **bold** [a](b) | c # heading &lt; R&D\n"
+    assert ["a|b", "`1`"] in card.tables["How to reproduce it"]
+    assert card.headings[-1] == "How to reproduce it"
+    # without details.json, the command is one that makes the run again
+    assert "emofuse evaluate CORPUS --recipe ravdess-au --protocol '```" in card.text["How to reproduce it"]
 
 
 @pytest.mark.parametrize(
@@ -411,7 +409,7 @@ def test_hostile_names_stay_text(run: Run, make: Callable[[Run], str], heading: 
 
 @pytest.fixture
 def real_names(run: Run, tmp_path: Path) -> Path:
-    """A run of all takes of three actors but two, the face missing in one more."""
+    """A run with all but two takes of three actors; one more has no face."""
     rows = []
     for actor, code, intensity, statement, repetition in itertools.product(
         ("07", "08", "09"), range(1, 9), "12", "12", "12"
@@ -428,7 +426,7 @@ def real_names(run: Run, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_data_card_counts_the_run_s_own_clips(real_names: Path) -> None:
+def test_the_data_card_counts_the_clips_of_the_run(real_names: Path) -> None:
     data = Card(data_card(read_run(real_names)))
     with (real_names / "predictions.csv").open(encoding="utf-8", newline="") as file:
         clips = {row["take"]: row for row in csv.DictReader(file)}
@@ -445,41 +443,43 @@ def test_the_data_card_counts_the_run_s_own_clips(real_names: Path) -> None:
     kids = sum(take.split("-")[3] == "01" for take in clips)
     assert f"strong: {strong}." in facts
     assert f"Kids are talking by the door: {kids}." in facts
-    assert "Actors: 07, 08, 09. Clips of each: 59 to 60." in facts
+    assert "Actors: 07, 08, 09. Clips per actor: 59 to 60." in facts
     assert "Clips with a face: 177 of 178." in data.text["Voice and face"]
-    assert "not video here. It is a table, openface_au_mean.csv" in data.text["Voice and face"]
+    face = data.text["Voice and face"]
+    assert "not read from video. It comes from a table of action units" in face
+    assert "averaged over each clip, openface_au_mean.csv" in face
     assert "4 of them are not here" in data.text["What is missing"]
     assert ["03-01-01-01-01-01-99.wav", "no <audio> stream & nothing else"] in data.tables["What is missing"]
-    assert "CC BY-NC-SA 4.0" in data.text["What it is"]
+    assert "CC BY-NC-SA 4.0" in data.text["Overview"]
     assert "PLoS ONE 13(5): e0196391" in data.text["Source"]
 
 
-def test_traps_are_named_where_the_run_has_them(real_names: Path, data: Card) -> None:
-    traps = "What to know before reading figures"
-    told = Card(data_card(read_run(real_names))).text[traps]
-    assert "03-01-03-01-02-01-07 and of 03-01-03-01-02-02-07 (actor 7) is the same file" in told
-    assert "one may be trained on" not in told
-    assert "Neutral has no strong intensity" in told
-    assert "neutral (12); the commonest has 24" in told
+def test_caveats_are_named_when_they_apply(real_names: Path, data: Card) -> None:
+    caveats = "Caveats"
+    text = Card(data_card(read_run(real_names))).text[caveats]
+    assert "03-01-03-01-02-01-07 and of 03-01-03-01-02-02-07 (actor 7) is the same file" in text
+    assert "one may be used for training" not in text
+    assert "Neutral has no strong intensity" in text
+    assert "neutral (12); the most common one has 24" in text
     assert "same file" not in data.all
 
     path = real_names / "predictions.csv"
     lines = path.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if not line.startswith(("01-03-01-02-02-07", "01-01"))]
-    path.write_text("\n".join(kept), encoding="utf-8")
-    fewer = Card(data_card(read_run(real_names))).text[traps]
+    remaining = [line for line in lines if not line.startswith(("01-03-01-02-02-07", "01-01"))]
+    path.write_text("\n".join(remaining), encoding="utf-8")
+    fewer = Card(data_card(read_run(real_names))).text[caveats]
     assert "same file" not in fewer
     assert "Neutral has" not in fewer
-    assert "No clip at all: neutral." in fewer
+    assert "Emotions without any clip: neutral." in fewer
 
 
-def test_where_people_are_mixed_the_twins_may_be_parted(real_names: Path, run: Run) -> None:
+def test_without_speaker_independence_the_identical_files_may_be_split(real_names: Path, run: Run) -> None:
     results = {**run.results, "speaker_independent": False}
     (real_names / "results.json").write_text(json.dumps(results), encoding="utf-8")
-    assert "one may be trained on and the other tested" in data_card(read_run(real_names))
+    assert "one may be used for training and the other for testing" in data_card(read_run(real_names))
 
 
-def test_facts_that_names_do_not_tell_are_not_made_up(real_names: Path) -> None:
+def test_facts_missing_from_the_names_are_not_made_up(real_names: Path) -> None:
     path = real_names / "predictions.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("\n01-0", "\nclip"), encoding="utf-8")
     plain = Card(data_card(read_run(real_names)))
@@ -505,7 +505,7 @@ def test_without_a_card_nothing_is_written(full_run: Path, tmp_path: Path) -> No
     (tmp_path / "results.json").write_text(json.dumps(results), encoding="utf-8")
     for name in ("report.html", "model-card.md", "data-card.md"):
         (tmp_path / name).write_text("old", encoding="utf-8")
-    with pytest.raises(ExperimentError, match="what pre-trained parts had seen: evaluate again"):
+    with pytest.raises(ExperimentError, match="what pretrained parts were trained on: evaluate again"):
         write_report(tmp_path)
     for name in ("report.html", "model-card.md", "data-card.md"):
         assert (tmp_path / name).read_text(encoding="utf-8") == "old"

@@ -8,10 +8,11 @@ from emofuse.evaluation.report import selection
 from emofuse.evaluation.report.selection import (
     by_group,
     clip_steps,
+    degradation_names,
     group_keys,
-    in_condition_order,
     main_systems,
 )
+from emofuse.evaluation.results import EnrollmentPoint, GroupEntry, RobustnessFigures
 
 
 def test_the_fusions_that_were_not_chosen_are_left_out() -> None:
@@ -21,7 +22,7 @@ def test_the_fusions_that_were_not_chosen_are_left_out() -> None:
 
 
 def test_groups_come_kind_by_kind_and_actors_by_number() -> None:
-    def group(kind: str, value: str) -> dict[str, str]:
+    def group(kind: str, value: str) -> GroupEntry:
         return {"kind": kind, "value": value}
 
     groups = by_group(
@@ -36,7 +37,7 @@ def test_groups_come_kind_by_kind_and_actors_by_number() -> None:
 
 
 def test_steps_stand_in_the_order_of_their_number() -> None:
-    points = [{"clips": k, "accuracy": 0.5} for k in ("all", 16, 2, 0, 30)]
+    points: list[EnrollmentPoint] = [{"clips": k, "accuracy": 0.5} for k in ("all", 16, 2, 0, 30)]
     assert clip_steps({"fused": points, "voice": [{"clips": 8}]}) == (
         "0",
         "2",
@@ -48,8 +49,8 @@ def test_steps_stand_in_the_order_of_their_number() -> None:
 
 
 def test_clean_recordings_come_first() -> None:
-    records = [{"condition": name} for name in ("noise", "clean", "codec", "noise")]
-    assert in_condition_order(records) == ("clean", "noise", "codec")
+    records: list[RobustnessFigures] = [{"condition": name} for name in ("noise", "clean", "codec", "noise")]
+    assert degradation_names(records) == ("clean", "noise", "codec")
 
 
 def test_the_examples_in_the_docstrings_run() -> None:

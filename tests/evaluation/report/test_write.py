@@ -1,4 +1,4 @@
-"""The page is whole, asks nothing of the network, and says what the run's files say."""
+"""The page is well-formed, fetches nothing, and shows what the files of the run say."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rich.console import Console
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
-from emofuse.evaluation.report import provenance as origin
+from emofuse.evaluation.report import provenance
 from emofuse.evaluation.report.terminal import summary_table
 from emofuse.evaluation.report.write import write_report
 from emofuse.evaluation.results import SYSTEMS, read_results
@@ -40,20 +40,20 @@ def page(page_text: str) -> Any:
 
 @pytest.fixture
 def bare_run(full_run: Path, tmp_path: Path) -> Path:
-    """Only what must be there."""
+    """Only the required files."""
     for name in ("results.json", "predictions.csv"):
         shutil.copy(full_run / name, tmp_path)
     return tmp_path
 
 
-def test_every_part_is_there_in_order(page: Any) -> None:
+def test_every_section_is_there_in_order(page: Any) -> None:
     assert page.sections == [
         "results", "folds", "mistakes", "actors", "calibration", "map", "learning", "tuning",
         "examples", "skipped", "settings", "versions", "reproduce",
     ]  # fmt: skip
-    for said in (
+    for phrase in (
         "Eight acted emotions in 600 clips of 20 actors",
-        "never met its actor",
+        "trained without its actor",
         "fold 6 dropped",
         "not what a person feels",
         "CC BY-NC-SA 4.0",
@@ -61,10 +61,10 @@ def test_every_part_is_there_in_order(page: Any) -> None:
         "emofuse evaluate CORPUS --recipe ravdess-au --protocol six-fold --out RUN",
         "by t-SNE",
     ):
-        assert said in page.text
+        assert phrase in page.text
 
 
-def test_the_page_asks_nothing_of_the_network(page: Any, page_text: str) -> None:
+def test_the_page_fetches_nothing_over_the_network(page: Any, page_text: str) -> None:
     assert "http://" not in page_text
     assert "https://" not in page_text
     assert "@import" not in page_text
@@ -79,14 +79,14 @@ def test_the_page_asks_nothing_of_the_network(page: Any, page_text: str) -> None
     assert "default-src 'none'" in policy
 
 
-def test_identifiers_are_unique_and_every_reference_finds_its_own(page: Any, page_text: str) -> None:
+def test_identifiers_are_unique_and_references_resolve(page: Any, page_text: str) -> None:
     identifiers = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert len(identifiers) == len(set(identifiers))
     wanted = re.findall(r'url\(#([^)]+)\)|(?:href|aria-labelledby)="#?([^"]+)"', page_text)
     assert {a or b for a, b in wanted} <= set(identifiers)
 
 
-def test_a_reader_without_eyes_is_told_what_there_is(page: Any) -> None:
+def test_images_and_tables_are_accessible(page: Any) -> None:
     assert dict(page.tags)["html"]["lang"] == "en"
     for tag, attrs in page.tags:
         if tag == "img":
@@ -100,7 +100,7 @@ def test_a_reader_without_eyes_is_told_what_there_is(page: Any) -> None:
     assert all(page.tables)
 
 
-def test_pictures_take_the_colours_of_the_page(page_text: str) -> None:
+def test_charts_take_the_colors_of_the_page(page_text: str) -> None:
     svg = "".join(re.findall(r"<svg.*?</svg>", page_text, flags=re.S))
     assert svg.count("var(--text)") > 20
     assert re.findall(r"#0000\d\d", svg) == []
@@ -128,8 +128,8 @@ def test_folds_have_the_figures_of_results_json(page: Any, full_run: Path) -> No
     results = read_results(full_run / "results.json")
     table = page.table("Accuracy % in each fold")
     columns = ["voice", "face", "fused:lr", "fused:pca-lr", "fused:svm", "fused:nn", "fused"]
-    for place, row in enumerate(table[1:-1]):
-        folds = [results["systems"][name]["folds"][place] for name in columns]
+    for index, row in enumerate(table[1:-1]):
+        folds = [results["systems"][name]["folds"][index] for name in columns]
         assert row[0] == folds[0]["fold"]
         assert row[1] == ", ".join(folds[0]["test_actors"])
         assert row[3:-1] == [f"{100 * f['accuracy']:.1f} {100 * f['uar']:.1f}" for f in folds]
@@ -138,7 +138,7 @@ def test_folds_have_the_figures_of_results_json(page: Any, full_run: Path) -> No
     assert table[-1][3] == f"{100 * np.mean(voice):.1f} ± {100 * np.std(voice, ddof=1):.1f}"
 
 
-def test_best_of_each_column_is_bold(page_text: str, full_run: Path) -> None:
+def test_the_best_of_each_column_is_bold(page_text: str, full_run: Path) -> None:
     systems = read_results(full_run / "results.json")["systems"].values()
     assert f"<b>{100 * max(s['accuracy'] for s in systems):.1f}</b>" in page_text
     assert f"<b>{min(s['log_loss'] for s in systems):.3f}</b>" in page_text
@@ -157,7 +157,7 @@ def test_confusions_and_recalls_are_scikit_learns(page: Any, full_run: Path, nam
     ]
 
 
-def test_gain_is_over_the_clips_both_answered(page: Any, full_run: Path) -> None:
+def test_gain_is_over_the_clips_both_classified(page: Any, full_run: Path) -> None:
     run = read_run(full_run)
     face, fused = run.scores["face"], run.scores["fused"]
     assert len(face.takes) < len(fused.takes)
@@ -215,10 +215,10 @@ def test_settings_are_a_recipe_again(page: Any) -> None:
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    assert doctest.testmod(origin) == doctest.TestResults(failed=0, attempted=2)
+    assert doctest.testmod(provenance) == doctest.TestResults(failed=0, attempted=2)
 
 
-def test_drawn_again_the_page_is_the_same(full_run: Path, page_text: str) -> None:
+def test_the_page_is_reproducible(full_run: Path, page_text: str) -> None:
     assert write_report(full_run).read_text(encoding="utf-8") == page_text
 
 
@@ -236,23 +236,23 @@ def test_without_optional_parts(bare_run: Path) -> None:
     ]
 
 
-def test_with_the_least_that_results_can_say(bare_run: Path) -> None:
+def test_with_minimal_results(bare_run: Path) -> None:
     def least(results: dict[str, Any]) -> None:
-        kept: dict[str, Any] = {
+        figures: dict[str, Any] = {
             "accuracy": 0.4625,
             "uar": 0.46,
             "f1_macro": 0.45,
             "log_loss": None,
             "folds": [],
         }
-        systems = {"voice": kept, "tea-leaves": {**kept, "accuracy": 0.1234}}
+        systems = {"voice": figures, "tea-leaves": {**figures, "accuracy": 0.1234}}
         results.clear()
         results.update(schema=1, systems=systems, pretrained_sha256=None)
 
     report_page.edit_results(bare_run, least)
     lines = (bare_run / "predictions.csv").read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if ",voice," in line and ",01,neutral" in line]
-    (bare_run / "predictions.csv").write_text("\n".join([lines[0], *kept]), encoding="utf-8")
+    rows = [line for line in lines if ",voice," in line and ",01,neutral" in line]
+    (bare_run / "predictions.csv").write_text("\n".join([lines[0], *rows]), encoding="utf-8")
     page = report_page.render(bare_run)
     assert [row[1] for row in page.table("All systems")[1:]] == ["46.2", "12.3"]
     assert page.table("All systems")[1][4] == "–"
@@ -260,7 +260,7 @@ def test_with_the_least_that_results_can_say(bare_run: Path) -> None:
     assert "actors" not in page.sections
 
 
-def test_warnings_are_shown_where_they_are_due(bare_run: Path, page: Any) -> None:
+def test_warnings_are_shown_when_they_apply(bare_run: Path, page: Any) -> None:
     assert "Synthetic corpus" not in page.text
     assert "Not speaker-independent" not in page.text
 
@@ -271,8 +271,8 @@ def test_warnings_are_shown_where_they_are_due(bare_run: Path, page: Any) -> Non
     report_page.edit_results(bare_run, speaker_dependent_toy)
     warned = report_page.render(bare_run)
     assert "they say nothing about people" in warned.text
-    assert "Test actors were also heard and seen in training" in warned.text
-    assert "never met its actor" not in warned.text
+    assert "The test actors were also in the training part" in warned.text
+    assert "trained without its actor" not in warned.text
 
 
 def test_damaged_optional_parts_are_named_and_left_out(full_run: Path, tmp_path: Path) -> None:
@@ -340,7 +340,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(bare_run: Path) -> Non
     assert not list(bare_run.glob(".*"))
 
 
-def test_summary_table_says_what_results_say(full_run: Path) -> None:
+def test_the_summary_table_has_the_figures_of_results_json(full_run: Path) -> None:
     results = read_results(full_run / "results.json")
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(summary_table(results))
@@ -363,7 +363,7 @@ def test_summary_table_says_what_results_say(full_run: Path) -> None:
     assert "NOT speaker-independent; synthetic" in str(summary_table(results).caption)
 
 
-def test_the_summary_needs_none_of_the_training_part() -> None:
+def test_the_summary_needs_no_training_packages() -> None:
     heavy = "{'matplotlib', 'sklearn', 'torch', 'pandas'}"
     for module in ("terminal", "write"):
         code = f"import sys, emofuse.evaluation.report.{module}; sys.exit(bool({heavy} & set(sys.modules)))"

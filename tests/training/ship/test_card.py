@@ -1,4 +1,4 @@
-"""The card beside the recogniser that comes with emofuse says what the bundle says."""
+"""The card of the recognizer that comes with emofuse says what its bundle says."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def shipped() -> Path:
     return Recognizer.load().bundle.folder
 
 
-def test_the_card_that_ships_is_that_of_the_bundle_that_ships(shipped: Path) -> None:
+def test_the_card_in_the_package_is_that_of_the_bundle(shipped: Path) -> None:
     assert (shipped / NAME).read_text() == shipped_card(load_bundle(shipped))
 
 
-def test_its_figures_are_the_bundles(shipped: Path, tmp_path: Path) -> None:
+def test_its_figures_are_those_of_the_bundle(shipped: Path, tmp_path: Path) -> None:
     shutil.copytree(shipped, tmp_path / "bundle")
     path = tmp_path / "bundle" / "bundle.json"
     manifest = json.loads(path.read_text())
@@ -31,13 +31,13 @@ def test_its_figures_are_the_bundles(shipped: Path, tmp_path: Path) -> None:
     manifest["provenance"]["voice"]["accuracy_on_held_out_speakers"] = 0.123
     path.write_text(json.dumps(manifest))
     card = shipped_card(load_bundle(tmp_path / "bundle"))
-    assert "Films: 77 of 9 right." in card
+    assert "Videos: 77 of 9 correct." in card
     assert "12.3 %" in card
 
 
-def test_it_says_what_it_is_not_for(shipped: Path) -> None:
+def test_it_names_out_of_scope_uses(shipped: Path) -> None:
     card = shipped_card(load_bundle(shipped))
-    assert "does not read what somebody feels" in card
+    assert "does not recognize what somebody feels" in card
     assert "CC BY-NC-SA 4.0" in card
 
 

@@ -1,4 +1,4 @@
-"""What the axes of several charts have in common."""
+"""What several charts have in common: rows, percent axes, dots with intervals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emofuse.evaluation.report.svg import Ink
 
 
 def in_percent(ax: Axes, *which: str) -> None:
-    """Write the ticks of the axes that are named, ``x`` or ``y``, in per cent."""
+    """Label the ticks of these axes, ``x`` or ``y``, in percent."""
     for name in which:
         axis = {"x": ax.xaxis, "y": ax.yaxis}[name]
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
@@ -20,15 +20,15 @@ def in_percent(ax: Axes, *which: str) -> None:
 
 def named_rows(
     ax: Axes,
-    places: Sequence[float],
+    positions: Sequence[float],
     names: Sequence[str],
     xlabel: str,
     *,
     ylim: tuple[float, float],
     right: float = 1,
 ) -> None:
-    """One named row per place, and accuracy from 0 at the left to ``right``."""
-    ax.set_yticks(places, names)
+    """One named row per position, and accuracy from 0 to ``right`` along the x axis."""
+    ax.set_yticks(positions, names)
     ax.set_ylim(ylim)
     ax.set_xlim(0, right)
     in_percent(ax, "x")
@@ -39,19 +39,19 @@ def named_rows(
 
 def dot(
     ax: Axes,
-    place: float,
+    position: float,
     record: Mapping[str, Any],
     ink: str,
     *,
-    upright: bool = False,
+    vertical: bool = False,
     hollow: bool = False,
     bounds: str = "ci95",
 ) -> None:
-    """One accuracy with its interval as a bar behind it; ``upright``: accuracy is the vertical axis."""
+    """One accuracy, with its interval as a bar behind it; ``vertical``: accuracy is the y axis."""
     interval, value = record.get(bounds), record["accuracy"]
     if interval:
-        ends = ([place, place], interval) if upright else (interval, [place, place])
+        ends = ([position, position], interval) if vertical else (interval, [position, position])
         ax.plot(*ends, color=ink, linewidth=4, alpha=0.35, solid_capstyle="round", zorder=2.5)
-    x, y = (place, value) if upright else (value, place)
+    x, y = (position, value) if vertical else (value, position)
     face, edge = (Ink.PAPER, ink) if hollow else (ink, Ink.PAPER)
     ax.plot([x], [y], "o", color=face, markersize=5.5, markeredgecolor=edge, zorder=3)

@@ -1,4 +1,4 @@
-"""The figures of the report, each a function from what a run holds to inline SVG."""
+"""The charts of the report: from what a run holds to inline SVG."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.core.metrics import Reliability
 from emofuse.evaluation.report.axes import in_percent, named_rows
 from emofuse.evaluation.report.svg import Ink, drawing, ink_of, to_png, to_svg
-from emofuse.evaluation.results import in_order, natural, title
+from emofuse.evaluation.results import SystemFigures, in_order, natural, title
 from emofuse.evaluation.run_files import Example, FeatureMap, Scores
 
 FEWEST_FOR_TSNE: Final = 30
-"""With fewer clips t-SNE shows its own grain: principal components are drawn instead."""
+"""With fewer clips, t-SNE shows artifacts; principal components are drawn instead."""
 
 
-def accuracy_by_system(systems: Mapping[str, Mapping[str, Any]], commonest: float | None) -> str:
-    """Accuracy of each system with its interval, its folds as dots. ``commonest``: share of one emotion."""
+def accuracy_by_system(systems: Mapping[str, SystemFigures], majority_share: float | None) -> str:
+    """Accuracy of each system with its interval, and its folds as dots.
+
+    ``majority_share``: the share of the most common emotion, drawn as a line; None: no line.
+    """
     names = in_order(systems)[::-1]
     with drawing(6.2, 0.9 + 0.36 * len(names)) as figure:
         ax = figure.subplots()
         for row, name in enumerate(names):
-            system, colour = systems[name], ink_of(name)
+            system, color = systems[name], ink_of(name)
             interval = system.get("accuracy_ci95")
             if interval:
-                ax.plot(interval, [row, row], color=colour, linewidth=5, alpha=0.35, solid_capstyle="round")
+                ax.plot(interval, [row, row], color=color, linewidth=5, alpha=0.35, solid_capstyle="round")
             folds = [fold["accuracy"] for fold in system.get("folds", ()) if fold.get("accuracy") is not None]
-            ax.plot(folds, np.full(len(folds), row - 0.27), ".", color=colour, markersize=4, alpha=0.8)
-            ax.plot([system["accuracy"]], [row], "o", color=colour, markersize=7, markeredgecolor=Ink.PAPER)
+            ax.plot(folds, np.full(len(folds), row - 0.27), ".", color=color, markersize=4, alpha=0.8)
+            ax.plot([system["accuracy"]], [row], "o", color=color, markersize=7, markeredgecolor=Ink.PAPER)
             weight = "bold" if name == "fused" else "normal"
             ax.annotate(
                 f"{100 * system['accuracy']:.1f}",
@@ -46,11 +49,11 @@ def accuracy_by_system(systems: Mapping[str, Mapping[str, Any]], commonest: floa
                 weight=weight,
                 fontsize=8.5,
             )
-        if commonest is not None:
-            ax.axvline(commonest, color=Ink.QUIET, linewidth=0.8, linestyle=(0, (4, 3)))
+        if majority_share is not None:
+            ax.axvline(majority_share, color=Ink.QUIET, linewidth=0.8, linestyle=(0, (4, 3)))
             ax.annotate(
-                "always the commonest",
-                (commonest, len(names) - 0.45),
+                "most common emotion",
+                (majority_share, len(names) - 0.45),
                 xytext=(3, 0),
                 textcoords="offset points",
                 fontsize=7.5,
@@ -58,12 +61,12 @@ def accuracy_by_system(systems: Mapping[str, Mapping[str, Any]], commonest: floa
             )
         titles = [title(name) for name in names]
         named_rows(ax, range(len(names)), titles, "accuracy on held-out clips", ylim=(-0.6, len(names) - 0.2))
-        told = "; ".join(f"{title(n)} {100 * systems[n]['accuracy']:.1f} %" for n in names[::-1])
-        return to_svg(figure, "systems", f"Accuracy of each system with its 95 % interval: {told}.")
+        listed = "; ".join(f"{title(n)} {100 * systems[n]['accuracy']:.1f} %" for n in names[::-1])
+        return to_svg(figure, "systems", f"Accuracy of each system with its 95 % interval: {listed}.")
 
 
 def accuracy_by_actor(scores: Mapping[str, Scores]) -> str:
-    """Accuracy of each system on each actor, the hardest for the last system first."""
+    """Accuracy of each system on each actor, with the hardest actor for the last system at the top."""
     right = {name: _by_actor(scores[name]) for name in scores}
     leading = list(right)[-1]
     actors = sorted(right[leading], key=lambda a: (-right[leading][a], natural(a)))
@@ -108,29 +111,29 @@ def accuracy_by_actor(scores: Mapping[str, Scores]) -> str:
 
 
 def reliability_diagram(bins: Reliability) -> str:
-    """Accuracy against confidence, and beneath it how often each confidence was given."""
+    """Accuracy against confidence, and beneath it how many clips had each confidence."""
     with drawing(4.2, 4.4) as figure:
         ax, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         width = np.diff(bins.edges)
-        some = bins.count > 0
+        filled = bins.count > 0
         ax.plot([0, 1], [0, 1], color=Ink.QUIET, linewidth=0.8, linestyle=(0, (4, 3)))
         ax.bar(
-            bins.edges[:-1][some],
-            bins.accuracy[some],
-            width[some],
+            bins.edges[:-1][filled],
+            bins.accuracy[filled],
+            width[filled],
             align="edge",
             color=Ink.FUSED,
             alpha=0.3,
             edgecolor=Ink.PAPER,
             linewidth=0.8,
         )
-        # The area of a dot is its clips: a bin of two clips must not shout.
-        area = 8 + 70 * bins.count[some] / bins.count.max()
+        # The area of a dot stands for its clips, so that a bin of two clips does not stand out.
+        area = 8 + 70 * bins.count[filled] / bins.count.max()
         ax.scatter(
-            bins.confidence[some], bins.accuracy[some], s=area, color=Ink.FUSED, zorder=3, clip_on=False
+            bins.confidence[filled], bins.accuracy[filled], s=area, color=Ink.FUSED, zorder=3, clip_on=False
         )
         ax.set_ylim(0, 1)
-        ax.set_ylabel("right")
+        ax.set_ylabel("accuracy")
         in_percent(ax, "y")
         ax.grid()
         below.bar(
@@ -144,55 +147,57 @@ def reliability_diagram(bins: Reliability) -> str:
         )
         below.set_ylabel("clips")
         below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-        below.set_xlabel("confidence: the greatest probability")
+        below.set_xlabel("confidence (the highest probability)")
         below.set_xlim(0, 1)
         in_percent(below, "x")
         return to_svg(
             figure,
             "reliability",
-            "Share of right answers against confidence; the dashed diagonal is perfect calibration. "
+            "Accuracy against confidence; the dashed diagonal is perfect calibration. "
             + "; ".join(
-                f"at {c:.0%} confidence {a:.0%} right of {n}"
-                for c, a, n in zip(bins.confidence[some], bins.accuracy[some], bins.count[some], strict=True)
+                f"at {c:.0%} confidence, {a:.0%} of {n} clips are correct"
+                for c, a, n in zip(
+                    bins.confidence[filled], bins.accuracy[filled], bins.count[filled], strict=True
+                )
             ),
         )
 
 
-def feature_map(data: FeatureMap, right: NDArray[np.bool_] | None, *, seed: int) -> tuple[str, str]:
-    """A plane in which like clips lie close, and how it was made (t-SNE or principal components).
+def feature_map(data: FeatureMap, correct: NDArray[np.bool_] | None, *, seed: int) -> tuple[str, str]:
+    """A plane in which similar clips lie close together, and its method (t-SNE or principal components).
 
-    ``right``: (n,) whether each clip was recognised, drawn as a dot or a cross; None: not known.
+    ``correct``: (n,) whether each clip was classified correctly, drawn as a dot or a cross; None: unknown.
     """
-    places, method = _plane(data.features, seed)
+    positions, method = _plane(data.features, seed)
     with drawing(4.8, 4.4) as figure:
         ax = figure.subplots()
-        known = np.ones(len(places), dtype=bool) if right is None else right
+        is_correct = np.ones(len(positions), dtype=bool) if correct is None else correct
         for index, emotion in enumerate(EMOTIONS):
-            colour = EMOTION_COLORS[emotion]
-            here = data.emotion == index
-            x, y = places[here & known].T
-            ax.scatter(x, y, s=20, color=colour, edgecolors=Ink.PAPER, linewidths=0.4)
-            x, y = places[here & ~known].T
-            ax.scatter(x, y, s=26, color=colour, marker="x", linewidths=1.4)
+            color = EMOTION_COLORS[emotion]
+            of_emotion = data.emotion == index
+            x, y = positions[of_emotion & is_correct].T
+            ax.scatter(x, y, s=20, color=color, edgecolors=Ink.PAPER, linewidths=0.4)
+            x, y = positions[of_emotion & ~is_correct].T
+            ax.scatter(x, y, s=26, color=color, marker="x", linewidths=1.4)
         ax.set_xticks([])
         ax.set_yticks([])
         for side in ax.spines.values():
             side.set_visible(True)
             side.set_color(Ink.GRID)
         described = (
-            f"{len(places)} test clips placed by {method} of their joined features, coloured by emotion."
+            f"{len(positions)} test clips placed by {method} of their joined features, colored by emotion."
         )
         return to_svg(figure, f"map-{data.name}", described), method
 
 
 def learning_curves(curves: Sequence[Mapping[str, Any]], modality: str) -> str:
-    """Loss on training and on held-out actors over the epochs, and accuracy on the held-out ones."""
-    colour = ink_of(modality)
+    """Loss on training and held-out actors over the epochs, and accuracy on held-out actors."""
+    color = ink_of(modality)
     with drawing(4.6, 4.2) as figure:
         loss, right = figure.subplots(2, 1, sharex=True)
         _curves(loss, curves, "train_loss", Ink.OTHER, linestyle=(0, (4, 2)))
-        _curves(loss, curves, "held_out_loss", colour)
-        _curves(right, curves, "held_out_accuracy", colour)
+        _curves(loss, curves, "held_out_loss", color)
+        _curves(right, curves, "held_out_accuracy", color)
         loss.set_ylabel("loss (nats)")
         loss.set_ylim(bottom=0)
         right.set_ylabel("accuracy")
@@ -205,23 +210,23 @@ def learning_curves(curves: Sequence[Mapping[str, Any]], modality: str) -> str:
         return to_svg(
             figure,
             f"curves-{modality}",
-            f"Learning curves of {len(curves)} {modality} networks: loss on training actors (dashed) and on "
+            f"Learning curves of {len(curves)} {modality} networks: loss on training actors (dashed) and "
             "held-out actors (solid) above, accuracy on the latter below. Thin: each network; bold: mean.",
         )
 
 
 def spectrogram(example: Example) -> str | None:
-    """``data:`` address of an example's log-mel picture, low frequencies at the bottom; None without one."""
+    """``data:`` URL of an example's log-mel spectrogram, low frequencies at the bottom; None without one."""
     if example.log_mel is None:
         return None
     low, high = float(example.log_mel.min()), float(example.log_mel.max())
     scaled = (example.log_mel - low) / max(high - low, 1e-9)
-    coloured = matplotlib.colormaps["magma"](scaled[::-1])[..., :3]
-    return to_png(np.round(coloured * 255).astype(np.uint8))
+    colored = matplotlib.colormaps["magma"](scaled[::-1])[..., :3]
+    return to_png(np.round(colored * 255).astype(np.uint8))
 
 
 def face_strip(example: Example, rows: int = 2, columns: int = 6) -> str | None:
-    """``data:`` address of an example's face frames in reading order; None without any."""
+    """``data:`` URL of an example's face frames in reading order; None without any."""
     if example.strip is None:
         return None
     n = len(example.strip)
@@ -238,7 +243,7 @@ def _by_actor(scores: Scores) -> dict[str, float]:
 
 
 def _plane(features: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float64], str]:
-    """(n, 2) places. Columns are standardised first, as the fusion does, or the widest would decide alone."""
+    """(n, 2) positions. Columns are standardized as in the fusion, or the widest one would dominate."""
     x = features.astype(np.float64)
     spread = x.std(axis=0)
     x = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1)
@@ -253,22 +258,22 @@ def _plane(features: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float64
 
     # Fifty components are enough for the map and make distances cheap (van der Maaten & Hinton 2008).
     tsne = TSNE(perplexity=min(30.0, (len(x) - 1) / 3), init="pca", random_state=seed)
-    # A few hundred points gain nothing from threads that wait for each other on a busy machine.
+    # For a few hundred points, threads cost more than they gain on a busy machine.
     with threadpool_limits(1):
         return np.asarray(tsne.fit_transform(components[:, :50]), dtype=np.float64), "t-SNE"
 
 
 def _curves(
-    ax: Axes, curves: Sequence[Mapping[str, Any]], key: str, colour: str, linestyle: Any = "solid"
+    ax: Axes, curves: Sequence[Mapping[str, Any]], key: str, color: str, linestyle: Any = "solid"
 ) -> None:
     by_epoch: dict[int, list[float]] = {}
     for curve in curves:
         points = [(e["epoch"], e[key]) for e in curve.get("epochs", ()) if e.get(key) is not None]
         if not points:
             continue
-        ax.plot(*zip(*points, strict=True), color=colour, linewidth=0.6, alpha=0.35, linestyle=linestyle)
+        ax.plot(*zip(*points, strict=True), color=color, linewidth=0.6, alpha=0.35, linestyle=linestyle)
         for epoch, value in points:
             by_epoch.setdefault(int(epoch), []).append(float(value))
-    # Where most networks have stopped early, a mean of the few left would jump.
+    # Once most networks have stopped early, the mean of the remaining ones would jump.
     epochs = [e for e in sorted(by_epoch) if 2 * len(by_epoch[e]) >= len(curves)]
-    ax.plot(epochs, [np.mean(by_epoch[e]) for e in epochs], color=colour, linewidth=1.8, linestyle=linestyle)
+    ax.plot(epochs, [np.mean(by_epoch[e]) for e in epochs], color=color, linewidth=1.8, linestyle=linestyle)

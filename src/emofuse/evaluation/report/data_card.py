@@ -1,4 +1,4 @@
-"""The data card: which recordings a run rests on, counted from the run's own files."""
+"""The data card: which recordings the figures of a run rest on, counted from the run's own files."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from emofuse.evaluation.run_files import Run
 from emofuse.system.templates import render_markdown
 
 _MOST_FAILED: Final = 50
-"""More rows than these make a card nobody reads; details.json has them all."""
+"""Nobody reads a card with more rows than this; details.json has them all."""
 _TWINS: Final = ("01-03-01-02-01-07", "01-03-01-02-02-07")
-"""Two recordings of actor 7 whose sound is the same file, byte by byte, as published."""
+"""Two recordings of actor 7 that were published with the same audio file, byte for byte."""
 _RARE: Final = 1.5
-"""An emotion with so many times fewer clips than the commonest is named as rare."""
+"""An emotion is called rare if the most common one has at least this many times its clips."""
 
 _Clips = Mapping[str, Mapping[str, str]]
 
 
 def data_card(run: Run) -> str:
-    """The data card of a run, as Markdown. A part of which the run says nothing has no heading."""
+    """The data card of a run, as Markdown. Sections without any data in the run are left out."""
     clips, corpus, ravdess = _clips(run), about_corpus(run.results), is_ravdess(run.results)
     actors = Counter(clip["actor"] for clip in clips.values())
     totals = Counter(clip["emotion"] for clip in clips.values())
@@ -68,7 +68,7 @@ def data_card(run: Run) -> str:
 
 
 def _clips(run: Run) -> _Clips:
-    """Every take that any system answered: who acted what, and what its name tells."""
+    """Every take that any system classified: its actor, its emotion, and what its name says."""
     out: dict[str, dict[str, str]] = {}
     for scores in run.scores.values():
         for take, actor, emotion in zip(scores.takes, scores.actors, scores.truth, strict=True):
@@ -79,7 +79,7 @@ def _clips(run: Run) -> _Clips:
 
 
 def _emotions(clips: _Clips) -> dict[str, Any]:
-    """Clips of each emotion; by sex too where it is known of any, the unknown one last as ""."""
+    """Clips of each emotion, by sex if it is known of any clip; "" is an unknown sex, and comes last."""
     counts = Counter((clip["emotion"], clip.get("sex", "")) for clip in clips.values())
     sexes = sorted({sex for _, sex in counts}, key=lambda sex: (not sex, sex))
     columns = sexes if any(sexes) else []
@@ -107,7 +107,7 @@ def _facts(clips: _Clips) -> list[dict[str, Any]]:
 
 
 def _au_table(run: Run) -> str | None:
-    """The table that action units are read from, None where the face is video."""
+    """The table that action units are read from; None if the face is read from video."""
     face = ((run.results.get("recipe") or {}).get("settings") or {}).get("face", {})
     features = face.get("features", {})
     return str(features.get("table", "?")) if features.get("kind") == "au-table" else None

@@ -1,4 +1,4 @@
-"""The leak meter's findings: a table for the terminal, Markdown, and a figure that stands alone."""
+"""The findings of a leakage audit: tables for the terminal, a Markdown page, and a chart of its own."""
 
 from __future__ import annotations
 
@@ -13,35 +13,38 @@ from typing import Any, Final
 from rich.table import Table
 
 from emofuse.core.errors import MissingExtraError
-from emofuse.core.number_format import percent, points
-from emofuse.evaluation.report.selection import MAIN_SYSTEMS
+from emofuse.core.number_format import points, with_interval
+from emofuse.evaluation.results import MAIN_SYSTEMS
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.templates import render_markdown
 
+_SHOWN: Final = ("a − b", "c − d", "a − c", "b − d", "a+ − a", "a+ − d")
+"""The differences for which the chart has room."""
 
-def write_leak(run: Path, found: Mapping[str, Any]) -> Path:
-    """Write RUN/leak.md, leak.svg and leak.png from what leak.json holds; returns the path of the first.
+
+def write_leakage(run: Path, found: Mapping[str, Any]) -> Path:
+    """Write RUN/leak.md, leak.svg and leak.png from the contents of leak.json, and return the first path.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
     if find_spec("matplotlib") is None:
         raise MissingExtraError("train", "drawing a report")
-    svg, png = leak_figure(found)
+    svg, png = leakage_chart(found)
     write_atomically(run / "leak.svg", svg)
     write_atomically(run / "leak.png", png)
-    write_atomically(run / "leak.md", leak_markdown(found).encode())
+    write_atomically(run / "leak.md", leakage_markdown(found).encode())
     return run / "leak.md"
 
 
-def leak_tables(found: Mapping[str, Any]) -> tuple[Table, Table]:
+def leakage_tables(found: Mapping[str, Any]) -> tuple[Table, Table]:
     """Accuracy under each condition, and what each shortcut adds, for a Rich console."""
     accuracies = Table(
         title=f"{found['recipe']['name']} · accuracy in % with its 95 % interval over actors",
-        caption="all but d are FLATTERED, on purpose: see leak.md" + _synthetic(found),
+        caption="all but d are FLATTERED on purpose: see leak.md" + _synthetic(found),
         title_justify="left",
     )
-    added = Table(title="what each shortcut adds, in points", title_justify="left")
+    added = Table(title="what each shortcut adds, in percentage points", title_justify="left")
     for shown, heading in ((accuracies, "condition"), (added, "shortcut")):
         shown.add_column("")
         shown.add_column(heading)
@@ -54,7 +57,7 @@ def leak_tables(found: Mapping[str, Any]) -> tuple[Table, Table]:
     return accuracies, added
 
 
-def leak_markdown(found: Mapping[str, Any]) -> str:
+def leakage_markdown(found: Mapping[str, Any]) -> str:
     """The findings as Markdown, the warning first."""
     conditions, differences = found["conditions"], found["differences"]
     fusions = [name for name in conditions[0]["systems"] if name.startswith("fused:")]
@@ -75,8 +78,8 @@ def leak_markdown(found: Mapping[str, Any]) -> str:
     )
 
 
-def leak_figure(found: Mapping[str, Any]) -> tuple[bytes, bytes]:
-    """The same drawing as SVG and as PNG: accuracy under each condition, and what each shortcut adds."""
+def leakage_chart(found: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """A chart as SVG and as PNG: accuracy under each condition, and what each shortcut adds."""
     import matplotlib
 
     from emofuse.evaluation.report.svg import Ink, drawing
@@ -85,36 +88,32 @@ def leak_figure(found: Mapping[str, Any]) -> tuple[bytes, bytes]:
     inks = {Ink.TEXT: "text", Ink.QUIET: "quiet", Ink.GRID: "grid", Ink.PAPER: "paper"}
     plain = {ink: palette[name] for ink, name in inks.items()}
     with drawing(7.6, 6.4) as figure:
-        # no page will name the colours of a figure that stands alone
+        # outside a page nothing sets the placeholder colors
         settings = matplotlib.rcParams
         settings.update({key: plain[v] for key, v in settings.items() if isinstance(v, str) and v in plain})
-        above, below = figure.subplots(2, 1, height_ratios=(len(found["conditions"]), len(SHOWN)))
+        above, below = figure.subplots(2, 1, height_ratios=(len(found["conditions"]), len(_SHOWN)))
         rows = [(f"{one['title']}  ({one['key']})", one["systems"]) for one in found["conditions"]]
         _draw(above, rows, "accuracy", "accuracy_ci95", palette)
         above.set_xlim(0, 100)
         above.set_xlabel("accuracy, %")
-        shown = [one for one in found["differences"] if _pair(one) in SHOWN]
+        shown = [one for one in found["differences"] if _pair(one) in _SHOWN]
         rows = [(f"{one['shortcut']}  ({_pair(one)})", one["systems"]) for one in shown]
         _draw(below, rows, "difference", "ci95", palette)
         below.axvline(0, color=palette["quiet"], linewidth=0.8)
-        below.set_xlabel("what the shortcut adds, points")
+        below.set_xlabel("added by the shortcut, percentage points")
         handles = [below.plot([], [], "o", color=palette[name], label=name)[0] for name in MAIN_SYSTEMS]
         figure.legend(handles=handles, loc="outside upper right", ncols=len(MAIN_SYSTEMS), frameon=False)
         figure.suptitle(
-            f"{found['recipe']['name']}: flattered figures, and what flatters them",
+            f"{found['recipe']['name']}: inflated figures, and what inflates them",
             x=0.01,
             ha="left",
             fontsize=10,
         )
         svg, png = io.BytesIO(), io.BytesIO()
         nothing = dict.fromkeys(("Date", "Creator"))
-        figure.savefig(svg, format="svg", metadata={**nothing, "Title": _told(found)})
+        figure.savefig(svg, format="svg", metadata={**nothing, "Title": _description(found)})
         figure.savefig(png, format="png", dpi=160)
     return svg.getvalue(), png.getvalue()
-
-
-SHOWN: Final = ("a − b", "c − d", "a − c", "b − d", "a+ − a", "a+ − d")
-"""The differences that the figure has room for."""
 
 
 def _draw(
@@ -124,14 +123,14 @@ def _draw(
     bounds: str,
     palette: Mapping[str, str],
 ) -> None:
-    """One row a condition or shortcut, one dot a system, its interval as a bar behind it."""
-    for place, (_, systems) in enumerate(rows):
-        for nth, name in enumerate(MAIN_SYSTEMS):
-            y, colour, figures = place + 0.24 * (nth - 1), palette[name], systems[name]
+    """One row per condition or shortcut; one dot per system, with its interval as a bar behind it."""
+    for row, (_, systems) in enumerate(rows):
+        for index, name in enumerate(MAIN_SYSTEMS):
+            y, color, figures = row + 0.24 * (index - 1), palette[name], systems[name]
             ends = [100 * bound for bound in figures[bounds]]
-            ax.plot(ends, [y, y], color=colour, linewidth=4, alpha=0.35, solid_capstyle="round")
+            ax.plot(ends, [y, y], color=color, linewidth=4, alpha=0.35, solid_capstyle="round")
             ax.plot(
-                [100 * figures[value]], [y], "o", color=colour, markersize=5, markeredgecolor=palette["paper"]
+                [100 * figures[value]], [y], "o", color=color, markersize=5, markeredgecolor=palette["paper"]
             )
     ax.set_yticks(range(len(rows)), [label for label, _ in rows])
     ax.set_ylim(len(rows) - 0.45, -0.55)
@@ -140,31 +139,30 @@ def _draw(
 
 
 def _light_palette() -> dict[str, str]:
-    """The report's colours by day."""
+    """The colors of the report in light mode."""
     css = resources.files(__package__).joinpath("templates/report.css").read_text(encoding="utf-8")
     return dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6})", css[: css.index("}")]))
 
 
-def _told(found: Mapping[str, Any]) -> str:
-    """What a reader who cannot see the figure is told."""
-    said = (
+def _description(found: Mapping[str, Any]) -> str:
+    """Text for readers who cannot see the chart."""
+    conditions = (
         f"({one['key']}) {one['title']}: "
         + ", ".join(f"{name} {100 * one['systems'][name]['accuracy']:.1f} %" for name in MAIN_SYSTEMS)
         for one in found["conditions"]
     )
-    return f"Accuracy of {found['recipe']['name']}: {'; '.join(said)}."
+    return f"Accuracy of {found['recipe']['name']}: {'; '.join(conditions)}."
 
 
 def _cells(
     one: Mapping[str, Any], shown: Callable[[Mapping[str, Any]], str], systems: Sequence[str] = MAIN_SYSTEMS
 ) -> list[str]:
-    """What a condition or a difference is for each system."""
+    """The cells of a condition or a difference, one per system."""
     return [shown(one["systems"][name]) for name in systems]
 
 
 def _accuracy(system: Mapping[str, Any]) -> str:
-    low, high = system["accuracy_ci95"]
-    return f"{percent(system['accuracy'])} ({percent(low)}–{percent(high)})"
+    return with_interval(system["accuracy"], system["accuracy_ci95"])
 
 
 def _points(difference: Mapping[str, Any]) -> str:
@@ -181,7 +179,7 @@ def _synthetic(found: Mapping[str, Any]) -> str:
 
 
 def _notes(found: Mapping[str, Any]) -> list[str]:
-    """The meter's notes and what single conditions say beside what leaks, each once."""
+    """The notes of the audit, and those of its conditions that do not name a leak; each once."""
     notes = dict.fromkeys(found["notes"])
     for one in found["conditions"]:
         notes |= dict.fromkeys(note for note in one["notes"] if not note.startswith("FLATTERED"))

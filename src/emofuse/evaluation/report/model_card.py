@@ -1,6 +1,6 @@
-"""The model card: what a recogniser is, what it can do and what it must not be used for, from a run alone.
+"""The model card: what a recognizer is, what it can do and what it must not be used for, from a run alone.
 
-Every figure is one of results.json; nothing is computed anew but differences and ranges of such figures.
+Every figure comes from results.json; only differences and ranges of such figures are computed here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from emofuse.evaluation.report.pretrained import pretrained_parts
 from emofuse.evaluation.report.provenance import duration
 from emofuse.evaluation.report.selection import GROUP_KINDS, main_systems, named
 from emofuse.evaluation.report.tables import coverage_rows, enrollment_rows, group_rows, robustness_rows
-from emofuse.evaluation.results import in_order, title
+from emofuse.evaluation.results import GroupEntry, Results, SystemFigures, in_order, title
 from emofuse.evaluation.run_files import Run
 from emofuse.recognition.bundle import NON_COMMERCIAL
 from emofuse.system.templates import render_markdown
@@ -28,10 +28,10 @@ _FIGURES: Final = (
 
 
 def model_card(run: Run) -> str:
-    """The model card of a run, as Markdown. A part of which results.json says nothing has no heading.
+    """The model card of a run, as Markdown. Sections without any data in results.json are left out.
 
     Raises:
-        ExperimentError: results.json does not say what pre-trained parts had seen.
+        ExperimentError: results.json does not say what pretrained parts were trained on.
     """
     results = run.results
     systems = [_system(name, results["systems"][name]) for name in in_order(results["systems"])]
@@ -67,13 +67,13 @@ def model_card(run: Run) -> str:
         notes=results.get("notes") or (),
         non_commercial=NON_COMMERCIAL in str(corpus["licence"]),
         command=_command(run),
-        making=_making(results),
+        run_facts=_run_facts(results),
         software=results.get("software") or {},
     )
 
 
-def about_corpus(results: Mapping[str, Any]) -> dict[str, Any]:
-    """What the cards say of the corpus; ``synthetic`` and ``clips`` are None where nothing is known of it."""
+def about_corpus(results: Results) -> dict[str, Any]:
+    """What the cards say about the corpus; what results.json does not say is None."""
     corpus = results.get("corpus") or {}
     return {
         "name": corpus.get("name", "an unnamed corpus"),
@@ -84,17 +84,17 @@ def about_corpus(results: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def is_ravdess(results: Mapping[str, Any]) -> bool:
-    """Whether the recordings are those of RAVDESS itself, so that what is published of it holds."""
+def is_ravdess(results: Results) -> bool:
+    """Whether the recordings are those of RAVDESS itself, so that what is published about it holds."""
     corpus = results.get("corpus") or {}
     return str(corpus.get("name", "")).startswith("RAVDESS") and not corpus.get("synthetic")
 
 
-def _system(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+def _system(name: str, found: SystemFigures) -> dict[str, Any]:
     return {**named(name), **{key: found.get(key) for key in _FIGURES}}
 
 
-def _folds(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _folds(results: Results) -> list[dict[str, Any]]:
     with_folds = (system["folds"] for system in results["systems"].values() if system.get("folds"))
     return [
         {
@@ -112,8 +112,8 @@ def _coverage(systems: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"system": system, "share": row["share"], **row["points"][0]} for system, row in rows]
 
 
-def _actor_range(name: str, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The actors with the lowest and the highest accuracy, in a list that is empty for a single actor."""
+def _actor_range(name: str, records: Sequence[GroupEntry]) -> list[dict[str, Any]]:
+    """The actors with the lowest and the highest accuracy; an empty list if there are fewer than two."""
     accuracy = {record["value"]: record["accuracy"] for record in records if record["kind"] == "actor"}
     if len(accuracy) < 2:
         return []
@@ -130,7 +130,7 @@ def _actor_range(name: str, records: Sequence[Mapping[str, Any]]) -> list[dict[s
     ]
 
 
-def _enrollment(results: Mapping[str, Any]) -> dict[str, Any] | None:
+def _enrollment(results: Results) -> dict[str, Any] | None:
     systems = (results.get("enrolment") or {}).get("systems") or {}
     if not any(systems.values()):
         return None
@@ -138,7 +138,7 @@ def _enrollment(results: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"systems": [named(name) for name in names], "rows": enrollment_rows(systems, names)}
 
 
-def _robustness(results: Mapping[str, Any]) -> dict[str, Any] | None:
+def _robustness(results: Results) -> dict[str, Any] | None:
     records = results.get("robustness") or []
     if not records:
         return None
@@ -146,19 +146,20 @@ def _robustness(results: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"systems": [named(name) for name in names], "rows": robustness_rows(records, names)}
 
 
-def _making(results: Mapping[str, Any]) -> list[str]:
-    """How long it took, when, and with which seed."""
-    told = []
+def _run_facts(results: Results) -> list[str]:
+    """How long the run took, when it was, and its seed."""
+    facts = []
     if results.get("seconds") is not None:
-        told.append(f"It took {duration(float(results['seconds']))} ({number(results['seconds'], 1)} s)")
-    told += [f"{key} {results[key]}" for key in ("started", "finished") if results.get(key)]
+        seconds = float(results["seconds"])
+        facts.append(f"The run took {duration(seconds)} ({number(seconds, 1)} s)")
+    facts += [f"{key} {results[key]}" for key in ("started", "finished") if results.get(key)]
     if results.get("seed") is not None:
-        told.append(f"seed {results['seed']}")
-    return told
+        facts.append(f"seed {results['seed']}")
+    return facts
 
 
 def _command(run: Run) -> str:
-    """The command as it was given; where a run was made otherwise, the one that makes it again."""
+    """The command as it was given; for a run that was made otherwise, one that makes it again."""
     given = run.details.get("command")
     if isinstance(given, list) and given and given[0] in ("evaluate", "demo"):
         return "emofuse " + shlex.join(map(str, given))

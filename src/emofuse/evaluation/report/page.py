@@ -1,4 +1,4 @@
-"""The page: what a run holds, in the order in which a reader asks for it."""
+"""The report page of a run: one section for each question about it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from emofuse.evaluation.report.provenance import reproduction, settings, skipped
 from emofuse.evaluation.report.selection import (
     CLEAN,
     GROUP_KINDS,
-    MAIN_SYSTEMS,
-    in_condition_order,
+    degradation_names,
     main_systems,
     named,
 )
-from emofuse.evaluation.results import in_order, title
+from emofuse.evaluation.results import MAIN_SYSTEMS, in_order, title
 from emofuse.evaluation.run_files import Run
 from emofuse.system.templates import render_html
 
 Facts = dict[str, Any]
-"""What a section's template may name."""
+"""What the template of a section uses."""
 
 
 def render(run: Run) -> str:
-    """The whole report as one HTML page that asks nothing of the network."""
+    """The report as one HTML page that fetches nothing over the network."""
     results = run.results
     corpus = results.get("corpus", {})
     sections = [{"key": key, "title": heading, "facts": find(run)} for key, heading, find in _SECTIONS]
@@ -61,7 +60,7 @@ def _headline(run: Run) -> Facts:
             }
             for name in cards
         ],
-        "chart": charts.accuracy_by_system(systems, _commonest(run)),
+        "chart": charts.accuracy_by_system(systems, _majority_share(run)),
         "systems": tables.system_rows(systems),
         "chance": 1 / len(EMOTIONS),
         "fused": "fused" in systems,
@@ -69,8 +68,8 @@ def _headline(run: Run) -> Facts:
     }
 
 
-def _commonest(run: Run) -> float | None:
-    """Share of the commonest emotion: what one gets by always saying it."""
+def _majority_share(run: Run) -> float | None:
+    """Share of the most common emotion: the accuracy of always predicting it."""
     if not run.scores:
         return None
     truth = max((scores.truth for scores in run.scores.values()), key=len)
@@ -99,7 +98,7 @@ def _mistakes(run: Run) -> Facts | None:
     return {
         "emotions": EMOTIONS,
         "leading": title(names[-1]),
-        "commonest": tables.commonest_mistakes(run.scores[names[-1]]),
+        "commonest": tables.most_common_mistakes(run.scores[names[-1]]),
         "matrices": [{**named(name), "rows": tables.confusion_rows(run.scores[name])} for name in names],
         "systems": [named(name) for name in names],
         "recalls": tables.recall_rows(run.scores, names),
@@ -180,32 +179,32 @@ def _robustness(run: Run) -> Facts | None:
     return {
         "chart": condition_charts.accuracy_by_degradation(records),
         "systems": [named(name) for name in main_systems(dict.fromkeys(names))],
-        "clean": CLEAN in in_condition_order(records),
+        "clean": CLEAN in degradation_names(records),
         "all_systems": [named(name) for name in names],
         "rows": tables.robustness_rows(records, names),
     }
 
 
 def _maps(run: Run) -> Facts | None:
-    planes = []
+    projections = []
     fused = run.scores.get("fused")
     for data in run.maps:
         if len(data.takes) < 3:
             continue
-        right = None
+        correct = None
         if fused is not None and np.isin(data.takes, fused.takes).all():
             found = dict(zip(fused.takes, fused.predicted == fused.truth, strict=True))
-            right = np.array([found[take] for take in data.takes], dtype=bool)
-        chart, method = charts.feature_map(data, right, seed=_seed(run))
-        planes.append(
+            correct = np.array([found[take] for take in data.takes], dtype=bool)
+        chart, method = charts.feature_map(data, correct, seed=_seed(run))
+        projections.append(
             {
                 "chart": chart,
                 "method": method,
                 "fold": data.name.rpartition("fold-")[2],
-                "right_is_known": right is not None,
+                "correctness_known": correct is not None,
             }
         )
-    return {"planes": planes, "emotions": EMOTIONS} if planes else None
+    return {"projections": projections, "emotions": EMOTIONS} if projections else None
 
 
 def _learning(run: Run) -> Facts | None:
@@ -229,7 +228,7 @@ def _examples(run: Run) -> Facts | None:
         {
             "take": example.take,
             "acted": example.emotion,
-            "said": example.predicted,
+            "predicted": example.predicted,
             "sources": {name: path for name, path in (sources.get(example.take) or {}).items() if path},
             "strip": charts.face_strip(example),
             "spectrogram": charts.spectrogram(example),
@@ -250,21 +249,21 @@ def _seed(run: Run) -> int:
 
 _SECTIONS: Final[tuple[tuple[str, str, Callable[[Run], Facts | None]], ...]] = (
     ("results", "Results", _headline),
-    ("folds", "Fold by fold", _folds),
-    ("mistakes", "What is taken for what", _mistakes),
-    ("actors", "Actor by actor", _actors),
-    ("groups", "Group by group", _groups),
-    ("calibration", "Is its confidence deserved?", _calibration),
-    ("abstaining", "When it may abstain", _abstaining),
-    ("enrolment", "When the person is known", _enrollment),
-    ("robustness", "When recordings are worse", _robustness),
-    ("map", "Map of the features", _maps),
+    ("folds", "Folds", _folds),
+    ("mistakes", "Confusions", _mistakes),
+    ("actors", "Actors", _actors),
+    ("groups", "Groups", _groups),
+    ("calibration", "Calibration", _calibration),
+    ("abstaining", "Abstaining", _abstaining),
+    ("enrolment", "Enrolled speakers", _enrollment),
+    ("robustness", "Degraded recordings", _robustness),
+    ("map", "Feature map", _maps),
     ("learning", "Learning curves", _learning),
     ("tuning", "Tuning", _tuning),
-    ("examples", "Examples that went wrong", _examples),
-    ("skipped", "Skipped, failed and remarked", skipped),
+    ("examples", "Example mistakes", _examples),
+    ("skipped", "Skipped clips and notes", skipped),
     ("settings", "Settings", settings),
-    ("versions", "Versions and licence", versions),
+    ("versions", "Versions and license", versions),
     ("reproduce", "How to reproduce", reproduction),
 )
-"""Key (an anchor, and the name of the macro that draws it), heading, and what finds its facts."""
+"""Key (the anchor, and the name of the macro in the template), heading, and what finds its facts."""

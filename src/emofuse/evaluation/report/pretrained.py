@@ -1,4 +1,4 @@
-"""What the parts of a recogniser had seen before the run that measured it. Never silent: unknown is said."""
+"""What the parts of a recognizer were trained on before the run. If it is not known, the card says so."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.pretrained import WeightFile, weights_of_sha256
+from emofuse.evaluation.results import Results
 
 __all__ = ["Pretrained", "pretrained_parts"]
 
@@ -15,16 +16,16 @@ Kind = Literal["expression", "blendshapes", "cnn"]
 FaceSource = Literal["dlib", "yunet", "action-units", "drawn-units"]
 
 _KINDS: Final[dict[str | None, Kind]] = {"expression": "expression", "lstm": "blendshapes"}
-"""What is pre-trained in a face network of this kind; in all others it is a CNN."""
+"""What is pretrained in a face network of this kind; in all others it is a CNN."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pretrained:
     """What was not fitted in the run itself.
 
-    ``kind``: what the network that starts from a file is, None where every parameter was fitted in the run;
-    ``weights``: the file as the registry knows it, None for one of the user's own or for no file;
-    ``face_source``: where the face comes from that a network reads.
+    ``kind``: the network that starts from a file; None if every parameter was fitted in the run.
+    ``weights``: that file's entry in the registry; None if it is not registered, or without a file.
+    ``face_source``: where the input of the face network comes from.
     """
 
     kind: Kind | None
@@ -33,17 +34,17 @@ class Pretrained:
     face_source: FaceSource | None
 
 
-def pretrained_parts(results: Mapping[str, Any]) -> Pretrained:
-    """What each part had seen that was not fitted in the run itself.
+def pretrained_parts(results: Results) -> Pretrained:
+    """What each part was trained on that was not fitted in the run itself.
 
     Raises:
-        ExperimentError: ``pretrained_sha256`` is missing or is no sha256, or it is null although the recipe
-            starts from pre-trained weights. What is not known must not look like nothing.
+        ExperimentError: ``pretrained_sha256`` is missing or invalid, or it is null although the recipe starts
+            from pretrained weights: an unknown origin must not look like none.
     """
     if "pretrained_sha256" not in results:
         raise ExperimentError(
-            "results.json has no pretrained_sha256, so a model card cannot say what pre-trained parts had "
-            "seen: evaluate again"
+            "results.json has no pretrained_sha256, so a model card cannot say what pretrained parts were "
+            "trained on: evaluate again"
         )
     sha256 = results["pretrained_sha256"]
     face = ((results.get("recipe") or {}).get("settings") or {}).get("face") or {}
@@ -52,7 +53,7 @@ def pretrained_parts(results: Mapping[str, Any]) -> Pretrained:
     if sha256 is None and network.get("kind") == "lrcn" and source != "scratch":
         raise ExperimentError(
             f"results.json has no pretrained_sha256, but the recipe's CNN comes from {source!r}: a model "
-            "card cannot say what it had seen: evaluate again"
+            "card cannot say what it was trained on: evaluate again"
         )
     if sha256 is not None and (not isinstance(sha256, str) or not sha256):
         raise ExperimentError(f"results.json: pretrained_sha256 is {sha256!r}, not a sha256: evaluate again")

@@ -1,4 +1,4 @@
-"""Where the figures come from: settings, versions, licence, what was left out, how to get them again."""
+"""Where the figures come from: settings, versions, license, what was left out, how to reproduce them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any, Final
 from emofuse.core.number_format import MISSING
 from emofuse.evaluation.run_files import Run
 
-_MOST_REMARKS: Final = 200
-"""More than these would make the page heavy and no reader wiser; details.json has them all."""
+_MOST_NOTES: Final = 200
+"""More rows than this would make the page heavy and help no reader; details.json has them all."""
 
 
 def skipped(run: Run) -> dict[str, Any] | None:
-    """Clips that could not be used, remarks on those that were, and damaged parts of the run."""
+    """Clips that could not be used, notes on those that were, and damaged parts of the run."""
     failed = run.details.get("failed") or []
-    remarks = run.details.get("features_notes") or {}
-    if not (failed or remarks or run.unreadable):
+    notes = run.details.get("features_notes") or {}
+    if not (failed or notes or run.unreadable):
         return None
     return {
         "failed": [(item.get("clip", MISSING), item.get("error", MISSING)) for item in failed],
         "unreadable": run.unreadable,
-        "remarks": list(remarks.items())[:_MOST_REMARKS],
-        "n_remarked": len(remarks),
+        "notes": list(notes.items())[:_MOST_NOTES],
+        "n_with_notes": len(notes),
     }
 
 
@@ -37,7 +37,7 @@ def settings(run: Run) -> dict[str, Any] | None:
 
 
 def versions(run: Run) -> dict[str, Any]:
-    """Software, time and the corpus's licence."""
+    """Software, times and the license of the corpus."""
     results = run.results
     rows = list((results.get("software") or {}).items())
     rows += [(key, results[key]) for key in ("started", "finished") if results.get(key)]
@@ -52,7 +52,7 @@ def versions(run: Run) -> dict[str, Any]:
 
 
 def reproduction(run: Run) -> dict[str, Any]:
-    """What the command lines need."""
+    """What the commands that reproduce the run are made of."""
     results = run.results
     return {
         "recipe": (results.get("recipe") or {}).get("name", "RECIPE"),
@@ -61,7 +61,7 @@ def reproduction(run: Run) -> dict[str, Any]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them.
+    """A duration in words.
 
     >>> duration(42), duration(4320)
     ('42 s', '1 h 12 min')
@@ -74,7 +74,7 @@ def duration(seconds: float) -> str:
 
 
 def toml(data: Mapping[str, Any], path: tuple[str, ...] = ()) -> str:
-    """Plain settings as TOML. What is None has no place there: it becomes a comment.
+    """Plain settings as TOML. TOML has no None; such a setting becomes a comment.
 
     >>> print(toml({"name": "demo", "voice": {"trim_db": None, "sizes": [1, 2]}}))
     name = "demo"
@@ -90,7 +90,7 @@ def toml(data: Mapping[str, Any], path: tuple[str, ...] = ()) -> str:
         if value is None:
             lines.append(f"# {key}: none")
         elif not isinstance(value, Mapping):
-            # JSON's strings, numbers, truth values and lists are TOML's too.
+            # JSON writes strings, numbers, booleans and lists as TOML does.
             lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
     parts = ["\n".join(lines)] if lines else []
     parts += [toml(value, (*path, key)) for key, value in data.items() if isinstance(value, Mapping)]

@@ -1,7 +1,7 @@
-"""From a matplotlib figure to SVG that lives inside a page: the page's font, the page's colours, no address.
+"""From a matplotlib figure to inline SVG in the font and the colors of the page, without external references.
 
-Figures are drawn in the placeholder colours of :class:`Ink`; in the page each becomes a CSS variable, so
-that one drawing serves light, dark and paper. pyplot and its global figures are not used.
+Figures are drawn in the placeholder colors of :class:`Ink`; each becomes a CSS variable in the page, so that
+one drawing serves light mode, dark mode and print. pyplot and its global figures are not used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from emofuse.core.colors import EMOTION_COLORS
 
 
 class Ink:
-    """Placeholder colours: any near-black that nothing else draws in. The page's style names their values."""
+    """Placeholder colors, near-blacks that nothing else uses; the style sheet sets their values."""
 
     TEXT: Final = "#000001"
     QUIET: Final = "#000002"
@@ -39,7 +39,7 @@ SYSTEM_INKS: Final = {"voice": Ink.VOICE, "face": Ink.FACE, "fused": Ink.FUSED}
 
 
 def ink_of(system: str) -> str:
-    """The ink of a system."""
+    """The placeholder color of a system."""
     return SYSTEM_INKS.get(system, Ink.OTHER)
 
 
@@ -52,13 +52,13 @@ _VARIABLES: Final = {
     Ink.FACE: "--face",
     Ink.FUSED: "--fused",
     Ink.OTHER: "--other",
-} | {colour: f"--{emotion}" for emotion, colour in EMOTION_COLORS.items()}
+} | {color: f"--{emotion}" for emotion, color in EMOTION_COLORS.items()}
 
 _STYLE: Final[dict[Any, Any]] = {
-    "svg.fonttype": "none",  # text stays text: it can be read aloud, found and copied
+    "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and copied
     "svg.hashsalt": "emofuse",
     "font.size": 9,
-    "text.parse_math": False,  # a group or a condition may be called anything, dollars included
+    "text.parse_math": False,  # names of groups and degradations may contain dollar signs
     "text.color": Ink.TEXT,
     "axes.edgecolor": Ink.QUIET,
     "axes.labelcolor": Ink.TEXT,
@@ -79,9 +79,9 @@ _STYLE: Final[dict[Any, Any]] = {
 
 @contextmanager
 def drawing(width_in: float, height_in: float) -> Iterator[Figure]:
-    """A figure in the report's style, to be drawn and turned to SVG inside the block."""
+    """A figure in the style of the report, to be drawn and converted to SVG inside the block."""
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a user's own matplotlibrc must not change the report
+        matplotlib.rcdefaults()  # a user's matplotlibrc must not change the report
         matplotlib.rcParams.update(_STYLE)
         yield Figure(figsize=(width_in, height_in), layout="constrained")
 
@@ -90,9 +90,9 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
     """Inline SVG of a figure.
 
     Args:
-        figure: drawn in the colours of :class:`Ink` and of the emotions.
-        name: makes the identifiers inside unique on the page.
-        description: what a reader who cannot see the picture is told.
+        figure: drawn in the colors of :class:`Ink` and of the emotions.
+        name: makes the identifiers in the SVG unique on the page.
+        description: text for readers who cannot see the chart.
     """
     out = io.BytesIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -101,9 +101,9 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<style.*?</style>|<metadata.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r"font-family: [^;\"]*", "font-family: inherit", svg)
-    svg = _own_identifiers(svg.replace("xlink:href=", "href="), name)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable})")
+    svg = _unique_identifiers(svg.replace("xlink:href=", "href="), name)
+    for color, variable in _VARIABLES.items():
+        svg = svg.replace(color, f"var({variable})")
     svg = re.sub(r"\s*\n\s*", " ", svg)
     box = re.search(r'viewBox="([^"]*)"', svg)
     assert box is not None
@@ -112,15 +112,15 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
 
 
 def to_png(image: NDArray[np.uint8]) -> str:
-    """A ``data:`` address of a picture: (height, width) grey or (height, width, 3) red, green, blue."""
-    picture = image[..., ::-1] if image.ndim == 3 else image
-    done, encoded = cv2.imencode(".png", np.ascontiguousarray(picture))
-    assert done
+    """``data:`` URL of an image: uint8 (height, width) gray or (height, width, 3) RGB."""
+    pixels = image[..., ::-1] if image.ndim == 3 else image
+    encoded_ok, encoded = cv2.imencode(".png", np.ascontiguousarray(pixels))
+    assert encoded_ok
     return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
 
 
-def _own_identifiers(svg: str, name: str) -> str:
-    """Drop identifiers nothing refers to, and make the others this figure's own."""
+def _unique_identifiers(svg: str, name: str) -> str:
+    """Drop identifiers that nothing refers to, and make the others unique to this figure."""
     used = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', svg))
     wanted = {a or b for a, b in used}
 

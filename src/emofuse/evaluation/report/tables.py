@@ -1,4 +1,4 @@
-"""The tables of the report: from what a run holds to rows. Columns and words are the templates'."""
+"""The rows of the report's tables, from what a run holds. Columns and captions are in the templates."""
 
 from __future__ import annotations
 
@@ -16,11 +16,22 @@ from emofuse.evaluation.report.selection import (
     CLEAN,
     by_group,
     clip_steps,
+    degradation_names,
     group_keys,
-    in_condition_order,
     named,
 )
-from emofuse.evaluation.results import SYSTEMS, in_order, natural, title
+from emofuse.evaluation.results import (
+    SYSTEMS,
+    CoverageFigures,
+    EnrollmentPoint,
+    FoldFigures,
+    GroupEntry,
+    Results,
+    RobustnessFigures,
+    in_order,
+    natural,
+    title,
+)
 from emofuse.evaluation.run_files import Scores
 
 _FIGURES: Final = (
@@ -30,39 +41,38 @@ _FIGURES: Final = (
     ("log_loss", number, min),
     ("ece", percent, min),
 )
-"""Key, how it is written, and which value is the best."""
+"""Key, formatter, and which value is the best."""
 
 _HOT: Final = 0.75
-"""A share of a confusion matrix from which its cell is so dark that its text must be light."""
+"""Above this share, a cell of a confusion matrix is so dark that its text must be light."""
 
 Row = dict[str, Any]
 
 
 def system_rows(systems: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """Every system with every figure; the best of each column is marked."""
+    """Every system with every figure; the best value of each column is marked."""
     best = {}
     for key, _, choose in _FIGURES:
         values = [system[key] for system in systems.values() if system.get(key) is not None]
         best[key] = choose(values) if values else None
-    return [
-        {
-            **named(name),
-            "figures": [
-                {
-                    "text": written(systems[name].get(key)),
-                    "bounds": systems[name].get(f"{key}_ci95"),
-                    "best": systems[name].get(key) is not None and systems[name][key] == best[key],
-                }
-                for key, written, _ in _FIGURES
-            ],
-            "n": sum(fold.get("n") or 0 for fold in systems[name].get("folds", ())),
-        }
-        for name in in_order(systems)
-    ]
+    rows = []
+    for name in in_order(systems):
+        system = systems[name]
+        figures = [
+            {
+                "text": formatted(system.get(key)),
+                "bounds": system.get(f"{key}_ci95"),
+                "best": system.get(key) is not None and system[key] == best[key],
+            }
+            for key, formatted, _ in _FIGURES
+        ]
+        n = sum(fold.get("n") or 0 for fold in system.get("folds", ()))
+        rows.append({**named(name), "figures": figures, "n": n})
+    return rows
 
 
 def gain_rows(scores: Mapping[str, Scores], seed: int) -> list[Row]:
-    """What fusion adds to each modality alone, on the clips that both answered, with paired intervals."""
+    """What fusion adds to each modality, on the clips that both classified, with paired intervals."""
     rows = []
     for name in ("voice", "face"):
         if "fused" not in scores or name not in scores:
@@ -82,32 +92,32 @@ def gain_rows(scores: Mapping[str, Scores], seed: int) -> list[Row]:
     return rows
 
 
-def fold_rows(results: Mapping[str, Any], names: Sequence[str]) -> list[Row]:
+def fold_rows(results: Results, names: Sequence[str]) -> list[Row]:
     """Accuracy and UAR of each named system in each fold."""
     by_fold: dict[str, dict[str, Mapping[str, Any]]] = {}
     for name in names:
-        for place, fold in enumerate(results["systems"][name]["folds"], start=1):
-            by_fold.setdefault(str(fold.get("fold", place)), {})[name] = fold
+        for ordinal, fold in enumerate(results["systems"][name]["folds"], start=1):
+            by_fold.setdefault(str(fold.get("fold", ordinal)), {})[name] = fold
     chosen = results.get("fused_choice") or {}
     rows = []
     for label in sorted(by_fold, key=natural):
         folds = by_fold[label]
         actors = {str(actor) for actor in next(iter(folds.values())).get("test_actors", ())}
-        here = [folds.get(name, {}) for name in names]
+        of_systems = [folds.get(name, {}) for name in names]
         rows.append(
             {
                 "name": label,
                 "actors": ", ".join(sorted(actors, key=natural)) or MISSING,
                 "n": max((fold.get("n") or 0) for fold in folds.values()),
-                "figures": [{key: fold.get(key) for key in ("accuracy", "uar")} for fold in here],
+                "figures": [{key: fold.get(key) for key in ("accuracy", "uar")} for fold in of_systems],
                 "chosen": chosen.get(label, MISSING),
             }
         )
     return rows
 
 
-def spread(folds: Sequence[Mapping[str, Any]]) -> Row:
-    """Mean and standard deviation of accuracy over folds, None where there are too few."""
+def spread(folds: Sequence[FoldFigures]) -> Row:
+    """Mean and standard deviation of accuracy over folds; None if there are too few folds."""
     values = [fold["accuracy"] for fold in folds if fold.get("accuracy") is not None]
     return {
         "mean": statistics.fmean(values) if values else None,
@@ -116,23 +126,23 @@ def spread(folds: Sequence[Mapping[str, Any]]) -> Row:
 
 
 def confusion_rows(scores: Scores) -> list[Row]:
-    """How often each acted emotion (rows) was taken for each other (cells), as a share of the row."""
+    """For each acted emotion (rows) how often each emotion was predicted (cells), as a share of the row."""
     counts = confusion_matrix(scores.truth, scores.predicted, len(EMOTIONS))
     rows = []
     for i, acted in enumerate(EMOTIONS):
         n = int(counts[i].sum())
         cells = []
-        for j, said in enumerate(EMOTIONS):
+        for j, predicted in enumerate(EMOTIONS):
             share = counts[i, j] / n if n else 0.0
             marks = {"hot": share > _HOT, "right": i == j, "none": counts[i, j] == 0}
             kind = " ".join(mark for mark, holds in marks.items() if holds)
-            cells.append({"said": said, "n": int(counts[i, j]), "share": share, "kind": kind})
+            cells.append({"predicted": predicted, "n": int(counts[i, j]), "share": share, "kind": kind})
         rows.append({"acted": acted, "n": n, "cells": cells})
     return rows
 
 
 def recall_rows(scores: Mapping[str, Scores], names: Sequence[str]) -> list[Row]:
-    """Recall of each emotion by the named systems, None where it never was; the best of each is marked."""
+    """Recall of each emotion by the named systems; None without clips. The best of each row is marked."""
     recalls = {n: recall_per_class(scores[n].truth, scores[n].predicted, len(EMOTIONS)) for n in names}
     counts = np.bincount(scores[names[-1]].truth, minlength=len(EMOTIONS))
     rows = []
@@ -147,8 +157,8 @@ def recall_rows(scores: Mapping[str, Scores], names: Sequence[str]) -> list[Row]
     return rows
 
 
-def commonest_mistakes(scores: Scores, most: int = 3) -> list[Row]:
-    """The commonest mistakes, by share of the acted emotion."""
+def most_common_mistakes(scores: Scores, most: int = 3) -> list[Row]:
+    """The most common mistakes, by share of the acted emotion."""
     counts = confusion_matrix(scores.truth, scores.predicted, len(EMOTIONS))
     acted = counts.sum(axis=1)
     pairs = [
@@ -158,15 +168,15 @@ def commonest_mistakes(scores: Scores, most: int = 3) -> list[Row]:
         if i != j and counts[i, j]
     ]
     return [
-        {"acted": one, "said": other, "n": n, "of": of}
+        {"acted": one, "predicted": other, "n": n, "of": of}
         for _, one, other, n, of in sorted(pairs, reverse=True)[:most]
     ]
 
 
 def tuning_rows(tuning: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """The hyperparameters that the inner folds chose."""
+    """The hyperparameters that were chosen on inner folds."""
 
-    def place(item: Mapping[str, Any]) -> tuple[tuple[int, str], int]:
+    def order(item: Mapping[str, Any]) -> tuple[tuple[int, str], int]:
         known = list(SYSTEMS)
         name = f"fused:{item.get('classifier')}"
         return natural(str(item.get("fold", ""))), known.index(name) if name in known else len(known)
@@ -178,12 +188,12 @@ def tuning_rows(tuning: Sequence[Mapping[str, Any]]) -> list[Row]:
             "score": item.get("score"),
             **{key: item.get(key, MISSING) for key in ("fold", "classifier", "trials")},
         }
-        for item in sorted(tuning, key=place)
+        for item in sorted(tuning, key=order)
     ]
 
 
-def coverage_rows(blocks: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> list[Row]:
-    """Accuracy where only the surest share is answered, and the confidence from which it is."""
+def coverage_rows(blocks: Mapping[str, CoverageFigures], names: Sequence[str]) -> list[Row]:
+    """Accuracy when only the most confident share is answered, and the lowest confidence in it."""
     found = [{float(k): point for k, point in (blocks[name].get("at") or {}).items()} for name in names]
     return [
         {
@@ -198,7 +208,7 @@ def coverage_rows(blocks: Mapping[str, Mapping[str, Any]], names: Sequence[str])
 
 
 def group_rows(
-    groups: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[str], kinds: Sequence[str]
+    groups: Mapping[str, Sequence[GroupEntry]], names: Sequence[str], kinds: Sequence[str]
 ) -> list[Row]:
     """Accuracy and UAR of the named systems on each group of these kinds."""
     found = by_group({name: groups[name] for name in names})
@@ -219,8 +229,8 @@ def group_rows(
     return rows
 
 
-def enrollment_rows(systems: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[str]) -> list[Row]:
-    """Accuracy of each system by the number of enrolled clips; ``draws``: the fewest and the most."""
+def enrollment_rows(systems: Mapping[str, Sequence[EnrollmentPoint]], names: Sequence[str]) -> list[Row]:
+    """Accuracy of each system by number of enrolled clips; ``draws``: the fewest and the most."""
     found = [{str(point["clips"]): point for point in systems[name]} for name in names]
     rows = []
     for step in clip_steps(systems):
@@ -236,11 +246,11 @@ def enrollment_rows(systems: Mapping[str, Sequence[Mapping[str, Any]]], names: S
     return rows
 
 
-def robustness_rows(records: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Row]:
+def robustness_rows(records: Sequence[RobustnessFigures], names: Sequence[str]) -> list[Row]:
     """Accuracy of each system under each degradation, and its change against clean recordings."""
     found = {(str(record["condition"]), record["system"]): record for record in records}
     rows = []
-    for condition in in_condition_order(records):
+    for condition in degradation_names(records):
         cells = []
         for name in names:
             record, clean = found.get((condition, name), {}), found.get((CLEAN, name), {})
@@ -253,7 +263,7 @@ def robustness_rows(records: Sequence[Mapping[str, Any]], names: Sequence[str]) 
 
 
 def _shared(first: Scores, second: Scores) -> tuple[Scores, Scores] | None:
-    """The same takes of two systems, in the same order; None where they have none in common."""
+    """The takes that two systems share, in the same order; None if they share none."""
     _, i, j = np.intersect1d(first.takes, second.takes, return_indices=True)
     if not len(i):
         return None

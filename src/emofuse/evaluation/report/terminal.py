@@ -1,4 +1,4 @@
-"""The table of systems for the terminal."""
+"""The table of all systems, for the terminal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from emofuse.evaluation.results import in_order
 
 
 def summary_table(results: Mapping[str, Any]) -> Table:
-    """What results.json says of each system, as a table for a Rich console."""
+    """The figures of each system in results.json, as a table for a Rich console."""
     corpus = results.get("corpus", {})
     recipe = results.get("recipe", {}).get("name", "")
     caption = "speaker-independent" if results.get("speaker_independent") else "NOT speaker-independent"
     if corpus.get("synthetic"):
         caption += "; synthetic corpus: the figures say nothing about people"
     if "fused" in results["systems"]:
-        caption += "; fused: the classifier that inner folds chose, the figure to quote"
+        caption += "; fused: the classifier chosen on inner folds, the figure to quote"
     table = Table(
         title=f"{recipe} · {results.get('protocol', '')} · in %, log loss in nats",
         caption=caption,

@@ -11,15 +11,15 @@ from emofuse.system.atomic_write import write_atomically
 
 
 def write_report(run: Path) -> Path:
-    """Draw RUN/report.html from what the folder holds, and return its path.
+    """Write RUN/report.html from the files of the run, and return its path.
 
-    Beside it RUN/model-card.md and RUN/data-card.md are written. Needed are results.json and
-    predictions.csv; details.json, maps/ and examples/ are drawn where they are. Each file is written whole
-    or not at all, and none before all three are made.
+    RUN/model-card.md and RUN/data-card.md are written beside it. results.json and predictions.csv are
+    required; details.json, maps/ and examples/ are used if they exist. Each file is written atomically, and
+    none before all three are complete.
 
     Raises:
         ExperimentError: results.json or predictions.csv is missing or damaged, results.json does not say
-            what pre-trained parts had seen, or a file cannot be written.
+            what pretrained parts were trained on, or a file cannot be written.
         MissingExtraError: matplotlib is not installed.
     """
     if find_spec("matplotlib") is None:

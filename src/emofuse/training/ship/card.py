@@ -1,4 +1,4 @@
-"""The model card of the recogniser that comes with emofuse, from what its bundle says of itself."""
+"""The model card of the recognizer that comes with emofuse, made from its bundle."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ NAME: Final = "MODEL-CARD.md"
 
 
 def shipped_card(bundle: Bundle) -> str:
-    """Markdown. Every figure is the bundle's own.
+    """The card as Markdown. Every figure comes from the bundle.
 
     Args:
-        bundle: one that :func:`emofuse.training.ship.build.ship` has made.
+        bundle: made by :func:`emofuse.training.ship.build.ship`.
     """
     facts: Mapping[str, Any] = bundle.provenance
     low, high = facts["voice"]["interval_over_speakers"]
