@@ -1,8 +1,8 @@
-"""Makes every figure of docs/results.md anew: runs the commands, reads what they left, writes the tables.
+"""Reproduce docs/results.md: run the commands, read their results, write the tables.
 
     python benchmarks/results.py --ravdess DIR --fer2013 DIR --runs runs/results --docs docs/results.md
 
-A step that is finished is not run again, one that was broken off goes on. Hours on two cores.
+Finished steps are skipped, interrupted ones resume. Takes hours on two cores.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SYSTEMS = ("voice", "face", "fused")
 
 
 def main() -> None:
-    """Run what is missing, then write the tables."""
+    """Run the missing steps, then write the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--fer2013", type=Path, required=True, help="folder of train.npz and public_test.npz")
     parser.add_argument("--runs", type=Path, default=Path("runs/results"))
     parser.add_argument("--docs", type=Path, default=Path("docs/results.md"))
-    parser.add_argument("--only-write", action="store_true", help="run nothing, write what is there")
+    parser.add_argument("--only-write", action="store_true", help="write the tables of existing results")
     given = parser.parse_args()
     steps = commands(given.ravdess, given.fer2013, given.runs)
     if not given.only_write:
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def commands(ravdess: Path, fer2013: Path, runs: Path) -> dict[str, tuple[list[str], Path]]:
-    """Each step's command, and the file that is there when it is done."""
+    """The command of each step, and the file that exists when it has finished."""
     emofuse = [sys.executable, "-m", "emofuse"]
     steps: dict[str, tuple[list[str], Path]] = {}
     for seed in SEEDS:
@@ -65,10 +65,10 @@ def commands(ravdess: Path, fer2013: Path, runs: Path) -> dict[str, tuple[list[s
              "--seed", "0", "--out", str(runs / name)],
             runs / name / "results.json",
         )  # fmt: skip
-    damaged = {
+    degraded = {
         "robustness": "seed-0", "robust-robustness": "robust", "shipped-voice-robustness": "shipped-voice",
     }  # fmt: skip
-    for name, run_folder in damaged.items():
+    for name, run_folder in degraded.items():
         steps[name] = (
             [*emofuse, "robustness", str(runs / run_folder), str(ravdess)],
             runs / f"{name}.done",
@@ -91,26 +91,26 @@ def commands(ravdess: Path, fer2013: Path, runs: Path) -> dict[str, tuple[list[s
 
 
 def run(name: str, command: list[str], runs: Path) -> None:
-    """Run one step and note how long it took."""
+    """Run one step and record its duration."""
     print(f"{name}: {' '.join(command[2:])}", flush=True)
-    began = time.monotonic()
+    started = time.monotonic()
     runs.mkdir(parents=True, exist_ok=True)
     subprocess.run(command, check=True)
     times = runs / "seconds.json"
-    known = json.loads(times.read_text()) if times.is_file() else {}
-    known[name] = round(known.get(name, 0) + time.monotonic() - began)
-    times.write_text(json.dumps(known, indent=1) + "\n")
+    durations = json.loads(times.read_text()) if times.is_file() else {}
+    durations[name] = round(durations.get(name, 0) + time.monotonic() - started)
+    times.write_text(json.dumps(durations, indent=1) + "\n")
     if name.endswith("robustness"):
         (runs / f"{name}.done").touch()
 
 
 def tables(runs: Path) -> str:
-    """Everything that could be read, as Markdown."""
+    """All results that exist, as Markdown."""
     seeds = {seed: read(runs / f"seed-{seed}" / "results.json") for seed in SEEDS}
     found = {seed: results for seed, results in seeds.items() if results}
     parts: list[str] = []
     if found:
-        parts += [strangers(found), enrolled(found), abstaining(found)]
+        parts += [unenrolled(found), enrolled(found), abstention(found)]
         first = next(iter(found.values()))
         robust = read(runs / "robust" / "results.json")
         if first.get("robustness"):
@@ -119,8 +119,8 @@ def tables(runs: Path) -> str:
         parts.append(groups(first))
     leak = read(runs / "leak" / "leak.json")
     if leak:
-        told = (runs / "leak" / "leak.md").read_text().replace("\n#", "\n##")
-        parts.append(f"#{told}\n\n`emofuse leak ravdess --recipe {LEAK_RECIPE} --out RUN`")
+        findings = (runs / "leak" / "leak.md").read_text().replace("\n#", "\n##")
+        parts.append(f"#{findings}\n\n`emofuse leak ravdess --recipe {LEAK_RECIPE} --out RUN`")
     faces = {kind: read(runs / f"faces-{kind}" / "results.json") for kind in ("compact", "emotion")}
     if any(faces.values()):
         parts.append(expression(faces))
@@ -128,8 +128,8 @@ def tables(runs: Path) -> str:
     if times:
         steps = ", ".join(f"{name} {seconds / 60:.0f} min" for name, seconds in times.items())
         parts.append(
-            f"Run times on the machine that made this page: {steps}. Features that an earlier step computed "
-            "are taken from the store; what else the machine did at the time counts, too."
+            f"Run times on the machine that made this page: {steps}. Features computed by an earlier "
+            "step are taken from the store; other load on the machine counts, too."
         )
     if found:
         versions = next(iter(found.values()))["software"]
@@ -140,17 +140,17 @@ def tables(runs: Path) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A JSON file, empty where there is none."""
+    """A JSON file; empty if it does not exist."""
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def percent(value: float) -> str:
-    """One decimal."""
+    """In percent, with one decimal."""
     return f"{100 * value:.1f}"
 
 
 def interval(record: dict[str, Any], key: str = "accuracy") -> str:
-    """A figure and its interval."""
+    """A figure with its interval."""
     low, high = record.get(f"{key}_ci95") or record["ci95"]
     return f"{percent(record[key])} ({percent(low)} to {percent(high)})"
 
@@ -165,8 +165,8 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)])
 
 
-def strangers(found: dict[int, dict[str, Any]]) -> str:
-    """Accuracy, calibration, by seed."""
+def unenrolled(found: dict[int, dict[str, Any]]) -> str:
+    """Accuracy by seed, and means of accuracy, UAR and ECE."""
     rows = []
     for name in SYSTEMS:
         systems = [results["systems"][name] for results in found.values()]
@@ -178,7 +178,7 @@ def strangers(found: dict[int, dict[str, Any]]) -> str:
     first = next(iter(found.values()))
     head = ["system", *(f"seed {seed}" for seed in found), "mean", "UAR", "ECE"]
     return (
-        "## A stranger's clip\n\n"
+        "## Unenrolled speakers\n\n"
         f"`emofuse evaluate ravdess --recipe {RECIPE} --protocol six-fold --seed S --out RUN`\n\n"
         f"{first['corpus']['name']}, {first['corpus']['clips']} clips of {first['corpus']['actors']} actors; "
         f"{'; '.join(first['notes']) or 'all folds'}. Recipe hashes {hashes}. "
@@ -187,7 +187,7 @@ def strangers(found: dict[int, dict[str, Any]]) -> str:
 
 
 def enrolled(found: dict[int, dict[str, Any]]) -> str:
-    """The curve over the number of known clips."""
+    """Accuracy by number of enrolled clips."""
     curves = [results["enrolment"]["systems"] for results in found.values() if "enrolment" in results]
     rows = []
     for i, point in enumerate(curves[0]["fused"]):
@@ -197,13 +197,14 @@ def enrolled(found: dict[int, dict[str, Any]]) -> str:
             row.append(f"{mean([p['accuracy'] for p in points])}; seed 0: {interval(points[0])}")
         rows.append([*row, str(point["draws"])])
     return (
-        "## Once some unlabelled clips of the person are known\n\n"
-        "The same runs. Enrolled clips are never scored, but at «all», where every clip of the person, also "
-        "the scored one, was used without its label.\n\n" + table(["enrolled clips", *SYSTEMS, "draws"], rows)
+        "## Enrolled speakers\n\n"
+        "The same runs, once some unlabeled clips of the speaker are enrolled. Enrolled clips are never "
+        "scored, except at “all”, where all clips of the speaker, including the scored one, were used "
+        "without labels.\n\n" + table(["enrolled clips", *SYSTEMS, "draws"], rows)
     )
 
 
-def abstaining(found: dict[int, dict[str, Any]]) -> str:
+def abstention(found: dict[int, dict[str, Any]]) -> str:
     """Accuracy at coverage."""
     places = list(next(iter(found.values()))["systems"]["fused"]["coverage"]["at"])
     rows = []
@@ -213,11 +214,11 @@ def abstaining(found: dict[int, dict[str, Any]]) -> str:
             [f"{float(place):.0%}", *(interval(one) for one in at), mean([o["accuracy"] for o in at])]
         )
     head = ["coverage", *(f"seed {seed}" for seed in found), "mean"]
-    return "## Abstaining: the fused stranger model where it answers\n\n" + table(head, rows)
+    return "## Abstention: accuracy at coverage, fused, unenrolled speakers\n\n" + table(head, rows)
 
 
 def robustness(results: dict[str, Any], robust: dict[str, Any], shipped: dict[str, Any]) -> str:
-    """Accuracy under damage, seed 0: of the recipe, and of the one that has heard damage in training."""
+    """Accuracy under degradations, seed 0: of the recipe, and of the one trained with some of them."""
     order = list(dict.fromkeys(one["condition"] for one in results["robustness"]))
     found = [results, *([robust] if robust.get("robustness") else [])]
     rows = []
@@ -231,24 +232,24 @@ def robustness(results: dict[str, Any], robust: dict[str, Any], shipped: dict[st
                              if (r["condition"], r["system"]) == (condition, "voice")), ""))  # fmt: skip
         rows.append(row)
     names = [RECIPE, ROBUST_RECIPE][: len(found)]
-    head = ["condition", *(f"{system}, `{name}`" for name in names for system in ("voice", "fused"))]
+    head = ["degradation", *(f"{system}, `{name}`" for name in names for system in ("voice", "fused"))]
     if shipped.get("robustness"):
-        head.append("voice as it comes with emofuse")
+        head.append("voice of the shipped recognizer")
     text = (
-        "## Damaged recordings\n\n`emofuse robustness RUN ravdess`, six-fold, seed 0: the same networks and "
-        "clips, the sound damaged."
+        "## Degraded audio\n\n`emofuse robustness RUN ravdess`, six-fold, seed 0: the same networks and "
+        "clips, with degraded audio."
     )
     if len(found) > 1:
-        told = (f"{name} {interval(robust['systems'][name])}" for name in SYSTEMS)
+        clean = (f"{name} {interval(robust['systems'][name])}" for name in SYSTEMS)
         enrolled_all = robust["enrolment"]["systems"]["fused"][-1]["accuracy"]
         text += (
-            f" `{ROBUST_RECIPE}` has heard three of these conditions in training (noise at 20 dB, telephone, "
-            f"MP3); recipe hash `{robust['recipe']['hash']}`; a stranger's clean clip: {', '.join(told)}; "
-            f"fused, enrolled with all clips {percent(enrolled_all)}."
+            f" `{ROBUST_RECIPE}` was trained with three of these degradations (noise at 20 dB, telephone, "
+            f"MP3); recipe hash `{robust['recipe']['hash']}`; unenrolled speakers, clean: "
+            f"{', '.join(clean)}; fused, enrolled with all clips {percent(enrolled_all)}."
         )
     if shipped.get("robustness"):
         text += (
-            f" The voice that comes with emofuse is a smaller one: `{SHIPPED_RECIPE}`, recipe hash "
+            f" The voice network of the shipped recognizer is smaller: `{SHIPPED_RECIPE}`, recipe hash "
             f"`{shipped['recipe']['hash']}`."
         )
     return text + "\n\n" + table(head, rows)
@@ -265,8 +266,8 @@ def groups(results: dict[str, Any]) -> str:
     actors = [one for one in results["groups"]["fused"] if one["kind"] == "actor"]
     worst, best = (f(actors, key=lambda one: one["accuracy"]) for f in (min, max))
     return (
-        "## By group, fused, seed 0\n\n" + table(["what", "", "clips", "accuracy"], rows) + "\n\n"
-        f"Single actors: from {percent(worst['accuracy'])} (actor {worst['value']}) to "
+        "## By group, fused, seed 0\n\n" + table(["group", "", "clips", "accuracy"], rows) + "\n\n"
+        f"Individual actors: from {percent(worst['accuracy'])} (actor {worst['value']}) to "
         f"{percent(best['accuracy'])} (actor {best['value']})."
     )
 
@@ -289,13 +290,13 @@ def expression(faces: dict[str, dict[str, Any]]) -> str:
     return (
         "## Expression networks on FER2013's public_test\n\n"
         "`emofuse faces train FER2013 --architecture compact --out COMPACT`, then the Emotion CNN, which "
-        "also learns the compact network's answers: "
-        f"`--architecture emotion --epochs {EMOTION_EPOCHS} --teacher COMPACT/weights.safetensors`. Epochs "
-        "are fixed beforehand, "
-        "the last one's weights are kept, one look at each face. Training faces that are also in public_test "
-        "were left out. The Emotion CNN's FER+ figures come from a head beside it that only training has. As "
-        "others report them: DeepFace's own CNN 57.4 %, mini-XCEPTION 66 % (private test), VGG13 with FER+ "
-        "votes 84.99 % (private test, majority labels).\n\n" + table(head, rows)
+        "also learns the predictions of the compact network: "
+        f"`--architecture emotion --epochs {EMOTION_EPOCHS} --teacher COMPACT/weights.safetensors`. The "
+        "number of epochs is fixed in advance, the last weights are kept, one prediction per face. Training "
+        "faces that are also in public_test were left out. The Emotion CNN's FER+ figures come from an "
+        "additional head that is used in training only. As reported by others: DeepFace's own CNN 57.4 %, "
+        "mini-XCEPTION 66 % (private test), VGG13 with FER+ votes 84.99 % (private test, majority labels)."
+        "\n\n" + table(head, rows)
     )
 
 

@@ -64,7 +64,7 @@ def main() -> None:
     segments(recognizer.timeline(talk))
     frame(film, OVERLAY_AT_S)
     live(recognizer, talk)
-    enrolment()
+    enrollment()
     circumplex()
     if shutil.which("praat") is None or shutil.which("xvfb-run") is None:
         print("no Praat: the picture of the TextGrid was not made", file=sys.stderr)
@@ -132,7 +132,7 @@ def live(recognizer: Recognizer, talk: Path) -> None:
     terminal("live.svg", "emofuse live talk.mp4", lambda console: console.print(view), 108)
 
 
-def enrolment() -> None:
+def enrollment() -> None:
     """The curve of docs/results.md: accuracy against the number of known clips."""
     from matplotlib.figure import Figure
 
@@ -158,7 +158,7 @@ def enrolment() -> None:
     axes.set_xlabel("clips of the person that are known, without labels")
     axes.legend(loc="lower right", ncols=4, frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(PICTURES / "enrolment.svg", metadata={"Date": None})
+    figure.savefig(PICTURES / "enrollment.svg", metadata={"Date": None})
 
 
 def circumplex() -> None:

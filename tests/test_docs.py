@@ -332,7 +332,7 @@ def test_the_runner_notices_what_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["predict", "timeline", "live", "enroll"])
 def test_a_page_speaks_of_every_option(name: str) -> None:
     command: Any = typer.main.get_command(app)
-    page = (DOCS / f"{'enrolment' if name == 'enroll' else name}.md").read_text(encoding="utf-8")
+    page = (DOCS / f"{'enrollment' if name == 'enroll' else name}.md").read_text(encoding="utf-8")
     options = {option for one in command.commands[name].params for option in one.opts if option[:2] == "--"}
     assert sorted(option for option in options - {"--help"} if f"{option}" not in page) == []
 
@@ -383,8 +383,8 @@ def test_the_reasons_of_windows_are_all_explained() -> None:
 
 def test_figures_are_those_of_their_sources() -> None:
     results = (DOCS / "results.md").read_text(encoding="utf-8")
-    page = (DOCS / "enrolment.md").read_text(encoding="utf-8")
-    for clips, words in ((0, "for a stranger"), (1, "with one"), (4, "with four"), (8, "with eight")):
+    page = (DOCS / "enrollment.md").read_text(encoding="utf-8")
+    for clips, words in ((0, "without enrollment"), (1, "with one"), (4, "with four"), (8, "with eight")):
         said = re.search(rf"([\d.]+) %,? {words}", page)
         row = re.search(rf"^\| {clips} \|.*\| \*\*([\d.]+)\*\*;[^|]*\| \d+ \|$", results, re.MULTILINE)
         assert said and row and said[1] == row[1], words

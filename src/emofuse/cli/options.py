@@ -24,7 +24,10 @@ def _protocol(help_text: str) -> Any:
 
 CorpusPath = Annotated[
     Path,
-    typer.Argument(metavar="DIR", help="A folder of files named as in RAVDESS, or a table of clips (.csv)."),
+    typer.Argument(
+        metavar="DIR",
+        help="A folder with file names as in RAVDESS, CREMA-D, SAVEE, TESS or EMO-DB, or a table (.csv).",
+    ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder written by emofuse evaluate.")]
 RunOut = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder for the results.")]
