@@ -36,8 +36,8 @@ VARIABLE = np.cumsum([0, *([500, 4000, 1000, 3001, 1500, 2000] * N_FILM)[: N_FIL
 FILMS: dict[str, dict[str, Any]] = {
     "regular.mp4": {},
     "variable.mp4": {"ticks": VARIABLE},
-    "late-sound.mp4": {"sound_at_s": 0.5, "container_options": {"movie_timescale": "48000"}},
-    "edit-list.mp4": {"ticks": [tick - 15000 for tick in REGULAR], "sound_at_s": -0.5},
+    "late-sound.mp4": {"audio_at_s": 0.5, "container_options": {"movie_timescale": "48000"}},
+    "edit-list.mp4": {"ticks": [tick - 15000 for tick in REGULAR], "audio_at_s": -0.5},
     "late-pictures.mkv": {"ticks": [tick + 22500 for tick in REGULAR]},
     "broadcast.ts": {},
 }
@@ -148,7 +148,7 @@ def test_somebody_is_present_from_the_first_frame_to_the_last(
 def test_speech_is_where_it_is_heard(recognizer: Recognizer, video_clips: dict[str, Path], name: str) -> None:
     windows = list(recognizer.stream(video_clips[name], rules=WindowRules(0.5, 0.1)))
     plain = list(recognizer.stream(video_clips["regular.mp4"], rules=WindowRules(0.5, 0.1)))
-    late_s = FILMS[name].get("sound_at_s", 0.0)
+    late_s = FILMS[name].get("audio_at_s", 0.0)
 
     def begins(found: list[Window]) -> float:
         return next(w.end_s for w in found if w.speech is not None and w.speech > 0)
