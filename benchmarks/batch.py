@@ -51,9 +51,9 @@ def write_film(path: Path, number: int) -> Path:
     from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
 
     code = clip.TakeCode(1 + number % 8, 1, 1, 1, 1 + number // 8)
-    speech = clip.sound(5, code)
-    still = clip.person(5, code.actor).portrait.still
-    encode.write_mp4(path, still, clip.pictures(5, code, speech), speech.samples, SAMPLE_RATE_HZ)
+    speech = clip.take_speech(5, code)
+    still = clip.person(5, code.actor).portrait.background
+    encode.write_mp4(path, still, clip.face_patches(5, code, speech), speech.samples, SAMPLE_RATE_HZ)
     return path
 
 

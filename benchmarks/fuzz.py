@@ -64,7 +64,7 @@ def intact(path: Path, duration_s: float = 1.0) -> bytes:
             container.mux(video.encode(frame))
         if video is not None:
             container.mux(video.encode(None))
-        spoken = clip.sound(
+        spoken = clip.take_speech(
             0, clip.TakeCode(emotion=3, intensity=1, statement=1, repetition=1, actor=1)
         ).samples
         sound = spoken[RATE : RATE + round(RATE * duration_s)]  # the first second begins with silence

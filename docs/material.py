@@ -117,7 +117,7 @@ def units(corpus: Path) -> Path:
         for film in sorted(corpus.glob("Actor_*/01-*.mp4")):
             _, _, emotion, intensity, statement, repetition, actor = map(int, film.stem.split("-"))
             take = clip.TakeCode(emotion, intensity, statement, repetition, actor)
-            poses = clip.face_poses(seed, take, clip.sound(seed, take))
+            poses = clip.face_poses(seed, take, clip.take_speech(seed, take))
             row = []
             for part in UNITS.values():
                 moved = np.array([getattr(pose.expression, part.lstrip("-")) for pose in poses])

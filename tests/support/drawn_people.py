@@ -54,12 +54,12 @@ class Person(NamedTuple):
 def draw_person(actor: int) -> Person:
     """The person with this number."""
     code = clip.TakeCode(2 + actor % 6, 2, 1, 1, actor)
-    speech = clip.sound(5, code)
+    speech = clip.take_speech(5, code)
     poses = clip.face_poses(5, code, speech)[::2]
     portrait, rng = clip.person(5, actor).portrait, np.random.default_rng(actor)
     frames = []
     for pose in poses:
-        whole = portrait.picture(portrait.patch(pose, rng))[:, 320:960]
+        whole = portrait.frame(portrait.patch(pose, rng))[:, 320:960]
         frames.append(cv2.resize(whole, SIZE, interpolation=cv2.INTER_AREA))
     return Person(tuple(frames), speech.samples[: round(len(poses) / FPS * RATE)])
 

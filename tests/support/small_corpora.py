@@ -140,11 +140,11 @@ def write_clip(path: Path, *, emotion: int, actor: int = 1, silent: bool = False
     from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
 
     code = clip.TakeCode(emotion + 1, 1, 1, 1, actor)
-    voice = clip.sound(5, code)
+    voice = clip.take_speech(5, code)
     samples = np.zeros_like(voice.samples) if silent else voice.samples
-    still = clip.person(5, actor).portrait.still
+    still = clip.person(5, actor).portrait.background
     path.parent.mkdir(parents=True, exist_ok=True)
-    encode.write_mp4(path, still, clip.pictures(5, code, voice), samples, SAMPLE_RATE_HZ)
+    encode.write_mp4(path, still, clip.face_patches(5, code, voice), samples, SAMPLE_RATE_HZ)
     return path
 
 

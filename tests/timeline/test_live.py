@@ -46,7 +46,7 @@ def speech(home: Path) -> Path:
     from emofuse.corpus.synthetic import clip
     from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
 
-    utterances = [clip.sound(5, clip.TakeCode(emotion, 1, 1, 1, 1)).samples for emotion in (3, 4, 5, 6)]
+    utterances = [clip.take_speech(5, clip.TakeCode(emotion, 1, 1, 1, 1)).samples for emotion in (3, 4, 5, 6)]
     samples = np.concatenate(utterances)[None, : 12 * SAMPLE_RATE_HZ].astype(np.float32)
     path: Path = media_files.write_wav(home / "speech.wav", samples, SAMPLE_RATE_HZ)
     return path

@@ -108,10 +108,10 @@ def synth(
 
     Example: `emofuse corpus synth toy --actors 4 --takes 2 --seed 1`
     """
-    from emofuse.corpus.synthetic.synthesis import synthesise
+    from emofuse.corpus.synthetic.synthesis import synthesize
 
     with counting("drawing and speaking") as on_clip:
-        synthesise(
+        synthesize(
             path,
             n_actors=actors,
             n_takes=takes,

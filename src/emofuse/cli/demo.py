@@ -74,15 +74,15 @@ def _claim(out: Path, seed: int) -> None:
 
 def _synthesize(out: Path, seed: int, jobs: int) -> Path:
     """Make the corpus and the unseen actor; return a clip of the latter."""
-    from emofuse.corpus.synthetic.synthesis import synthesise
+    from emofuse.corpus.synthetic.synthesis import synthesize
 
     unseen = out / "stranger"
     with stages() as on_progress:
-        synthesise(
+        synthesize(
             out / "corpus", n_actors=N_ACTORS, n_takes=N_TAKES, seed=seed, jobs=jobs,
             on_clip=lambda done, total: on_progress("drawing and speaking", done, total),
         )  # fmt: skip
-        synthesise(unseen, n_actors=1, n_takes=1, seed=seed, jobs=jobs, first_actor=UNSEEN_ACTOR)
+        synthesize(unseen, n_actors=1, n_takes=1, seed=seed, jobs=jobs, first_actor=UNSEEN_ACTOR)
     return sorted(unseen.rglob("01-01-05-*.mp4"))[0]
 
 

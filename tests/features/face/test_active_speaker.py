@@ -32,10 +32,10 @@ def watched(images: list[np.ndarray], per_s: float = PER_S) -> Series:
 def drawn(actor: int) -> tuple[list[np.ndarray], np.ndarray]:
     """Five pictures a second of a drawn person, and whether there is speech at each."""
     code = clip.TakeCode(2 + actor % 6, 1, 1, 1, actor)
-    speech = clip.sound(5, code)
+    speech = clip.take_speech(5, code)
     portrait, rng = clip.person(5, actor).portrait, np.random.default_rng(actor)
     poses = clip.face_poses(5, code, speech)[::6]
-    images = [cv2.cvtColor(portrait.picture(portrait.patch(pose, rng)), cv2.COLOR_BGR2GRAY) for pose in poses]
+    images = [cv2.cvtColor(portrait.frame(portrait.patch(pose, rng)), cv2.COLOR_BGR2GRAY) for pose in poses]
     opening = np.array([pose.speech for pose in poses])
     spoken = np.flatnonzero(opening > 0.05)
     loud = np.zeros(len(poses))

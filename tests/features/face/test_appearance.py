@@ -19,8 +19,8 @@ def person(actor: int, moment: int = 0) -> np.ndarray:
     """(360, 640, 3) BGR: a drawn person."""
     code = clip.TakeCode(2, 1, 1, 1, actor)
     portrait = clip.person(5, actor).portrait
-    pose = clip.face_poses(5, code, clip.sound(5, code))[moment]
-    bgr = portrait.picture(portrait.patch(pose, np.random.default_rng(moment)))
+    pose = clip.face_poses(5, code, clip.take_speech(5, code))[moment]
+    bgr = portrait.frame(portrait.patch(pose, np.random.default_rng(moment)))
     return cv2.resize(bgr, (640, 360), interpolation=cv2.INTER_AREA)
 
 

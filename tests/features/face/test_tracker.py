@@ -46,9 +46,9 @@ def places(sightings: Sequence[TrackedFace], n: int) -> list[str]:
 def drawn(actor: int) -> Film:
     """Twelve pictures of a drawn person who speaks, 1280×720."""
     code = clip.TakeCode(2 + actor % 6, 1, 1, 1, actor)
-    poses = clip.face_poses(5, code, clip.sound(5, code))[::6][:12]
+    poses = clip.face_poses(5, code, clip.take_speech(5, code))[::6][:12]
     portrait, rng = clip.person(5, actor).portrait, np.random.default_rng(actor)
-    return [portrait.picture(portrait.patch(pose, rng)) for pose in poses]
+    return [portrait.frame(portrait.patch(pose, rng)) for pose in poses]
 
 
 def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:

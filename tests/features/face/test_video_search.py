@@ -17,8 +17,8 @@ def image() -> np.ndarray:
     """(720, 1280) grey: a drawn face, 260 pixels wide to the detector."""
     code = clip.TakeCode(1, 1, 1, 1, 2)
     portrait = clip.person(5, 2).portrait
-    pose = clip.face_poses(5, code, clip.sound(5, code))[0]
-    bgr = portrait.picture(portrait.patch(pose, np.random.default_rng(0)))
+    pose = clip.face_poses(5, code, clip.take_speech(5, code))[0]
+    bgr = portrait.frame(portrait.patch(pose, np.random.default_rng(0)))
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emofuse.core.records import Waveform
-from emofuse.corpus.synthetic.clip import TakeCode, sound
+from emofuse.corpus.synthetic.clip import TakeCode, take_speech
 from emofuse.features.voice.degradations import active_speech, degrade
 from emofuse.features.voice.segment import resample
 from emofuse.features.voice.vad import (
@@ -26,7 +26,7 @@ from emofuse.media.decoding import decode
 def spoken(actor: int = 1, rate: int = 48_000) -> Waveform:
     """A sentence of the synthetic corpus, with silence before and after it."""
     take = TakeCode(emotion=1, intensity=1, statement=1, repetition=1, actor=actor)
-    return Waveform(resample(sound(0, take).samples, 48_000, rate)[None], rate)
+    return Waveform(resample(take_speech(0, take).samples, 48_000, rate)[None], rate)
 
 
 def blocks_of(whole: Waveform, sizes: list[int]) -> list[Waveform]:

@@ -1,4 +1,4 @@
-"""What moves in the drawn face: brows, eyes, nose, mouth and the folds between them.
+"""The moving parts of the drawn face: brows, eyes, nose, mouth and folds.
 
 Lengths are those of :mod:`emofuse.corpus.synthetic.face`, in the head's coordinates.
 """
@@ -19,30 +19,30 @@ from emofuse.corpus.synthetic.strokes import (
     ellipse,
     fill,
     line,
-    moved,
+    scaled,
+    shifted,
     soft_line,
     soft_shape,
-    times,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """The face at one moment: the expression's amounts, and what is not expression."""
+    """The face at one moment: its expression, and movements that are not expression."""
 
     expression: FaceExpression
-    speech: float  # how open speaking holds the mouth, 0 to 1
+    speech: float  # how far speech opens the mouth, 0 to 1
     blink: float  # 1 is closed
     shift: tuple[float, float]  # of the head, pixels
-    turn: float  # yaw, pixels by which the features move on the ball
+    yaw: float  # pixels by which the features move on the sphere
     roll: float  # degrees
 
 
 def draw(head: UInt8, identity: FaceIdentity, pose: Pose, middle: tuple[float, float]) -> None:
-    """Draw brows, eyes, nose, mouth and folds onto the bare head, in place."""
+    """Draw brows, eyes, nose, mouth and folds onto a head without features, in place."""
     e = pose.expression
-    # A turn or a nod moves the features over the ball.
-    origin = moved(np.array(middle), pose.turn, 9 * e.head_down)
+    # yaw and nod move the features on the sphere
+    origin = shifted(np.array(middle), pose.yaw, 9 * e.head_down)
     _folds(head, identity, e, origin)
     for side in (-1, 1):
         _eye(head, identity, pose, origin, side)
@@ -60,7 +60,7 @@ def _brow(head: UInt8, identity: FaceIdentity, e: FaceExpression, origin: Float6
     thick = identity.brow_thick * np.interp(np.linspace(0, 1, 12), [0, 0.25, 1], [0.8, 1.0, 0.3])
     lift = np.stack([np.zeros(12), thick / 2], axis=1)
     shape = np.concatenate([spine - lift, (spine + lift)[::-1]])
-    soft_shape(head, shape * (side, 1) + origin, times(identity.hair, 0.9), 0.9, 1.2)
+    soft_shape(head, shape * (side, 1) + origin, scaled(identity.hair, 0.9), 0.9, 1.2)
 
 
 def _eye(head: UInt8, identity: FaceIdentity, pose: Pose, origin: Float64, side: int) -> None:
@@ -70,44 +70,44 @@ def _eye(head: UInt8, identity: FaceIdentity, pose: Pose, origin: Float64, side:
     low = identity.eye_height * 0.62 * float(np.clip(1 - 0.55 * e.squint, 0.15, 1.3)) * (1 - 0.8 * pose.blink)
     w = identity.eye_width
     droop = 2.5 * np.clip(-e.lids, -0.3, 1)
-    centre = moved(origin, side * identity.eye_gap, -20)
+    center = shifted(origin, side * identity.eye_gap, -20)
     upper = curve(np.array([-w, 2.0]), np.array([-2.0, -up * 1.25]), np.array([w, -1.0 + droop]), 15)
     lower = curve(np.array([w, -1.0 + droop]), np.array([3.0, low * 1.25]), np.array([-w, 2.0]), 15)
     almond = np.concatenate([upper, lower]) * (side, 1)
     box = 40
-    left, top = (np.floor(centre) - box).astype(int)
+    left, top = (np.floor(center) - box).astype(int)
     area = head[top : top + 2 * box, left : left + 2 * box]
-    local = centre - (left, top)
+    local = center - (left, top)
     ball = np.full_like(area, (218, 222, 224))
-    gaze = moved(local, 0, 1.5 + 1.5 * e.head_down - 1.0 * e.lids)
-    disc(ball, gaze, identity.eye_height * 1.22, times(identity.iris, 0.75))
+    gaze = shifted(local, 0, 1.5 + 1.5 * e.head_down - 1.0 * e.lids)
+    disc(ball, gaze, identity.eye_height * 1.22, scaled(identity.iris, 0.75))
     disc(ball, gaze, identity.eye_height * 1.0, identity.iris)
     disc(ball, gaze, identity.eye_height * 0.5, (16, 16, 18))
-    disc(ball, moved(gaze, 3, -4), 2.0, (245, 245, 245))
-    soft_line(ball, moved(upper * (side, 1) + local, 0, -1), (90, 96, 110), 0.4, blur=2, width=4)
+    disc(ball, shifted(gaze, 3, -4), 2.0, (245, 245, 245))
+    soft_line(ball, shifted(upper * (side, 1) + local, 0, -1), (90, 96, 110), 0.4, blur=2, width=4)
     mask = np.zeros(area.shape[:2], np.uint8)
     fill(mask, almond + local, (255, 255, 255))
     share = mask.astype(np.float32) / 255
     area[:] = cv2.blendLinear(ball, np.ascontiguousarray(area), share, 1 - share)
     lash = (26, 26, 34) if identity.female else (40, 42, 52)
     line(area, upper * (side, 1) + local, lash, 3 if identity.female else 2)
-    line(area, lower * (side, 1) + local, times(identity.skin, 0.62), 1)
-    crease = moved(upper * (side, 1) + local, 0, -6 - 0.15 * up)
-    soft_line(area, crease, times(identity.skin, 0.55), 0.5, blur=1.2, width=2)
+    line(area, lower * (side, 1) + local, scaled(identity.skin, 0.62), 1)
+    crease = shifted(upper * (side, 1) + local, 0, -6 - 0.15 * up)
+    soft_line(area, crease, scaled(identity.skin, 0.55), 0.5, blur=1.2, width=2)
     if e.squint > 0.2:
-        bag = moved(lower * (side, 1) + local, 0, 6)
-        soft_line(area, bag, times(identity.skin, 0.55), 0.5 * min(e.squint, 1), blur=1.4, width=2)
+        bag = shifted(lower * (side, 1) + local, 0, 6)
+        soft_line(area, bag, scaled(identity.skin, 0.55), 0.5 * min(e.squint, 1), blur=1.4, width=2)
 
 
 def _nose(head: UInt8, identity: FaceIdentity, e: FaceExpression, origin: Float64) -> None:
     w = identity.nose_width * (1 + 0.12 * np.clip(e.upper_lip, 0, 1.2))
     rise = 4 * float(np.clip(e.upper_lip, -0.3, 1.3))
-    dark = times(identity.skin, 0.45)
+    dark = scaled(identity.skin, 0.45)
     for side in (-1, 1):
         nostril = ellipse((side * w * 0.42, 46 - rise), (6.0, 3.2), -14 * side)
-        soft_shape(head, nostril + origin, times(identity.skin, 0.28), 0.85, 1.0)
+        soft_shape(head, nostril + origin, scaled(identity.skin, 0.28), 0.85, 1.0)
         wing = curve(np.array([w * 0.72, 28.0]), np.array([w * 1.08, 40.0]), np.array([w * 0.66, 49.0]), 8)
-        wing = moved(wing, 0, -rise) * (side, 1)
+        wing = shifted(wing, 0, -rise) * (side, 1)
         soft_line(head, wing + origin, dark, 0.55, blur=1.3, width=2)
         if e.upper_lip > 0.2:
             for step in (0, 7):
@@ -150,27 +150,27 @@ def _mouth(head: UInt8, identity: FaceIdentity, pose: Pose, origin: Float64) -> 
         red = (identity.skin[0] * 0.62, identity.skin[1] * 0.62, identity.skin[2] * 0.77)
     soft_shape(
         head,
-        np.concatenate([moved(lower_out, 0, -2), moved(lower_out, 0, 7)[::-1]]) + origin,
-        times(identity.skin, 0.5),
+        np.concatenate([shifted(lower_out, 0, -2), shifted(lower_out, 0, 7)[::-1]]) + origin,
+        scaled(identity.skin, 0.5),
         0.35,
         3,
     )
-    fill(head, np.concatenate([upper_out, lower_in[::-1]]) + origin, times(red, 0.88))
+    fill(head, np.concatenate([upper_out, lower_in[::-1]]) + origin, scaled(red, 0.88))
     fill(head, np.concatenate([upper_in, lower_out[::-1]]) + origin, red)
     if gap > 2:
         hollow = np.concatenate([upper_in, lower_in[::-1]])
         fill(head, hollow + origin, (38, 34, 70))
-        teeth = np.minimum(moved(upper_in, 0, min(9.0, 0.55 * gap)), np.maximum(lower_in, upper_in))
+        teeth = np.minimum(shifted(upper_in, 0, min(9.0, 0.55 * gap)), np.maximum(lower_in, upper_in))
         core = slice(3, 18)
         fill(head, np.concatenate([upper_in[core], teeth[core][::-1]]) + origin, (206, 214, 218))
-    line(head, upper_in + origin, times(red, 0.45), 2)
+    line(head, upper_in + origin, scaled(red, 0.45), 2)
     for end in (left, right):
-        disc(head, end + origin, 2.2, times(red, 0.5))
+        disc(head, end + origin, 2.2, scaled(red, 0.5))
 
 
 def _folds(head: UInt8, identity: FaceIdentity, e: FaceExpression, origin: Float64) -> None:
-    """The lines that an expression draws: between the brows, on the forehead, beside nose and mouth."""
-    dark = times(identity.skin, 0.5)
+    """The lines of an expression: between the brows, on the forehead, beside nose and mouth."""
+    dark = scaled(identity.skin, 0.5)
     cheek = float(np.clip(max(e.corners, e.upper_lip, 0.5 * e.squint), 0, 1))
     for side in (-1, 1):
         if cheek > 0.15:

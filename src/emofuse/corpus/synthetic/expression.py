@@ -1,9 +1,8 @@
-"""How an emotion shows: a few named amounts for the face, a few for the voice, and how they vary.
+"""How emotions are expressed: a few named amounts for the face and for the voice, and how they vary.
 
-The prototypes follow what the literature agrees on in outline (Ekman & Friesen's action units for the
-face; Banse & Scherer 1996 and Juslin & Laukka 2003 for the voice). The amounts themselves were set by
-eye and ear, and the spread so that either modality alone is right more often than not but far from always,
-while the errors of the two are independent.
+The prototypes roughly follow the literature (Ekman & Friesen's action units for the face; Banse & Scherer
+1996 and Juslin & Laukka 2003 for the voice). The amounts were set by eye and ear, and the spread so that
+either modality alone is usually but far from always right, with independent errors.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class FaceExpression:
-    """Amounts that move the drawn face; 0 is at rest, 1 is about as far as a person goes."""
+    """Amounts that move the drawn face; 0 is at rest, 1 is about the most that people show."""
 
     brow_inner: float  # AU 1, up
     brow_outer: float  # AU 2, up
@@ -33,21 +32,21 @@ class FaceExpression:
     mouth_width: float  # AU 20 wide, AU 18 narrow
     upper_lip: float  # AU 9 and 10, nose wrinkled
     press: float  # AU 24
-    head_down: float  # degrees of pitch, about 10 an amount of 1
-    tilt: float  # degrees of roll, about 8 an amount of 1
+    head_down: float  # pitch, about 10 degrees at 1
+    tilt: float  # roll, about 8 degrees at 1
     motion: float  # liveliness of the head
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceExpression:
-    """Amounts that move the voice away from plain reading."""
+    """Amounts that change the voice from plain reading."""
 
     pitch: float  # semitones
     pitch_range: float  # natural log of a factor
     slope: float  # semitones over the sentence
     loudness: float  # dB
     rate: float  # natural log of a factor
-    bright: float  # natural log of a factor on the source's cut-off
+    bright: float  # natural log of a factor on the cutoff of the source
     breath: float  # share of noise in the source
     jitter: float  # irregular periods
     tremor: float  # 6 Hz shaking of pitch and loudness
@@ -82,7 +81,7 @@ _VOICE: Final[dict[str, tuple[float, ...]]] = {
 }  # fmt: skip
 
 # An emotion may lean towards one that people confuse it with: in the face, in the voice.
-_NEIGHBOURS: Final = {
+_NEIGHBORS: Final = {
     "neutral": (("calm", "sad"), ("calm", "disgust")),
     "calm": (("neutral", "happy"), ("sad", "neutral")),
     "happy": (("calm", "surprised"), ("surprised", "angry")),
@@ -96,14 +95,14 @@ _NEIGHBOURS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How much people and takes differ. The figures that set how hard the corpus is."""
+    """How much people and takes differ: this sets how difficult the corpus is."""
 
-    gain: float  # standard deviation, over persons, of the log of each amount's factor
-    offset: float  # over persons, of each amount in each emotion, in units of its scale
+    gain: float  # standard deviation over people of the log of each amount's factor
+    offset: float  # over people, of each amount in each emotion, in units of its scale
     noise: float  # the same over takes
     strength: float  # over takes, of the log of the expression's strength
     p_flat: float  # probability of a take that hardly shows the emotion
-    p_lean: float  # probability of a take that leans towards a neighbour
+    p_lean: float  # probability of a take that leans towards a neighbor
     lean: tuple[float, float]  # how far it leans, 0 to 1
 
 
@@ -113,7 +112,7 @@ VOICE_SPREAD: Final = Spread(0.18, 0.08, 0.12, 0.22, 0.10, 0.25, (0.3, 0.7))
 
 @dataclass(frozen=True, slots=True)
 class Style(Generic[E]):
-    """One person's way to show emotions in one modality.
+    """One person's way of expressing emotions in one modality.
 
     ``amounts``: (8, n_amounts) this person's prototypes; ``scale``: (n_amounts,) the unit of each amount.
     """
@@ -122,28 +121,28 @@ class Style(Generic[E]):
     amounts: Float64
     scale: Float64
     spread: Spread
-    neighbours: dict[str, tuple[str, str]]
+    neighbors: dict[str, tuple[str, str]]
 
     def perform(self, emotion: str, strong: bool, rng: np.random.Generator) -> E:
-        """One take of ``emotion``: its strength, a lean towards a neighbour at times, and chance."""
+        """One take of ``emotion``: with random strength, sometimes a lean towards a neighbor, and noise."""
         spread = self.spread
-        aim = self.amounts[emotion_index(emotion)]
+        target = self.amounts[emotion_index(emotion)]
         if rng.random() < spread.p_lean:
-            other = self.neighbours[emotion][int(rng.integers(2))]
+            other = self.neighbors[emotion][int(rng.integers(2))]
             share = rng.uniform(*spread.lean)
-            aim = (1 - share) * aim + share * self.amounts[emotion_index(other)]
+            target = (1 - share) * target + share * self.amounts[emotion_index(other)]
         strength = (1.15 if strong else 0.9) * float(np.exp(spread.strength * rng.standard_normal()))
         if rng.random() < spread.p_flat:
             strength *= 0.4
-        chance = spread.noise * self.scale * rng.standard_normal(self.scale.shape)
-        amounts = np.clip(strength * aim + chance, -1.6 * self.scale, 1.6 * self.scale)
+        noise = spread.noise * self.scale * rng.standard_normal(self.scale.shape)
+        amounts = np.clip(strength * target + noise, -1.6 * self.scale, 1.6 * self.scale)
         return self.kind(*(float(amount) for amount in amounts))
 
 
 def _style(
     kind: type[E],
     prototypes: dict[str, tuple[float, ...]],
-    neighbours: dict[str, tuple[str, str]],
+    neighbors: dict[str, tuple[str, str]],
     spread: Spread,
     rng: np.random.Generator,
 ) -> Style[E]:
@@ -152,16 +151,16 @@ def _style(
     scale = np.abs(base).max(axis=0)
     gain = np.exp(spread.gain * rng.standard_normal(scale.shape))
     amounts = base * gain + spread.offset * scale * rng.standard_normal(base.shape)
-    return Style(kind, amounts, scale, spread, neighbours)
+    return Style(kind, amounts, scale, spread, neighbors)
 
 
 def face_style(rng: np.random.Generator) -> Style[FaceExpression]:
-    """Draw one person's way to show emotions on the face."""
-    neighbours = {emotion: face for emotion, (face, _) in _NEIGHBOURS.items()}
-    return _style(FaceExpression, _FACE, neighbours, FACE_SPREAD, rng)
+    """Draw one person's way of expressing emotions in the face."""
+    neighbors = {emotion: face for emotion, (face, _) in _NEIGHBORS.items()}
+    return _style(FaceExpression, _FACE, neighbors, FACE_SPREAD, rng)
 
 
 def voice_style(rng: np.random.Generator) -> Style[VoiceExpression]:
-    """Draw one person's way to show emotions in the voice."""
-    neighbours = {emotion: voice for emotion, (_, voice) in _NEIGHBOURS.items()}
-    return _style(VoiceExpression, _VOICE, neighbours, VOICE_SPREAD, rng)
+    """Draw one person's way of expressing emotions in the voice."""
+    neighbors = {emotion: voice for emotion, (_, voice) in _NEIGHBORS.items()}
+    return _style(VoiceExpression, _VOICE, neighbors, VOICE_SPREAD, rng)

@@ -1,8 +1,7 @@
-"""The face of the synthetic corpus: a drawing, shaded as a ball would be, that moves.
+"""The face of the synthetic corpus: a moving drawing, shaded like a sphere.
 
-Only a patch around the head is drawn anew for each frame, as if the rest of the picture were a still wall.
-Lengths are pixels of the 1280×720 picture; the head's own coordinates have their origin between the
-eyes and the nose, x to the right, y down.
+Only a patch around the head is redrawn for each frame; the rest is a still background. Lengths are pixels of
+the 1280×720 frame; head coordinates have their origin between the eyes and the nose, x to the right, y down.
 """
 
 from __future__ import annotations
@@ -17,31 +16,31 @@ from emofuse.corpus.synthetic import drawing as features
 from emofuse.corpus.synthetic.drawing import Pose
 from emofuse.corpus.synthetic.expression import Float64
 from emofuse.corpus.synthetic.identity import FaceIdentity
-from emofuse.corpus.synthetic.strokes import ellipse, fill, soft_shape, times
+from emofuse.corpus.synthetic.strokes import ellipse, fill, scaled, soft_shape
 
 WIDTH: Final = 1280
 HEIGHT: Final = 720
 PATCH: Final = 512
-"""Side of the square that is drawn for each frame; even, as are its offsets, for 4:2:0 chroma."""
+"""Side of the square that is redrawn for each frame; even, like its offsets, for 4:2:0 chroma."""
 PATCH_LEFT: Final = (WIDTH - PATCH) // 2
 PATCH_TOP: Final = 96
 _MID: Final = PATCH / 2
 _ZOOM: Final = 1.09
-"""Head coordinates to pixels. dlib's detector looks at sizes a fifth apart (216, 259, 311 pixels): with this
-zoom a face is well inside the reach of one of them, and its box does not jump from frame to frame."""
+"""Head coordinates to pixels. dlib's detector searches at sizes a fifth apart (216, 259, 311 pixels): with
+this zoom a face is well within the range of one of them, and its box does not jump from frame to frame."""
 _PIVOT: Final = 140.0
-"""Where the head turns on the neck, in head coordinates."""
+"""Where the head rotates on the neck, in head coordinates."""
 
 
 class Portrait:
-    """One person before one wall: what does not move is drawn once."""
+    """One person in front of a wall; what does not move is drawn once."""
 
     def __init__(self, identity: FaceIdentity, rng: np.random.Generator) -> None:
         """Draw the wall, the shoulders and the head without features."""
         self.identity = identity
-        self.still = _still_picture(identity, rng)
-        """(720, 1280, 3) uint8 BGR, the picture without the head."""
-        self._back = self.still[PATCH_TOP : PATCH_TOP + PATCH, PATCH_LEFT : PATCH_LEFT + PATCH].copy()
+        self.background = _background(identity, rng)
+        """(720, 1280, 3) uint8 BGR, the frame without the head."""
+        self._back = self.background[PATCH_TOP : PATCH_TOP + PATCH, PATCH_LEFT : PATCH_LEFT + PATCH].copy()
         self._head, self._mask = _bare_head(identity, rng)
         grain = np.round(rng.normal(0, 0.8, (PATCH + 64, PATCH + 64, 1)))
         self._grain = np.repeat(grain, 3, axis=2).astype(np.int16)
@@ -50,31 +49,31 @@ class Portrait:
         """(512, 512, 3) uint8 BGR: the square around the head at this moment."""
         head = self._head.copy()
         features.draw(head, self.identity, pose, (_MID, _MID))
-        # OpenCV's edges are sharper than a lens's; enlarging softens the rest.
-        # Four channels are turned faster than three, and the mask needs turning too.
+        # OpenCV's edges are sharper than those of a lens; enlarging softens the rest.
+        # Four channels are warped faster than three, and the mask must be warped too.
         layer = cv2.cvtColor(cv2.GaussianBlur(head, (3, 3), 0.6), cv2.COLOR_BGR2BGRA)
         layer[:, :, 3] = self._mask
-        turn = cv2.getRotationMatrix2D((_MID, _MID + _PIVOT), pose.roll, _ZOOM)
-        turn += np.array([[0, 0, pose.shift[0]], [0, 0, pose.shift[1]]])
-        turned = cv2.warpAffine(layer, turn, (PATCH, PATCH))
-        share = turned[:, :, 3].astype(np.float32) / 255
-        mixed = cv2.blendLinear(cv2.cvtColor(turned, cv2.COLOR_BGRA2BGR), self._back, share, 1 - share)
+        transform = cv2.getRotationMatrix2D((_MID, _MID + _PIVOT), pose.roll, _ZOOM)
+        transform += np.array([[0, 0, pose.shift[0]], [0, 0, pose.shift[1]]])
+        warped = cv2.warpAffine(layer, transform, (PATCH, PATCH))
+        share = warped[:, :, 3].astype(np.float32) / 255
+        mixed = cv2.blendLinear(cv2.cvtColor(warped, cv2.COLOR_BGRA2BGR), self._back, share, 1 - share)
         y, x = rng.integers(0, 64, 2)
         grain = self._grain[y : y + PATCH, x : x + PATCH]
         return np.asarray(cv2.add(mixed, grain, dtype=cv2.CV_8U), np.uint8)
 
-    def picture(self, patch: UInt8) -> UInt8:
-        """(720, 1280, 3) uint8 BGR: the whole picture with this patch in it."""
-        whole = self.still.copy()
+    def frame(self, patch: UInt8) -> UInt8:
+        """(720, 1280, 3) uint8 BGR: the frame with this patch in it."""
+        whole = self.background.copy()
         whole[PATCH_TOP : PATCH_TOP + PATCH, PATCH_LEFT : PATCH_LEFT + PATCH] = patch
         return whole
 
 
-def _still_picture(identity: FaceIdentity, rng: np.random.Generator) -> UInt8:
-    """The wall, the shoulders and the neck."""
+def _background(identity: FaceIdentity, rng: np.random.Generator) -> UInt8:
+    """The wall, the shoulders and the neck: (720, 1280, 3) uint8 BGR."""
     down, across = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     fall = 1.0 - 0.10 * ((across / WIDTH - 0.5 - 0.2 * identity.light) ** 2 + (down / HEIGHT - 0.4) ** 2) * 4
-    picture = np.clip(fall[:, :, None] * np.array(identity.wall, np.float32), 0, 255).astype(np.uint8)
+    image = np.clip(fall[:, :, None] * np.array(identity.wall, np.float32), 0, 255).astype(np.uint8)
     middle = np.array([WIDTH / 2, PATCH_TOP + _MID])
     wide = 250.0 if identity.female else 290.0
     shoulders = np.array(
@@ -83,40 +82,40 @@ def _still_picture(identity: FaceIdentity, rng: np.random.Generator) -> UInt8:
     )  # fmt: skip
     if identity.female:
         behind = np.array([(-150, 20), (150, 20), (146, 190), (118, 236), (-118, 236), (-146, 190)])
-        fill(picture, behind * (identity.half_width / 122, 1) + middle, times(identity.hair, 0.7))
+        fill(image, behind * (identity.half_width / 122, 1) + middle, scaled(identity.hair, 0.7))
     half_neck = 58.0 if identity.female else 70.0
     neck = np.array(
         [(-half_neck, 60), (half_neck, 60), (half_neck + 14, 205), (0, 240), (-half_neck - 14, 205)]
     )
-    fill(picture, shoulders + middle, identity.shirt)
-    fill(picture, neck + middle, times(identity.skin, 0.80))
+    fill(image, shoulders + middle, identity.shirt)
+    fill(image, neck + middle, scaled(identity.skin, 0.80))
     soft_shape(
-        picture, np.array([(-70, 120), (70, 120), (60, 182), (-60, 182)]) + middle, (30, 40, 60), 0.35, 12
+        image, np.array([(-70, 120), (70, 120), (60, 182), (-60, 182)]) + middle, (30, 40, 60), 0.35, 12
     )
-    blurred = cv2.GaussianBlur(picture, (0, 0), 1.6)
+    blurred = cv2.GaussianBlur(image, (0, 0), 1.6)
     grain = rng.normal(0, 1.2, (HEIGHT, WIDTH, 1))
     return np.asarray(np.clip(blurred + grain, 0, 255), np.uint8)
 
 
 def _bare_head(identity: FaceIdentity, rng: np.random.Generator) -> tuple[UInt8, UInt8]:
     """A head without features, (512, 512, 3) uint8 BGR, and its mask, (512, 512) uint8."""
-    hair_colour = np.array(identity.hair, np.float32)
+    hair_color = np.array(identity.hair, np.float32)
     streaks = cv2.GaussianBlur(rng.normal(0, 60, (PATCH, PATCH)).astype(np.float32), (0, 0), 1.0, sigmaY=14)
-    head = np.clip(hair_colour * (1 + streaks[:, :, None] / 26) + 4, 0, 255).astype(np.uint8)
+    head = np.clip(hair_color * (1 + streaks[:, :, None] / 26) + 4, 0, 255).astype(np.uint8)
     mask = np.zeros((PATCH, PATCH), np.uint8)
     outline = _outline(identity)
     back = _back_hair(identity)
     ears = [ellipse((side * (identity.half_width - 1), 6), (15, 30), 8 * side) for side in (-1, 1)]
     fill(mask, back + _MID, (255, 255, 255))
     if identity.female:
-        # Below the chin the hair hangs behind the neck: it belongs to the still picture.
+        # below the chin the hair hangs behind the neck: it belongs to the background
         under = np.array([(-1, 40), (1, 40), (0.82, 260), (-0.82, 260)]) * (identity.half_width, 1)
         fill(mask, under + _MID, (0, 0, 0))
     for shape in (outline, *ears):
         fill(mask, shape + _MID, (255, 255, 255))
     if not identity.female:
         for ear in ears:
-            fill(head, ear + _MID, times(identity.skin, 0.82))
+            fill(head, ear + _MID, scaled(identity.skin, 0.82))
     skin = _skin(identity)
     inside = np.zeros((PATCH, PATCH), np.uint8)
     fill(inside, outline + _MID, (255, 255, 255))
@@ -127,7 +126,7 @@ def _bare_head(identity: FaceIdentity, rng: np.random.Generator) -> tuple[UInt8,
 
 
 def _outline(identity: FaceIdentity) -> Float64:
-    """(n, 2) the face from the top of the forehead to the chin and back."""
+    """(n, 2) the outline of the face, from the forehead to the chin and back."""
     angle = np.linspace(0, 2 * np.pi, 120, endpoint=False)
     across, down = np.cos(angle), np.sin(angle)
     taper = 1 - (0.26 - 0.14 * identity.jaw) * np.clip(down, 0, 1) ** 2.0
@@ -160,7 +159,7 @@ def _front_hair(identity: FaceIdentity) -> Float64:
 
 
 def _skin(identity: FaceIdentity) -> UInt8:
-    """(512, 512, 3) the face's surface under a light from above and one side."""
+    """(512, 512, 3) the skin of the face, lit from above and from one side."""
     down, across = np.mgrid[0:PATCH, 0:PATCH].astype(np.float32) - np.float32(_MID)
     x, y = across / (identity.half_width * 1.08), down / (identity.half_height * 1.08)
     depth = np.sqrt(np.clip(1 - x**2 - y**2, 0.0, 1))
@@ -177,6 +176,6 @@ def _skin(identity: FaceIdentity) -> UInt8:
     shade += 0.10 * bump(0, 8, 8, 34) + 0.05 * bump(0, -100, 60, 36) + 0.06 * bump(0, 138, 22, 14)
     shade -= 0.12 * bump(0, 112, 30, 8)
     blush = sum(bump(side * 70, 44, 32, 26) for side in (-1, 1))
-    colour = shade[:, :, None] * np.array(identity.skin, np.float32)
-    colour[:, :, :2] *= 1 - 0.06 * np.asarray(blush)[:, :, None]
-    return np.asarray(np.clip(colour, 0, 255), np.uint8)
+    color = shade[:, :, None] * np.array(identity.skin, np.float32)
+    color[:, :, :2] *= 1 - 0.06 * np.asarray(blush)[:, :, None]
+    return np.asarray(np.clip(color, 0, 255), np.uint8)

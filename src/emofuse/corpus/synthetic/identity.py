@@ -7,19 +7,19 @@ from typing import Final
 
 import numpy as np
 
-from emofuse.corpus.synthetic.strokes import Colour
+from emofuse.corpus.synthetic.strokes import Color
 
-_SKINS: Final[tuple[Colour, ...]] = (
+_SKINS: Final[tuple[Color, ...]] = (
     (178, 200, 232), (160, 186, 224), (140, 170, 212), (122, 154, 200), (104, 138, 186), (92, 122, 168),
 )  # fmt: skip
-_HAIRS: Final[tuple[Colour, ...]] = (
+_HAIRS: Final[tuple[Color, ...]] = (
     (28, 30, 36), (34, 44, 62), (40, 60, 90), (44, 84, 124), (60, 66, 74), (30, 48, 96),
 )  # fmt: skip
-_IRISES: Final[tuple[Colour, ...]] = ((52, 72, 98), (98, 96, 70), (120, 94, 64), (40, 52, 70))
-_WALLS: Final[tuple[Colour, ...]] = (
+_IRISES: Final[tuple[Color, ...]] = ((52, 72, 98), (98, 96, 70), (120, 94, 64), (40, 52, 70))
+_WALLS: Final[tuple[Color, ...]] = (
     (226, 226, 224), (214, 220, 222), (222, 212, 200), (204, 214, 208), (210, 206, 216),
 )  # fmt: skip
-_SHIRTS: Final[tuple[Colour, ...]] = ((44, 40, 38), (84, 60, 44), (52, 52, 84), (60, 74, 56), (90, 84, 80))
+_SHIRTS: Final[tuple[Color, ...]] = ((44, 40, 38), (84, 60, 44), (52, 52, 84), (60, 74, 56), (90, 84, 80))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class FaceIdentity:
     """What makes one person's face, whatever the emotion."""
 
     female: bool
-    skin: Colour
-    hair: Colour
-    iris: Colour
-    wall: Colour
-    shirt: Colour
+    skin: Color
+    hair: Color
+    iris: Color
+    wall: Color
+    shirt: Color
     half_width: float
     half_height: float
     jaw: float  # 0 round, 1 square
@@ -49,16 +49,16 @@ class FaceIdentity:
     light: float  # -1 from the left, 1 from the right
 
     @classmethod
-    def drawn(cls, female: bool, rng: np.random.Generator) -> FaceIdentity:
-        """Draw a person."""
+    def sample(cls, female: bool, rng: np.random.Generator) -> FaceIdentity:
+        """Draw a random person."""
 
-        def pick(colours: tuple[Colour, ...], jitter: float) -> Colour:
-            chosen = np.array(colours[int(rng.integers(len(colours)))]) + rng.uniform(-jitter, jitter, 3)
+        def pick(colors: tuple[Color, ...], jitter: float) -> Color:
+            chosen = np.array(colors[int(rng.integers(len(colors)))]) + rng.uniform(-jitter, jitter, 3)
             blue, green, red = np.clip(chosen, 0, 255)
             return float(blue), float(green), float(red)
 
-        def near(middle: float, share: float) -> float:
-            return float(middle * (1 + share * np.clip(rng.standard_normal(), -2, 2)))
+        def near(mean: float, share: float) -> float:
+            return float(mean * (1 + share * np.clip(rng.standard_normal(), -2, 2)))
 
         return cls(
             female=female,

@@ -1,7 +1,7 @@
-"""A corpus in the names and formats of RAVDESS, made from nothing: drawn faces, computed voices.
+"""A corpus of drawn faces and computed voices, with the file names and formats of RAVDESS.
 
-It is there so that the whole pipeline can be run and tested without data. Figures measured on it say
-nothing about people: a corpus made here is marked by a file, :data:`emofuse.corpus.corpus.SYNTHETIC_MARK`.
+With it the whole pipeline can be run and tested without data. Results on it say nothing about people: such a
+corpus is marked by a file, :data:`emofuse.corpus.corpus.SYNTHETIC_MARK`.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 
 GENERATOR: Final = "emofuse-synthetic-1"
-"""Changes when the same seed would give other faces or voices."""
+"""Must change whenever the same seed would give other faces or voices."""
 
 MAX_TAKES: Final = 8
 MAX_TAKES_NEUTRAL: Final = 4
 MAX_ACTOR: Final = 99
 
-# (intensity, statement, repetition) of the first, second, … take. Neutral has no strong intensity.
+# (intensity, statement, repetition) of the first, second, … take; neutral has no strong intensity
 _TAKES: Final = ((1, 1, 1), (2, 2, 1), (1, 2, 1), (2, 1, 1), (1, 1, 2), (2, 2, 2), (1, 2, 2), (2, 1, 2))
 _TAKES_NEUTRAL: Final = ((1, 1, 1), (1, 2, 1), (1, 1, 2), (1, 2, 2))
 
 
-def synthesise(
+def synthesize(
     out: Path,
     *,
     n_actors: int,
@@ -45,24 +45,24 @@ def synthesise(
     on_clip: Callable[[int, int], None] | None = None,
     first_actor: int = 1,
 ) -> list[Path]:
-    """Make a synthetic corpus, or the part of it that is not there yet.
+    """Make a synthetic corpus, or the part of it that does not exist yet.
 
-    Each take is ``out/Actor_NN/01-01-….mp4`` (1280×720 H.264 at 30000/1001 pictures a second, AAC 48 kHz)
-    and ``03-01-….wav`` (48 kHz, 16-bit, mono) with the same sound. An actor depends on the seed and the
-    actor's number alone, a take on its own name besides: the same seed gives the same corpus whatever
-    the number of jobs, and a larger corpus holds the smaller one.
+    Each take is ``out/Actor_NN/01-01-….mp4`` (1280×720 H.264 at 30000/1001 frames per second, AAC 48 kHz)
+    and ``03-01-….wav`` (48 kHz, 16-bit, mono) with the same audio. An actor depends only on the seed and the
+    actor's number, a take also on its name: the same seed gives the same corpus whatever the number of jobs,
+    and a larger corpus contains the smaller one.
 
     Args:
-        out: the root folder, made where it is missing.
+        out: the root folder, created if it does not exist.
         n_actors: how many actors; odd numbers are men, even numbers women.
-        n_takes: takes of each emotion by each actor, 1 to 8; neutral has at most 4, as in RAVDESS.
+        n_takes: takes per emotion and actor, 1 to 8; neutral has at most 4, as in RAVDESS.
         seed: 0 or more.
         jobs: processes.
-        on_clip: called with the number of takes that are there and of all, after each.
+        on_clip: called after each take with the number done and the total.
         first_actor: the number of the first actor.
 
     Returns:
-        All files of the takes asked for, sorted, whether made now or before.
+        All files of these takes, sorted, whether made now or before.
 
     Raises:
         CorpusError: a number is out of range, or ``out`` holds another corpus.
@@ -78,7 +78,7 @@ def synthesise(
         _folder(out, actor).mkdir(exist_ok=True)
     todo = [code for code in codes if not all(_complete(path) for path in _paths(out, code))]
     done = len(codes) - len(todo)
-    for _ in _made(out, seed, todo, jobs):
+    for _ in _make_all(out, seed, todo, jobs):
         done += 1
         if on_clip is not None:
             on_clip(done, len(codes))
@@ -120,15 +120,15 @@ def _paths(out: Path, code: TakeCode) -> tuple[Path, Path]:
 
 
 def _complete(path: Path) -> bool:
-    """Files come into place whole: one that is there and not empty is complete."""
+    """Files are written atomically: one that exists and is not empty is complete."""
     return path.is_file() and path.stat().st_size > 0
 
 
 def _mark(out: Path, actors: range, n_takes: int, seed: int) -> None:
-    """Say that the corpus is synthetic, before its first clip is there.
+    """Mark the corpus as synthetic before its first clip is written.
 
-    A folder that holds actors already counts them in; one of another seed or generator is refused, since
-    its actors of the same numbers would be other people.
+    Actors that are already there are counted; a corpus of another seed or generator is refused, because its
+    actors of the same numbers would be other people.
     """
     out.mkdir(parents=True, exist_ok=True)
     path = out / SYNTHETIC_MARK
@@ -147,8 +147,8 @@ def _mark(out: Path, actors: range, n_takes: int, seed: int) -> None:
     write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
 
 
-def _made(out: Path, seed: int, codes: list[TakeCode], jobs: int) -> Iterator[None]:
-    """Make takes, and yield after each."""
+def _make_all(out: Path, seed: int, codes: list[TakeCode], jobs: int) -> Iterator[None]:
+    """Make takes; yield after each."""
     if jobs == 1 or len(codes) < 2:
         for code in codes:
             _make(out, seed, code)
@@ -169,10 +169,11 @@ def _make(out: Path, seed: int, code: TakeCode) -> None:
     from emofuse.corpus.synthetic import clip, encode
     from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
 
-    speech = clip.sound(seed, code)
-    film, recording = _paths(out, code)
-    if not _complete(recording):
-        encode.write_wav(recording, speech.samples, SAMPLE_RATE_HZ)
-    if not _complete(film):
-        still = clip.person(seed, code.actor).portrait.still
-        encode.write_mp4(film, still, clip.pictures(seed, code, speech), speech.samples, SAMPLE_RATE_HZ)
+    speech = clip.take_speech(seed, code)
+    video, audio = _paths(out, code)
+    if not _complete(audio):
+        encode.write_wav(audio, speech.samples, SAMPLE_RATE_HZ)
+    if not _complete(video):
+        background = clip.person(seed, code.actor).portrait.background
+        patches = clip.face_patches(seed, code, speech)
+        encode.write_mp4(video, background, patches, speech.samples, SAMPLE_RATE_HZ)

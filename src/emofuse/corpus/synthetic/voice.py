@@ -1,8 +1,8 @@
-"""The voice of the synthetic corpus: a source and a filter.
+"""The voice of the synthetic corpus: a source-filter model.
 
-A train of glottal pulses (with jitter, tremor and breath) runs through five resonances that move from
-speech sound to speech sound; bursts and fricatives are filtered noise. Two sentences of the same build
-as the two statements of RAVDESS are spoken.
+A train of glottal pulses (with jitter, tremor and breath) passes through five formants that move from phone
+to phone; bursts and fricatives are filtered noise. It speaks two sentences modeled on the two statements of
+RAVDESS.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ except ModuleNotFoundError as error:  # pragma: no cover - needs an environment 
 
 SAMPLE_RATE_HZ: Final = 48_000
 CONTROL_HZ: Final = 200
-"""How often the voice's targets are set: every 5 ms, 240 samples."""
+"""How often the control parameters are updated: every 5 ms, 240 samples."""
 _STEP: Final = SAMPLE_RATE_HZ // CONTROL_HZ
 
-# Resonances of a grown man in Hz (after Peterson & Barney 1952, rounded), and how open the mouth is.
+# formants of an adult man in Hz (after Peterson & Barney 1952, rounded), and how open the mouth is
 _VOWELS: Final = {
     "i": ((300, 2250, 2950), 0.25),
     "I": ((400, 1950, 2550), 0.35),
@@ -43,7 +43,7 @@ _VOWELS: Final = {
 }
 _NASAL: Final = frozenset("Nm")
 _STOPPED: Final = frozenset("db")
-# Noise: band in Hz and level against a vowel.
+# noise: band in Hz, and level relative to a vowel
 _NOISES: Final = {
     "s": ((4500, 9000), 0.28),
     "z": ((4200, 8500), 0.15),
@@ -51,7 +51,7 @@ _NOISES: Final = {
     "t": ((3000, 6500), 0.28),
     "D": ((1500, 6000), 0.05),
 }
-# Sound and length in ms; a capital-marked stress lifts the pitch.
+# phone, length in ms, and whether it is stressed, which raises the pitch
 _STATEMENTS: Final[dict[int, tuple[tuple[str, int, bool], ...]]] = {
     # "Kids are talking by the door"
     1: (
@@ -72,20 +72,20 @@ _STATEMENTS: Final[dict[int, tuple[tuple[str, int, bool], ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class VoiceIdentity:
-    """What makes one person's voice, whatever the emotion."""
+    """One person's voice, whatever the emotion."""
 
     pitch_hz: float
     pitch_range_st: float
-    tract: float  # factor on the resonances: longer tract, lower factor
+    tract: float  # factor on the formants: the longer the vocal tract, the lower
     cutoff_hz: float  # of the source
     breath: float
     rate: float
-    level_db: float  # of a vowel, re full scale
+    level_db: float  # of a vowel, dBFS
     hiss_db: float  # of the room
 
     @classmethod
-    def drawn(cls, female: bool, rng: np.random.Generator) -> VoiceIdentity:
-        """Draw a voice."""
+    def sample(cls, female: bool, rng: np.random.Generator) -> VoiceIdentity:
+        """Draw a random voice."""
         return cls(
             pitch_hz=float((200 if female else 115) * np.exp(0.07 * rng.standard_normal())),
             pitch_range_st=float(rng.uniform(1.8, 2.4)),
@@ -117,7 +117,7 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class _Targets:
-    """What the sentence asks for at each control step; every array is (n_control,) or (n_control, 3)."""
+    """The control parameters of a sentence over time; every array is (n_control,) or (n_control, 3)."""
 
     formants: Float64
     voicing: Float64
@@ -130,9 +130,9 @@ class _Targets:
 def speak(
     identity: VoiceIdentity, expression: VoiceExpression, statement: int, rng: np.random.Generator
 ) -> Speech:
-    """Speak statement 1 or 2 with this voice and expression.
+    """Synthesize statement 1 or 2 with this voice and expression.
 
-    The sentence is 1.6 to 3 s long with 0.4 to 0.8 s of room noise on either side.
+    The sentence is 1.6 to 3 s long, with 0.4 to 0.8 s of room noise before and after it.
     """
     targets = _plan(identity, expression, statement, rng)
     n_control = len(targets.voicing)
@@ -147,9 +147,9 @@ def speak(
     )
     gain = 10 ** ((identity.level_db + expression.loudness) / 20)
     voiced *= gain / max(_loud_rms(voiced), 1e-9)
-    # Consonants grow less than vowels when a voice is raised.
-    hush = gain * 10 ** (-0.3 * expression.loudness / 20)
-    out = voiced + hush * _frication(targets.noises, len(voiced), rng)
+    # a raised voice amplifies consonants less than vowels
+    consonant_gain = gain * 10 ** (-0.3 * expression.loudness / 20)
+    out = voiced + consonant_gain * _frication(targets.noises, len(voiced), rng)
     out += 10 ** (identity.hiss_db / 20) * rng.standard_normal(len(out))
     return Speech(_limited(out), targets.opening)
 
@@ -159,27 +159,27 @@ def _plan(
 ) -> _Targets:
     rate = identity.rate * float(np.exp(np.clip(expression.rate, -0.4, 0.4)))
     before, after = rng.uniform(0.4, 0.8, 2)
-    sounds = _STATEMENTS[statement]
-    lengths = np.array([ms for _, ms, _ in sounds]) * np.exp(0.06 * rng.standard_normal(len(sounds)))
+    phones = _STATEMENTS[statement]
+    lengths = np.array([ms for _, ms, _ in phones]) * np.exp(0.06 * rng.standard_normal(len(phones)))
     edges = np.round((before + np.concatenate([[0], np.cumsum(lengths)]) / (860 * rate)) * CONTROL_HZ)
     edges = edges.astype(int)
     n = int(edges[-1] + round(after * CONTROL_HZ))
     formants = np.tile(np.array(_VOWELS["@"][0], float), (n, 1))
     voicing, stress, opening = np.zeros(n), np.zeros(n), np.zeros(n)
     noises = {name: np.zeros(n) for name in _NOISES}
-    for (sound, _, stressed), start, stop in zip(sounds, edges[:-1], edges[1:], strict=True):
+    for (phone, _, stressed), start, stop in zip(phones, edges[:-1], edges[1:], strict=True):
         span = slice(start, stop)
-        if sound in _NOISES:
-            # A stop is silence and then its burst; a fricative lasts.
-            first = start + (stop - start) // 2 if sound in "kt" else start
-            noises[sound][first:stop] = 1
-            voicing[span] = 0.3 if sound in "zD" else 0.0
+        if phone in _NOISES:
+            # a stop is silence and then a burst; a fricative lasts
+            first = start + (stop - start) // 2 if phone in "kt" else start
+            noises[phone][first:stop] = 1
+            voicing[span] = 0.3 if phone in "zD" else 0.0
             opening[span] = 0.12
         else:
-            formants[span], opening[span] = _VOWELS[sound]
-            voicing[span] = 0.45 if sound in _NASAL else 0.12 if sound in _STOPPED else 1.0
+            formants[span], opening[span] = _VOWELS[phone]
+            voicing[span] = 0.45 if phone in _NASAL else 0.12 if phone in _STOPPED else 1.0
             stress[span] = float(stressed)
-    _carry(formants, voicing > 0)
+    _hold(formants, voicing > 0)
     softness = float(np.clip(1 - 0.6 * expression.attack, 0.4, 2.0))
     return _Targets(
         formants=np.stack([_smooth(column, 9) for column in formants.T], axis=1),
@@ -191,10 +191,10 @@ def _plan(
     )
 
 
-def _carry(formants: Float64, known: NDArray[np.bool_]) -> None:
-    """Let unvoiced steps keep the resonances of the sound before."""
-    place = np.maximum.accumulate(np.where(known, np.arange(len(known)), -1))
-    formants[:] = np.where((place >= 0)[:, None], formants[np.maximum(place, 0)], formants)
+def _hold(formants: Float64, known: NDArray[np.bool_]) -> None:
+    """Let unvoiced steps keep the formants of the phone before."""
+    last = np.maximum.accumulate(np.where(known, np.arange(len(known)), -1))
+    formants[:] = np.where((last >= 0)[:, None], formants[np.maximum(last, 0)], formants)
 
 
 def _pitch(
@@ -202,7 +202,7 @@ def _pitch(
 ) -> Float64:
     """(n_control,) Hz: declination, stress, slope, vibrato and tremor."""
     n = len(targets.voicing)
-    way = np.clip(
+    progress = np.clip(
         (np.arange(n) - targets.speaking.start) / (targets.speaking.stop - targets.speaking.start), 0, 1
     )
     spread = identity.pitch_range_st * float(np.exp(np.clip(expression.pitch_range, -1, 1.3)))
@@ -210,8 +210,8 @@ def _pitch(
     time = np.arange(n) / CONTROL_HZ
     semitones = (
         expression.pitch
-        + spread * (1.1 * targets.stress - 0.8 * way + 0.35 * drift)
-        + expression.slope * (way**2 - 0.4)
+        + spread * (1.1 * targets.stress - 0.8 * progress + 0.35 * drift)
+        + expression.slope * (progress**2 - 0.4)
         + 0.15 * np.sin(2 * np.pi * 5.1 * time)
         + 0.8 * np.clip(expression.tremor, 0, 1.5) * np.sin(2 * np.pi * 6.2 * time + 1)
     )
@@ -226,13 +226,13 @@ def _source(
     level: Float64,
     rng: np.random.Generator,
 ) -> Float64:
-    """(n_samples,) the flow's derivative of each glottal cycle, plus breath that follows the cycle."""
+    """(n_samples,) the derivative of the glottal flow, plus breath noise that follows the cycle."""
     n = len(pitch) * _STEP
     at = np.arange(n) / _STEP
     steps = np.arange(len(pitch))
     hertz = np.interp(at, steps, pitch)
     jitter = 0.012 + 0.06 * float(np.clip(expression.jitter, 0, 1.5))
-    # Irregular periods: noise about as fast as the pitch itself.
+    # irregular periods: noise about as fast as the pitch itself
     wobble = lfilter([0.02], [1, -0.98], rng.standard_normal(n)) * 7
     phase = np.cumsum(hertz * (1 + jitter * wobble)) / SAMPLE_RATE_HZ % 1.0
     open_part = float(np.clip(0.62 - 0.12 * expression.bright, 0.4, 0.8))
@@ -253,15 +253,15 @@ def _source(
 def _resonate(
     source: Float64, formants: Float64, expression: VoiceExpression, identity: VoiceIdentity
 ) -> Float64:
-    """Five resonances in cascade, set anew at each control step, their state carried on."""
+    """Five formants in cascade, updated at each control step; the filter state is kept."""
     factor = identity.tract * float(np.exp(np.clip(expression.formants, -0.15, 0.15)))
     upper = np.tile([3500.0, 4500.0], (len(formants), 1))
-    centre = np.concatenate([formants, upper], axis=1) * factor
+    center = np.concatenate([formants, upper], axis=1) * factor
     width = np.array([80.0, 100.0, 130.0, 200.0, 260.0])
     radius = np.exp(-np.pi * width / SAMPLE_RATE_HZ)
     sections = np.zeros((len(formants), 5, 6))
     sections[:, :, 3] = 1
-    sections[:, :, 4] = -2 * radius * np.cos(2 * np.pi * centre / SAMPLE_RATE_HZ)
+    sections[:, :, 4] = -2 * radius * np.cos(2 * np.pi * center / SAMPLE_RATE_HZ)
     sections[:, :, 5] = radius**2
     sections[:, :, 0] = 1 + sections[:, :, 4] + sections[:, :, 5]  # gain 1 at 0 Hz
     state = np.zeros((5, 2))
@@ -289,20 +289,20 @@ def _frication(noises: dict[str, Float64], n_samples: int, rng: np.random.Genera
 def _smooth(track: Float64, width: int) -> Float64:
     window = np.hanning(max(width, 1) + 2)
     smoothed: Float64 = np.convolve(track, window / window.sum(), mode="same")
-    # "same" pads with zeros: hold the ends of tracks that do not start or end at rest.
+    # "same" pads with zeros: keep the ends of tracks that do not start or end at rest
     half = len(window) // 2
     smoothed[:half], smoothed[len(track) - half :] = track[:half], track[len(track) - half :]
     return smoothed
 
 
 def _loud_rms(samples: Float64) -> float:
-    """The root mean square of the louder half of the sound."""
+    """The root mean square of the louder 40% of the blocks."""
     power = np.sort((samples[: len(samples) // _STEP * _STEP].reshape(-1, _STEP) ** 2).mean(axis=1))
     return float(np.sqrt(power[len(power) * 6 // 10 :].mean()))
 
 
 def _limited(samples: Float64) -> Float32:
-    """Bend what is above 0.7 of full scale, so that nothing reaches it."""
+    """Compress what exceeds 0.7 of full scale, so that nothing clips."""
     over = np.abs(samples) - 0.7
     bent = np.where(over > 0, np.sign(samples) * (0.7 + 0.28 * np.tanh(over / 0.28)), samples)
     return bent.astype(np.float32)
