@@ -126,12 +126,12 @@ def test_a_manifest_of_another_kind(tmp_path: Path, change: dict[str, Any], says
     ("text", "says"),
     [
         ("{", "cannot be read"),
-        ("[]", "is not what this version writes"),
-        ("{}", "is not what this version writes.*'schema'"),
-        ('{"schema": 1}', "is not what this version writes.*'recipe'"),
+        ("[]", "is not a manifest of this version"),
+        ("{}", "is not a manifest of this version.*'schema'"),
+        ('{"schema": 1}', "is not a manifest of this version.*'recipe'"),
     ],
 )
-def test_a_manifest_that_is_not_json(tmp_path: Path, text: str, says: str) -> None:
+def test_an_invalid_manifest(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / MANIFEST).write_text(text)
     with pytest.raises(BundleError, match=says):
         load_bundle(tmp_path)

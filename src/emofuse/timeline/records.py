@@ -266,8 +266,8 @@ class Timeline:
             _check_name(name)
         if len(set(self.people)) != len(self.people):
             raise ValueError("people must have different names")
-        self._check_places("window", self.windows)
-        self._check_places("segment", self.segments)
+        self._check_parts("window", self.windows)
+        self._check_parts("segment", self.segments)
         n = len(self.emotions)
         for window in self.windows:
             for name, array in window.probabilities.items():
@@ -276,7 +276,7 @@ class Timeline:
         self._check_segments()
         self._check_faces()
 
-    def _check_places(self, kind: str, parts: tuple[Any, ...]) -> None:
+    def _check_parts(self, kind: str, parts: tuple[Any, ...]) -> None:
         first, last = self.start_s - OUTSIDE_S, self.end_s + OUTSIDE_S
         before = first
         for part in parts:
