@@ -43,7 +43,7 @@ def test_the_same_pictures_and_samples_as_from_the_file(
     )
     given = whole_of(path)
     for n_frames in (1, 4, 30):
-        ours = media_from_recording(given, n_frames=n_frames, square=square, start_s=span[0], end_s=span[1])
+        ours = media_from_recording(given, n_frames=n_frames, square=square, span_s=span)
         theirs = decode(path, n_frames=n_frames, square=square, start_s=span[0], end_s=span[1])
         assert (ours.audio is None) == (theirs.audio is None)
         if ours.audio is not None and theirs.audio is not None:
@@ -75,10 +75,10 @@ def test_missing_halves_and_silence_have_the_reasons_of_files() -> None:
 
 def test_sound_that_starts_late_is_cut_by_its_own_clock() -> None:
     late = recording(np.arange(16000) / 16000, 16000, start_s=0.5)
-    cut = media_from_recording(late, start_s=0.75, end_s=1.0).audio
+    cut = media_from_recording(late, span_s=(0.75, 1.0)).audio
     assert cut is not None and cut.start_s == 0.75 and cut.duration_s == 0.25
     assert cut.samples[0, 0] == pytest.approx(0.25)
-    before = media_from_recording(late, end_s=0.75).audio
+    before = media_from_recording(late, span_s=(None, 0.75)).audio
     assert before is not None and before.start_s == 0.5 and before.duration_s == 0.25
 
 

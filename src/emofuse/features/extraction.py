@@ -204,17 +204,9 @@ def _media(
     elif isinstance(source, TimedFrames):
         source = Recording(frames=source)
     if isinstance(source, Recording):
-        return media_from_recording(
-            source, audio=audio, n_frames=n_frames, square=square, start_s=start_s, end_s=end_s
-        )
+        return media_from_recording(source, audio=audio, n_frames=n_frames, square=square, span_s=span_s)
     return decode(
-        source,
-        audio=audio,
-        n_frames=n_frames,
-        square=square,
-        start_s=start_s,
-        end_s=end_s,
-        threads=threads,
+        source, audio=audio, n_frames=n_frames, square=square, start_s=start_s, end_s=end_s, threads=threads
     )
 
 

@@ -18,6 +18,8 @@ from emofuse.media.frames import PacketListing, central_square, plan_frames
 
 Float64 = NDArray[np.float64]
 ColorOrder = Literal["rgb", "bgr"]
+Span = tuple[float | None, float | None]
+"""Start and end in seconds; None: at the start or the end of the recording."""
 
 _MOST_CHANNELS: Final = 64
 
@@ -189,8 +191,7 @@ def media_from_recording(
     audio: bool = True,
     n_frames: int | None = None,
     square: bool = False,
-    start_s: float | None = None,
-    end_s: float | None = None,
+    span_s: Span = (None, None),
 ) -> Media:
     """What :func:`emofuse.media.decoding.decode` would return for a file with this content.
 
@@ -203,16 +204,17 @@ def media_from_recording(
         if sound.sample_rate_hz not in RATES_HZ:
             raise FeatureError(f"a sample rate of {sound.sample_rate_hz} Hz is out of range")
         _check_samples(sound.samples)
-        samples = _span_of_audio(sound, start_s, end_s)
+        samples = _span_of_audio(sound, span_s)
     chosen = None
     if n_frames is not None and frames is not None:
         _check_frames(frames)
-        chosen = _chosen(frames, n_frames, square, start_s, end_s)
+        chosen = _chosen(frames, n_frames, square, span_s)
     return Media(samples, chosen, has_audio=sound is not None, has_video=frames is not None)
 
 
-def _span_of_audio(audio: Waveform, start_s: float | None, end_s: float | None) -> Waveform | None:
+def _span_of_audio(audio: Waveform, span_s: Span) -> Waveform | None:
     """Cut to the span, to the sample; None if nothing is left."""
+    start_s, end_s = span_s
     rate = audio.sample_rate_hz
     first = 0 if start_s is None else max(0, round((start_s - audio.start_s) * rate))
     first_s = audio.start_s + first / rate
@@ -223,11 +225,9 @@ def _span_of_audio(audio: Waveform, start_s: float | None, end_s: float | None) 
     return Waveform(np.ascontiguousarray(samples), rate, first_s)
 
 
-def _chosen(
-    frames: TimedFrames, n_frames: int, square: bool, start_s: float | None, end_s: float | None
-) -> TimedFrames | None:
+def _chosen(frames: TimedFrames, n_frames: int, square: bool, span_s: Span) -> TimedFrames | None:
     """``n_frames`` frames evenly in time, chosen as from a file."""
-    plan = plan_frames(PacketListing((), ()), n_frames, (start_s, end_s), (0.0, 0.0), frames.times_s)
+    plan = plan_frames(PacketListing((), ()), n_frames, span_s, (0.0, 0.0), frames.times_s)
     if len(plan.wanted) == 0:
         return None
     images = tuple(

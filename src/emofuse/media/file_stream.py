@@ -11,7 +11,6 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, Final
 
 from av.audio.stream import AudioStream
@@ -129,9 +128,7 @@ class MediaStream:
     def __enter__(self) -> MediaStream:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

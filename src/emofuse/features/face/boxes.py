@@ -11,13 +11,13 @@ import numpy as np
 
 from emofuse.core.records import UInt8
 
-Box = tuple[int, int, int, int]
-"""Left, top, right and bottom in pixels; right and bottom are exclusive."""
-
 SAME_OVERLAP: Final = 0.3
 """Boxes with a larger intersection over union are of one face."""
 _SAME_SHARE: Final = 0.7
 """So are boxes if more than this share of the smaller one lies within the other."""
+
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom in pixels; right and bottom are exclusive."""
 
 
 @dataclass(frozen=True, slots=True)

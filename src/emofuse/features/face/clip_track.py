@@ -8,7 +8,6 @@ rounding. Where a recipe says so, YuNet detects instead.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -36,12 +35,6 @@ _LEAST_SHARE: Final = 0.25
 """A box with less of its area in the frame is left out: there is too little to crop."""
 
 
-@dataclass(frozen=True, slots=True)
-class _FollowedFace:
-    box: Box
-    n_faces: int
-
-
 def track_face(frames: TimedFrames, features: FaceFeatures) -> FaceTrack | str:
     """Follow one face through the frames: the largest in the first frame that has one.
 
@@ -53,7 +46,7 @@ def track_face(frames: TimedFrames, features: FaceFeatures) -> FaceTrack | str:
         The track, or the reason why there is none.
 
     Raises:
-        WeightsError: the detector is YuNet, and its weights are absent or altered.
+        WeightsError: the detector is YuNet, and its weights are missing or altered.
     """
     finder = (_YuNetFinder if features.detector == "yunet" else _DlibFinder)(features.detect_height_px)
     faces = [finder.find(image, count=i % _COUNT_EVERY == 0) for i, image in enumerate(frames.images)]
@@ -67,14 +60,15 @@ def track_face(frames: TimedFrames, features: FaceFeatures) -> FaceTrack | str:
         nearest = int(with_face[np.abs(frames.times_s[with_face] - frames.times_s[i]).argmin()])
         face = faces[nearest]
         assert face is not None
-        crops.append(crop(frames.images[nearest], face.box, features.size))
-        boxes.append(face.box)
+        box, _ = face
+        crops.append(crop(frames.images[nearest], box, features.size))
+        boxes.append(box)
     return FaceTrack(
         crops=np.stack(crops),
         times_s=frames.times_s,
         boxes=np.array(boxes, dtype=np.int32),
         found=found,
-        n_faces=np.array([0 if face is None else face.n_faces for face in faces], dtype=np.int32),
+        n_faces=np.array([0 if face is None else face[1] for face in faces], dtype=np.int32),
     )
 
 
@@ -86,15 +80,18 @@ class _DlibFinder:
         self._last: Box | None = None
         self._shape: tuple[int, ...] = ()
 
-    def find(self, image: UInt8, *, count: bool) -> _FollowedFace | None:
-        """The face in a frame; ``count``: search the whole frame, to count the faces in it."""
+    def find(self, image: UInt8, *, count: bool) -> tuple[Box, int] | None:
+        """The box of the face in a frame, and how many faces were found.
+
+        ``count``: search the whole frame, to count the faces in it.
+        """
         if image.shape != self._shape:
             self._last, self._shape = None, image.shape
         boxes = self._boxes(image, count=count)
         if not boxes:
             return None
         self._last = self._followed(boxes)
-        return _FollowedFace(self._last, len(boxes))
+        return self._last, len(boxes)
 
     def _boxes(self, image: UInt8, *, count: bool) -> list[Box]:
         pyramid = _Pyramid(image)
