@@ -74,7 +74,7 @@ def extract(
         MediaError: the file cannot be read at all.
         FeatureError: the arrays are not what a file could hold.
         MissingExtraError: the recipe's features need an optional part of the package.
-        WeightsError: they need a weight file that is absent or altered.
+        WeightsError: they need a weight file that is missing or altered.
     """
     parts = _extract_parts(
         source, recipe, _wanted(voice, face), start_s, end_s,
@@ -108,7 +108,7 @@ def extract_takes(
     Raises:
         StoreError: the store cannot be written. What was stored before is found by the next run.
         MissingExtraError: the face features need an optional part of the package.
-        WeightsError: they need a weight file that is absent or altered.
+        WeightsError: they need a weight file that is missing or altered.
     """
     if jobs < 1:
         raise FeatureError(f"jobs must be at least 1, got {jobs}")
@@ -348,10 +348,10 @@ class _Work:
                 part = self.store.get(self._key(modality, content, clip))
                 if part is not None:
                     parts[modality] = part
-        absent = [modality for modality in wanted if modality not in parts]
-        if absent:
+        missing = [modality for modality in wanted if modality not in parts]
+        if missing:
             new = _extract_parts(
-                clip.path, self.recipe, absent, clip.start_s, clip.end_s,
+                clip.path, self.recipe, missing, clip.start_s, clip.end_s,
                 take=None, table=None, threads=self.threads,
             )  # fmt: skip
             for modality, part in new.items():

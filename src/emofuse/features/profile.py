@@ -42,7 +42,7 @@ class Profile:
     """Recordings with neither voice nor face, and why; not saved: file names can reveal emotions."""
 
     def save(self, path: str | Path) -> None:
-        """Write the profile, whole or not at all."""
+        """Write the profile atomically."""
         about = {
             "schema": SCHEMA,
             "recogniser": self.recogniser,

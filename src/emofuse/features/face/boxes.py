@@ -53,11 +53,11 @@ def same_face(a: Box, b: Box) -> bool:
 
 def distinct_faces(detections: Sequence[FaceDetection]) -> list[FaceDetection]:
     """Each face once, with the highest-scoring box of each, from left to right."""
-    kept: list[FaceDetection] = []
+    retained: list[FaceDetection] = []
     for face in sorted(detections, key=lambda face: (-face.score, face.box)):
-        if all(not same_face(face.box, other.box) for other in kept):
-            kept.append(face)
-    return sorted(kept, key=lambda face: face.box)
+        if all(not same_face(face.box, other.box) for other in retained):
+            retained.append(face)
+    return sorted(retained, key=lambda face: face.box)
 
 
 def is_inside(box: Box, shape: Sequence[int], least_share: float) -> bool:
