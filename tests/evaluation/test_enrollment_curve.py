@@ -43,7 +43,7 @@ def done(folder: Path, *, both: bool) -> Fold:
     for job in network_jobs(plan, inputs, recipe):
         run_network_job(job, inputs, recipe, folder)
     rows = inputs.having("both", plan.test)
-    answers = [load_outputs(plan, m, rows, plan.answering, folder) for m in MODALITIES]
+    answers = [load_outputs(plan, m, rows, plan.scoring, folder) for m in MODALITIES]
     fusion = fit_fusion(plan, inputs, recipe, folder)
     said = [
         *(np.exp(one.log_probabilities) for one in answers),
@@ -88,7 +88,7 @@ def test_after_all_clips_the_answer_is_a_blend_by_their_number(fold: Fold) -> No
     assert set(known.tolist()) == {14, 16}
     work = fold.inputs.folder
     names: list[Any] = [*MODALITIES, *(["both"] if fold.recipe.enrolment.both else [])]  # type: ignore[union-attr]
-    answers = [load_outputs(fold.plan, b, rows, fold.plan.answering, work, enrolled=True) for b in names]
+    answers = [load_outputs(fold.plan, b, rows, fold.plan.scoring, work, enrolled=True) for b in names]
     model = fit_fusion(fold.plan, fold.inputs, fold.recipe, work, enrolled=True)
     fused = model.classifiers[model.chosen][0].predict_proba(join_inputs(fold.recipe, answers, None))
     said = {"voice": np.exp(answers[0].log_probabilities), "face": np.exp(answers[1].log_probabilities),

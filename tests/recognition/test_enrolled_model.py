@@ -66,7 +66,7 @@ def test_prediction_with_a_profile_is_what_evaluation_computes(
     for job in network_jobs(plan, inputs, recipe):
         run_network_job(job, inputs, recipe, tmp_path)
     fusion = fit_fusion(plan, inputs, recipe, tmp_path)
-    pair = [load_outputs(plan, m, test, plan.answering, tmp_path) for m in MODALITIES]
+    pair = [load_outputs(plan, m, test, plan.scoring, tmp_path) for m in MODALITIES]
     outputs = [
         *(np.exp(a.log_probabilities) for a in pair),
         fusion.predict(fusion.chosen, recipe, pair),

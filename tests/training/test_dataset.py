@@ -115,7 +115,7 @@ def test_voices_at_other_speeds_stand_beside(corpus: Path, ensemble_toml: Path, 
     dataset = read(corpus, ensemble_toml, tmp_path / "work")
     recipe = load_recipe(ensemble_toml)
     assert recipe.voice.speeds == (1.1,)
-    assert dataset.inputs.n_voice_versions == 2
+    assert dataset.inputs.n_voice_variants == 2
     voice, faster = dataset.inputs.load("voice"), dataset.inputs.load("voice", 1)
     assert voice.shape == faster.shape == (16, len(voice[0]))
     features = recipe.voice.features.model_copy(update={"speed": 1.1})
@@ -159,7 +159,7 @@ def test_voices_under_conditions_stand_beside_after_the_speeds(
         tmp_path,
         Resources(store=store),
     )
-    assert data.inputs.n_voice_versions == 3
+    assert data.inputs.n_voice_variants == 3
     clean, faster, telephone = (np.asarray(data.inputs.load("voice", version)) for version in range(3))
     assert not np.allclose(clean, telephone) and not np.allclose(faster, telephone)
     take = data.takes[0]

@@ -89,7 +89,7 @@ def spoilt(inputs: Inputs, rows: np.ndarray, folder: Path) -> Inputs:
         array = np.load(path)
         array[rows] = rng.uniform(0, 50, array[rows].shape)
         np.save(folder / path.name, array)
-    return Inputs(folder, labels, inputs.speakers, inputs.has, inputs.n_voice_versions)
+    return Inputs(folder, labels, inputs.speakers, inputs.has, inputs.n_voice_variants)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_refitted_networks_alone_answer_about_the_test(tmp_path: Path) -> None:
     recipe = small_ensembles.recipe()
     plan = make_plan("p", inputs, train.tolist(), test.tolist(), recipe)
     assert plan.refitted is not None
-    assert plan.answering == [plan.refitted.index] == [2]
+    assert plan.scoring == [plan.refitted.index] == [2]
     jobs = network_jobs(plan, inputs, recipe)
     assert len(jobs) == 3 * (2 + 3)
     assert len({job.name for job in jobs}) == len(jobs)

@@ -120,7 +120,7 @@ def test_a_loss_that_is_no_number_ends_training() -> None:
             features, logits = super().forward(x)
             return features, logits * torch.tensor(float("nan"))
 
-    with pytest.raises(ExperimentError, match="epoch 1: the loss is no longer a number, lower learning_rate"):
+    with pytest.raises(ExperimentError, match="epoch 1: the loss is not a number: lower learning_rate"):
         train(Training(epochs=2, batch_size=16), build=Bad)
 
 

@@ -175,7 +175,7 @@ def _write_map(run: Path, fold: Fold, plan: Plan, dataset: Dataset) -> None:
     rows = inputs.having("both", plan.test)
     if len(rows) < 2:
         return
-    first = plan.answering[:1]
+    first = plan.scoring[:1]
     outputs = [load_outputs(plan, modality, rows, first, run / "work") for modality in MODALITIES]
     joined = np.concatenate([of_modality.features[0] for of_modality in outputs], axis=1)
     takes = np.array([dataset.takes[row].take for row in rows])

@@ -86,11 +86,11 @@ def _answers(
     prior = recipe.enrolment.prior_clips
     names = branches(recipe, True)
     test = inputs.having("both", plan.test)
-    said = {b: load_outputs(plan, b, test, plan.answering, work, enrolled=True) for b in names}
+    said = {b: load_outputs(plan, b, test, plan.scoring, work, enrolled=True) for b in names}
     own = {s: int((inputs.speakers[test] == s).sum()) for s in set(inputs.speakers[test].tolist())}
     blocks = [(test, np.full(len(test), ALL), np.zeros(len(test), np.int64),
                {b: answers.log_probabilities for b, answers in said.items()})]  # fmt: skip
-    draws = [work / plan.name / job_name(plan.answering[0], b, True) / "draws.npz" for b in names]
+    draws = [work / plan.name / job_name(plan.scoring[0], b, True) / "draws.npz" for b in names]
     if all(path.is_file() for path in draws):
         logs = {}
         for branch, path in zip(names, draws, strict=True):

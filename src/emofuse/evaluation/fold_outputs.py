@@ -70,7 +70,7 @@ def fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> FusedFo
         return read_fused_fold(path)
     fusion: FittedFusion = fit_fusion(plan, inputs, recipe, work)
     rows = inputs.having("both", plan.test)
-    outputs = [load_outputs(plan, modality, rows, plan.answering, work) for modality in MODALITIES]
+    outputs = [load_outputs(plan, modality, rows, plan.scoring, work) for modality in MODALITIES]
     fused: FusedFold = {
         "rows": rows.tolist(),
         "chosen": fusion.chosen,
@@ -98,7 +98,7 @@ def probabilities_of(
     plan: Plan, modality: ModalityName, rows: Rows, work: Path
 ) -> dict[int, NDArray[np.float64]]:
     """Row → (n_emotions,) probabilities of a plan's networks for one modality."""
-    outputs = load_outputs(plan, modality, rows, plan.answering, work)
+    outputs = load_outputs(plan, modality, rows, plan.scoring, work)
     return dict(zip(rows.tolist(), np.exp(outputs.log_probabilities), strict=True))
 
 

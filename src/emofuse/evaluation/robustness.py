@@ -129,13 +129,13 @@ class _FoldReader:
         jobs = [
             job
             for job in network_jobs(plan, self.inputs, recipe)
-            if job.modality == "voice" and not job.enrolled and job.member in plan.answering
+            if job.modality == "voice" and not job.enrolled and job.member in plan.scoring
         ]
         if not all((work / job.name / "weights.safetensors").is_file() for job in jobs):
             raise ExperimentError(f"the networks of {plan.name} are gone from {work}: evaluate again")
         self.networks = [load_network(job, self.inputs, recipe, work) for job in jobs]
         self.fusion = fit_fusion(plan, self.inputs, recipe, work)
-        self.face = load_outputs(plan, "face", self.rows, plan.answering, work)
+        self.face = load_outputs(plan, "face", self.rows, plan.scoring, work)
 
     def outputs(self, voices: NDArray[Any]) -> NetworkOutputs:
         """Of the voice networks."""

@@ -1,4 +1,4 @@
-"""The features of a whole corpus, side by side on disk, ready for training."""
+"""The features of a whole corpus as arrays on disk, ready for training."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The features of every take, on disk, and whose they are. Row i is take i."""
+    """The features, labels and speakers of all takes; row i is take i. Features are on disk."""
 
     folder: Path
     labels: Rows
     speakers: NDArray[np.str_]
     has: dict[ModalityName, NDArray[np.bool_]]
-    n_voice_versions: int = 1
-    """How often each recording is there: as it is, then at the recipe's other speeds."""
+    n_voice_variants: int = 1
+    """How many versions of each voice there are: as recorded, then at the recipe's other speeds and so on."""
 
-    def load(self, modality: ModalityName, version: int = 0) -> NDArray[Any]:
-        """(n_takes, …) raw features; rows without the modality hold zeros. Mapped, not read."""
-        path = self.folder / (f"{modality}-{version}.npy" if version else f"{modality}.npy")
+    def load(self, modality: ModalityName, variant: int = 0) -> NDArray[Any]:
+        """(n_takes, …) raw features, memory-mapped; rows without the modality are zeros."""
+        path = self.folder / (f"{modality}-{variant}.npy" if variant else f"{modality}.npy")
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
 
     def having(self, branch: Branch, rows: Rows) -> Rows:
-        """Those of the rows that have what a network reads."""
+        """Those of the rows that have every modality that a network reads."""
         wanted = MODALITIES if branch == "both" else (branch,)
         return rows[np.logical_and.reduce([self.has[modality][rows] for modality in wanted])]
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The takes that could be read, their features, and what a reader of the figures must know."""
+    """The takes that could be read, their features, and notes for whoever reads the results."""
 
     takes: tuple[Take, ...]
     inputs: Inputs
@@ -67,22 +67,22 @@ class Dataset:
     sources: dict[str, dict[str, str | None]]
     feature_notes: dict[str, list[str]]
     action_units: tuple[str, ...]
-    """The columns of the table that the face branch reads, or none."""
+    """Columns of the table that the face branch reads; empty where it reads none."""
 
     @property
     def n_speakers(self) -> int:
-        """How many speakers the takes are of."""
+        """Number of speakers."""
         return len(set(self.inputs.speakers.tolist()))
 
     def forget(self) -> None:
-        """Remove the arrays; they can be made again from the store."""
+        """Remove the arrays from disk; the store can provide them again."""
         for modality in MODALITIES:
             for path in self.inputs.folder.glob(f"{modality}*.npy"):
                 path.unlink(missing_ok=True)
 
 
-def action_units_of(corpus_root: Path, recipe: Recipe) -> ActionUnitTable | None:
-    """The table of action units, or the folder of tables, that the recipe names, in the corpus folder.
+def find_action_units(corpus_root: Path, recipe: Recipe) -> ActionUnitTable | None:
+    """The table of action units, or the folder of tables, that the recipe names in the corpus folder.
 
     Raises:
         ExperimentError: the recipe names a table that is not there.
@@ -93,19 +93,14 @@ def action_units_of(corpus_root: Path, recipe: Recipe) -> ActionUnitTable | None
     root = corpus_root if corpus_root.is_dir() else corpus_root.parent
     path = root / name
     if not path.exists():
-        raise ExperimentError(f"recipe {recipe.name} reads action units from {path}, which is not there")
+        raise ExperimentError(f"recipe {recipe.name} reads action units from {path}, which does not exist")
     return read_action_units(path)
 
 
-def read_dataset(
-    corpus: Corpus,
-    recipe: Recipe,
-    folder: Path,
-    resources: Resources,
-) -> Dataset:
-    """Extract the features of every take and lay them side by side in ``folder``.
+def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resources) -> Dataset:
+    """Extract the features of every take and write them as arrays into ``folder``.
 
-    A take that cannot be read is left out and named; one that lacks a modality stays.
+    A take that cannot be read is left out and named in the result; one that lacks a modality is kept.
 
     Raises:
         ExperimentError: no take has the voice, or none has the face, that the recipe reads.
@@ -118,7 +113,7 @@ def read_dataset(
     takes = [take for take in corpus.takes() if take.emotion is not None]
     if not takes:
         raise ExperimentError(f"{corpus.root}: no takes with a known emotion")
-    table = action_units_of(corpus.root, recipe)
+    table = find_action_units(corpus.root, recipe)
     results = extract_takes(
         takes,
         recipe,
@@ -127,8 +122,44 @@ def read_dataset(
         jobs=resources.jobs,
         on_done=resources.on_done("features"),
     )
-    kept: list[tuple[Take, Features]] = []
-    failed = []
+    readable, failed = _split(takes, results)
+    has: dict[ModalityName, NDArray[np.bool_]] = {
+        modality: np.array([getattr(features, modality) is not None for _, features in readable], dtype=bool)
+        for modality in MODALITIES
+    }
+    for modality in MODALITIES:
+        if not has[modality].any():
+            reason = next((getattr(f, f"{modality}_missing") for _, f in readable), "nothing could be read")
+            raise ExperimentError(f"{corpus.root}: no take has a {modality}: {reason}")
+    labels = np.array([emotion_index(str(take.emotion)) for take, _ in readable], dtype=np.int64)
+    speakers = np.array([take.speaker for take, _ in readable])
+    others = recipe.voice.variants[1:]
+    inputs = Inputs(folder, labels, speakers, has, 1 + len(others))
+    fingerprint = _write_features(readable, inputs)
+    for variant, settings in enumerate(others, 1):
+        fingerprint += _write_voice_variant(readable, inputs, recipe, variant, settings, resources)
+    notes = [f"{len(failed)} of {len(takes)} takes could not be read"] if failed else []
+    for modality in MODALITIES:
+        without = int((~has[modality]).sum())
+        if without:
+            notes.append(f"{without} of {len(readable)} takes have no {modality}")
+    return Dataset(
+        takes=tuple(take for take, _ in readable),
+        inputs=inputs,
+        fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest()[:16] if others else fingerprint,
+        notes=tuple(notes),
+        failed=failed,
+        sources={take.take: _sources(take, corpus.root) for take, _ in readable},
+        feature_notes={take.take: list(features.notes) for take, features in readable if features.notes},
+        action_units=() if table is None else table.names,
+    )
+
+
+def _split(
+    takes: Sequence[Take], results: Sequence[Features | EmofuseError]
+) -> tuple[list[tuple[Take, Features]], list[dict[str, str]]]:
+    """Takes with features, and takes without, each with the reason."""
+    readable, failed = [], []
     for take, result in zip(takes, results, strict=True):
         if isinstance(result, EmofuseError):
             failed.append({"clip": take.clip_id, "error": str(result)})
@@ -136,40 +167,13 @@ def read_dataset(
             reasons = f"no voice ({result.voice_missing}), no face ({result.face_missing})"
             failed.append({"clip": take.clip_id, "error": reasons})
         else:
-            kept.append((take, result))
-    has: dict[ModalityName, NDArray[np.bool_]] = {
-        modality: np.array([getattr(features, modality) is not None for _, features in kept], dtype=bool)
-        for modality in MODALITIES
-    }
-    for modality in MODALITIES:
-        if not has[modality].any():
-            reason = next((getattr(f, f"{modality}_missing") for _, f in kept), "nothing could be read")
-            raise ExperimentError(f"{corpus.root}: no take has a {modality}: {reason}")
-    labels = np.array([emotion_index(str(take.emotion)) for take, _ in kept], dtype=np.int64)
-    speakers = np.array([take.speaker for take, _ in kept])
-    others = recipe.voice.variants[1:]
-    inputs = Inputs(folder, labels, speakers, has, 1 + len(others))
-    fingerprint = _lay_out(kept, inputs)
-    for version, heard in enumerate(others, 1):
-        fingerprint += _lay_out_otherwise(kept, inputs, recipe, version, heard, resources)
-    notes = [f"{len(failed)} of {len(takes)} takes could not be read"] if failed else []
-    for modality in MODALITIES:
-        without = int((~has[modality]).sum())
-        if without:
-            notes.append(f"{without} of {len(kept)} takes have no {modality}")
-    return Dataset(
-        takes=tuple(take for take, _ in kept),
-        inputs=inputs,
-        fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest()[:16] if others else fingerprint,
-        notes=tuple(notes),
-        failed=failed,
-        sources={take.take: _sources(take, corpus.root) for take, _ in kept},
-        feature_notes={take.take: list(features.notes) for take, features in kept if features.notes},
-        action_units=() if table is None else table.names,
-    )
+            readable.append((take, result))
+    return readable, failed
 
 
 def _sources(take: Take, root: Path) -> dict[str, str | None]:
+    """The files of a take, relative to the corpus where they are inside it."""
+
     def relative(path: Path) -> str:
         return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
 
@@ -179,14 +183,14 @@ def _sources(take: Take, root: Path) -> dict[str, str | None]:
     }
 
 
-def _lay_out(kept: Sequence[tuple[Take, Features]], inputs: Inputs) -> str:
-    """Write one array a modality, rows in the order of the takes; returns the fingerprint of it all."""
+def _write_features(readable: Sequence[tuple[Take, Features]], inputs: Inputs) -> str:
+    """Write one array per modality, one row per take; returns a fingerprint of everything."""
     free = shutil.disk_usage(inputs.folder.parent if inputs.folder.parent.exists() else Path.cwd()).free
     digest = hashlib.sha256()
-    for take, _ in kept:
+    for take, _ in readable:
         digest.update(f"{take.take}\t{take.speaker}\t{take.emotion}\n".encode())
     for modality in MODALITIES:
-        rows: list[NDArray[Any] | None] = [getattr(features, modality) for _, features in kept]
+        rows: list[NDArray[Any] | None] = [getattr(features, modality) for _, features in readable]
         if sum(row.nbytes for row in rows if row is not None) > free:
             raise ExperimentError(f"{inputs.folder}: {free} bytes are free, which is too few")
         _write_rows(inputs.folder / f"{modality}.npy", rows, digest)
@@ -194,7 +198,7 @@ def _lay_out(kept: Sequence[tuple[Take, Features]], inputs: Inputs) -> str:
 
 
 def _write_rows(path: Path, rows: Sequence[NDArray[Any] | None], digest: Any) -> None:
-    """One array a take, zeros where there is none."""
+    """Write one row per take, zeros where there is None, without holding them all in memory."""
     first = next(row for row in rows if row is not None)
     empty = np.zeros_like(first)
     with write_atomically(path) as file:
@@ -210,31 +214,34 @@ def _write_rows(path: Path, rows: Sequence[NDArray[Any] | None], digest: Any) ->
             file.write(data)
 
 
-def _lay_out_otherwise(
-    kept: Sequence[tuple[Take, Features]],
+def _write_voice_variant(
+    readable: Sequence[tuple[Take, Features]],
     inputs: Inputs,
     recipe: Recipe,
-    version: int,
-    heard: VoiceFeatures,
+    variant: int,
+    settings: VoiceFeatures,
     resources: Resources,
 ) -> str:
-    """The voices at another speed or condition; one that cannot be read that way stays as it is."""
-    takes = [replace(take, face=None) for take, there in kept if there.voice is not None]
-    stage = f"features, {heard.condition or f'speed {heard.speed:g}'}"
-    found = iter(
+    """Write the voices at another speed or under a degradation; returns a fingerprint.
+
+    A voice that cannot be read that way stays as it is.
+    """
+    takes = [replace(take, face=None) for take, features in readable if features.voice is not None]
+    stage = f"features, {settings.condition or f'speed {settings.speed:g}'}"
+    results = iter(
         extract_takes(
             takes,
-            recipe.with_voice_features(heard),
+            recipe.with_voice_features(settings),
             store=resources.store,
             jobs=resources.jobs,
             on_done=resources.on_done(stage),
         )
     )
     rows: list[NDArray[Any] | None] = []
-    for _, there in kept:
-        result = next(found) if there.voice is not None else None
-        read = isinstance(result, Features) and result.voice is not None
-        rows.append(result.voice if read and isinstance(result, Features) else there.voice)
+    for _, features in readable:
+        result = next(results) if features.voice is not None else None
+        is_read = isinstance(result, Features) and result.voice is not None
+        rows.append(result.voice if is_read and isinstance(result, Features) else features.voice)
     digest = hashlib.sha256()
-    _write_rows(inputs.folder / f"voice-{version}.npy", rows, digest)
+    _write_rows(inputs.folder / f"voice-{variant}.npy", rows, digest)
     return digest.hexdigest()[:16]

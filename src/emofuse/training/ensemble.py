@@ -1,8 +1,7 @@
 """Fitting an ensemble: principal components, a kernel machine in closed form, dense networks, a linear model.
 
-The kernel machine is ridge regression onto the emotions. What it would say of an actor had that actor not
-been there follows from one matrix inverse (leave-one-group-out, Cook & Weisberg 1982), and by that ridge and
-temperature are chosen.
+The kernel machine is ridge regression onto the emotions. Its predictions for an actor who is left out follow
+from one matrix inverse (leave-one-group-out, Cook & Weisberg 1982); ridge and temperature are chosen by them.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ TEMPERATURES = tuple(0.03 * 1.12**i for i in range(30))
 
 
 def train_ensemble(
-    versions: Sequence[NDArray[np.float32]],
+    variants: Sequence[NDArray[np.float32]],
     labels: NDArray[np.int64],
     speakers: NDArray[np.str_],
     layout: Layout,
@@ -46,14 +45,14 @@ def train_ensemble(
     """Fit an ensemble on some clips.
 
     Args:
-        versions: (n, n_values) features of the clips, then of the same clips otherwise spoken.
+        variants: (n, n_values) features of the clips, then of the same clips at other speeds or degraded.
         labels: (n,) emotions.
-        speakers: (n,) whose they are.
-        layout: the views in a row of features.
-        settings: of the ensemble.
-        training: of its dense networks.
+        speakers: (n,) speaker ids.
+        layout: which columns of a row are which view.
+        settings: the ensemble's.
+        training: how its dense networks are trained.
         n_emotions: width of the output.
-        seed: of the dense networks.
+        seed: random seed of the dense networks.
 
     Returns:
         The ensemble in evaluation mode, and the learning curve of its dense networks.
@@ -67,7 +66,7 @@ def train_ensemble(
         raise ExperimentError("an ensemble needs clips of at least two emotions to train on")
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        values = [torch.from_numpy(np.ascontiguousarray(v, dtype=np.float32)) for v in versions]
+        values = [torch.from_numpy(np.ascontiguousarray(v, dtype=np.float32)) for v in variants]
         if layout.root:
             values = [v.clamp(min=0).sqrt() for v in values]
         fitted, parts = _components(values, speakers, layout, settings)
@@ -85,48 +84,48 @@ def train_ensemble(
 def _components(
     values: Sequence[Tensor], speakers: NDArray[np.str_], layout: Layout, settings: Ensemble
 ) -> tuple[Fitted, list[list[Tensor]]]:
-    """Standardise by the clips as they are; components of all versions. Also each version's components."""
+    """Standardize by the clips as recorded, and find components; also each variant's components."""
     mean, spread = values[0].mean(0), values[0].std(0, correction=0) + 1e-6
     standard = [((v - mean) / spread).clamp(-CLIP, CLIP) for v in values]
     fitted = Fitted(mean, spread, [], [], [], torch.empty(0), settings.gamma, 1.0)
     parts: list[list[Tensor]] = [[] for _ in values]
     for first, last in layout.views:
-        everything = torch.cat([z[:, first:last] for z in standard])
-        centre = everything.mean(0)
-        basis = _principal_axes(everything - centre, settings.components)
+        all_variants = torch.cat([z[:, first:last] for z in standard])
+        center = all_variants.mean(0)
+        basis = _principal_axes(all_variants - center, settings.components)
         if settings.person_damping > 0:
-            places = (standard[0][:, first:last] - centre).double() @ basis
-            basis = basis @ _damping(places, speakers, settings.person_damping)
-        places = (everything - centre).double() @ basis
-        basis = (basis / places.square().sum(1).mean().clamp(min=1e-12).sqrt()).float()
-        fitted.centres.append(centre)
+            components = (standard[0][:, first:last] - center).double() @ basis
+            basis = basis @ _damping(components, speakers, settings.person_damping)
+        components = (all_variants - center).double() @ basis
+        basis = (basis / components.square().sum(1).mean().clamp(min=1e-12).sqrt()).float()
+        fitted.centres.append(center)
         fitted.bases.append(basis)
-        fitted.supports.append((everything - centre) @ basis)
+        fitted.supports.append((all_variants - center) @ basis)
         for part, z in zip(parts, standard, strict=True):
-            part.append((z[:, first:last] - centre) @ basis)
+            part.append((z[:, first:last] - center) @ basis)
     return fitted, parts
 
 
 def _principal_axes(centred: Tensor, most: int) -> Tensor:
-    """(n, d) → (d, c) orthonormal axes of greatest variance, each with its largest entry positive."""
+    """(n, d) → (d, c) orthonormal axes of largest variance, each with its largest entry positive."""
     n, d = centred.shape
     c = min(most, n - 1, d)
     if d <= most:
         return torch.eye(d, dtype=torch.float64)
-    # randomised (Halko et al. 2011): exact enough, and many times faster than all axes
+    # randomized (Halko et al. 2011): accurate enough, and many times faster than all axes
     axes = torch.svd_lowrank(centred, q=min(c + 20, n, d), niter=4)[2][:, :c].double()
     signs = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
     signed: Tensor = axes * signs
     return signed
 
 
-def _damping(places: Tensor, speakers: NDArray[np.str_], strength: float) -> Tensor:
-    """(c, c): shortens the directions in which the actors' means differ.
+def _damping(components: Tensor, speakers: NDArray[np.str_], strength: float) -> Tensor:
+    """(c, c): shrinks the directions in which the actors' means differ.
 
-    With S the covariance of the actors' means, (1 + strength · S)^(-1/2), the square root as eigenvectors
-    by columns.
+    With S the covariance of the actors' means, (1 + strength · S)^(-1/2) up to a rotation: scaled
+    eigenvectors as columns.
     """
-    means = torch.stack([places[torch.from_numpy(speakers == s)].mean(0) for s in np.unique(speakers)])
+    means = torch.stack([components[torch.from_numpy(speakers == s)].mean(0) for s in np.unique(speakers)])
     means = means - means.mean(0)
     covariance = means.T @ means / len(means)
     variances, axes = torch.linalg.eigh(covariance)
@@ -140,22 +139,22 @@ def _fit_kernel(
     speakers: NDArray[np.str_],
     layout: Layout,
     settings: Ensemble,
-    n_versions: int,
+    n_variants: int,
 ) -> None:
     """Choose ridge and temperature by leaving actors out, and fit the weights."""
     n, n_emotions = targets.shape
     gram = kernel(fitted.supports, fitted.supports, settings.gamma, layout.second).double()
-    wanted = (targets - 1 / n_emotions).repeat(n_versions, 1)
-    whose = np.tile(speakers, n_versions)
-    groups = [torch.from_numpy(np.flatnonzero(whose == s)) for s in np.unique(whose)]
+    centered = (targets - 1 / n_emotions).repeat(n_variants, 1)
+    speaker_ids = np.tile(speakers, n_variants)
+    groups = [torch.from_numpy(np.flatnonzero(speaker_ids == s)) for s in np.unique(speaker_ids)]
     best: tuple[float, float, Tensor] | None = None
     for ridge in settings.ridges:
         factor = torch.linalg.cholesky(gram + ridge * torch.eye(len(gram), dtype=gram.dtype))
         inverse = torch.cholesky_inverse(factor)
-        weights = inverse @ wanted
-        held_out = torch.empty_like(wanted)
+        weights = inverse @ centered
+        held_out = torch.empty_like(centered)
         for rows in groups:
-            held_out[rows] = wanted[rows] - torch.linalg.solve(inverse[rows][:, rows], weights[rows])
+            held_out[rows] = centered[rows] - torch.linalg.solve(inverse[rows][:, rows], weights[rows])
         for temperature in TEMPERATURES:
             loss = float(functional.cross_entropy(held_out[:n] / temperature, targets))
             if best is None or loss < best[0]:
@@ -165,12 +164,12 @@ def _fit_kernel(
 
 
 def _fit_dense(
-    versions: Sequence[Tensor], targets: Tensor, settings: Ensemble, training: Training, seed: int
+    variants: Sequence[Tensor], targets: Tensor, settings: Ensemble, training: Training, seed: int
 ) -> tuple[list[Tensor], list[Epoch]]:
-    """Every member sees the clips in its own order, each time in one version, with noise and dropout."""
+    """Every member sees the clips in its own order, each time one variant, with noise and dropout."""
     members, n = settings.networks, len(targets)
-    stacked = torch.stack(list(versions))
-    # unit variance a component on average, as the layers' first weights expect
+    stacked = torch.stack(list(variants))
+    # unit variance per component on average, as the initial weights expect
     scale = stacked[0].square().mean().clamp(min=1e-12).rsqrt()
     stacked = stacked * scale
     widths = (stacked.shape[2], settings.hidden, settings.hidden, targets.shape[1])
@@ -190,31 +189,31 @@ def _fit_dense(
     curve = []
     for epoch in range(training.epochs):
         order = torch.stack([torch.randperm(n, generator=generator) for _ in range(members)])
-        version = torch.randint(len(versions), order.shape, generator=generator)
+        variant = torch.randint(len(variants), order.shape, generator=generator)
         total = 0.0
         for i in range(n_batches):
             step = epoch * n_batches + i
             for group in optimizer.param_groups:
                 group["lr"] = training.learning_rate * one_cycle(step, n_batches * training.epochs)
-            now = slice(i * batch_size, (i + 1) * batch_size)
-            x = stacked[version[:, now], order[:, now]]
+            batch = slice(i * batch_size, (i + 1) * batch_size)
+            x = stacked[variant[:, batch], order[:, batch]]
             x = x + training.augmentation.noise * torch.randn(x.shape, generator=generator)
             x = functional.dropout(x, INPUT_DROPOUT, training=True)
             _, logits = dense(x, layers, settings.dropout)
-            loss = functional.cross_entropy(logits.flatten(0, 1), soft[order[:, now]].flatten(0, 1))
+            loss = functional.cross_entropy(logits.flatten(0, 1), soft[order[:, batch]].flatten(0, 1))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += loss.item()
         curve.append(Epoch(epoch + 1, total / n_batches))
-    done = [layer.detach() for layer in layers]
-    if not all(torch.isfinite(layer).all() for layer in done):
-        raise ExperimentError("the dense networks' weights are not numbers: lower learning_rate")
-    return [done[0] * scale, *done[1:]], curve
+    trained = [layer.detach() for layer in layers]
+    if not all(torch.isfinite(layer).all() for layer in trained):
+        raise ExperimentError("some weights of the dense networks are not numbers: lower learning_rate")
+    return [trained[0] * scale, *trained[1:]], curve
 
 
 def _fit_linear(joined: Tensor, labels: NDArray[np.int64], strength: float, n_emotions: int) -> list[Tensor]:
-    """Logistic regression; C counts for components whose variances add up to their number."""
+    """Logistic regression; C refers to components whose variances add up to their number."""
     from sklearn.linear_model import LogisticRegression
 
     scale = float(joined.square().mean().clamp(min=1e-12).rsqrt())

@@ -1,7 +1,7 @@
-"""Training the networks that read one face's expression, on FER2013 and FER+.
+"""Training expression networks, which read a single face, on FER2013 and FER+.
 
-Epochs are fixed beforehand and the last one's weights are kept: public_test is looked at, and nothing is
-chosen by it while a network trains. A run that is killed goes on from its last epoch, to the same weights.
+The number of epochs is fixed, and the weights of the last are kept: public_test is evaluated in training, but
+nothing is chosen by it. A killed run resumes after its last epoch, and ends with the same weights.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from emofuse.training.run_folder import check_run, claim_run, write_json
 
 Architecture = Literal["emotion", "compact"]
 OnEpoch = Callable[[int, int], None]
-"""Told how many epochs are done and how many there are: where a run begins or goes on, then after each."""
+"""Called with the number of finished epochs and of all: where a run starts or resumes, then after each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +50,26 @@ class ExpressionSettings:
     epochs: int = 40
     batch_size: int = 128
     learning_rate: float = 0.1
-    """The highest of the one cycle, of stochastic gradient descent with Nesterov's momentum 0.9."""
+    """The peak of the one-cycle schedule, for stochastic gradient descent with Nesterov momentum 0.9."""
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
-    """Of the labels of FER2013; the votes of FER+ are soft as they are."""
+    """Of FER2013's labels; FER+'s votes are soft labels already."""
     fer_share: float = 0.5
     """Weight of FER2013's labels in the loss; the rest is FER+'s."""
     gentle_epochs: int = 0
-    """The last so many epochs change faces less, by :data:`GENTLE`: the network ends on faces as they are."""
+    """Number of final epochs with weaker augmentation (:data:`GENTLE`), closer to real faces."""
     bfloat16: bool = True
-    """Multiply in bfloat16: twice as fast where the processor knows it, the same result within noise."""
+    """Multiply in bfloat16: twice as fast on processors that support it, with equal results within noise."""
     teacher_share: float = 0.7
-    """Weight of a teacher's answers in the loss, where there is a teacher (Hinton et al. 2015)."""
+    """Weight of a teacher's outputs in the loss, where there is a teacher (Hinton et al. 2015)."""
     teacher_temperature: float = 2.0
-    """What the teacher's and the network's logits are divided by before they are compared."""
+    """Divisor of the teacher's and the network's logits before they are compared."""
     threads: int = 1
     seed: int = 0
 
 
 GENTLE: Final = 0.3
-"""Share of the usual changes in the gentle epochs."""
+"""Strength of the augmentation in the gentle epochs."""
 
 DEFAULTS: Final[dict[Architecture, ExpressionSettings]] = {
     "emotion": ExpressionSettings("emotion", learning_rate=0.05, fer_share=0.6, gentle_epochs=4),
@@ -79,25 +79,25 @@ DEFAULTS: Final[dict[Architecture, ExpressionSettings]] = {
 
 @dataclass(frozen=True, slots=True)
 class ExpressionFigures:
-    """What a network reaches on held-out faces, each by one look at each face, without averaging."""
+    """Accuracy of a network on held-out faces, from one forward pass per face, without averaging."""
 
     fer2013_accuracy: float
     """On FER2013's labels, all faces."""
     fer2013_n: int
     fer_plus_majority_accuracy: float
-    """On FER+'s majority labels: faces of which more than half of the counted votes name one emotion."""
+    """On FER+'s majority labels: faces where more than half of the counted votes are for one emotion."""
     fer_plus_majority_n: int
     fer_plus_most_voted_accuracy: float
-    """On the emotion with the most votes, ties and «unknown» left out."""
+    """On the emotion with the most votes, without ties and 'unknown'."""
     fer_plus_most_voted_n: int
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSetResult:
-    """What a network reaches on one label set of held-out faces.
+    """Accuracy of a network on one label set of held-out faces.
 
-    ``interval``: 95 % for ``accuracy``, pictures drawn anew; ``confusion``: (n_classes, n_classes) int64,
-    one row a true class.
+    ``interval``: 95 % bootstrap interval of ``accuracy`` over images; ``confusion``: (n_classes, n_classes)
+    int64, one row per true class.
     """
 
     labels: str
@@ -109,7 +109,7 @@ class LabelSetResult:
 
 
 def build_expression_network(architecture: Architecture) -> CompactExpressionCnn | NormalisedEmotionCnn:
-    """The network of that name, with random weights from torch's current seed."""
+    """A network of that architecture, with random weights from torch's current seed."""
     return CompactExpressionCnn() if architecture == "compact" else NormalisedEmotionCnn()
 
 
@@ -122,15 +122,15 @@ def train_expression(
     teacher: Path | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> ExpressionFigures:
-    """Train an expression network and leave its weights and figures in a folder.
+    """Train an expression network and write its weights and figures into a folder.
 
     Args:
-        faces: to train on; blanks, doubles and those also held out are left out first.
-        held_out: to look at after each epoch.
+        faces: to train on; blank images, duplicates and those that are also held out are removed first.
+        held_out: to evaluate after each epoch.
         settings: architecture, epochs, seed.
-        folder: gets weights.safetensors, results.json and, while it trains, checkpoint.safetensors.
-        teacher: weights of a compact network trained on the same faces; its answers are learnt too.
-        on_epoch: told where the run begins or goes on, and of every epoch.
+        folder: gets weights.safetensors, results.json and, during training, checkpoint.safetensors.
+        teacher: weights of a compact network trained on the same faces, whose outputs are learned as well.
+        on_epoch: called where the run starts or resumes, and after every epoch.
 
     Raises:
         ExperimentError: the folder holds another run, or there are too few faces.
@@ -138,52 +138,34 @@ def train_expression(
     """
     if on_epoch is None:
         on_epoch = _quiet
-    kept, cleaning = clean_training_faces(faces, held_out)
-    if len(kept) < settings.batch_size:
-        raise ExperimentError(f"{len(kept)} faces are fewer than one batch of {settings.batch_size}")
+    retained, cleaning = clean_training_faces(faces, held_out)
+    if len(retained) < settings.batch_size:
+        raise ExperimentError(f"{len(retained)} faces are fewer than one batch of {settings.batch_size}")
     results_path = folder / "results.json"
-    wanted: dict[str, Any] = {
+    marks: dict[str, Any] = {
         "settings": asdict(settings), "n_faces": len(faces), "n_held_out": len(held_out),
     }  # fmt: skip
     if teacher is not None:
         check_architecture(teacher, "compact")
-        wanted["teacher_sha256"] = file_digest(teacher)
-    # a run without a teacher must not go on as one that had a teacher
-    check_run(folder, {"teacher_sha256": None, **wanted})
-    claim_run(folder, wanted)
+        marks["teacher_sha256"] = file_digest(teacher)
+    # a run that had a teacher must not resume without it
+    check_run(folder, {"teacher_sha256": None, **marks})
+    claim_run(folder, marks)
     if results_path.is_file():
         on_epoch(settings.epochs, settings.epochs)
         return ExpressionFigures(**json.loads(results_path.read_text())["figures"])
-    before = torch.get_num_threads()
-    torch.set_num_threads(settings.threads)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            run = _Run(kept, settings, load_expression(teacher) if teacher else None)
-            curve = run.resume(folder / "checkpoint.safetensors")
-            on_epoch(len(curve), settings.epochs)
-            for epoch in range(len(curve) + 1, settings.epochs + 1):
-                loss = run.one_pass(epoch)
-                if not np.isfinite(loss):
-                    raise ExperimentError(f"epoch {epoch}: the loss is no longer a number")
-                figures = measure(run.network, held_out)
-                curve.append({"epoch": epoch, "train_loss": loss, **asdict(figures)})
-                run.keep(folder / "checkpoint.safetensors", curve)
-                on_epoch(epoch, settings.epochs)
-            network = run.network.eval()
-    finally:
-        torch.set_num_threads(before)
+    network, curve = _train_epochs(retained, held_out, settings, folder, teacher, on_epoch)
     final = network.fold() if isinstance(network, NormalisedEmotionCnn) else network
     weights = {name: value.contiguous() for name, value in final.state_dict().items()}
     figures = measure(network, held_out)
     metadata = {"architecture": settings.architecture, "trained_on": "FER2013 and FER+, research use"}
-    write_atomically(folder / "weights.safetensors", _in_order(save(weights, metadata)))
+    write_atomically(folder / "weights.safetensors", _with_sorted_metadata(save(weights, metadata)))
     results = {
         "settings": asdict(settings),
         "parameters": sum(value.numel() for value in final.parameters()),
-        "training_faces": len(kept),
+        "training_faces": len(retained),
         "left_out": asdict(cleaning),
-        "teacher_sha256": wanted.get("teacher_sha256"),
+        "teacher_sha256": marks.get("teacher_sha256"),
         "figures": asdict(figures),
         "curve": curve,
     }
@@ -192,22 +174,53 @@ def train_expression(
     return figures
 
 
-def _in_order(data: bytes) -> bytes:
-    """A safetensors file with its head in order: safetensors shuffles metadata, and with it the sha256."""
+def _train_epochs(
+    faces: Faces,
+    held_out: Faces,
+    settings: ExpressionSettings,
+    folder: Path,
+    teacher: Path | None,
+    on_epoch: OnEpoch,
+) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """The trained network in evaluation mode, and its curve; resumes from the folder's checkpoint."""
+    checkpoint = folder / "checkpoint.safetensors"
+    before = torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            run = _Run(faces, settings, load_expression(teacher) if teacher else None)
+            curve = run.resume(checkpoint)
+            on_epoch(len(curve), settings.epochs)
+            for epoch in range(len(curve) + 1, settings.epochs + 1):
+                loss = run.train_epoch(epoch)
+                if not np.isfinite(loss):
+                    raise ExperimentError(f"epoch {epoch}: the loss is not a number")
+                figures = measure(run.network, held_out)
+                curve.append({"epoch": epoch, "train_loss": loss, **asdict(figures)})
+                run.save(checkpoint, curve)
+                on_epoch(epoch, settings.epochs)
+            return run.network.eval(), curve
+    finally:
+        torch.set_num_threads(before)
+
+
+def _with_sorted_metadata(data: bytes) -> bytes:
+    """A safetensors file with sorted metadata: safetensors shuffles it, and with it the sha256."""
     end = 8 + int.from_bytes(data[:8], "little")
-    head = json.loads(data[8:end])
-    head["__metadata__"] = dict(sorted(head["__metadata__"].items()))
-    text = json.dumps(head, separators=(",", ":")).encode()
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def _quiet(_done: int, _total: int) -> None:
-    """Tell nobody."""
+    """The default where nobody watches."""
 
 
 class _Run:
-    """What changes while a network trains."""
+    """The state of training: network, optimizer and data."""
 
     def __init__(self, faces: Faces, settings: ExpressionSettings, teacher: nn.Module | None) -> None:
         self.settings = settings
@@ -225,8 +238,8 @@ class _Run:
             weight_decay=settings.weight_decay,
         )
 
-    def one_pass(self, epoch: int) -> float:
-        """Once over the faces; everything random in it follows from the seed and the epoch."""
+    def train_epoch(self, epoch: int) -> float:
+        """Train for one epoch; everything random in it follows from the seed and the epoch."""
         settings = self.settings
         seed = settings.seed * 100_003 + epoch
         torch.manual_seed(seed)
@@ -245,8 +258,8 @@ class _Run:
                 fer, plus = self.network(faces)
             loss = self._loss(fer.float(), plus.float(), batch)
             if self.teacher is not None:
-                taught = self._beside_teacher(self.teacher, faces, (fer.float(), plus.float()))
-                loss = (1 - settings.teacher_share) * loss + settings.teacher_share * taught
+                distillation = self._distillation_loss(self.teacher, faces, (fer.float(), plus.float()))
+                loss = (1 - settings.teacher_share) * loss + settings.teacher_share * distillation
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -261,20 +274,21 @@ class _Run:
         by_label = functional.cross_entropy(fer, self.labels[batch], label_smoothing=settings.label_smoothing)
         return settings.fer_share * by_label + (1 - settings.fer_share) * by_votes
 
-    def _beside_teacher(self, teacher: nn.Module, faces: Tensor, said: tuple[Tensor, Tensor]) -> Tensor:
-        """Cross-entropy to what the teacher says of the same changed faces, each label set by its share."""
-        settings, heat = self.settings, self.settings.teacher_temperature
+    def _distillation_loss(self, teacher: nn.Module, faces: Tensor, logits: tuple[Tensor, Tensor]) -> Tensor:
+        """Cross-entropy to the teacher's outputs for the same augmented faces, label sets by their shares."""
+        settings, temperature = self.settings, self.settings.teacher_temperature
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bfloat16):
-            wanted = teacher(faces)
+            targets = teacher(faces)
         by_set = [
-            -((want.float() / heat).softmax(1) * (one / heat).log_softmax(1)).sum(1).mean() * heat**2
-            for want, one in zip(wanted, said, strict=True)
+            -((target.float() / temperature).softmax(1) * (one / temperature).log_softmax(1)).sum(1).mean()
+            * temperature**2
+            for target, one in zip(targets, logits, strict=True)
         ]
-        taught: Tensor = settings.fer_share * by_set[0] + (1 - settings.fer_share) * by_set[1]
-        return taught
+        loss: Tensor = settings.fer_share * by_set[0] + (1 - settings.fer_share) * by_set[1]
+        return loss
 
-    def keep(self, path: Path, curve: list[dict[str, Any]]) -> None:
-        """Write all that the next epoch needs."""
+    def save(self, path: Path, curve: list[dict[str, Any]]) -> None:
+        """Write everything that the next epoch needs."""
         state = {f"network/{k}": v.contiguous() for k, v in self.network.state_dict().items()}
         for name, parameter in self.network.named_parameters():
             state[f"momentum/{name}"] = self.optimizer.state[parameter]["momentum_buffer"].contiguous()
@@ -283,7 +297,7 @@ class _Run:
         write_atomically(path, save(state))
 
     def resume(self, path: Path) -> list[dict[str, Any]]:
-        """Take up what :meth:`keep` wrote: the curve so far, empty where nothing was."""
+        """Load what :meth:`save` wrote; returns the learning curve, empty where there is none."""
         if not path.is_file():
             return []
         state = load(path.read_bytes())
@@ -297,12 +311,12 @@ class _Run:
 
 
 def augment_still_faces(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Turn, scale, shift, shear, mirror, relight and partly cover faces, each in its own way.
+    """Rotate, scale, shift, shear, mirror, relight and partly cover faces, each differently.
 
     Args:
         images: (n, 48, 48) uint8.
-        generator: source of all chance.
-        strength: share of the usual changes; mirroring is as usual.
+        generator: random number generator.
+        strength: scales all changes but mirroring.
 
     Returns:
         (n, 1, 48, 48) float32 in [0, 1].
@@ -311,8 +325,8 @@ def augment_still_faces(images: Tensor, generator: torch.Generator, strength: fl
 
     def between(low: float, high: float) -> Tensor:
         value = torch.rand(n, generator=generator) * (high - low) + low
-        middle = (low + high) / 2
-        return value if strength == 1 else middle + (value - middle) * strength
+        center = (low + high) / 2
+        return value if strength == 1 else center + (value - center) * strength
 
     angle, scale = between(-0.26, 0.26), between(0.82, 1.18)
     shear = between(-0.12, 0.12)
@@ -332,16 +346,16 @@ def augment_still_faces(images: Tensor, generator: torch.Generator, strength: fl
     x = ((x - mean) * contrast[:, None, None, None] + mean + light[:, None, None, None]).clamp(0, 1)
     size = torch.rand(n, generator=generator) * 0.45 * strength
     size = size * side * (torch.rand(n, generator=generator) < 0.6)
-    places = torch.arange(side)
-    centre_x, centre_y = (torch.rand(n, generator=generator) * side for _ in range(2))
-    across = (places[None] - centre_x[:, None]).abs() < size[:, None] / 2
-    down = (places[None] - centre_y[:, None]).abs() < size[:, None] / 2
+    positions = torch.arange(side)
+    center_x, center_y = (torch.rand(n, generator=generator) * side for _ in range(2))
+    across = (positions[None] - center_x[:, None]).abs() < size[:, None] / 2
+    down = (positions[None] - center_y[:, None]).abs() < size[:, None] / 2
     covered = (down[:, :, None] & across[:, None, :])[:, None]
     return torch.where(covered, mean, x)
 
 
 def measure(network: nn.Module, faces: Faces) -> ExpressionFigures:
-    """A network's figures on faces it was not trained on."""
+    """Accuracy of a network on faces that it was not trained on."""
     fer, plus = read_faces(network, faces.images)
     majority, most_voted = faces.majority, faces.most_voted
 
@@ -362,7 +376,7 @@ def measure(network: nn.Module, faces: Faces) -> ExpressionFigures:
 def load_expression(path: Path) -> CompactExpressionCnn | EmotionCnn:
     """The network of a weight file that :func:`train_expression` wrote, in evaluation mode.
 
-    The Emotion CNN answers for FER2013's classes alone, the compact network for FER+'s too.
+    The Emotion CNN has outputs for FER2013's classes only, the compact network for FER+'s as well.
 
     Raises:
         WeightsError: the file is absent, damaged, or holds something else.
@@ -375,34 +389,34 @@ def load_expression(path: Path) -> CompactExpressionCnn | EmotionCnn:
 def assess(
     network: nn.Module, faces: Faces, *, seed: int = 0, n_resamples: int = 2000
 ) -> tuple[LabelSetResult, ...]:
-    """A trained network's figures, intervals and confusions on held-out faces, one a label set.
+    """Accuracies, intervals and confusion matrices on held-out faces, one result per label set.
 
     Args:
-        network: of :func:`load_expression`, or one that is still being trained.
-        faces: that it was not trained on.
+        network: from :func:`load_expression`, or one that is being trained.
+        faces: faces that it was not trained on.
         seed: of the bootstrap.
-        n_resamples: how often pictures are drawn anew; one that is there twice is drawn as one.
+        n_resamples: number of bootstrap resamples over images; duplicates are resampled together.
 
     Raises:
         CorpusError: no face has a label of one of the sets.
     """
     sets = [("FER2013", FER2013, faces.emotion)]
-    answers = read_faces(network, faces.images)
-    if len(answers) == 2:
+    outputs = read_faces(network, faces.images)
+    if len(outputs) == 2:
         sets += [("FER+ majority", FER_PLUS, faces.majority), ("FER+ most voted", FER_PLUS, faces.most_voted)]
-    _, pictures = np.unique(faces.images.reshape(len(faces), -1), axis=0, return_inverse=True)
+    _, image_ids = np.unique(faces.images.reshape(len(faces), -1), axis=0, return_inverse=True)
     results = []
     for labels, classes, truth in sets:
         known = truth >= 0
         if not known.any():
             raise CorpusError(f"none of the {len(faces)} faces has a label of {labels}")
-        said, meant = answers[0 if labels == "FER2013" else 1].argmax(1)[known], truth[known]
+        predicted, expected = outputs[0 if labels == "FER2013" else 1].argmax(1)[known], truth[known]
         interval = bootstrap_interval(
-            accuracy, meant, said, pictures[known], seed=seed, n_resamples=n_resamples
+            accuracy, expected, predicted, image_ids[known], seed=seed, n_resamples=n_resamples
         )
-        confusion = confusion_matrix(meant, said, len(classes))
+        confusion = confusion_matrix(expected, predicted, len(classes))
         results.append(
-            LabelSetResult(labels, classes, len(meant), accuracy(meant, said), interval, confusion)
+            LabelSetResult(labels, classes, len(expected), accuracy(expected, predicted), interval, confusion)
         )
     return tuple(results)
 
@@ -410,13 +424,13 @@ def assess(
 def read_faces(
     network: nn.Module, images: NDArray[np.uint8], *, batch_size: int = 256
 ) -> tuple[NDArray[np.float32], ...]:
-    """Log-probabilities of FER2013 (n, 7) and, where the network has them, of FER+ (n, 8); in float32."""
+    """Log-probabilities of FER2013 (n, 7) and, where the network has them, of FER+ (n, 8); float32."""
     network.eval()
-    answers = []
+    outputs = []
     with torch.inference_mode():
         for i in range(0, len(images), batch_size):
             x = torch.from_numpy(images[i : i + batch_size])[:, None].to(torch.float32) / 255
             logits = network(x.contiguous(memory_format=torch.channels_last))
             logits = logits if isinstance(logits, tuple) else (logits,)
-            answers.append([one.log_softmax(1).numpy() for one in logits])
-    return tuple(np.concatenate(one) for one in zip(*answers, strict=True))
+            outputs.append([one.log_softmax(1).numpy() for one in logits])
+    return tuple(np.concatenate(one) for one in zip(*outputs, strict=True))

@@ -1,10 +1,11 @@
-"""The classifiers of late fusion, behind one face: ``fit(X, y)``, ``predict_proba(X)``, ``to_onnx()``."""
+"""The classifiers of late fusion, with one interface: ``fit(X, y)``, ``predict_proba(X)``, ``to_onnx()``."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from emofuse.core.recipes.part import Training
 
 
 class FusionClassifier(Protocol):
-    """What every classifier of late fusion can do."""
+    """The interface of every classifier of late fusion."""
 
     def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> FusionClassifier:
         """Fit on (n, n_inputs) inputs and (n,) emotions."""
@@ -30,7 +31,7 @@ class FusionClassifier(Protocol):
 def make_classifier(
     name: Classifier, parameters: Mapping[str, Any], settings: Fusion, *, n_emotions: int, seed: int
 ) -> FusionClassifier:
-    """A classifier with the hyperparameters that were chosen for it."""
+    """An unfitted classifier with the given hyperparameters."""
     if name == "pool":
         return LogLinearPool(parameters, n_emotions=n_emotions)
     if name == "nn":
@@ -39,10 +40,10 @@ def make_classifier(
 
 
 class LogLinearPool:
-    """Weighted product of the modalities' posteriors: log p = Σ w_m · log p_m + b, made to sum to 1.
+    """Weighted product of the modalities' posteriors: log p = Σ w_m · log p_m + b, normalized.
 
-    One weight a modality, which is its inverse temperature, and one offset an emotion: the calibrated product
-    of posteriors (logarithmic opinion pool, Genest & Zidek 1986). So few parameters need few actors.
+    It has one weight per modality, its inverse temperature, and one offset per emotion: the calibrated
+    product of posteriors (logarithmic opinion pool, Genest & Zidek 1986). So few parameters need few actors.
     """
 
     def __init__(self, parameters: Mapping[str, Any], *, n_emotions: int) -> None:
@@ -55,7 +56,7 @@ class LogLinearPool:
         """Fit on (n, n_modalities · n_emotions) log-probabilities and (n,) emotions.
 
         Raises:
-            ExperimentError: the inputs are no log-probabilities, several modalities side by side.
+            ExperimentError: the inputs are not log-probabilities of several modalities side by side.
         """
         from scipy.optimize import minimize
 
@@ -69,11 +70,11 @@ class LogLinearPool:
         def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             weights, offsets = values[:n_weights], values[n_weights:]
             scores = np.einsum("nme,m->ne", logs, weights) + offsets
-            said = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-            error = np.exp(said) - targets
+            log_posterior = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+            error = np.exp(log_posterior) - targets
             gradient = np.concatenate([np.einsum("nme,ne->m", logs, error), error.sum(0)]) / len(X)
             gradient[n_weights:] += 2 * strength * offsets
-            value = -(said * targets).sum() / len(X) + strength * np.square(offsets).sum()
+            value = -(log_posterior * targets).sum() / len(X) + strength * np.square(offsets).sum()
             return float(value), gradient
 
         start = np.concatenate([np.ones(n_weights), np.zeros(self.n_emotions)])
@@ -114,22 +115,21 @@ class LogLinearPool:
         return bytes(model.SerializeToString())
 
 
+@dataclass(eq=False)
 class SklearnClassifier:
-    """Logistic regression, PCA before logistic regression, or an SVM, on standardised inputs."""
+    """Logistic regression, PCA before logistic regression, or an SVM, on standardized inputs."""
 
-    max_components = 800
+    name: Classifier
+    parameters: Mapping[str, Any]
+    _: KW_ONLY
+    n_emotions: int
+    seed: int
+    pipeline: Any = field(default=None, init=False)
+    classes: NDArray[np.int64] = field(default_factory=lambda: np.arange(0), init=False)
+    n_inputs: int = field(default=0, init=False)
+
+    max_components: ClassVar[int] = 800
     """Of the PCA in the notebooks; never more than rows and columns allow."""
-
-    def __init__(
-        self, name: Classifier, parameters: Mapping[str, Any], *, n_emotions: int, seed: int
-    ) -> None:
-        self.name = name
-        self.parameters = parameters
-        self.n_emotions = n_emotions
-        self.seed = seed
-        self.pipeline: Any = None
-        self.classes: NDArray[np.int64] = np.arange(0)
-        self.n_inputs = 0
 
     def _build(self, n: int, d: int, rarest: int) -> Any:
         from sklearn.calibration import CalibratedClassifierCV
@@ -140,14 +140,14 @@ class SklearnClassifier:
         from sklearn.preprocessing import StandardScaler
         from sklearn.svm import SVC
 
-        # a value that hardly varies would only be blown up rounding, another one on each runtime
+        # scaling a nearly constant value would amplify rounding errors, which differ between runtimes
         scaled = (VarianceThreshold(MIN_STD**2), StandardScaler())
         p = self.parameters
         if self.name == "svm":
-            # gamma is given in units of 1/n_inputs, as scikit-learn's own default counts it
+            # gamma is in units of 1/n_inputs, like scikit-learn's default
             gamma = p.get("gamma", 1.0) / d
             svm = SVC(C=p["C"], kernel=p["kernel"], gamma=gamma, random_state=self.seed)
-            # Platt's method on held-out clips, some of every emotion in each part
+            # Platt scaling on held-out clips, with every emotion in each part
             calibrated = CalibratedClassifierCV(svm, ensemble=False, cv=min(3, rarest))
             return make_pipeline(*scaled, calibrated)
         regression = LogisticRegression(C=p["C"], max_iter=300)
@@ -161,7 +161,7 @@ class SklearnClassifier:
         """Fit on (n, n_inputs) inputs and (n,) emotions.
 
         Raises:
-            ExperimentError: there is one emotion only, or an SVM has a single clip of one.
+            ExperimentError: there is only one emotion, or an SVM has a single clip of one.
         """
         from sklearn.exceptions import ConvergenceWarning
 
@@ -173,13 +173,13 @@ class SklearnClassifier:
             )
         self.pipeline = self._build(len(X), self.n_inputs, int(counts.min()))
         with warnings.catch_warnings():
-            # nearly unregularised regressions do not converge; the search finds out that they are no good
+            # nearly unregularized regressions do not converge; the search discards them
             warnings.simplefilter("ignore", ConvergenceWarning)
             self.pipeline.fit(X.astype(np.float64), y)
         return self
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, n_inputs) → (n, n_emotions) probabilities; an emotion never seen in training has 0."""
+        """(n, n_inputs) → (n, n_emotions) probabilities; 0 for emotions that are not in the training data."""
         given = self.pipeline.predict_proba(X.astype(np.float64))
         out = np.zeros((len(X), self.n_emotions))
         out[:, self.classes] = given
@@ -191,7 +191,7 @@ class SklearnClassifier:
         from skl2onnx.common.data_types import FloatTensorType
 
         with warnings.catch_warnings():
-            # skl2onnx 1.20 reads attributes of SVC that scikit-learn 1.9 has begun to deprecate
+            # skl2onnx 1.20 reads attributes of SVC that scikit-learn 1.9 deprecates
             warnings.simplefilter("ignore", FutureWarning)
             model = to_onnx(
                 self.pipeline,
@@ -199,39 +199,38 @@ class SklearnClassifier:
                 options={"zipmap": False},
                 target_opset={"": 17, "ai.onnx.ml": 3},
             )
-        _probabilities_of_all(model, self.classes, self.n_emotions)
+        _add_unseen_emotions(model, self.classes, self.n_emotions)
         return bytes(model.SerializeToString())
 
 
-def _probabilities_of_all(model: Any, classes: NDArray[np.int64], n_emotions: int) -> None:
-    """Leave one output, ``probabilities`` (n, n_emotions): 0 for emotions the fusion has never met."""
+def _add_unseen_emotions(model: Any, classes: NDArray[np.int64], n_emotions: int) -> None:
+    """Leave one output, ``probabilities`` (n, n_emotions), with 0 for emotions unseen in training."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph
     for node in graph.node:
         for names in (node.input, node.output):
             names[:] = ["seen" if name == "probabilities" else name for name in names]
-    places = np.zeros((len(classes), n_emotions), np.float32)
-    places[np.arange(len(classes)), classes] = 1
-    graph.initializer.append(numpy_helper.from_array(places, "places"))
+    selection = np.zeros((len(classes), n_emotions), np.float32)
+    selection[np.arange(len(classes)), classes] = 1
+    graph.initializer.append(numpy_helper.from_array(selection, "places"))
     graph.node.append(helper.make_node("MatMul", ["seen", "places"], ["probabilities"]))
     del graph.output[:]
     shape: list[str | int | None] = ["n", n_emotions]
     graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape))
 
 
+@dataclass(eq=False)
 class NeuralClassifier:
-    """The notebooks' fusion network, on inputs standardised by the training clips."""
+    """The notebooks' fusion network, on inputs standardized with statistics of the training clips."""
 
-    def __init__(
-        self, settings: NeuralFusion, parameters: Mapping[str, Any], *, n_emotions: int, seed: int
-    ) -> None:
-        self.settings = settings
-        self.parameters = parameters
-        self.n_emotions = n_emotions
-        self.seed = seed
-        self.network: Any = None
-        self.n_inputs = 0
+    settings: NeuralFusion
+    parameters: Mapping[str, Any]
+    _: KW_ONLY
+    n_emotions: int
+    seed: int
+    network: Any = field(default=None, init=False)
+    n_inputs: int = field(default=0, init=False)
 
     def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> NeuralClassifier:
         """Fit on (n, n_inputs) inputs and (n,) emotions."""
@@ -240,7 +239,7 @@ class NeuralClassifier:
 
         self.n_inputs = X.shape[1]
         X = X.astype(np.float32)
-        plan = Training(
+        training = Training(
             epochs=self.settings.epochs,
             batch_size=self.settings.batch_size,
             learning_rate=self.parameters["learning_rate"],
@@ -252,7 +251,7 @@ class NeuralClassifier:
                 mean, spread, self.n_emotions, hidden=self.settings.hidden, dropout=self.settings.dropout
             ),
             Examples(X, y.astype(np.int64)),
-            plan,
+            training,
             n_emotions=self.n_emotions,
             seed=self.seed,
         )
@@ -265,7 +264,7 @@ class NeuralClassifier:
         return np.exp(infer(self.network, X.astype(np.float32), batch_size=256)[1])
 
     def to_onnx(self) -> bytes:
-        """The network as ONNX, probabilities at its end."""
+        """The network as ONNX, with probabilities as its output."""
         from emofuse.training.networks.onnx_export import export_probabilities
 
         return export_probabilities(self.network, self.n_inputs)

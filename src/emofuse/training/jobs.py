@@ -85,7 +85,7 @@ def load_network(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path) ->
 
 @dataclass(frozen=True, slots=True)
 class NetworkOutputs:
-    """What the pairs of networks say of some takes.
+    """Outputs of several members' networks for some takes.
 
     ``features``: (n_members, n_takes, n_features) float32; ``logs``: (n_members, n_takes, n_emotions).
     """
@@ -95,7 +95,7 @@ class NetworkOutputs:
 
     @property
     def log_probabilities(self) -> NDArray[np.float64]:
-        """(n_takes, n_emotions): the members' mean log-probabilities, made to sum to 1 again."""
+        """(n_takes, n_emotions): the members' mean log-probabilities, normalized."""
         mean = self.logs.mean(0)
         return np.asarray(mean - np.logaddexp.reduce(mean, axis=1, keepdims=True), dtype=np.float64)
 
@@ -103,13 +103,13 @@ class NetworkOutputs:
 def load_outputs(
     plan: Plan, branch: Branch, rows: Rows, members: Sequence[int], work: Path, *, enrolled: bool = False
 ) -> NetworkOutputs:
-    """What some of a plan's networks have said of ``rows``."""
+    """The outputs of some of a plan's networks for ``rows``."""
     features, logs = [], []
     for member in members:
         path = work / plan.name / job_name(member, branch, enrolled) / "outputs.npz"
-        with np.load(path, allow_pickle=False) as said:
-            place = {int(row): i for i, row in enumerate(said["rows"])}
-            where = [place[int(row)] for row in rows]
-            features.append(said["features"][where])
-            logs.append(said["log_probabilities"][where])
+        with np.load(path, allow_pickle=False) as outputs:
+            index_of = {int(row): i for i, row in enumerate(outputs["rows"])}
+            indices = [index_of[int(row)] for row in rows]
+            features.append(outputs["features"][indices])
+            logs.append(outputs["log_probabilities"][indices])
     return NetworkOutputs(np.stack(features), np.stack(logs))

@@ -1,4 +1,4 @@
-"""Training: one network, one split, one plain loop. And the way back: what a trained network says."""
+"""Training: one network, one split, one plain loop; and inference with a trained network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from emofuse.training.augmentation import augment_faces, augment_log_mel
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one pass over the training clips came to; held-out figures where they were looked at."""
+    """The loss of one pass over the training clips, and held-out figures where they were computed."""
 
     epoch: int
     train_loss: float
@@ -76,7 +76,7 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def augmentation_for(features: VoiceFeatures | FaceFeatures, settings: Training) -> Augment | None:
-    """The changes that suit a kind of features, or None."""
+    """The augmentation for a kind of features, or None."""
     strength = settings.augmentation.strength
     if strength > 0 and isinstance(features, VoiceFeatures) and features.kind == "log-mel":
         n_mels = features.n_mels
@@ -88,7 +88,7 @@ def augmentation_for(features: VoiceFeatures | FaceFeatures, settings: Training)
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums in one order: the same figures whatever runs beside. Parallel work goes over processes."""
+    """Sums in a fixed order, so that results do not depend on the load. Parallel work goes over processes."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -112,20 +112,21 @@ def train_network(
 
     Args:
         build: makes the network; called with torch's generator set to ``seed``.
-        examples: the only clips anything is fitted on.
+        examples: the clips to train on; nothing is fitted on any others.
         settings: epochs, batch size, learning rate, patience, augmentation.
         n_emotions: width of the output.
-        seed: of weights, order, augmentation and dropout.
-        augment: changes a batch of inputs while training.
-        held_out: training actors kept aside. Looked at after each epoch; with ``patience`` they decide
-            when to stop and which epoch's weights are kept, otherwise they change nothing.
-        on_epoch: told of every epoch.
+        seed: for weights, order, augmentation and dropout.
+        augment: changes each batch of inputs in training.
+        held_out: clips of training actors that are kept aside, and evaluated after each epoch. With
+            ``patience`` they decide when to stop and which epoch's weights are kept; otherwise they change
+            nothing.
+        on_epoch: called after every epoch.
 
     Returns:
         The trained network in evaluation mode, and its learning curve.
 
     Raises:
-        ExperimentError: there are too few clips for one batch, or the loss is no longer a number.
+        ExperimentError: there are too few clips for one batch, or the loss is not finite.
     """
     if settings.patience is not None and held_out is None:
         raise ValueError("patience needs held-out examples")
@@ -134,14 +135,16 @@ def train_network(
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build()
-        one_pass = _passes(network, examples, settings, n_emotions=n_emotions, seed=seed, augment=augment)
+        one_pass = _epoch_runner(
+            network, examples, settings, n_emotions=n_emotions, seed=seed, augment=augment
+        )
         curve: list[Epoch] = []
         best: tuple[float, int, dict[str, Tensor]] | None = None
         for number in range(1, settings.epochs + 1):
             train_loss = one_pass()
             if not np.isfinite(train_loss):
-                raise ExperimentError(f"epoch {number}: the loss is no longer a number, lower learning_rate")
-            epoch = _look(network, number, train_loss, held_out)
+                raise ExperimentError(f"epoch {number}: the loss is not a number: lower learning_rate")
+            epoch = _evaluated(network, number, train_loss, held_out)
             curve.append(epoch)
             if on_epoch is not None:
                 on_epoch(epoch)
@@ -154,11 +157,11 @@ def train_network(
         if best is not None:
             network.load_state_dict(best[2])
         if not all(torch.isfinite(parameter).all() for parameter in network.parameters()):
-            raise ExperimentError("the last step left weights that are not numbers: lower learning_rate")
+            raise ExperimentError("after the last step some weights are not numbers: lower learning_rate")
     return network.eval(), curve
 
 
-def _passes(
+def _epoch_runner(
     network: nn.Module,
     examples: Examples,
     settings: Training,
@@ -167,10 +170,10 @@ def _passes(
     seed: int,
     augment: Augment | None,
 ) -> Callable[[], float]:
-    """A function that goes once over the training clips and returns the mean loss."""
+    """A function that trains for one epoch and returns the mean loss."""
     n = len(examples.labels)
     batch_size = min(settings.batch_size, n)
-    # the clips of a last, smaller batch wait for the next epoch: one clip would break batch normalisation
+    # an incomplete last batch is left for the next epoch: batch normalization fails on a single clip
     n_batches = n // batch_size
     order = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -191,8 +194,8 @@ def _passes(
     def one_pass() -> float:
         network.train()
         total = 0.0
-        places = torch.from_numpy(order.permutation(n))
-        for batch in places[: n_batches * batch_size].reshape(n_batches, batch_size):
+        indices = torch.from_numpy(order.permutation(n))
+        for batch in indices[: n_batches * batch_size].reshape(n_batches, batch_size):
             x, y = inputs[batch], targets[batch]
             if augment is not None:
                 x = augment(x, generator)
@@ -211,7 +214,7 @@ def _passes(
 
 
 def one_cycle(step: int, n_steps: int) -> float:
-    """The share of the learning rate: up over the first fifth, then down along a cosine (Smith 2018)."""
+    """The factor on the learning rate: up over the first fifth, then down along a cosine (Smith 2018)."""
     rise = max(1, n_steps // 5)
     if step < rise:
         return (step + 1) / rise
@@ -219,26 +222,26 @@ def one_cycle(step: int, n_steps: int) -> float:
 
 
 def _mix(x: Tensor, y: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Mix every clip of a batch with another (mix-up, Zhang et al. 2018)."""
+    """Mix every clip of a batch with another (mixup, Zhang et al. 2018)."""
     share = float(rng.beta(alpha, alpha))
     share = max(share, 1 - share)
     other = torch.from_numpy(rng.permutation(len(x)))
-    kind = x.dtype
+    dtype = x.dtype
     mixed = share * x.to(torch.float32) + (1 - share) * x[other].to(torch.float32)
-    if not kind.is_floating_point:
+    if not dtype.is_floating_point:
         mixed = mixed.round()
-    return mixed.to(kind), share * y + (1 - share) * y[other]
+    return mixed.to(dtype), share * y + (1 - share) * y[other]
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean over the clips, and over the members where a network has several."""
+    """Averaged over the clips, and over the members of a network that has several."""
     if logits.dim() == 3:
         targets = targets[:, None].expand(-1, logits.shape[1], -1).flatten(0, 1)
         logits = logits.flatten(0, 1)
     return functional.cross_entropy(logits, targets)
 
 
-def _look(network: nn.Module, number: int, train_loss: float, held_out: Examples | None) -> Epoch:
+def _evaluated(network: nn.Module, number: int, train_loss: float, held_out: Examples | None) -> Epoch:
     if held_out is None or len(held_out.labels) == 0:
         return Epoch(number, train_loss)
     _, log_probabilities = infer(network, held_out.inputs)
@@ -250,10 +253,10 @@ def _look(network: nn.Module, number: int, train_loss: float, held_out: Examples
 def infer(
     network: nn.Module, inputs: NDArray[Any], *, batch_size: int = 32
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """What a network says of clips.
+    """Run a network on clips.
 
     Returns:
-        Its feature layer, (n, n_features) float32, and log-probabilities, (n, n_emotions) float64.
+        The feature layer, (n, n_features) float32, and log-probabilities, (n, n_emotions) float64.
     """
     network.eval()
     features, logs = [], []

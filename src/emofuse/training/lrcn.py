@@ -1,8 +1,8 @@
-"""Training the LRCN in the stages that its Emotion CNN allows.
+"""Training the LRCN in stages, which depend on where its Emotion CNN comes from.
 
 A CNN without pre-trained weights learns nothing through an LSTM from a hundred clips, but it does from single
-frames: it is trained on those first. And what never changes need not be computed again: where the CNN stays
-as it is, the LSTM is trained on what it saw once.
+frames, so it is trained on those first. Where the CNN is frozen, its outputs are computed once, and the LSTM
+is trained on them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from emofuse.training.networks.face import Lrcn, standardised
 
 
 class FrameNetwork(nn.Module):
-    """The Emotion CNN with one dense layer for our emotions, on single frames."""
+    """The Emotion CNN with one dense layer for the eight emotions, on single frames."""
 
     def __init__(self, cnn: EmotionCnn, n_emotions: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ def train_lrcn(
     seed: int,
     held_out: Examples | None,
 ) -> tuple[nn.Module, list[Epoch]]:
-    """Train an LRCN; arguments and result are those of :func:`emofuse.training.loop.train_network`."""
+    """Train an LRCN; arguments and results as of :func:`emofuse.training.loop.train_network`."""
     weights = part.network.emotion_cnn
     if weights.source == "scratch":
         cnn = _train_on_frames(examples, part, n_emotions=n_emotions, seed=seed)
@@ -55,16 +55,16 @@ def train_lrcn(
             network.cnn.load_state_dict(cnn.state_dict())
             return network
 
-        build_ready: Callable[[], nn.Module] = prepared
+        build_network: Callable[[], nn.Module] = prepared
     else:
-        build_ready = build
+        build_network = build
     augment = augmentation_for(part.features, part.training)
     if weights.frozen and not part.network.spatial_transformer and augment is None:
         return _train_on_encodings(
-            build_ready, examples, part.training, n_emotions=n_emotions, seed=seed, held_out=held_out
+            build_network, examples, part.training, n_emotions=n_emotions, seed=seed, held_out=held_out
         )
     return train_network(
-        build_ready,
+        build_network,
         examples,
         part.training,
         n_emotions=n_emotions,
@@ -75,13 +75,13 @@ def train_lrcn(
 
 
 def _train_on_frames(examples: Examples, part: FacePart, *, n_emotions: int, seed: int) -> EmotionCnn:
-    """The Emotion CNN from scratch, on a few frames of every training clip."""
+    """Train the Emotion CNN from scratch, on a few frames of every training clip."""
     weights = part.network.emotion_cnn
     n_frames = examples.inputs.shape[1]
-    kept = np.unique(np.linspace(0, n_frames - 1, weights.frames_per_clip).round().astype(int))
+    selected = np.unique(np.linspace(0, n_frames - 1, weights.frames_per_clip).round().astype(int))
     frames = Examples(
-        examples.inputs[:, kept].reshape(-1, *examples.inputs.shape[2:]),
-        np.repeat(examples.labels, len(kept)),
+        examples.inputs[:, selected].reshape(-1, *examples.inputs.shape[2:]),
+        np.repeat(examples.labels, len(selected)),
     )
     settings = Training(
         epochs=weights.frame_epochs,
@@ -94,7 +94,7 @@ def _train_on_frames(examples: Examples, part: FacePart, *, n_emotions: int, see
     def build() -> nn.Module:
         cnn = EmotionCnn()
         for layer in cnn.modules():
-            # PyTorch's own start is too small for seven layers without normalisation (He et al. 2015)
+            # PyTorch's default weights are too small for seven layers without normalization (He et al. 2015)
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 assert layer.bias is not None
@@ -114,7 +114,7 @@ def _train_on_frames(examples: Examples, part: FacePart, *, n_emotions: int, see
 
 
 class _AfterCnn(nn.Module):
-    """The part of an LRCN that a fixed CNN leaves to train."""
+    """The part of an LRCN that is trained where its CNN is frozen."""
 
     def __init__(self, lrcn: Lrcn) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ def _train_on_encodings(
 
 
 def encode(lrcn: Lrcn, examples: Examples, *, batch_size: int = 16) -> Examples:
-    """What the CNN sees in every frame: inputs (n, n_frames, 1024) float32."""
+    """The CNN's features of every frame: inputs (n, n_frames, 1024) float32."""
     with one_thread(), torch.inference_mode():
         parts = [
             lrcn.encode(torch.from_numpy(np.ascontiguousarray(examples.inputs[i : i + batch_size]))).numpy()

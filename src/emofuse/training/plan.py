@@ -1,4 +1,4 @@
-"""Which networks are trained on whom: training actors are parted, and each network becomes one job."""
+"""Which networks are trained on whom: training actors are split into groups, and each network is one job."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ from emofuse.training.dataset import MODALITIES, Branch, Inputs, Rows
 
 @dataclass(frozen=True, slots=True)
 class NetworkJob:
-    """One network: the rows it trains on, those it stops on, and those it is asked about."""
+    """One network, and the rows that it trains on, stops on and scores."""
 
     plan: str
+    """Name of the plan that the job belongs to."""
     member: int
+    """Index of the plan's member."""
     modality: Branch
+    """What the network reads."""
     train: tuple[int, ...]
+    """Rows that everything is fitted on."""
     held_out: tuple[int, ...]
+    """Rows of training actors that decide when to stop, or show how training goes."""
     score: tuple[int, ...]
+    """Rows that the trained network is run on."""
     enrolled: bool = False
-    """Reads features that are standardised by each person's own recordings."""
+    """Reads features that are standardized by each speaker's own recordings."""
     test: tuple[int, ...] = ()
-    """Those of ``score`` that are asked about after few clips as well; none but where ``enrolled``."""
+    """Those of ``score`` that are also scored after few enrolled clips; none unless ``enrolled``."""
 
     @property
     def name(self) -> str:
@@ -42,7 +48,7 @@ def job_name(member: int, branch: Branch, enrolled: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One pair of networks: who trains it, who stops it, and on whose answers the fusion is fitted."""
+    """One pair of networks: who trains it, who stops it, and on whose clips the fusion is fitted."""
 
     index: int
     network_rows: Rows
@@ -52,63 +58,63 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that is fitted on ``train``; ``test`` is only asked about."""
+    """Everything is fitted on ``train``; ``test`` is only scored."""
 
     name: str
     train: Rows
     test: Rows
     members: tuple[Member, ...]
     refitted: Member | None = None
-    """Trained on all of ``train``, to answer about ``test``; None: the members' mean answers."""
+    """Trained on all of ``train``, to score ``test``; None: the members score it, and their mean counts."""
 
     @property
-    def answering(self) -> list[int]:
-        """The members whose answers about ``test`` count."""
+    def scoring(self) -> list[int]:
+        """Indices of the members that score ``test``."""
         return [m.index for m in self.members] if self.refitted is None else [self.refitted.index]
 
 
 def make_plan(name: str, inputs: Inputs, train: Sequence[int], test: Sequence[int], recipe: Recipe) -> Plan:
-    """Part the training actors as the recipe's fusion asks.
+    """Split the training actors as the recipe's fusion requires.
 
     Raises:
         ExperimentError: there are too few training actors.
     """
     train_rows = np.asarray(train, dtype=np.int64)
-    whose = inputs.speakers[train_rows]
-    speakers = sorted(set(whose.tolist()))
+    speaker_ids = inputs.speakers[train_rows]
+    speakers = sorted(set(speaker_ids.tolist()))
     patience = any(part.training.patience for part in (recipe.voice, recipe.face))
     least = 3 if patience else 2
     if len(speakers) < least:
         raise ExperimentError(f"{name}: {len(speakers)} training actors are too few, {least} are needed")
     groups = inner_folds(speakers, min(recipe.fusion.inner_folds, len(speakers)))
     if patience and len(groups) < 3:
-        raise ExperimentError("patience needs fusion.inner_folds of 3 or more: one part stops the networks")
-    wanted = recipe.fusion.members if recipe.fusion.inputs == "features" else None
+        raise ExperimentError("patience needs fusion.inner_folds of 3 or more: one fold stops the networks")
+    n_members = recipe.fusion.members if recipe.fusion.inputs == "features" else None
     if recipe.fusion.inputs == "features" and min(len(group) for group in groups) < 2:
         raise ExperimentError(
             f"{name}: {len(speakers)} training actors in {len(groups)} inner folds leave a fusion one actor, "
             "and its settings are chosen on actors it has not seen: lower fusion.inner_folds"
         )
     members = []
-    for k in range(wanted or len(groups)):
-        fusion = np.isin(whose, groups[k])
-        stopping = np.isin(whose, groups[(k + 1) % len(groups)]) & patience
+    for k in range(n_members or len(groups)):
+        fusion = np.isin(speaker_ids, groups[k])
+        stopping = np.isin(speaker_ids, groups[(k + 1) % len(groups)]) & patience
         rest = ~fusion & ~stopping
         members.append(Member(k, train_rows[rest], train_rows[stopping], train_rows[fusion]))
-    nobody = np.zeros(0, dtype=np.int64)
-    refitted = Member(len(members), train_rows, nobody, nobody) if recipe.fusion.refit else None
+    no_rows = np.zeros(0, dtype=np.int64)
+    refitted = Member(len(members), train_rows, no_rows, no_rows) if recipe.fusion.refit else None
     return Plan(name, train_rows, np.asarray(test, dtype=np.int64), tuple(members), refitted)
 
 
 def branches(recipe: Recipe, enrolled: bool) -> tuple[Branch, ...]:
-    """The networks that stand side by side, and in whose order the fusion reads them."""
+    """The networks of one member, in the order in which the fusion reads them."""
     if enrolled and recipe.enrolment is not None and recipe.enrolment.both is not None:
         return (*MODALITIES, "both")
     return MODALITIES
 
 
 def network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe) -> list[NetworkJob]:
-    """The networks that a plan needs, those for enrolled people last.
+    """The networks that a plan needs, those for enrolled speakers last.
 
     Raises:
         ExperimentError: a modality has too few clips to train on.
@@ -121,16 +127,16 @@ def network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe) -> list[NetworkJob]
 
 def _network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe, *, enrolled: bool) -> list[NetworkJob]:
     jobs = []
-    everybody = plan.members if plan.refitted is None else (*plan.members, plan.refitted)
-    for member in everybody:
-        answers = member.index in plan.answering
+    members = plan.members if plan.refitted is None else (*plan.members, plan.refitted)
+    for member in members:
+        scores_test = member.index in plan.scoring
         for branch in branches(recipe, enrolled):
 
             def having(rows: Rows, branch: Branch = branch) -> tuple[int, ...]:
                 return tuple(int(i) for i in inputs.having(branch, rows))
 
             patience = branch != "both" and getattr(recipe, branch).training.patience is not None
-            # without patience nothing is learnt from the stopping actors: they train as well
+            # without patience nothing is learned from the stopping actors: train on them as well
             rows = member.network_rows
             if not patience:
                 rows = np.sort(np.concatenate([rows, member.stopping_rows]))
@@ -141,9 +147,9 @@ def _network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe, *, enrolled: bool)
             if is_ensemble(branch, recipe) and len(set(inputs.speakers[list(train)].tolist())) < 2:
                 raise ExperimentError(
                     f"{plan.name}: an ensemble trains on clips of at least two actors beside those that the "
-                    f"fusion learns from: there are too few actors with a {branch}"
+                    f"fusion is fitted on: there are too few actors with a {branch}"
                 )
-            test = having(plan.test) if answers else ()
+            test = having(plan.test) if scores_test else ()
             score = (*having(member.fusion_rows), *test)
             jobs.append(
                 NetworkJob(

@@ -63,7 +63,7 @@ def train(
     resources.on_progress("fusions", 1, 1)
     files = {}
     for modality in MODALITIES:
-        asked = [job for job in trained if job.member in plan.answering and not job.enrolled]
+        asked = [job for job in trained if job.member in plan.scoring and not job.enrolled]
         networks = [load_network(job, inputs, recipe, work) for job in asked if job.modality == modality]
         files[f"{modality}.onnx"] = export_ensemble(networks, inputs.load(modality)[0].copy())
     for k, model in enumerate(fusion.classifiers[fusion.chosen]):
@@ -101,7 +101,7 @@ def _for_known_people(
     """The networks for enrolled people, what is known of people in general, and their fusion."""
     files = {}
     for job in trained:
-        if not job.enrolled or job.member not in plan.answering:
+        if not job.enrolled or job.member not in plan.scoring:
             continue
         network = load_network(job, inputs, recipe, work)
         example = np.zeros(len(network.mean), dtype=np.float32)

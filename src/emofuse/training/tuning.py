@@ -1,4 +1,4 @@
-"""Optuna over the fusion classifiers: a search space → the setting that does best on training actors."""
+"""Hyperparameter search with Optuna: the settings of a fusion classifier that do best on training actors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ Parameters = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The best setting of one classifier: its log loss over inner folds of training actors."""
+    """The best settings of one classifier and their loss, which is lowest.
+
+    Of :func:`tune` it is log loss, averaged over folds of training actors.
+    """
 
     classifier: Classifier
     parameters: Parameters
@@ -31,7 +34,7 @@ class Tuned:
 
 
 def _suggest(trial: Any, classifier: Classifier) -> dict[str, Any]:
-    """The spaces of the notebooks: C of logistic regression in 1e-10..1e10, of the SVM in 1e-2..1e2."""
+    """The notebooks' search spaces: C of logistic regression in 1e-10..1e10, of the SVM in 1e-2..1e2."""
     if classifier == "pool":
         return {"offset_penalty": trial.suggest_float("offset_penalty", 1e-4, 1.0, log=True)}
     if classifier == "lr":
@@ -54,10 +57,12 @@ def _suggest(trial: Any, classifier: Classifier) -> dict[str, Any]:
 
 
 def group_folds(groups: NDArray[np.str_], n_folds: int) -> list[NDArray[np.bool_]]:
-    """Masks of held-out rows: actors dealt round in sorted order, never more folds than actors."""
+    """Masks of held-out rows: actors in sorted order, dealt in turn; never more folds than actors."""
     names = sorted(set(groups.tolist()))
     if len(names) < 2:
-        raise ExperimentError("choosing a fusion needs at least two training actors it has not trained on")
+        raise ExperimentError(
+            "choosing a fusion needs at least two training actors that its networks have not seen"
+        )
     n = min(n_folds, len(names))
     return [np.isin(groups, names[i::n]) for i in range(n)]
 
@@ -73,7 +78,7 @@ def tune(
     seed: int,
     storage: Path | None = None,
 ) -> Tuned:
-    """Search a classifier's space on folds of training actors.
+    """Search the settings of a classifier on folds of training actors.
 
     Args:
         classifier: which one.
@@ -82,12 +87,12 @@ def tune(
         groups: (n,) actors.
         settings: trials and folds.
         n_emotions: width of the probabilities.
-        seed: of the sampler. Each trial draws from its own, so a search that is broken off and taken up
-            again finds what one in a single run would have found.
+        seed: of the sampler. Each trial has a seed of its own, so that an interrupted search that resumes
+            finds what an uninterrupted one would have found.
         storage: SQLite file that keeps the trials; None keeps them in memory.
 
     Returns:
-        The setting with the least log loss, a proper score: it rewards honest probabilities.
+        The settings with the lowest log loss, a proper scoring rule: it rewards calibrated probabilities.
     """
     folds = group_folds(groups, settings.selection_folds)
 
@@ -110,7 +115,7 @@ def search(
     seed: int,
     storage: Path | None = None,
 ) -> Tuned:
-    """The setting of a classifier with the least loss; arguments as those of :func:`tune`."""
+    """The settings of a classifier with the lowest loss; other arguments as in :func:`tune`."""
     import optuna
 
     optuna.logging.set_verbosity(logging.WARNING)

@@ -296,7 +296,7 @@ def _fingerprint(inputs: Inputs) -> str:
     """Changes when a take, a label or a voice changes."""
     digest = hashlib.sha256("\n".join(inputs.speakers.tolist()).encode())
     digest.update(inputs.labels.tobytes())
-    for version in range(inputs.n_voice_versions):
+    for version in range(inputs.n_voice_variants):
         digest.update(inputs.load("voice", version).tobytes())
     return digest.hexdigest()[:16]
 
