@@ -1,12 +1,12 @@
-"""A batch that is killed twice, and what a second job is worth.
+"""A batch that is killed twice and resumed, and the speed-up by a second job.
 
     python benchmarks/batch.py [--files 1000] [--broken 50] [--jobs 2] [--bundle BUNDLE] [--clips VIDEO...]
 
-Files are made: short distinct sounds, some drawn films, and among them broken ones of ten kinds. They are
-read in one go, and again by a run that is killed with SIGKILL after a third and after two thirds; the tables
-must be the same to the byte, with a row for every file, and the exit status 1. Then 40 clips (``--clips``,
-else drawn films) are read by one job and by two, in turn, three times; the fastest run of each counts.
-Exit status 1 where something is not as it must be.
+The files are synthetic: short distinct sounds, some videos, and among them files broken in ten ways. They
+are read without interruption, and again by a run that is killed with SIGKILL after a third and after two
+thirds; the tables must be the same to the byte, with one row per file, and the exit status 1. Then 40 clips
+(``--clips``, by default synthetic videos) are read by one job and by two, alternating, three times; the
+fastest run of each counts. The exit status is 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ import cv2
 import numpy as np
 
 RATE = 16000
-FILM_EVERY = 10
-"""Every so many good files one is a film."""
+VIDEO_EVERY = 10
+"""One of so many intact files is a video."""
 
 
 def write_sound(path: Path, number: int) -> Path:
-    """0.6 s of a buzz that no other number has."""
+    """0.6 s of a buzz, different for each number."""
     rng = np.random.default_rng(number)
     times = np.arange(round(0.6 * RATE)) / RATE
     pitch = rng.uniform(90, 300) * (1 + 0.1 * np.sin(rng.uniform(3, 9) * times))
@@ -45,8 +45,8 @@ def write_sound(path: Path, number: int) -> Path:
     return path
 
 
-def write_film(path: Path, number: int) -> Path:
-    """A drawn person who says something."""
+def write_video(path: Path, number: int) -> Path:
+    """A synthetic person who speaks."""
     from emofuse.corpus.synthetic import clip, encode
     from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
 
@@ -61,19 +61,19 @@ def _box(name: bytes, content: bytes) -> bytes:
     return (8 + len(content)).to_bytes(4, "big") + name + content
 
 
-def _film_without_streams() -> bytes:
+def _video_without_streams() -> bytes:
     times = (1000).to_bytes(4, "big") + bytes(4)
     header = bytes(12) + times + b"\0\1\0\0" + b"\1\0" + bytes(10) + bytes(36) + bytes(24) + b"\0\0\0\1"
     return _box(b"ftyp", b"isom\0\0\2\0isomiso2mp41") + _box(b"moov", _box(b"mvhd", header))
 
 
-def _flipped(film: bytes, number: int) -> bytes:
-    """A bit of every byte of the index, wherever it is, and of a tenth of the others."""
-    data = np.frombuffer(film, np.uint8).copy()
-    at = film.index(b"moov")
+def _flipped(video: bytes, number: int) -> bytes:
+    """Flip one bit of every byte of the index, wherever it is, and of a tenth of the others."""
+    data = np.frombuffer(video, np.uint8).copy()
+    at = video.index(b"moov")
     data[at : at + 1000] ^= 1 << number % 8
-    places = np.random.default_rng(number).integers(0, len(data), len(data) // 10)
-    data[places] ^= 1
+    positions = np.random.default_rng(number).integers(0, len(data), len(data) // 10)
+    data[positions] ^= 1
     return data.tobytes()
 
 
@@ -81,17 +81,17 @@ def _dangling(path: Path) -> None:
     path.symlink_to(path.with_name("nothing-is-here.mp4"))
 
 
-def breakers(film: bytes, sound: bytes) -> list[tuple[str, Callable[[Path, int], object]]]:
-    """Ten ways in which a file can be broken, each with its suffix."""
+def breakers(video: bytes, sound: bytes) -> list[tuple[str, Callable[[Path, int], object]]]:
+    """Ten ways to break a file, each with a file name."""
     picture = cv2.imencode(".png", np.zeros((32, 32), np.uint8))[1].tobytes()
     no_samples = sound[:40] + bytes(4)
     return [
         ("empty.mp4", lambda path, _: path.touch()),
-        ("truncated.mp4", lambda path, i: path.write_bytes(film[: 2000 + 100 * i])),
-        ("text.wav", lambda path, i: path.write_text("this is no recording\n" * (i + 1))),
-        ("no-streams.mp4", lambda path, _: path.write_bytes(_film_without_streams())),
+        ("truncated.mp4", lambda path, i: path.write_bytes(video[: 2000 + 100 * i])),
+        ("text.wav", lambda path, i: path.write_text("this is not a recording\n" * (i + 1))),
+        ("no-streams.mp4", lambda path, _: path.write_bytes(_video_without_streams())),
         ("wrong-suffix.mov", lambda path, _: path.write_bytes(picture)),
-        ("bit-flipped.mp4", lambda path, i: path.write_bytes(_flipped(film, i))),
+        ("bit-flipped.mp4", lambda path, i: path.write_bytes(_flipped(video, i))),
         ("folder.mp4", lambda path, _: path.mkdir()),
         ("dangling.mp4", lambda path, _: _dangling(path)),
         ("no-samples.wav", lambda path, _: path.write_bytes(no_samples)),
@@ -102,23 +102,23 @@ def breakers(film: bytes, sound: bytes) -> list[tuple[str, Callable[[Path, int],
     ]
 
 
-def make_files(folder: Path, n_files: int, n_broken: int, n_films: int = 4) -> None:
-    """Good and broken files, mixed, in a few folders. Films are hard links of a few."""
+def make_files(folder: Path, n_files: int, n_broken: int, n_videos: int = 4) -> None:
+    """Intact and broken files, mixed, in a few folders. Videos are hard links to a few files."""
     folder.mkdir(parents=True)
-    films = [write_film(folder / f".film-{i}.mp4", i) for i in range(n_films)]
+    videos = [write_video(folder / f".video-{i}.mp4", i) for i in range(n_videos)]
     sound = write_sound(folder / ".sound.wav", 0).read_bytes()
-    ways = breakers(films[0].read_bytes(), sound)
-    places = set(np.linspace(0, n_files - 1, n_broken).astype(int).tolist())
+    ways = breakers(videos[0].read_bytes(), sound)
+    broken_numbers = set(np.linspace(0, n_files - 1, n_broken).astype(int).tolist())
     broken = 0
     for number in range(n_files):
         home = folder / f"part {number % 3}"
         home.mkdir(exist_ok=True)
-        if number in places:
+        if number in broken_numbers:
             name, make = ways[broken % len(ways)]
             make(home / f"{number:06d}-{name}", broken)
             broken += 1
-        elif number % FILM_EVERY == 5:
-            os.link(films[number % n_films], home / f"{number:06d}.mp4")
+        elif number % VIDEO_EVERY == 5:
+            os.link(videos[number % n_videos], home / f"{number:06d}.mp4")
         else:
             write_sound(home / f"{number:06d}.wav", number)
 
@@ -133,39 +133,39 @@ def journal_lines(table: Path) -> int:
 
 
 def kill_after(arguments: Sequence[object], table: Path, lines: int) -> int:
-    """Start a run and kill it when its journal has so many lines; returns how many it has then."""
+    """Start a run, kill it once its journal has so many lines, and return how many it then has."""
     with subprocess.Popen(command(*arguments), stderr=subprocess.DEVNULL) as run:
         while journal_lines(table) < lines and run.poll() is None:
             time.sleep(0.005)
         run.send_signal(signal.SIGKILL)
     if table.exists():
-        raise SystemExit(f"the run was over before it could be killed after {lines} lines")
+        raise SystemExit(f"the run ended before it could be killed after {lines} lines")
     return journal_lines(table)
 
 
 def finish(arguments: Sequence[object]) -> tuple[int, str]:
-    """Exit status, and what was said."""
+    """Exit status and standard error."""
     done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
 
 
 def problems(folder: Path, work: Path, n_files: int, n_broken: int, options: Sequence[object]) -> list[str]:
-    """Everything that is not as it must be of a run that is killed twice, against one in one go."""
+    """Failed checks of a run that is killed twice, compared with an uninterrupted run."""
     found = []
     whole, pieces = work / "whole.csv", work / "pieces.csv"
-    began = time.perf_counter()
+    start = time.perf_counter()
     status, said = finish([folder, "--out", whole, *options])
-    print(f"{n_files} files in {time.perf_counter() - began:.1f} s, exit status {status}")
+    print(f"{n_files} files in {time.perf_counter() - start:.1f} s, exit status {status}")
     if status != 1 or "Traceback" in said:
         found.append(f"exit status {status}, expected 1:\n{said}")
     arguments = [folder, "--out", pieces, *options]
     for part in (1, 2):
-        kept = kill_after(arguments, pieces, part * n_files // 3)
-        print(f"killed with {kept - 1} of {n_files} results in the journal")
+        n_lines = kill_after(arguments, pieces, part * n_files // 3)
+        print(f"killed with {n_lines - 1} of {n_files} results in the journal")
     status, said = finish(arguments)
     print(said.strip().splitlines()[-1])
     if status != 1 or "Traceback" in said:
-        found.append(f"exit status {status} after going on, expected 1:\n{said}")
+        found.append(f"exit status {status} after resuming, expected 1:\n{said}")
     if whole.read_bytes() != pieces.read_bytes():
         found.append("the table of the interrupted run differs")
     with whole.open(newline="") as file:
@@ -180,23 +180,23 @@ def problems(folder: Path, work: Path, n_files: int, n_broken: int, options: Seq
 
 
 def scaling(clips: Sequence[Path], work: Path, options: Sequence[object], repeat: int) -> float:
-    """How much faster two jobs are than one; each run includes its start, and the fastest counts."""
+    """Speed-up of two jobs over one; each run includes its start-up, and the fastest counts."""
     runs: dict[int, list[float]] = {1: [], 2: []}
     for jobs in (1, 2) * repeat:
-        began = time.perf_counter()
+        start = time.perf_counter()
         status, said = finish([*clips, "--out", work / f"jobs-{jobs}.csv", *options, "--jobs", jobs])
-        runs[jobs].append(time.perf_counter() - began)
+        runs[jobs].append(time.perf_counter() - start)
         if status:
             raise SystemExit(said)
-    took = [min(runs[1]), min(runs[2])]
+    fastest = [min(runs[1]), min(runs[2])]
     same = (work / "jobs-1.csv").read_bytes() == (work / "jobs-2.csv").read_bytes()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(
-        f"{len(clips)} clips on {cores} cores: one job {took[0]:.1f} s, two jobs {took[1]:.1f} s, "
-        f"{took[0] / took[1]:.2f}x; the tables are {'the same' if same else 'DIFFERENT'}; each run: "
+        f"{len(clips)} clips on {cores} cores: one job {fastest[0]:.1f} s, two jobs {fastest[1]:.1f} s, "
+        f"{fastest[0] / fastest[1]:.2f}x; the tables are {'the same' if same else 'DIFFERENT'}; each run: "
         + ", ".join(f"{one:.1f} and {two:.1f} s" for one, two in zip(runs[1], runs[2], strict=True))
     )
-    return took[0] / took[1]
+    return fastest[0] / fastest[1]
 
 
 def main() -> None:
@@ -207,24 +207,24 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--clips", type=Path, nargs="*", default=[])
     parser.add_argument("--n-clips", type=int, default=40)
-    parser.add_argument("--repeat", type=int, default=3, help="of the runs with one and with two jobs")
-    asked = parser.parse_args()
-    bundle = ["--bundle", asked.bundle] if asked.bundle else []
+    parser.add_argument("--repeat", type=int, default=3, help="number of runs with one and with two jobs")
+    given = parser.parse_args()
+    bundle = ["--bundle", given.bundle] if given.bundle else []
     work = Path(tempfile.mkdtemp(prefix="emofuse-batch-"))
     try:
         found = []
-        if asked.files:
-            make_files(work / "files", asked.files, asked.broken)
-            options = ["--jobs", asked.jobs, *bundle]
-            found = problems(work / "files", work, asked.files, asked.broken, options)
-        if asked.n_clips:
-            clips = [work / f"{i:03d}.mp4" for i in range(asked.n_clips)]
+        if given.files:
+            make_files(work / "files", given.files, given.broken)
+            options = ["--jobs", given.jobs, *bundle]
+            found = problems(work / "files", work, given.files, given.broken, options)
+        if given.n_clips:
+            clips = [work / f"{i:03d}.mp4" for i in range(given.n_clips)]
             for i, clip in enumerate(clips):
-                if asked.clips:
-                    clip.symlink_to(asked.clips[i % len(asked.clips)].absolute())
+                if given.clips:
+                    clip.symlink_to(given.clips[i % len(given.clips)].absolute())
                 else:
-                    write_film(clip, i)
-            scaling(clips, work, bundle, asked.repeat)
+                    write_video(clip, i)
+            scaling(clips, work, bundle, given.repeat)
     finally:
         shutil.rmtree(work)
     for problem in found:

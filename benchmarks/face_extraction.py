@@ -1,10 +1,10 @@
-"""Face extraction against the notebooks' algorithm, and against decoding and doing nothing else.
+"""Face extraction, compared with the notebooks' algorithm and with decoding alone.
 
     python benchmarks/face_extraction.py VIDEO... [--repeats N] [--threads N]
 
-Times are medians over repeats, the ways taken in turn; ratios are within one run, so a busy machine slows
-all of them. The notebooks' algorithm: OpenCV seeks to each of 20 frames, dlib searches the central square at
-full size, the box of the first face is resized to 48×48.
+Times are medians over repeats, alternating between the methods; ratios are within one run, so that other
+load slows all of them. The notebooks' algorithm: OpenCV seeks to each of 20 frames, dlib searches the central
+square at full size, the box of the first face is resized to 48×48.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ def notebooks(path: Path) -> list[tuple[int, int, int, int] | None]:
     capture = cv2.VideoCapture(str(path))
     n_frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     boxes: list[tuple[int, int, int, int] | None] = []
-    for place in np.linspace(0, n_frames - 1, FEATURES.n_frames).astype(int):
-        capture.set(cv2.CAP_PROP_POS_FRAMES, int(place))
-        read, picture = capture.read()
+    for index in np.linspace(0, n_frames - 1, FEATURES.n_frames).astype(int):
+        capture.set(cv2.CAP_PROP_POS_FRAMES, int(index))
+        read, image = capture.read()
         if not read:
             boxes.append(None)
             continue
-        grey = cv2.cvtColor(central_square(picture), cv2.COLOR_BGR2GRAY)
-        box = full_size_box(grey)
+        gray = cv2.cvtColor(central_square(image), cv2.COLOR_BGR2GRAY)
+        box = full_size_box(gray)
         if box is not None:
-            cv2.resize(grey[max(box[1], 0) : box[3], max(box[0], 0) : box[2]], (48, 48))
+            cv2.resize(gray[max(box[1], 0) : box[3], max(box[0], 0) : box[2]], (48, 48))
         boxes.append(box)
     capture.release()
     return boxes
 
 
-def central_square(picture: np.ndarray) -> np.ndarray:
-    height, width = picture.shape[:2]
+def central_square(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return np.ascontiguousarray(picture[top : top + side, left : left + side])
+    return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
-def full_size_box(grey: np.ndarray) -> tuple[int, int, int, int] | None:
-    faces = DETECTOR(grey, 0)
+def full_size_box(gray: np.ndarray) -> tuple[int, int, int, int] | None:
+    faces = DETECTOR(gray, 0)
     if not faces:
         return None
     face = max(faces, key=lambda rect: rect.area())
@@ -65,7 +65,7 @@ def full_size_box(grey: np.ndarray) -> tuple[int, int, int, int] | None:
 
 
 def ours(path: Path, threads: int) -> FaceTrack:
-    """The emofuse way: file → 20×48×48."""
+    """emofuse's algorithm: file → 20×48×48."""
     media = decode(path, audio=False, n_frames=FEATURES.n_frames, square=True, threads=threads)
     assert media.frames is not None
     track = track_face(media.frames, FEATURES)
@@ -74,7 +74,7 @@ def ours(path: Path, threads: int) -> FaceTrack:
 
 
 def decode_only(path: Path, threads: int) -> int:
-    """Decode every picture and do nothing with it."""
+    """Decode every frame and discard it."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -83,7 +83,7 @@ def decode_only(path: Path, threads: int) -> int:
 
 
 def box_differences(path: Path, track: FaceTrack) -> list[int]:
-    """Largest edge difference a frame, to a full-size search of exactly the same pictures."""
+    """Largest difference of an edge, per frame, to a full-size search of exactly the same frames."""
     media = decode(path, audio=False, n_frames=FEATURES.n_frames, square=True)
     assert media.frames is not None
     out = []

@@ -1,10 +1,10 @@
-"""Random, cut and bit-flipped recordings: nothing may crash, hang, or show a user what programmers read.
+"""Random, cut and bit-flipped recordings: nothing may crash, hang, or show a traceback.
 
     python benchmarks/fuzz.py [--count 500] [--first 0] [--jobs 2] [--bundle BUNDLE] [--keep FOLDER]
 
-Every seed is one damaged file. It is read as a batch reads it, in a process that may die, with 10 s of time.
-Offenders are named with their seeds; ``--first SEED --count 1 --keep FOLDER`` makes one again and keeps it.
-Exit status 1 where there is one.
+Each seed makes one damaged file. It is read as in a batch, in a worker process, within 10 s. Failures are
+printed with their seeds; ``--first SEED --count 1 --keep FOLDER`` makes such a file again and keeps it. The
+exit status is 1 if there are any.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ KINDS: Final = {
     "flac": (None, "flac"),
     "ogg": (None, "libopus"),
 }
-"""Container → codecs of picture and sound."""
+"""Container → codecs of video and audio."""
 DAMAGES: Final = ("flips", "head flips", "cut", "noise inside", "zeros inside", "moved", "all noise")
-_FOR_PROGRAMMERS: Final = re.compile(r"Traceback|\b[A-Z]\w*(Error|Exception|Warning)\b|0x[0-9a-f]{6,}")
+_TRACEBACK_LIKE: Final = re.compile(r"Traceback|\b[A-Z]\w*(Error|Exception|Warning)\b|0x[0-9a-f]{6,}")
 
 
 def intact(path: Path, duration_s: float = 1.0) -> bytes:
     """A short recording in the container that its suffix names: a synthetic voice, moving stripes."""
     video_codec, audio_codec = KINDS[path.suffix[1:]]
-    # without random identifiers: a seed is one file on every day
+    # without random identifiers: a seed always makes the same file
     with av.open(str(path), "w", container_options={"fflags": "+bitexact"}) as container:
         video: Any = None
         if video_codec is not None:
             video = container.add_stream(video_codec, rate=25)
             video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
-            video.codec_context.thread_count = 1  # more of them do not always write the same
+            video.codec_context.thread_count = 1  # the output of several threads can vary
         audio: Any = container.add_stream(audio_codec, rate=RATE, layout="mono")
         for number in range(round(25 * duration_s) if video is not None else 0):
             image = (np.arange(160) * 3 + np.arange(96)[:, None] * 2 + 9 * number) % 256
@@ -67,23 +67,23 @@ def intact(path: Path, duration_s: float = 1.0) -> bytes:
         spoken = clip.take_speech(
             0, clip.TakeCode(emotion=3, intensity=1, statement=1, repetition=1, actor=1)
         ).samples
-        sound = spoken[RATE : RATE + round(RATE * duration_s)]  # the first second begins with silence
+        sound = spoken[RATE : RATE + round(RATE * duration_s)]  # the first second starts with silence
         resampler = av.AudioResampler(audio.codec_context.format.name, "mono", RATE)
         for first in range(0, len(sound), 960):
             block = sound[None, first : first + 960].astype(np.float32)
-            sheet = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
-            sheet.sample_rate, sheet.pts, sheet.time_base = RATE, first, Fraction(1, RATE)
-            for ready in resampler.resample(sheet):
+            chunk = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+            chunk.sample_rate, chunk.pts, chunk.time_base = RATE, first, Fraction(1, RATE)
+            for ready in resampler.resample(chunk):
                 container.mux(audio.encode(ready))
         container.mux(audio.encode(None))
     return path.read_bytes()
 
 
 def damaged(data: bytes, damage: str, rng: np.random.Generator) -> bytes:
-    """What becomes of a file that is damaged that way."""
+    """The content of a file, damaged in one way."""
     content = np.frombuffer(data, np.uint8).copy()
     size = len(content)
-    begin, end = np.sort(rng.integers(0, size, 2))
+    start, end = np.sort(rng.integers(0, size, 2))
     if damage == "flips":
         count = int(2 ** rng.uniform(0, 10))
         content[rng.integers(0, size, count)] ^= (1 << rng.integers(0, 8, count)).astype(np.uint8)
@@ -95,11 +95,11 @@ def damaged(data: bytes, damage: str, rng: np.random.Generator) -> bytes:
     elif damage == "cut":
         content = content[: rng.integers(0, size)]
     elif damage == "noise inside":
-        content[begin:end] = rng.integers(0, 256, end - begin)
+        content[start:end] = rng.integers(0, 256, end - start)
     elif damage == "zeros inside":
-        content[begin:end] = 0
+        content[start:end] = 0
     elif damage == "moved":
-        content = np.concatenate([content[:begin], content[end:], content[begin:end]])
+        content = np.concatenate([content[:start], content[end:], content[start:end]])
     else:
         content = rng.integers(0, 256, int(2 ** rng.uniform(0, 16))).astype(np.uint8)
     return content.tobytes()
@@ -107,7 +107,7 @@ def damaged(data: bytes, damage: str, rng: np.random.Generator) -> bytes:
 
 @dataclass
 class Fuzz:
-    """Files made from seeds, and what was found of them."""
+    """Files made from seeds, and the outcomes of reading them."""
 
     folder: Path
     originals: dict[str, bytes] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class Fuzz:
         self.originals = {kind: intact(self.folder / f"intact.{kind}") for kind in KINDS}
 
     def write(self, seed: int) -> Path:
-        """The damaged file of a seed."""
+        """Write the damaged file of a seed."""
         kinds = list(KINDS)
         kind = kinds[seed % len(kinds)]
         damage = DAMAGES[seed // len(kinds) % len(DAMAGES)]
@@ -128,7 +128,7 @@ class Fuzz:
         return path
 
     def run(self, seeds: range, readers: WorkerSettings, jobs: int) -> Fuzz:
-        """Read them all."""
+        """Write and read the files of all seeds."""
         written: dict[int, Path] = {}
 
         def tasks() -> Iterator[Task]:
@@ -148,18 +148,18 @@ class Fuzz:
         return self
 
     def judge(self, seed: int, name: str, answer: dict[str, Any] | Lost) -> None:
-        """Count an answer; note what no user should meet."""
+        """Count the outcome; collect what no user should see."""
         if isinstance(answer, Lost):
             self.outcomes["LOST"] += 1
             self.offenders.append(f"seed {seed} ({name}): {answer.reason}")
             return
         texts = [answer["error"], answer["voice_missing"], answer["face_missing"], *answer["notes"]]
-        said = [text for text in texts if text]
+        messages = [text for text in texts if text]
         outcome = "refused" if answer["error"] else "read with a note" if answer["notes"] else "read"
         self.outcomes[outcome] += 1
-        for text in said:
-            if _FOR_PROGRAMMERS.search(text) or "\n" in text:
-                self.offenders.append(f"seed {seed} ({name}) says: {text}")
+        for text in messages:
+            if _TRACEBACK_LIKE.search(text) or "\n" in text:
+                self.offenders.append(f"seed {seed} ({name}): {text}")
 
 
 def main() -> None:
@@ -169,15 +169,15 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--keep", type=Path, metavar="FOLDER")
-    asked = parser.parse_args()
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="emofuse-fuzz-") as temporary:
-        folder = asked.keep or Path(temporary)
+        folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        began = time.perf_counter()
-        fuzz = Fuzz(folder, keep=asked.keep is not None)
-        fuzz.run(range(asked.first, asked.first + asked.count), WorkerSettings.of(asked.bundle), asked.jobs)
+        start = time.perf_counter()
+        fuzz = Fuzz(folder, keep=given.keep is not None)
+        fuzz.run(range(given.first, given.first + given.count), WorkerSettings.of(given.bundle), given.jobs)
     counts = ", ".join(f"{outcome}: {count}" for outcome, count in fuzz.outcomes.most_common())
-    print(f"{asked.count} files in {time.perf_counter() - began:.0f} s; {counts}")
+    print(f"{given.count} files in {time.perf_counter() - start:.0f} s; {counts}")
     for offender in sorted(fuzz.offenders):
         print(f"OFFENDER: {offender}")
     sys.exit(bool(fuzz.offenders))

@@ -1,4 +1,4 @@
-"""Write down what a change of structure must not change, and compare two such records.
+"""Record what a refactoring must not change, and compare two such records.
 
     python benchmarks/record.py before.json [--ravdess DIR]
     python benchmarks/record.py after.json [--ravdess DIR] --compare before.json
@@ -6,9 +6,8 @@
 The record holds the hash of every recipe, the store keys and arrays of some files, the sha256 of the shipped
 bundle's files, the probabilities of `predict` and `timeline` on a synthetic corpus and on real clips, the
 results and predictions of small evaluations, the files of a trained bundle, and the public names. It uses
-nothing but the command line and the public names, so that the same file runs on both sides of a move.
-Wall-clock times, versions of software, file paths and prose (notes, messages) are left out. Equal means equal
-to the bit.
+only the command line and the public names, so that the same script runs before and after. Elapsed times,
+software versions, file paths and prose (notes, messages) are left out. Equal means equal to the bit.
 """
 
 from __future__ import annotations
@@ -92,7 +91,7 @@ def main() -> int:
 
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> int:
-    """Print what differs; public names may be added, not taken away."""
+    """Print the differences; public names may be added, not removed."""
     added = sorted(set(after["public names"]) - set(before["public names"]))
     after["public names"] = [name for name in after["public names"] if name not in added]
     found = list(differences(before, after, ""))
@@ -218,7 +217,7 @@ def evaluation(folder: Path, corpus: Path, recipe: str, protocol: str) -> dict[s
 
 
 def part_of(ravdess: Path, folder: Path) -> Path:
-    """Voices of a few actors, one statement and one repetition each, with their action units."""
+    """Recordings of a few actors, one statement and one repetition each, with their action units."""
     part = folder / "ravdess"
     part.mkdir()
     wanted = [f"{actor:02d}" for actor in range(1, REAL_ACTORS + 1)]
@@ -230,7 +229,7 @@ def part_of(ravdess: Path, folder: Path) -> Path:
 
 
 def without(value: Any) -> Any:
-    """A copy without what may differ from run to run; floating-point numbers in full."""
+    """A copy without what may differ between runs; floating-point numbers in full precision."""
     if isinstance(value, dict):
         return {k: without(v) for k, v in value.items() if k not in LEFT_OUT}
     if isinstance(value, list):

@@ -1,10 +1,10 @@
-"""One clip: against decoding it and doing nothing, and from a cold start against importing what is needed.
+"""One clip, compared with decoding alone, and from a cold start with importing the libraries alone.
 
     python benchmarks/single_clip.py VIDEO... [--repeats 7]
 
-The recogniser that comes with emofuse. Of every time the least of the repeats counts, the ways taken in turn,
-so that a busy machine slows all of them. Seconds of work of all threads (user and system) stand beside the
-clock: they depend less on what else the machine does.
+Uses the recognizer that comes with emofuse. Each time is the minimum over the repeats, alternating between
+what is compared, so that other load slows all of it. CPU time of all threads (user and system), called work,
+is printed beside elapsed time: it depends less on other load.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pathlib import Path
 import av
 
 IMPORTS = "import numpy, av, cv2, onnxruntime"
-"""The empty script of the comparison."""
+"""The script for comparison."""
 
 
 def main() -> None:
-    """Take the times and print the ratios."""
+    """Measure the times and print the ratios."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def warm(videos: list[Path], repeats: int) -> None:
-    """A recogniser that is loaded."""
+    """Predict with a loaded recognizer."""
     from emofuse import Recognizer
 
     recognizer = Recognizer.load()
@@ -60,14 +60,14 @@ def warm(videos: list[Path], repeats: int) -> None:
 
 
 def timed(do: Callable[[], object]) -> tuple[float, float]:
-    """Seconds on the clock, and of work."""
+    """Elapsed time and CPU time, in seconds."""
     clock, work = time.perf_counter(), time.process_time()
     do()
     return time.perf_counter() - clock, time.process_time() - work
 
 
 def decode(path: Path) -> None:
-    """Every picture and every sample, on all cores, for nothing."""
+    """Decode every frame and sample on all cores, and discard them."""
     with av.open(str(path)) as file:
         for stream in file.streams:
             stream.codec_context.thread_type = "AUTO"
@@ -77,7 +77,7 @@ def decode(path: Path) -> None:
 
 
 def cold(video: Path, repeats: int) -> None:
-    """Two processes in turn: the imports alone, and the command."""
+    """Alternate between two processes: the imports alone, and the command."""
     ways = {
         "imports alone": [sys.executable, "-c", IMPORTS],
         "emofuse predict": [sys.executable, "-m", "emofuse", "predict", str(video)],

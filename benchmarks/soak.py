@@ -1,10 +1,10 @@
-"""Does memory grow? Many predictions in one process.
+"""Memory use over many predictions in one process.
 
     python benchmarks/soak.py [--count 2000] [--bundle BUNDLE] [FILE...]
 
-Files are read in turn, damaged ones among them; without FILE, drawn films and sounds are made. The resident
-memory after the last prediction must be within 5 % of that after the 200th; exit status 1 where it is not.
-Memory is what the system counts; nothing is trimmed for the occasion.
+Files are read in turn, including damaged ones; without FILE, synthetic videos and sounds are made. The
+resident memory after the last prediction must be within 5 % of that after the 200th, or the exit status is 1.
+Memory is as reported by the system; nothing is trimmed beforehand.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ FIRST = 200
 ALLOWED = 1.05
 
 
-def beside(name: str) -> ModuleType:
-    """Another benchmark, as a module."""
+def load_benchmark(name: str) -> ModuleType:
+    """Another benchmark as a module."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look for their module
+    sys.modules[name] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 
@@ -43,9 +43,9 @@ def resident_mb() -> float:
 
 
 def recordings(folder: Path) -> list[Path]:
-    """Films, sounds, and each kind of damage a few times."""
-    batch, fuzz = beside("batch"), beside("fuzz")
-    made = [batch.write_film(folder / f"film-{i}.mp4", i) for i in range(4)]
+    """Videos, sounds, and each kind of damage a few times."""
+    batch, fuzz = load_benchmark("batch"), load_benchmark("fuzz")
+    made = [batch.write_video(folder / f"video-{i}.mp4", i) for i in range(4)]
     made += [batch.write_sound(folder / f"sound-{i}.wav", i) for i in range(8)]
     damaged = fuzz.Fuzz(folder)
     made += [damaged.write(seed) for seed in range(0, 280, 5)]
@@ -57,13 +57,13 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="*")
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--bundle", type=Path)
-    asked = parser.parse_args()
+    given = parser.parse_args()
     logging.getLogger("emofuse").setLevel(logging.ERROR)
-    recognizer = Recognizer.load(asked.bundle)
+    recognizer = Recognizer.load(given.bundle)
     with tempfile.TemporaryDirectory(prefix="emofuse-soak-") as folder:
-        files = asked.files or recordings(Path(folder))
-        began, marks, failed = time.perf_counter(), {}, 0
-        for number in range(1, asked.count + 1):
+        files = given.files or recordings(Path(folder))
+        start, marks, failed = time.perf_counter(), {}, 0
+        for number in range(1, given.count + 1):
             (prediction,) = recognizer.predict_files([files[number % len(files)]])
             failed += prediction.error is not None
             if number % FIRST == 0:
@@ -73,8 +73,8 @@ def main() -> None:
         raise SystemExit(f"--count must be at least {FIRST}")
     ratio = marks[max(marks)] / marks[FIRST]
     print(
-        f"{asked.count} predictions of {len(files)} files ({failed} failed) in "
-        f"{time.perf_counter() - began:.0f} s: memory {ratio:.3f} times that after the {FIRST}th"
+        f"{given.count} predictions of {len(files)} files ({failed} failed) in "
+        f"{time.perf_counter() - start:.0f} s: memory {ratio:.3f} times that after the {FIRST}th"
     )
     sys.exit(ratio > ALLOWED)
 

@@ -1,10 +1,10 @@
-"""Timelines of long recordings: time against decoding alone, and memory against length.
+"""Timelines of long recordings: time relative to decoding alone, and memory by length.
 
     python benchmarks/timeline.py CLIPS --minutes 2 60
 
-CLIPS is a folder of video files with sound, all of one kind (RAVDESS's 01- files of one actor); they are
-repeated, packet by packet, up to each length. Each figure is taken in a process of its own: decoding every
-picture and every sample and doing nothing with them; and the timeline, faces searched 5 times a second.
+CLIPS is a folder of videos with audio, all in the same format (RAVDESS's 01- files of one actor); their
+packets are repeated up to each length. Each figure is measured in a separate process: decoding every frame
+and sample and discarding them; and the timeline, with faces searched 5 times per second.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import av
 
 
 def main() -> None:
-    """Make the recordings, take the figures, print the ratios."""
+    """Make the recordings, measure, and print the ratios."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("clips", type=Path, nargs="?")
     parser.add_argument("--minutes", type=float, nargs="+", default=[2, 60])
-    parser.add_argument("--keep", type=Path, help="folder in which the recordings are kept")
-    parser.add_argument("--repeat", type=int, default=1, help="take each time so often; the least counts")
+    parser.add_argument("--keep", type=Path, help="folder to keep the recordings in")
+    parser.add_argument("--repeat", type=int, default=1, help="repeats of each; the minimum counts")
     parser.add_argument("--one", nargs=2, metavar=("WHAT", "FILE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
@@ -44,10 +44,9 @@ def main() -> None:
         for minutes in given.minutes:
             path = folder / f"{minutes:g}-min.mp4"
             if not path.is_file():
-                repeat_clips(with_sound(given.clips), path, 60 * minutes)
+                repeat_clips(with_audio(given.clips), path, 60 * minutes)
             found = {
-                what: [in_a_process(what, path) for _ in range(given.repeat)]
-                for what in ("decode", "timeline")
+                what: [in_process(what, path) for _ in range(given.repeat)] for what in ("decode", "timeline")
             }
             seconds = {what: min(one["seconds"] for one in runs) for what, runs in found.items()}
             memory.append(max(one["peak_mb"] for one in found["timeline"]))
@@ -59,25 +58,25 @@ def main() -> None:
             )
 
 
-def with_sound(folder: Path) -> list[Path]:
-    """The files that have sound and picture."""
+def with_audio(folder: Path) -> list[Path]:
+    """The files with audio and video."""
     paths = []
     for path in sorted(folder.rglob("*.mp4")):
         with av.open(str(path)) as file:
             if file.streams.audio and file.streams.video:
                 paths.append(path)
     if not paths:
-        sys.exit(f"{folder}: no .mp4 file with sound and picture")
+        sys.exit(f"{folder}: no .mp4 file with audio and video")
     return paths
 
 
 def repeat_clips(paths: list[Path], out: Path, seconds: float) -> None:
-    """One file of the packets of others, again and again, up to a length."""
+    """Repeat the packets of the files up to a length."""
     partial = out.with_suffix(".partial.mp4")
     with av.open(str(partial), "w") as made:
         streams: dict[str, Any] = {}
-        begin_s, turn = 0.0, 0
-        while begin_s < seconds:
+        start_s, turn = 0.0, 0
+        while start_s < seconds:
             with av.open(str(paths[turn % len(paths)])) as clip:
                 if not streams:
                     for kind in ("video", "audio"):
@@ -88,18 +87,18 @@ def repeat_clips(paths: list[Path], out: Path, seconds: float) -> None:
                         continue
                     base = packet.time_base
                     last_s = max(last_s, float((packet.pts + (packet.duration or 0)) * base))
-                    shift = round(begin_s / base)
+                    shift = round(start_s / base)
                     packet.pts += shift
                     packet.dts += shift
                     packet.stream = streams[packet.stream.type]
                     made.mux(packet)
-            begin_s += last_s + 0.05  # nothing of two clips overlaps
+            start_s += last_s + 0.05  # clips must not overlap
             turn += 1
     partial.replace(out)
 
 
-def in_a_process(what: str, path: Path) -> dict[str, float]:
-    """Take one figure by itself."""
+def in_process(what: str, path: Path) -> dict[str, float]:
+    """Measure in a separate process."""
     done = subprocess.run(
         [sys.executable, __file__, "--one", what, str(path)], check=True, capture_output=True, text=True
     )
@@ -108,25 +107,25 @@ def in_a_process(what: str, path: Path) -> dict[str, float]:
 
 
 def measure(what: str, path: str) -> dict[str, float]:
-    """Seconds, without start-up, and the process's peak memory."""
+    """Seconds without start-up, and the peak memory of the process."""
     import resource
 
     if what == "decode":
-        begun = time.perf_counter()
+        start = time.perf_counter()
         decode_everything(path)
     else:
         from emofuse import Recognizer
 
         recognizer = Recognizer.load()
-        begun = time.perf_counter()
+        start = time.perf_counter()
         found = recognizer.timeline(path)
         assert found.windows
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
 def decode_everything(path: str) -> None:
-    """Every picture and every sample, on all cores, for nothing."""
+    """Decode every frame and sample on all cores, and discard them."""
     with av.open(path) as file:
         for stream in file.streams:
             stream.codec_context.thread_type = "AUTO"

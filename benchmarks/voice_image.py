@@ -1,9 +1,9 @@
-"""The notebooks' picture of the voice, made directly, against drawing and saving it with matplotlib.
+"""The notebooks' spectrogram image, computed directly, compared with drawing it with matplotlib.
 
     python benchmarks/voice_image.py AUDIO... [--repeats N]
 
-Both start from the same samples. The drawing: librosa's mel-spectrogram, decibels, its specshow with the
-default colour map, saved without axes, loaded, resized to 224×224.
+Both start from the same samples. The drawing: librosa's mel spectrogram in decibels, its specshow with the
+default color map, saved without axes, loaded, resized to 224×224.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FEATURES = VoiceFeatures(
 
 
 def drawn(segment: np.ndarray) -> np.ndarray:
-    """(224, 224, 3) uint8 RGB, as the notebooks make it."""
+    """(224, 224, 3) uint8 RGB, as in the notebooks."""
     mel = librosa.feature.melspectrogram(y=segment, sr=48000, n_fft=2048, hop_length=512, n_mels=128)
     figure = plt.figure()
     axes = figure.add_axes((0, 0, 1, 1))
@@ -45,8 +45,8 @@ def drawn(segment: np.ndarray) -> np.ndarray:
     file = io.BytesIO()
     figure.savefig(file, format="png")
     plt.close(figure)
-    picture: Any = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
-    return np.asarray(cv2.resize(picture, (224, 224), interpolation=cv2.INTER_NEAREST_EXACT)[..., ::-1])
+    image: Any = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(cv2.resize(image, (224, 224), interpolation=cv2.INTER_NEAREST_EXACT)[..., ::-1])
 
 
 def main() -> None:
@@ -57,9 +57,9 @@ def main() -> None:
 
     totals, differences = np.zeros(2), []
     for path in args.sounds:
-        sound = decode(path).audio
-        assert sound is not None
-        segment, _ = voice_segment(sound, FEATURES)
+        audio = decode(path).audio
+        assert audio is not None
+        segment, _ = voice_segment(audio, FEATURES)
         rounds = []
         for _ in range(args.repeats):
             start = time.perf_counter()

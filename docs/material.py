@@ -1,7 +1,7 @@
-"""Material for the commands of these pages, made of a synthetic corpus: nobody real is in it.
+"""Make recordings for the commands of these pages from a synthetic corpus.
 
-    python docs/material.py conversation toy talk.mp4   two drawn people side by side who speak in turns
-    python docs/material.py units toy                   a table of action units, into the corpus' folder
+    python docs/material.py conversation toy talk.mp4   two synthetic people side by side in a conversation
+    python docs/material.py units toy                   a table of action units in the folder of the corpus
 
 ``toy`` is what ``emofuse corpus synth toy --actors 2 --takes 1`` makes.
 """
@@ -24,9 +24,9 @@ from emofuse.corpus.ravdess import parse_name
 from emofuse.corpus.synthetic import clip
 
 TURNS = ("happy", "sad", "angry", "surprised", "calm", "fearful")
-"""What is acted, turn by turn: the first person begins."""
+"""The emotion of each turn; the first person starts."""
 PANEL = (480, 540)
-"""Width and height of each person's half of the picture."""
+"""Width and height of each person's half of the frame."""
 RATE = 48_000
 
 UNITS = {
@@ -34,11 +34,11 @@ UNITS = {
     "AU06_r": "squint", "AU09_r": "upper_lip", "AU12_r": "corners", "AU15_r": "-corners",
     "AU20_r": "mouth_width", "AU23_r": "press", "AU26_r": "mouth_open",
 }  # fmt: skip
-"""OpenFace's columns, and which part of a drawn face moves as they do."""
+"""OpenFace's columns, and the part of a drawn face that corresponds to each."""
 
 
 def main() -> None:
-    """Make what is asked for."""
+    """Run one of the two commands."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -56,27 +56,27 @@ def main() -> None:
 
 
 def conversation(corpus: Path, out: Path) -> None:
-    """Two people of the corpus side by side: one speaks, the other is still, then they change."""
+    """Two people of the corpus side by side, who speak in turns; the other one is still."""
     folders = sorted(corpus.glob("Actor_*"))[:2]
-    films = [sorted(folder.glob("01-*.mp4")) for folder in folders]
-    acted = [{parse_name(film.stem, n_actors=99).emotion: film for film in of_one} for of_one in films]
-    shown = [next(_pictures(of_one[TURNS[turn]])) for turn, of_one in enumerate(acted)]
+    videos = [sorted(folder.glob("01-*.mp4")) for folder in folders]
+    acted = [{parse_name(source.stem, n_actors=99).emotion: source for source in of_one} for of_one in videos]
+    shown = [next(_frames(of_one[TURNS[turn]])) for turn, of_one in enumerate(acted)]
     with av.open(str(out), "w", format="mp4") as file:
         video = file.add_stream("libx264", rate=clip.FRAME_RATE)
         video.width, video.height, video.pix_fmt = 2 * PANEL[0], PANEL[1], "yuv420p"
         video.options = {"preset": "superfast", "crf": "23"}
         audio = file.add_stream("aac", rate=RATE, layout="mono")
-        n_pictures, n_samples = 0, 0
+        n_frames, n_samples = 0, 0
         for turn, emotion in enumerate(TURNS):
-            film = acted[turn % 2][emotion]
-            for picture in _pictures(film):
-                shown[turn % 2] = picture
+            source = acted[turn % 2][emotion]
+            for image in _frames(source):
+                shown[turn % 2] = image
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.hstack(shown)), format="bgr24")
-                frame.pts, frame.time_base = n_pictures, 1 / clip.FRAME_RATE
-                n_pictures += 1
+                frame.pts, frame.time_base = n_frames, 1 / clip.FRAME_RATE
+                n_frames += 1
                 file.mux(video.encode(frame))
-            samples = _samples(film)
-            until = round(n_pictures * RATE / clip.FRAME_RATE)
+            samples = _samples(source)
+            until = round(n_frames * RATE / clip.FRAME_RATE)
             samples = np.pad(samples, (0, max(0, until - n_samples - len(samples))))[: until - n_samples]
             for start in range(0, len(samples), 1024):
                 block = np.ascontiguousarray(samples[None, start : start + 1024])
@@ -88,9 +88,9 @@ def conversation(corpus: Path, out: Path) -> None:
         file.mux(audio.encode(None))
 
 
-def _pictures(film: Path) -> Iterator[UInt8]:
-    """The middle of every picture, as large as a panel."""
-    with av.open(str(film)) as file:
+def _frames(source: Path) -> Iterator[UInt8]:
+    """The center of every frame, in the size of a panel."""
+    with av.open(str(source)) as file:
         for frame in file.decode(video=0):
             width = frame.width * PANEL[1] // frame.height
             image = frame.reformat(width, PANEL[1], format="bgr24").to_ndarray()
@@ -98,31 +98,31 @@ def _pictures(film: Path) -> Iterator[UInt8]:
             yield image[:, left : left + PANEL[0]]
 
 
-def _samples(film: Path) -> np.ndarray:
+def _samples(source: Path) -> np.ndarray:
     """(n,) float32."""
-    with av.open(str(film)) as file:
+    with av.open(str(source)) as file:
         return np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)]).astype(np.float32)
 
 
 def units(corpus: Path) -> Path:
-    """Write the table ``openface_au_mean.csv``: how far each part of each drawn face moves, 0 to 5.
+    """Write the table ``openface_au_mean.csv``: the intensity of each action unit of each clip, 0 to 5.
 
-    Nothing is measured: whoever draws a face knows what moves in it.
+    It is computed from the parameters with which the faces were drawn.
     """
     seed = json.loads((corpus / SYNTHETIC_MARK).read_text(encoding="utf-8"))["seed"]
     table = corpus / "openface_au_mean.csv"
     with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["code", *UNITS])
-        for film in sorted(corpus.glob("Actor_*/01-*.mp4")):
-            _, _, emotion, intensity, statement, repetition, actor = map(int, film.stem.split("-"))
+        for source in sorted(corpus.glob("Actor_*/01-*.mp4")):
+            _, _, emotion, intensity, statement, repetition, actor = map(int, source.stem.split("-"))
             take = clip.TakeCode(emotion, intensity, statement, repetition, actor)
             poses = clip.face_poses(seed, take, clip.take_speech(seed, take))
             row = []
             for part in UNITS.values():
                 moved = np.array([getattr(pose.expression, part.lstrip("-")) for pose in poses])
                 row.append(float(np.clip(3 * (-moved if part.startswith("-") else moved), 0, 5).mean()))
-            writer.writerow([film.stem, *(f"{value:.4f}" for value in row)])
+            writer.writerow([source.stem, *(f"{value:.4f}" for value in row)])
     return table
 
 

@@ -1,10 +1,10 @@
-"""Makes the pictures of these pages anew, by real runs on drawn people.
+"""Make the images of these pages from runs on synthetic people.
 
     python docs/pictures.py --work runs/pictures
 
-The recogniser that comes with emofuse reads two drawn people, as in the commands of the pages. It was made
-for people of flesh and blood: that it is right about drawn ones is not to be expected. The screenshot of the
-timeline's page needs Chromium, the picture of the TextGrid needs Praat and a screen (Debian: praat, xvfb).
+The recognizer that comes with emofuse reads two synthetic people, as in the commands of the pages. It was
+made for real people, so its predictions for synthetic ones need not be right. The screenshot of the
+timeline's page needs Chromium, the image of the TextGrid needs Praat and a display (Debian: praat, xvfb).
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ CHROMIUM = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-FILM = slice(140, 300), slice(60, 480)
-"""Where the film is in the page."""
+VIDEO = slice(140, 300), slice(60, 480)
+"""Rows and columns of the video in the page."""
 BLACK = 60.0
 _WEB_FONTS = re.compile(r"@font-face \{.*?\}", re.DOTALL)
 
 
 def main() -> None:
-    """Make what is missing in the work folder, then every picture."""
+    """Make what is missing in the work folder, then every image."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -59,29 +59,29 @@ def main() -> None:
     subprocess.run([sys.executable, DOCS / "material.py", "conversation", toy, talk], check=True)
     recognizer = Recognizer.load()
     predictions(recognizer, toy)
-    page, film = work / "talk.html", work / "talk-read.mp4"
-    emofuse("timeline", talk, "--out", page, "--out", film)
+    page, overlay = work / "talk.html", work / "talk-read.mp4"
+    emofuse("timeline", talk, "--out", page, "--out", overlay)
     segments(recognizer.timeline(talk))
-    frame(film, OVERLAY_AT_S)
+    frame(overlay, OVERLAY_AT_S)
     live(recognizer, talk)
     enrollment()
     circumplex()
     if shutil.which("praat") is None or shutil.which("xvfb-run") is None:
-        print("no Praat: the picture of the TextGrid was not made", file=sys.stderr)
+        print("no Praat: the image of the TextGrid was not made", file=sys.stderr)
     else:
         praat(talk, work)
     if given.browser is None:
-        sys.exit("no Chromium: the screenshot of the page was not made; name a browser with --browser")
+        sys.exit("no Chromium: the screenshot of the page was not made; select a browser with --browser")
     screenshot(given.browser, page, work)
 
 
 def emofuse(*words: object) -> None:
-    """Run a command."""
+    """Run a command of emofuse."""
     subprocess.run([sys.executable, "-m", "emofuse", *map(str, words)], check=True)
 
 
 def terminal(name: str, title: str, show: Callable[[Console], None], width: int) -> None:
-    """What a terminal shows, as SVG that fetches no fonts."""
+    """Save the output of a terminal as SVG that loads no fonts."""
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
     show(console)
     svg = console.export_svg(title=title, unique_id=name.partition(".")[0])
@@ -89,13 +89,13 @@ def terminal(name: str, title: str, show: Callable[[Console], None], width: int)
 
 
 def predictions(recognizer: Recognizer, toy: Path) -> None:
-    """The table of ``emofuse predict``: sound and picture, and sound alone."""
+    """The table of ``emofuse predict``: two videos and an audio file."""
     files = [toy / "Actor_02" / name for name in (
         "01-01-03-01-01-01-02.mp4", "01-01-05-01-01-01-02.mp4", "03-01-06-01-01-01-02.wav",
     )]  # fmt: skip
-    said = list(recognizer.predict_files(files))
+    found = list(recognizer.predict_files(files))
     terminal(
-        "predict.svg", "emofuse predict *.mp4 *.wav", lambda console: print_predictions(said, console), 84
+        "predict.svg", "emofuse predict *.mp4 *.wav", lambda console: print_predictions(found, console), 84
     )
 
 
@@ -106,9 +106,9 @@ def segments(timeline: Timeline) -> None:
     )
 
 
-def frame(film: Path, at_s: float) -> None:
-    """One picture of the overlay video."""
-    with av.open(str(film)) as file:
+def frame(video: Path, at_s: float) -> None:
+    """One frame of the overlay video."""
+    with av.open(str(video)) as file:
         for picture in file.decode(video=0):
             if picture.time is not None and picture.time >= at_s:
                 cv2.imwrite(
@@ -133,7 +133,7 @@ def live(recognizer: Recognizer, talk: Path) -> None:
 
 
 def enrollment() -> None:
-    """The curve of docs/results.md: accuracy against the number of known clips."""
+    """The curve of docs/results.md: accuracy by number of enrolled clips."""
     from matplotlib.figure import Figure
 
     text = (DOCS / "results.md").read_text(encoding="utf-8")
@@ -144,25 +144,25 @@ def enrollment() -> None:
         re.MULTILINE,
     )
     clips = [int(row[0]) for row in rows]
-    places = list(range(len(clips)))
+    positions = list(range(len(clips)))
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
-    for column, (name, colour) in enumerate((("voice", "#3f6fd1"), ("face", "#5b8f2a"), ("both", "#d1382f"))):
+    for column, (name, color) in enumerate((("voice", "#3f6fd1"), ("face", "#5b8f2a"), ("both", "#d1382f"))):
         values = [float(row[1 + column]) for row in rows]
-        axes.plot(places, values, "o-", color=colour, label=name)
-        for place, value in zip(places, values, strict=True):
-            axes.annotate(f"{value:.0f}", (place, value), (0, 6), textcoords="offset points", ha="center")
+        axes.plot(positions, values, "o-", color=color, label=name)
+        for position, value in zip(positions, values, strict=True):
+            axes.annotate(f"{value:.0f}", (position, value), (0, 6), textcoords="offset points", ha="center")
     low, high = ([float(row[at]) for row in rows] for at in (4, 5))
-    axes.fill_between(places, low, high, color="#d1382f", alpha=0.12, lw=0, label="both, 95 % (seed 0)")
-    axes.set(xticks=places, xticklabels=clips, ylim=(55, 98), ylabel="accuracy, %")
-    axes.set_xlabel("clips of the person that are known, without labels")
+    axes.fill_between(positions, low, high, color="#d1382f", alpha=0.12, lw=0, label="both, 95 % (seed 0)")
+    axes.set(xticks=positions, xticklabels=clips, ylim=(55, 98), ylabel="accuracy, %")
+    axes.set_xlabel("enrolled clips of the person, without labels")
     axes.legend(loc="lower right", ncols=4, frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(PICTURES / "enrollment.svg", metadata={"Date": None})
 
 
 def circumplex() -> None:
-    """Where the heuristic of valence and arousal puts the eight emotions."""
+    """The eight emotions in the heuristic of valence and arousal."""
     from matplotlib.figure import Figure
     from numpy import cos, deg2rad, sin
 
@@ -186,8 +186,8 @@ def circumplex() -> None:
 
 
 def praat(talk: Path, work: Path) -> None:
-    """The TextGrid under its sound, as Praat draws them."""
-    sound = recording_sound(talk, work / "talk.wav")
+    """The TextGrid below the waveform, as drawn by Praat."""
+    sound = extract_audio(talk, work / "talk.wav")
     emofuse("timeline", talk, "--out", work / "talk.TextGrid")
     script = work / "draw.praat"
     script.write_text(
@@ -203,9 +203,9 @@ def praat(talk: Path, work: Path) -> None:
     cv2.imwrite(str(PICTURES / "praat.png"), small, [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
-def recording_sound(film: Path, out: Path) -> Path:
-    """The sound of a film as WAV, which Praat reads."""
-    with av.open(str(film)) as source, av.open(str(out), "w") as target:
+def extract_audio(video: Path, out: Path) -> Path:
+    """The audio of a video as WAV, which Praat can read."""
+    with av.open(str(video)) as source, av.open(str(out), "w") as target:
         stream = target.add_stream("pcm_s16le", rate=source.streams.audio[0].rate)
         for frame in source.decode(audio=0):
             target.mux(stream.encode(frame))
@@ -214,7 +214,7 @@ def recording_sound(film: Path, out: Path) -> Path:
 
 
 def screenshot(browser: str, page: Path, work: Path) -> None:
-    """The page of a timeline as a browser shows it, with the film's first picture."""
+    """The page of a timeline in a browser, with the first frame of the video."""
     name = PICTURES / "timeline.png"
     words = [
         *CHROMIUM, f"--user-data-dir={(work / 'browser').absolute()}", "--window-size=1100,980",
@@ -225,10 +225,10 @@ def screenshot(browser: str, page: Path, work: Path) -> None:
         subprocess.run([browser, *words, wait, page.absolute().as_uri()], check=True, capture_output=True)
         picture = cv2.imread(str(name))
         assert picture is not None
-        if picture[FILM].mean() > BLACK:
+        if picture[VIDEO].mean() > BLACK:
             cv2.imwrite(str(name), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
             return
-    sys.exit("the browser never showed the film in the page")
+    sys.exit("the browser never showed the video in the page")
 
 
 if __name__ == "__main__":

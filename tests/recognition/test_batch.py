@@ -43,7 +43,7 @@ N_FILES, N_BROKEN = 40, 10
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("mixed") / "files"
-    batch_benchmark.make_files(folder, N_FILES, N_BROKEN, n_films=1)
+    batch_benchmark.make_files(folder, N_FILES, N_BROKEN, n_videos=1)
     return folder
 
 
