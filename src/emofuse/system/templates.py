@@ -86,15 +86,10 @@ def _markdown_environment(package: str) -> Environment:
 def _environment(package: str, finalize: Callable[[object], object] | None = None) -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=PackageLoader(package),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = Environment(loader=PackageLoader(package), autoescape=True, finalize=finalize)
+    environment.undefined = StrictUndefined
+    # A line that holds only a tag leaves nothing behind; every other line stays.
+    environment.trim_blocks = environment.lstrip_blocks = environment.keep_trailing_newline = True
     environment.filters.update(_FILTERS)
     return environment
 

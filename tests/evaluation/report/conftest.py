@@ -12,6 +12,8 @@ import pytest
 
 from emofuse.core import metrics
 from emofuse.core.labels import EMOTIONS
+from emofuse.evaluation.group_metrics import group_figures
+from emofuse.evaluation.run_files import Run, read_run
 
 FOLDS = {
     "1": range(1, 5),
@@ -38,6 +40,37 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("run")
     write_run(run)
     return run
+
+
+@pytest.fixture(scope="session")
+def complete_run(full_run: Path) -> Run:
+    """A run with every optional part of results.json."""
+    found = read_run(full_run)
+    results = json.loads(json.dumps(dict(found.results)))
+    results["protocol_hash"] = "ccd8132964652675"
+    results["groups"] = {}
+    for index, name in enumerate(("voice", "face", "fused")):
+        scores = found.scores[name]
+        groups = group_figures(scores.takes.tolist(), scores.truth, scores.probabilities, scores.actors, 0)
+        results["groups"][name] = [json.loads(json.dumps(g.as_dict())) for g in groups]
+        at = {"accuracy": 0.8123 + index / 100, "ci95": [0.75, 0.875], "threshold": 0.4321 + index / 10}
+        results["systems"][name]["coverage"] = {"coverage": [1.0], "accuracy": [0.7], "at": {"0.8": at}}
+        results["systems"][name]["ece_ci95"] = [0.0213, 0.0765]
+        results["systems"][name]["n"] = 600
+    results["enrolment"] = {
+        "systems": {
+            "fused": [
+                {"clips": clips, "accuracy": 0.7 + i / 37, "ci95": [0.6111, 0.9], "draws": draws}
+                for i, (clips, draws) in enumerate(((0, 1), (1, 5), (30, 5), ("all", 1)))
+            ]
+        }
+    }
+    results["robustness"] = [
+        {"condition": condition, "system": "fused", "accuracy": accuracy, "ci95": [0.5, 0.9], "n": 600}
+        for condition, accuracy in (("noise | 10 dB", 0.6543), ("clean", 0.7777))
+    ]
+    details = {**found.details, "command": ["evaluate", "my corpus", "--recipe", "ravdess-au"]}
+    return Run(found.path, results, found.scores, details)
 
 
 def write_run(run: Path) -> None:

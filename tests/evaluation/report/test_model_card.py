@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-import csv
-import itertools
 import json
 import re
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from markdown_it import MarkdownIt
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.pretrained import WEIGHTS
-from emofuse.evaluation.group_metrics import group_figures
 from emofuse.evaluation.report.data_card import data_card
 from emofuse.evaluation.report.model_card import model_card
 from emofuse.evaluation.report.write import write_report
-from emofuse.evaluation.results import Results
 from emofuse.evaluation.run_files import Run, read_run
+from tests.support.report_cards import Card, changed
 from tests.support.typed import not_none
 
 OPTIONAL = (
@@ -36,84 +30,14 @@ OPTIONAL = (
 )
 
 
-class Card:
-    """A card as rendered: the text and the tables under each heading."""
-
-    def __init__(self, source: str) -> None:
-        self.text: dict[str, str] = {}
-        self.tables: dict[str, list[list[str]]] = {}
-        self.heading, self.first = "", ""
-        tokens = MarkdownIt("commonmark").enable("table").parse(source)
-        for before, token in zip([None, *tokens], tokens, strict=False):
-            if token.type == "tr_open":
-                self.tables.setdefault(self.heading, []).append([])
-            elif token.type in ("inline", "fence"):
-                text = "".join(c.content or " " * (c.type == "softbreak") for c in token.children or [token])
-                if before is not None and before.type == "heading_open":
-                    self.heading = text
-                    self.text.setdefault(text, "")
-                elif before is not None and before.type in ("th_open", "td_open"):
-                    self.tables[self.heading][-1].append(text)
-                else:
-                    self.text[self.heading] += text + "\n"
-            assert token.type != "html_block"
-            assert all(child.type != "html_inline" for child in token.children or ())
-
-    @property
-    def headings(self) -> list[str]:
-        return list(self.text)[1:]
-
-    @property
-    def all(self) -> str:
-        return "\n".join(self.text.values())
-
-
 @pytest.fixture(scope="module")
-def run(full_run: Path) -> Run:
-    """A run with every optional part of results.json."""
-    found = read_run(full_run)
-    results = json.loads(json.dumps(dict(found.results)))
-    results["protocol_hash"] = "ccd8132964652675"
-    results["groups"] = {}
-    for index, name in enumerate(("voice", "face", "fused")):
-        scores = found.scores[name]
-        groups = group_figures(scores.takes.tolist(), scores.truth, scores.probabilities, scores.actors, 0)
-        results["groups"][name] = [json.loads(json.dumps(g.as_dict())) for g in groups]
-        at = {"accuracy": 0.8123 + index / 100, "ci95": [0.75, 0.875], "threshold": 0.4321 + index / 10}
-        results["systems"][name]["coverage"] = {"coverage": [1.0], "accuracy": [0.7], "at": {"0.8": at}}
-        results["systems"][name]["ece_ci95"] = [0.0213, 0.0765]
-        results["systems"][name]["n"] = 600
-    results["enrolment"] = {
-        "systems": {
-            "fused": [
-                {"clips": clips, "accuracy": 0.7 + i / 37, "ci95": [0.6111, 0.9], "draws": draws}
-                for i, (clips, draws) in enumerate(((0, 1), (1, 5), (30, 5), ("all", 1)))
-            ]
-        }
-    }
-    results["robustness"] = [
-        {"condition": condition, "system": "fused", "accuracy": accuracy, "ci95": [0.5, 0.9], "n": 600}
-        for condition, accuracy in (("noise | 10 dB", 0.6543), ("clean", 0.7777))
-    ]
-    details = {**found.details, "command": ["evaluate", "my corpus", "--recipe", "ravdess-au"]}
-    return Run(found.path, results, found.scores, details)
-
-
-def changed(run: Run, edit: Callable[[dict[str, Any]], object]) -> Run:
-    """The run with changed results."""
-    results = copy.deepcopy(dict(run.results))
-    edit(results)
-    return Run(run.path, cast(Results, results), run.scores, run.details)
+def run(complete_run: Run) -> Run:
+    return complete_run
 
 
 @pytest.fixture(scope="module")
 def card(run: Run) -> Card:
     return Card(model_card(run))
-
-
-@pytest.fixture(scope="module")
-def data(run: Run) -> Card:
-    return Card(data_card(run))
 
 
 def percent_text(value: float, bounds: list[float]) -> str:
@@ -341,7 +265,7 @@ def test_a_cnn_from_scratch_is_not_pretrained(run: Run) -> None:
     assert "nothing is pretrained" in pretrained_items(changed(run, scratch))[0]
 
 
-def test_warnings_are_at_the_top(run: Run, card: Card, data: Card) -> None:
+def test_warnings_are_at_the_top(run: Run, card: Card) -> None:
     def toy(results: dict[str, Any]) -> None:
         results["corpus"]["synthetic"] = True
         results["speaker_independent"] = False
@@ -359,7 +283,7 @@ def test_warnings_are_at_the_top(run: Run, card: Card, data: Card) -> None:
     assert "OpenFace" not in warned.all
     assert "Livingstone" not in Card(data_card(found)).all
     assert "ynthetic corpus" not in card.all
-    assert "ynthetic corpus" not in data.all
+    assert "ynthetic corpus" not in Card(data_card(run)).all
 
 
 def test_another_corpus_is_not_taken_for_ravdess(run: Run) -> None:
@@ -405,88 +329,6 @@ def test_hostile_names_stay_text(run: Run, make: Callable[[Run], str], heading: 
     assert next(iter(card.text)) == heading.format(one_line, one_line)
     assert card.headings == [heading for heading in Card(make(run)).headings if heading != "Source"]
     assert card.all.count(one_line) > 1
-
-
-@pytest.fixture
-def real_names(run: Run, tmp_path: Path) -> Path:
-    """A run with all but two takes of three actors; one more has no face."""
-    rows = []
-    for actor, code, intensity, statement, repetition in itertools.product(
-        ("07", "08", "09"), range(1, 9), "12", "12", "12"
-    ):
-        take = f"01-{code:02d}-0{intensity}-0{statement}-0{repetition}-{actor}"
-        if (code, intensity) == (1, "2") or take in ("01-08-01-01-01-08", "01-05-02-01-02-09"):
-            continue
-        for system in ("voice", "face")[: 1 if take == "01-04-01-01-01-07" else 2]:
-            rows.append(f"{take},03-{take},{actor},{EMOTIONS[code - 1]},1,{system},1,0,0,0,0,0,0,0")
-    head = f"take,clip,actor,emotion,fold,system,{','.join(EMOTIONS)}"
-    (tmp_path / "predictions.csv").write_text("\n".join([head, *rows]), encoding="utf-8")
-    (tmp_path / "results.json").write_text(json.dumps(dict(run.results)), encoding="utf-8")
-    (tmp_path / "details.json").write_text(json.dumps(dict(run.details)), encoding="utf-8")
-    return tmp_path
-
-
-def test_the_data_card_counts_the_clips_of_the_run(real_names: Path) -> None:
-    data = Card(data_card(read_run(real_names)))
-    with (real_names / "predictions.csv").open(encoding="utf-8", newline="") as file:
-        clips = {row["take"]: row for row in csv.DictReader(file)}
-    assert len(clips) == 178
-    sexes = Counter((c["emotion"], "male" if int(c["actor"]) % 2 else "female") for c in clips.values())
-    table = data.tables["Emotions"]
-    assert table[0] == ["Emotion", "By female actors", "By male actors", "Clips"]
-    for emotion, female, male, both in table[1:-1]:
-        assert (int(female), int(male)) == (sexes[emotion, "female"], sexes[emotion, "male"])
-        assert int(both) == int(female) + int(male)
-    assert table[-1] == ["all", "59", "119", "178"]
-    facts = data.text["Intensities, statements and actors"]
-    strong = sum(take.split("-")[2] == "02" for take in clips)
-    kids = sum(take.split("-")[3] == "01" for take in clips)
-    assert f"strong: {strong}." in facts
-    assert f"Kids are talking by the door: {kids}." in facts
-    assert "Actors: 07, 08, 09. Clips per actor: 59 to 60." in facts
-    assert "Clips with a face: 177 of 178." in data.text["Voice and face"]
-    face = data.text["Voice and face"]
-    assert "not read from video. It comes from a table of action units" in face
-    assert "averaged over each clip, openface_au_mean.csv" in face
-    assert "4 of them are not here" in data.text["What is missing"]
-    assert ["03-01-01-01-01-01-99.wav", "no <audio> stream & nothing else"] in data.tables["What is missing"]
-    assert "CC BY-NC-SA 4.0" in data.text["Overview"]
-    assert "PLoS ONE 13(5): e0196391" in data.text["Source"]
-
-
-def test_caveats_are_named_when_they_apply(real_names: Path, data: Card) -> None:
-    caveats = "Caveats"
-    text = Card(data_card(read_run(real_names))).text[caveats]
-    assert "03-01-03-01-02-01-07 and of 03-01-03-01-02-02-07 (actor 7) is the same file" in text
-    assert "one may be used for training" not in text
-    assert "Neutral has no strong intensity" in text
-    assert "neutral (12); the most common one has 24" in text
-    assert "same file" not in data.all
-
-    path = real_names / "predictions.csv"
-    lines = path.read_text(encoding="utf-8").splitlines()
-    remaining = [line for line in lines if not line.startswith(("01-03-01-02-02-07", "01-01"))]
-    path.write_text("\n".join(remaining), encoding="utf-8")
-    fewer = Card(data_card(read_run(real_names))).text[caveats]
-    assert "same file" not in fewer
-    assert "Neutral has" not in fewer
-    assert "Emotions without any clip: neutral." in fewer
-
-
-def test_without_speaker_independence_the_identical_files_may_be_split(real_names: Path, run: Run) -> None:
-    results = {**run.results, "speaker_independent": False}
-    (real_names / "results.json").write_text(json.dumps(results), encoding="utf-8")
-    assert "one may be used for training and the other for testing" in data_card(read_run(real_names))
-
-
-def test_facts_missing_from_the_names_are_not_made_up(real_names: Path) -> None:
-    path = real_names / "predictions.csv"
-    path.write_text(path.read_text(encoding="utf-8").replace("\n01-0", "\nclip"), encoding="utf-8")
-    plain = Card(data_card(read_run(real_names)))
-    assert plain.tables["Emotions"][0] == ["Emotion", "Clips"]
-    assert plain.tables["Emotions"][-1] == ["all", "178"]
-    assert "Intensity:" not in plain.all
-    assert "Statement:" not in plain.all
 
 
 def test_report_writes_the_cards_beside_the_page(full_run: Path, tmp_path: Path) -> None:

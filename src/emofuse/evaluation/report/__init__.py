@@ -1,1 +1,1 @@
-"""Results become one HTML page and two cards."""
+"""From the results of a run to its report: one HTML page and two cards."""

@@ -98,7 +98,7 @@ def _mistakes(run: Run) -> Facts | None:
     return {
         "emotions": EMOTIONS,
         "leading": title(names[-1]),
-        "commonest": tables.most_common_mistakes(run.scores[names[-1]]),
+        "most_common": tables.most_common_mistakes(run.scores[names[-1]]),
         "matrices": [{**named(name), "rows": tables.confusion_rows(run.scores[name])} for name in names],
         "systems": [named(name) for name in names],
         "recalls": tables.recall_rows(run.scores, names),

@@ -1,1 +1,1 @@
-"""The recogniser that comes with emofuse: built, checked, described."""
+"""The recognizer that comes with emofuse: built, checked, described."""
