@@ -6,7 +6,7 @@ from emofuse.core.text import encodable, one_line, printable, shown
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "escaped"),
     [
         ("plain – naïve 日本.mp4", "plain – naïve 日本.mp4"),
         ("red\x1b[31m\x07.wav", "red\\x1b[31m\\x07.wav"),
@@ -17,8 +17,8 @@ from emofuse.core.text import encodable, one_line, printable, shown
         ("family \U0001f468\u200d\U0001f469", "family \U0001f468\u200d\U0001f469"),
     ],
 )
-def test_what_would_steer_a_terminal_is_escaped(name: str, told: str) -> None:
-    assert shown(name) == told
+def test_terminal_control_characters_are_escaped(name: str, escaped: str) -> None:
+    assert shown(name) == escaped
 
 
 def test_bytes_that_are_not_utf_8_are_printable() -> None:
@@ -26,7 +26,7 @@ def test_bytes_that_are_not_utf_8_are_printable() -> None:
     assert printable("naïve 日本.mp4") == "naïve 日本.mp4"
 
 
-def test_what_is_not_a_character_is_replaced() -> None:
+def test_invalid_characters_are_replaced() -> None:
     assert encodable("a\x00b\ud800c\uffffd") == "a\ufffdb\ufffdc\ufffdd"
     assert encodable("two\nlines 日本") == "two\nlines 日本"
 

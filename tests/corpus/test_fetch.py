@@ -123,8 +123,8 @@ def test_actor_range_refused(text: str) -> None:
 def test_only_the_wanted_actors_of_an_audio_archive(zenodo: Zenodo, tmp_path: Path) -> None:
     [fetched] = zenodo.fetch(tmp_path, (3, 17), "audio-speech")
     assert tree(tmp_path) == [f"Actor_{a:02d}/{name(a, take=t)}" for a in (3, 17) for t in (1, 2)]
-    for place in tree(tmp_path):
-        assert (tmp_path / place).read_bytes() == zenodo.contents[SPEECH][place]
+    for path in tree(tmp_path):
+        assert (tmp_path / path).read_bytes() == zenodo.contents[SPEECH][path]
     assert fetched.archive == SPEECH
     assert fetched.written == 4
     assert [file.relative_to(tmp_path).as_posix() for file in fetched.files] == tree(tmp_path)
@@ -168,11 +168,11 @@ def test_progress(zenodo: Zenodo, tmp_path: Path) -> None:
 
 def test_second_run_downloads_nothing(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.fetch(tmp_path, (1, 2), "audio-speech")
-    before = {place: (tmp_path / place).stat().st_mtime_ns for place in tree(tmp_path)}
+    before = {path: (tmp_path / path).stat().st_mtime_ns for path in tree(tmp_path)}
     [again] = zenodo.fetch(tmp_path, (1,), "audio-speech")
     assert (len(again.files), again.written) == (2, 0)
     assert len(zenodo.ranges(SPEECH)) == 1
-    assert before == {place: (tmp_path / place).stat().st_mtime_ns for place in tree(tmp_path)}
+    assert before == {path: (tmp_path / path).stat().st_mtime_ns for path in tree(tmp_path)}
 
 
 def test_more_actors_later(zenodo: Zenodo, tmp_path: Path) -> None:

@@ -283,10 +283,10 @@ def test_redirect_keeps_the_range(http_server: FileServer, target: Path) -> None
     assert http_server.ranges("/there") == ["bytes=1000-"]
 
 
-@pytest.mark.parametrize("place", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:,x"])
-def test_redirect_elsewhere_is_refused(http_server: FileServer, target: Path, place: str) -> None:
+@pytest.mark.parametrize("location", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:,x"])
+def test_redirect_elsewhere_is_refused(http_server: FileServer, target: Path, location: str) -> None:
     with pytest.raises(DownloadError):
-        get(http_server.serve("/f", location=place), target)
+        get(http_server.serve("/f", location=location), target)
     assert not target.exists()
 
 

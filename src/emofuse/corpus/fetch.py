@@ -39,7 +39,7 @@ RAVDESS: The Ryerson Audio-Visual Database of Emotional Speech and Song
 {ADDRESS}
 
 The recordings in this folder are licensed under {LICENCE}: name the source, no commercial use, share
-what you make of them under the same licence. https://creativecommons.org/licenses/by-nc-sa/4.0/
+what you make of them under the same license. https://creativecommons.org/licenses/by-nc-sa/4.0/
 
 Cite: {CITATION}
 """

@@ -95,7 +95,7 @@ class _Worker:
         self.ready = False
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         self._process = subprocess.Popen(
-            # -P: the working folder is no place to import from
+            # -P: nothing is imported from the working folder
             [sys.executable, "-P", "-c", _BOOT],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
             env={**os.environ, **_ONE_THREAD},

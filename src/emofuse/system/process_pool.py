@@ -87,7 +87,7 @@ def as_completed(
         jobs: processes at once.
         setup: prepares each process.
         on_death: the result of a task that ends its process, such as by a crash in a decoder. A pool does not
-            tell whose fault it was, so each task that is left then gets a process that may die alone.
+            say which task it was, so each remaining task then gets a process of its own.
 
     Raises:
         BrokenProcessPool: a process died, and there is no ``on_death``.
