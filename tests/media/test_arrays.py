@@ -20,22 +20,22 @@ from tests.support import media_files
 
 RECIPE = Recipe(name="test")
 IRREGULAR = [0, 1001, 2002, 2500, 4004, 9009, 9109, 12012, 20020, 21021, 30030, 31000]
-PICTURES = np.zeros((3, 8, 10), np.uint8)
+FRAMES = np.zeros((3, 8, 10), np.uint8)
 
 
 def whole_of(path: Path) -> Recording:
-    """Every sample, and every picture once: asked for so densely that none is passed over."""
+    """Every sample, and every frame once: requested so densely that none is skipped."""
     media = decode(path, n_frames=1000)
     assert media.frames is not None
-    _, places = np.unique(media.frames.times_s, return_index=True)
-    images = tuple(media.frames.images[i] for i in places)
+    _, indices = np.unique(media.frames.times_s, return_index=True)
+    images = tuple(media.frames.images[i] for i in indices)
     assert len(images) == probe(path).n_frames
-    return Recording(media.audio, TimedFrames(images, media.frames.times_s[places], len(images)))
+    return Recording(media.audio, TimedFrames(images, media.frames.times_s[indices], len(images)))
 
 
 @pytest.mark.parametrize("span", [(None, None), (0.25, None), (None, 0.5), (0.1, 0.8), (5.0, None)])
 @pytest.mark.parametrize("square", [False, True])
-def test_the_same_pictures_and_samples_as_from_the_file(
+def test_the_same_frames_and_samples_as_from_the_file(
     tmp_path: Path, span: tuple[float | None, float | None], square: bool
 ) -> None:
     path = media_files.write_video(
@@ -57,16 +57,16 @@ def test_the_same_pictures_and_samples_as_from_the_file(
                 np.testing.assert_array_equal(one, other)
 
 
-def test_missing_halves_and_silence_have_the_reasons_of_files() -> None:
-    sound = recording(0.1 * np.sin(np.arange(24000)), 16000)
-    found = extract(sound, RECIPE)
+def test_missing_modalities_and_silence_have_the_reasons_of_files() -> None:
+    audio = recording(0.1 * np.sin(np.arange(24000)), 16000)
+    found = extract(audio, RECIPE)
     assert found.voice is not None and found.face_missing == "no video stream"
     silent = extract(recording(np.zeros(24000), 16000), RECIPE)
     assert silent.voice_missing == "the audio stream is silent"
-    faceless = extract(recording(frames=PICTURES, fps=25), RECIPE)
+    faceless = extract(recording(frames=FRAMES, fps=25), RECIPE)
     assert faceless.face_missing == "no face found in 20 frames"
     assert faceless.voice_missing == "no audio stream"
-    past = extract(recording(np.ones(16000), 16000, frames=PICTURES, fps=25), RECIPE, start_s=9.0)
+    past = extract(recording(np.ones(16000), 16000, frames=FRAMES, fps=25), RECIPE, start_s=9.0)
     assert past.voice_missing == "no audio could be decoded"
     assert past.face_missing == "no frame could be decoded"
     bare = extract(Waveform(np.full((1, 16000), 0.1, np.float32), 16000), RECIPE, face=False)
@@ -110,9 +110,9 @@ def test_colours_are_weighed_and_not_swapped() -> None:
     ],
 )
 def test_full_scale(samples: Any, expected: list[float]) -> None:
-    sound = recording(samples, cast("Any", np.int64(16000))).sound
-    assert sound is not None and sound.sample_rate_hz == 16000
-    np.testing.assert_array_equal(sound.samples, [expected])
+    audio = recording(samples, cast("Any", np.int64(16000))).sound
+    assert audio is not None and audio.sample_rate_hz == 16000
+    np.testing.assert_array_equal(audio.samples, [expected])
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_full_scale(samples: Any, expected: list[float]) -> None:
         (None, None, "give samples with sample_rate_hz"),
     ],
 )
-def test_samples_that_are_none(samples: Any, rate: Any, problem: str) -> None:
+def test_invalid_samples(samples: Any, rate: Any, problem: str) -> None:
     with pytest.raises(FeatureError, match=problem):
         recording(samples, rate)
 
@@ -146,33 +146,33 @@ def test_samples_that_are_none(samples: Any, rate: Any, problem: str) -> None:
 @pytest.mark.parametrize(
     ("frames", "how", "problem"),
     [
-        (PICTURES, {}, "give either frame_times_s or fps"),
-        (PICTURES, {"fps": 25, "frame_times_s": [0, 1, 2]}, "give either"),
-        (PICTURES, {"fps": 0}, "fps must be positive, got 0"),
-        (PICTURES, {"fps": float("nan")}, "fps must be positive"),
-        (PICTURES, {"fps": "25"}, "fps must be positive"),
-        (PICTURES, {"frame_times_s": [0, 1]}, r"must be \(3,\), one for each frame, got \(2,\)"),
-        (PICTURES, {"frame_times_s": [0, 2, 1]}, "finite and never decrease"),
-        (PICTURES, {"frame_times_s": [0, 1, np.inf]}, "finite and never decrease"),
-        (PICTURES, {"frame_times_s": ["a", "b", "c"]}, "must be numbers"),
-        (PICTURES.astype(np.float32), {"fps": 25}, "must be uint8, 0 to 255, got float32 in frame 0"),
-        (PICTURES[0], {"fps": 25}, r"frames must be \(n, height, width\)"),
-        (PICTURES[:0], {"fps": 25}, "frames are empty"),
+        (FRAMES, {}, "give either frame_times_s or fps"),
+        (FRAMES, {"fps": 25, "frame_times_s": [0, 1, 2]}, "give either"),
+        (FRAMES, {"fps": 0}, "fps must be positive, got 0"),
+        (FRAMES, {"fps": float("nan")}, "fps must be positive"),
+        (FRAMES, {"fps": "25"}, "fps must be positive"),
+        (FRAMES, {"frame_times_s": [0, 1]}, r"must be \(3,\), one for each frame, got \(2,\)"),
+        (FRAMES, {"frame_times_s": [0, 2, 1]}, "finite and never decrease"),
+        (FRAMES, {"frame_times_s": [0, 1, np.inf]}, "finite and never decrease"),
+        (FRAMES, {"frame_times_s": ["a", "b", "c"]}, "must be numbers"),
+        (FRAMES.astype(np.float32), {"fps": 25}, "must be uint8, 0 to 255, got float32 in frame 0"),
+        (FRAMES[0], {"fps": 25}, r"frames must be \(n, height, width\)"),
+        (FRAMES[:0], {"fps": 25}, "frames are empty"),
         (np.zeros((3, 4, 5, 4), np.uint8), {"fps": 25}, r"got \(4, 5, 4\) in frame 0"),
-        ([PICTURES[0], np.zeros((0, 5), np.uint8)], {"fps": 25}, r"got \(0, 5\) in frame 1"),
-        (PICTURES, {"fps": 25, "colour": "cmyk"}, "colour must be 'rgb' or 'bgr', got 'cmyk'"),
+        ([FRAMES[0], np.zeros((0, 5), np.uint8)], {"fps": 25}, r"got \(0, 5\) in frame 1"),
+        (FRAMES, {"fps": 25, "colour": "cmyk"}, "colour must be 'rgb' or 'bgr', got 'cmyk'"),
         (None, {"fps": 25}, "given without frames"),
-        (TimedFrames((PICTURES[0],), np.zeros(1), 1), {"fps": 25}, "the frames have times already"),
-        (TimedFrames((PICTURES[0] * 1.0,), np.zeros(1), 1), {}, "frame 0 is not"),
-        (TimedFrames((PICTURES[0],), np.array([np.nan]), 1), {}, "times of the frames must be finite"),
+        (TimedFrames((FRAMES[0],), np.zeros(1), 1), {"fps": 25}, "the frames have times already"),
+        (TimedFrames((FRAMES[0] * 1.0,), np.zeros(1), 1), {}, "frame 0 is not"),
+        (TimedFrames((FRAMES[0],), np.array([np.nan]), 1), {}, "times of the frames must be finite"),
     ],
 )
-def test_pictures_that_are_none(frames: Any, how: dict[str, Any], problem: str) -> None:
+def test_invalid_frames(frames: Any, how: dict[str, Any], problem: str) -> None:
     with pytest.raises(FeatureError, match=problem):
         recording(frames=frames, **how)
 
 
-def test_records_that_were_made_by_hand_are_checked_too() -> None:
+def test_records_made_by_hand_are_checked_too() -> None:
     broken = Waveform(np.array([[0, np.nan] * 8000], np.float32), 16000)
     with pytest.raises(FeatureError, match="NaN"):
         extract(broken, RECIPE)

@@ -1,4 +1,4 @@
-"""Every way in which a file can be wrong: a one-line MediaError, or what can be had with a note."""
+"""Everything that can be wrong with a file: a one-line MediaError, or what can be decoded, with a note."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from tests.support import media_files
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A two-second video whose index is at its front, so that a cut file can still be opened."""
+    """A two-second video with its index at the front, so that a truncated file can still be opened."""
     noise = np.random.default_rng(0)
-    pictures = [noise.integers(16, 235, (96, 160)).astype(np.uint8) for _ in range(60)]
+    images = [noise.integers(16, 235, (96, 160)).astype(np.uint8) for _ in range(60)]
     return media_files.write_video(
-        tmp_path_factory.mktemp("clip") / "clip.mp4", [1001 * i for i in range(60)], frames=pictures,
+        tmp_path_factory.mktemp("clip") / "clip.mp4", [1001 * i for i in range(60)], frames=images,
         audio=(media_files.tone(2.0, 48000), 48000), options={"g": "12", "bf": "2"},
         container_options={"movflags": "faststart"},
     )  # fmt: skip
 
 
-def refuses(path: Path, words: str) -> None:
+def assert_rejected(path: Path, message: str) -> None:
     for call in (probe, lambda p: decode(p, n_frames=5)):
-        with pytest.raises(MediaError, match=words) as caught:
+        with pytest.raises(MediaError, match=message) as caught:
             call(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
@@ -45,9 +45,7 @@ def test_a_programming_error_is_never_called_a_damaged_file(clip: Path, fault: t
         raise fault("ours")
 
 
-def test_an_argument_that_the_binding_does_not_know_is_no_damage(
-    clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_argument_unknown_to_pyav_is_not_damage(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emofuse.media.container.LENIENT_METADATA", {"no_such_argument": 1})
     with pytest.raises(TypeError, match="no_such_argument"):
         probe(clip)
@@ -56,12 +54,12 @@ def test_an_argument_that_the_binding_does_not_know_is_no_damage(
 @pytest.mark.parametrize(
     "damage", [av.error.InvalidDataError(1, "x"), OSError("x"), ValueError("x"), MemoryError()]
 )
-def test_what_damage_raises_is_one_line(clip: Path, damage: Exception) -> None:
+def test_damage_is_one_line(clip: Path, damage: Exception) -> None:
     with pytest.raises(MediaError, match="cannot be read"), open_container(clip):
         raise damage
 
 
-def test_a_title_that_is_not_utf8_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_title_may_be_other_than_utf8(tmp_path: Path) -> None:
     plain = media_files.write_wav(tmp_path / "plain.wav", media_files.tone(0.5, 8000), 8000).read_bytes()
     title = b"Caf\xe9\0"  # Latin-1
     info = b"INFO" + b"INAM" + len(title).to_bytes(4, "little") + title + b"\0" * (len(title) % 2)
@@ -74,34 +72,34 @@ def test_a_title_that_is_not_utf8_is_no_obstacle(tmp_path: Path) -> None:
 
 
 def test_missing(tmp_path: Path) -> None:
-    refuses(tmp_path / "nothing.wav", "no such file")
+    assert_rejected(tmp_path / "nothing.wav", "no such file")
 
 
 def test_folder(tmp_path: Path) -> None:
-    refuses(tmp_path, "is a folder")
+    assert_rejected(tmp_path, "is a folder")
 
 
 def test_zero_bytes(tmp_path: Path) -> None:
     path = tmp_path / "empty.mp4"
     path.touch()
-    refuses(path, "empty")
+    assert_rejected(path, "empty")
 
 
 def test_not_a_file(tmp_path: Path) -> None:
     path = tmp_path / "pipe.wav"
     os.mkfifo(path)
-    refuses(path, "not a regular file")
+    assert_rejected(path, "not a regular file")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_no_permission(tmp_path: Path) -> None:
     path = media_files.write_wav(tmp_path / "a.wav", media_files.tone(0.2, 8000), 8000)
     path.chmod(0)
-    refuses(path, "permission denied")
+    assert_rejected(path, "permission denied")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_no_permission_for_somebody_else(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_no_permission_for_another_user(tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir()
     path = media_files.write_wav(folder / "a.wav", media_files.tone(0.2, 8000), 8000)
@@ -123,29 +121,29 @@ def test_no_permission_for_somebody_else(tmp_path: Path) -> None:
 def test_not_media(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
-    refuses(path, "not a media file|cannot be read|neither audio")
+    assert_rejected(path, "not a media file|cannot be read|neither audio")
 
 
-def test_a_picture_is_no_recording(tmp_path: Path) -> None:
+def test_an_image_is_not_a_recording(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), np.zeros((32, 32), np.uint8))
-    refuses(path, "not a media file|neither audio")
+    assert_rejected(path, "not a media file|neither audio")
 
 
 def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
     media_files.write_wav(tmp_path / "secret.wav", media_files.tone(1, 8000), 8000)
     path = tmp_path / "list.m3u8"
     path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.wav\n#EXT-X-ENDLIST\n")
-    refuses(path, "not a media file")
+    assert_rejected(path, "not a media file")
 
 
-def test_a_name_is_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_is_not_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     media_files.write_wav(tmp_path / "concat:a|b.wav", media_files.tone(0.3, 8000), 8000)
     assert decode("concat:a|b.wav").audio is not None
 
 
-def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+def test_a_name_that_is_not_text(tmp_path: Path) -> None:
     path = media_files.write_wav(tmp_path / "a.wav", media_files.tone(0.3, 8000), 8000)
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.wav"))
     path.rename(odd)
@@ -158,14 +156,14 @@ def test_the_extension_does_not_matter(tmp_path: Path) -> None:
     assert media.audio is not None and not media.has_video
 
 
-def test_cut_before_its_index(tmp_path: Path, clip: Path) -> None:
+def test_truncated_before_the_index(tmp_path: Path, clip: Path) -> None:
     path = tmp_path / "cut.mp4"
     path.write_bytes(clip.read_bytes()[:500])
-    refuses(path, "not a media file")
+    assert_rejected(path, "not a media file")
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6])
-def test_cut_video_yields_what_is_there(tmp_path: Path, clip: Path, share: float) -> None:
+def test_truncated_video_yields_what_is_there(tmp_path: Path, clip: Path, share: float) -> None:
     path = tmp_path / "cut.mp4"
     content = clip.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
@@ -179,7 +177,7 @@ def test_cut_video_yields_what_is_there(tmp_path: Path, clip: Path, share: float
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.flac", "flac"), ("a.wav", "pcm_s16le")])
-def test_cut_sound_yields_what_is_there(tmp_path: Path, name: str, codec: str) -> None:
+def test_truncated_audio_yields_what_is_there(tmp_path: Path, name: str, codec: str) -> None:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 96000)).astype(np.float32)
     path = media_files.write_audio(tmp_path / name, samples, 48000, codec=codec)
     content = path.read_bytes()
@@ -191,15 +189,15 @@ def test_cut_sound_yields_what_is_there(tmp_path: Path, name: str, codec: str) -
     assert media.notes and media.notes[0].startswith("damaged")
 
 
-def test_values_beyond_all_measure_are_tamed(tmp_path: Path) -> None:
+def test_extreme_values_are_clipped(tmp_path: Path) -> None:
     samples = media_files.tone(0.5, 16000)
     samples[0, 100:104] = [np.nan, np.inf, -np.inf, 1e30]
-    sound = decode(media_files.write_audio(tmp_path / "a.wav", samples, 16000, codec="pcm_f32le")).audio
-    assert sound is not None and np.isfinite(sound.samples).all() and np.abs(sound.samples).max() <= 32
+    audio = decode(media_files.write_audio(tmp_path / "a.wav", samples, 16000, codec="pcm_f32le")).audio
+    assert audio is not None and np.isfinite(audio.samples).all() and np.abs(audio.samples).max() <= 32
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_damage_anywhere_is_survived(tmp_path: Path, clip: Path, seed: int) -> None:
+def test_damage_anywhere_is_handled(tmp_path: Path, clip: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     source = clip
     if seed % 3 == 0:

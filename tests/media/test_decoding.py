@@ -1,4 +1,4 @@
-"""Pictures and sound of intact files, against plain full decodes and against what was written."""
+"""Frames and audio of intact files, against plain full decodes and against what was written."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def nearest(times: list[float], n: int) -> list[int]:
 
 @pytest.mark.parametrize("n_frames", [1, 4, 20, 60])
 @pytest.mark.parametrize(("name", "codec", "options"), KINDS, ids=[kind[0] for kind in KINDS])
-def test_chosen_pictures_are_those_of_a_full_decode(
+def test_chosen_frames_are_those_of_a_full_decode(
     tmp_path: Path, name: str, codec: str, options: dict[str, str], n_frames: int
 ) -> None:
     pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
@@ -50,15 +50,15 @@ def test_chosen_pictures_are_those_of_a_full_decode(
         np.testing.assert_array_equal(image, expected)
 
 
-def test_pictures_are_even_in_time_where_the_rate_varies(tmp_path: Path) -> None:
+def test_frames_are_even_in_time_if_the_rate_varies(tmp_path: Path) -> None:
     path = media_files.write_video(tmp_path / "variable.mp4", VARIABLE, options={"bf": "2"})
     frames = decode(path, audio=False, n_frames=5).frames
     assert frames is not None
-    # Of 1.4 s every 0.35 s: ticks 0, 10500 → 9000, 21000, 31500 → 31000, 42000.
+    # In 1.4 s every 0.35 s: ticks 0, 10500 → 9000, 21000, 31500 → 31000, 42000.
     np.testing.assert_allclose(frames.times_s * media_files.TICKS, [0, 9000, 21000, 31000, 42000], atol=1)
 
 
-def test_result_does_not_depend_on_threads(tmp_path: Path) -> None:
+def test_the_result_does_not_depend_on_threads(tmp_path: Path) -> None:
     path = media_files.write_video(tmp_path / "clip.mp4", REGULAR, options={"bf": "3", "g": "12"})
     one, four = (decode(path, audio=False, n_frames=7, threads=n).frames for n in (1, 4))
     assert one is not None and four is not None
@@ -91,7 +91,7 @@ def test_rotated_recordings_come_out_upright(tmp_path: Path, rotation: int) -> N
     path = media_files.write_video(tmp_path / "phone.mp4", REGULAR[:5], rotation=rotation)
     frames = decode(path, audio=False, n_frames=1).frames
     assert frames is not None
-    # The display matrix turns anticlockwise (FFmpeg's av_display_rotation_get).
+    # The display matrix turns counterclockwise (FFmpeg's av_display_rotation_get).
     upright = np.rot90(full_range(media_files.decode_frames(path)[0][1]), {90: 1, -90: 3, 180: 2}[rotation])
     np.testing.assert_array_equal(frames.images[0], upright)
     info = probe(path)
@@ -114,33 +114,33 @@ def test_odd_sizes_and_central_square(tmp_path: Path, size: tuple[int, int]) -> 
 @pytest.mark.parametrize("rate", [8000, 44100, 96000])
 def test_pcm_comes_back_as_written(tmp_path: Path, width: int, tolerance: float, rate: int) -> None:
     samples = media_files.tone(0.25, rate, channels=2)
-    sound = decode(media_files.write_wav(tmp_path / "a.wav", samples, rate, width=width)).audio
-    assert sound is not None and sound.sample_rate_hz == rate and sound.start_s == 0
-    np.testing.assert_allclose(sound.samples, samples, atol=tolerance)
+    audio = decode(media_files.write_wav(tmp_path / "a.wav", samples, rate, width=width)).audio
+    assert audio is not None and audio.sample_rate_hz == rate and audio.start_s == 0
+    np.testing.assert_allclose(audio.samples, samples, atol=tolerance)
 
 
 @pytest.mark.parametrize(("channels", "layout"), [(1, "mono"), (2, "stereo"), (6, "5.1")])
-def test_all_channels_are_there(tmp_path: Path, channels: int, layout: str) -> None:
+def test_all_channels_are_decoded(tmp_path: Path, channels: int, layout: str) -> None:
     samples = media_files.tone(0.5, 48000, channels=channels)
     path = media_files.write_audio(tmp_path / "a.flac", samples, 48000, codec="flac", layout=layout)
-    sound = decode(path).audio
-    assert sound is not None
-    np.testing.assert_allclose(sound.samples, samples, atol=1e-4)
+    audio = decode(path).audio
+    assert audio is not None
+    np.testing.assert_allclose(audio.samples, samples, atol=1e-4)
     info = probe(path)
     assert (info.n_channels, info.sample_rate_hz, info.has_video) == (channels, 48000, False)
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mp3", "libmp3lame"), ("a.ogg", "libopus"), ("a.m4a", "aac")])
-def test_lossy_sound_is_in_its_place(tmp_path: Path, name: str, codec: str) -> None:
+def test_lossy_audio_is_aligned(tmp_path: Path, name: str, codec: str) -> None:
     samples = media_files.tone(1.0, 48000)
     samples[:, :24000] = 0
-    sound = decode(media_files.write_audio(tmp_path / name, samples, 48000, codec=codec)).audio
-    assert sound is not None
-    loud = np.flatnonzero(np.abs(sound.samples[0]) > 0.1)[0] / 48000 + sound.start_s
+    audio = decode(media_files.write_audio(tmp_path / name, samples, 48000, codec=codec)).audio
+    assert audio is not None
+    loud = np.flatnonzero(np.abs(audio.samples[0]) > 0.1)[0] / 48000 + audio.start_s
     assert abs(loud - 0.5) < 0.03
 
 
-def test_a_cover_is_no_video(tmp_path: Path) -> None:
+def test_cover_art_is_not_video(tmp_path: Path) -> None:
     path = media_files.write_video(
         tmp_path / "song.mp4", [0], codec="mjpeg", pix_fmt="yuvj420p", cover=True,
         audio=(media_files.tone(0.5, 44100), 44100),

@@ -1,4 +1,4 @@
-"""Recordings in one pass: against packet listings, plain full decodes and what ``decode`` gives."""
+"""Recordings in one pass: against packet listings, plain full decodes and ``decode``."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def full_range(luma: np.ndarray) -> np.ndarray:
 
 
 def chosen(times: list[float], per_s: float, tick_s: float = 1e-3) -> list[int]:
-    """The definition, in one loop: for each place the first picture at or after it."""
+    """The definition, in one loop: for each sample time, the first frame at or after it."""
     if math.isinf(per_s):
         return list(range(len(times)))
     at = np.arange(times[0], times[-1] + 1e-9, 1 / per_s) - min(tick_s, 1e-3)
-    return sorted({next(i for i, time in enumerate(times) if time >= place) for place in at})
+    return sorted({next(i for i, time in enumerate(times) if time >= sample) for sample in at})
 
 
 def shown(path: Path) -> tuple[list[float], float]:
-    """Presentation times of the video's packets as the container lists them, and the length of a tick."""
+    """Presentation times of the video's packets as listed by the container, and the length of a tick."""
     with av.open(str(path)) as container:
         video = container.streams.video[0]
         base, origin = float(video.time_base or 0), origin_s(container)
@@ -66,8 +66,8 @@ def read(source: Any, **how: Any) -> tuple[list[Frame], list[Waveform], tuple[st
     with open_stream(source, **how) as stream:
         items = list(stream)
         notes = stream.notes
-    pictures = [item for item in items if isinstance(item, Frame)]
-    return pictures, [item for item in items if isinstance(item, Waveform)], notes
+    frames = [item for item in items if isinstance(item, Frame)]
+    return frames, [item for item in items if isinstance(item, Waveform)], notes
 
 
 def joined(blocks: list[Waveform]) -> np.ndarray:
@@ -94,11 +94,11 @@ def remuxed(path: Path, out: Path, shift_s: dict[str, float]) -> Path:
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """2.5 s of noisy pictures and sound, with the index in front, so that a cut file can be opened."""
+    """2.5 s of noisy video with audio, its index at the front, so that a cut file can be opened."""
     noise = np.random.default_rng(0)
-    pictures = [noise.integers(16, 235, (96, 160)).astype(np.uint8) for _ in REGULAR]
+    images = [noise.integers(16, 235, (96, 160)).astype(np.uint8) for _ in REGULAR]
     return media_files.write_video(
-        tmp_path_factory.mktemp("talk") / "talk.mp4", REGULAR, frames=pictures,
+        tmp_path_factory.mktemp("talk") / "talk.mp4", REGULAR, frames=images,
         audio=(media_files.tone(2.5, 48000, channels=2), 48000), options={"g": "12", "bf": "2"},
         container_options={"movflags": "faststart"},
     )  # fmt: skip
@@ -106,37 +106,35 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("per_s", [5.0, 11.0, math.inf])
 @pytest.mark.parametrize(("name", "codec", "options"), KINDS, ids=[kind[0] for kind in KINDS])
-def test_pictures_are_those_of_a_full_decode(
+def test_frames_are_those_of_a_full_decode(
     tmp_path: Path, name: str, codec: str, options: dict[str, str], per_s: float
 ) -> None:
     pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
     path = media_files.write_video(tmp_path / name, REGULAR, codec=codec, options=options, pix_fmt=pix_fmt)
     every = media_files.decode_frames(path)
     origin = every[0][0] if name.endswith(".ts") else 0.0
-    pictures, sound, notes = read(path, frames_per_s=per_s)
+    frames, audio, notes = read(path, frames_per_s=per_s)
     _, tick_s = shown(path)
-    places = chosen([time - origin for time, _ in every], per_s, tick_s)
-    np.testing.assert_allclose(
-        [p.time_s for p in pictures], [every[i][0] - origin for i in places], atol=2e-6
-    )
-    for picture, i in zip(pictures, places, strict=True):
+    indices = chosen([time - origin for time, _ in every], per_s, tick_s)
+    np.testing.assert_allclose([p.time_s for p in frames], [every[i][0] - origin for i in indices], atol=2e-6)
+    for frame, i in zip(frames, indices, strict=True):
         expected = every[i][1] if codec == "mjpeg" else full_range(every[i][1])
-        np.testing.assert_array_equal(picture.image, expected)
-    assert sound == [] and notes == ()
+        np.testing.assert_array_equal(frame.image, expected)
+    assert audio == [] and notes == ()
 
 
 def test_every_sixth_of_thirty(tmp_path: Path) -> None:
     for name in ("a.mp4", "a.mkv"):
         path = media_files.write_video(tmp_path / name, [1000 * i for i in range(300)], size=(32, 32))
-        pictures, _, _ = read(path)
-        np.testing.assert_allclose([p.time_s for p in pictures], np.arange(50) / 5, atol=1e-3)
+        frames, _, _ = read(path)
+        np.testing.assert_allclose([p.time_s for p in frames], np.arange(50) / 5, atol=1e-3)
 
 
 def test_a_variable_rate(tmp_path: Path) -> None:
     path = media_files.write_video(tmp_path / "variable.mp4", VARIABLE, options={"bf": "2"})
-    pictures, _, _ = read(path)
-    # Places every 6000 ticks; where no picture is due, none is invented.
-    assert [round(p.time_s * media_files.TICKS) for p in pictures] == [0, 9000, 15000, 21000, 30000, 42000]
+    frames, _, _ = read(path)
+    # Sample times every 6000 ticks; where there is no frame, none is invented.
+    assert [round(p.time_s * media_files.TICKS) for p in frames] == [0, 9000, 15000, 21000, 30000, 42000]
     times, _ = shown(path)
     again, _, _ = read(path, frames_per_s=math.inf)
     np.testing.assert_allclose([p.time_s for p in again], times, atol=1e-9)
@@ -149,23 +147,23 @@ def test_a_variable_rate(tmp_path: Path) -> None:
 def test_a_real_recording() -> None:
     path = min(Path(os.environ["EMOFUSE_RAVDESS"]).rglob("01-*.mp4"))
     every = media_files.decode_frames(path)
-    pictures, blocks, notes = read(path)
+    frames, blocks, notes = read(path)
     expected = [every[i] for i in chosen([time for time, _ in every], 5.0, 1 / 30000)]
-    assert [p.time_s for p in pictures] == pytest.approx([time for time, _ in expected])
-    for picture, (_, luma) in zip(pictures, expected, strict=True):
-        np.testing.assert_array_equal(picture.image, full_range(luma))
-    sound = decode(path).audio
-    assert sound is not None and notes == ()
-    np.testing.assert_array_equal(joined(blocks), sound.samples)
+    assert [p.time_s for p in frames] == pytest.approx([time for time, _ in expected])
+    for frame, (_, luma) in zip(frames, expected, strict=True):
+        np.testing.assert_array_equal(frame.image, full_range(luma))
+    audio = decode(path).audio
+    assert audio is not None and notes == ()
+    np.testing.assert_array_equal(joined(blocks), audio.samples)
 
 
 def test_the_same_as_decode(talk: Path) -> None:
-    pictures, blocks, notes = read(talk, frames_per_s=math.inf)
+    frames, blocks, notes = read(talk, frames_per_s=math.inf)
     media = decode(talk, n_frames=len(REGULAR))
     assert media.frames is not None and media.audio is not None and notes == media.notes == ()
-    np.testing.assert_array_equal([p.time_s for p in pictures], media.frames.times_s)
-    for picture, image in zip(pictures, media.frames.images, strict=True):
-        np.testing.assert_array_equal(picture.image, image)
+    np.testing.assert_array_equal([p.time_s for p in frames], media.frames.times_s)
+    for frame, image in zip(frames, media.frames.images, strict=True):
+        np.testing.assert_array_equal(frame.image, image)
     assert blocks[0].start_s == media.audio.start_s and blocks[0].sample_rate_hz == 48000
     np.testing.assert_array_equal(joined(blocks), media.audio.samples)
 
@@ -180,26 +178,26 @@ def test_in_order_of_time_whatever_the_threads(talk: Path, threads: int) -> None
     assert order == sorted(order) and {kind for _, kind in order} == {0, 1}
 
 
-def test_sound_that_starts_late(tmp_path: Path, talk: Path) -> None:
+def test_audio_that_starts_late(tmp_path: Path, talk: Path) -> None:
     path = remuxed(talk, tmp_path / "late.mp4", {"audio": 0.5})
-    pictures, blocks, notes = read(path)
+    frames, blocks, notes = read(path)
     with av.open(str(path)) as container:
-        audio = container.streams.audio[0]
-        assert audio.start_time is not None and audio.time_base is not None
-        late_s = float(audio.start_time * audio.time_base)
+        stream = container.streams.audio[0]
+        assert stream.start_time is not None and stream.time_base is not None
+        late_s = float(stream.start_time * stream.time_base)
     assert late_s == pytest.approx(0.5, abs=0.03)
-    assert pictures[0].time_s == 0 and abs(blocks[0].start_s - late_s) < 1e-4 and notes == ()
-    sound = decode(path).audio
-    assert sound is not None
-    np.testing.assert_array_equal(joined(blocks), sound.samples)
+    assert frames[0].time_s == 0 and abs(blocks[0].start_s - late_s) < 1e-4 and notes == ()
+    audio = decode(path).audio
+    assert audio is not None
+    np.testing.assert_array_equal(joined(blocks), audio.samples)
 
 
-def test_pictures_that_start_late(tmp_path: Path, talk: Path) -> None:
+def test_video_that_starts_late(tmp_path: Path, talk: Path) -> None:
     path = remuxed(talk, tmp_path / "late.mkv", {"video": 0.75})
-    pictures, blocks, _ = read(path)
+    frames, blocks, _ = read(path)
     times, tick_s = shown(path)
     assert times[0] == pytest.approx(0.75, abs=0.03) and blocks[0].start_s < 0.03
-    np.testing.assert_allclose([p.time_s for p in pictures], [times[i] for i in chosen(times, 5, tick_s)])
+    np.testing.assert_allclose([p.time_s for p in frames], [times[i] for i in chosen(times, 5, tick_s)])
 
 
 def test_an_edit_list_hides_what_comes_before(tmp_path: Path, talk: Path) -> None:
@@ -211,19 +209,19 @@ def test_an_edit_list_hides_what_comes_before(tmp_path: Path, talk: Path) -> Non
     every = [luma for _, luma in media_files.decode_frames(early)]
     assert len(every) == len(times) < len(REGULAR)
     for per_s in (5.0, math.inf):
-        pictures, _, notes = read(early, frames_per_s=per_s)
-        places = chosen(times, per_s, tick_s)
-        np.testing.assert_allclose([p.time_s for p in pictures], [times[i] for i in places], atol=1e-9)
-        for picture, i in zip(pictures, places, strict=True):
-            np.testing.assert_array_equal(picture.image, full_range(every[i]))
+        frames, _, notes = read(early, frames_per_s=per_s)
+        indices = chosen(times, per_s, tick_s)
+        np.testing.assert_allclose([p.time_s for p in frames], [times[i] for i in indices], atol=1e-9)
+        for frame, i in zip(frames, indices, strict=True):
+            np.testing.assert_array_equal(frame.image, full_range(every[i]))
         assert notes == ()
-    sound = decode(early).audio
-    assert sound is not None
-    np.testing.assert_array_equal(joined(read(early)[1]), sound.samples)
+    audio = decode(early).audio
+    assert audio is not None
+    np.testing.assert_array_equal(joined(read(early)[1]), audio.samples)
 
 
 @pytest.mark.parametrize("rotation", [0, 90, -90, 180])
-def test_upright_in_grey_and_in_colour(tmp_path: Path, rotation: int) -> None:
+def test_upright_in_gray_and_in_color(tmp_path: Path, rotation: int) -> None:
     path = media_files.write_video(tmp_path / "phone.mp4", REGULAR[:8], size=(1280, 720), rotation=rotation)
     with open_stream(path) as stream:
         height, width = (720, 1280) if rotation % 180 == 0 else (1280, 720)
@@ -233,32 +231,32 @@ def test_upright_in_grey_and_in_colour(tmp_path: Path, rotation: int) -> None:
     assert frames is not None
     np.testing.assert_array_equal(first.image, frames.images[0])
     assert first.small.shape == (360, round(360 * width / height), 3) and first.small.dtype == np.uint8
-    # The colours are grey: as bright as the grey picture in the same place.
+    # The colors are gray: as bright as the gray image at the same position.
     rows = np.linspace(0, height - 1, 360).astype(int)
     columns = np.linspace(0, width - 1, first.small.shape[1]).astype(int)
     off = np.abs(first.small.mean(axis=2) - first.image[np.ix_(rows, columns)])
     assert np.median(off) < 4
 
 
-def test_a_small_picture_is_not_made_larger(talk: Path) -> None:
-    pictures, _, _ = read(talk)
-    assert pictures[0].small.shape == (96, 160, 3)
+def test_a_small_frame_is_not_enlarged(talk: Path) -> None:
+    frames, _, _ = read(talk)
+    assert frames[0].small.shape == (96, 160, 3)
 
 
-def test_sound_alone(tmp_path: Path, talk: Path) -> None:
+def test_audio_alone(tmp_path: Path, talk: Path) -> None:
     samples = media_files.tone(3.3, 16000)
     path = media_files.write_wav(tmp_path / "a.wav", samples, 16000)
     with open_stream(path) as stream:
         assert stream.has_audio and not stream.has_video and (stream.width, stream.height) == (0, 0)
         blocks = [item for item in stream if isinstance(item, Waveform)]
     np.testing.assert_allclose(joined(blocks), samples, atol=2e-5)
-    pictures, blocks, _ = read(talk, frames_per_s=None)
-    assert pictures == [] and blocks
+    frames, blocks, _ = read(talk, frames_per_s=None)
+    assert frames == [] and blocks
 
 
-def test_pictures_alone(talk: Path) -> None:
-    pictures, blocks, _ = read(talk, audio=False)
-    assert len(pictures) == 13 and blocks == []
+def test_video_alone(talk: Path) -> None:
+    frames, blocks, _ = read(talk, audio=False)
+    assert len(frames) == 13 and blocks == []
 
 
 @pytest.mark.parametrize(("start_s", "end_s"), [(0.5, 1.2), (7.2, 8.4), (8.5, None), (None, 0.3)])
@@ -267,84 +265,86 @@ def test_a_span(tmp_path: Path, start_s: float | None, end_s: float | None) -> N
         tmp_path / "long.mp4", [1001 * i for i in range(299)], size=(64, 48),
         audio=(media_files.tone(10, 16000), 16000), options={"bf": "2", "g": "30"},
     )  # fmt: skip
-    pictures, blocks, notes = read(path, start_s=start_s, end_s=end_s)
+    frames, blocks, notes = read(path, start_s=start_s, end_s=end_s)
     every = [(t, luma) for t, luma in media_files.decode_frames(path) if (start_s or 0) <= t < (end_s or 99)]
-    places = chosen([time for time, _ in every], 5.0, 1 / media_files.TICKS)
-    assert [p.time_s for p in pictures] == pytest.approx([every[i][0] for i in places])
-    for picture, i in zip(pictures, places, strict=True):
-        np.testing.assert_array_equal(picture.image, full_range(every[i][1]))
-    sound = decode(path, start_s=start_s, end_s=end_s).audio
-    assert sound is not None and blocks[0].start_s == sound.start_s and notes == ()
-    np.testing.assert_array_equal(joined(blocks), sound.samples)
+    indices = chosen([time for time, _ in every], 5.0, 1 / media_files.TICKS)
+    assert [p.time_s for p in frames] == pytest.approx([every[i][0] for i in indices])
+    for frame, i in zip(frames, indices, strict=True):
+        np.testing.assert_array_equal(frame.image, full_range(every[i][1]))
+    audio = decode(path, start_s=start_s, end_s=end_s).audio
+    assert audio is not None and blocks[0].start_s == audio.start_s and notes == ()
+    np.testing.assert_array_equal(joined(blocks), audio.samples)
 
 
-def sound_frame(samples: np.ndarray, at: int, rate: int = 48000) -> av.AudioFrame:
+def audio_frame(samples: np.ndarray, at: int, rate: int = 48000) -> av.AudioFrame:
     """(1, n) float32 presented from sample number ``at`` on."""
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="mono")
     frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
     return frame
 
 
-def test_a_hole_in_the_sound_is_silence(tmp_path: Path) -> None:
+def test_a_gap_in_the_audio_is_silence(tmp_path: Path) -> None:
     samples = media_files.tone(1.0, 48000)
-    path = tmp_path / "hole.mkv"
+    path = tmp_path / "gap.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_f32le", rate=48000, layout="mono")
         for first in (0, 156000):
             for at in range(0, 48000, 4800):
-                frame = sound_frame(samples[:, at : at + 4800], first + at)
+                frame = audio_frame(samples[:, at : at + 4800], first + at)
                 container.mux(stream.encode(frame))
     _, blocks, _ = read(path)
-    sound = joined(blocks)[0]
-    assert len(sound) == pytest.approx(4.25 * 48000, abs=50)
-    assert not sound[48000:155900].any()
-    np.testing.assert_allclose(sound[156000:], samples[0, : len(sound) - 156000], atol=0.03)
+    audio = joined(blocks)[0]
+    assert len(audio) == pytest.approx(4.25 * 48000, abs=50)
+    assert not audio[48000:155900].any()
+    np.testing.assert_allclose(audio[156000:], samples[0, : len(audio) - 156000], atol=0.03)
 
 
-def test_a_hole_of_minutes_is_kept_and_fills_no_memory(tmp_path: Path) -> None:
+def test_a_gap_of_minutes_is_filled_and_takes_no_memory(tmp_path: Path) -> None:
     rate, samples = 8000, media_files.tone(1.0, 8000)
-    path = tmp_path / "hole.mkv"
+    path = tmp_path / "gap.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_f32le", rate=rate, layout="mono")
         for first in (0, 91 * rate):
             for at in range(0, rate, 800):
-                frame = sound_frame(samples[:, at : at + 800], first + at, rate)
+                frame = audio_frame(samples[:, at : at + 800], first + at, rate)
                 container.mux(stream.encode(frame))
     _, blocks, notes = read(path)
-    sound = joined(blocks)[0]
-    assert notes == () and len(sound) == pytest.approx(92 * rate, abs=10)
-    assert not sound[rate : 91 * rate - 10].any()
-    np.testing.assert_allclose(sound[91 * rate :], samples[0, : len(sound) - 91 * rate], atol=0.03)
+    audio = joined(blocks)[0]
+    assert notes == () and len(audio) == pytest.approx(92 * rate, abs=10)
+    assert not audio[rate : 91 * rate - 10].any()
+    np.testing.assert_allclose(audio[91 * rate :], samples[0, : len(audio) - 91 * rate], atol=0.03)
     silent = [block.samples for block in blocks if not block.samples.any()]
     assert len(silent) > 150 and all(np.shares_memory(silent[0], each) for each in silent)
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_only_a_declared_length_makes_a_long_hole_believable(declared: bool) -> None:
-    """A transport stream has its length from the timestamps that may be wrong."""
-    placed = AudioBlocks(Path("a.ts"), length_s=4000.0, declares_length=declared)
-    frames = [sound_frame(np.full((1, 160), 0.5, np.float32), at * 16000, 16000) for at in (0, 3600)]
-    blocks = [block for frame in frames for block in placed.add(frame)] + placed.flush()
+def test_only_a_declared_length_makes_a_long_gap_plausible(declared: bool) -> None:
+    """The length of a transport stream comes from timestamps, which may be wrong."""
+    audio_blocks = AudioBlocks(Path("a.ts"), length_s=4000.0, declares_length=declared)
+    frames = [audio_frame(np.full((1, 160), 0.5, np.float32), at * 16000, 16000) for at in (0, 3600)]
+    blocks = [block for frame in frames for block in audio_blocks.add(frame)] + audio_blocks.flush()
     duration_s = sum(block.duration_s for block in blocks)
     assert duration_s == pytest.approx(3600.01 if declared else 0.02, abs=0.02)
 
 
-def test_sound_that_comes_again_does_not_shift_the_rest() -> None:
+def test_repeated_audio_does_not_shift_the_rest() -> None:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 48000)).astype(np.float32)
-    placed = AudioBlocks(Path("a.wav"))
+    audio_blocks = AudioBlocks(Path("a.wav"))
     starts = [*range(0, 24000, 4800), *range(9600, 48000, 4800)]
-    blocks = [block for at in starts for block in placed.add(sound_frame(samples[:, at : at + 4800], at))]
-    np.testing.assert_array_equal(joined(blocks + placed.flush()), samples)
+    blocks = [
+        block for at in starts for block in audio_blocks.add(audio_frame(samples[:, at : at + 4800], at))
+    ]
+    np.testing.assert_array_equal(joined(blocks + audio_blocks.flush()), samples)
 
 
-def test_wrong_timestamps_do_not_ask_for_silence_without_end() -> None:
-    placed = AudioBlocks(Path("a.wav"))
-    frames = [sound_frame(np.zeros((1, 160), np.float32), k * 59 * 16000, 16000) for k in range(400)]
-    n = sum(block.samples.shape[1] for frame in frames for block in placed.add(frame))
+def test_wrong_timestamps_do_not_cause_endless_silence() -> None:
+    audio_blocks = AudioBlocks(Path("a.wav"))
+    frames = [audio_frame(np.zeros((1, 160), np.float32), k * 59 * 16000, 16000) for k in range(400)]
+    n = sum(block.samples.shape[1] for frame in frames for block in audio_blocks.add(frame))
     assert n / 16000 < 60 + 59 + 11 * 400 * 0.01
 
 
-def test_bytes_and_file_objects_are_as_good_as_a_path(talk: Path, tmp_path: Path) -> None:
+def test_bytes_and_file_objects_are_read_like_a_path(talk: Path, tmp_path: Path) -> None:
     expected = decode(talk, n_frames=6)
     content = talk.read_bytes()
     assert expected.audio is not None and expected.frames is not None
@@ -356,11 +356,11 @@ def test_bytes_and_file_objects_are_as_good_as_a_path(talk: Path, tmp_path: Path
                 assert media.audio is not None and media.frames is not None
                 np.testing.assert_array_equal(media.audio.samples, expected.audio.samples)
                 np.testing.assert_array_equal(media.frames.images, expected.frames.images)
-                pictures, blocks, notes = read(source)
+                frames, blocks, notes = read(source)
                 np.testing.assert_array_equal(joined(blocks), expected.audio.samples)
-                assert len(pictures) == 13 and notes == ()
+                assert len(frames) == 13 and notes == ()
         assert not file.closed and not memory.closed
-    # Without timestamps, a file is opened once more while its listing is still read.
+    # Without timestamps, a file is opened once more while its packets are still being listed.
     bare = media_files.write_video(tmp_path / "bare.h264", REGULAR, options={"bf": "2", "g": "12"})
     for source in (bare.read_bytes(), io.BytesIO(bare.read_bytes())):
         one, two = decode(source, n_frames=5).frames, decode(bare, n_frames=5).frames
@@ -369,7 +369,7 @@ def test_bytes_and_file_objects_are_as_good_as_a_path(talk: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "message"),
     [
         (b"", "<bytes>: the file is empty"),
         (b"\0" * 5000, "<bytes>: not a media file"),
@@ -380,13 +380,13 @@ def test_bytes_and_file_objects_are_as_good_as_a_path(talk: Path, tmp_path: Path
     ],
     ids=["empty", "zeros", "junk", "text", "playlist", "missing"],
 )
-def test_what_cannot_be_opened_is_named(source: Any, words: str) -> None:
+def test_a_source_that_cannot_be_opened_is_named(source: Any, message: str) -> None:
     for call in (decode, open_stream):
-        with pytest.raises(MediaError, match=words):
+        with pytest.raises(MediaError, match=message):
             call(source)
 
 
-def test_other_objects_are_a_mistake_of_the_program() -> None:
+def test_other_objects_are_a_programming_error() -> None:
     with pytest.raises(TypeError, match="a path, bytes or a binary file object, got int"):
         open_stream(3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="frames_per_s must be positive"):
@@ -394,30 +394,30 @@ def test_other_objects_are_a_mistake_of_the_program() -> None:
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7])
-def test_a_cut_file_yields_what_it_has(talk: Path, share: float) -> None:
+def test_a_truncated_file_yields_what_it_has(talk: Path, share: float) -> None:
     content = talk.read_bytes()
-    pictures, blocks, notes = read(content[: int(share * len(content))])
-    assert 0 < len(pictures) < 13 and blocks
+    frames, blocks, notes = read(content[: int(share * len(content))])
+    assert 0 < len(frames) < 13 and blocks
     assert notes and notes[0].startswith("damaged: decoding stopped at")
     whole, _, _ = read(talk)
     # The last ones before the cut may be torn.
-    for one, two in zip(pictures[:-2], whole, strict=False):
+    for one, two in zip(frames[:-2], whole, strict=False):
         assert one.time_s == two.time_s
         np.testing.assert_array_equal(one.image, two.image)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_damage_anywhere_is_survived(talk: Path, seed: int) -> None:
+def test_damage_anywhere_is_handled(talk: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     content = np.frombuffer(talk.read_bytes(), np.uint8).copy()
     where = rng.integers(0, len(content) if seed % 2 else min(4000, len(content)), 40)
     content[where] = rng.integers(0, 256, 40)
     try:
-        pictures, blocks, _ = read(content.tobytes(), frames_per_s=math.inf if seed % 3 == 0 else 5.0)
+        frames, blocks, _ = read(content.tobytes(), frames_per_s=math.inf if seed % 3 == 0 else 5.0)
     except MediaError as error:
         assert "\n" not in str(error) and str(error).startswith("<bytes>: ")
         return
-    assert all(a.time_s < b.time_s for a, b in itertools.pairwise(pictures))
+    assert all(a.time_s < b.time_s for a, b in itertools.pairwise(frames))
     if blocks:
         assert np.isfinite(joined(blocks)).all()
 
@@ -441,10 +441,10 @@ def test_a_new_sample_rate_is_resampled_with_a_note(tmp_path: Path) -> None:
     # FFmpeg looks ahead and takes one of the two for the rate of the file.
     rate = blocks[0].sample_rate_hz
     assert rate in (44100, 24000) and any("sample rate changes" in note for note in notes)
-    sound = joined(blocks)[0]
-    assert len(sound) / rate == pytest.approx(2.0, abs=0.15)
+    audio = joined(blocks)[0]
+    assert len(audio) / rate == pytest.approx(2.0, abs=0.15)
     for at_s in (0.5, 1.5):
-        part = sound[round((at_s - 0.2) * rate) : round((at_s + 0.2) * rate)]
+        part = audio[round((at_s - 0.2) * rate) : round((at_s + 0.2) * rate)]
         loudest = np.abs(np.fft.rfft(part * np.hanning(len(part)))).argmax() * rate / len(part)
         assert loudest == pytest.approx(220, abs=3)
 
@@ -460,11 +460,11 @@ def test_stopping_early_leaves_no_thread(tmp_path: Path) -> None:
     )
     with open_stream(path, frames_per_s=math.inf) as stream:
         next(stream)
-        assert len(decoding_threads()) == 1  # It waits for room: 60 pictures are more than the buffer holds.
+        assert len(decoding_threads()) == 1  # It waits for room: 60 frames are more than the buffer holds.
     assert decoding_threads() == []
     assert list(stream) == [] and stream.notes == ()
     stream.close()
-    # A stream that nobody closes ends with its object.
+    # A stream that is never closed ends with its object.
     stream = open_stream(path, frames_per_s=math.inf)
     next(stream)
     del stream
@@ -488,7 +488,7 @@ class Faulty(io.BytesIO):
         return super().read(n)
 
 
-def test_a_source_that_fails_while_it_is_read(talk: Path) -> None:
+def test_a_source_that_fails_while_being_read(talk: Path) -> None:
     try:
         _, _, notes = read(Faulty(talk.read_bytes()))
     except MediaError as error:
@@ -507,12 +507,12 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
         )  # fmt: skip
         tracemalloc.start()
         with open_stream(path, frames_per_s=30) as stream:
-            n_pictures = sum(isinstance(item, Frame) for item in stream)
+            n_frames = sum(isinstance(item, Frame) for item in stream)
             _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert n_pictures >= n - 20
+        assert n_frames >= n - 20
         peaks.append(peak)
-    # What runs ahead is bounded by size, which neither of the two reaches.
+    # Decoding ahead is bounded in size, which neither of the two reaches.
     assert peaks[1] < peaks[0] + 2**21 or peaks[1] < 28 * 2**20
 
 
@@ -522,26 +522,26 @@ def packet(pts: int | None, dts: int | None) -> av.Packet[Any]:
     return made
 
 
-def test_foresight_settles_as_timestamps_promise() -> None:
-    foresight = PacketLookahead(SampleTimes(5.0, 0.1), 0.1, 0.0)
+def test_the_lookahead_settles_as_timestamps_promise() -> None:
+    lookahead = PacketLookahead(SampleTimes(5.0, 0.1), 0.1, 0.0)
     stamps = [(0, -1), (3, 0), (1, 1), (2, 2), (6, 3), (4, 4), (5, 5), (8, 6), (7, 7)]
-    said = [(p.pts, w) for pts, dts in stamps for p, w in foresight.push(packet(pts, dts))]
-    said += [(p.pts, wanted) for p, wanted in foresight.rest()]
-    assert said == [(pts, pts % 2 == 0) for pts, _ in stamps]
-    assert foresight.last_s == pytest.approx(0.8)
+    results = [(p.pts, w) for pts, dts in stamps for p, w in lookahead.push(packet(pts, dts))]
+    results += [(p.pts, wanted) for p, wanted in lookahead.rest()]
+    assert results == [(pts, pts % 2 == 0) for pts, _ in stamps]
+    assert lookahead.last_s == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("broken", [(2, 5), (None, 5), (9, None)], ids=["late", "no time", "no order"])
-def test_a_broken_promise_makes_every_picture_wanted(broken: tuple[int | None, int | None]) -> None:
-    foresight = PacketLookahead(SampleTimes(5.0, 0.1), 0.1, 0.0)
+def test_a_broken_promise_makes_every_frame_wanted(broken: tuple[int | None, int | None]) -> None:
+    lookahead = PacketLookahead(SampleTimes(5.0, 0.1), 0.1, 0.0)
     for time in range(5):
-        list(foresight.push(packet(time, time)))
-    assert all(wanted for _, wanted in foresight.push(packet(*broken)))
-    said = [wanted for time in range(10, 20) for _, wanted in foresight.push(packet(time, time))]
-    assert said == [True] * 10
+        list(lookahead.push(packet(time, time)))
+    assert all(wanted for _, wanted in lookahead.push(packet(*broken)))
+    results = [wanted for time in range(10, 20) for _, wanted in lookahead.push(packet(time, time))]
+    assert results == [True] * 10
 
 
-def test_packets_far_apart_in_the_file_come_together(talk: Path) -> None:
+def test_packets_far_apart_in_the_file_are_interleaved(talk: Path) -> None:
     with av.open(str(talk)) as container:
         streams = list(container.streams)
         packets = sorted(container.demux(), key=lambda packet: packet.stream.index)
@@ -554,7 +554,7 @@ def test_packets_far_apart_in_the_file_come_together(talk: Path) -> None:
         assert {p.stream.type for p in queue} == {"video"}
 
 
-def test_packets_are_not_held_without_bound(talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_packets_are_bounded(talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emofuse.media.interleave._PACKET_BYTES", 20000)
     with av.open(str(talk)) as container:
         packets = sorted(container.demux(), key=lambda packet: packet.stream.type, reverse=True)
@@ -573,13 +573,13 @@ def test_packets_are_not_held_without_bound(talk: Path, monkeypatch: pytest.Monk
     assert most <= 20000
 
 
-def test_the_merger_holds_no_more_than_it_may() -> None:
+def test_the_merger_is_bounded() -> None:
     merger = StreamMerger(audio=True, frames=True)
     image, small = np.zeros((720, 1280), np.uint8), np.zeros((360, 640, 3), np.uint8)
-    came = []
+    merged = []
     for i in range(100):
         merger.add(Frame(i / 5, image, small))
-        came += list(merger.ready())
-    assert len(came) > 75
+        merged += list(merger.ready())
+    assert len(merged) > 75
     merger.add(Waveform(np.zeros((1, 8000), np.float32), 16000, 0.0))
-    assert len(came) + len(list(merger.rest())) == 101
+    assert len(merged) + len(list(merger.rest())) == 101

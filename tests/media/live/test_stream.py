@@ -29,7 +29,7 @@ RATE = 16000
 
 
 def transport_stream(seconds: float, *, first_s: float = 0.0, rate: int = 25, layout: str = "mono") -> bytes:
-    """MPEG-TS of a tone and moving pictures, whose timestamps begin at ``first_s``."""
+    """MPEG-TS of a tone and a video, whose timestamps start at ``first_s``."""
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as container:
         video = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "g": "5"})
@@ -37,20 +37,20 @@ def transport_stream(seconds: float, *, first_s: float = 0.0, rate: int = 25, la
         audio = container.add_stream("mp2", rate=RATE, layout=layout)
         wave = 0.3 * np.sin(2 * np.pi * 220 * np.arange(int(seconds * RATE)) / RATE)
         frame_size = audio.codec_context.frame_size or 1152
-        heard = 0
+        n_sent = 0
         for index in range(int(seconds * rate)):
             image = np.full((96, 160, 3), (7 * index) % 256, np.uint8)
             frame = av.VideoFrame.from_ndarray(image, format="bgr24")
             frame.pts, frame.time_base = int(first_s * rate) + index, Fraction(1, rate)
             container.mux(video.encode(frame))
-            while heard / RATE <= index / rate and heard + frame_size <= len(wave):
-                block = (wave[heard : heard + frame_size] * 32767).astype(np.int16)
+            while n_sent / RATE <= index / rate and n_sent + frame_size <= len(wave):
+                block = (wave[n_sent : n_sent + frame_size] * 32767).astype(np.int16)
                 packed = block.repeat(audio.codec_context.channels)[None]
-                sound = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
-                sound.sample_rate, sound.time_base = RATE, Fraction(1, RATE)
-                sound.pts = int(first_s * RATE) + heard
-                container.mux(audio.encode(sound))
-                heard += frame_size
+                block_frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
+                block_frame.sample_rate, block_frame.time_base = RATE, Fraction(1, RATE)
+                block_frame.pts = int(first_s * RATE) + n_sent
+                container.mux(audio.encode(block_frame))
+                n_sent += frame_size
         container.mux(video.encode(None))
         container.mux(audio.encode(None))
     return file.getvalue()
@@ -58,7 +58,7 @@ def transport_stream(seconds: float, *, first_s: float = 0.0, rate: int = 25, la
 
 @contextmanager
 def peer(serve: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A TCP peer on this machine that does ``serve`` with whoever connects."""
+    """A TCP peer on this machine that calls ``serve`` with each connection."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
 
         def run() -> None:
@@ -94,8 +94,8 @@ def read_all(stream: LiveStream, *, most_s: float = 30.0) -> list[CapturedPart]:
 
 
 def split(parts: list[CapturedPart]) -> tuple[list[Waveform], list[Frame]]:
-    sound = [one.part for one in parts if isinstance(one.part, Waveform)]
-    return sound, [one.part for one in parts if isinstance(one.part, Frame)]
+    audio = [one.part for one in parts if isinstance(one.part, Waveform)]
+    return audio, [one.part for one in parts if isinstance(one.part, Frame)]
 
 
 def assert_no_threads() -> None:
@@ -103,29 +103,29 @@ def assert_no_threads() -> None:
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    """Two seconds of tone and pictures."""
+def video_file(tmp_path: Path) -> Path:
+    """Two seconds of video with a tone."""
     path: Path = media_files.write_video(
-        tmp_path / "film.mp4",
+        tmp_path / "video.mp4",
         [1001 * i for i in range(60)],
         audio=(media_files.tone(2.0, RATE), RATE),
     )
     return path
 
 
-def test_a_file_comes_at_its_own_pace_and_whole(film: Path) -> None:
-    with stream_of(film, pace=2.0) as stream:
-        assert stream.has_audio and stream.has_video and stream.labels == (str(film),)
+def test_a_file_is_played_completely_at_its_own_pace(video_file: Path) -> None:
+    with stream_of(video_file, pace=2.0) as stream:
+        assert stream.has_audio and stream.has_video and stream.labels == (str(video_file),)
         stream.start()
         started_s = stream.started_s
         parts = read_all(stream)
-    sound, pictures = split(parts)
-    expected = decode(film, n_frames=2).audio
+    audio, frames = split(parts)
+    expected = decode(video_file, n_frames=2).audio
     assert expected is not None and stream.lost_audio_s == 0
-    heard = np.concatenate([one.samples for one in sound], axis=1)
-    np.testing.assert_array_equal(heard, expected.samples)
-    assert sound[0].start_s == pytest.approx(expected.start_s, abs=1e-6)
-    assert len(pictures) + stream.dropped_frames == 10
+    samples = np.concatenate([one.samples for one in audio], axis=1)
+    np.testing.assert_array_equal(samples, expected.samples)
+    assert audio[0].start_s == pytest.approx(expected.start_s, abs=1e-6)
+    assert len(frames) + stream.dropped_frames == 10
     for one in parts:
         # not before its time; B-frames and blocks are decoded a little ahead of it
         assert one.at_s - started_s > one.end_s / 2.0 - 0.2
@@ -133,7 +133,7 @@ def test_a_file_comes_at_its_own_pace_and_whole(film: Path) -> None:
     assert_no_threads()
 
 
-def test_only_the_newest_picture_waits_and_sound_for_two_seconds(tmp_path: Path) -> None:
+def test_only_the_newest_frame_waits_and_two_seconds_of_audio(tmp_path: Path) -> None:
     path = media_files.write_video(
         tmp_path / "long.mp4", [6000 * i for i in range(20)], audio=(media_files.tone(4.0, RATE), RATE)
     )
@@ -142,43 +142,43 @@ def test_only_the_newest_picture_waits_and_sound_for_two_seconds(tmp_path: Path)
         stream.start()
         while not stream.ended:
             time.sleep(0.01)
-        sound, pictures = split(stream.take())
-    assert [one.time_s for one in pictures] == pytest.approx([19 * 0.2])
+        audio, frames = split(stream.take())
+    assert [one.time_s for one in frames] == pytest.approx([19 * 0.2])
     assert stream.dropped_frames == 19
-    assert sum(one.duration_s for one in sound) == pytest.approx(2.0, abs=0.2)
-    assert sum(one.duration_s for one in sound) + stream.lost_audio_s == pytest.approx(4.0, abs=0.1)
-    assert sound[-1].start_s + sound[-1].duration_s == pytest.approx(4.0, abs=0.1)
+    assert sum(one.duration_s for one in audio) == pytest.approx(2.0, abs=0.2)
+    assert sum(one.duration_s for one in audio) + stream.lost_audio_s == pytest.approx(4.0, abs=0.1)
+    assert audio[-1].start_s + audio[-1].duration_s == pytest.approx(4.0, abs=0.1)
 
 
 def test_a_programming_error_in_the_thread_is_raised_where_the_parts_are_taken(
-    film: Path, monkeypatch: pytest.MonkeyPatch
+    video_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise TypeError("ours")
 
     monkeypatch.setattr("emofuse.media.live.capture.Capture._read", broken)
-    with pytest.raises(TypeError, match="ours"), stream_of(film) as stream:
+    with pytest.raises(TypeError, match="ours"), stream_of(video_file) as stream:
         stream.start()
         read_all(stream)
     assert_no_threads()
 
 
-def test_a_loop_goes_on_where_the_round_before_ended(film: Path) -> None:
+def test_a_loop_continues_where_the_round_before_ended(video_file: Path) -> None:
     parts: list[CapturedPart] = []
-    with stream_of(film, pace=8.0, loop=True) as stream:
+    with stream_of(video_file, pace=8.0, loop=True) as stream:
         stream.start()
         while not parts or parts[-1].end_s < 5.0:
             parts += stream.take()
-    sound, pictures = split(parts)
-    ends = [one.start_s + one.duration_s for one in sound]
-    for end, after in zip(ends, sound[1:], strict=False):
+    audio, frames = split(parts)
+    ends = [one.start_s + one.duration_s for one in audio]
+    for end, after in zip(ends, audio[1:], strict=False):
         assert -0.03 < after.start_s - end < 0.1
-    times = [one.time_s for one in pictures]
+    times = [one.time_s for one in frames]
     assert times == sorted(set(times))
     assert_no_threads()
 
 
-def test_a_stream_over_tcp_counts_from_its_begin() -> None:
+def test_a_stream_over_tcp_counts_from_its_start() -> None:
     data = transport_stream(2.0, first_s=7000.0)
 
     def serve(connection: socket.socket) -> None:
@@ -191,15 +191,15 @@ def test_a_stream_over_tcp_counts_from_its_begin() -> None:
         stream.start()
         parts = read_all(stream)
         assert stream.problem is None
-    sound, pictures = split(parts)
+    audio, frames = split(parts)
     assert min(one.start_s for one in parts) < 1.0
-    assert sum(one.duration_s for one in sound) == pytest.approx(2.0, abs=0.2)
-    assert len(pictures) + stream.dropped_frames == pytest.approx(10, abs=1)
+    assert sum(one.duration_s for one in audio) == pytest.approx(2.0, abs=0.2)
+    assert len(frames) + stream.dropped_frames == pytest.approx(10, abs=1)
     assert_no_threads()
 
 
 def test_a_download_is_held_back_to_its_pace(http_server: Any) -> None:
-    address = http_server.serve("/film.ts", transport_stream(3.0), ranges=False)
+    address = http_server.serve("/video.ts", transport_stream(3.0), ranges=False)
     with stream_of(address) as stream:
         stream.start()
         parts = read_all(stream)
@@ -207,48 +207,48 @@ def test_a_download_is_held_back_to_its_pace(http_server: Any) -> None:
         assert stream.lost_audio_s == 0
 
 
-def test_a_sender_that_begins_anew_does_not_stop_the_clock() -> None:
+def test_a_sender_that_restarts_does_not_stop_the_clock() -> None:
     data = transport_stream(1.0, first_s=5000.0) + transport_stream(1.0, first_s=20.0)
     with peer(lambda connection: connection.sendall(data)) as address, stream_of(address) as stream:
         stream.start()
         parts = read_all(stream)
-    sound, pictures = split(parts)
-    ends = [one.start_s + one.duration_s for one in sound]
+    audio, frames = split(parts)
+    ends = [one.start_s + one.duration_s for one in audio]
     assert max(ends) < 4.0
-    for end, after in zip(ends, sound[1:], strict=False):
+    for end, after in zip(ends, audio[1:], strict=False):
         assert after.start_s > end - 0.1
-    times = [one.time_s for one in pictures]
+    times = [one.time_s for one in frames]
     assert times == sorted(set(times))
-    assert sum(one.duration_s for one in sound) > 1.5
+    assert sum(one.duration_s for one in audio) > 1.5
 
 
 @pytest.mark.parametrize(("before", "after"), [("mono", "stereo"), ("stereo", "mono")])
-def test_a_sender_that_begins_anew_with_other_channels(before: str, after: str) -> None:
+def test_a_sender_that_restarts_with_other_channels(before: str, after: str) -> None:
     data = transport_stream(1.0, first_s=5000.0, layout=before)
     data += transport_stream(1.0, first_s=20.0, layout=after)
     with peer(lambda connection: connection.sendall(data)) as address, stream_of(address) as stream:
         stream.start()
-        sound, _ = split(read_all(stream))
+        audio, _ = split(read_all(stream))
         assert stream.problem is None
-    heard = np.concatenate([one.samples for one in sound], axis=1)
-    assert heard.shape == (1 if before == "mono" else 2, pytest.approx(2.0 * RATE, abs=0.3 * RATE))
-    assert np.abs(heard[:, -RATE // 2 :]).max() > 0.2
+    samples = np.concatenate([one.samples for one in audio], axis=1)
+    assert samples.shape == (1 if before == "mono" else 2, pytest.approx(2.0 * RATE, abs=0.3 * RATE))
+    assert np.abs(samples[:, -RATE // 2 :]).max() > 0.2
     assert_no_threads()
 
 
-def test_a_peer_that_never_answers_is_given_up() -> None:
-    begun = time.monotonic()
+def test_a_peer_that_never_answers_times_out() -> None:
+    started_s = time.monotonic()
     with (
         peer(lambda _: time.sleep(2.0)) as address,
         pytest.raises(MediaError, match=r"tcp://127\.0\.0\.1:\d+: no answer within 0\.5 s"),
         stream_of(address, timeout_s=0.5),
     ):
         pass
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - started_s < 5
     assert_no_threads()
 
 
-def test_a_peer_that_falls_silent_is_given_up() -> None:
+def test_a_peer_that_falls_silent_times_out() -> None:
     data = transport_stream(1.0)
     quiet = threading.Event()
 
@@ -273,7 +273,7 @@ def test_datagrams_until_no_more_come() -> None:
 
     def send() -> None:
         with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sender:
-            # again and again, as a camera does that does not know whether anybody listens
+            # repeatedly, like a camera that does not know whether anyone listens
             for _ in range(2):
                 for i in range(0, len(data), 1316):
                     sender.sendto(data[i : i + 1316], ("127.0.0.1", port))
@@ -283,62 +283,62 @@ def test_datagrams_until_no_more_come() -> None:
     thread.start()
     with stream_of(f"udp://127.0.0.1:{port}", timeout_s=2.0) as stream:
         stream.start()
-        sound, pictures = split(read_all(stream))
-        assert sound and pictures
+        audio, frames = split(read_all(stream))
+        assert audio and frames
         with pytest.raises(MediaError, match=r"no data for 2 s"):
             raise stream.problem or AssertionError
     thread.join()
 
 
-def test_nobody_there() -> None:
+def test_no_peer() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
     with pytest.raises(MediaError, match="Connection refused"), stream_of(f"tcp://127.0.0.1:{port}"):
         pass
 
 
-def test_the_opening_can_be_stopped() -> None:
+def test_the_opening_can_be_canceled() -> None:
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
-    begun = time.monotonic()
+    started_s = time.monotonic()
     with (
         peer(lambda _: time.sleep(3.0)) as address,
         stream_of(address, timeout_s=1.0, stop=stop) as stream,
     ):
         assert not stream.labels
-        assert time.monotonic() - begun < 0.9
+        assert time.monotonic() - started_s < 0.9
 
 
-def test_a_playlist_reaches_no_local_file(http_server: Any, film: Path) -> None:
-    body = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile://{film}\n#EXT-X-ENDLIST\n"
+def test_a_playlist_reaches_no_local_file(http_server: Any, video_file: Path) -> None:
+    body = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile://{video_file}\n#EXT-X-ENDLIST\n"
     address = http_server.serve("/list.m3u8", body.encode())
     with pytest.raises(MediaError), stream_of(address):
         pass
 
 
-@pytest.mark.parametrize("source", ["file:///etc/hosts", "concat://a", "ftp://host/film.mp4", "data://x"])
-def test_other_addresses_are_not_opened(source: str) -> None:
+@pytest.mark.parametrize("source", ["file:///etc/hosts", "concat://a", "ftp://host/video.mp4", "data://x"])
+def test_other_addresses_are_not_supported(source: str) -> None:
     with pytest.raises(MediaError, match="not supported"):
         requested_inputs(source)
 
 
 def test_a_password_is_not_repeated() -> None:
-    (wanted,) = requested_inputs("rtsp://me:secret@camera.local:554/one")
-    assert wanted.inputs[0].label == "rtsp://camera.local:554/one"
+    (request,) = requested_inputs("rtsp://me:secret@camera.local:554/one")
+    assert request.inputs[0].label == "rtsp://camera.local:554/one"
 
 
-def test_what_is_wanted_of_what() -> None:
-    film, microphone = requested_inputs("film.mp4", microphone="alsa:hw:1")
-    assert film.inputs == (LiveInput("film.mp4", "file", audio=False),)
+def test_which_streams_of_which_inputs_are_requested() -> None:
+    video_file, microphone = requested_inputs("video.mp4", microphone="alsa:hw:1")
+    assert video_file.inputs == (LiveInput("video.mp4", "file", audio=False),)
     assert microphone.inputs == (LiveInput("hw:1", "device", "alsa", video=False),)
-    heard, seen = requested_inputs(None)
-    assert not heard.required and not seen.required
-    assert all(one.audio and not one.video for one in heard.inputs)
+    microphones, cameras = requested_inputs(None)
+    assert not microphones.required and not cameras.required
+    assert all(one.audio and not one.video for one in microphones.inputs)
     (only,) = requested_inputs(None, camera=NONE)
     assert only.what == "microphone"
     assert requested_inputs("lavfi:testsrc")[0].inputs[0] == LiveInput("testsrc", "device", "lavfi")
     with pytest.raises(MediaError, match="neither audio nor video"):
-        requested_inputs("film.mp4", microphone=NONE, camera=NONE)
+        requested_inputs("video.mp4", microphone=NONE, camera=NONE)
 
 
 def test_two_devices_share_one_clock() -> None:
@@ -350,10 +350,10 @@ def test_two_devices_share_one_clock() -> None:
         parts: list[CapturedPart] = []
         while not parts or parts[-1].end_s < 2.0:
             parts += stream.take()
-            # both run free, and are held back to one second ahead of the clock
+            # neither is paced; both are held back to one second ahead of the clock
             assert all(one.end_s < one.at_s - stream.started_s + 1.7 for one in parts)
-    sound, pictures = split(parts)
-    assert sound and pictures
+    audio, frames = split(parts)
+    assert audio and frames
     assert_no_threads()
 
 
@@ -371,7 +371,7 @@ def test_a_microphone_of_alsa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert_no_threads()
 
 
-def test_one_device_is_done_without_and_none_is_an_error() -> None:
+def test_one_missing_device_is_tolerated_and_none_is_an_error() -> None:
     absent = InputRequest((LiveInput("/dev/video_absent", "device", "v4l2", audio=False),), False, "camera")
     sine = InputRequest((LiveInput("sine=r=16000", "device", "lavfi", video=False),), False, "microphone")
     with LiveStream([sine, absent]) as stream:
@@ -383,25 +383,25 @@ def test_one_device_is_done_without_and_none_is_an_error() -> None:
     assert_no_threads()
 
 
-def test_a_decoder_that_cannot_keep_up_leaves_pictures_out() -> None:
+def test_a_decoder_that_cannot_keep_up_skips_frames() -> None:
     now = 0.0
-    pressure = _DecoderLoad(lambda: now)
-    said = []
+    load = _DecoderLoad(lambda: now)
+    skipped = []
     for idle in (0.5, 0.0, 0.0, 0.0, 0.5, 0.5):
         now += 1.0
-        pressure.idle(idle)
-        said.append(pressure.skip())
-    assert said == ["DEFAULT", "NONREF", "NONKEY", "NONKEY", "NONREF", "DEFAULT"]
+        load.idle(idle)
+        skipped.append(load.skip())
+    assert skipped == ["DEFAULT", "NONREF", "NONKEY", "NONKEY", "NONREF", "DEFAULT"]
 
 
-def test_a_file_that_was_stopped_goes_on_from_there() -> None:
+def test_a_file_that_was_paused_continues_from_there() -> None:
     now = 100.0
-    timing = _StreamClock(lambda: now, 100.0, 1.0)
-    timing.start_file(0.0)
-    timing.note(0, 0.0)
-    assert timing.wait_s(1.0) == pytest.approx(1.0)
+    clock = _StreamClock(lambda: now, 100.0, 1.0)
+    clock.start_file(0.0)
+    clock.note(0, 0.0)
+    assert clock.wait_s(1.0) == pytest.approx(1.0)
     now += 30
-    timing.wait_s(1.0)
-    assert timing.wait_s(2.0) == pytest.approx(1.0)
-    # a hole in the timestamps is not sat out
-    assert timing.wait_s(100_000.0) == pytest.approx(10.0)
+    clock.wait_s(1.0)
+    assert clock.wait_s(2.0) == pytest.approx(1.0)
+    # a long gap in the timestamps is not waited for
+    assert clock.wait_s(100_000.0) == pytest.approx(10.0)
