@@ -11,21 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save
 from typer.testing import CliRunner
 
 import emofuse
 from emofuse import Recognizer
 from emofuse.cli.app import app
 from emofuse.core.errors import BundleError, ExperimentError, WeightsError
-from emofuse.core.labels import EMOTIONS, FER_PLUS, FER_PLUS_TO_EMOTION
 from emofuse.core.recipes.load import load_recipe, parse_recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.features.extraction import extract
 from emofuse.recognition import bundle
 from emofuse.recognition.bundle import load_bundle
-from emofuse.training.networks.expression_cnn import CompactExpressionCnn
 from tests.support import small_corpora, small_faces
 from tests.support.typed import not_none
 
@@ -54,15 +50,6 @@ n_frames = 2
 [fusion]
 inner_folds = 3
 """
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compact network, untrained."""
-    torch.manual_seed(1)
-    path = tmp_path_factory.mktemp("cnn") / "weights.safetensors"
-    path.write_bytes(save(CompactExpressionCnn().state_dict(), {"architecture": "compact"}))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -184,40 +171,6 @@ def test_what_cannot_be_shipped(
     (tmp_path / "b" / "mine").touch()
     with pytest.raises(BundleError, match="is not empty"):
         ship(corpus, load_recipe(toml), weights, fer2013, tmp_path / "b")
-
-
-def test_calibration_undoes_too_much_certainty(weights: Path) -> None:
-    """Logits times three need three times the temperature; frequencies follow from the votes."""
-    from emofuse.training.networks.expression_over_time import load_expression_over_time
-    from emofuse.training.ship.build import calibrate_face
-
-    faces = small_faces.wave_images(80, 5)
-    network = load_expression_over_time(weights)
-    with torch.no_grad():
-        network.cnn.fer_plus.weight.normal_(0, 0.02, generator=torch.Generator().manual_seed(2))
-        network.cnn.fer_plus.bias.copy_(torch.tensor(np.log(faces.distribution.mean(0) + 1e-3)) * 1.5)
-    once = calibrate_face(network, faces, faces)
-    with torch.no_grad():
-        network.cnn.fer_plus.weight.mul_(3)
-        network.cnn.fer_plus.bias.mul_(3)
-    thrice = calibrate_face(network, faces, faces)
-    assert thrice.temperature == pytest.approx(3 * once.temperature, rel=0.01)
-    assert thrice.cross_entropy == pytest.approx(once.cross_entropy, rel=1e-3)
-    assert thrice.cross_entropy < thrice.cross_entropy_before
-    shares = faces.distribution.sum(0) / faces.distribution.sum()
-    for i, name in enumerate(FER_PLUS[:-1]):
-        wanted = (2 if name == "neutral" else 1) / 8
-        assert np.exp(once.offsets[i]) == pytest.approx(wanted / shares[i])
-    assert once.offsets[-1] == 0
-
-
-def test_every_emotion_of_fer_plus_has_its_shares() -> None:
-    assert tuple(FER_PLUS_TO_EMOTION) == FER_PLUS
-    for name, shares in FER_PLUS_TO_EMOTION.items():
-        assert set(shares) <= set(EMOTIONS)
-        assert sum(shares.values()) == (0 if name == "contempt" else 1)
-    reached = {emotion for shares in FER_PLUS_TO_EMOTION.values() for emotion in shares}
-    assert reached == set(EMOTIONS)
 
 
 def run(*args: object, **env: str) -> subprocess.CompletedProcess[str]:

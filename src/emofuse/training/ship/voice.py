@@ -1,0 +1,126 @@
+"""The voice of the shipped recognizer: trained on a corpus, and its weight in the fusion."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.errors import EmofuseError, ExperimentError
+from emofuse.core.labels import EMOTIONS, emotion_index
+from emofuse.core.metrics import accuracy, bootstrap_interval
+from emofuse.core.recipes.recipe import Recipe
+from emofuse.core.records import Features, Take
+from emofuse.corpus.corpus import Corpus
+from emofuse.features.extraction import extract_takes
+from emofuse.system.atomic_write import write_atomically
+from emofuse.training.dataset import Inputs
+from emofuse.training.fusion_classifiers import LogLinearPool
+from emofuse.training.jobs import load_network, load_outputs, run_network_jobs
+from emofuse.training.plan import NetworkJob, Plan
+from emofuse.training.resources import Resources
+
+NO_OFFSETS: Final = {"offset_penalty": 1e6}
+"""Parameters of a pool without offsets: they are penalized to 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedVoice:
+    """A voice network trained on some speakers.
+
+    ``weight``, ``accuracy`` and ``interval`` (95 %, over speakers) were measured on ``n_takes`` takes with
+    networks that had not seen their speakers.
+    """
+
+    network: Any
+    weight: float
+    n_takes: int
+    accuracy: float
+    interval: tuple[float, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the bundle says of the voice."""
+        return {
+            "weight": self.weight,
+            "takes": self.n_takes,
+            "accuracy_on_held_out_speakers": self.accuracy,
+            "interval_over_speakers": list(self.interval),
+        }
+
+
+def read_voices(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resources) -> Inputs:
+    """The voices of every take in every variant, written into ``folder``. Video is not read.
+
+    Raises:
+        ExperimentError: a voice cannot be read; a shipped recognizer is not trained on part of a corpus.
+    """
+    takes = [t for t in corpus.takes() if t.emotion is not None and t.voice is not None]
+    if not takes:
+        raise ExperimentError(f"{corpus.root}: no recordings with a known emotion")
+    for variant, features in enumerate(recipe.voice.variants):
+        rows = _voices_at(takes, recipe.with_voice_features(features), resources)
+        name = f"voice-{variant}.npy" if variant else "voice.npy"
+        with write_atomically(folder / name) as file:
+            np.save(file, rows)
+    return Inputs(
+        folder,
+        np.array([emotion_index(str(take.emotion)) for take in takes], dtype=np.int64),
+        np.array([take.speaker for take in takes]),
+        {"voice": np.ones(len(takes), dtype=bool), "face": np.zeros(len(takes), dtype=bool)},
+        len(recipe.voice.variants),
+    )
+
+
+def _voices_at(takes: list[Take], recipe: Recipe, resources: Resources) -> NDArray[np.float32]:
+    results = extract_takes(
+        [replace(take, face=None) for take in takes],
+        recipe,
+        store=resources.store,
+        jobs=resources.jobs,
+        on_done=resources.on_done(f"voices at speed {recipe.voice.features.speed:g}"),
+    )
+    rows = []
+    for take, result in zip(takes, results, strict=True):
+        if isinstance(result, EmofuseError):
+            raise ExperimentError(f"{take.take}: {result}")
+        assert isinstance(result, Features)
+        if result.voice is None:
+            raise ExperimentError(f"{take.take}: no voice: {result.voice_missing}")
+        rows.append(result.voice)
+    return np.stack(rows)
+
+
+def voices_fingerprint(inputs: Inputs) -> str:
+    """Changes when a speaker, a label or a voice changes."""
+    digest = hashlib.sha256("\n".join(inputs.speakers.tolist()).encode())
+    digest.update(inputs.labels.tobytes())
+    for variant in range(inputs.n_voice_variants):
+        digest.update(inputs.load("voice", variant).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def fit_voice(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, resources: Resources) -> FittedVoice:
+    """Train networks that leave speakers out, to measure the weight, and one on all speakers of the plan."""
+    assert plan.refitted is not None
+    jobs = []
+    for member in (*plan.members, plan.refitted):
+        # no network is stopped early here: train on the stopping rows as well
+        train = np.sort(np.concatenate([member.network_rows, member.stopping_rows]))
+        score = tuple(member.fusion_rows.tolist())
+        jobs.append(NetworkJob(plan.name, member.index, "voice", tuple(train.tolist()), score, score))
+    run_network_jobs(jobs, inputs, recipe, work, resources, stage=f"voices: {plan.name}")
+    outputs = [
+        load_outputs(plan, "voice", member.fusion_rows, [member.index], work) for member in plan.members
+    ]
+    logs = np.concatenate([of_member.log_probabilities for of_member in outputs])
+    rows = np.concatenate([member.fusion_rows for member in plan.members])
+    truth = inputs.labels[rows]
+    pool = LogLinearPool(NO_OFFSETS, n_emotions=len(EMOTIONS)).fit(logs.astype(np.float32), truth)
+    predicted = logs.argmax(1)
+    low, high = bootstrap_interval(accuracy, truth, predicted, inputs.speakers[rows], seed=recipe.seed)
+    network = load_network(jobs[-1], inputs, recipe, work)
+    return FittedVoice(network, float(pool.weights[0]), len(rows), accuracy(truth, predicted), (low, high))
