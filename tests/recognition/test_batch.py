@@ -19,19 +19,12 @@ import pytest
 
 from benchmarks import batch as batch_benchmark
 from emofuse import Recognizer
-from emofuse.core.errors import BundleError, IsolationError, ProfileError
+from emofuse.core.errors import BatchError, BundleError, IsolationError, JournalError, ProfileError
 from emofuse.core.labels import EMOTIONS
 from emofuse.features.profile import Profile
 from emofuse.features.speaker_normalization import Moments
-from emofuse.recognition.batch import (
-    BatchError,
-    JournalError,
-    WorkerSettings,
-    default_limit_s,
-    find_recordings,
-    predict_in_processes,
-    predict_table,
-)
+from emofuse.recognition.batch import WorkerSettings, default_limit_s, predict_in_processes, predict_table
+from emofuse.recognition.batch_inputs import find_recordings
 from emofuse.recognition.bundle import SHIPPED, load_bundle
 from emofuse.recognition.tables import columns
 from tests.support import small_corpora

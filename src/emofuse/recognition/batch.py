@@ -1,8 +1,7 @@
 """Thousands of files into one table: several processes, resumable, one row per file.
 
->>> from emofuse.recognition.batch import find_recordings, predict_table               # doctest: +SKIP
->>> listing = find_recordings(["interviews"])                              # doctest: +SKIP
->>> result = predict_table(listing, None, "interviews.csv", jobs=4)        # doctest: +SKIP
+>>> from emofuse import predict_table                                      # doctest: +SKIP
+>>> result = predict_table(["interviews"], None, "interviews.csv", jobs=4) # doctest: +SKIP
 >>> result.rows, result.failed                                             # doctest: +SKIP
 (1000, 50)
 
@@ -18,16 +17,16 @@ import hashlib
 import os
 import tempfile
 from array import array
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from emofuse.core.errors import BatchError, JournalError
+from emofuse.core.errors import BatchError
 from emofuse.core.records import Prediction
 from emofuse.core.version import __version__
-from emofuse.recognition.batch_inputs import Listing, find_recordings
+from emofuse.recognition.batch_inputs import Listing, OnFile, find_recordings
 from emofuse.recognition.bundle import MANIFEST, Bundle, load_bundle, warn_of_licence
 from emofuse.recognition.tables import Row, check_table, failure, table_row, write_table
 from emofuse.system.checksums import file_digest
@@ -38,20 +37,12 @@ if TYPE_CHECKING:
     from emofuse.features.profile import Profile
     from emofuse.recognition.recognizer import Recognizer
 
-__all__ = [
-    "BatchError", "BatchResult", "JournalError", "Listing", "WorkerSettings", "default_limit_s",
-    "find_recordings", "predict_in_processes", "predict_table",
-]  # fmt: skip
-
 READER: Final = "emofuse.recognition.batch_worker:load_reader"
 """What reads files in a worker process."""
 MAX_ERRORS: Final = 20
 """How many failed files a result names; the table names all."""
 _LIMIT_S: Final = 600.0
 _LIMIT_BYTES_PER_S: Final = 100_000.0
-
-OnProgress = Callable[[int, int, int], None]
-"""Called with the number of files that are done, how many of these failed, and the number of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +148,7 @@ def predict_table(
     jobs: int = 1,
     profile: Profile | None = None,
     timeout_s: float | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnFile | None = None,
 ) -> BatchResult:
     """Read many files into a table. The same call resumes after an interrupt or a kill.
 
@@ -207,7 +198,7 @@ class _Run:
 
     listing: Listing
     journal: Journal
-    on_progress: OnProgress
+    on_progress: OnFile
     offsets: array[int] = field(init=False)
     """Of each file's entry in the journal; -1: there is none yet."""
     done: int = 0
@@ -273,7 +264,7 @@ def predict_in_processes(
     *,
     jobs: int,
     timeout_s: float | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnFile | None = None,
 ) -> list[Prediction]:
     """Predictions of some files, in their order, for printing; nothing is stored on disk.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,10 @@ SUFFIXES: Final = frozenset((
     ".wv", ".y4m",
 ))  # fmt: skip
 """Suffixes, in lower case, of the containers that :mod:`emofuse.media.decoding` opens."""
+
+
+OnFile = Callable[[int, int, int], None]
+"""Called with how many files are done, how many of these failed, and how many there are (0: unknown)."""
 
 
 @dataclass(frozen=True, slots=True)

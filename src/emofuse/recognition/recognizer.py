@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,14 @@ from emofuse.features.extraction import Readable, extract
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
 from emofuse.media.arrays import ColorOrder, recording, timed_frames
 from emofuse.media.container import display_path
-from emofuse.recognition.batch_inputs import Listing
+from emofuse.recognition.batch_inputs import Listing, OnFile
 from emofuse.recognition.bundle import Bundle, load_bundle, warn_of_licence
 from emofuse.recognition.model import BundleModel, nothing_readable
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
     from emofuse.media.container import Source
-    from emofuse.timeline.reader import OnProgress, OnSound
+    from emofuse.timeline.reader import OnRead, OnSound
     from emofuse.timeline.records import Timeline, Window
     from emofuse.timeline.segments import SegmentRules
     from emofuse.timeline.windows import WindowRules
@@ -191,9 +191,9 @@ class Recognizer:
         sources: Listing | Iterable[Readable],
         *,
         profile: Profile | None = None,
-        on_progress: Callable[[int, int, int], None] | None = None,
+        on_progress: OnFile | None = None,
     ) -> Iterator[Prediction]:
-        """Read one recording after the other: all that reads several recordings comes here.
+        """Read one recording after the other, as ``predict_files``, the command and batch workers all do.
 
         A recording that cannot be read is a prediction whose ``error`` says why.
 
@@ -201,8 +201,7 @@ class Recognizer:
             sources: recordings of the kinds that :meth:`predict` takes as ``source``; or what
                 :func:`~emofuse.recognition.batch_inputs.find_recordings` found.
             profile: of the person who is seen and heard in all of them, if enrolled.
-            on_progress: called after each one with how many are done, how many of these failed, and how many
-                there are (0: unknown).
+            on_progress: called after each recording.
 
         Raises:
             ProfileError: the profile was not made with this recognizer.
@@ -232,7 +231,7 @@ class Recognizer:
             return self.predict(source, profile=profile)
         except EmofuseError as error:
             reason = str(error)
-        except Exception as error:  # whatever one recording does, the others are read; the type tells a bug
+        except Exception as error:  # one recording must not stop the others; the type shows a bug
             reason = f"{type(error).__name__}: {error}"
         return Prediction.failed(_name(source), self.emotions, reason)
 
@@ -254,7 +253,7 @@ class Recognizer:
         start_s: float | None = None,
         end_s: float | None = None,
         profile: Profile | None = None,
-        on_progress: OnProgress | None = None,
+        on_progress: OnRead | None = None,
         on_sound: OnSound | None = None,
     ) -> Timeline:
         """Read a whole recording: who is there, and what is expressed from when to when.

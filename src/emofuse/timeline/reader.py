@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from emofuse.features.profile import Profile
     from emofuse.timeline.model_interface import EmotionModel
 
-OnProgress = Callable[[float, float | None], None]
+OnRead = Callable[[float, float | None], None]
 """Called with the seconds that were read, and with the duration where the file has it."""
 
 OnSound = Callable[[Waveform], None]
@@ -57,9 +57,7 @@ class _Reading:
     start_s: float
     end_s: float
 
-    def windows(
-        self, on_progress: OnProgress | None = None, on_sound: OnSound | None = None
-    ) -> Iterator[Window]:
+    def windows(self, on_progress: OnRead | None = None, on_sound: OnSound | None = None) -> Iterator[Window]:
         read_s = self.start_s
         for part in self.stream:
             if isinstance(part, Waveform):
@@ -139,7 +137,7 @@ def read_timeline(
     options: ReadingOptions | None = None,
     *,
     segment_rules: SegmentRules | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnRead | None = None,
     on_sound: OnSound | None = None,
 ) -> Timeline:
     """The timeline of a recording. See :meth:`Recognizer.timeline`."""
