@@ -1,12 +1,11 @@
-"""What the README and the pages of docs/ tell a reader to type is typed here, page by page, in their order.
+"""Run the commands and code of the README and the pages of docs/, page by page, in order.
 
 Blocks of ``sh``, ``console`` (with the output that is shown, compared loosely) and ``python`` are run in one
-folder a page. An HTML comment just before a block, which readers do not see, says otherwise:
+folder per page. An HTML comment just before a block, which readers do not see, changes that:
 
-- ``not run: REASON``: its commands are not run; each must still be one that the command line understands, and
-  Python must compile.
-- ``exit status N``: its commands end so.
-- ``file: NAME``: the block is saved under this name.
+- ``not run: REASON``: its commands are only parsed by the command line, and Python is only compiled.
+- ``exit status N``: its commands exit with this status.
+- ``file: NAME``: the block is saved as this file.
 """
 
 from __future__ import annotations
@@ -44,14 +43,14 @@ REASONS = {
     "needs a camera and a microphone", "needs a bundle trained on RAVDESS", "trains for minutes",
 }  # fmt: skip
 WHOLE = {"results.md": "needs RAVDESS", "CONTRIBUTING.md": "make target"}
-"""Pages none of whose blocks are run."""
+"""Pages whose blocks are all not run."""
 MATERIAL = ("emofuse corpus synth ", "python docs/material.py ")
-"""Commands whose files are made once and linked into the folder of every page that gives them."""
+"""Commands whose output is made once and linked into the folder of every page with the command."""
 
 _FENCE = re.compile(r"^```(\w*)\s*$")
 _MARK = re.compile(r"^<!-- (.*?) -->$")
 _DRAWN = re.compile(r"[━┏┳┓┃┡╇┩│├┼┤└┴┘─█▏▎▍▌▋▊▉]")
-_SAID = re.compile(rf"\b({'|'.join(EMOTIONS)}|not sure|nothing to read|abstained)\b")
+_EMOTION_TEXT = re.compile(rf"\b({'|'.join(EMOTIONS)}|not sure|nothing to read|abstained)\b")
 _NUMBER = re.compile(r"\d+(\.\d+)?(e-?\d+)?")
 
 
@@ -75,7 +74,7 @@ class Block:
 class Command:
     words: str
     shown: tuple[str, ...] | None
-    """The output that the page shows; None: it shows none."""
+    """The output on the page; None: there is none."""
 
 
 def blocks(page: Path) -> list[Block]:
@@ -119,12 +118,12 @@ def commands(block: Block) -> list[Command]:
 
 
 def loosely(line: str) -> str:
-    """A line without what changes with the recogniser or the terminal's width: figures, emotions, frames."""
-    return " ".join(_NUMBER.sub("0", _SAID.sub("EMOTION", _DRAWN.sub(" ", line))).split())
+    """A line without what depends on the recognizer or the terminal width: numbers, emotions, boxes."""
+    return " ".join(_NUMBER.sub("0", _EMOTION_TEXT.sub("EMOTION", _DRAWN.sub(" ", line))).split())
 
 
 def fits(shown: tuple[str, ...], got: str) -> bool:
-    """Whether output is what is shown; a line … stands for any lines, … within a line for any text."""
+    """Whether the output matches; a line … stands for any lines, … within a line for any text."""
     wanted = []
     for line in map(loosely, shown):
         if line == "…":
@@ -136,7 +135,7 @@ def fits(shown: tuple[str, ...], got: str) -> bool:
 
 
 class Page:
-    """A page that is followed in a folder of its own."""
+    """A page whose commands are run in a folder of its own."""
 
     def __init__(self, page: Path, folder: Path, material: Path) -> None:
         self.page, self.folder, self.material = page, folder, material
@@ -152,16 +151,16 @@ class Page:
             "PYTHONIOENCODING": "utf-8",
         }
 
-    def follow(self) -> None:
+    def run_blocks(self) -> None:
         for block in blocks(self.page):
             where = f"{self.page.name}, line {block.line}"
             reason = block.marked("not run:") or WHOLE.get(self.page.name)
             if (name := block.marked("file:")) is not None:
                 (self.folder / name).write_text(block.text, encoding="utf-8")
             elif reason is not None:
-                assert reason in REASONS, f"{where}: {reason!r} is no reason that is known here"
+                assert reason in REASONS, f"{where}: unknown reason {reason!r}"
                 for command in commands(block):
-                    understood(command.words, where)
+                    check_syntax(command.words, where)
                 if block.language == "python":
                     compile(block.text, where, "exec")
             elif block.language == "python":
@@ -169,9 +168,9 @@ class Page:
             else:
                 status = int(block.marked("exit status") or 0)
                 for command in commands(block):
-                    self.type(command, status, where)
+                    self.execute(command, status, where)
 
-    def type(self, command: Command, status: int, where: str) -> None:
+    def execute(self, command: Command, status: int, where: str) -> None:
         if command.words.startswith(MATERIAL):
             self.make(command.words)
             return
@@ -182,32 +181,32 @@ class Page:
             assert fits(command.shown, out), f"{where}: {command.words}\nshown:\n{shown}\nprinted:\n{out}"
 
     def make(self, words: str) -> None:
-        """Material is made once for all pages; what a page has of it depends on its own commands alone."""
+        """Make material once for all pages; a page's folder depends on its own commands only."""
         self.material.mkdir(exist_ok=True)
         before = self._key()
         self._made.append(words)
-        place = self.material / self._key()
+        cached = self.material / self._key()
         with (self.material / f"{self._key()}.lock").open("w") as lock:
             if sys.platform != "win32":
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            if not place.exists():
+            if not cached.exists():
                 work = self.material / f"{self._key()}.work"
                 shutil.rmtree(work, ignore_errors=True)
                 work.mkdir()
                 if before:
-                    linked(self.material / before, work)
+                    link_tree(self.material / before, work)
                 (work / "docs").symlink_to(DOCS)
                 code, out = run(words, work, self.environment)
                 assert code == 0, f"{words}: exit status {code}\n{out}"
                 (work / "docs").unlink()
-                work.rename(place)
-        linked(place, self.folder)
+                work.rename(cached)
+        link_tree(cached, self.folder)
 
     def _key(self) -> str:
         return hashlib.sha256("\n".join(self._made).encode()).hexdigest()[:12] if self._made else ""
 
     def python(self, block: Block, where: str) -> None:
-        """Run it; where an expression stands before a comment that looks like a value, it must have that."""
+        """Run the block; an expression followed by a comment that looks like a value must have that value."""
         tree = ast.parse(block.text, where)
         for node in tree.body:
             if not isinstance(node, ast.Expr):
@@ -217,12 +216,12 @@ class Page:
             assert node.end_lineno is not None
             _, _, comment = block.lines[node.end_lineno - 1][node.end_col_offset :].partition("#")
             if re.match(r"[(\['\d]|None\b", comment.strip()):
-                said = comment.strip()
-                got = repr(value) if not said.endswith("…") or "…" in said[:-1] else repr(value) + "\n"
-                assert fits((said,), got), f"{where}: {said} is shown, and it is {got}"
+                shown = comment.strip()
+                got = repr(value) if not shown.endswith("…") or "…" in shown[:-1] else repr(value) + "\n"
+                assert fits((shown,), got), f"{where}: {shown} is shown, the value is {got}"
 
 
-def linked(source: Path, target: Path) -> None:
+def link_tree(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=link, dirs_exist_ok=True)
 
 
@@ -239,7 +238,7 @@ def run(words: str, folder: Path, environment: dict[str, str]) -> tuple[int, str
     return done.returncode, done.stdout
 
 
-def understood(words: str, where: str) -> None:
+def check_syntax(words: str, where: str) -> None:
     """Parse a command that is not run, to its last option."""
     first, *rest = shlex.split(words.split(" > ", maxsplit=1)[0])
     if first == "make":
@@ -249,7 +248,7 @@ def understood(words: str, where: str) -> None:
     if first == "python":
         assert (ROOT / rest[0]).is_file(), f"{where}: there is no {rest[0]}"
         return
-    assert first == "emofuse", f"{where}: {first} is not run, and nothing here knows it"
+    assert first == "emofuse", f"{where}: unknown command {first}"
     command: Any = typer.main.get_command(app)
     while subcommands := getattr(command, "commands", None):
         name = rest.pop(0)
@@ -263,7 +262,7 @@ def understood(words: str, where: str) -> None:
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by the processes of a test run."""
+    """A folder shared by the processes of a test run."""
     base = tmp_path_factory.getbasetemp()
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "docs-material"
 
@@ -279,19 +278,19 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     os.chdir(before)
 
 
-@pytest.mark.skipif(not Path("/bin/sh").exists(), reason="the commands are those of a POSIX shell")
+@pytest.mark.skipif(not Path("/bin/sh").exists(), reason="the commands need a POSIX shell")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_what_a_page_says_works(page: Path, in_folder: Path, material: Path) -> None:
-    followed = Page(page, in_folder, material)
+def test_the_commands_of_a_page_work(page: Path, in_folder: Path, material: Path) -> None:
+    page_run = Page(page, in_folder, material)
     if page.name == "README.md" and page.parent == ROOT:
-        a_readers_own(followed)
+        add_readers_files(page_run)
     os.chdir(in_folder)
     with contextlib.redirect_stdout(io.StringIO()):
-        followed.follow()
+        page_run.run_blocks()
 
 
-def a_readers_own(page: Page) -> None:
-    """The README speaks of a reader's own recordings: drawn ones take their place."""
+def add_readers_files(page: Page) -> None:
+    """The README names files of the reader: synthetic ones take their place."""
     page.make("emofuse corpus synth toy --actors 3 --takes 1")
     page.make("python docs/material.py conversation toy talk.mp4")
     (page.folder / "talk.mp4").rename(page.folder / "interview.mp4")
@@ -299,26 +298,26 @@ def a_readers_own(page: Page) -> None:
     os.link(page.folder / "clips/01-01-03-01-01-01-01.mp4", page.folder / "clip.mp4")
 
 
-def test_the_runner_notices_what_is_wrong(tmp_path: Path) -> None:
+def test_the_page_runner_detects_errors(tmp_path: Path) -> None:
     page = tmp_path / "wrong.md"
 
-    def follow(text: str) -> None:
+    def run_page(text: str) -> None:
         page.write_text(text)
         folder = tmp_path / f"wrong-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-        Page(page, folder, tmp_path / "material").follow()
+        Page(page, folder, tmp_path / "material").run_blocks()
 
-    follow("```console\n$ echo is 12 % happy\nis 9 % sad\n```\n")
-    follow("```console\n$ printf 'a\\nb\\nc\\n'\na\n…\n```\n")
-    follow("<!-- exit status 3 -->\n\n```sh\nexit 3\n```\n")
-    follow("<!-- not run: needs RAVDESS -->\n```sh\nemofuse train ravdess --out b  # hours\n```\n")
-    follow("```python\n(1, 'sad')  # (2, 'happy')\n```\n")
+    run_page("```console\n$ echo is 12 % happy\nis 9 % sad\n```\n")
+    run_page("```console\n$ printf 'a\\nb\\nc\\n'\na\n…\n```\n")
+    run_page("<!-- exit status 3 -->\n\n```sh\nexit 3\n```\n")
+    run_page("<!-- not run: needs RAVDESS -->\n```sh\nemofuse train ravdess --out b  # hours\n```\n")
+    run_page("```python\n(1, 'sad')  # (2, 'happy')\n```\n")
     for text in (
         "```sh\nfalse\n```\n",
         "```console\n$ echo b\na\n```\n",
         "```console\n$ printf 'a\\nb\\n'\na\n```\n",
         "<!-- exit status 3 -->\n\n```sh\ntrue\n```\n",
         "<!-- not run: no time -->\n```sh\nemofuse live\n```\n",
-        "<!-- not run: needs RAVDESS -->\n```sh\nemofuse train ravdess --out b --colour\n```\n",
+        "<!-- not run: needs RAVDESS -->\n```sh\nemofuse train ravdess --out b --color\n```\n",
         "<!-- not run: needs RAVDESS -->\n```sh\nemofuse tran ravdess\n```\n",
         "<!-- not run: needs RAVDESS -->\n```sh\nrm -r ravdess\n```\n",
         "<!-- not run: needs RAVDESS -->\nSome words between.\n```sh\nfalse\n```\n",
@@ -326,18 +325,18 @@ def test_the_runner_notices_what_is_wrong(tmp_path: Path) -> None:
         "```python\nraise KeyError\n```\n",
     ):
         with pytest.raises((AssertionError, KeyError, pytest.fail.Exception)):
-            follow(text)
+            run_page(text)
 
 
 @pytest.mark.parametrize("name", ["predict", "timeline", "live", "enroll"])
-def test_a_page_speaks_of_every_option(name: str) -> None:
+def test_a_page_mentions_every_option(name: str) -> None:
     command: Any = typer.main.get_command(app)
     page = (DOCS / f"{'enrollment' if name == 'enroll' else name}.md").read_text(encoding="utf-8")
     options = {option for one in command.commands[name].params for option in one.opts if option[:2] == "--"}
     assert sorted(option for option in options - {"--help"} if f"{option}" not in page) == []
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_are_valid() -> None:
     headings = {
         page: {
             re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
@@ -356,7 +355,7 @@ def test_links_lead_somewhere() -> None:
             assert not anchor or anchor in headings[path], f"{page.name}: {target}"
 
 
-def test_pictures_are_used_and_small() -> None:
+def test_images_are_used_and_small() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     for picture in sorted((DOCS / "pictures").iterdir()):
         assert f"pictures/{picture.name}" in text, picture
@@ -365,7 +364,7 @@ def test_pictures_are_used_and_small() -> None:
             assert "url(http" not in picture.read_text(encoding="utf-8"), picture
 
 
-def test_the_table_of_labels_is_the_maps() -> None:
+def test_the_table_of_labels_matches_the_maps() -> None:
     lines = (DOCS / "labels.md").read_text(encoding="utf-8").splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("| RAVDESS"))
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[first : first + 10]]
@@ -375,19 +374,19 @@ def test_the_table_of_labels_is_the_maps() -> None:
         assert [convert_label(row[0], label_map("ravdess-8", name)) or "–" for name in sets] == row[1:]
 
 
-def test_the_reasons_of_windows_are_all_explained() -> None:
+def test_all_window_reasons_are_explained() -> None:
     code = re.compile(r"\b(?:voice|face):[a-z_]+")
     source = (ROOT / "src/emofuse/timeline/windows.py").read_text(encoding="utf-8")
     assert set(code.findall((DOCS / "timeline.md").read_text(encoding="utf-8"))) == set(code.findall(source))
 
 
-def test_figures_are_those_of_their_sources() -> None:
+def test_figures_match_their_sources() -> None:
     results = (DOCS / "results.md").read_text(encoding="utf-8")
     page = (DOCS / "enrollment.md").read_text(encoding="utf-8")
     for clips, words in ((0, "without enrollment"), (1, "with one"), (4, "with four"), (8, "with eight")):
-        said = re.search(rf"([\d.]+) %,? {words}", page)
+        stated = re.search(rf"([\d.]+) %,? {words}", page)
         row = re.search(rf"^\| {clips} \|.*\| \*\*([\d.]+)\*\*;[^|]*\| \d+ \|$", results, re.MULTILINE)
-        assert said and row and said[1] == row[1], words
+        assert stated and row and stated[1] == row[1], words
     card = (ROOT / "src/emofuse/recognition/shipped/out-of-the-box/MODEL-CARD.md").read_text(encoding="utf-8")
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     measured, films = re.search(r"had not heard: ([\d.]+) %", card), re.search(r"Videos: (\d+ of \d+)", card)
