@@ -16,21 +16,21 @@ PER_S = 5.0
 Series = tuple[np.ndarray, np.ndarray]
 
 
-def watched(images: list[np.ndarray], per_s: float = PER_S) -> Series:
-    """Times and movement of the mouth of the one face in grey pictures."""
-    search, view, patches, box = FaceSearch(240), MouthTracker(), [], None
+def mouth_series(images: list[np.ndarray], per_s: float = PER_S) -> Series:
+    """Times and movement of the mouth of the only face in gray images."""
+    search, tracker, patches, box = FaceSearch(240), MouthTracker(), [], None
     for image in images:
         small: Any = cv2.cvtColor(cv2.resize(image, None, fx=0.5, fy=0.5), cv2.COLOR_GRAY2BGR)
         found = search.whole(image, small) if box is None else search.near(image, box)
         box = found[0].box
-        patches.append(view.update(image, box))
+        patches.append(tracker.update(image, box))
     times_s = np.arange(len(images)) / per_s
     return times_s, mouth_movement(np.stack(patches), times_s)
 
 
 @cache
 def drawn(actor: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Five pictures a second of a drawn person, and whether there is speech at each."""
+    """Five frames per second of a drawn person, and whether there is speech at each."""
     code = clip.TakeCode(2 + actor % 6, 1, 1, 1, actor)
     speech = clip.take_speech(5, code)
     portrait, rng = clip.person(5, actor).portrait, np.random.default_rng(actor)
@@ -45,22 +45,22 @@ def drawn(actor: int) -> tuple[list[np.ndarray], np.ndarray]:
 
 @pytest.fixture(scope="module")
 def speaking() -> tuple[Series, Series, np.ndarray]:
-    """Two drawn people at once, and the speech of the first."""
+    """Two drawn people at the same time, and the speech of the first."""
     images, loud = drawn(1)
-    return watched(images), watched(drawn(2)[0][: len(images)]), loud
+    return mouth_series(images), mouth_series(drawn(2)[0][: len(images)]), loud
 
 
-def test_first_sightings_and_gaps_say_nothing() -> None:
+def test_first_detections_and_gaps_tell_nothing() -> None:
     patches = np.random.default_rng(0).integers(0, 256, (4, 16, 24)).astype(np.uint8)
     movement = mouth_movement(patches, np.array([0.0, 0.2, 2.0, 2.2]))
     assert np.isnan(movement).tolist() == [True, False, True, False]
     assert mouth_movement(patches[:0], np.zeros(0)).shape == (0,)
 
 
-def test_light_place_and_noise_are_no_movement() -> None:
+def test_light_shift_and_noise_are_not_movement() -> None:
     images, _ = drawn(1)
-    view = MouthTracker()
-    patch = view.update(images[0], (510, 249, 770, 513)).astype(float)
+    tracker = MouthTracker()
+    patch = tracker.update(images[0], (510, 249, 770, 513)).astype(float)
     rng = np.random.default_rng(1)
     lit = np.clip(0.7 * patch + 20, 0, 255)
     moved = np.roll(patch, (1, -1), (0, 1))
@@ -72,19 +72,19 @@ def test_light_place_and_noise_are_no_movement() -> None:
     assert mouth_movement(wall, np.array([0.0, 0.2]))[1] < 0.05
 
 
-def test_a_box_that_jumps_is_no_movement() -> None:
+def test_a_jumping_box_is_not_movement() -> None:
     image = drawn(1)[0][0]
     boxes = [(510, 249, 770, 513), (522, 255, 782, 519), (500, 240, 780, 520), (512, 262, 772, 526)]
-    view = MouthTracker()
-    patches = np.stack([view.update(image, box) for box in boxes])
+    tracker = MouthTracker()
+    patches = np.stack([tracker.update(image, box) for box in boxes])
     assert np.nanmax(mouth_movement(patches, np.arange(4) / PER_S)) < 0.01
 
 
-def test_a_face_at_the_edge_of_the_picture_has_a_mouth() -> None:
+def test_a_face_at_the_edge_of_the_frame_has_a_mouth() -> None:
     image = drawn(1)[0][0][:460, 560:]
-    view = MouthTracker()
+    tracker = MouthTracker()
     for box in ((-50, 249, 210, 513), (-45, 252, 215, 516)):
-        assert view.update(image, box).shape == (16, 24)
+        assert tracker.update(image, box).shape == (16, 24)
 
 
 def test_a_mouth_moves_with_the_speech(speaking: tuple[Series, Series, np.ndarray]) -> None:
@@ -92,33 +92,33 @@ def test_a_mouth_moves_with_the_speech(speaking: tuple[Series, Series, np.ndarra
     assert np.nanmean(movement[loud > 0]) > 4 * np.nanmean(movement[1:][loud[1:] == 0])
 
 
-def test_speech_goes_to_the_mouth_that_moves(speaking: tuple[Series, Series, np.ndarray]) -> None:
+def test_speech_is_assigned_to_the_moving_mouth(speaking: tuple[Series, Series, np.ndarray]) -> None:
     one, other, loud = speaking
-    frozen = watched([drawn(2)[0][0]] * len(loud))
+    frozen = mouth_series([drawn(2)[0][0]] * len(loud))
     assert find_active_speaker({1: one, 2: frozen}, one[0], loud) == 1
     assert find_active_speaker({7: frozen, 3: one}, one[0], loud) == 3
-    assert find_active_speaker({1: watched([drawn(1)[0][0]] * len(loud)), 2: other}, one[0], loud) == 2
+    assert find_active_speaker({1: mouth_series([drawn(1)[0][0]] * len(loud)), 2: other}, one[0], loud) == 2
     assert find_active_speaker({1: one}, one[0], loud) == 1
 
 
-def test_a_voice_that_is_nobodys_is_left_alone(speaking: tuple[Series, Series, np.ndarray]) -> None:
+def test_a_voice_without_a_speaker_is_not_assigned(speaking: tuple[Series, Series, np.ndarray]) -> None:
     one, other, loud = speaking
-    frozen = watched([drawn(2)[0][0]] * len(loud))
+    frozen = mouth_series([drawn(2)[0][0]] * len(loud))
     times_s = one[0]
     assert find_active_speaker({1: frozen, 2: frozen}, times_s, loud) is None
     assert find_active_speaker({1: frozen}, times_s, loud) is None
     assert find_active_speaker({}, times_s, loud) is None
     assert find_active_speaker({1: one}, times_s, np.zeros_like(loud)) is None
     assert find_active_speaker({1: one}, np.zeros(0), np.zeros(0)) is None
-    # Both mouths move: nobody is clearly the one.
+    # Both mouths move: no one clearly is the speaker.
     assert find_active_speaker({1: one, 2: other}, times_s, np.ones_like(loud)) is None
-    # Seen for a small part of the speech only.
+    # Visible during a small part of the speech only.
     assert find_active_speaker({1: (one[0][-6:-3], one[1][-6:-3])}, times_s, np.ones_like(loud)) is None
 
 
 @pytest.mark.ravdess
 @pytest.mark.parametrize("per_s", [5, 10])
-def test_real_speech_goes_to_the_real_mouth(ravdess: Path, per_s: int) -> None:
+def test_real_speech_is_assigned_to_the_real_mouth(ravdess: Path, per_s: int) -> None:
     import av
 
     from emofuse.media.decoding import decode
@@ -131,15 +131,15 @@ def test_real_speech_goes_to_the_real_mouth(ravdess: Path, per_s: int) -> None:
                 for i, frame in enumerate(container.decode(video=0))
                 if i % every == 0
             ]
-        sound = decode(path).audio
-        assert sound is not None
-        step = sound.sample_rate_hz // 25
-        power = (sound.samples[0][: sound.samples.shape[1] // step * step].reshape(-1, step) ** 2).mean(
+        audio = decode(path).audio
+        assert audio is not None
+        step = audio.sample_rate_hz // 25
+        power = (audio.samples[0][: audio.samples.shape[1] // step * step].reshape(-1, step) ** 2).mean(
             axis=1
         )
         speech = np.convolve(power > 2e-6, np.ones(5) / 5, mode="same")
-        times_s = (np.arange(len(speech)) + 0.5) * step / sound.sample_rate_hz
-        real, still = watched(images, per_s), watched([images[0]] * len(images), per_s)
+        times_s = (np.arange(len(speech)) + 0.5) * step / audio.sample_rate_hz
+        real, still = mouth_series(images, per_s), mouth_series([images[0]] * len(images), per_s)
         assert find_active_speaker({1: still, 2: real}, times_s, speech) == 2
         assert find_active_speaker({1: real}, times_s, speech) == 1
         assert find_active_speaker({1: still}, times_s, speech) is None

@@ -61,8 +61,8 @@ classifiers = ["lr"]
 """
 
 
-def turned(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """A head turned by these angles about axes that point right, up and out of the picture."""
+def rotated(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """A head rotated by these angles about axes that point right, up and out of the image."""
     a, b, c = np.deg2rad([yaw, -pitch, roll])
     y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
     x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
@@ -75,18 +75,18 @@ def test_pose_of_a_matrix() -> None:
     for _ in range(20):
         angles = rng.uniform(-80, 80, 3)
         matrix = np.eye(4)
-        matrix[:3, :3] = 1.3 * turned(*angles)
+        matrix[:3, :3] = 1.3 * rotated(*angles)
         matrix[:3, 3] = (1, -2, -40)
         np.testing.assert_allclose(head_pose(matrix), [*angles, 1, -2, -40], atol=1e-9)
 
 
-def test_frames_without_a_face_lie_between_their_neighbours() -> None:
+def test_frames_without_a_face_are_interpolated() -> None:
     found = np.array([False, True, False, False, True, False])
     times = np.array([0, 1, 2, 4, 5, 6.0])
     filled = interpolate(np.array([[1.0, 10], [5, 30]]), found, times)
     np.testing.assert_allclose(filled[:, 0], [1, 1, 2, 4, 5, 5])
     np.testing.assert_allclose(filled[:, 1], [10, 10, 15, 25, 30, 30])
-    # one picture that is shown several times
+    # one frame that is shown several times
     same = interpolate(np.array([[1.0], [1.0]]), np.array([True, False, True]), np.zeros(3))
     np.testing.assert_array_equal(same, [[1], [1], [1]])
 
@@ -121,21 +121,21 @@ def test_recipe() -> None:
     assert RECIPE.face.network.n_features == 96
 
 
-def test_weights_are_part_of_what_features_are_kept_under(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_part_of_the_key_of_features(monkeypatch: pytest.MonkeyPatch) -> None:
     before = RECIPE.face.features.hash()
     monkeypatch.setitem(WEIGHTS, "face-landmarker", replace(WEIGHTS["face-landmarker"], sha256="0" * 64))
     assert RECIPE.face.features.hash() != before
 
 
-def test_absent_weights_name_the_ways_to_get_them(
+def test_missing_weights_name_the_ways_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, video_clips: dict[str, Path], video_folder: Path
 ) -> None:
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
-    words = r"emofuse weights fetch face-landmarker`.*--from PATH"
-    with pytest.raises(WeightsError, match=words):
+    message = r"emofuse weights fetch face-landmarker`.*--from PATH"
+    with pytest.raises(WeightsError, match=message):
         extract(video_clips["happy"], RECIPE)
-    # said before anything is read, not once a take
-    with pytest.raises(WeightsError, match=words):
+    # raised before anything is read, not once per take
+    with pytest.raises(WeightsError, match=message):
         extract_takes(load_corpus(video_folder).takes(), RECIPE)
     assert extract(video_clips["happy"], RECIPE, face=False).voice is not None
 
@@ -156,7 +156,7 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert known.is_file()
 
 
-def test_a_file_that_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_not_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mediapipe")
     stand_in(tmp_path, monkeypatch)
     with pytest.raises(WeightsError, match="mediapipe cannot read this model"):
@@ -165,7 +165,7 @@ def test_a_file_that_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that passes for the model until it is read."""
-    data = b"stands for a model"
+    data = b"not a model"
     known = replace(WEIGHTS["face-landmarker"], sha256=hashlib.sha256(data).hexdigest())
     monkeypatch.setitem(WEIGHTS, "face-landmarker", known)
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(folder))
@@ -192,17 +192,17 @@ def test_real_faces(ravdess: Path) -> None:
     assert shapes.min() >= 0 and shapes.max() <= 1
     assert np.ptp(shapes[:, NAMES.index("jawOpen")]) > 0.02  # he speaks
     assert np.abs(pose[:, :3]).max() < 20 and (pose[:, 5] < -20).all()
-    # a mirror turns yaw and roll about and changes left and right; the head stays as far away
+    # mirroring negates yaw and roll and swaps left and right; the distance stays the same
     mirrored = TimedFrames(tuple(np.ascontiguousarray(i[:, ::-1]) for i in frames.images), frames.times_s, 6)
     other = track_blendshapes(mirrored)
     assert isinstance(other, BlendshapeTrack)
     np.testing.assert_allclose(other.values[:, 52:] * [-1, 1, -1, -1, 1, 1], pose, atol=2.5)
-    # a frame whose face is gone
+    # a frame without a face
     gone = (frames.images[0], np.zeros_like(frames.images[1]), frames.images[2])
-    holed = track_blendshapes(TimedFrames(gone, frames.times_s[:3], 3))
-    assert isinstance(holed, BlendshapeTrack)
-    assert holed.found.tolist() == [True, False, True]
-    np.testing.assert_array_equal(holed.values[[0, 2]], track.values[[0, 2]])
+    partial = track_blendshapes(TimedFrames(gone, frames.times_s[:3], 3))
+    assert isinstance(partial, BlendshapeTrack)
+    assert partial.found.tolist() == [True, False, True]
+    np.testing.assert_array_equal(partial.values[[0, 2]], track.values[[0, 2]])
     assert track_blendshapes(TimedFrames(gone[1:2], np.zeros(1), 1)) == "no face found in 1 frame"
 
 
@@ -217,10 +217,10 @@ def test_two_people(ravdess: Path) -> None:
 
 
 @pytest.mark.usefixtures("real")
-def test_what_is_written_to_the_terminal(
+def test_nothing_is_written_to_the_terminal(
     video_clips: dict[str, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """mediapipe tells of its delegates; a process of its own, since the model is read once."""
+    """mediapipe logs its delegates; in a process of its own, since the model is read once."""
     code = (
         "import sys; from emofuse.features.extraction import extract\n"
         "from emofuse.core.recipes.load import load_recipe\n"
@@ -236,20 +236,20 @@ def test_what_is_written_to_the_terminal(
 
 @pytest.mark.usefixtures("real")
 def test_train_then_predict(tmp_path: Path, video_folder: Path, video_clips: dict[str, Path]) -> None:
-    """The drawn person has a face that MediaPipe sees: from films to a bundle and back."""
+    """MediaPipe finds the face of the drawn person: from videos to a bundle and back."""
     (tmp_path / "small.toml").write_text(SMALL)
     recipe = load_recipe(tmp_path / "small.toml")
     store = FeatureStore(tmp_path / "store")
     train(load_corpus(video_folder), recipe, tmp_path / "bundle", Resources(store=store))
     recognizer = Recognizer.load(tmp_path / "bundle")
-    said = recognizer.predict(video_clips["happy"])
-    assert said.used == ("voice", "face") and said.face is not None
-    assert said.meta["frames_with_face"] == 3
+    prediction = recognizer.predict(video_clips["happy"])
+    assert prediction.used == ("voice", "face") and prediction.face is not None
+    assert prediction.meta["frames_with_face"] == 3
     timeline = recognizer.timeline(video_clips["happy"])
     assert timeline.people == ("person 1",)
     assert all(window.face is not None for window in timeline.windows)
     take = next(take for take in load_corpus(video_folder).takes() if take.face is not None)
-    (kept,) = extract_takes([take], recipe, store=store)
-    assert isinstance(kept, Features) and kept.face is not None and take.face is not None
-    np.testing.assert_array_equal(kept.face, extract(take.face.path, recipe, voice=False).face)
+    (stored,) = extract_takes([take], recipe, store=store)
+    assert isinstance(stored, Features) and stored.face is not None and take.face is not None
+    np.testing.assert_array_equal(stored.face, extract(take.face.path, recipe, voice=False).face)
     assert isinstance(recipe, Recipe) and parse_recipe(recipe.model_dump(mode="json")) == recipe

@@ -67,9 +67,9 @@ def test_the_largest_of_two_faces_is_followed() -> None:
 @pytest.mark.ravdess
 def test_real_boxes_are_those_of_a_full_size_search(ravdess: Path) -> None:
     path = sorted(ravdess.glob("video/*/01-*.mp4"))[0]
-    pictures = decode(path, audio=False, n_frames=8, square=True).frames
-    assert pictures is not None
-    track = track_face(pictures, FEATURES)
+    clip = decode(path, audio=False, n_frames=8, square=True).frames
+    assert clip is not None
+    track = track_face(clip, FEATURES)
     assert isinstance(track, FaceTrack)
-    for image, box in zip(pictures.images, track.boxes, strict=True):
+    for image, box in zip(clip.images, track.boxes, strict=True):
         assert np.abs(np.subtract(full_size_boxes(image)[0], box)).max() <= 4

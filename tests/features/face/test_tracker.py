@@ -15,10 +15,10 @@ from emofuse.features.face.tracker import FaceTracker, TrackedFace
 from emofuse.media.frame_sampling import Frame
 
 PER_S = 5.0
-Film = list[np.ndarray]
+Video = list[np.ndarray]
 
 
-def picture(time_s: float, bgr: np.ndarray) -> Frame:
+def as_frame(time_s: float, bgr: np.ndarray) -> Frame:
     height, width = bgr.shape[:2]
     size = (round(width * 360 / height), 360)
     small: Any = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA) if height > 360 else bgr
@@ -26,25 +26,25 @@ def picture(time_s: float, bgr: np.ndarray) -> Frame:
     return Frame(time_s, gray, small)
 
 
-def follow(film: Sequence[np.ndarray], per_s: float = PER_S) -> list[TrackedFace]:
+def follow(video: Sequence[np.ndarray], per_s: float = PER_S) -> list[TrackedFace]:
     tracker = FaceTracker()
     out = []
-    for i, bgr in enumerate(film):
-        out += tracker.update(picture(i / per_s, bgr))
+    for i, bgr in enumerate(video):
+        out += tracker.update(as_frame(i / per_s, bgr))
     return out + tracker.finish()
 
 
-def places(sightings: Sequence[TrackedFace], n: int) -> list[str]:
-    """Of each picture the people in it, from left to right."""
+def people_by_frame(faces: Sequence[TrackedFace], n: int) -> list[str]:
+    """For each frame, the numbers of the people in it, from left to right."""
     rows: list[list[tuple[int, int]]] = [[] for _ in range(n)]
-    for sighting in sightings:
-        rows[round(sighting.time_s * PER_S)].append((sighting.box[0], sighting.person))
+    for face in faces:
+        rows[round(face.time_s * PER_S)].append((face.box[0], face.person))
     return ["".join(str(person) for _, person in sorted(row)) for row in rows]
 
 
 @cache
-def drawn(actor: int) -> Film:
-    """Twelve pictures of a drawn person who speaks, 1280×720."""
+def drawn(actor: int) -> Video:
+    """Twelve frames of a drawn person who speaks, 1280×720."""
     code = clip.TakeCode(2 + actor % 6, 1, 1, 1, actor)
     poses = clip.face_poses(5, code, clip.take_speech(5, code))[::6][:12]
     portrait, rng = clip.person(5, actor).portrait, np.random.default_rng(actor)
@@ -55,43 +55,43 @@ def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.hstack([left[:, 320:960], right[:, 320:960]])
 
 
-def swapped(left: Film, right: Film, at: int) -> Film:
+def swapped(left: Video, right: Video, at: int) -> Video:
     pairs = enumerate(zip(left, right, strict=False))
     return [beside(a, b) if i < at else beside(b, a) for i, (a, b) in pairs]
 
 
 def test_one_person_is_one_track_with_crops_of_the_box() -> None:
-    film = drawn(1)
-    sightings = follow(film)
-    assert [s.time_s for s in sightings] == [i / PER_S for i in range(len(film))]
-    assert {s.person for s in sightings} == {1}
-    for sighting, bgr in zip(sightings, film, strict=True):
+    video = drawn(1)
+    faces = follow(video)
+    assert [s.time_s for s in faces] == [i / PER_S for i in range(len(video))]
+    assert {s.person for s in faces} == {1}
+    for face, bgr in zip(faces, video, strict=True):
         image: Any = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
-        np.testing.assert_array_equal(sighting.crop, crop(image, sighting.box, 48))
-        assert sighting.mouth.shape == (16, 24) and sighting.mouth.dtype == np.uint8
+        np.testing.assert_array_equal(face.crop, crop(image, face.box, 48))
+        assert face.mouth.shape == (16, 24) and face.mouth.dtype == np.uint8
 
 
-def test_the_same_pictures_give_the_same_sightings() -> None:
-    film = swapped(drawn(1), drawn(2), 4)[:7]
-    first, second = follow(film), follow(film)
+def test_the_same_frames_give_the_same_faces() -> None:
+    video = swapped(drawn(1), drawn(2), 4)[:7]
+    first, second = follow(video), follow(video)
     assert [(s.person, s.time_s, s.box) for s in first] == [(s.person, s.time_s, s.box) for s in second]
     assert all(np.array_equal(a.mouth, b.mouth) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize(("left", "right"), [(1, 2), (3, 4), (2, 4)])
-def test_two_people_who_change_sides_keep_their_numbers(left: int, right: int) -> None:
-    film = swapped(drawn(left), drawn(right), 6)
-    assert places(follow(film), len(film)) == ["12"] * 6 + ["21"] * (len(film) - 6)
+def test_two_people_who_swap_sides_keep_their_numbers(left: int, right: int) -> None:
+    video = swapped(drawn(left), drawn(right), 6)
+    assert people_by_frame(follow(video), len(video)) == ["12"] * 6 + ["21"] * (len(video) - 6)
 
 
 def test_a_cut_to_other_people_and_back() -> None:
-    film = [*drawn(1)[:3], *drawn(2)[:3], *drawn(3)[:3], *drawn(2)[3:6], *drawn(1)[3:6]]
-    assert places(follow(film), len(film)) == [*"111", *"222", *"333", *"222", *"111"]
+    video = [*drawn(1)[:3], *drawn(2)[:3], *drawn(3)[:3], *drawn(2)[3:6], *drawn(1)[3:6]]
+    assert people_by_frame(follow(video), len(video)) == [*"111", *"222", *"333", *"222", *"111"]
 
 
-def crossing(left: Film, right: Film, wall: int, n: int = 20) -> Film:
-    """The left one walks to the right, before the one who walks to the left."""
-    film = []
+def crossing(left: Video, right: Video, wall: int, n: int = 20) -> Video:
+    """The left one walks to the right, in front of the one who walks to the left."""
+    video = []
     for i in range(n):
         canvas = np.full((720, 1280, 3), wall, np.uint8)
         for person, x in ((right, 800 - 780 * i // (n - 1)), (left, 20 + 780 * i // (n - 1))):
@@ -99,42 +99,42 @@ def crossing(left: Film, right: Film, wall: int, n: int = 20) -> Film:
             part = canvas[60:, x : x + 480]
             far = np.abs(head.astype(int) - person[0][5, 5]).max(axis=2, keepdims=True) > 26
             part[:] = np.where(far, head, part)
-        film.append(canvas)
-    return film
+        video.append(canvas)
+    return video
 
 
 def test_two_people_who_cross_keep_their_numbers() -> None:
-    seen = places(follow(crossing(drawn(1), drawn(2), 200)), 20)
-    assert seen[0] == "12" and seen[-1] == "21"
-    assert set("".join(seen)) == {"1", "2"}
-    # The one in front is seen all the time.
-    assert all("1" in row for row in seen)
+    numbers = people_by_frame(follow(crossing(drawn(1), drawn(2), 200)), 20)
+    assert numbers[0] == "12" and numbers[-1] == "21"
+    assert set("".join(numbers)) == {"1", "2"}
+    # The one in front is always visible.
+    assert all("1" in row for row in numbers)
 
 
-@pytest.mark.parametrize("n_away", [4, 15])
-def test_a_face_that_was_away_keeps_its_number(n_away: int) -> None:
-    hidden = [bgr.copy() for bgr in (drawn(1) * 2)[:n_away]]
+@pytest.mark.parametrize("n_absent", [4, 15])
+def test_a_face_that_was_absent_keeps_its_number(n_absent: int) -> None:
+    hidden = [bgr.copy() for bgr in (drawn(1) * 2)[:n_absent]]
     for bgr in hidden:
         bgr[150:560, 450:830] = (150, 170, 190)
-    film = [*drawn(1)[:5], *hidden, *drawn(1)[5:10]]
-    assert places(follow(film), len(film)) == ["1"] * 5 + [""] * n_away + ["1"] * 5
+    video = [*drawn(1)[:5], *hidden, *drawn(1)[5:10]]
+    assert people_by_frame(follow(video), len(video)) == ["1"] * 5 + [""] * n_absent + ["1"] * 5
 
 
-def test_a_face_seen_once_is_nobody() -> None:
+def test_a_face_detected_once_is_not_a_person() -> None:
     empty = np.full((720, 1280, 3), 150, np.uint8)
-    film = [*drawn(1)[:3], *[empty] * 2, drawn(3)[0], *[empty] * 6, *drawn(1)[3:6]]
-    assert places(follow(film), len(film)) == [*"111", *[""] * 9, *"111"]
+    video = [*drawn(1)[:3], *[empty] * 2, drawn(3)[0], *[empty] * 6, *drawn(1)[3:6]]
+    assert people_by_frame(follow(video), len(video)) == [*"111", *[""] * 9, *"111"]
 
 
-def test_one_picture_alone_is_enough_at_the_end() -> None:
+def test_a_single_frame_is_enough_at_the_end() -> None:
     tracker = FaceTracker()
-    assert tracker.update(picture(0.0, drawn(1)[0])) == []
+    assert tracker.update(as_frame(0.0, drawn(1)[0])) == []
     (only,) = tracker.finish()
     assert (only.person, only.time_s) == (1, 0.0)
 
 
-class Told:
-    """In place of a detector: finds what it is told to."""
+class ScriptedSearch:
+    """In place of a detector: finds the faces that it is given."""
 
     def __init__(self) -> None:
         self.faces: list[FaceDetection] = []
@@ -146,7 +146,7 @@ class Told:
         return self.faces
 
 
-def test_nobody_is_in_one_picture_twice() -> None:
+def test_no_person_is_in_one_frame_twice() -> None:
     """A face is missed once while one like it appears on its left: the right one returns, the left one stays.
 
     The left one is a blend of two patterns, more or less like the right one.
@@ -164,14 +164,14 @@ def test_nobody_is_in_one_picture_twice() -> None:
 
     left, right = FaceDetection((65, 125, 165, 225), 0.4), FaceDetection((465, 125, 565, 225), 1.0)
     for first, second in ((0.7, 0.0), (0.8, 0.3), (1.0, 0.4), (1.0, 0.5), (1.0, 1.0)):
-        tracker, told = FaceTracker(), Told()
-        tracker._search = told
-        seen = []
+        tracker, search = FaceTracker(), ScriptedSearch()
+        tracker._search = search
+        tracked: list[TrackedFace] = []
         shown = [([right], None)] * 8 + [([left], first), ([left, right], second)]
         for i, (faces, share) in enumerate(shown):
-            told.faces = faces
-            seen += tracker.update(picture(i / PER_S, pair(share)))
-        who = [(sighting.person, sighting.time_s) for sighting in seen]
+            search.faces = faces
+            tracked += tracker.update(as_frame(i / PER_S, pair(share)))
+        who = [(face.person, face.time_s) for face in tracked]
         assert len(who) == len(set(who)) >= 9, (first, second)
 
 
@@ -188,40 +188,40 @@ def warmer(bgr: np.ndarray, share: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("light", "n_steps"), [(darker, 1), (steeper, 1), (warmer, 5)])
-def test_light_that_changes_makes_nobody_new(light: Callable[[Any, float], Any], n_steps: int) -> None:
-    film = [light(bgr, min(1.0, max(0, i - 3) / n_steps)) for i, bgr in enumerate(drawn(1)[:10])]
-    assert places(follow(film), 10) == ["1"] * 10
+def test_changing_light_makes_no_new_person(light: Callable[[Any, float], Any], n_steps: int) -> None:
+    video = [light(bgr, min(1.0, max(0, i - 3) / n_steps)) for i, bgr in enumerate(drawn(1)[:10])]
+    assert people_by_frame(follow(video), 10) == ["1"] * 10
 
 
-def test_pictures_a_second_apart_and_no_pictures_with_faces() -> None:
+def test_frames_a_second_apart_and_frames_without_faces() -> None:
     assert {s.person for s in follow(drawn(2)[:4], per_s=1.0)} == {1}
     noise = np.random.default_rng(0).integers(0, 256, (360, 640, 3)).astype(np.uint8)
     assert follow([noise] * 3) == []
     assert follow([np.zeros((2, 3, 3), np.uint8)] * 2) == []
 
 
-def test_what_is_kept_does_not_grow() -> None:
+def test_memory_does_not_grow() -> None:
     tracker = FaceTracker()
     people = [drawn(actor)[i] for i in (0, 1, 2, 3) for actor in (1, 2, 3)]
     for i in range(36):
-        tracker.update(picture(i / PER_S, people[i // 3 % len(people)]))
+        tracker.update(as_frame(i / PER_S, people[i // 3 % len(people)]))
     assert len(tracker._tracks) <= 4
     assert all(len(track.appearances) <= 4 and len(track.pending) <= 2 for track in tracker._tracks)
 
 
 @pytest.fixture(scope="module")
-def real(ravdess: Path) -> list[Film]:
-    """Pictures of three clips of one actor, five a second, in colour."""
+def real(ravdess: Path) -> list[Video]:
+    """Frames of three clips of one actor, five per second, in color."""
     import av
 
-    films = []
+    videos = []
     for path in sorted(ravdess.glob("video/*/02-*.mp4"))[:3]:
         with av.open(str(path)) as container:
             frames = [
                 f.to_ndarray(format="bgr24") for i, f in enumerate(container.decode(video=0)) if i % 6 == 0
             ]
-        films.append(frames)
-    return films
+        videos.append(frames)
+    return videos
 
 
 def cold(bgr: np.ndarray) -> np.ndarray:
@@ -229,32 +229,32 @@ def cold(bgr: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.ravdess
-def test_real_boxes_are_those_of_prediction(real: list[Film]) -> None:
+def test_real_boxes_are_those_of_prediction(real: list[Video]) -> None:
     from emofuse.core.recipes.face import FaceFeatures
     from emofuse.core.records import FaceTrack, TimedFrames
     from emofuse.features.face.clip_track import track_face
 
     ratios = []
-    for film in real:
-        grey: Any = tuple(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY) for bgr in film)
-        track = track_face(TimedFrames(grey, np.arange(len(grey)) / PER_S, len(grey)), FaceFeatures())
-        sightings = follow(film)
-        assert isinstance(track, FaceTrack) and len(sightings) == len(film)
-        boxes = np.array([s.box for s in sightings])
+    for video in real:
+        gray: Any = tuple(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY) for bgr in video)
+        track = track_face(TimedFrames(gray, np.arange(len(gray)) / PER_S, len(gray)), FaceFeatures())
+        faces = follow(video)
+        assert isinstance(track, FaceTrack) and len(faces) == len(video)
+        boxes = np.array([s.box for s in faces])
         ratios += list(np.abs(boxes - track.boxes).max(axis=1) / (boxes[:, 2] - boxes[:, 0]))
-    # A face between two of the detector's sizes is found in either, now and then.
+    # A face between two of the detector's sizes is sometimes found in either.
     assert np.quantile(ratios, 0.85) < 0.05 and max(ratios) < 0.25
 
 
 @pytest.mark.ravdess
-def test_real_people_side_by_side_keep_their_numbers(real: list[Film]) -> None:
-    film = swapped(real[0], [cold(bgr) for bgr in real[1]], 8)
-    assert places(follow(film), len(film)) == ["12"] * 8 + ["21"] * (len(film) - 8)
+def test_real_people_side_by_side_keep_their_numbers(real: list[Video]) -> None:
+    video = swapped(real[0], [cold(bgr) for bgr in real[1]], 8)
+    assert people_by_frame(follow(video), len(video)) == ["12"] * 8 + ["21"] * (len(video) - 8)
 
 
 @pytest.mark.ravdess
-def test_one_real_person_in_several_clips_is_one(real: list[Film]) -> None:
-    film = [bgr for clip in real for bgr in clip[:9]]
-    assert places(follow(film), len(film)) == ["1"] * 27
+def test_one_real_person_in_several_clips_is_one_person(real: list[Video]) -> None:
+    video = [bgr for clip in real for bgr in clip[:9]]
+    assert people_by_frame(follow(video), len(video)) == ["1"] * 27
     mixed = [*real[0][:4], *drawn(1)[:4], *real[2][4:8], *drawn(1)[4:8]]
-    assert places(follow(mixed), 16) == [*"1111", *"2222", *"1111", *"2222"]
+    assert people_by_frame(follow(mixed), 16) == [*"1111", *"2222", *"1111", *"2222"]

@@ -14,7 +14,7 @@ from emofuse.features.face.video_search import FaceSearch
 
 @pytest.fixture(scope="module")
 def image() -> np.ndarray:
-    """(720, 1280) grey: a drawn face, 260 pixels wide to the detector."""
+    """(720, 1280) gray: a drawn face, 260 pixels wide for the detector."""
     code = clip.TakeCode(1, 1, 1, 1, 2)
     portrait = clip.person(5, 2).portrait
     pose = clip.face_poses(5, code, clip.take_speech(5, code))[0]
@@ -48,7 +48,7 @@ def test_boxes_are_those_of_a_full_size_search(image: np.ndarray, factor: float)
         assert found.score > 0.5
 
 
-def test_a_face_that_went_far_is_found_at_once(image: np.ndarray) -> None:
+def test_a_face_that_moved_far_is_found_immediately(image: np.ndarray) -> None:
     search = FaceSearch(240)
     (first,) = find(search, image, 0.0, [], fresh=True)
     moved = np.full_like(image, 150)
@@ -64,5 +64,5 @@ def test_a_second_face_is_found_within_a_second(image: np.ndarray) -> None:
     two[:, 850:1280] = image[:, 425:855]
     found = find(search, two, 1.0, [first.box])
     assert len(found) == 2 and found[0].box[0] < found[1].box[0]
-    # In between only known faces are looked for.
+    # In between, only known faces are searched.
     assert len(find(search, two, 1.2, [first.box])) == 1

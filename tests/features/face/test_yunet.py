@@ -16,36 +16,36 @@ from emofuse.features.face.yunet import _square, yunet
 from emofuse.media.decoding import decode
 
 YUNET = FaceFeatures(detector="yunet")
-GREY = TimedFrames((np.full((240, 240), 128, np.uint8),), np.zeros(1), 1)
+GRAY = TimedFrames((np.full((240, 240), 128, np.uint8),), np.zeros(1), 1)
 
 
 def test_a_box_becomes_a_square_between_eyes_and_mouth() -> None:
-    # box 80 × 125 = 100², eyes at height 60, corners of the mouth at 100; the picture was halved
+    # box 80 × 125 = 100², eyes at height 60, corners of the mouth at 100; the image was halved
     face = np.array([10, 20, 80, 125, 40, 60, 60, 60, 50, 80, 42, 100, 58, 100, 0.9], np.float32)
     left, top, right, bottom = _square(face, 0.5)
     assert right - left == bottom - top == 190
     assert abs((left + right) / 2 - 100) <= 1 and abs((top + bottom) / 2 - 160) <= 1
 
 
-def test_absent_weights_name_the_ways_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_name_the_ways_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsError, match=r"emofuse weights fetch yunet`.*--from PATH"):
-        track_face(GREY, YUNET)
+        track_face(GRAY, YUNET)
 
 
-def test_a_file_that_is_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_not_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = WEIGHTS["yunet"]
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
-    (tmp_path / known.file_name).write_bytes(b"no network")
+    (tmp_path / known.file_name).write_bytes(b"not a network")
     with pytest.raises(WeightsError, match="wrong sha256"):
         yunet()
-    digest = hashlib.sha256(b"no network").hexdigest()
+    digest = hashlib.sha256(b"not a network").hexdigest()
     monkeypatch.setitem(WEIGHTS, "yunet", replace(known, sha256=digest))
     with pytest.raises(WeightsError, match="OpenCV cannot read this network"):
         yunet()
 
 
-def test_weights_are_part_of_what_features_are_kept_under(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_part_of_the_key_of_features(monkeypatch: pytest.MonkeyPatch) -> None:
     before = YUNET.hash()
     assert before != FaceFeatures().hash()
     monkeypatch.setitem(WEIGHTS, "yunet", replace(WEIGHTS["yunet"], sha256="0" * 64))
@@ -66,9 +66,9 @@ def test_real_squares_are_those_of_dlib(
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(real_weights))
     overlaps = []
     for path in sorted(ravdess.glob("video/*/01-*.mp4"))[::2]:
-        pictures = decode(path, audio=False, n_frames=8, square=True).frames
-        assert pictures is not None
-        ours, theirs = track_face(pictures, YUNET), track_face(pictures, FaceFeatures())
+        frames = decode(path, audio=False, n_frames=8, square=True).frames
+        assert frames is not None
+        ours, theirs = track_face(frames, YUNET), track_face(frames, FaceFeatures())
         assert isinstance(ours, FaceTrack) and isinstance(theirs, FaceTrack)
         assert ours.found.all() and (ours.n_faces == 1).all() and ours.crops.shape == theirs.crops.shape
         overlaps += [overlap(a, b) for a, b in zip(ours.boxes, theirs.boxes, strict=True)]
@@ -81,16 +81,14 @@ def test_two_real_faces_are_counted_and_the_largest_followed(
     ravdess: Path, real_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(real_weights))
-    pictures = decode(
-        sorted(ravdess.glob("video/*/01-*.mp4"))[0], audio=False, n_frames=2, square=True
-    ).frames
-    assert pictures is not None
-    face = pictures.images[0]
+    frames = decode(sorted(ravdess.glob("video/*/01-*.mp4"))[0], audio=False, n_frames=2, square=True).frames
+    assert frames is not None
+    face = frames.images[0]
     small = np.full_like(face, face[0, 0])
     small[180:540, 180:540] = face[::2, ::2]
     track = track_face(TimedFrames((np.hstack([small, face]),) * 2, np.arange(2.0), 2), YUNET)
     assert isinstance(track, FaceTrack)
     assert track.n_faces.tolist() == [2, 2]
     assert (track.boxes[:, 0] > 720).all()
-    nobody = track_face(GREY, YUNET)
-    assert nobody == "no face found in 1 frame"
+    nothing = track_face(GRAY, YUNET)
+    assert nothing == "no face found in 1 frame"

@@ -24,7 +24,7 @@ RATES = [16000, 44100, 48000]
 
 
 def voice_like(rate: int, level: float = 0.3, seed: int = 0) -> Waveform:
-    """1 s of voice in two syllables with breath up to half the rate, half a second of pause around it."""
+    """1 s of voice in two syllables, with breath noise up to half the rate, between half-second pauses."""
     rng = np.random.default_rng(seed)
     times = np.arange(rate) / rate
     phase = 2 * np.pi * np.cumsum(140 + 40 * np.sin(2 * np.pi * times)) / rate
@@ -45,7 +45,7 @@ def share_above(samples: NDArray[np.floating], rate: int, hertz: float) -> float
     return float(power[np.fft.rfftfreq(len(samples), 1 / rate) > hertz].sum() / power.sum())
 
 
-def test_names_and_order_are_these() -> None:
+def test_names_and_order() -> None:
     assert list(DEGRADATIONS) == [
         "noise-20-db", "noise-10-db", "noise-5-db", "noise-0-db", "telephone", "mp3-32k", "aac-32k",
         "reverberation", "resampled-8k", "clipped",
@@ -59,67 +59,67 @@ def test_names_and_order_are_these() -> None:
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("name", DEGRADATIONS)
-def test_rate_length_and_place_are_kept(name: str, rate: int) -> None:
+def test_rate_length_and_alignment_are_preserved(name: str, rate: int) -> None:
     clean = voice_like(rate)
     before = clean.samples.copy()
-    damaged = degrade(clean, name, rng())
-    assert (damaged.samples.shape, damaged.sample_rate_hz, damaged.start_s) == (before.shape, rate, 0.5)
+    degraded = degrade(clean, name, rng())
+    assert (degraded.samples.shape, degraded.sample_rate_hz, degraded.start_s) == (before.shape, rate, 0.5)
     np.testing.assert_array_equal(clean.samples, before)
-    assert np.isfinite(damaged.samples).all()
-    assert np.abs(damaged.samples).max() <= 1
-    if name != "reverberation":  # Its place has a test of its own: a tail moves the peak of a steady voice.
+    assert np.isfinite(degraded.samples).all()
+    assert np.abs(degraded.samples).max() <= 1
+    if name != "reverberation":  # Has a test of its own: a tail shifts the peak of a steady voice.
         n = 2 * before.shape[1]
-        spectra = np.fft.rfft(np.stack([damaged.samples[0], before[0]]), n)
+        spectra = np.fft.rfft(np.stack([degraded.samples[0], before[0]]), n)
         lag = int(np.argmax(np.fft.irfft(spectra[0] * spectra[1].conj())))
         assert min(lag, n - lag) <= 2
-    np.testing.assert_array_equal(degrade(clean, name, rng()).samples, damaged.samples)
+    np.testing.assert_array_equal(degrade(clean, name, rng()).samples, degraded.samples)
     other = degrade(clean, name, np.random.default_rng(8)).samples
     random = name.startswith("noise") or name == "reverberation"
-    assert np.array_equal(other, damaged.samples) != random
+    assert np.array_equal(other, degraded.samples) != random
 
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
 @pytest.mark.parametrize("n_samples", [0, 1, 2, 100])
 @pytest.mark.parametrize("rate", [8000, 48000])
-def test_short_sounds(name: str, n_samples: int, rate: int) -> None:
+def test_short_audio(name: str, n_samples: int, rate: int) -> None:
     samples = (0.3 * np.sin(np.arange(n_samples))).astype(np.float32)[None]
-    damaged = degrade(Waveform(samples, rate), name, rng())
-    assert damaged.samples.shape == samples.shape
-    assert np.isfinite(damaged.samples).all()
+    degraded = degrade(Waveform(samples, rate), name, rng())
+    assert degraded.samples.shape == samples.shape
+    assert np.isfinite(degraded.samples).all()
 
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
 def test_silence_stays_silent(name: str) -> None:
     dither = (2e-5 * np.random.default_rng(0).standard_normal(16000)).clip(-9e-5, 9e-5)
     for samples in (np.zeros(16000), dither):
-        damaged = degrade(Waveform(samples.astype(np.float32)[None], 16000), name, rng()).samples
-        assert np.isfinite(damaged).all()
-        assert np.abs(damaged).max() < 3e-4
+        degraded = degrade(Waveform(samples.astype(np.float32)[None], 16000), name, rng()).samples
+        assert np.isfinite(degraded).all()
+        assert np.abs(degraded).max() < 3e-4
 
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
-def test_channels_are_mixed_and_loud_sound_is_turned_down(name: str) -> None:
+def test_channels_are_mixed_and_loud_audio_is_scaled_down(name: str) -> None:
     loud = voice_like(16000, level=0.99)
     loud = Waveform(loud.samples / np.abs(loud.samples).max(), 16000)
-    damaged = degrade(loud, name, rng()).samples
-    assert damaged.max() < 1.000001
-    assert damaged.min() > -1.000001
-    assert np.abs(damaged).max() > 0.2
+    degraded = degrade(loud, name, rng()).samples
+    assert degraded.max() < 1.000001
+    assert degraded.min() > -1.000001
+    assert np.abs(degraded).max() > 0.2
     pair = Waveform(np.concatenate([loud.samples, loud.samples]), 16000)
-    np.testing.assert_allclose(degrade(pair, name, rng()).samples, damaged, atol=1e-6)
+    np.testing.assert_allclose(degrade(pair, name, rng()).samples, degraded, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["mp3-32k", "aac-32k", "reverberation", "resampled-8k", "clipped"])
 @pytest.mark.parametrize("level", [0.3, 0.005])
-def test_the_level_of_the_speech_stays(name: str, level: float) -> None:
+def test_the_level_of_the_speech_is_preserved(name: str, level: float) -> None:
     clean = voice_like(48000, level=level)
     active = active_speech(clean.samples[0], 48000)
     before, after = (active_power(x.samples[0], active) for x in (clean, degrade(clean, name, rng())))
-    # A room carries part of the energy on into the pauses.
+    # A room carries part of the energy into the pauses.
     assert 10 * np.log10(after / before) == pytest.approx(0, abs=2.5 if name == "reverberation" else 0.6)
 
 
-def test_a_soft_voice_meets_the_telephones_steps_as_a_loud_one() -> None:
+def test_the_telephone_quantizes_quiet_and_loud_voices_alike() -> None:
     loud, soft = (
         degrade(voice_like(16000, level), "telephone", rng()).samples / level for level in (0.3, 3e-3)
     )
@@ -130,10 +130,10 @@ def test_a_soft_voice_meets_the_telephones_steps_as_a_loud_one() -> None:
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("snr_db", [20, 10, 5, 0])
 @pytest.mark.parametrize("level", [0.3, 0.005])
-def test_noise_is_so_many_db_below_the_active_speech(snr_db: int, rate: int, level: float) -> None:
+def test_noise_has_the_given_ratio_to_the_active_speech(snr_db: int, rate: int, level: float) -> None:
     clean = voice_like(rate, level).samples[0].astype(np.float64)
     noise = degrade(voice_like(rate, level), f"noise-{snr_db}-db", rng()).samples[0] - clean
-    # The oracle knows where the voice was put: within 30 dB of the loudest frame is nearly all of it.
+    # The oracle knows where the voice is: nearly all of it is within 30 dB of the loudest frame.
     voiced = slice(rate // 2, 3 * rate // 2)
     assert 10 * np.log10(np.square(clean[voiced]).mean() / np.square(noise).mean()) == pytest.approx(
         snr_db, abs=1.0
@@ -142,17 +142,17 @@ def test_noise_is_so_many_db_below_the_active_speech(snr_db: int, rate: int, lev
     assert 10 * np.log10(active_power(clean, active) / active_power(noise, active)) == pytest.approx(
         snr_db, abs=0.05
     )
-    # Pauses do not count: as long a pause again changes the ratio by less than half a decibel.
+    # Pauses do not count: doubling the length with a pause changes the ratio by less than half a decibel.
     longer = np.concatenate([clean, 1e-5 * rng().standard_normal(len(clean))]).astype(np.float32)
     padded = degrade(Waveform(longer[None], rate), f"noise-{snr_db}-db", rng()).samples[0] - longer
     assert 10 * np.log10(np.square(padded).mean() / np.square(noise).mean()) == pytest.approx(0, abs=0.5)
 
 
-def test_noise_that_would_leave_full_scale_keeps_its_ratio() -> None:
+def test_noise_beyond_full_scale_keeps_its_ratio() -> None:
     loud = voice_like(16000, level=0.8)
     noisy = degrade(loud, "noise-0-db", rng()).samples[0]
     assert np.abs(noisy).max() == pytest.approx(1, abs=1e-6)
-    assert np.count_nonzero(np.abs(noisy) > 0.9999) == 1  # Turned down, not cut.
+    assert np.count_nonzero(np.abs(noisy) > 0.9999) == 1  # Scaled down, not clipped.
 
 
 def test_active_speech_is_where_the_voice_is() -> None:
@@ -163,7 +163,7 @@ def test_active_speech_is_where_the_voice_is() -> None:
     assert not active_speech(np.zeros(1000, np.float32), 16000).any()
 
 
-def test_pink_noise_falls_by_3_db_an_octave() -> None:
+def test_pink_noise_falls_by_3_db_per_octave() -> None:
     noise = pink_noise(20 * 48000, 48000, rng())
     power = np.abs(np.fft.rfft(noise)) ** 2
     hertz = np.fft.rfftfreq(len(noise), 1 / 48000)
@@ -180,25 +180,25 @@ def test_nothing_above_4_khz_is_left(name: str, rate: int) -> None:
     assert share_above(degrade(clean, name, rng()).samples[0], rate, 4100) < 1e-6
 
 
-def test_the_telephone_passes_its_band_alone() -> None:
+def test_the_telephone_passes_only_its_band() -> None:
     times = np.arange(48000) / 48000
     gains = {}
     for hertz in (100, 250, 320, 1000, 3380, 3600, 6000):
-        # A second tone, in the band and always there, holds the line's level.
+        # A second, constant tone in the band fixes the level of the line.
         tone = 0.2 * np.sin(2 * np.pi * hertz * times)
         both = (tone + 0.2 * np.sin(2 * np.pi * 2000 * times)).astype(np.float32)
-        heard = degrade(Waveform(both[None], 48000), "telephone", rng()).samples[0]
-        gains[hertz] = 20 * np.log10(abs(heard @ tone) / (tone @ tone) + 1e-9)
+        output = degrade(Waveform(both[None], 48000), "telephone", rng()).samples[0]
+        gains[hertz] = 20 * np.log10(abs(output @ tone) / (tone @ tone) + 1e-9)
     assert all(abs(gains[hertz]) < 0.5 for hertz in (320, 1000, 3380)), gains
     assert -8 < gains[250] < -4, gains
     assert all(gains[hertz] < -35 for hertz in (100, 3600, 6000)), gains
 
 
-def test_resampling_leaves_alone_what_8_khz_can_hold() -> None:
+def test_resampling_preserves_what_8_khz_can_represent() -> None:
     times = np.arange(16000) / 16000
     tone = (0.3 * np.sin(2 * np.pi * 1000 * times)).astype(np.float32)
-    heard = degrade(Waveform(tone[None], 16000), "resampled-8k", rng()).samples[0]
-    np.testing.assert_allclose(heard[500:-500], tone[500:-500], atol=1e-3)
+    output = degrade(Waveform(tone[None], 16000), "resampled-8k", rng()).samples[0]
+    np.testing.assert_allclose(output[500:-500], tone[500:-500], atol=1e-3)
     narrow = Waveform(tone[None], 8000)
     np.testing.assert_array_equal(degrade(narrow, "resampled-8k", rng()).samples, narrow.samples)
 
@@ -216,7 +216,7 @@ def test_mu_law_is_g711s() -> None:
     ours = np.rint(mu_law(linear / 32768) * 32768).astype(int)
     assert set(ours) == set(theirs)
     assert len(set(ours)) == 255
-    # FFmpeg decides halfway between two levels, also where the step doubles: there it is a step lower.
+    # FFmpeg decides halfway between two levels, even where the step doubles: there it is one step lower.
     assert np.mean(ours != theirs) < 0.02
     levels = sorted(set(ours))
     assert np.abs(np.searchsorted(levels, ours) - np.searchsorted(levels, theirs)).max() == 1
@@ -225,7 +225,7 @@ def test_mu_law_is_g711s() -> None:
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_the_room_dies_away_in_its_time(rate: int) -> None:
+def test_the_room_decays_in_its_time(rate: int) -> None:
     response = room_response(rate, rng())
     energy = np.square(response)
     assert energy.sum() == pytest.approx(1)
@@ -240,22 +240,22 @@ def test_the_room_dies_away_in_its_time(rate: int) -> None:
 def test_reverberation_is_the_convolution() -> None:
     click = np.zeros(16000, np.float32)
     click[100] = 0.9
-    heard = degrade(Waveform(click[None], 16000), "reverberation", rng()).samples[0]
+    output = degrade(Waveform(click[None], 16000), "reverberation", rng()).samples[0]
     response = 0.9 * room_response(16000, rng())
-    np.testing.assert_allclose(heard[100 : 100 + len(response)], response, atol=1e-6)
-    assert np.abs(heard[:100]).max() < 1e-6
-    assert np.abs(heard[100 + len(response) :]).max() < 1e-6
+    np.testing.assert_allclose(output[100 : 100 + len(response)], response, atol=1e-6)
+    assert np.abs(output[:100]).max() < 1e-6
+    assert np.abs(output[100 + len(response) :]).max() < 1e-6
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_a_fifth_of_the_active_speech_is_flat(rate: int) -> None:
+def test_a_fifth_of_the_active_speech_is_clipped(rate: int) -> None:
     clean = voice_like(rate)
     clipped = degrade(clean, "clipped", rng()).samples[0]
     active = active_speech(clean.samples[0], rate)
     flat = np.abs(clipped) > 0.9999 * np.abs(clipped).max()
     assert flat[active].mean() == pytest.approx(0.2, abs=0.005)
     assert not flat[~active].any()
-    # They are those that were highest; the rest has kept its shape.
+    # They are the highest ones; the rest keeps its shape.
     loudness = np.abs(clean.samples[0])
     assert loudness[flat].min() >= loudness[~flat].max() * 0.999
     ratio = clipped[active & ~flat] / clean.samples[0][active & ~flat]

@@ -9,7 +9,7 @@ HOP = 200
 
 
 def voiced(hertz: float, rate: int = 16000, seconds: float = 0.6) -> np.ndarray:
-    """A buzz: eight harmonics that fall by half each, as of a voice."""
+    """A buzz like a voice: eight harmonics, each half as strong as the one before."""
     times = np.arange(round(seconds * rate)) / rate
     waves = [0.3 * 0.5**k * np.sin(2 * np.pi * hertz * (k + 1) * times) for k in range(8)]
     return np.asarray(sum(waves), np.float32)
@@ -37,12 +37,12 @@ def test_voices_from_80_to_500_hz(hertz: float, level: float) -> None:
     assert rows[1, 5:-5].min() > 0.9
 
 
-def test_a_glide_is_followed() -> None:
+def test_a_glide_is_tracked() -> None:
     rate = 16000
     times = np.arange(rate) / rate
     hertz = 120 * 2**times
-    sound = np.sin(2 * np.pi * np.cumsum(hertz) / rate).astype(np.float32)
-    rows = pitch_rows(sound, rate, HOP)
+    samples = np.sin(2 * np.pi * np.cumsum(hertz) / rate).astype(np.float32)
+    rows = pitch_rows(samples, rate, HOP)
     np.testing.assert_allclose(hertz_of(rows), hertz[::HOP][5:76], rtol=0.02)
 
 
@@ -56,18 +56,18 @@ def test_noise_is_not_voiced() -> None:
 def test_silence_is_0() -> None:
     assert not pitch_rows(np.zeros(8000, np.float32), 16000, HOP).any()
     constant = pitch_rows(np.full(16000, 0.5, np.float32), 16000, HOP)
-    assert not constant[:, 10:-10].any()  # away from the edges there is nothing but an offset
+    assert not constant[:, 10:-10].any()  # away from the edges there is only an offset
 
 
-def test_frames_are_centred_as_those_of_a_log_mel() -> None:
-    sound = np.concatenate([np.zeros(8000, np.float32), voiced(200)[:8000]])
-    rows = pitch_rows(sound, 16000, HOP)
+def test_frames_are_centered_like_those_of_a_log_mel() -> None:
+    samples = np.concatenate([np.zeros(8000, np.float32), voiced(200)[:8000]])
+    rows = pitch_rows(samples, 16000, HOP)
     assert not rows[:, : 8000 // HOP - 3].any()
     assert (rows[1, 8000 // HOP + 3 : -3] > 0.9).all()
 
 
 @pytest.mark.parametrize("n", [0, 1, 50, 199, 200, 201])
-def test_short_sounds(n: int) -> None:
+def test_short_audio(n: int) -> None:
     rows = pitch_rows(voiced(200)[:n], 16000, HOP)
     assert rows.shape == (2, 1 + n // HOP)
     assert np.isfinite(rows).all()

@@ -39,8 +39,8 @@ def drawn(segment: np.ndarray) -> np.ndarray:
     file = io.BytesIO()
     figure.savefig(file, format="png")
     plt.close(figure)
-    picture: Any = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
-    return np.asarray(cv2.resize(picture, (224, 224), interpolation=cv2.INTER_NEAREST_EXACT)[..., ::-1])
+    image: Any = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(cv2.resize(image, (224, 224), interpolation=cv2.INTER_NEAREST_EXACT)[..., ::-1])
 
 
 def test_image_is_the_drawing() -> None:
@@ -50,13 +50,13 @@ def test_image_is_the_drawing() -> None:
     assert np.abs(drawn(segment).astype(int) - ours).mean() < 2
 
 
-def test_colours_are_matplotlibs_magma() -> None:
+def test_colors_are_matplotlibs_magma() -> None:
     theirs = np.rint(mpl.colormaps["magma"](np.arange(256))[:, :3] * 255)
     ours = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_MAGMA)[:, 0, ::-1]
     assert np.abs(theirs - ours).max() <= 1
 
 
-def test_silence_makes_an_even_image() -> None:
+def test_silence_gives_a_uniform_image() -> None:
     image = rosred_image(np.zeros(144000, np.float32), ROSRED)
     assert len(np.unique(image.reshape(-1, 3), axis=0)) == 1
 
@@ -84,7 +84,7 @@ def test_statistics_without_librosa_say_what_to_install(monkeypatch: pytest.Monk
 @pytest.mark.ravdess
 def test_image_of_a_real_recording_is_the_drawing(ravdess: Path) -> None:
     for path in sorted(ravdess.glob("audio/Actor_0[12]/*-02-01-01-0[12].flac"))[:4]:
-        sound = decode(path).audio
-        assert sound is not None
-        segment, _ = voice_segment(sound, ROSRED)
+        audio = decode(path).audio
+        assert audio is not None
+        segment, _ = voice_segment(audio, ROSRED)
         assert np.abs(drawn(segment).astype(int) - rosred_image(segment, ROSRED)).mean() < 5

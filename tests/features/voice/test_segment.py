@@ -36,7 +36,7 @@ def test_trimming_is_librosas(rate: int, trim_db: float, seed: int) -> None:
     np.testing.assert_array_equal(trim_silence(samples, rate, trim_db), expected)
 
 
-def test_trimming_keeps_a_margin_and_never_leaves_the_sound() -> None:
+def test_trimming_keeps_a_margin_within_the_audio() -> None:
     samples = burst(16000)
     tight, wide = (trim_silence(samples, 16000, 35.0, margin) for margin in (0.0, 0.1))
     assert len(wide) - len(tight) == 3200
@@ -64,7 +64,7 @@ def test_channels_that_cancel_out_are_not_silence() -> None:
     np.testing.assert_allclose(to_mono(Waveform(np.stack([tone, tone]), 8000)), tone, atol=1e-7)
 
 
-def test_silence_is_known_and_quiet_speech_is_not() -> None:
+def test_silence_is_recognized_and_quiet_speech_is_not_silence() -> None:
     assert is_silent(np.zeros(100, np.float32)) and is_silent(np.zeros(0, np.float32))
     assert is_silent(np.full(100, 3e-5, np.float32))
     assert not is_silent(np.full(100, 0.006, np.float32))
@@ -77,9 +77,9 @@ def test_cut_or_pad() -> None:
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44100, 2), (96000, 6)])
-def test_segment_has_one_length(rate: int, channels: int) -> None:
-    sound = Waveform(np.tile(burst(rate), (channels, 1)), rate)
-    segment, facts = voice_segment(sound, VoiceFeatures())
+def test_a_segment_has_a_fixed_length(rate: int, channels: int) -> None:
+    audio = Waveform(np.tile(burst(rate), (channels, 1)), rate)
+    segment, facts = voice_segment(audio, VoiceFeatures())
     assert segment.shape == (48000,) and segment.dtype == np.float32
     assert facts["sample_rate_hz"] == rate and facts["n_channels"] == channels
     assert 0.7 < facts["voiced_s"] < 1.0 < facts["sound_s"] == pytest.approx(1.7, abs=0.01)

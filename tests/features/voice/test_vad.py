@@ -30,47 +30,47 @@ def spoken(actor: int = 1, rate: int = 48_000) -> Waveform:
 
 
 def blocks_of(whole: Waveform, sizes: list[int]) -> list[Waveform]:
-    """The sound cut into blocks of these sizes, again and again."""
+    """The recording cut into blocks of these sizes, repeatedly."""
     blocks: list[Waveform] = []
-    begin = 0
-    while begin < whole.samples.shape[1]:
+    start = 0
+    while start < whole.samples.shape[1]:
         size = sizes[len(blocks) % len(sizes)]
-        start_s = whole.start_s + begin / whole.sample_rate_hz
-        blocks.append(Waveform(whole.samples[:, begin : begin + size], whole.sample_rate_hz, start_s))
-        begin += size
+        start_s = whole.start_s + start / whole.sample_rate_hz
+        blocks.append(Waveform(whole.samples[:, start : start + size], whole.sample_rate_hz, start_s))
+        start += size
     return blocks
 
 
 @pytest.mark.ravdess
-def test_real_voices_over_a_telephone_line_are_heard(ravdess: Path) -> None:
-    """At 8 kHz, as they come from there; brought up to 16 kHz a tenth less of them would be heard."""
+def test_real_voices_over_a_telephone_line_are_detected(ravdess: Path) -> None:
+    """At 8 kHz, as on a telephone line; resampled to 16 kHz, a tenth less would be detected."""
     recalls = []
     for path in sorted(ravdess.glob("audio/*/*-05-*-01-01-*.flac"))[::4]:
         whole = decode(path).audio
         assert whole is not None
         narrow = Waveform(resample(whole.samples.mean(axis=0), whole.sample_rate_hz, 8000)[None], 8000)
-        there, found = (speech_probability(one)[1] > SPEECH_ABOVE for one in (whole, narrow))
-        n = min(len(there), len(found))
-        if there.sum() > 10:
-            recalls.append((there[:n] & found[:n]).sum() / there.sum())
+        present, found = (speech_probability(one)[1] > SPEECH_ABOVE for one in (whole, narrow))
+        n = min(len(present), len(found))
+        if present.sum() > 10:
+            recalls.append((present[:n] & found[:n]).sum() / present.sum())
     assert np.mean(recalls) > 0.85
 
 
-def heard_in(blocks: list[Waveform]) -> list[SpeechChunk]:
+def detected_in(blocks: list[Waveform]) -> list[SpeechChunk]:
     detector = SpeechDetector()
-    heard = [speech for block in blocks for speech in detector.add(block)]
-    return heard + detector.finish()
+    chunks = [chunk for block in blocks for chunk in detector.add(block)]
+    return chunks + detector.finish()
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000, 44_100, 48_000])
 @pytest.mark.parametrize("actor", [1, 2])
-def test_a_sentence_is_heard_where_it_is(rate: int, actor: int) -> None:
+def test_a_sentence_is_detected_where_it_is(rate: int, actor: int) -> None:
     voice = spoken(actor, rate)
     times, probabilities = speech_probability(voice)
     loud = np.flatnonzero(active_speech(voice.samples[0], rate)) / rate
-    says = times[probabilities > SPEECH_ABOVE]
-    assert abs(says[0] - loud[0]) < 0.25
-    assert abs(says[-1] - loud[-1]) < 0.25
+    speech_times = times[probabilities > SPEECH_ABOVE]
+    assert abs(speech_times[0] - loud[0]) < 0.25
+    assert abs(speech_times[-1] - loud[-1]) < 0.25
     assert speech_share(times, probabilities, loud[0] + 0.1, loud[-1] - 0.1) > 0.9
     assert speech_share(times, probabilities, 0, loud[0] - 0.1) < 0.1
     assert times[0] == CHUNK_S / 2
@@ -78,25 +78,25 @@ def test_a_sentence_is_heard_where_it_is(rate: int, actor: int) -> None:
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100])
-def test_blocks_of_any_size_say_the_same(rate: int) -> None:
+def test_blocks_of_any_size_give_the_same_result(rate: int) -> None:
     voice = spoken(rate=rate)
-    whole = as_arrays(heard_in([voice]))
+    whole = as_arrays(detected_in([voice]))
     for sizes in ([1024], [511, 1, 0, 4000], [rate]):
-        times, probabilities = as_arrays(heard_in(blocks_of(voice, sizes)))
+        times, probabilities = as_arrays(detected_in(blocks_of(voice, sizes)))
         np.testing.assert_allclose(times, whole[0], atol=1e-9)
         np.testing.assert_array_equal(probabilities, whole[1])
 
 
-def test_answers_come_while_the_sound_goes_on() -> None:
+def test_results_come_while_the_audio_continues() -> None:
     voice = spoken(rate=48_000)
     detector = SpeechDetector()
     for block in blocks_of(voice, [4800]):
-        heard = detector.add(block)
-        if heard and block.start_s > 0.2:
-            assert heard[-1].time_s > block.start_s + block.duration_s - 0.1
+        chunks = detector.add(block)
+        if chunks and block.start_s > 0.2:
+            assert chunks[-1].time_s > block.start_s + block.duration_s - 0.1
 
 
-def test_stereo_is_heard_like_mono_and_opposite_channels_do_not_cancel() -> None:
+def test_stereo_is_like_mono_and_opposite_channels_do_not_cancel() -> None:
     voice = spoken()
     times, mono = speech_probability(voice)
     for samples in (np.repeat(voice.samples, 2, axis=0), np.repeat(voice.samples, 6, axis=0)):
@@ -119,24 +119,24 @@ def test_a_gap_starts_a_new_clock_and_jitter_does_not() -> None:
     voice = spoken()
     end_s = voice.duration_s
     after_gap = Waveform(voice.samples, 48_000, start_s=end_s + 2.0)
-    times, probabilities = as_arrays(heard_in([voice, after_gap]))
+    times, probabilities = as_arrays(detected_in([voice, after_gap]))
     first, alone = speech_probability(voice)
     np.testing.assert_allclose(times, np.concatenate([first, first + end_s + 2.0]))
     np.testing.assert_array_equal(probabilities, np.concatenate([alone, alone]))
     rounded = [Waveform(block.samples, 48_000, round(block.start_s, 3)) for block in blocks_of(voice, [1024])]
-    np.testing.assert_array_equal(as_arrays(heard_in(rounded))[0], first)
+    np.testing.assert_array_equal(as_arrays(detected_in(rounded))[0], first)
 
 
-def test_another_rate_or_number_of_channels_starts_anew() -> None:
+def test_another_rate_or_number_of_channels_starts_again() -> None:
     voice = spoken()
     other = Waveform(np.repeat(spoken(rate=16_000).samples, 2, axis=0), 16_000, start_s=voice.duration_s)
-    times, probabilities = as_arrays(heard_in([voice, other]))
+    times, probabilities = as_arrays(detected_in([voice, other]))
     assert np.all(np.diff(times) > 0)
     for start_s in (0.0, voice.duration_s):
         assert speech_share(times, probabilities, start_s + 1.0, start_s + 2.0) > 0.9
 
 
-def made(kind: str) -> np.ndarray:
+def sound_of(kind: str) -> np.ndarray:
     rng, t = np.random.default_rng(3), np.arange(3 * 48_000) / 48_000
     plucked = 0.1 + np.exp(-4 * (2 * t % 1))
     return {
@@ -151,23 +151,23 @@ def made(kind: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["silence", "offset", "dither", "noise", "soft noise", "tone", "chord"])
-def test_what_is_no_speech(kind: str) -> None:
-    times, probabilities = speech_probability(Waveform(made(kind)[None], 48_000))
+def test_what_is_not_speech(kind: str) -> None:
+    times, probabilities = speech_probability(Waveform(sound_of(kind)[None], 48_000))
     assert len(times) == len(probabilities) == 94
     assert probabilities.min() >= 0
     assert speech_share(times, probabilities, 0, 3) < 0.1
 
 
-def test_speech_in_noise_is_heard() -> None:
+def test_speech_in_noise_is_detected() -> None:
     voice = spoken()
     noisy = degrade(voice, "noise-5-db", np.random.default_rng(0))
     times, clean = speech_probability(voice)
-    heard = speech_probability(noisy)[1]
-    assert np.mean((heard > SPEECH_ABOVE) == (clean > SPEECH_ABOVE)) > 0.85
-    assert speech_share(times, heard, 0, 0.5) < 0.1
+    detected = speech_probability(noisy)[1]
+    assert np.mean((detected > SPEECH_ABOVE) == (clean > SPEECH_ABOVE)) > 0.85
+    assert speech_share(times, detected, 0, 0.5) < 0.1
 
 
-def test_broken_samples_do_not_deafen() -> None:
+def test_broken_samples_do_not_stop_detection() -> None:
     voice = spoken()
     samples = voice.samples.copy()
     samples[0, 1000:1100], samples[0, 2000], samples[0, 3000] = np.nan, np.inf, -3e38
@@ -176,7 +176,7 @@ def test_broken_samples_do_not_deafen() -> None:
     assert speech_share(times, probabilities, 1.0, 2.0) > 0.9
 
 
-def test_no_sound_at_all() -> None:
+def test_no_audio_at_all() -> None:
     detector = SpeechDetector()
     assert detector.finish() == []
     assert detector.add(Waveform(np.zeros((1, 0), np.float32), 44_100)) == []
@@ -208,16 +208,16 @@ def test_real_clips_are_silent_at_both_ends_and_spoken_between(ravdess: Path) ->
         recording = decode(path).audio
         assert recording is not None
         times, probabilities = speech_probability(recording)
-        says = times[probabilities > SPEECH_ABOVE]
+        speech_times = times[probabilities > SPEECH_ABOVE]
         assert speech_share(times, probabilities, 0, 0.5) == 0, path
         assert speech_share(times, probabilities, recording.duration_s - 0.3, recording.duration_s) == 0, path
-        assert 0.5 < says[0] < 1.8, path
-        assert speech_share(times, probabilities, float(says[0]), float(says[-1])) > 0.5, path
+        assert 0.5 < speech_times[0] < 1.8, path
+        assert speech_share(times, probabilities, float(speech_times[0]), float(speech_times[-1])) > 0.5, path
 
 
 @pytest.mark.ravdess
 @pytest.mark.parametrize(("condition", "at_least"), [("noise-10-db", 0.93), ("telephone", 0.9)])
-def test_real_clips_under_damage(ravdess: Path, condition: str, at_least: float) -> None:
+def test_real_clips_under_degradation(ravdess: Path, condition: str, at_least: float) -> None:
     """Balanced accuracy against the energy of the clean recording, pauses under 0.25 s filled."""
     rng = np.random.default_rng(0)
     truth, network, energy = [], [], []
@@ -230,12 +230,12 @@ def test_real_clips_under_damage(ravdess: Path, condition: str, at_least: float)
         energy.append(_loud(degrade(recording, condition, rng), len(times)))
     y = np.concatenate(truth)
 
-    def balanced(said: list[np.ndarray]) -> float:
-        joined = np.concatenate(said)
+    def balanced(outputs: list[np.ndarray]) -> float:
+        joined = np.concatenate(outputs)
         return float(joined[y].mean() + (~joined[~y]).mean()) / 2
 
     assert balanced(network) > at_least
-    if condition == "noise-10-db":  # On the telephone's clean pauses an energy threshold does as well.
+    if condition == "noise-10-db":  # In the clean pauses of the telephone, an energy threshold does as well.
         assert balanced(network) > balanced(energy) + 0.1
 
 
@@ -247,9 +247,9 @@ def _frames(samples: np.ndarray, rate: int, n: int) -> np.ndarray:
 def _spoken(recording: Waveform, n: int) -> np.ndarray:
     active = active_speech(recording.samples[0], recording.sample_rate_hz)
     loud: np.ndarray = _frames(active, recording.sample_rate_hz, n).mean(axis=1) > 0.5
-    places = np.flatnonzero(loud)
-    for begin, end in pairwise(places):
-        loud[begin:end] |= end - begin <= 8
+    indices = np.flatnonzero(loud)
+    for start, end in pairwise(indices):
+        loud[start:end] |= end - start <= 8
     return loud
 
 
