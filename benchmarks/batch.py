@@ -83,14 +83,14 @@ def _dangling(path: Path) -> None:
 
 def breakers(video: bytes, sound: bytes) -> list[tuple[str, Callable[[Path, int], object]]]:
     """Ten ways to break a file, each with a file name."""
-    picture = cv2.imencode(".png", np.zeros((32, 32), np.uint8))[1].tobytes()
+    png = cv2.imencode(".png", np.zeros((32, 32), np.uint8))[1].tobytes()
     no_samples = sound[:40] + bytes(4)
     return [
         ("empty.mp4", lambda path, _: path.touch()),
         ("truncated.mp4", lambda path, i: path.write_bytes(video[: 2000 + 100 * i])),
         ("text.wav", lambda path, i: path.write_text("this is not a recording\n" * (i + 1))),
         ("no-streams.mp4", lambda path, _: path.write_bytes(_video_without_streams())),
-        ("wrong-suffix.mov", lambda path, _: path.write_bytes(picture)),
+        ("wrong-suffix.mov", lambda path, _: path.write_bytes(png)),
         ("bit-flipped.mp4", lambda path, i: path.write_bytes(_flipped(video, i))),
         ("folder.mp4", lambda path, _: path.mkdir()),
         ("dangling.mp4", lambda path, _: _dangling(path)),
@@ -154,18 +154,18 @@ def problems(folder: Path, work: Path, n_files: int, n_broken: int, options: Seq
     found = []
     whole, pieces = work / "whole.csv", work / "pieces.csv"
     start = time.perf_counter()
-    status, said = finish([folder, "--out", whole, *options])
+    status, stderr = finish([folder, "--out", whole, *options])
     print(f"{n_files} files in {time.perf_counter() - start:.1f} s, exit status {status}")
-    if status != 1 or "Traceback" in said:
-        found.append(f"exit status {status}, expected 1:\n{said}")
+    if status != 1 or "Traceback" in stderr:
+        found.append(f"exit status {status}, expected 1:\n{stderr}")
     arguments = [folder, "--out", pieces, *options]
     for part in (1, 2):
         n_lines = kill_after(arguments, pieces, part * n_files // 3)
         print(f"killed with {n_lines - 1} of {n_files} results in the journal")
-    status, said = finish(arguments)
-    print(said.strip().splitlines()[-1])
-    if status != 1 or "Traceback" in said:
-        found.append(f"exit status {status} after resuming, expected 1:\n{said}")
+    status, stderr = finish(arguments)
+    print(stderr.strip().splitlines()[-1])
+    if status != 1 or "Traceback" in stderr:
+        found.append(f"exit status {status} after resuming, expected 1:\n{stderr}")
     if whole.read_bytes() != pieces.read_bytes():
         found.append("the table of the interrupted run differs")
     with whole.open(newline="") as file:
@@ -184,10 +184,10 @@ def scaling(clips: Sequence[Path], work: Path, options: Sequence[object], repeat
     runs: dict[int, list[float]] = {1: [], 2: []}
     for jobs in (1, 2) * repeat:
         start = time.perf_counter()
-        status, said = finish([*clips, "--out", work / f"jobs-{jobs}.csv", *options, "--jobs", jobs])
+        status, stderr = finish([*clips, "--out", work / f"jobs-{jobs}.csv", *options, "--jobs", jobs])
         runs[jobs].append(time.perf_counter() - start)
         if status:
-            raise SystemExit(said)
+            raise SystemExit(stderr)
     fastest = [min(runs[1]), min(runs[2])]
     same = (work / "jobs-1.csv").read_bytes() == (work / "jobs-2.csv").read_bytes()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

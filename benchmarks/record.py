@@ -113,18 +113,18 @@ def leaves(value: Any) -> Any:
         yield value
 
 
-def differences(before: Any, after: Any, place: str) -> Any:
+def differences(before: Any, after: Any, path: str) -> Any:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted(set(before) | set(after)):
             if key not in before or key not in after:
-                yield f"{place}/{key}: {'new' if key in after else 'gone'}"
+                yield f"{path}/{key}: {'new' if key in after else 'gone'}"
             else:
-                yield from differences(before[key], after[key], f"{place}/{key}")
+                yield from differences(before[key], after[key], f"{path}/{key}")
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, (a, b) in enumerate(zip(before, after, strict=True)):
-            yield from differences(a, b, f"{place}/{index}")
+            yield from differences(a, b, f"{path}/{index}")
     elif before != after:
-        yield f"{place}: {str(before)[:80]} -> {str(after)[:80]}"
+        yield f"{path}: {str(before)[:80]} -> {str(after)[:80]}"
 
 
 def take_record(folder: Path, ravdess: Path | None) -> dict[str, Any]:

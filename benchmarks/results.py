@@ -43,9 +43,9 @@ def main() -> None:
             if not finished.exists():
                 run(name, command, given.runs)
     write(given.docs, tables(given.runs))
-    for picture in ("leak.svg",):
-        if (given.runs / "leak" / picture).is_file():
-            shutil.copy(given.runs / "leak" / picture, given.docs.parent / picture)
+    figure = given.runs / "leak" / "leak.svg"
+    if figure.is_file():
+        shutil.copy(figure, given.docs.parent / figure.name)
 
 
 def commands(ravdess: Path, fer2013: Path, runs: Path) -> dict[str, tuple[list[str], Path]]:
@@ -206,12 +206,12 @@ def enrolled(found: dict[int, dict[str, Any]]) -> str:
 
 def abstention(found: dict[int, dict[str, Any]]) -> str:
     """Accuracy at coverage."""
-    places = list(next(iter(found.values()))["systems"]["fused"]["coverage"]["at"])
+    coverages = list(next(iter(found.values()))["systems"]["fused"]["coverage"]["at"])
     rows = []
-    for place in places:
-        at = [results["systems"]["fused"]["coverage"]["at"][place] for results in found.values()]
+    for coverage in coverages:
+        at = [results["systems"]["fused"]["coverage"]["at"][coverage] for results in found.values()]
         rows.append(
-            [f"{float(place):.0%}", *(interval(one) for one in at), mean([o["accuracy"] for o in at])]
+            [f"{float(coverage):.0%}", *(interval(one) for one in at), mean([o["accuracy"] for o in at])]
         )
     head = ["coverage", *(f"seed {seed}" for seed in found), "mean"]
     return "## Abstention: accuracy at coverage, fused, unenrolled speakers\n\n" + table(head, rows)

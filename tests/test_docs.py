@@ -357,11 +357,11 @@ def test_links_are_valid() -> None:
 
 def test_images_are_used_and_small() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    for picture in sorted((DOCS / "pictures").iterdir()):
-        assert f"pictures/{picture.name}" in text, picture
-        assert picture.stat().st_size < 300_000, picture
-        if picture.suffix == ".svg":
-            assert "url(http" not in picture.read_text(encoding="utf-8"), picture
+    for image in sorted((DOCS / "pictures").iterdir()):
+        assert f"pictures/{image.name}" in text, image
+        assert image.stat().st_size < 300_000, image
+        if image.suffix == ".svg":
+            assert "url(http" not in image.read_text(encoding="utf-8"), image
 
 
 def test_the_table_of_labels_matches_the_maps() -> None:
@@ -389,6 +389,6 @@ def test_figures_match_their_sources() -> None:
         assert stated and row and stated[1] == row[1], words
     card = (ROOT / "src/emofuse/recognition/shipped/out-of-the-box/MODEL-CARD.md").read_text(encoding="utf-8")
     index = (DOCS / "README.md").read_text(encoding="utf-8")
-    measured, films = re.search(r"had not heard: ([\d.]+) %", card), re.search(r"Videos: (\d+ of \d+)", card)
+    measured, videos = re.search(r"had not heard: ([\d.]+) %", card), re.search(r"Videos: (\d+ of \d+)", card)
     assert measured and f"right in {float(measured[1]):.0f} %" in index
-    assert films and f"{films[1]} were right" in index
+    assert videos and f"{videos[1]} were right" in index

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emofuse.cli.live import _to_file
+from emofuse.cli.live import _file_writer
 from emofuse.core.errors import ExportError
 from emofuse.core.labels import EMOTIONS
 from emofuse.timeline.live import LiveWindow
@@ -92,11 +92,11 @@ def test_a_file_is_read_to_its_end_and_saved_as_lines_of_json(
 def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
     with ExitStack() as stack:
-        _to_file(path, EMOTIONS, stack)(live_window("person 1"))
+        _file_writer(path, EMOTIONS, stack)(live_window("person 1"))
     before = path.read_bytes()
     assert json.loads(before)["emotion"] == EMOTIONS[2]
     with ExitStack() as stack, pytest.raises(ExportError, match="already exists"):
-        _to_file(path, EMOTIONS, stack)
+        _file_writer(path, EMOTIONS, stack)
     assert path.read_bytes() == before
 
 

@@ -21,8 +21,8 @@ from emofuse.timeline.records import Segment, Timeline, Window
 
 
 def test_messages_name_the_program(capsys: pytest.CaptureFixture[str]) -> None:
-    print_message("\x1b]0;title\x07.wav: no film")
-    assert capsys.readouterr() == ("", "emofuse: \\x1b]0;title\\x07.wav: no film\n")
+    print_message("\x1b]0;title\x07.wav: not a video")
+    assert capsys.readouterr() == ("", "emofuse: \\x1b]0;title\\x07.wav: not a video\n")
 
 
 def predictions_table(*predictions: Prediction) -> str:

@@ -76,7 +76,7 @@ def _synthesize(out: Path, seed: int, jobs: int) -> Path:
     """Make the corpus and the unseen actor; return a clip of the latter."""
     from emofuse.corpus.synthetic.synthesis import synthesize
 
-    unseen = out / "stranger"
+    unseen = out / "unseen"
     with stages() as on_progress:
         synthesize(
             out / "corpus", n_actors=N_ACTORS, n_takes=N_TAKES, seed=seed, jobs=jobs,

@@ -17,7 +17,7 @@ def leak(
     protocol: options.SpeakerIndependentProtocol = "six-fold",
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
-) -> None:  # fmt: skip
+) -> None:
     """Measure leakage: how much evaluation shortcuts inflate the accuracy of a recipe.
 
     Compares random folds with speaker-independent folds, and selection on the test fold with nested

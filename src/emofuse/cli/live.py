@@ -99,21 +99,21 @@ def live(
         stop = stack.enter_context(stopped_by_signals())
         recognizer = Recognizer.load(bundle)
         print_bundle(recognizer.bundle, bundle)
-        outputs: list[Callable[[LiveWindow], None]] = []
+        writers: list[Callable[[LiveWindow], None]] = []
         emotions = recognizer.emotions
         if save_to is not None:
-            outputs.append(_to_file(save_to, emotions, stack))
+            writers.append(_file_writer(save_to, emotions, stack))
         person = None if profile is None else Profile.load(profile)
         windows = live_windows(
             recognizer, source, microphone=microphone, camera=camera, rules=rules, profile=person,
             seconds=seconds, loop=loop, timeout_s=timeout, stop=stop, on_open=_print_stream,
         )  # fmt: skip
         stack.callback(windows.close)
-        outputs.append(_to_view(emotions, stack) if view else _to_stdout(emotions, stop))
+        writers.append(_view_writer(emotions, stack) if view else _stdout_writer(emotions, stop))
         last = None
         for last in windows:
-            for output_window in outputs:
-                output_window(last)
+            for write in writers:
+                write(last)
     if stop.is_set():
         print_message("stopped")
     elif last is None:
@@ -152,10 +152,10 @@ def stopped_by_signals() -> Generator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _to_stdout(emotions: tuple[str, ...], stop: threading.Event) -> Callable[[LiveWindow], None]:
+def _stdout_writer(emotions: tuple[str, ...], stop: threading.Event) -> Callable[[LiveWindow], None]:
     """Print lines of JSON, flushed one by one; the reader of a pipe may close it."""
 
-    def show(one: LiveWindow) -> None:
+    def write(one: LiveWindow) -> None:
         try:
             sys.stdout.write(one.as_line(emotions) + "\n")
             sys.stdout.flush()
@@ -164,10 +164,10 @@ def _to_stdout(emotions: tuple[str, ...], stop: threading.Event) -> Callable[[Li
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             stop.set()
 
-    return show
+    return write
 
 
-def _to_file(path: Path, emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindow], None]:
+def _file_writer(path: Path, emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindow], None]:
     """Write lines of JSON to a new file, flushed one by one, so that a crash loses none."""
     try:
         file = path.open("x", encoding="utf-8")
@@ -177,11 +177,11 @@ def _to_file(path: Path, emotions: tuple[str, ...], stack: ExitStack) -> Callabl
     stack.callback(_remove_empty, path)
     stack.enter_context(file)
 
-    def show(one: LiveWindow) -> None:
+    def write(one: LiveWindow) -> None:
         file.write(one.as_line(emotions) + "\n")
         file.flush()
 
-    return show
+    return write
 
 
 def _remove_empty(path: Path) -> None:
@@ -190,12 +190,12 @@ def _remove_empty(path: Path) -> None:
             path.unlink()
 
 
-def _to_view(emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindow], None]:
+def _view_writer(emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindow], None]:
     """Redraw the live view for each window."""
     screen = stack.enter_context(Live(console=Console(), auto_refresh=False, vertical_overflow="crop"))
     newest: dict[str | None, LiveWindow] = {}
 
-    def show(one: LiveWindow) -> None:
+    def write(one: LiveWindow) -> None:
         newest.pop(one.window.person, None)
         newest[one.window.person] = one
         for name in [n for n, old in newest.items() if one.window.end_s - old.window.end_s > _STALE_S]:
@@ -205,4 +205,4 @@ def _to_view(emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindo
             del newest[None]
         screen.update(live_view(list(newest.values()), emotions), refresh=True)
 
-    return show
+    return write

@@ -84,8 +84,8 @@ def predict(
         check_table(out)
     # print_bundle reports the license
     logging.getLogger("emofuse").setLevel(logging.ERROR)
-    known = load_bundle(bundle)
-    print_bundle(known, bundle)
+    loaded = load_bundle(bundle)
+    print_bundle(loaded, bundle)
     person = None
     if profile is not None:
         from emofuse.features.profile import Profile
@@ -99,19 +99,19 @@ def predict(
         from emofuse.recognition.recognizer import Recognizer
 
         table = None if action_units is None else read_action_units(action_units)
-        recognizer = Recognizer(known, action_units=table)
+        recognizer = Recognizer(loaded, action_units=table)
     if out is not None:
-        failed = _to_table(listing, recognizer or known, person, out, n_processes, timeout)
+        failed = _to_table(listing, recognizer or loaded, person, out, n_processes, timeout)
     else:
         with counting_failures("predicting", transient=True) as on_progress:
             if recognizer is not None and n_processes == 1:  # in this process, which saves starting one
                 predictions = list(recognizer.predict_many(listing, profile=person, on_progress=on_progress))
             else:
                 predictions = predict_in_processes(
-                    listing, WorkerSettings.of(recognizer or known, person), jobs=n_processes,
+                    listing, WorkerSettings.of(recognizer or loaded, person), jobs=n_processes,
                     timeout_s=timeout, on_progress=on_progress,
                 )  # fmt: skip
-        failed = _print(predictions, known.emotions, output)
+        failed = _print(predictions, loaded.emotions, output)
     if failed:
         raise typer.Exit(1)
 
