@@ -12,7 +12,7 @@ from emofuse.core.pretrained import WEIGHTS
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.records import FaceTrack, TimedFrames
 from emofuse.features.face.clip_track import track_face
-from emofuse.features.face.yunet import _square, yunet
+from emofuse.features.face.yunet import _square, load_yunet
 from emofuse.media.decoding import decode
 
 YUNET = FaceFeatures(detector="yunet")
@@ -38,11 +38,11 @@ def test_a_file_that_is_not_a_network(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
     (tmp_path / known.file_name).write_bytes(b"not a network")
     with pytest.raises(WeightsError, match="wrong sha256"):
-        yunet()
+        load_yunet()
     digest = hashlib.sha256(b"not a network").hexdigest()
     monkeypatch.setitem(WEIGHTS, "yunet", replace(known, sha256=digest))
     with pytest.raises(WeightsError, match="OpenCV cannot read this network"):
-        yunet()
+        load_yunet()
 
 
 def test_weights_are_part_of_the_key_of_features(monkeypatch: pytest.MonkeyPatch) -> None:

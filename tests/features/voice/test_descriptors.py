@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from emofuse.features.voice import rocket
-from emofuse.features.voice.descriptors import descriptor_size, descriptor_views, descriptors
+from emofuse.features.voice.descriptors import compute_descriptors, descriptor_size, descriptor_views
 from tests.support.rocket_oracle import slow_convolutions
 
 FLOOR = math.log(1e-10)
@@ -38,7 +38,7 @@ def utterance(
 
 
 def view(rows: np.ndarray, name: str) -> np.ndarray:
-    return descriptors(rows)[descriptor_views(len(rows) - 2)[name]]
+    return compute_descriptors(rows)[descriptor_views(len(rows) - 2)[name]]
 
 
 # Oracles: the definitions, one number after the other.
@@ -199,7 +199,7 @@ def test_the_views_cover_the_vector() -> None:
         ends = [0, *[part.stop for part in views.values()]]
         assert [part.start for part in views.values()] == ends[:-1]
         assert ends[-1] == descriptor_size(n_mels)
-        vector = descriptors(utterance(n_mels))
+        vector = compute_descriptors(utterance(n_mels))
         assert vector.shape == (descriptor_size(n_mels),)
         assert vector.dtype == np.float32
     sizes = [part.stop - part.start for part in views.values()]
@@ -253,7 +253,7 @@ def _rows(mel: np.ndarray, pitch: float = 0.0, voicing: float = 0.0) -> np.ndarr
     ids=["a frame", "two", "a silent frame", "silence", "constant", "flat", "click", "tone", "square"],
 )
 def test_any_audio_has_finite_descriptors(rows: np.ndarray) -> None:
-    vector = descriptors(rows)
+    vector = compute_descriptors(rows)
     assert vector.shape == (descriptor_size(26),)
     assert np.isfinite(vector).all()
     assert np.abs(vector).max() < 1e4
@@ -271,17 +271,17 @@ def test_silence_has_no_shape_but_a_level() -> None:
 
 def test_the_same_audio_has_the_same_descriptors() -> None:
     rows = utterance(80)
-    first = descriptors(rows)
+    first = compute_descriptors(rows)
     rocket._kernels.cache_clear()
-    np.testing.assert_array_equal(descriptors(rows.copy()), first)
+    np.testing.assert_array_equal(compute_descriptors(rows.copy()), first)
     np.testing.assert_array_equal(rows, utterance(80))  # and are unchanged
-    assert np.abs(descriptors(utterance(80, seed=1)) - first).max() > 0.1
+    assert np.abs(compute_descriptors(utterance(80, seed=1)) - first).max() > 0.1
 
 
 @pytest.mark.parametrize("shape", [(27, 30), (2, 30), (82, 0), (82,), (1, 82, 30)])
 def test_invalid_rows_are_rejected(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="descriptors need"):
-        descriptors(np.zeros(shape, np.float32))
+        compute_descriptors(np.zeros(shape, np.float32))
 
 
 def test_fewer_bands_are_rejected() -> None:

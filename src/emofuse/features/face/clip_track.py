@@ -25,7 +25,7 @@ from emofuse.features.face.dlib_detector import (
     level_for_height,
     smaller_shape,
 )
-from emofuse.features.face.yunet import yunet
+from emofuse.features.face.yunet import load_yunet
 
 _WHOLE_PX: Final = 340
 """Frames up to this size are searched whole, larger ones only around the face that is followed."""
@@ -125,7 +125,7 @@ class _YuNetFinder(_DlibFinder):
 
     def __init__(self, detect_height_px: int) -> None:
         super().__init__(detect_height_px)
-        self._yunet = yunet()
+        self._yunet = load_yunet()
 
     def _boxes(self, image: UInt8, *, count: bool) -> list[Box]:  # noqa: ARG002 - every frame is counted
         found = self._yunet.find(image, self._height_px) or self._yunet.find(image, min(image.shape))

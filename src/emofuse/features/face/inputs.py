@@ -62,9 +62,9 @@ def check_face_needs(features: FaceFeatures) -> None:
 
         landmarker()
     elif features.kind == "stack" and features.detector == "yunet":
-        from emofuse.features.face.yunet import yunet
+        from emofuse.features.face.yunet import load_yunet
 
-        yunet()
+        load_yunet()
 
 
 def face_notes(track: FaceTrack | BlendshapeTrack) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ class YuNetSearch:
         Raises:
             WeightsError: YuNet's weights are missing or altered.
         """
-        self._network, self._rows = yunet(), detect_height_px
+        self._network, self._rows = load_yunet(), detect_height_px
         self._last_s = -math.inf
 
     def find(
@@ -116,7 +116,7 @@ class YuNetSearch:
         return distinct_faces(found)
 
 
-def yunet() -> YuNet:
+def load_yunet() -> YuNet:
     """The detector with the user's weights file, read once per process.
 
     Raises:

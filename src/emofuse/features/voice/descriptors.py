@@ -104,7 +104,7 @@ class _VoiceFrames:
         return np.where(voiced, self.pitch - mean, 0.0)
 
 
-def descriptors(rows: Float32) -> Float32:
+def compute_descriptors(rows: Float32) -> Float32:
     """All views of a clip, in the order of :func:`descriptor_views`.
 
     Args:

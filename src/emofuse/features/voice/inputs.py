@@ -11,7 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32
-from emofuse.features.voice.descriptors import descriptor_size, descriptors
+from emofuse.features.voice.descriptors import compute_descriptors, descriptor_size
 from emofuse.features.voice.pitch import pitch_rows
 from emofuse.features.voice.rosred import IMAGE_SIDE_PX, STATISTICS_SIZE, rosred_1d, rosred_image
 from emofuse.features.voice.spectrogram import log_mel
@@ -28,7 +28,7 @@ def voice_array(segment: Float32, features: VoiceFeatures) -> NDArray[Any]:
         rows = log_mel(segment, features)
         pitch = pitch_rows(segment, features.sample_rate_hz, features.hop_length)
         with _blas().limit(limits=1, user_api="blas"):
-            return descriptors(np.vstack([rows, pitch]))
+            return compute_descriptors(np.vstack([rows, pitch]))
     if features.kind == "rosred-image":
         return rosred_image(segment, features)
     return rosred_1d(segment, features)
