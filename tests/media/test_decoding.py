@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from emofuse.media.decoding import decode, probe
 from tests.support import media_files
+from tests.support.ffmpeg import luma_shown_by_ffmpeg, needs_ffmpeg
 
 REGULAR = [1001 * i for i in range(45)]
 VARIABLE = [0, 500, 1001, 4000, 4100, 4200, 4300, 9000, 15000, 15100, 21000, 30000, 30500, 31000, 42000]
@@ -96,6 +98,48 @@ def test_rotated_recordings_come_out_upright(tmp_path: Path, rotation: int) -> N
     np.testing.assert_array_equal(frames.images[0], upright)
     info = probe(path)
     assert (info.height, info.width) == upright.shape and info.rotation_deg == rotation % 360
+
+
+@pytest.mark.parametrize("way", media_files.ORIENTATIONS)
+def test_all_eight_orientations_come_out_upright(tmp_path: Path, way: str) -> None:
+    matrix, show = media_files.ORIENTATIONS[way]
+    path = media_files.write_video(tmp_path / "phone.mp4", REGULAR[:3])
+    media_files.set_display_matrix(path, matrix)
+    coded = full_range(media_files.decode_frames(path)[0][1])
+    frames = decode(path, audio=False, n_frames=1).frames
+    assert frames is not None
+    np.testing.assert_array_equal(frames.images[0], show(coded))
+    info = probe(path)
+    assert (info.height, info.width) == show(coded).shape
+    turned = np.rot90(coded, info.rotation_deg // 90)
+    np.testing.assert_array_equal(np.fliplr(turned) if info.mirrored else turned, show(coded))
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("way", media_files.ORIENTATIONS)
+def test_frames_are_oriented_as_ffmpeg_shows_them(tmp_path: Path, way: str) -> None:
+    path = media_files.write_video(tmp_path / "phone.mp4", REGULAR[:3])
+    media_files.set_display_matrix(path, media_files.ORIENTATIONS[way][0])
+    frames = decode(path, audio=False, n_frames=1).frames
+    assert frames is not None
+    image = frames.images[0]
+    expected = full_range(luma_shown_by_ffmpeg(path, (image.shape[1], image.shape[0])))
+    np.testing.assert_array_equal(image, expected)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "show"),
+    [((0, 0, 0, 0), lambda image: image), ((3, 0, 0, 3), lambda image: image), ((-5, 1, 1, 5), np.fliplr)],
+    ids=["of zeros", "scaled", "slanted"],
+)
+def test_an_odd_matrix_gives_the_nearest_orientation(
+    tmp_path: Path, matrix: tuple[int, int, int, int], show: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    path = media_files.write_video(tmp_path / "phone.mp4", REGULAR[:3])
+    media_files.set_display_matrix(path, matrix)
+    frames = decode(path, audio=False, n_frames=1).frames
+    assert frames is not None
+    np.testing.assert_array_equal(frames.images[0], show(full_range(media_files.decode_frames(path)[0][1])))
 
 
 @pytest.mark.parametrize("size", [(161, 97), (33, 121)])

@@ -220,16 +220,20 @@ def test_an_edit_list_hides_what_comes_before(tmp_path: Path, talk: Path) -> Non
     np.testing.assert_array_equal(joined(read(early)[1]), audio.samples)
 
 
-@pytest.mark.parametrize("rotation", [0, 90, -90, 180])
-def test_upright_in_gray_and_in_color(tmp_path: Path, rotation: int) -> None:
-    path = media_files.write_video(tmp_path / "phone.mp4", REGULAR[:8], size=(1280, 720), rotation=rotation)
+@pytest.mark.parametrize("way", media_files.ORIENTATIONS)
+def test_upright_in_gray_and_in_color(tmp_path: Path, way: str) -> None:
+    matrix, show = media_files.ORIENTATIONS[way]
+    path = media_files.write_video(tmp_path / "phone.mp4", REGULAR[:8], size=(1280, 720))
+    coded = full_range(media_files.decode_frames(path)[0][1])
+    media_files.set_display_matrix(path, matrix)
     with open_stream(path) as stream:
-        height, width = (720, 1280) if rotation % 180 == 0 else (1280, 720)
+        height, width = show(coded).shape
         assert (stream.width, stream.height) == (width, height)
         first = next(item for item in stream if isinstance(item, Frame))
     frames = decode(path, n_frames=1).frames
     assert frames is not None
     np.testing.assert_array_equal(first.image, frames.images[0])
+    np.testing.assert_array_equal(first.image, show(coded))
     assert first.small.shape == (360, round(360 * width / height), 3) and first.small.dtype == np.uint8
     # The colors are gray: as bright as the gray image at the same position.
     rows = np.linspace(0, height - 1, 360).astype(int)

@@ -133,6 +133,33 @@ def _with_luma(luma: Any, pix_fmt: str) -> Any:
     return frame
 
 
+ORIENTATIONS: dict[str, tuple[tuple[int, int, int, int], Any]] = {
+    "as coded": ((1, 0, 0, 1), lambda image: image),
+    "turned left": ((0, -1, 1, 0), lambda image: np.rot90(image, 1)),
+    "turned around": ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+    "turned right": ((0, 1, -1, 0), lambda image: np.rot90(image, 3)),
+    "left to right": ((-1, 0, 0, 1), np.fliplr),
+    "upside down": ((1, 0, 0, -1), np.flipud),
+    "transposed": ((0, 1, 1, 0), lambda image: image.swapaxes(0, 1)),
+    "transposed, turned around": ((0, -1, -1, 0), lambda image: np.rot90(image.swapaxes(0, 1), 2)),
+}
+"""For each orientation the matrix (a, b, c, d) of ISO 14496-12, which moves the pixel at (x, y) to
+(a x + c y, b x + d y), and how numpy shows it."""
+
+
+def set_display_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """Write (a, b, c, d) into the header of the only track of an MP4 file."""
+    a, b, c, d = matrix
+    data = bytearray(path.read_bytes())
+    assert data.count(b"tkhd") == 1
+    at = data.index(b"tkhd") + 44
+    one = 1 << 16
+    values = (a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+    data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in values)
+    path.write_bytes(data)
+    return path
+
+
 def decode_frames(path: Path) -> list[tuple[float, Any]]:
     """The oracle: every frame by a plain full decode, as (time, luma plane)."""
     out = []

@@ -38,7 +38,8 @@ from emofuse.media.container import (
     packets_of,
     streams,
 )
-from emofuse.media.frames import pixel_aspect, quarter_turns
+from emofuse.media.frames import pixel_aspect
+from emofuse.media.orientation import orientation
 from emofuse.system.atomic_write import write_atomically
 from emofuse.timeline.records import Timeline
 
@@ -232,7 +233,7 @@ class _VideoWriter:
         if self._aspect != 1.0:
             size = (max(1, round(image.shape[1] * self._aspect)), image.shape[0])
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
-        return np.ascontiguousarray(np.rot90(image, quarter_turns(frame))), space
+        return np.ascontiguousarray(orientation(frame).upright(image)), space
 
     def _open(self, image: UInt8) -> None:
         height, width = image.shape[:2]

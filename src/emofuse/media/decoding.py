@@ -38,8 +38,8 @@ from emofuse.media.frames import (
     list_packets,
     pixel_aspect,
     plan_frames,
-    quarter_turns,
 )
+from emofuse.media.orientation import orientation
 
 __all__ = ["Media", "MediaInfo", "Source", "decode", "probe"]
 
@@ -49,7 +49,8 @@ class MediaInfo:
     """What a file declares, and what its packets and its first frame show.
 
     ``width`` and ``height`` are those of the upright frame; ``rotation_deg`` is what turns it upright
-    (counterclockwise, a multiple of 90). Durations are in seconds, None where the file does not declare them.
+    (counterclockwise, a multiple of 90); a ``mirrored`` one is then mirrored left to right. Durations are in
+    seconds, None where the file does not declare them.
     """
 
     duration_s: float | None
@@ -62,6 +63,7 @@ class MediaInfo:
     width: int = 0
     height: int = 0
     rotation_deg: int = 0
+    mirrored: bool = False
     average_fps: float | None = None
     n_frames: int = 0
     video_duration_s: float | None = None
@@ -217,8 +219,8 @@ class _Request:
         return plan_frames(listing, self.n_frames, (self.start_s, self.end_s), clock, times)
 
 
-def _first_frame(source: Source) -> dict[str, int]:
-    """Upright width and height, and the rotation that makes them so, from the first frame."""
+def _first_frame(source: Source) -> dict[str, int | bool]:
+    """Upright width and height, and what makes the first frame upright."""
     with open_media(source) as file:
         assert file.video is not None
         errors = DecodeErrors()
@@ -226,5 +228,11 @@ def _first_frame(source: Source) -> dict[str, int]:
             for frame in errors.guard(packet.decode):
                 image = gray_image(frame, VideoReformatter(), square=False, aspect=pixel_aspect(file.video))
                 height, width = image.shape
-                return {"width": width, "height": height, "rotation_deg": 90 * quarter_turns(frame)}
+                shown = orientation(frame)
+                return {
+                    "width": width,
+                    "height": height,
+                    "rotation_deg": shown.rotation_deg,
+                    "mirrored": shown.mirrored,
+                }
     raise MediaError(display_path(source), "no frame can be decoded")

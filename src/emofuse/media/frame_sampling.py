@@ -15,7 +15,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from emofuse.core.records import UInt8
-from emofuse.media.frames import gray_image, quarter_turns
+from emofuse.media.frames import gray_image
+from emofuse.media.orientation import orientation
 
 SMALL_ROWS: Final = 360
 """Largest height of the small color image."""
@@ -198,7 +199,7 @@ class FrameSampler:
         """BGR, upright, scaled and converted in one step; ``height`` and ``width`` are the upright ones."""
         rows = min(SMALL_ROWS, height)
         columns = max(1, round(width * rows / height))
-        turns = quarter_turns(frame)
-        size = (rows, columns) if turns % 2 else (columns, rows)
+        shown = orientation(frame)
+        size = (rows, columns) if shown.transposed else (columns, rows)
         small = self._to_small.reformat(frame, *size, format="bgr24", interpolation=Interpolation.AREA)
-        return np.ascontiguousarray(np.rot90(small.to_ndarray(), turns))
+        return np.ascontiguousarray(shown.upright(small.to_ndarray()))

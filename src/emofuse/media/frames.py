@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.records import TimedFrames, UInt8
 from emofuse.media.container import DecodeErrors, MediaFile
+from emofuse.media.orientation import orientation
 
 _LIMITED_TO_FULL: Final = np.clip(np.rint((np.arange(256) - 16.0) * (255.0 / 219.0)), 0, 255).astype(np.uint8)
 # Pixel formats whose first plane is the luma, eight bits per pixel.
@@ -276,7 +277,7 @@ def gray_image(
         image = central_square(image)
     # Copied out of the decoder's buffer, which the decoder will reuse.
     image = image.copy() if full else np.asarray(cv2.LUT(image, _LIMITED_TO_FULL), dtype=np.uint8)
-    return np.ascontiguousarray(np.rot90(image, quarter_turns(frame)))
+    return np.ascontiguousarray(orientation(frame).upright(image))
 
 
 def central_square(image: UInt8) -> UInt8:
@@ -284,11 +285,6 @@ def central_square(image: UInt8) -> UInt8:
     side = min(image.shape)
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     return image[top : top + side, left : left + side]
-
-
-def quarter_turns(frame: VideoFrame) -> int:
-    """How many counterclockwise quarter turns make the frame upright."""
-    return round(frame.rotation / 90) % 4
 
 
 def pixel_aspect(video: VideoStream) -> float:
