@@ -18,7 +18,7 @@ from emofuse.features.face.action_units import ActionUnitTable
 from emofuse.features.face.inputs import check_face_needs, face_part
 from emofuse.features.store import FeatureStore, ModalityFeatures, part_key
 from emofuse.features.voice.inputs import voice_array
-from emofuse.features.voice.segment import is_silent, resample, voice_segment
+from emofuse.features.voice.segment import SILENT_BELOW, is_silent, resample, voice_segment
 from emofuse.media.arrays import media_from_recording
 from emofuse.media.decoding import Media, Source, decode
 from emofuse.system.checksums import media_sha256
@@ -224,6 +224,10 @@ def _voice(media: Media, recipe: Recipe, *, judge_speech: bool) -> ModalityFeatu
     if features.condition is not None:
         audio = _degraded(audio, features.condition)
     segment, facts = voice_segment(audio, features)
+    if features.highpass_hz is not None and facts["peak"] < SILENT_BELOW:
+        return ModalityFeatures(
+            None, "the audio stream is silent, apart from what lies below a voice", media.notes
+        )
     notes = media.notes
     if audio.duration_s < min(_SHORT_S, features.duration_s):
         notes += (f"audio is {audio.duration_s:.1f} s, padded to {features.duration_s:g} s",)

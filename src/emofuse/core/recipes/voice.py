@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from emofuse.core.recipes.part import Ensemble, Fraction, Part, Positive, Training
+from emofuse.core.recipes.part import ADDED_LATER, Ensemble, Fraction, Part, Positive, Training
 
 
 class VoiceFeatures(Part):
@@ -37,6 +37,9 @@ class VoiceFeatures(Part):
     """Read the recording as if played this much faster: another tempo, pitch and vocal tract."""
     condition: str | None = None
     """Degrade the recording before it is read: a name in emofuse.features.voice.degradations."""
+    highpass_hz: Annotated[Annotated[float, Field(ge=20, le=200)] | None, ADDED_LATER] = None
+    """Remove what lies below before anything else, trimming included: all of it from three quarters of this
+    down. 80 keeps voices, and stops an offset, rumble and the hum of mains; none: keep it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> VoiceFeatures:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32, Waveform
+from emofuse.features.voice.highpass import highpass, reach_s
 
 SILENT_BELOW: Final = 1e-4
 """Peak below which a stream is silent, about -80 dBFS. The quietest RAVDESS recording peaks at 0.006."""
@@ -46,15 +47,21 @@ def is_silent(samples: Float32) -> bool:
     return samples.size == 0 or float(np.abs(samples).max()) < SILENT_BELOW
 
 
-def trim_silence(samples: Float32, sample_rate_hz: int, trim_db: float, margin_s: float = 0.0) -> Float32:
+def trim_silence(
+    samples: Float32, sample_rate_hz: int, trim_db: float, margin_s: float = 0.0, unsure_s: float = 0.0
+) -> Float32:
     """Cut from both ends what is ``trim_db`` below the loudest frame, except for a margin.
 
-    Frames of 25 ms every 10 ms; without a margin, the same samples as ``librosa.effects.trim``.
+    Frames of 25 ms every 10 ms; without a margin, the same samples as ``librosa.effects.trim``. The first and
+    last ``unsure_s``, where a filter rings, are taken to be as loud as what is next to them.
     """
     if len(samples) == 0:
         return samples
     frame, hop = round(_FRAME_S * sample_rate_hz), round(_HOP_S * sample_rate_hz)
     level = np.maximum(_frame_rms(samples, frame, hop), _FLOOR)
+    unsure = min(round(unsure_s / _HOP_S), (len(level) - 1) // 2)
+    if unsure:
+        level[:unsure], level[-unsure:] = level[unsure], level[-unsure - 1]
     loud = np.flatnonzero(20 * np.log10(level / level.max()) > -trim_db)
     margin = round(margin_s * sample_rate_hz)
     start = max(0, int(loud[0]) * hop - margin)
@@ -84,12 +91,15 @@ def voice_segment(waveform: Waveform, features: VoiceFeatures) -> tuple[Float32,
     Returns:
         (n_samples,) float32 of ``features.duration_s`` at ``features.sample_rate_hz``; JSON-ready facts.
     """
-    rate = features.sample_rate_hz
+    rate, unsure_s = features.sample_rate_hz, 0.0
+    if features.highpass_hz is not None:
+        waveform = highpass(waveform, features.highpass_hz)
+        unsure_s = reach_s(features.highpass_hz) / features.speed
     from_hz = round(waveform.sample_rate_hz * features.speed)
     samples = resample(to_mono(waveform), from_hz, rate)
     voiced = samples
     if features.trim_db is not None:
-        voiced = trim_silence(samples, rate, features.trim_db, features.trim_margin_s)
+        voiced = trim_silence(samples, rate, features.trim_db, features.trim_margin_s, unsure_s)
     segment = cut_or_pad(voiced, round(features.duration_s * rate))
     info = {
         "sound_s": round(waveform.duration_s, 4),
