@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from emofuse.core.recipes.face import FacePart
 from emofuse.training.loop import Epoch, Examples, infer, train_network
 from emofuse.training.lrcn import encode, train_lrcn
-from emofuse.training.networks.emotion_cnn import EmotionCnn
-from emofuse.training.networks.face import Lrcn, build_lrcn, standardised
+from emofuse.training.networks.emotion_cnn import EmotionCnn, standardize_images
+from emofuse.training.networks.face import Lrcn, build_lrcn
 
 N_EMOTIONS = 8
 N_FRAMES = 3
@@ -191,7 +191,7 @@ def test_the_seed_decides() -> None:
     assert not torch.equal(one.lstm.state_dict()["weight_ih_l0"], other.lstm.state_dict()["weight_ih_l0"])
 
 
-def test_faces_are_standardised_for_a_cnn_from_scratch_only(weight_file: Path) -> None:
+def test_faces_are_standardize_images_for_a_cnn_from_scratch_only(weight_file: Path) -> None:
     """Contrast and brightness of a picture then do not matter; published weights expect them as they are."""
     stack = torch.from_numpy(clips(2).inputs // 4 * 2)
     with torch.inference_mode():
@@ -201,6 +201,6 @@ def test_faces_are_standardised_for_a_cnn_from_scratch_only(weight_file: Path) -
             plain, brighter = network.encode(stack), network.encode(stack + 100)
             close = torch.allclose(plain, brighter, atol=1e-3 * float(plain.abs().max()))
             assert close == (source == "scratch")
-        faces = standardised(stack[:, :1].float() / 255)
+        faces = standardize_images(stack[:, :1].float() / 255)
     torch.testing.assert_close(faces.mean((2, 3)), torch.zeros(2, 1), atol=1e-5, rtol=0)
     torch.testing.assert_close(faces.std((2, 3)), torch.ones(2, 1), atol=0.02, rtol=0)

@@ -17,8 +17,8 @@ from emofuse.core.recipes.face import FacePart
 from emofuse.core.recipes.part import Augmentation, Training
 from emofuse.training.augmentation import augment_faces
 from emofuse.training.loop import Epoch, Examples, augmentation_for, one_thread, train_network
-from emofuse.training.networks.emotion_cnn import N_FEATURES, EmotionCnn
-from emofuse.training.networks.face import Lrcn, standardised
+from emofuse.training.networks.emotion_cnn import N_FEATURES, EmotionCnn, standardize_images
+from emofuse.training.networks.face import Lrcn
 
 
 class FrameNetwork(nn.Module):
@@ -31,7 +31,7 @@ class FrameNetwork(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """(n, 48, 48) uint8 → features, logits."""
-        features = self.cnn.features(standardised(frames[:, None].to(torch.float32) / 255))
+        features = self.cnn.features(standardize_images(frames[:, None].to(torch.float32) / 255))
         return features, self.output(features)
 
 

@@ -1,4 +1,4 @@
-"""Corpus × recipe → a bundle: the recogniser that prediction uses, fitted on everybody in the corpus."""
+"""Corpus × recipe → a bundle: the recognizer that prediction uses, trained on every speaker of the corpus."""
 
 from __future__ import annotations
 
@@ -23,22 +23,17 @@ from emofuse.training.resources import ONE_PROCESS, Resources
 from emofuse.training.run_folder import RunMarks, check_run, claim_run, software
 
 
-def train(
-    corpus: Corpus,
-    recipe: Recipe,
-    out: Path,
-    resources: Resources = ONE_PROCESS,
-) -> Bundle:
-    """Fit a recogniser on every take of a corpus and write it as a bundle.
+def train(corpus: Corpus, recipe: Recipe, out: Path, resources: Resources = ONE_PROCESS) -> Bundle:
+    """Train a recognizer on every take of a corpus and write it as a bundle.
 
-    The pairs of networks leave training actors out in turn, as in ``emofuse evaluate``, so
-    that the fusion learns from actors the networks had not seen; no take is set aside for testing.
+    The pairs of networks leave training actors out in turn, as in ``emofuse evaluate``, so that the fusion is
+    fitted on actors that the networks had not seen. No take is set aside for testing.
 
     Args:
         corpus: the takes.
         recipe: what is fitted, and how.
-        out: folder of the bundle; must not exist or be empty. Work goes to ``out``.work beside it, is
-            taken up again after a break, and is removed at the end.
+        out: folder of the bundle; must not exist or be empty. Work goes to ``out``.work beside it, from
+            where an interrupted run resumes, and is removed at the end.
         resources: processes, stored features, progress.
 
     Raises:
@@ -56,20 +51,16 @@ def train(
     claim_run(run, {**marks, "corpus": dataset.fingerprint})
     inputs = dataset.inputs
     plan = make_plan("all", inputs, range(len(dataset.takes)), (), recipe)
-    trained = network_jobs(plan, inputs, recipe)
-    run_network_jobs(trained, inputs, recipe, work, resources)
+    jobs = network_jobs(plan, inputs, recipe)
+    run_network_jobs(jobs, inputs, recipe, work, resources)
     resources.on_progress("fusions", 0, 1)
     fusion = fit_fusion(plan, inputs, recipe, work)
     resources.on_progress("fusions", 1, 1)
-    files = {}
-    for modality in MODALITIES:
-        asked = [job for job in trained if job.member in plan.scoring and not job.enrolled]
-        networks = [load_network(job, inputs, recipe, work) for job in asked if job.modality == modality]
-        files[f"{modality}.onnx"] = export_ensemble(networks, inputs.load(modality)[0].copy())
+    files = _network_files(plan, jobs, inputs, recipe, work)
     for k, model in enumerate(fusion.classifiers[fusion.chosen]):
         files[f"fusion-{k}.onnx"] = model.to_onnx()
     if recipe.enrolment is not None:
-        files |= _for_known_people(plan, trained, inputs, recipe, work)
+        files |= _enrolled_files(plan, jobs, inputs, recipe, work)
     bundle = save_bundle(
         out,
         files=files,
@@ -95,12 +86,27 @@ def train(
     return bundle
 
 
-def _for_known_people(
-    plan: Plan, trained: Sequence[NetworkJob], inputs: Inputs, recipe: Recipe, work: Path
+def _network_files(
+    plan: Plan, jobs: Sequence[NetworkJob], inputs: Inputs, recipe: Recipe, work: Path
 ) -> dict[str, bytes]:
-    """The networks for enrolled people, what is known of people in general, and their fusion."""
+    """The networks of each modality as ONNX."""
     files = {}
-    for job in trained:
+    for modality in MODALITIES:
+        networks = [
+            load_network(job, inputs, recipe, work)
+            for job in jobs
+            if job.modality == modality and job.member in plan.scoring and not job.enrolled
+        ]
+        files[f"{modality}.onnx"] = export_ensemble(networks, inputs.load(modality)[0].copy())
+    return files
+
+
+def _enrolled_files(
+    plan: Plan, jobs: Sequence[NetworkJob], inputs: Inputs, recipe: Recipe, work: Path
+) -> dict[str, bytes]:
+    """The networks for enrolled speakers, the speaker priors, and their fusion."""
+    files = {}
+    for job in jobs:
         if not job.enrolled or job.member not in plan.scoring:
             continue
         network = load_network(job, inputs, recipe, work)

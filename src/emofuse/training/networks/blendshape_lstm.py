@@ -1,4 +1,4 @@
-"""A temporal network on blendshapes: the LRCN's LSTM, whose CNN the Face Landmarker stands for."""
+"""A temporal network on blendshapes: the LRCN's LSTM, with the Face Landmarker in place of its CNN."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from emofuse.core.recipes.face import FaceNetwork
 class BlendshapeNetwork(nn.Module):
     """A (bidirectional) LSTM over a sequence of blendshapes and head poses.
 
-    Values are standardised by the frames of the training clips. The feature layer is the mean of what the
-    LSTM says over time, forwards and backwards joined: an expression is held, and where in the clip it is
-    held says little.
+    Values are standardized with statistics of the training clips' frames. The feature layer is the mean of
+    the LSTM's outputs over time, forward and backward joined: an expression is held for a while, and when in
+    the clip says little.
     """
 
     def __init__(self, n_values: int, n_emotions: int, settings: FaceNetwork, *, noise: float = 0.0) -> None:
@@ -36,10 +36,10 @@ class BlendshapeNetwork(nn.Module):
 
     def forward(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_frames, n_values) float32 → features, logits."""
-        # Some blendshapes hardly move: what is rare in training must not be far out of sight.
+        # some blendshapes hardly move: a value that is rare in training must not be an extreme outlier
         x = self.standardise(sequence.transpose(1, 2)).transpose(1, 2).clamp(-5, 5)
         if self.training and self.noise > 0:
             x = x + self.noise * torch.randn_like(x[:, :1])
-        said, _ = self.lstm(self.dropout(x))
-        features = said.mean(1)
+        outputs, _ = self.lstm(self.dropout(x))
+        features = outputs.mean(1)
         return features, self.output(self.dropout(features))

@@ -1,7 +1,7 @@
 """A kernel machine, dense networks and a linear model on principal components of several views.
 
-Everything in it is fitted by :mod:`emofuse.training.ensemble`; here it only answers. Like every network it
-maps raw features to ``(features, logits)``.
+All of it is fitted by :mod:`emofuse.training.ensemble`; this module only runs it. Like every network it maps
+raw features to ``(features, logits)``.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 CLIP = 5.0
-"""Standardised values are kept within this."""
+"""Standardized values are clipped to ± this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What is in the input of an ensemble.
+    """Which columns of an ensemble's input are which view.
 
-    ``views``: first and last column of each; ``second``: how many views, from the end, belong to a second
-    modality, whose kernel meets the first one's as a product; ``root``: take square roots first, for
+    ``views``: start and end column of each; ``second``: how many of the last views belong to a second
+    modality, whose kernel is multiplied with the first one's; ``root``: take square roots first, for
     intensities that crowd near zero.
     """
 
@@ -33,14 +33,14 @@ class Layout:
 
 @dataclass(slots=True)
 class Fitted:
-    """What was fitted. Arrays as tensors; a list has one a view."""
+    """Everything that is fitted; a list has one tensor per view."""
 
     mean: Tensor
     spread: Tensor
     centres: list[Tensor]
-    """Of the standardised view, (d,)."""
+    """Of the standardized view, (d,)."""
     bases: list[Tensor]
-    """(d, c): onto principal components, scaled so that the mean squared length is 1."""
+    """(d, c): projections to principal components, scaled so that their mean squared length is 1."""
     supports: list[Tensor]
     """(m, c): the training clips."""
     weights: Tensor
@@ -48,13 +48,13 @@ class Fitted:
     gamma: float
     temperature: float
     dense: list[Tensor] = field(default_factory=list)
-    """Three layers of all members, (members, n_in, n_out), and their offsets; empty: none."""
+    """Three layers of all members, (members, n_in, n_out), each with its offsets; or empty."""
     linear: list[Tensor] = field(default_factory=list)
-    """Weights (c, n_emotions) and offset; empty: none."""
+    """Weights (c, n_emotions) and offsets; or empty."""
 
 
 class DescriptorEnsemble(nn.Module):
-    """Answers with the mean of its parts' log-probabilities."""
+    """Its log-probabilities are the mean of those of its parts."""
 
     def __init__(self, layout: Layout, fitted: Fitted) -> None:
         super().__init__()
@@ -79,17 +79,17 @@ class DescriptorEnsemble(nn.Module):
 
     @classmethod
     def of_state(cls, layout: Layout, state: dict[str, Tensor]) -> DescriptorEnsemble:
-        """The ensemble that wrote this state."""
+        """The ensemble with this state dict."""
 
-        def many(name: str) -> list[Tensor]:
+        def numbered(name: str) -> list[Tensor]:
             return [state[f"{name}_{i}"] for i in range(sum(key.startswith(f"{name}_") for key in state))]
 
         gamma, temperature = state["scalars"].tolist()
         return cls(
             layout,
             Fitted(
-                state["mean"], state["spread"], many("centre"), many("basis"), many("support"),
-                state["weights"], gamma, temperature, many("dense"), many("linear"),
+                state["mean"], state["spread"], numbered("centre"), numbered("basis"), numbered("support"),
+                state["weights"], gamma, temperature, numbered("dense"), numbered("linear"),
             ),
         ).eval()  # fmt: skip
 
@@ -108,24 +108,25 @@ class DescriptorEnsemble(nn.Module):
         parts = self.components(values)
         supports = [self.get_buffer(f"support_{i}") for i in range(self.n_views)]
         scores = kernel(parts, supports, self.scalars[0], self.layout.second) @ self.weights
-        said = [(scores / self.scalars[1]).log_softmax(1)]
+        logs = [(scores / self.scalars[1]).log_softmax(1)]
         features = scores
         joined = torch.cat(parts, 1)
         if self.n_dense:
             layers = [self.get_buffer(f"dense_{i}") for i in range(self.n_dense)]
             hidden, logits = dense(joined, layers)
             features = hidden.transpose(0, 1).flatten(1)
-            said.append(logits.log_softmax(2).mean(0).log_softmax(1))
+            logs.append(logits.log_softmax(2).mean(0).log_softmax(1))
         if self.n_linear:
             weights, offset = (self.get_buffer(f"linear_{i}") for i in range(2))
-            said.append((joined @ weights + offset).log_softmax(1))
-        return features, torch.stack(said).mean(0)
+            logs.append((joined @ weights + offset).log_softmax(1))
+        return features, torch.stack(logs).mean(0)
 
 
 def kernel(left: Sequence[Tensor], right: Sequence[Tensor], gamma: Tensor | float, second: int) -> Tensor:
     """The mean of the views' Gaussian kernels, (n, m).
 
-    With a ``second`` modality: the first one's mean, half the second one's and their product, over 2.5.
+    With a ``second`` modality: the sum of the first one's mean, half the second one's and their product,
+    divided by 2.5.
     """
 
     def mean(lefts: Sequence[Tensor], rights: Sequence[Tensor]) -> Tensor:
@@ -146,9 +147,9 @@ def dense(joined: Tensor, layers: Sequence[Tensor], dropout: float = 0.0) -> tup
     """The dense networks, all members at once.
 
     Args:
-        joined: (n, c), or (members, n, c) where each sees others.
+        joined: (n, c), or (members, n, c) where members see different clips.
         layers: three pairs of weights (members, n_in, n_out) and offsets (members, 1, n_out).
-        dropout: 0 but for training.
+        dropout: 0 except in training.
 
     Returns:
         The second hidden layer (members, n, hidden), and logits (members, n, n_emotions).

@@ -1,6 +1,6 @@
-"""The Emotion CNN that DeepFace ships, and how its published Keras weights get into PyTorch.
+"""The Emotion CNN that DeepFace ships, and the conversion of its published Keras weights to PyTorch.
 
-The weights are read from HDF5 array by array: no Keras, and nothing in the file is ever executed.
+The weights are read from HDF5 array by array, without Keras; nothing in the file is executed.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from emofuse.system.checksums import verify_sha256
 
 INPUT_SIZE: Final = 48
 N_FEATURES: Final = 1024
-"""Width of the second dense layer, which the LRCN reads."""
+"""Width of the second dense layer, the LRCN's input."""
 DROPOUT: Final = 0.2
 LARGEST_ARRAYS_BYTES: Final = 1 << 30
-"""HDF5 stores an unwritten array in no space at all, so its declared size is checked before it is read."""
+"""HDF5 stores an unwritten array in no space, so that its declared size is checked before it is read."""
 
 
 class EmotionCnn(nn.Module):
     """A face crop to the seven classes of FER2013: DeepFace's network, 1,485,831 parameters.
 
-    Input (n, 1, 48, 48) float32 in [0, 1]. No layer pads. Side of the picture after each step: 48, conv 44,
+    Input (n, 1, 48, 48) float32 in [0, 1]. No layer pads. Side of the image after each step: 48, conv 44,
     max-pool 20, conv 18, conv 16, average-pool 7, conv 5, conv 3, average-pool 1.
     """
 
     def __init__(self) -> None:
-        """Draw weights as PyTorch does; :func:`load_keras_weights` fills in the published ones."""
+        """Random weights, as PyTorch draws them; :func:`load_keras_weights` loads the published ones."""
         super().__init__()
         self.conv1 = nn.Conv2d(1, 64, 5)
         self.conv2 = nn.Conv2d(64, 64, 3)
@@ -55,8 +55,8 @@ class EmotionCnn(nn.Module):
         x = F.avg_pool2d(x, 3, 2)
         x = F.relu(self.conv5(F.relu(self.conv4(x))))
         x = F.avg_pool2d(x, 3, 2)
-        # Keras flattens height, width, channels; the published first dense kernel has its rows in that order.
-        # At 48×48 one pixel is left and the orders agree; permuting keeps it true by construction.
+        # Keras flattens as height, width, channels, which is the order of the first dense kernel's rows. At
+        # 48×48 one pixel is left and the orders agree; with the permutation they agree by construction.
         x = x.permute(0, 2, 3, 1).flatten(1)
         x = self.dropout(F.relu(self.dense1(x)))
         return F.relu(self.dense2(x))
@@ -72,17 +72,23 @@ class EmotionCnn(nn.Module):
         return (*convolutions, self.dense1, self.dense2, self.output)
 
 
+def standardize_images(faces: Tensor) -> Tensor:
+    """Mean 0 and standard deviation 1 over each image of (n, 1, height, width)."""
+    centred = faces - faces.mean((2, 3), keepdim=True)
+    return centred / (centred.square().mean((2, 3), keepdim=True) + 1e-4).sqrt()
+
+
 def load_keras_weights(model: EmotionCnn, path: Path, *, sha256: str | None) -> None:
-    """Fill ``model`` with the arrays of a Keras weight file. Either all of it is filled or nothing.
+    """Load a Keras weight file into ``model``: all of it, or nothing.
 
     Args:
         model: changed in place.
         path: an HDF5 file as Keras' ``save_weights`` or ``save`` writes it.
-        sha256: what the file must have, or None for a file of your own.
+        sha256: digest that the file must have, or None for a file of your own.
 
     Raises:
-        WeightsError: the sha256 is another; the file is no HDF5 or not of this layout; a layer is missing, is
-            too many, or has another shape (named, with wanted and got); a value is not finite.
+        WeightsError: the sha256 differs; the file is not HDF5 or not of this layout; a layer is missing, is
+            unexpected, or has another shape (named, with expected and actual); a value is not finite.
     """
     if sha256 is not None:
         verify_sha256(path, sha256)
@@ -107,13 +113,13 @@ def load_keras_weights(model: EmotionCnn, path: Path, *, sha256: str | None) -> 
 
 
 def read_hdf5(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Every weight array of a Keras HDF5 file as float32, keyed ``layer/name``, in the order of the layers.
+    """The weight arrays of a Keras HDF5 file as float32, by ``layer/name``, in the order of the layers.
 
-    Reads what ``save_weights`` writes, what ``save`` writes (all below a group ``model_weights``), lists of
-    names that Keras split over several attributes, and names that older versions cut short.
+    Reads what ``save_weights`` writes, what ``save`` writes (below a group ``model_weights``), lists of names
+    that Keras split over several attributes, and names that older versions truncated.
 
     Raises:
-        WeightsError: the file cannot be read, is no HDF5, is not of this layout, or points to other files.
+        WeightsError: the file cannot be read, is not HDF5, is not of this layout, or links to other files.
     """
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such file")
@@ -143,15 +149,15 @@ def _arrays(path: Path, file: Any) -> Iterator[tuple[str, NDArray[np.float32]]]:
 
 
 def _weight(path: Path, group: Any, layer_name: str, weight_name: str) -> Any:
-    """The array that ``weight_name`` points to, exactly or, where it was cut short, as a name's start."""
+    """The array that ``weight_name`` names, exactly or, where it was truncated, as a prefix."""
     datasets: dict[str, Any] = {}
     _walk(path, group, "", datasets)
-    fits = [name for name in datasets if name == weight_name] or [
+    matches = [name for name in datasets if name == weight_name] or [
         name for name in datasets if name.startswith(weight_name)
     ]
-    if len(fits) != 1:
-        raise WeightsError(f"{path}: layer {layer_name} has {len(fits)} arrays for the name {weight_name}")
-    dataset = datasets[fits[0]]
+    if len(matches) != 1:
+        raise WeightsError(f"{path}: layer {layer_name} has {len(matches)} arrays for the name {weight_name}")
+    dataset = datasets[matches[0]]
     if dataset.dtype.kind != "f" or dataset.external or dataset.is_virtual:
         raise WeightsError(f"{path}: layer {layer_name}: {weight_name} is not a plain array of numbers")
     return dataset
@@ -162,12 +168,12 @@ def _walk(path: Path, group: Any, prefix: str, datasets: dict[str, Any]) -> None
         member = _member(path, group, name, (h5py.Group, h5py.Dataset))
         if isinstance(member, h5py.Dataset):
             datasets[prefix + name] = member
-        elif prefix.count("/") < 8:  # Keras nests twice; a ring of hard links would have no end
+        elif prefix.count("/") < 8:  # Keras nests twice; a cycle of hard links would not end
             _walk(path, member, f"{prefix}{name}/", datasets)
 
 
 def _member(path: Path, group: Any, name: str, kind: Any) -> Any:
-    """A group or array inside the file. Links to other files are not followed."""
+    """A group or array inside the file; links are not followed."""
     link = group.get(name, getlink=True)
     if link is None:
         raise WeightsError(f"{path}: no {name} in {group.name}: not a Keras weight file")
@@ -180,7 +186,7 @@ def _member(path: Path, group: Any, name: str, kind: Any) -> Any:
 
 
 def _names(path: Path, group: Any, attribute: str) -> list[str]:
-    """A list of names that Keras stored as an attribute, split where it outgrew HDF5's 64 kB limit."""
+    """A list of names that Keras stored as an attribute, or as several where it exceeds HDF5's 64 kB."""
     chunks = [attribute] if attribute in group.attrs else []
     while f"{attribute}{len(chunks)}" in group.attrs:
         chunks.append(f"{attribute}{len(chunks)}")

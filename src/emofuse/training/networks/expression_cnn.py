@@ -1,7 +1,7 @@
-"""Networks that read the expression of one face: a compact one of our own, and DeepFace's while it trains.
+"""Expression networks, which read a single face: a compact one, and DeepFace's in the form that is trained.
 
-Both read (n, 1, 48, 48) float32 in [0, 1] and, while training, answer for two label sets at once: the seven
-classes of FER2013 and the eight of FER+, which share all layers but the last.
+Both read (n, 1, 48, 48) float32 in [0, 1]. In training they have outputs for two label sets at once: the
+seven classes of FER2013 and the eight of FER+, which share all layers but the last.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from torch.nn import functional
 
 from emofuse.core.errors import WeightsError
 from emofuse.core.labels import FER2013, FER_PLUS
-from emofuse.training.networks.emotion_cnn import N_FEATURES, EmotionCnn
+from emofuse.training.networks.emotion_cnn import N_FEATURES, EmotionCnn, standardize_images
 
 WIDTHS: Final = (32, 32, 64, 128, 256)
-"""Channels of the stem and of the four stages, at 24, 24, 12, 6 and 3 pixels a side."""
+"""Channels of the stem and of the four stages, whose maps have sides of 24, 24, 12, 6 and 3 pixels."""
 DEPTHS: Final = (1, 1, 2, 1)
-"""Residual blocks a stage."""
+"""Residual blocks per stage."""
 
 
 class _Block(nn.Module):
-    """Two 3×3 convolutions beside a shortcut (He et al. 2016)."""
+    """Two 3×3 convolutions with a shortcut (He et al. 2016)."""
 
     def __init__(self, n_in: int, n_out: int, stride: int) -> None:
         super().__init__()
@@ -46,9 +46,9 @@ class _Block(nn.Module):
 
 
 class CompactExpressionCnn(nn.Module):
-    """A small residual network, 1.5 million parameters, most of them where the picture is small.
+    """A small residual network with 1.5 million parameters, most of them in the last stages.
 
-    Every face is given mean 0 and deviation 1 first, so that light and camera matter less.
+    Every face is first scaled to mean 0 and standard deviation 1, so that light and camera matter less.
     """
 
     def __init__(
@@ -70,9 +70,7 @@ class CompactExpressionCnn(nn.Module):
 
     def features(self, faces: Tensor) -> Tensor:
         """(n, 1, 48, 48) in [0, 1] → (n, 256)."""
-        centred = faces - faces.mean((2, 3), keepdim=True)
-        x = centred / (centred.square().mean((2, 3), keepdim=True) + 1e-4).sqrt()
-        pooled: Tensor = self.layers(x).mean((2, 3))
+        pooled: Tensor = self.layers(standardize_images(faces)).mean((2, 3))
         return pooled
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,10 +80,10 @@ class CompactExpressionCnn(nn.Module):
 
 
 class NormalisedEmotionCnn(nn.Module):
-    """The Emotion CNN with a batch normalisation behind every layer, which :meth:`fold` works into it.
+    """The Emotion CNN with batch normalization after every layer, which :meth:`fold` merges into the layers.
 
-    The published network has no normalisation and hardly trains from scratch. Behind a convolution without
-    padding a batch normalisation is linear, so that what is trained here *is* the published network.
+    The published network has no normalization and can hardly be trained from scratch. After a convolution
+    without padding, batch normalization is linear, so that the network trained here *is* the published one.
     """
 
     def __init__(self) -> None:
@@ -118,7 +116,7 @@ class NormalisedEmotionCnn(nn.Module):
 
     @torch.no_grad()
     def fold(self) -> EmotionCnn:
-        """The published network that answers as this one does in evaluation mode."""
+        """The published network with the outputs that this one has in evaluation mode."""
         folded = EmotionCnn()
         folded.load_state_dict(self.cnn.state_dict())
         layers = folded.layers()
@@ -136,7 +134,7 @@ NETWORKS: Final[dict[str, type[CompactExpressionCnn] | type[EmotionCnn]]] = {
     "emotion": EmotionCnn,
     "compact": CompactExpressionCnn,
 }
-"""What a weight file of `emofuse faces train` fills, by the architecture that its metadata names."""
+"""The network of a weight file of `emofuse faces train`, by the architecture that its metadata names."""
 
 
 def read_architecture(path: Path) -> str:
@@ -156,10 +154,10 @@ def read_architecture(path: Path) -> str:
 
 
 def check_architecture(path: Path, wanted: str) -> None:
-    """Check that a weight file is of one architecture; nothing but the file's head is read.
+    """Check that a weight file is of one architecture; only the file's header is read.
 
     Raises:
-        WeightsError: it is of the other one, or as :func:`read_architecture`.
+        WeightsError: it is of another one; or as :func:`read_architecture`.
     """
     if (name := read_architecture(path)) != wanted:
         raise WeightsError(
@@ -169,15 +167,15 @@ def check_architecture(path: Path, wanted: str) -> None:
 
 
 def load_expression_weights(network: CompactExpressionCnn | EmotionCnn, path: Path) -> None:
-    """Fill a network with a weight file of `emofuse faces train`. Either all of it is filled or nothing.
+    """Load a weight file of `emofuse faces train` into a network: all of it, or nothing.
 
     Args:
         network: changed in place.
         path: a safetensors file.
 
     Raises:
-        WeightsError: the file is absent, damaged, of the other architecture or of none; an array is missing,
-            is too many, or has another shape or type (named, with wanted and got); a value is not finite.
+        WeightsError: the file is absent, damaged, of another architecture or of none; an array is missing, is
+            unexpected, or has another shape or type (named, with expected and actual); a value is not finite.
     """
     check_architecture(path, next(name for name, kind in NETWORKS.items() if isinstance(network, kind)))
     wanted = network.state_dict()
@@ -190,7 +188,7 @@ def load_expression_weights(network: CompactExpressionCnn | EmotionCnn, path: Pa
                 f"arrays too many: {', '.join(more) or 'none'}"
             )
         for name, want in wanted.items():
-            # before it is read: what a file declares may be of any size
+            # before it is read: a file may declare an array of any size
             shape = tuple(file.get_slice(name).get_shape())
             if shape != tuple(want.shape):
                 raise WeightsError(f"{path}: {name} has shape {shape}, wanted {tuple(want.shape)}")

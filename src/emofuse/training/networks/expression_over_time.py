@@ -1,4 +1,4 @@
-"""The expression CNN on every frame of a face, pooled over time: a face branch that needs no corpus."""
+"""The expression CNN on every frame, pooled over time: a face branch that is not trained on a corpus."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LEAST_PROBABILITY = 1e-9
 
 
 class ExpressionOverTime(nn.Module):
-    """Log-probabilities of FER+ averaged over the frames of a clip, then told in our eight emotions.
+    """Log-probabilities of FER+ averaged over the frames of a clip, then mapped to the eight emotions.
 
-    ``temperature`` divides the logits of each frame; ``offsets`` are added to the log-probabilities of FER+
-    after averaging: logarithms of how much more often an emotion is to be expected than in FER+.
+    ``temperature`` divides the logits of each frame. ``offsets`` are added to the log-probabilities of FER+
+    after averaging: logarithms of the ratio of an emotion's expected frequency to that in FER+.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ExpressionOverTime(nn.Module):
         return self.over_time(frames.reshape(-1, n_frames, frames.shape[1]))
 
     def frames(self, faces: Tensor) -> Tensor:
-        """(n, 48, 48) uint8 → (n, 256 + 8): of each frame its features and log-probabilities of FER+."""
+        """(n, 48, 48) uint8 → (n, 256 + 8): features and log-probabilities of FER+, per frame."""
         pooled = self.cnn.features(faces[:, None].to(torch.float32) / 255)
         logs = (self.cnn.fer_plus(pooled) / self.temperature).log_softmax(1)
         return torch.cat([pooled, logs], 1)
@@ -55,7 +55,7 @@ class ExpressionOverTime(nn.Module):
 
 
 class ExpressionOfFrames(nn.Module):
-    """The first half of :class:`ExpressionOverTime`: frame by frame, so that none is read twice."""
+    """The first half of :class:`ExpressionOverTime`, per frame, so that no frame is read twice."""
 
     def __init__(self, network: ExpressionOverTime) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class ExpressionOfFrames(nn.Module):
 
 
 class ExpressionOfClip(nn.Module):
-    """The second half: what the frames of a clip say together."""
+    """The second half of :class:`ExpressionOverTime`, from the frames of a clip to one output."""
 
     def __init__(self, network: ExpressionOverTime) -> None:
         super().__init__()
@@ -79,13 +79,13 @@ class ExpressionOfClip(nn.Module):
 
 
 def fer_plus_mapping() -> Tensor:
-    """(8, 8) float32: one row an emotion of FER+, its shares of ours; a row of zeros: dropped."""
+    """(8, 8) float32: one row per emotion of FER+ with its shares of ours; zeros for one that is dropped."""
     rows = [[FER_PLUS_TO_EMOTION[name].get(emotion, 0.0) for emotion in EMOTIONS] for name in FER_PLUS]
     return torch.tensor(rows)
 
 
 def load_expression_over_time(path: str | Path | None) -> ExpressionOverTime:
-    """The branch with the weights that `emofuse faces train --architecture compact` wrote.
+    """The branch with weights that `emofuse faces train --architecture compact` wrote.
 
     Raises:
         WeightsError: no path is given, or the file is absent, damaged, or of another network.

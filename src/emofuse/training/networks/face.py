@@ -1,6 +1,6 @@
-"""Networks behind the face: the notebooks' LRCN on face crops, dense networks on action units.
+"""Face networks: the notebooks' LRCN on face crops, and dense networks on action units.
 
-The LRCN's LSTM without its CNN, on blendshapes, is in :mod:`emofuse.training.networks.blendshape_lstm`.
+The LRCN's LSTM on blendshapes, without its CNN, is in :mod:`emofuse.training.networks.blendshape_lstm`.
 
 Every network here maps a batch of raw face features to ``(features, logits)``: features are
 (n, n_features) float32, logits (n, n_emotions) float32.
@@ -18,14 +18,19 @@ from torch.nn import functional
 from emofuse.core.errors import WeightsError
 from emofuse.core.recipes.face import EmotionCnnWeights, FaceNetwork
 from emofuse.system import model_files as weights
-from emofuse.training.networks.emotion_cnn import N_FEATURES, EmotionCnn, load_keras_weights
+from emofuse.training.networks.emotion_cnn import (
+    N_FEATURES,
+    EmotionCnn,
+    load_keras_weights,
+    standardize_images,
+)
 from emofuse.training.networks.expression_cnn import check_architecture, load_expression_weights
 
 
 class SpatialTransformer(nn.Module):
-    """Turns, moves and scales each face before it is read (Jaderberg et al. 2015), as the notebooks do.
+    """Rotates, shifts and scales each face before it is read (Jaderberg et al. 2015), as in the notebooks.
 
-    Max-pool, convolution 20 5×5, max-pool, convolution 20 5×5, dense 20, dense 6 that starts as the
+    Max-pool, convolution 20 5×5, max-pool, convolution 20 5×5, dense 20, dense 6 that is initialized to the
     identity; bilinear sampling back to 48×48.
     """
 
@@ -51,21 +56,15 @@ class SpatialTransformer(nn.Module):
     def forward(self, faces: Tensor) -> Tensor:
         """(n, 1, size, size) float32 → the same shape."""
         theta = self.localise(faces).reshape(-1, 2, 3)
-        # affine_grid written out, so that the graph exports to every ONNX opset with GridSample
+        # affine_grid, spelled out so that the graph exports to every ONNX opset with GridSample
         grid = (self.grid @ theta.transpose(1, 2)).reshape(-1, self.size, self.size, 2)
         return functional.grid_sample(faces, grid, mode="bilinear", align_corners=False)
-
-
-def standardised(faces: Tensor) -> Tensor:
-    """Mean 0 and standard deviation 1 over each picture of (n, 1, height, width)."""
-    centred = faces - faces.mean((2, 3), keepdim=True)
-    return centred / (centred.square().mean((2, 3), keepdim=True) + 1e-4).sqrt()
 
 
 class Lrcn(nn.Module):
     """The Emotion CNN on each frame, a (bidirectional) LSTM over the frames (Donahue et al. 2015).
 
-    The feature layer is the LSTM's last output, forwards and backwards joined: 400 values in the notebooks.
+    The feature layer is the LSTM's last output, forward and backward joined: 400 values in the notebooks.
     """
 
     def __init__(self, n_emotions: int, settings: FaceNetwork) -> None:
@@ -85,7 +84,7 @@ class Lrcn(nn.Module):
         self.output = nn.Linear(settings.n_features, n_emotions)
 
     def train(self, mode: bool = True) -> Lrcn:
-        """A frozen CNN stays as it is also in training: its dropout is off."""
+        """A frozen CNN stays in evaluation mode: its dropout is off in training as well."""
         super().train(mode)
         if self.frozen:
             self.cnn.eval()
@@ -96,11 +95,11 @@ class Lrcn(nn.Module):
         return self.classify(self.encode(stack))
 
     def encode(self, stack: Tensor) -> Tensor:
-        """What the CNN sees in every frame: (n, n_frames, 48, 48) uint8 → (n, n_frames, 1024)."""
+        """The CNN's features of every frame: (n, n_frames, 48, 48) uint8 → (n, n_frames, 1024)."""
         n, n_frames = stack.shape[:2]
         faces = stack.to(torch.float32).reshape(n * n_frames, 1, *stack.shape[2:]) / 255
         if self.standardise:
-            faces = standardised(faces)
+            faces = standardize_images(faces)
         encoded: Tensor = self.cnn.features(self.transformer(faces))
         return encoded.reshape(n, n_frames, -1)
 
@@ -114,8 +113,8 @@ class Lrcn(nn.Module):
 class ActionUnitNetwork(nn.Module):
     """An ensemble of small dense networks on a row of action units; the logits are their mean.
 
-    Intensities crowd near zero, so the square root is taken; values are then standardised by the training
-    clips. The members share nothing but the data, and the feature layer is theirs side by side.
+    Intensities crowd near zero, so their square roots are taken, and then standardized with statistics of the
+    training clips. The members share nothing but the data; the feature layer is theirs, side by side.
     """
 
     def __init__(self, n_units: int, n_emotions: int, settings: FaceNetwork, *, noise: float = 0.0) -> None:
@@ -145,7 +144,7 @@ class ActionUnitNetwork(nn.Module):
     def forward(self, units: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_units) float32 → features, logits.
 
-        While training the logits are those of every member, (n, members, n_emotions).
+        In training, the logits are those of every member, (n, members, n_emotions).
         """
         x = self.standardise(units.clamp(min=0).sqrt())[None].expand(self.first.shape[0], -1, -1)
         if self.training and self.noise > 0:
@@ -170,7 +169,7 @@ def build_lrcn(settings: FaceNetwork, n_emotions: int) -> Lrcn:
 
 
 def load_emotion_cnn(cnn: EmotionCnn, settings: EmotionCnnWeights) -> None:
-    """Fill the Emotion CNN with the weights that the recipe names; ``scratch`` leaves it as it is."""
+    """Load the weights that the recipe names into the Emotion CNN; ``scratch`` leaves it as it is."""
     path = find_emotion_cnn_weights(settings)
     if path is None:
         return
@@ -181,7 +180,7 @@ def load_emotion_cnn(cnn: EmotionCnn, settings: EmotionCnnWeights) -> None:
 
 
 def find_emotion_cnn_weights(settings: EmotionCnnWeights) -> Path | None:
-    """The weight file that the recipe names, checked; None for ``scratch``.
+    """The weight file that the recipe names, after checks; None for ``scratch``.
 
     Raises:
         WeightsError: the file is absent (the text gives the two ways to get it) or altered, or a

@@ -1,4 +1,4 @@
-"""Large tensors of an ONNX model at half precision, so that a bundle is small. It computes in float32."""
+"""Storing large tensors of an ONNX model in float16, so that a bundle is small; it computes in float32."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 
 LEAST_VALUES: Final = 1024
-"""Smaller tensors stay as they are: scales and offsets, where precision matters and size does not."""
+"""Smaller tensors stay float32: scales and offsets, where precision matters and size does not."""
 _LARGEST: Final = 6e4
-"""Values near the largest of float16, 65,504, stay float32."""
+"""Tensors with larger values stay float32: the largest value of float16 is 65,504."""
 
 
 def store_as_float16(model: bytes) -> bytes:
-    """The same model with its large float32 matrices and filters as float16, a Cast in front of each.
+    """The same model with large float32 matrices and filters stored as float16, each followed by a Cast.
 
     ONNX Runtime folds the Casts when it loads the model. Vectors stay float32.
     """

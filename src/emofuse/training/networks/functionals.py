@@ -1,7 +1,7 @@
-"""Functionals: a log-mel's descriptors over time as one row of statistics, inside a network.
+"""Functionals: statistics over time of descriptors of a log-mel spectrogram, as part of a network.
 
-What openSMILE's feature sets do outside (Eyben et al. 2010): low-level descriptors, their slopes, and
-functionals of both over the frames that carry speech. Here all of it can be exported and trained through.
+As in openSMILE's feature sets (Eyben et al. 2010): low-level descriptors, their slopes, and functionals of
+both over the frames with speech. Here all of it is exported with the network, and gradients pass through it.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from torch import Tensor, nn
 N_CEPSTRAL = 26
 N_BROAD = 16
 N_PARTS = 10
-"""Parts of equal length into which an utterance is cut for its contours."""
+"""Number of parts of equal length into which an utterance is divided for its contours."""
 N_CONTOUR_CEPSTRAL = 13
 SPEECH_RANGE = 6.9
-"""Frames within this of the loudest (30 dB, in nats of power) carry speech."""
+"""Frames within this of the loudest (30 dB, in nats of power) count as speech."""
 VOICED_FROM = 0.5
-"""Voicing from which a frame's pitch counts."""
+"""Minimum voicing of a frame whose pitch counts."""
 
 
 class Functionals(nn.Module):
-    """Statistics of cepstrum, broad bands, spectral shape, energy, pitch and rhythm: (n, size) a clip."""
+    """Statistics of cepstrum, broad bands, spectral shape, energy, pitch and rhythm: (n, size)."""
 
     def __init__(self, n_mels: int, *, pitch: bool) -> None:
         super().__init__()
@@ -43,35 +43,36 @@ class Functionals(nn.Module):
         contours = N_PARTS * (N_CONTOUR_CEPSTRAL + 2 + 2 * pitch)
         self.size = n_rows * 19 + 4 + contours + (2 * 10 + 2 * 9 + 3 if pitch else 0)
 
-    def forward(self, rows: Tensor, heard: Tensor) -> Tensor:
+    def forward(self, rows: Tensor, valid: Tensor) -> Tensor:
         """Statistics of each clip.
 
         Args:
-            rows: (n, n_mels, n_frames) float32 log-mel, with pitch and voicing under it if so made.
-            heard: (n, 1, n_frames) float32: 1 for frames that are not padding.
+            rows: (n, n_mels, n_frames) float32 log-mel spectrogram, followed by two rows of pitch and voicing
+                where the network was made for them.
+            valid: (n, 1, n_frames) float32: 1 for frames that are not padding.
 
         Returns:
             (n, size) float32
         """
         mel = rows[:, : self.n_mels]
         energy = mel.logsumexp(1, keepdim=True)
-        loudest = (energy - 1e3 * (1 - heard)).amax(2, keepdim=True)
-        speech = (energy > loudest - SPEECH_RANGE).to(mel.dtype) * heard
+        loudest = (energy - 1e3 * (1 - valid)).amax(2, keepdim=True)
+        speech = (energy > loudest - SPEECH_RANGE).to(mel.dtype) * valid
         mel = mel - _mean(mel.mean(1, keepdim=True), speech)
         share = mel.softmax(1)
-        places = torch.linspace(-1, 1, self.n_mels, dtype=mel.dtype)[None, :, None]
-        centre = (share * places).sum(1, keepdim=True)
-        width = (share * (places - centre).square()).sum(1, keepdim=True).clamp(min=1e-8).sqrt()
+        positions = torch.linspace(-1, 1, self.n_mels, dtype=mel.dtype)[None, :, None]
+        center = (share * positions).sum(1, keepdim=True)
+        width = (share * (positions - center).square()).sum(1, keepdim=True).clamp(min=1e-8).sqrt()
         spread = -(share * (share + 1e-9).log()).sum(1, keepdim=True)
         change = _slope(mel).square().mean(1, keepdim=True).clamp(min=1e-8).sqrt()
         level = mel.logsumexp(1, keepdim=True)
-        descriptors = torch.cat([self.matrix @ mel, centre, width, spread, change, level], 1)
-        n_speech, n_heard = speech.sum(2), heard.sum(2)
+        descriptors = torch.cat([self.matrix @ mel, center, width, spread, change, level], 1)
+        n_speech, n_valid = speech.sum(2), valid.sum(2)
         rhythm = torch.cat(
             [
                 n_speech / rows.shape[2],
-                n_heard / rows.shape[2],
-                n_speech / n_heard.clamp(min=1),
+                n_valid / rows.shape[2],
+                n_speech / n_valid.clamp(min=1),
                 (speech[:, :, 1:] - speech[:, :, :-1]).clamp(min=0).sum(2),
             ],
             1,
@@ -89,7 +90,7 @@ class Functionals(nn.Module):
     def _of_pitch(self, rows: Tensor, speech: Tensor) -> Tensor:
         voicing = rows[:, 1:]
         voiced = speech * torch.sigmoid((voicing - VOICED_FROM) * 20)
-        # a jump to another octave is an error of the tracker, not speech
+        # a jump to another octave is an error of pitch tracking, not speech
         slopes = _slope(rows).clamp(-0.3, 0.3)
         rest = torch.cat(
             [
@@ -103,21 +104,21 @@ class Functionals(nn.Module):
 
 
 def _relative_pitch(rows: Tensor, speech: Tensor) -> Tensor:
-    """Pitch above the clip's own mean where it is voiced, 0 elsewhere; and how voiced: (n, 2, n_frames)."""
+    """Pitch relative to the clip's mean where it is voiced, 0 elsewhere; and voicing: (n, 2, n_frames)."""
     voicing = rows[:, 1:]
     voiced = speech * torch.sigmoid((voicing - VOICED_FROM) * 20)
     return torch.cat([(rows[:, :1] - _mean(rows[:, :1], voiced)) * voiced, voiced], 1)
 
 
 def _contours(x: Tensor, speech: Tensor) -> Tensor:
-    """The mean of each row, and the share of speech, in ten overlapping parts from first to last speech."""
+    """The mean of each row, and the share of speech, in ten overlapping parts of the time with speech."""
     n_frames = x.shape[2]
     time = torch.arange(n_frames, dtype=x.dtype)[None, None]
     first = torch.where(speech > 0, time, float(n_frames)).amin(2, keepdim=True)
     last = torch.where(speech > 0, time, -1.0).amax(2, keepdim=True)
-    place = (time - first + 0.5) / (last - first + 1).clamp(min=1) * N_PARTS
-    middles = torch.arange(N_PARTS, dtype=x.dtype)[None, :, None] + 0.5
-    hats = (1 - (place - middles).abs()).clamp(min=0)
+    position = (time - first + 0.5) / (last - first + 1).clamp(min=1) * N_PARTS
+    centers = torch.arange(N_PARTS, dtype=x.dtype)[None, :, None] + 0.5
+    hats = (1 - (position - centers).abs()).clamp(min=0)
     amount = hats.sum(2).clamp(min=1e-3)
     means = (x @ hats.transpose(1, 2)) / amount[:, None]
     share = (hats * speech).sum(2) / amount
@@ -130,33 +131,33 @@ def _mean(x: Tensor, weights: Tensor) -> Tensor:
 
 
 def _slope(x: Tensor) -> Tensor:
-    """Half the difference of a frame's neighbours; 0 at both ends."""
+    """Half the difference between a frame's neighbors; 0 at both ends."""
     inner = (x[:, :, 2:] - x[:, :, :-2]) / 2
     return nn.functional.pad(inner, (1, 1))
 
 
 def _statistics(x: Tensor, weights: Tensor, *, drift: bool = False) -> Tensor:
-    """Nine functionals a row, ten with the drift over time: (n, rows · functionals)."""
+    """Nine functionals per row, ten with the drift over time: (n, rows · functionals)."""
     mean = _mean(x, weights)
-    centred = (x - mean) * (weights > 0.1)
-    spread = (_mean(centred.square(), weights) + 1e-6).sqrt()
-    z = (centred / spread).clamp(-4, 4)
+    centered = (x - mean) * (weights > 0.1)
+    spread = (_mean(centered.square(), weights) + 1e-6).sqrt()
+    z = (centered / spread).clamp(-4, 4)
     out = [
         mean,
         spread,
         _mean(z.pow(3), weights),
         _mean(z.pow(4), weights).sqrt(),
-        # how far the tails reach: like percentiles, but smooth
+        # the extent of the tails: like percentiles, but smooth
         _mean((z - 0.7).clamp(min=0), weights) * spread,
         _mean((-z - 0.7).clamp(min=0), weights) * spread,
         _mean(z.abs(), weights),
-        centred.amax(2, keepdim=True),
-        centred.amin(2, keepdim=True),
+        centered.amax(2, keepdim=True),
+        centered.amin(2, keepdim=True),
     ]
     if drift:
         n_frames = x.shape[2]
         time = torch.linspace(0, 1, n_frames, dtype=x.dtype)[None, None]
-        middle = _mean(time, weights)
-        length = (_mean((time - middle).square(), weights) + 1e-6).sqrt()
-        out.append(_mean((time - middle) / length * centred, weights))
+        center = _mean(time, weights)
+        length = (_mean((time - center).square(), weights) + 1e-6).sqrt()
+        out.append(_mean((time - center) / length * centered, weights))
     return torch.cat(out, 1).flatten(1)

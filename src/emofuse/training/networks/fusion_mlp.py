@@ -15,7 +15,7 @@ from emofuse.core.recipes.fusion import MIN_STD
 class FusionNetwork(nn.Module):
     """Dense layers with batch normalisation, ReLU and dropout: 2096-1024-8 in the notebooks.
 
-    Inputs are standardised by the training clips.
+    Inputs are standardized with statistics of the training clips.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Trained networks as ONNX, for prediction without torch."""
+"""Export of trained networks to ONNX, for prediction without torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class Ensemble(nn.Module):
-    """Networks that read the same features, side by side, and what they say together."""
+    """Networks that read the same features, side by side, and their mean."""
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -23,11 +23,11 @@ class Ensemble(nn.Module):
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(n, …) → features (n, n_networks, n_features) and log-probabilities.
 
-        The latter of each, (n, n_networks, n_emotions), and of all together, (n, n_emotions).
+        The latter are of each network, (n, n_networks, n_emotions), and of all together, (n, n_emotions).
         """
-        answers = [network(inputs) for network in self.networks]
-        features = torch.stack([features for features, _ in answers], 1)
-        logs = torch.stack([logits.log_softmax(1) for _, logits in answers], 1)
+        outputs = [network(inputs) for network in self.networks]
+        features = torch.stack([features for features, _ in outputs], 1)
+        logs = torch.stack([logits.log_softmax(1) for _, logits in outputs], 1)
         return features, logs, logs.mean(1).log_softmax(1)
 
 
@@ -46,7 +46,7 @@ def export_ensemble(networks: Sequence[nn.Module], example: NDArray[Any]) -> byt
 
     Args:
         networks: trained networks.
-        example: raw features of one clip, without the batch axis; gives shape and dtype.
+        example: raw features of one clip without the batch axis, for their shape and dtype.
 
     Returns:
         A model ``inputs`` (n, …) → ``features`` (n, n_networks, n_features), ``member_log_probabilities``
@@ -63,7 +63,7 @@ def export_probabilities(network: nn.Module, n_inputs: int) -> bytes:
 
 
 def export_frames(network: nn.Module, example: NDArray[Any]) -> bytes:
-    """ONNX of a network that reads frame by frame: ``inputs`` (n, height, width) → ``outputs`` (n, …)."""
+    """ONNX of a network that reads single frames: ``inputs`` (n, height, width) → ``outputs`` (n, …)."""
     return _export(network, torch.from_numpy(np.stack([example, example])), ["outputs"])
 
 
@@ -89,7 +89,7 @@ def _export(module: nn.Module, inputs: Tensor, output_names: list[str]) -> bytes
     assert program is not None
     model = program.model_proto
     for node in model.graph.node:
-        # where in whose source files each node came from: of no use to who reads a bundle
+        # the source file and line that each node came from: of no use to whoever reads a bundle
         del node.metadata_props[:]
         node.doc_string = ""
     return bytes(model.SerializeToString())

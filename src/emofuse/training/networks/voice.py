@@ -1,8 +1,8 @@
-"""Networks behind the voice: the notebooks' AlexNet-like one, the compact default, and a dense one.
+"""Voice networks: the notebooks' AlexNet, the compact default, and a dense one.
 
 Every network here maps a batch of raw voice features to ``(features, logits)``: features are
-(n, n_features) float32, logits (n, n_emotions) float32. Normalisation is part of the network, so that
-what is exported reads exactly what :func:`emofuse.features.extraction.extract` returns.
+(n, n_features) float32, logits (n, n_emotions) float32. Normalization is part of the network, so that
+an exported network reads exactly what :func:`emofuse.features.extraction.extract` returns.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from emofuse.core.recipes.voice import VoiceNetwork
 from emofuse.training.networks.functionals import Functionals
 
 LOG_MEL_FLOOR = math.log(1e-10)
-"""What a frame of zero-padding holds in every band of a log-mel."""
+"""The value in every band of a log-mel spectrogram where it is zero-padded."""
 
 
 class AlexNet(nn.Module):
-    """The notebooks' network on their 224×224×3 picture, shrunk so that it trains.
+    """The notebooks' network on their 224×224×3 image, reduced so that it can be trained.
 
     Convolutions 96 11×11 stride 4, 256 5×5, 384, 384, 256 3×3, each with batch normalisation and ReLU;
     max-pool after the 1st, 2nd and 5th; dense 4096 and 1000. The notebooks' pools have stride 1, which
-    leaves 256×50×50 values and a first dense layer of 2.6 billion weights; ours have stride 2 as in
+    leaves 256×50×50 values and a first dense layer of 2.6 billion weights. Here they have stride 2 as in
     AlexNet (Krizhevsky et al. 2012), and the last map is averaged to 3×3 before the dense layers.
     """
 
@@ -46,7 +46,7 @@ class AlexNet(nn.Module):
             *block(256, 384, 3, 1, pool=False),
             *block(384, 384, 3, 1, pool=False),
             *block(384, 256, 3, 1, pool=True),
-            # 7×7 → 3×3 with fixed windows: adaptive pooling does not export
+            # 7×7 → 3×3 with fixed windows: adaptive pooling cannot be exported
             nn.AvgPool2d(3, 2),
             nn.Flatten(),
         )
@@ -65,10 +65,10 @@ class AlexNet(nn.Module):
 
 
 class ConvolutionBranch(nn.Module):
-    """Convolutions over a normalised log-mel, then attention, maximum and spread over time.
+    """Convolutions over a normalized log-mel spectrogram, then attention, maximum and spread over time.
 
-    Each block halves bands and time; a frame's bands are then one vector, and four attention heads, the
-    maximum and the standard deviation over time give one vector a clip, whatever its length.
+    Each block halves bands and time. The bands of a frame are then one vector; four attention heads, the
+    maximum and the standard deviation over time give one vector per clip of any length.
     """
 
     n_heads = 4
@@ -99,11 +99,11 @@ class ConvolutionBranch(nn.Module):
         self.attention = nn.Conv1d(n_reduced, self.n_heads, 1)
         self.size = n_reduced * (self.n_heads + 2)
 
-    def forward(self, normalised: Tensor) -> Tensor:
+    def forward(self, normalized: Tensor) -> Tensor:
         """(n, n_mels, n_frames) → (n, size)."""
-        x = normalised[:, None]
+        x = normalized[:, None]
         if self.training:
-            # twice as fast on a CPU; exported graphs do not know memory formats
+            # twice as fast on a CPU; exported graphs have no memory formats
             x = x.contiguous(memory_format=torch.channels_last)
         frames = self.reduce(self.convolutions(x).flatten(1, 2))
         weights = self.attention(frames).softmax(2)
@@ -114,9 +114,9 @@ class ConvolutionBranch(nn.Module):
 
 
 class CompactVoiceNetwork(nn.Module):
-    """Two views of a log-mel: convolutions that learn their own descriptors, and functionals of known ones.
+    """Two views of a log-mel spectrogram: learned convolutions, and functionals of known descriptors.
 
-    On RAVDESS' few speakers the functionals carry most, and the convolutions add what they do not name.
+    With RAVDESS' few speakers the functionals contribute most, and the convolutions what they miss.
     """
 
     def __init__(self, n_rows: int, n_emotions: int, settings: VoiceNetwork, *, pitch: bool) -> None:
@@ -143,32 +143,32 @@ class CompactVoiceNetwork(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
         self.output = nn.Linear(settings.n_features, n_emotions)
 
-    def normalise(self, log_mel: Tensor, heard: Tensor) -> Tensor:
-        """Scale to about ±1; padding becomes the quietest value of the clip.
+    def normalize(self, log_mel: Tensor, valid: Tensor) -> Tensor:
+        """Scale to about ±1; padding gets the quietest value of the clip.
 
-        With ``keep_level`` the scale is fixed and the recording's loudness stays; otherwise each clip has
-        mean 0 and standard deviation 1 over its own sound.
+        With ``keep_level`` the scale is fixed and the recording's loudness is kept; otherwise each clip has
+        mean 0 and standard deviation 1 where it is not padding.
         """
         quiet = -14.0
         x = log_mel.clamp(min=quiet)
         if self.keep_level:
-            return (x * heard + quiet * (1 - heard) + 6) / 4
-        n = heard.sum((1, 2), keepdim=True).clamp(min=1) * x.shape[1]
-        mean = (x * heard).sum((1, 2), keepdim=True) / n
-        spread = (((x - mean) * heard).square().sum((1, 2), keepdim=True) / n).sqrt().clamp(min=0.1)
+            return (x * valid + quiet * (1 - valid) + 6) / 4
+        n = valid.sum((1, 2), keepdim=True).clamp(min=1) * x.shape[1]
+        mean = (x * valid).sum((1, 2), keepdim=True) / n
+        spread = (((x - mean) * valid).square().sum((1, 2), keepdim=True) / n).sqrt().clamp(min=0.1)
         z = (x - mean) / spread
-        lowest = (z * heard).amin((1, 2), keepdim=True)
-        return z * heard + lowest * (1 - heard)
+        lowest = (z * valid).amin((1, 2), keepdim=True)
+        return z * valid + lowest * (1 - valid)
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_rows, n_frames) float32 → features, logits."""
         log_mel = rows[:, : self.n_mels]
-        heard = (log_mel.amax(1, keepdim=True) > LOG_MEL_FLOOR + 0.5).to(rows.dtype)
+        valid = (log_mel.amax(1, keepdim=True) > LOG_MEL_FLOOR + 0.5).to(rows.dtype)
         views = []
         if self.branch is not None:
-            views.append(self.read_branch(self.branch(self.normalise(log_mel, heard))))
+            views.append(self.read_branch(self.branch(self.normalize(log_mel, valid))))
         if self.functionals is not None:
-            standard = self.standardise(self.functionals(rows, heard)).clamp(-6, 6)
+            standard = self.standardise(self.functionals(rows, valid)).clamp(-6, 6)
             views.append(self.read_functionals(standard))
         features = self.dense(torch.cat(views, 1))
         return features, self.output(self.dropout(features))
@@ -179,7 +179,7 @@ def _dense(n_in: int, n_out: int, dropout: float) -> nn.Sequential:
 
 
 class DenseVoiceNetwork(nn.Module):
-    """Two dense layers on the notebooks' 1-D statistics, standardised by the training clips."""
+    """Two dense layers on the notebooks' 1-D features, standardized with statistics of training clips."""
 
     def __init__(self, n_values: int, n_emotions: int, n_features: int = 1000, dropout: float = 0.4) -> None:
         super().__init__()
