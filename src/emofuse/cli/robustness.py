@@ -20,9 +20,9 @@ def robustness(
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
 ) -> None:
-    """Evaluate a run under noise, telephone audio, codecs, reverberation and clipping.
+    """Evaluate a run under noise, telephone audio, codecs, reverberation, clipping, offsets and hum.
 
-    Nothing is trained: the networks of each fold are applied to its test recordings again, degraded in ten
+    Nothing is trained: the networks of each fold are applied to its test recordings again, degraded in 13
     ways. The results are added to RUN's results.json, report and model card.
 
     Example: `emofuse robustness runs/ensemble ravdess`

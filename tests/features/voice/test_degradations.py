@@ -48,11 +48,12 @@ def share_above(samples: NDArray[np.floating], rate: int, hertz: float) -> float
 def test_names_and_order() -> None:
     assert list(DEGRADATIONS) == [
         "noise-20-db", "noise-10-db", "noise-5-db", "noise-0-db", "telephone", "mp3-32k", "aac-32k",
-        "reverberation", "resampled-8k", "clipped",
+        "reverberation", "resampled-8k", "clipped", "dc-0.03", "rumble-10hz", "hum-60hz",
     ]  # fmt: skip
     assert len({each.summary for each in DEGRADATIONS.values()}) == len(DEGRADATIONS)
     with pytest.raises(
-        ExperimentError, match=r"no degradation is called 'noise': choose from noise-20-db, .*, clipped"
+        ExperimentError,
+        match=r"no degradation is called 'noise': choose from noise-20-db, .*, clipped, .*, hum-60hz",
     ):
         degrade(voice_like(16000), "noise", rng())
 
@@ -74,7 +75,7 @@ def test_rate_length_and_alignment_are_preserved(name: str, rate: int) -> None:
         assert min(lag, n - lag) <= 2
     np.testing.assert_array_equal(degrade(clean, name, rng()).samples, degraded.samples)
     other = degrade(clean, name, np.random.default_rng(8)).samples
-    random = name.startswith("noise") or name == "reverberation"
+    random = name.startswith(("noise", "reverberation", "rumble", "hum"))
     assert np.array_equal(other, degraded.samples) != random
 
 
@@ -260,3 +261,16 @@ def test_a_fifth_of_the_active_speech_is_clipped(rate: int) -> None:
     assert loudness[flat].min() >= loudness[~flat].max() * 0.999
     ratio = clipped[active & ~flat] / clean.samples[0][active & ~flat]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("level", [0.3, 0.005])
+@pytest.mark.parametrize(("name", "hertz"), [("dc-0.03", 0), ("rumble-10hz", 10), ("hum-60hz", 60)])
+def test_what_lies_below_a_voice_is_added_to_it(name: str, hertz: int, level: float, rate: int) -> None:
+    clean = voice_like(rate, level).samples[0].astype(np.float64)
+    added = degrade(voice_like(rate, level), name, rng()).samples[0] - clean
+    # two seconds hold whole periods, so that all of the power is in one bin
+    spectrum = np.abs(np.fft.rfft(added)) / len(added)
+    expected = np.zeros(len(spectrum))
+    expected[2 * hertz] = 0.03 / (2 if hertz else 1)
+    np.testing.assert_allclose(spectrum, expected, atol=1e-8)

@@ -1,4 +1,4 @@
-"""Degradations of audio, to measure robustness: noise, telephone, lossy codecs, a room, clipping.
+"""Degradations of audio, to measure robustness: noise, telephone, lossy codecs, a room, clipping, an offset, hum.
 
 Each degradation turns a clean recording into one channel of the same rate and length, aligned with it. Apart
 from the degradation itself it keeps the level of the speech, so that results show the degradation and not a
@@ -34,6 +34,9 @@ TELEPHONE_HZ: Final = (300.0, 3400.0)
 TELEPHONE_RATE_HZ: Final = 8000
 TELEPHONE_DBOV: Final = -26.0
 """Level of active speech relative to overload at the compander, the nominal level of ITU-T P.830."""
+
+BELOW_VOICE: Final = 0.03
+"""Of full scale: a constant offset, and the peak of rumble and hum, whatever the level of the voice is."""
 
 _ACTIVE_FRAME_S: Final = 0.025
 _ACTIVE_DB: Final = 30.0
@@ -211,6 +214,19 @@ def _clipped(samples: Float32, sample_rate_hz: int, rng: Generator) -> Samples:
     return clipped
 
 
+def _offset(samples: Float32, sample_rate_hz: int, rng: Generator) -> Samples:
+    del sample_rate_hz, rng
+    return samples if is_silent(samples) else samples + np.float64(BELOW_VOICE)
+
+
+def _tone(samples: Float32, sample_rate_hz: int, rng: Generator, *, hertz: float) -> Samples:
+    if is_silent(samples):
+        return samples
+    turns = hertz * np.arange(len(samples)) / sample_rate_hz + rng.uniform()
+    under: Float64 = samples + BELOW_VOICE * np.sin(2 * np.pi * turns)
+    return under
+
+
 DEGRADATIONS: Final[dict[str, Degradation]] = {
     **{
         f"noise-{snr_db}-db": Degradation(
@@ -236,5 +252,13 @@ DEGRADATIONS: Final[dict[str, Degradation]] = {
     "clipped": Degradation(
         "the highest 20 % of the samples of the active speech clipped, the level restored", _clipped
     ),
+    "dc-0.03": Degradation(f"a constant of {BELOW_VOICE} of full scale added", _offset),
+    **{
+        f"{name}-{hertz}hz": Degradation(
+            f"a tone of {hertz} Hz with a peak of {BELOW_VOICE} of full scale and any phase added",
+            partial(_tone, hertz=hertz),
+        )
+        for name, hertz in (("rumble", 10), ("hum", 60))
+    },
 }
 """The degradations by name, in the order of a table. Those that are not random ignore the generator."""
