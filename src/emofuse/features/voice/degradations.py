@@ -1,4 +1,4 @@
-"""Degradations of audio, to measure robustness: noise, telephone, lossy codecs, a room, clipping, an offset, hum.
+"""Degradations of audio, to measure robustness: noise, telephone, lossy codecs, a room, clipping, hum.
 
 Each degradation turns a clean recording into one channel of the same rate and length, aligned with it. Apart
 from the degradation itself it keeps the level of the speech, so that results show the degradation and not a
