@@ -160,7 +160,7 @@ def test_a_saved_one_is_a_bundle(
     said = loaded.predict(data[0][0]).probabilities
     np.testing.assert_array_equal(said, fitted.recognizer_.predict(data[0][0]).probabilities)
     assert loaded.licence == "CC BY-NC-SA 4.0"
-    with pytest.raises(BundleError, match="is there already"):
+    with pytest.raises(BundleError, match="exists: give another folder"):
         fitted.save(folder)
 
 
@@ -198,8 +198,8 @@ def test_cross_validation_of_a_pipeline_over_people(
         (["a.wav", "a.wav"], ["sad", "sad"], [1, 2], r"a\.wav is in X more than once"),
         ([b"RIFF", "a.wav"], ["sad", "sad"], [1, 2], "X must hold paths, got bytes"),
         (np.zeros((3, 2)), ["sad"] * 3, [1, 2, 3], r"X must be \(n,\) recordings, got \(3, 2\)"),
-        (["x/t.wav", "y/t.wav"], ["sad", "sad"], [1, 1], "have one name, and a table knows them by it"),
-        (["x/t.wav", "x/t.mp4"], ["sad", "happy"], [1, 1], "are one take, and y or groups tell them apart"),
+        (["x/t.wav", "y/t.wav"], ["sad", "sad"], [1, 1], "have the same name, by which the table is read"),
+        (["x/t.wav", "x/t.mp4"], ["sad", "happy"], [1, 1], "are one take, but differ in y or groups"),
     ],
 )
 def test_what_does_not_fit_together(
@@ -211,7 +211,7 @@ def test_what_does_not_fit_together(
 
 def test_nobody_says_who_speaks(settings: dict[str, Any]) -> None:
     with (
-        pytest.warns(UserWarning, match="nothing says who speaks"),
+        pytest.warns(UserWarning, match="the speakers of the recordings are unknown"),
         pytest.raises(ExperimentError, match="no take has a voice"),
     ):
         EmotionClassifier(**settings).fit(["a.wav", "b.wav", "c.wav"], ["happy", "sad", "sad"])

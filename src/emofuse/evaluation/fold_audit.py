@@ -1,4 +1,4 @@
-"""The audit before every evaluation: nothing of the test part may be in the training part."""
+"""Checks before every evaluation: nothing of a test part may be in the training part."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emofuse.training.dataset import MODALITIES, Dataset, Inputs
 
 
 def check_folds(folds: Sequence[Fold], dataset: Dataset, *, speaker_independent: bool) -> tuple[str, ...]:
-    """Check, before anything is trained, that folds share nothing and that each has something to measure.
+    """Check, before anything is trained, that no fold leaks and that each has something to measure.
 
     Returns:
         What :func:`audit_folds` returns.
@@ -42,38 +42,38 @@ def audit_folds(
         speaker_independent: whether the protocol promises that actors are kept apart.
 
     Returns:
-        What a reader of a speaker-dependent protocol's figures must know; nothing otherwise.
+        Notes for whoever reads the figures of a speaker-dependent protocol; otherwise none.
 
     Raises:
         ExperimentError: a take or a position is in both parts, or, where the protocol promises
             otherwise, an actor or an identical recording is.
     """
-    prints = _fingerprints(takes, inputs)
-    twins = 0
+    fingerprints = _fingerprints(takes, inputs)
+    n_twins = 0
     for fold in folds:
         train, test = set(fold.train), set(fold.test)
-        named = {
+        in_both = {
             "take": {takes[i].take for i in train} & {takes[i].take for i in test},
             "position": {str(i) for i in train & test},
         }
-        same = {p for i in train for p in prints[i]} & {p for i in test for p in prints[i]}
+        same = {p for i in train for p in fingerprints[i]} & {p for i in test for p in fingerprints[i]}
         if speaker_independent:
-            named["actor"] = {takes[i].speaker for i in train} & {takes[i].speaker for i in test}
-            named["identical recording"] = {takes[i].take for i in sorted(test) if prints[i] & same}
+            in_both["actor"] = {takes[i].speaker for i in train} & {takes[i].speaker for i in test}
+            in_both["identical recording"] = {takes[i].take for i in sorted(test) if fingerprints[i] & same}
         else:
-            twins += sum(bool(prints[i] & same) for i in test)
-        for what, shared in named.items():
+            n_twins += sum(bool(fingerprints[i] & same) for i in test)
+        for what, shared in in_both.items():
             if shared:
                 raise ExperimentError(
                     f"{fold.name} leaks: {what} {', '.join(sorted(shared)[:4])} in both parts"
                 )
-    if twins:
-        return (f"{twins} test takes have an identical recording in the training part",)
+    if n_twins:
+        return (f"{n_twins} test takes have an identical recording in the training part",)
     return ()
 
 
 def _fingerprints(takes: Sequence[Take], inputs: Inputs) -> list[set[str]]:
-    """The digests of each take's features, one a modality that it has."""
+    """The digests of each take's features, one per modality that it has."""
     out: list[set[str]] = [set() for _ in takes]
     for modality in MODALITIES:
         rows = inputs.load(modality)

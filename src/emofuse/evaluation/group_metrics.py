@@ -1,4 +1,4 @@
-"""Figures by group: actor, sex, intensity, statement and emotion, as far as each is known of a take."""
+"""Figures by group: actor, sex, intensity, statement and emotion, where they are known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emofuse.corpus.ravdess import STATEMENTS, parse_name
 from emofuse.evaluation.results import GroupEntry
 
 KINDS: Final = ("actor", "sex", "intensity", "statement", "emotion")
-"""What takes are grouped by, in the order of every list of groups."""
+"""What takes are grouped by, in canonical order."""
 
 _OF_TAKES: Final = ("sex", "intensity", "statement")
 _MOST_ACTORS: Final = 99
@@ -26,10 +26,10 @@ _MOST_ACTORS: Final = 99
 
 @dataclass(frozen=True, slots=True)
 class GroupFigures:
-    """How one system does on one group of takes. Figures are fractions.
+    """One system on one group of takes. Figures are fractions.
 
-    ``accuracy_ci95`` and ``uar_ci95``: bounds when the group's actors are drawn anew, or None where the
-    group has one actor alone and nothing can be said of others. In a group of one emotion UAR is its recall.
+    ``accuracy_ci95`` and ``uar_ci95``: bootstrap intervals over the group's actors, or None where it has only
+    one. In a group of one emotion, UAR is its recall.
     """
 
     kind: str
@@ -64,28 +64,27 @@ def group_figures(
 ) -> list[GroupFigures]:
     """Accuracy and UAR of one system on every group of takes, kinds in the order of :data:`KINDS`.
 
-    A kind of which nothing is known has no groups; a take of which a fact is not known is in no group of
-    that kind.
+    A kind that is unknown for every take has no groups; a take for which it is unknown is in none of them.
 
     Args:
-        takes: (n,) records, whose facts are taken as they are; or names alone, as in predictions.csv, of
-            which RAVDESS codes are read and others say nothing.
-        truth: (n,) integers, places in :data:`emofuse.core.labels.EMOTIONS`.
+        takes: (n,) records with their facts; or names alone, as in predictions.csv, which are read if they
+            are RAVDESS codes.
+        truth: (n,) integers, indices into :data:`emofuse.core.labels.EMOTIONS`.
         scores: (n, 8) floats whose rows sum to 1.
-        actors: (n,) labels, who is resampled.
+        actors: (n,) labels, for resampling.
         seed: the same seed gives the same intervals.
 
     Raises:
-        ValueError: arguments of different length, or a truth that is no emotion.
+        ValueError: arguments differ in length, or a truth is not an emotion.
     """
     t, people = np.asarray(truth), np.asarray(actors).astype(str)
     p = np.asarray(scores, dtype=np.float64)
     if not len(takes) == len(t) == len(p) == len(people):
         raise ValueError(
-            "takes, truth, scores and actors must be as long, "
+            "takes, truth, scores and actors must have the same length, "
             f"got {len(takes)}, {len(t)}, {len(p)}, {len(people)}"
         )
-    metrics.confusion_matrix(t, p.argmax(axis=1), len(EMOTIONS))  # says what is wrong with a class, if any
+    metrics.confusion_matrix(t, p.argmax(axis=1), len(EMOTIONS))  # raises if a class is invalid
     facts = [take_facts(take) for take in takes]
     labels: dict[str, NDArray[np.str_]] = {
         "actor": people,
@@ -103,7 +102,7 @@ def group_figures(
 
 
 def take_facts(take: Take | str) -> Mapping[str, str]:
-    """What is known of a take: the facts of its record, or what its name says if that is a RAVDESS code.
+    """The facts of a take: those of its record, or of its name if that is a RAVDESS code.
 
     >>> take_facts("01-05-02-01-01-12")["sex"], take_facts("01-05-02-01-01-12")["intensity"]
     ('female', 'strong')
@@ -113,7 +112,7 @@ def take_facts(take: Take | str) -> Mapping[str, str]:
     if isinstance(take, Take):
         return take.facts
     try:
-        # a take is named like its files, without the modality; any stands for it here
+        # a take is named like its files, without the modality: any will do
         name = parse_name(f"03-{take}", n_actors=_MOST_ACTORS)
     except CorpusError:
         return {}

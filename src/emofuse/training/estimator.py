@@ -1,6 +1,6 @@
-"""A recogniser with the manners of scikit-learn: recordings in, labels out.
+"""A recognizer with the scikit-learn API: recordings in, labels out.
 
-Importing this module imports scikit-learn, and nothing that prediction stands on imports this module.
+Importing this module imports scikit-learn; nothing that prediction needs imports this module.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ except ImportError:  # pragma: no cover - needs an environment without scikit-le
     raise MissingExtraError("train", "EmotionClassifier") from None
 
 _SHOWN: Final = 3
-"""So many recordings that cannot be read are named; the rest are counted."""
+"""How many of the recordings that cannot be read are named; the rest are counted."""
 
 
 class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Trains a recogniser on recordings and asks it, as a scikit-learn classifier.
+    """A scikit-learn classifier that trains a recognizer on recordings.
 
     >>> classifier = EmotionClassifier("default", jobs=2)                                # doctest: +SKIP
     >>> cross_val_score(classifier, paths, labels, groups=actors, cv=GroupKFold(5))      # doctest: +SKIP
@@ -48,9 +48,9 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ``fit`` does what ``emofuse train`` does, ``predict`` what ``emofuse predict`` does. For the honest
     figures of a recipe, with intervals and a report, use ``emofuse evaluate``.
 
-    After fitting: ``classes_`` (n_classes,), the emotions it was taught, sorted, as scikit-learn sorts them;
-    ``recognizer_``, the :class:`~emofuse.Recognizer` that answers. Copies and pickles of a fitted classifier
-    carry the whole recogniser. As with every pickle: load none that you did not write.
+    After fitting: ``classes_`` (n_classes,), the emotions in the training data, sorted as scikit-learn sorts
+    them; ``recognizer_``, the :class:`~emofuse.Recognizer`. Copies and pickles of a fitted classifier contain
+    the whole recognizer. As with every pickle: load none that you did not write.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Nothing is read or checked before ``fit``.
 
         Args:
-            recipe: what is trained: a recipe, its name, or the path of a TOML file.
+            recipe: what is trained: a recipe, the name of one, or the path of a TOML file.
             action_units: a table of action units, for recipes that read the face from one.
-            cache: a folder in which features are kept, so that cross-validation extracts them once.
-            jobs: processes that train and extract.
-            threads: of each network when it answers.
+            cache: a folder that keeps features, so that cross-validation extracts them once.
+            jobs: processes for training and extraction.
+            threads: threads of each network in prediction.
         """
         self.recipe = recipe
         self.action_units = action_units
@@ -88,12 +88,12 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             X: (n,) paths of media files.
             y: (n,) emotions, of :data:`emofuse.EMOTIONS`.
-            groups: (n,) who speaks in each: networks and fusion learn from different people. None: the names
-                say it, where all are those of RAVDESS; else each recording counts as a person of its own,
-                with a warning, because the fusion is then fitted on voices that the networks know.
+            groups: (n,) the speaker of each: networks and fusion are trained on different speakers. None:
+                read from the names, where all are those of RAVDESS; otherwise each recording counts as a
+                speaker of its own, with a warning, because the fusion then sees the networks' speakers.
 
         Raises:
-            ExperimentError: X, y and groups do not fit together, or are too few.
+            ExperimentError: X, y and groups do not match, or are too few.
             MissingExtraError: the parts for training are not installed.
         """
         from emofuse.features.store import FeatureStore
@@ -124,8 +124,8 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             X: recordings: paths, or whatever :meth:`Recognizer.predict <emofuse.Recognizer.predict>` reads.
 
         Raises:
-            FeatureError: some cannot be read, or have neither voice nor face; the text names them. Ask
-                ``recognizer_.predict_files`` for an answer for each of them.
+            FeatureError: some cannot be read, or have neither voice nor face; the text names them. Use
+                ``recognizer_.predict_files`` for a result for each of them.
         """
         recognizer = self.recognizer_
         predictions = list(recognizer.predict_files(_sources(X)))
@@ -136,11 +136,11 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"{len(failed)} of {len(predictions)} recordings cannot be read: "
                 f"{'; '.join(failed[:_SHOWN])}{rest}"
             )
-        places = [recognizer.emotions.index(name) for name in self.classes_]
-        answers = [one.probabilities[places] for one in predictions if one.probabilities is not None]
-        said = np.array(answers, dtype=np.float64).reshape(len(predictions), len(places))
-        shares: NDArray[np.float64] = said / said.sum(axis=1, keepdims=True)
-        return shares
+        indices = [recognizer.emotions.index(name) for name in self.classes_]
+        rows = [one.probabilities[indices] for one in predictions if one.probabilities is not None]
+        probabilities = np.array(rows, dtype=np.float64).reshape(len(predictions), len(indices))
+        normalized: NDArray[np.float64] = probabilities / probabilities.sum(axis=1, keepdims=True)
+        return normalized
 
     def predict(self, X: Iterable[Readable] | NDArray[Any]) -> NDArray[np.str_]:
         """(n,) the most probable emotion of each recording.
@@ -148,13 +148,12 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             FeatureError: some cannot be read.
         """
-        said = self.predict_proba(X)
-        chosen: NDArray[np.str_] = self.classes_[said.argmax(axis=1)]
-        return chosen
+        predicted: NDArray[np.str_] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return predicted
 
     @property
     def recognizer_(self) -> Recognizer:
-        """The trained recogniser; ``recognizer_.bundle.folder`` goes when the classifier goes."""
+        """The trained recognizer; ``recognizer_.bundle.folder`` is removed with the classifier."""
         check_is_fitted(self)
         if "_recognizer" not in self.__dict__:
             self._recognizer = Recognizer.load(
@@ -167,16 +166,16 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Write the trained bundle, for :meth:`Recognizer.load <emofuse.Recognizer.load>` and the commands.
 
         Raises:
-            BundleError: something is there already.
+            BundleError: the folder exists.
         """
         check_is_fitted(self)
         folder = Path(folder)
         if folder.exists():
-            raise BundleError(f"{folder} is there already: give another folder or remove it")
+            raise BundleError(f"{folder} exists: give another folder or remove it")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Beside its place first: a copy that is cut short is never taken for a bundle.
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as near:
-            copied = shutil.copytree(self._folder.path / "bundle", Path(near) / "bundle")
+        # copied next to its destination, then renamed: an incomplete copy is never taken for a bundle
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+            copied = shutil.copytree(self._folder.path / "bundle", Path(temporary) / "bundle")
             copied.rename(folder)
         return folder
 
@@ -190,7 +189,7 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the sessions of ONNX Runtime, which are made again from the bundle."""
+        """Without ONNX Runtime sessions, which are created again from the bundle."""
         state: dict[str, Any] = dict(super().__getstate__())
         state.pop("_recognizer", None)
         return state
@@ -217,7 +216,7 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class _Folder:
-    """A temporary folder that lives as long as its owner, and travels with copies and pickles of it."""
+    """A temporary folder that lives as long as its owner; its files are part of copies and pickles."""
 
     def __init__(self, files: dict[str, bytes] | None = None) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="emofuse-"))
@@ -241,7 +240,7 @@ class _Folder:
 
 
 def _sources(X: Iterable[Readable] | NDArray[Any]) -> list[Any]:
-    """(n,), or (n, 1) as scikit-learn's column transformers hand it on."""
+    """From (n,), or from (n, 1) as scikit-learn's column transformers pass it."""
     if isinstance(X, str | bytes | Path):
         raise ExperimentError(f"X must be a sequence of recordings, got one: {X!r:.80}")
     shape = getattr(X, "shape", None)
@@ -290,7 +289,8 @@ def _speakers(groups: Sequence[Any] | NDArray[Any] | None, paths: list[Path]) ->
     if len(known) == len(paths):
         return known
     warnings.warn(
-        "nothing says who speaks in the recordings: give groups, or the fusion learns from known voices",
+        "the speakers of the recordings are unknown: give groups, or the fusion is fitted on voices that its "
+        "networks have seen",
         UserWarning,
         stacklevel=3,
     )
@@ -311,15 +311,15 @@ def _modality(path: Path, name: RavdessName | None) -> Modality:
 
 
 def _check_takes(clips: Sequence[Clip]) -> None:
-    """Files of one performance become one take: they must agree, and differ in kind."""
+    """Files of one performance become one take: check that their labels agree and their modalities differ."""
     first: dict[str, Clip] = {}
     kinds: set[tuple[str, Modality]] = set()
     for clip in clips:
         other = first.setdefault(clip.take, clip)
         if (clip.take, clip.modality) in kinds:
-            raise ExperimentError(f"{clip.path} and {other.path} have one name, and a table knows them by it")
-        if (other.emotion, other.speaker) != (clip.emotion, clip.speaker):
             raise ExperimentError(
-                f"{clip.path} and {other.path} are one take, and y or groups tell them apart"
+                f"{clip.path} and {other.path} have the same name, by which the table is read"
             )
+        if (other.emotion, other.speaker) != (clip.emotion, clip.speaker):
+            raise ExperimentError(f"{clip.path} and {other.path} are one take, but differ in y or groups")
         kinds.add((clip.take, clip.modality))

@@ -2,7 +2,7 @@
 
 :mod:`emofuse.training.jobs` alone imports this module. A kind is one row: to add one, name it in
 :mod:`emofuse.core.recipes`, write its network below :mod:`emofuse.training.networks`, and add its row here.
-Networks are imported where they are needed, because torch takes long to load.
+Networks are imported where they are needed, because loading torch is slow.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _blendshapes(recipe: Recipe, shape: Sequence[int]) -> nn.Module:
 
 
 def _blendshape_weights(_: Recipe) -> str | None:
-    """Those of the Face Landmarker, a file that is needed only to extract features that the store lacks."""
+    """The Face Landmarker's; the file itself is needed only to extract features that the store lacks."""
     return known_weights("face-landmarker").sha256
 
 

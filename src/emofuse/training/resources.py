@@ -1,4 +1,4 @@
-"""What a long run may use, whatever it computes: processes, stored features, and somebody to report to."""
+"""What a long run may use: processes, stored features, and a way to report progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The leakage audit: one recipe under every leakage condition; honest ones are evaluate, unchanged."""
+"""The leakage audit: one recipe under every leakage condition; the honest ones are evaluate, unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ways to measure one recipe that the leakage audit compares, and what leaks in each."""
+"""Leakage conditions: the ways to measure a recipe that the audit compares, and what leaks in each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEEN_CLIPS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class LeakageCondition:
-    """One way to measure a recipe: which folds, and what leaks."""
+    """One way to measure a recipe: with which folds, and what leaks."""
 
     key: str
     folder: str
@@ -59,7 +59,7 @@ CONDITIONS: Final = (
     ),
     LeakageCondition("d", "strangers-nested", "strangers, nested selection", "strangers", ()),
 )  # fmt: skip
-"""In the order in which they are run: a+ asks the networks of a."""
+"""In the order in which they are run: a+ uses the networks of a."""
 
 SHORTCUTS: Final = (
     ("selection on the test fold, random folds", "a", "b"),
@@ -70,4 +70,4 @@ SHORTCUTS: Final = (
     ("known people and selection on the test fold", "a", "d"),
     ("all three", "a+", "d"),
 )
-"""What each shortcut is called, the condition that takes it, and the one it is held against."""
+"""Each shortcut: its name, the condition that takes it, and the condition that it is compared with."""
