@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from emofuse.corpus.check import CorpusReport, check_corpus
 from emofuse.corpus.load import load_corpus
 from emofuse.corpus.ravdess import design
+from tests.support import media_files
 from tests.support.processes import workers_of_a_killed_parent
 
 RATE_HZ = 16000
@@ -131,6 +132,13 @@ def test_identical_audio_is_found_across_formats_and_channels(tmp_path: Path) ->
         ("03-01-04-01-01-01-01.wav", "03-01-04-01-01-02-01.wav"): True,
     }
     assert names(report, "stereo") == ["03-01-05-01-02-01-01.wav"]
+
+
+def test_channels_that_cancel_do_not_make_recordings_identical(tmp_path: Path) -> None:
+    for seed, name in ((1, "03-01-05-01-01-01-01.wav"), (2, "03-01-04-01-01-02-01.wav")):
+        samples = 0.2 * np.random.default_rng(seed).uniform(-1, 1, (1, 16000)).astype(np.float32)
+        media_files.write_wav(tmp_path / name, np.concatenate([samples, -samples]), 16000)
+    assert check(tmp_path).identical == ()
 
 
 def test_files_of_one_take_may_share_their_audio(tmp_path: Path) -> None:

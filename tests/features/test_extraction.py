@@ -13,7 +13,7 @@ from emofuse.core.errors import FeatureError, MediaError, StoreError
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Clip, Features, Float32, Take
-from emofuse.features.extraction import extract, extract_takes
+from emofuse.features.extraction import CHANNELS_CANCEL, extract, extract_takes
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
 from emofuse.features.store import FeatureStore
 from emofuse.media.decoding import decode
@@ -97,6 +97,19 @@ def test_one_sound_at_any_rate_gives_the_same_features(tmp_path: Path, rate: int
     # Around the tone itself, away from its ends.
     band = int(theirs[:, 50].argmax())
     np.testing.assert_allclose(ours[band, 20:140], theirs[band, 20:140], atol=0.05)
+
+
+def test_channels_that_cancel_are_noted_and_read(tmp_path: Path) -> None:
+    voice = media_files.tone(2.0, 16000)
+    one = media_files.write_wav(tmp_path / "one.wav", voice, 16000)
+    hiss = 0.001 * np.random.default_rng(0).standard_normal((2, voice.shape[1])).astype(np.float32)
+    opposite = np.concatenate([voice, -voice]) + hiss
+    two = media_files.write_wav(tmp_path / "two.wav", opposite, 16000)
+    expected, cancelled = (extract(path, RECIPE, face=False) for path in (one, two))
+    assert expected.voice is not None and cancelled.voice is not None
+    assert CHANNELS_CANCEL in cancelled.notes and CHANNELS_CANCEL not in expected.notes
+    first = media_files.write_wav(tmp_path / "first.wav", opposite[:1], 16000)
+    np.testing.assert_array_equal(cancelled.voice, extract(first, RECIPE, face=False).voice)
 
 
 def test_faces_from_a_table(tmp_path: Path, folder: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from emofuse.core.records import Waveform
+from emofuse.features.extraction import CHANNELS_CANCEL
 from emofuse.features.voice.vad import CHUNK_S, SPEECH_ABOVE, speech_probability
 from emofuse.media.file_stream import open_stream
 from emofuse.media.frame_sampling import Frame
@@ -196,6 +197,19 @@ def test_missing_modalities_have_reasons(recognizer: Recognizer) -> None:
     assert reasons(noise, []) == {("face:no_video_stream", "voice:no_speech")}
     assert reasons(drawn_people.draw_person(1).speech(4.0), seen) == {("face:none_seen",)}
     assert reasons(np.zeros((1, 0), np.float32), seen) == {("face:none_seen", "voice:no_sound_here")}
+
+
+def test_channels_that_cancel_are_read_and_noted(recognizer: Recognizer) -> None:
+    voice = drawn_people.draw_person(1).speech(4.0)
+    hiss = 0.002 * np.random.default_rng(0).standard_normal((2, voice.shape[1])).astype(np.float32)
+    both = np.concatenate([voice, -voice]) + hiss
+    of_two, of_one = (WindowReader(recognizer, has_audio=True, has_video=False) for _ in range(2))
+    two, one = read(of_two, blocks(both, 0.5), 4.0), read(of_one, blocks(both[:1], 0.5), 4.0)
+    assert of_two.notes == (CHANNELS_CANCEL,) and of_one.notes == ()
+    assert len(two) == len(one) and any(window.voice is not None for window in one)
+    for cancelled, expected in zip(two, one, strict=True):
+        assert cancelled.voice is not None and expected.voice is not None
+        np.testing.assert_allclose(cancelled.voice, expected.voice, atol=1e-6)
 
 
 def test_speech_is_the_share_of_the_window(recognizer: Recognizer) -> None:

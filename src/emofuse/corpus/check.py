@@ -7,21 +7,17 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
+from typing import Any
 
 from emofuse.core.errors import CorpusError, MediaError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Clip
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.ravdess import ACTOR_WITHOUT_SONG, N_ACTORS, design, parse_name
+from emofuse.media.channels import is_silent, to_mono
 from emofuse.media.decoding import decode
 from emofuse.system.checksums import file_digest
 from emofuse.system.process_pool import as_completed, ignore_interrupts
-
-SILENT_BELOW: Final = 1e-4
-"""A peak below this (-80 dBFS) is silence; the quietest RAVDESS recording peaks at 0.006."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,16 +228,14 @@ def check_file(path: Path) -> FileCheck:
     }
     if media.audio is None:
         return FileCheck(path, **facts)
-    samples = media.audio.samples
-    silent = samples.size == 0 or float(np.abs(samples).max()) < SILENT_BELOW
-    mono = samples.mean(axis=0, dtype=np.float32)
+    silent = is_silent(media.audio.samples)
     return FileCheck(
         path,
         has_audio=True,
         n_channels=media.audio.n_channels,
         duration_s=media.audio.duration_s,
         silent=silent,
-        audio_sha256=None if silent else hashlib.sha256(mono.tobytes()).hexdigest(),
+        audio_sha256=None if silent else hashlib.sha256(to_mono(media.audio).tobytes()).hexdigest(),
         **facts,
     )
 

@@ -18,8 +18,9 @@ from emofuse.features.face.action_units import ActionUnitTable
 from emofuse.features.face.inputs import check_face_needs, face_part
 from emofuse.features.store import FeatureStore, ModalityFeatures, part_key
 from emofuse.features.voice.inputs import voice_array
-from emofuse.features.voice.segment import SILENT_BELOW, is_silent, resample, voice_segment
+from emofuse.features.voice.segment import resample, voice_segment
 from emofuse.media.arrays import media_from_recording
+from emofuse.media.channels import SILENT_BELOW, channels_cancel, is_silent
 from emofuse.media.decoding import Media, Source, decode
 from emofuse.system.checksums import media_sha256
 
@@ -32,6 +33,7 @@ _LEAST_SPEECH_S: Final = 0.3
 """Of 134 RAVDESS recordings, one has less than 0.6 s of speech by the detector: next to none."""
 _LONG_S: Final = 10.0
 """Audio longer than this has more to tell than its start; there is a note."""
+CHANNELS_CANCEL: Final = "the channels cancel each other out when mixed: the loudest one was read"
 
 Modality = Literal["voice", "face"]
 
@@ -221,6 +223,7 @@ def _voice(media: Media, recipe: Recipe, *, judge_speech: bool) -> ModalityFeatu
         return ModalityFeatures(None, "the audio stream is silent", media.notes)
     if audio.duration_s < _SHORTEST_S:
         return ModalityFeatures(None, f"audio too short: {audio.duration_s:.2f} s", media.notes)
+    cancel = channels_cancel(audio)
     if features.condition is not None:
         audio = _degraded(audio, features.condition)
     segment, facts = voice_segment(audio, features)
@@ -229,6 +232,8 @@ def _voice(media: Media, recipe: Recipe, *, judge_speech: bool) -> ModalityFeatu
             None, "the audio stream is silent, apart from what lies below a voice", media.notes
         )
     notes = media.notes
+    if cancel:
+        notes += (CHANNELS_CANCEL,)
     if audio.duration_s < min(_SHORT_S, features.duration_s):
         notes += (f"audio is {audio.duration_s:.1f} s, padded to {features.duration_s:g} s",)
     elif audio.duration_s > max(_LONG_S, 2 * features.duration_s):

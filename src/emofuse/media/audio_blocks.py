@@ -13,6 +13,7 @@ from av.error import FFmpegError
 
 from emofuse.core.errors import MediaError
 from emofuse.core.records import Float32, Waveform
+from emofuse.media.channels import to_mono
 
 MAX_AUDIO_S: Final = 1800.0
 """Audio is read up to this length, so that a movie does not fill the memory: 0.7 GB, stereo at 48 kHz."""
@@ -250,8 +251,8 @@ class AudioBlocks:
         """Some broadcasts change between mono and stereo: keep the initial number of channels."""
         if len(samples) == self._channels:
             return samples
-        mean = samples.mean(axis=0, dtype=np.float32)
-        return np.repeat(mean[np.newaxis], self._channels, axis=0)
+        mono = to_mono(Waveform(samples, self._rate))
+        return np.repeat(mono[np.newaxis], self._channels, axis=0)
 
 
 class WaveformCollector:

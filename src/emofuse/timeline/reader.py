@@ -167,7 +167,7 @@ def read_timeline(
         people=tuple(reader.people),
         faces=tuple(faces),
         picture_size=(stream.width, stream.height) if stream.has_video else None,
-        notes=stream.notes,
+        notes=stream.notes + reader.notes,
     )
 
 

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.records import Features, Waveform
-from emofuse.features.extraction import extract
+from emofuse.features.extraction import CHANNELS_CANCEL, extract
 from emofuse.features.face.active_speaker import find_active_speaker, mouth_movement
 from emofuse.features.face.tracker import TrackedFace
-from emofuse.features.voice.segment import is_silent
 from emofuse.features.voice.vad import CHUNK_S, SpeechChunk, SpeechDetector, speech_share
+from emofuse.media.channels import is_silent
 from emofuse.timeline.records import FaceBox, QualityValue, Window
 from emofuse.timeline.window_faces import FaceInput, window_faces
 
@@ -169,6 +169,8 @@ class WindowReader:
         self._speech_detector = SpeechDetector() if has_audio else None
         self._faces = window_faces(recognizer) if has_video else None
         self._inputs: deque[FaceInput] = deque()
+        self.notes: tuple[str, ...] = ()
+        """What the user should know about the recording as a whole."""
 
     def add(self, part: Waveform | Frame) -> list[Window]:
         """Add the next block of audio or the next frame; return the windows that it completes."""
@@ -301,6 +303,8 @@ class WindowReader:
             reason = "voice:little_speech" if speech else "voice:no_speech"
             return _Voice(None, (reason,), speech, times, probabilities, quality)
         features = extract(audio, self._recognizer.recipe, face=False)
+        if CHANNELS_CANCEL in features.notes:
+            self.notes = (CHANNELS_CANCEL,)
         reasons = () if features.voice is not None else ("voice:unreadable",)
         return _Voice(features.voice, reasons, speech, times, probabilities, quality)
 

@@ -8,9 +8,7 @@ from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Waveform
 from emofuse.features.voice.segment import (
     cut_or_pad,
-    is_silent,
     resample,
-    to_mono,
     trim_silence,
     voice_segment,
 )
@@ -55,19 +53,6 @@ def test_resampling_keeps_a_tone_and_equals_librosa(rate: int) -> None:
     np.testing.assert_allclose(ours[:n], reference[:n], atol=1e-6)
     expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(n) / 16000)
     np.testing.assert_allclose(ours[1000:15000], expected[1000:15000], atol=1e-3)
-
-
-def test_channels_that_cancel_out_are_not_silence() -> None:
-    tone = burst(8000)
-    mono = to_mono(Waveform(np.stack([tone, -tone]), 8000))
-    assert not is_silent(mono)
-    np.testing.assert_allclose(to_mono(Waveform(np.stack([tone, tone]), 8000)), tone, atol=1e-7)
-
-
-def test_silence_is_recognized_and_quiet_speech_is_not_silence() -> None:
-    assert is_silent(np.zeros(100, np.float32)) and is_silent(np.zeros(0, np.float32))
-    assert is_silent(np.full(100, 3e-5, np.float32))
-    assert not is_silent(np.full(100, 0.006, np.float32))
 
 
 def test_cut_or_pad() -> None:

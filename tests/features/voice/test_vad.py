@@ -103,6 +103,11 @@ def test_stereo_is_like_mono_and_opposite_channels_do_not_cancel() -> None:
         np.testing.assert_allclose(speech_probability(Waveform(samples, 48_000))[1], mono, atol=1e-3)
     opposite = Waveform(np.concatenate([voice.samples, -voice.samples]), 48_000)
     np.testing.assert_allclose(speech_probability(opposite)[1], mono, atol=1e-3)
+    hiss = 0.002 * np.random.default_rng(0).standard_normal(opposite.samples.shape).astype(np.float32)
+    hissing = Waveform(opposite.samples + hiss, 48_000)
+    first = Waveform(hissing.samples[:1], 48_000)
+    found, expected = (speech_probability(one)[1] > SPEECH_ABOVE for one in (hissing, first))
+    assert (found == expected).mean() > 0.95 and expected.sum() > 20
     assert times[mono > SPEECH_ABOVE].size > 20
 
 

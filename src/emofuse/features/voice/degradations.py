@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.records import Float32, Waveform
-from emofuse.features.voice.segment import cut_or_pad, is_silent, resample, to_mono
+from emofuse.features.voice.segment import cut_or_pad, resample
+from emofuse.media.channels import is_silent, to_mono
 from emofuse.media.lossy_codec import LossyCodec, recode
 
 Float64 = NDArray[np.float64]

@@ -11,27 +11,12 @@ from numpy.typing import NDArray
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32, Waveform
 from emofuse.features.voice.highpass import highpass, reach_s
-
-SILENT_BELOW: Final = 1e-4
-"""Peak below which a stream is silent, about -80 dBFS. The quietest RAVDESS recording peaks at 0.006."""
+from emofuse.media.channels import to_mono
 
 _FRAME_S: Final = 0.025
 _HOP_S: Final = 0.010
 _FLOOR: Final = 1e-5
 """Amplitude below which librosa's trim does not distinguish levels."""
-
-
-def to_mono(waveform: Waveform) -> Float32:
-    """(n_samples,) float32: the mean of the channels, or the loudest one if the mean cancels out."""
-    samples = waveform.samples
-    if waveform.n_channels == 1:
-        only: Float32 = samples[0]
-        return only
-    mono: Float32 = samples.mean(axis=0, dtype=np.float32)
-    if is_silent(mono) and not is_silent(samples):
-        loudest: Float32 = samples[int(np.abs(samples).max(axis=1).argmax())]
-        return loudest
-    return mono
 
 
 def resample(samples: Float32, from_hz: int, to_hz: int) -> Float32:
@@ -40,11 +25,6 @@ def resample(samples: Float32, from_hz: int, to_hz: int) -> Float32:
         return samples
     out: Float32 = soxr.resample(samples, from_hz, to_hz, quality="HQ").astype(np.float32, copy=False)
     return out
-
-
-def is_silent(samples: Float32) -> bool:
-    """Whether nothing is audible: digital silence, or only its dither."""
-    return samples.size == 0 or float(np.abs(samples).max()) < SILENT_BELOW
 
 
 def trim_silence(

@@ -19,7 +19,7 @@ import soxr
 from numpy.typing import NDArray
 
 from emofuse.core.records import Float32, Waveform
-from emofuse.features.voice.segment import is_silent
+from emofuse.media.channels import block_power, is_cancelled, loudest
 
 Float64 = NDArray[np.float64]
 
@@ -31,6 +31,10 @@ CHUNK_S: Final = 0.032
 _RATE_HZ: Final = 16_000
 _NARROW_HZ: Final = 8_000
 _CONTEXT_S: Final = 0.004
+_MOST_CHANNELS: Final = 8
+"""Of more channels, the first eight show whether they cancel."""
+_FORGETTING: Final = 0.97
+"""Levels of channels are averaged over about a second: each chunk counts this much less than the next."""
 _GAP_S: Final = CHUNK_S
 """A block that starts this far from the end of the one before starts a new clock. Timestamps are rounded, to
 1 ms in Matroska for example: less than a chunk is not a gap."""
@@ -95,6 +99,7 @@ class SpeechDetector:
         self._state = np.zeros((2, 1, 128), dtype=np.float32)
         self._context = np.zeros(round(_CONTEXT_S * rate_hz), dtype=np.float32)
         self._waiting: Float32 = np.zeros((1, 0), dtype=np.float32)
+        self._power: Any = 0.0
         self._n_chunks = 0
 
     def _detect(self, samples: Float32) -> list[SpeechChunk]:
@@ -104,12 +109,23 @@ class SpeechDetector:
         chunks = []
         for chunk in range(n):
             start = chunk * self._n_chunk
-            probability = self._probability(_one_channel(waiting[:, start : start + self._n_chunk]))
+            probability = self._probability(self._one_channel(waiting[:, start : start + self._n_chunk]))
             middle_s = (self._n_chunks + 0.5) * CHUNK_S
             chunks.append(SpeechChunk(self._stream.start_s + middle_s, probability))
             self._n_chunks += 1
         self._waiting = waiting[:, n * self._n_chunk :]
         return chunks
+
+    def _one_channel(self, rows: Float32) -> Float32:
+        """The mean of the channels, or the loudest channel where they cancel each other out."""
+        mean: Float32 = rows[0]
+        if len(rows) == 1:
+            return mean
+        self._power = _FORGETTING * self._power + block_power(rows, round(rows.shape[1] / CHUNK_S))
+        if is_cancelled(float(self._power[0]), self._power[1:]):
+            one: Float32 = rows[1 + loudest(self._power[1:])]
+            return one
+        return mean
 
     def _probability(self, chunk: Float32) -> float:
         """The probability of one chunk.
@@ -128,8 +144,8 @@ class SpeechDetector:
 class _Resampled:
     """Contiguous blocks of one rate and number of channels, resampled to a rate of the network.
 
-    The output has one row, the mean of the channels, and for several channels a second one, the first
-    channel: the mean of channels in opposite phase is empty.
+    The output has one row, the mean of the channels, and for several channels a row for each: the mean of
+    channels in opposite phase is empty.
     """
 
     def __init__(self, first: Waveform) -> None:
@@ -145,7 +161,7 @@ class _Resampled:
 
     @property
     def _n_rows(self) -> int:
-        return min(self._n_channels, 2)
+        return 1 if self._n_channels == 1 else 1 + min(self._n_channels, _MOST_CHANNELS)
 
     def is_followed_by(self, block: Waveform) -> bool:
         """Whether a block continues where the last one ended, with the same rate and channels."""
@@ -154,14 +170,14 @@ class _Resampled:
         return same and abs(block.start_s - end_s) < _GAP_S
 
     def add(self, block: Waveform) -> Float32:
-        """(1 or 2, n) float32 at :attr:`rate_hz`, finite and within ±1."""
+        """(n_rows, n) float32 at :attr:`rate_hz`, finite and within ±1."""
         self._n_read += block.samples.shape[1]
         samples = block.samples
         if not np.isfinite(samples).all():
             samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
         rows = samples.mean(axis=0, keepdims=True, dtype=np.float32)
-        if self._n_rows == 2:
-            rows = np.concatenate([rows, samples[:1]])
+        if self._n_rows > 1:
+            rows = np.concatenate([rows, samples[:_MOST_CHANNELS]])
         return self._resample(rows, last=False)
 
     def finish(self) -> Float32:
@@ -170,17 +186,11 @@ class _Resampled:
 
     def _resample(self, rows: Float32, *, last: bool) -> Float32:
         if self._resampler is not None:
-            columns = np.ascontiguousarray(rows.T) if self._n_rows == 2 else rows[0]
+            columns = np.ascontiguousarray(rows.T) if self._n_rows > 1 else rows[0]
             out = self._resampler.resample_chunk(columns, last=last)
-            rows = out.T if self._n_rows == 2 else out[None]
+            rows = out.T if self._n_rows > 1 else out[None]
         clipped: Float32 = np.clip(rows, -1, 1)
         return clipped
-
-
-def _one_channel(rows: Float32) -> Float32:
-    """The mean, or the first channel if only the mean is silent."""
-    mean: Float32 = rows[0]
-    return rows[1] if len(rows) == 2 and is_silent(mean) else mean
 
 
 @cache
