@@ -98,7 +98,7 @@ def test_without_the_table(corpus: Path, au_toml: Path, tmp_path: Path) -> None:
         read(corpus, au_toml, tmp_path / "work")
     (corpus / small_corpora.TABLE).unlink()
     with pytest.raises(
-        ExperimentError, match=rf"reads action units from .*{small_corpora.TABLE}, which is not there"
+        ExperimentError, match=rf"reads action units from .*{small_corpora.TABLE}, which does not exist"
     ):
         read(corpus, au_toml, tmp_path / "work")
 
