@@ -140,9 +140,9 @@ def test_as_dict_is_plain_and_whole() -> None:
 
 def test_bad_tables_are_refused() -> None:
     takes, truth, scores, actors = _table(1)
-    with pytest.raises(ValueError, match="as long"):
+    with pytest.raises(ValueError, match="must have the same length"):
         group_figures(takes[1:], truth, scores, actors, 0)
-    with pytest.raises(ValueError, match="as long"):
+    with pytest.raises(ValueError, match="must have the same length"):
         group_figures(takes, truth, scores[1:], actors, 0)
     with pytest.raises(ValueError, match="n_classes 8"):
         group_figures(takes, np.full_like(truth, 8), scores, actors, 0)

@@ -77,17 +77,17 @@ def group_figures(
     Raises:
         ValueError: arguments differ in length, or a truth is not an emotion.
     """
-    t, people = np.asarray(truth), np.asarray(actors).astype(str)
+    t, speaker_ids = np.asarray(truth), np.asarray(actors).astype(str)
     p = np.asarray(scores, dtype=np.float64)
-    if not len(takes) == len(t) == len(p) == len(people):
+    if not len(takes) == len(t) == len(p) == len(speaker_ids):
         raise ValueError(
             "takes, truth, scores and actors must have the same length, "
-            f"got {len(takes)}, {len(t)}, {len(p)}, {len(people)}"
+            f"got {len(takes)}, {len(t)}, {len(p)}, {len(speaker_ids)}"
         )
     metrics.confusion_matrix(t, p.argmax(axis=1), len(EMOTIONS))  # raises if a class is invalid
     facts = [take_facts(take) for take in takes]
     labels: dict[str, NDArray[np.str_]] = {
-        "actor": people,
+        "actor": speaker_ids,
         **{kind: np.array([known.get(kind, "") for known in facts]) for kind in _OF_TAKES},
         "emotion": np.array(EMOTIONS)[t],
     }
@@ -97,7 +97,7 @@ def group_figures(
         for value in values:
             rows = np.flatnonzero(labels[kind] == value)
             if value and len(rows):
-                out.append(_figures(kind, value, t[rows], p[rows].argmax(axis=1), people[rows], seed))
+                out.append(_figures(kind, value, t[rows], p[rows].argmax(axis=1), speaker_ids[rows], seed))
     return out
 
 

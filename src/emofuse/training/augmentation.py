@@ -62,7 +62,7 @@ def augment_log_mel(rows: Tensor, strength: float, generator: Generator, *, n_me
 
 
 def _warp(rows: Tensor, strength: float, generator: Generator, n_mels: int) -> tuple[Tensor, Tensor]:
-    """Stretch time, shift frequency and move the sound in its window; returns mel bands and other rows.
+    """Stretch time, shift frequency and move the audio in its window; returns mel bands and other rows.
 
     Frames and bands are selected, not interpolated: interpolation would smooth the differences between
     neighboring frames, which help to tell emotions apart.
@@ -70,7 +70,7 @@ def _warp(rows: Tensor, strength: float, generator: Generator, n_mels: int) -> t
     n, n_rows, n_frames = rows.shape
     length = (rows[:, :n_mels].amax(1) > LOG_MEL_FLOOR + 0.5).sum(1).clamp(min=1).to(torch.float32)
     tempo = torch.exp(_uniform(-MAX_TEMPO, MAX_TEMPO, n, generator) * strength)
-    # a sound that is longer than the window loses its start
+    # audio that is longer than the window loses its start
     start = (_uniform(0, 1, n, generator) * (n_frames - length * tempo)).round()
     t = ((torch.arange(n_frames)[None] - start[:, None]) / tempo[:, None]).round().to(torch.int64)
     inside = ((t >= 0) & (t < n_frames))[:, None]

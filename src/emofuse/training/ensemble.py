@@ -106,14 +106,14 @@ def _components(
     return fitted, parts
 
 
-def _principal_axes(centred: Tensor, most: int) -> Tensor:
+def _principal_axes(centered: Tensor, most: int) -> Tensor:
     """(n, d) → (d, c) orthonormal axes of largest variance, each with its largest entry positive."""
-    n, d = centred.shape
+    n, d = centered.shape
     c = min(most, n - 1, d)
     if d <= most:
         return torch.eye(d, dtype=torch.float64)
     # randomized (Halko et al. 2011): accurate enough, and many times faster than all axes
-    axes = torch.svd_lowrank(centred, q=min(c + 20, n, d), niter=4)[2][:, :c].double()
+    axes = torch.svd_lowrank(centered, q=min(c + 20, n, d), niter=4)[2][:, :c].double()
     signs = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
     signed: Tensor = axes * signs
     return signed

@@ -148,7 +148,8 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             FeatureError: some cannot be read.
         """
-        predicted: NDArray[np.str_] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        probabilities = self.predict_proba(X)
+        predicted: NDArray[np.str_] = self.classes_[probabilities.argmax(axis=1)]
         return predicted
 
     @property

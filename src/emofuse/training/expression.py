@@ -30,7 +30,7 @@ from emofuse.training.networks.emotion_cnn import EmotionCnn
 from emofuse.training.networks.expression_cnn import (
     NETWORKS,
     CompactExpressionCnn,
-    NormalisedEmotionCnn,
+    NormalizedEmotionCnn,
     check_architecture,
     load_expression_weights,
     read_architecture,
@@ -108,9 +108,9 @@ class LabelSetResult:
     confusion: NDArray[np.int64]
 
 
-def build_expression_network(architecture: Architecture) -> CompactExpressionCnn | NormalisedEmotionCnn:
+def build_expression_network(architecture: Architecture) -> CompactExpressionCnn | NormalizedEmotionCnn:
     """A network of that architecture, with random weights from torch's current seed."""
-    return CompactExpressionCnn() if architecture == "compact" else NormalisedEmotionCnn()
+    return CompactExpressionCnn() if architecture == "compact" else NormalizedEmotionCnn()
 
 
 def train_expression(
@@ -155,7 +155,7 @@ def train_expression(
         on_epoch(settings.epochs, settings.epochs)
         return ExpressionFigures(**json.loads(results_path.read_text())["figures"])
     network, curve = _train_epochs(retained, held_out, settings, folder, teacher, on_epoch)
-    final = network.fold() if isinstance(network, NormalisedEmotionCnn) else network
+    final = network.fold() if isinstance(network, NormalizedEmotionCnn) else network
     weights = {name: value.contiguous() for name, value in final.state_dict().items()}
     figures = measure(network, held_out)
     metadata = {"architecture": settings.architecture, "trained_on": "FER2013 and FER+, research use"}

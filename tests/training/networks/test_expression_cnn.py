@@ -13,7 +13,7 @@ from emofuse.training.expression import load_expression
 from emofuse.training.networks.emotion_cnn import EmotionCnn
 from emofuse.training.networks.expression_cnn import (
     CompactExpressionCnn,
-    NormalisedEmotionCnn,
+    NormalizedEmotionCnn,
     check_architecture,
     load_expression_weights,
     read_architecture,
@@ -46,12 +46,12 @@ def used(network: Network) -> Network:
 
 def test_parameter_counts() -> None:
     assert n_parameters(CompactExpressionCnn()) < 3_000_000
-    assert n_parameters(NormalisedEmotionCnn().fold()) == 1_485_831
+    assert n_parameters(NormalizedEmotionCnn().fold()) == 1_485_831
 
 
 def test_both_answer_for_both_label_sets() -> None:
     faces = torch.rand(5, 1, 48, 48)
-    for network, width in ((CompactExpressionCnn(), 256), (NormalisedEmotionCnn(), 1024)):
+    for network, width in ((CompactExpressionCnn(), 256), (NormalizedEmotionCnn(), 1024)):
         fer, plus = network(faces)
         assert fer.shape == (5, 7)
         assert plus.shape == (5, 8)
@@ -60,7 +60,7 @@ def test_both_answer_for_both_label_sets() -> None:
 
 def test_folding_gives_the_published_network_with_the_same_answers() -> None:
     torch.manual_seed(0)
-    network = used(NormalisedEmotionCnn())
+    network = used(NormalizedEmotionCnn())
     folded = network.fold()
     assert type(folded) is EmotionCnn
     assert not folded.training
@@ -75,7 +75,7 @@ def test_folding_gives_the_published_network_with_the_same_answers() -> None:
 
 
 def test_folding_leaves_the_network_as_it_was() -> None:
-    network = used(NormalisedEmotionCnn())
+    network = used(NormalizedEmotionCnn())
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.fold()
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())

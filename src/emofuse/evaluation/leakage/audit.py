@@ -263,19 +263,19 @@ def _leaks(condition: LeakageCondition) -> list[str]:
 
 def _notes(recipe: Recipe) -> list[str]:
     notes = [
-        "selection on the test fold trains one pair of networks a fold, on the whole training part, and fits "
-        "the fusion on its answers about its own training clips, as the notebooks did; nested selection is "
-        "what emofuse evaluate does, so a difference between the two holds that as well",
-        "nested selection parts the training part by actors, where the folds are random too: the fusion is "
-        "fitted on answers about people whom the networks had not seen",
+        "selection on the test fold trains one pair of networks per fold, on the whole training part, and "
+        "fits the fusion on its outputs for its own training clips, as the notebooks did; nested selection "
+        "is what emofuse evaluate does, so a difference between the two includes that as well",
+        "nested selection splits the training part by actors, where the folds are random too: the fusion is "
+        "fitted on outputs for speakers that the networks had not seen",
     ]
     if recipe.enrolment is not None:
-        notes.append("the recipe's enrolment is left out: nobody's recordings are known beforehand")
+        notes.append("the recipe's enrollment is left out: no speaker is enrolled")
     chosen = [m for m in MODALITIES if is_ensemble(m, recipe)]
     if chosen:
         notes.append(f"{' and '.join(chosen)}: an ensemble, which has no epoch to choose on the test fold")
     if recipe.fusion.refit:
-        notes.append("nested selection answers with one pair of networks refitted on the whole training part")
+        notes.append("nested selection scores with one pair of networks refitted on the whole training part")
     return notes
 
 

@@ -74,8 +74,8 @@ class EmotionCnn(nn.Module):
 
 def standardize_images(faces: Tensor) -> Tensor:
     """Mean 0 and standard deviation 1 over each image of (n, 1, height, width)."""
-    centred = faces - faces.mean((2, 3), keepdim=True)
-    return centred / (centred.square().mean((2, 3), keepdim=True) + 1e-4).sqrt()
+    centered = faces - faces.mean((2, 3), keepdim=True)
+    return centered / (centered.square().mean((2, 3), keepdim=True) + 1e-4).sqrt()
 
 
 def load_keras_weights(model: EmotionCnn, path: Path, *, sha256: str | None) -> None:

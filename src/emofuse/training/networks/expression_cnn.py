@@ -79,7 +79,7 @@ class CompactExpressionCnn(nn.Module):
         return self.fer2013(x), self.fer_plus(x)
 
 
-class NormalisedEmotionCnn(nn.Module):
+class NormalizedEmotionCnn(nn.Module):
     """The Emotion CNN with batch normalization after every layer, which :meth:`fold` merges into the layers.
 
     The published network has no normalization and can hardly be trained from scratch. After a convolution

@@ -13,7 +13,7 @@ from emofuse.core.recipes.fusion import MIN_STD
 
 
 class FusionNetwork(nn.Module):
-    """Dense layers with batch normalisation, ReLU and dropout: 2096-1024-8 in the notebooks.
+    """Dense layers with batch normalization, ReLU and dropout: 2096-1024-8 in the notebooks.
 
     Inputs are standardized with statistics of the training clips.
     """

@@ -23,7 +23,7 @@ LOG_MEL_FLOOR = math.log(1e-10)
 class AlexNet(nn.Module):
     """The notebooks' network on their 224×224×3 image, reduced so that it can be trained.
 
-    Convolutions 96 11×11 stride 4, 256 5×5, 384, 384, 256 3×3, each with batch normalisation and ReLU;
+    Convolutions 96 11×11 stride 4, 256 5×5, 384, 384, 256 3×3, each with batch normalization and ReLU;
     max-pool after the 1st, 2nd and 5th; dense 4096 and 1000. The notebooks' pools have stride 1, which
     leaves 256×50×50 values and a first dense layer of 2.6 billion weights. Here they have stride 2 as in
     AlexNet (Krizhevsky et al. 2012), and the last map is averaged to 3×3 before the dense layers.
