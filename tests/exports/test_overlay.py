@@ -191,6 +191,28 @@ def test_repeated_audio_is_written_once(tmp_path: Path) -> None:
     assert float(after[-1] - after[0]) == pytest.approx(float(before[-1] - before[0]), abs=0.1)
 
 
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg")
+@pytest.mark.parametrize("offset_s", ["0", "1000"], ids=["back", "leap"])
+def test_joined_recordings_are_drawn_one_after_the_other(offset_s: str, tmp_path: Path) -> None:
+    content = b""
+    for length_s, offset in ((2, "0"), (3, offset_s)):
+        part = tmp_path / f"{length_s}.ts"
+        made_of = f"-f lavfi -i testsrc2=s=160x96:r=25:d={length_s} -f lavfi -i sine=440:d={length_s}"
+        how = f"-c:v libx264 -preset ultrafast -c:a aac -output_ts_offset {offset}"
+        command = ["ffmpeg", "-v", "error", *made_of.split(), *how.split(), str(part)]
+        subprocess.run(command, check=True, timeout=60)
+        content += part.read_bytes()
+    source = tmp_path / "joined.ts"
+    source.write_bytes(content)
+    out = write_overlay(source, talk(5.0), tmp_path / "b.mp4")
+    _, shown = times(out, "video")
+    _, heard = times(out, "audio")
+    assert len(shown) == 25 * (2 + 3)
+    assert np.diff(np.array(shown, dtype=np.float64)) == pytest.approx(np.full(124, 0.04), abs=0.07)
+    for one in (shown, heard):
+        assert one == sorted(one) and float(one[-1] - one[0]) == pytest.approx(5, abs=0.15)
+
+
 def test_avi_times_are_sorted(tmp_path: Path) -> None:
     source = media_files.write_video(tmp_path / "a.avi", STEADY, audio=sound(STEADY))
     _, before = times(source, "video")

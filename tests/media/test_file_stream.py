@@ -25,6 +25,7 @@ from emofuse.media.decoding import decode
 from emofuse.media.file_stream import Frame, open_stream
 from emofuse.media.frame_sampling import PacketLookahead, SampleTimes
 from emofuse.media.interleave import PacketQueue, StreamMerger
+from emofuse.media.packet_clock import GapLimits
 from tests.support import media_files
 
 REGULAR = [1001 * i for i in range(75)]
@@ -321,14 +322,14 @@ def test_a_gap_of_minutes_is_filled_and_takes_no_memory(tmp_path: Path) -> None:
     assert len(silent) > 150 and all(np.shares_memory(silent[0], each) for each in silent)
 
 
-@pytest.mark.parametrize("declared", [True, False])
-def test_only_a_declared_length_makes_a_long_gap_plausible(declared: bool) -> None:
-    """The length of a transport stream comes from timestamps, which may be wrong."""
-    audio_blocks = AudioBlocks(Path("a.ts"), length_s=4000.0, declares_length=declared)
+@pytest.mark.parametrize("known", [True, False])
+def test_a_long_gap_is_plausible_where_the_recording_is_known_to_last(known: bool) -> None:
+    gaps = GapLimits(60.0, lambda: 4000.0 if known else 10.0)
+    audio_blocks = AudioBlocks(Path("a.ts"), gaps=gaps)
     frames = [audio_frame(np.full((1, 160), 0.5, np.float32), at * 16000, 16000) for at in (0, 3600)]
     blocks = [block for frame in frames for block in audio_blocks.add(frame)] + audio_blocks.flush()
     duration_s = sum(block.duration_s for block in blocks)
-    assert duration_s == pytest.approx(3600.01 if declared else 0.02, abs=0.02)
+    assert duration_s == pytest.approx(3600.01 if known else 0.02, abs=0.02)
 
 
 def test_repeated_audio_does_not_shift_the_rest() -> None:

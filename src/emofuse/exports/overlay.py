@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
@@ -30,14 +30,7 @@ from emofuse.core.errors import ExportError
 from emofuse.core.records import UInt8
 from emofuse.exports.overlay_drawing import Drawing
 from emofuse.media.audio_blocks import AudioFormatConverter
-from emofuse.media.container import (
-    DecodeErrors,
-    file_duration_s,
-    open_container,
-    origin_s,
-    packets_of,
-    streams,
-)
+from emofuse.media.container import DecodeErrors, MediaFile, open_media
 from emofuse.media.frames import pixel_aspect
 from emofuse.media.orientation import orientation
 from emofuse.system.atomic_write import write_atomically
@@ -84,12 +77,11 @@ def write_overlay(
         raise ExportError(f"{path}: an overlay is an MP4 file: use a name that ends in .mp4")
     if path.exists() and source.exists() and path.samefile(source):
         raise ExportError(f"{path}: that is the recording itself: choose another name")
-    with open_container(source) as container:
-        audio, video = streams(source, container)
+    with open_media(source) as file:
         # errors raised in this block count as damage to the source: those of the output leave it as values
         failure: Exception | None = ExportError(f"{source}: there is no video to draw on")
-        if video is not None:
-            failure = _OverlayPass(source, container, audio, video, timeline, on_progress).write(path)
+        if file.video is not None:
+            failure = _OverlayPass(file, file.video, timeline, on_progress).write(path)
     if isinstance(failure, (av.error.FFmpegError, ValueError)):
         raise ExportError(f"{path}: cannot be encoded ({failure})") from failure
     if isinstance(failure, OSError) and failure.filename is None:
@@ -106,18 +98,16 @@ class _OverlayPass:
 
     def __init__(
         self,
-        source: Path,
-        container: InputContainer,
-        audio: AudioStream | None,
+        file: MediaFile,
         video: VideoStream,
         timeline: Timeline,
         on_progress: Callable[[float], None] | None,
     ) -> None:
-        self._source, self._container, self._timeline = source, container, timeline
-        self._audio, self._video = audio, video
+        self._file, self._timeline = file, timeline
+        self._audio, self._video = file.audio, video
         self._on_progress = on_progress
-        self._origin_s = origin_s(container)
-        self._length_s = file_duration_s(container) or timeline.end_s
+        self._origin_s = file.origin_s
+        self._length_s = file.duration_s or timeline.end_s
         self._errors = DecodeErrors()
         self._reported = 0.0
 
@@ -140,11 +130,10 @@ class _OverlayPass:
         options = {"video_track_timescale": ticks, "movie_timescale": ticks}
         with av.open(file, "w", format="mp4", options=options) as out:
             video_out = _VideoWriter(out, video, self._timeline, base, self._origin_s)
-            video_out.sort_times = self._container.format.name == "avi"
+            video_out.sort_times = self._file.container.format.name == "avi"
             audio_out = _AudioWriter(out, self._audio) if self._audio is not None else None
-            sources = [s for s in (video, self._audio) if s is not None]
             early: list[Packet[Any]] = []
-            for packet in packets_of(self._container, sources, self._errors):
+            for packet in self._file.packets([video, self._audio], self._errors):
                 if packet.stream is video:
                     video_out.expect(packet)
                     for frame in self._errors.guard(packet.decode):
@@ -301,6 +290,7 @@ class _AudioWriter:
     def __init__(self, out: OutputContainer, audio: AudioStream) -> None:
         self._out = out
         self._stream: AudioStream
+        self._end_s = -math.inf
         self._copies = audio.codec_context.name in _COPIED_CODECS or _family(audio) in _COPIED_CODECS
         if self._copies:
             self._stream = out.add_stream_from_template(audio)
@@ -312,14 +302,16 @@ class _AudioWriter:
             self._stream = out.add_stream("aac", rate=rate, layout=layout)
             target = self._stream.codec_context
             self._converter = AudioFormatConverter(target.format.name, target.layout.name, target.sample_rate)
-            self._end_s = -math.inf
             self._stream.bit_rate = 96_000 if layout == "mono" else 160_000
 
     def take(self, packet: Packet[Any], errors: DecodeErrors) -> None:
         """Copy or encode a packet."""
         if self._copies:
             # an empty packet ends the stream; samples that the source hides by an edit list are hidden again
-            if packet.size and packet.pts is not None:
+            base = float(packet.time_base or 0)
+            if not packet.size or packet.pts is None:
+                return
+            if self._is_new(packet.pts * base, (packet.duration or 0) * base):
                 packet.dts = packet.pts  # audio is decoded in presentation order
                 packet.stream = self._stream
                 self._out.mux(packet)
@@ -328,11 +320,15 @@ class _AudioWriter:
             assert isinstance(frame, AudioFrame)
             for one in self._converter.convert(frame):
                 length_s = one.samples / one.sample_rate
-                start_s = self._end_s if one.time is None else one.time
-                if start_s < self._end_s - length_s / 2:
-                    continue  # joined broadcasts repeat a moment, which no file may hold
-                self._end_s = start_s + length_s
-                self._out.mux(self._stream.encode(one))
+                if self._is_new(self._end_s if one.time is None else one.time, length_s):
+                    self._out.mux(self._stream.encode(one))
+
+    def _is_new(self, start_s: float, length_s: float) -> bool:
+        """Whether audio follows what came before: joined broadcasts repeat a moment, no file may."""
+        if start_s < self._end_s - length_s / 2:
+            return False
+        self._end_s = start_s + length_s
+        return True
 
     def end(self) -> None:
         """Write what is left in the encoder."""

@@ -14,15 +14,13 @@ from av.error import FFmpegError
 from emofuse.core.errors import MediaError
 from emofuse.core.records import Float32, Waveform
 from emofuse.media.channels import to_mono
+from emofuse.media.packet_clock import GapLimits
 
 MAX_AUDIO_S: Final = 1800.0
 """Audio is read up to this length, so that a movie does not fill the memory: 0.7 GB, stereo at 48 kHz."""
 
 _GAP_S: Final = 0.1
 """A longer gap between two timestamps is filled with silence; a shorter one is rounding."""
-_MAX_GAP_S: Final = 60.0
-_MAX_GAP_IN_LENGTH_S: Final = 3601.0
-"""A still longer gap is taken for a wrong timestamp; this is the limit where the file declares its length."""
 _MAX_OVERLAP_S: Final = 1.0
 """Repeated audio up to this long is left out; a longer step back is taken for a wrong timestamp."""
 _BLOCK_S: Final = 0.5
@@ -30,7 +28,7 @@ _LONG_BLOCK_S: Final = 5.0
 """For blocks that are merely joined again."""
 _SILENCE_S: Final = 60.0
 _SILENCE_SHARE: Final = 10.0
-"""Inserted silence is at most a minute plus ten times the audio that there is."""
+"""Silence that only timestamps call for is at most a minute plus ten times the audio that there is."""
 RATES_HZ: Final = range(1000, 768001)
 LOUDEST: Final = 32.0
 """Floating-point files may exceed ±1; values far beyond are damage and would overflow a power spectrum."""
@@ -72,19 +70,16 @@ class AudioBlocks:
         origin_s: float = 0.0,
         *,
         block_s: float = _BLOCK_S,
-        length_s: float | None = None,
-        declares_length: bool = False,
+        gaps: GapLimits | None = None,
     ) -> None:
         """Times are counted from ``origin_s``, the earliest timestamp; ``path`` is for messages.
 
-        No silence is inserted beyond ``length_s``, the length of the file. A gap may last an hour, not a
-        minute, where the file declares its length: otherwise it comes from timestamps, which may be wrong.
+        ``gaps``: which gaps are filled with silence. A longer one comes from a wrong timestamp: it is closed.
         """
         self._path = path
         self._start_s, self._end_s, self._origin_s = start_s, end_s, origin_s
         self._block_s = block_s
-        self._length_s = np.inf if length_s is None else length_s
-        self._declares_length = declares_length and length_s is not None
+        self._gaps = gaps or GapLimits()
         self._rate = 0
         self._channels = 0
         self._gathered_format: tuple[Any, ...] = ()
@@ -207,9 +202,10 @@ class AudioBlocks:
 
     def _is_plausible_gap(self, late_s: float, time_s: float) -> bool:
         """Whether a gap up to this time may be real. Wrong timestamps could call for endless silence."""
+        if time_s <= self._gaps.lasts_until_s():
+            return True
         most = _SILENCE_S * self._rate + _SILENCE_SHARE * (self._n - self._n_silent)
-        short = late_s < (_MAX_GAP_IN_LENGTH_S if self._declares_length else _MAX_GAP_S)
-        return short and time_s <= self._length_s + _MAX_OVERLAP_S and self._n_silent < most
+        return late_s < self._gaps.longest_s and self._n_silent < most
 
     def _silence(self, n: int) -> list[Waveform]:
         """Fill a gap, block by block, after what comes before it."""
@@ -258,9 +254,16 @@ class AudioBlocks:
 class WaveformCollector:
     """Collects the samples of one stream between two times."""
 
-    def __init__(self, path: Path, start_s: float | None, end_s: float | None, origin_s: float) -> None:
-        """Times are counted from ``origin_s``, the earliest timestamp of the file."""
-        self._blocks = AudioBlocks(path, start_s, end_s, origin_s, block_s=_LONG_BLOCK_S)
+    def __init__(
+        self,
+        path: Path,
+        start_s: float | None,
+        end_s: float | None,
+        origin_s: float,
+        gaps: GapLimits | None = None,
+    ) -> None:
+        """See :class:`AudioBlocks`."""
+        self._blocks = AudioBlocks(path, start_s, end_s, origin_s, block_s=_LONG_BLOCK_S, gaps=gaps)
         self._found: list[Waveform] = []
         self.full = False
         """Nothing more is wanted."""

@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
 from emofuse.media.byte_source import ByteReader
+from emofuse.media.packet_clock import PacketClock
 
 Source = str | Path | bytes | BinaryIO
 """A recording: the path of a file, its bytes, or a seekable binary file object."""
@@ -38,6 +39,12 @@ LENIENT_METADATA: Final[dict[str, Any]] = (
 """How titles that are not UTF-8 are read. PyAV 19 and later replace what they cannot decode."""
 # Containers that store their length; for others FFmpeg estimates it from the bit rate.
 _DECLARES_LENGTH: Final = ("mov", "matroska", "wav", "w64", "flac", "avi")
+_RESTARTS: Final = frozenset({"mpegts", "mpeg"})
+"""Broadcasts: their clock may restart, so that no time in them can be sought."""
+_SEPARATE: Final = "mov"
+"""Its streams can be read apart; in other containers, reading one is reading all."""
+_HELD_BYTES: Final = 64 * 2**20
+"""Packets since the last key frame that are held on the way to the start of a span, at most."""
 _SHORT_BY_S: Final = 0.5
 """A stream that ends this much before its declared end was cut off."""
 _SEEK_FROM_S: Final = 5.0
@@ -66,6 +73,8 @@ class MediaFile:
     video: VideoStream | None
     origin_s: float
     """The earliest timestamp of the file, from which all our times are counted."""
+    clock: PacketClock
+    """The one clock of its packets."""
 
     @property
     def display_path(self) -> Path:
@@ -80,21 +89,35 @@ class MediaFile:
     @property
     def declares_length(self) -> bool:
         """Whether the container stores its length; others have it estimated from the bit rate."""
-        return bool(self.container.format.name.startswith(_DECLARES_LENGTH))
-
-    def seek(self, start_s: float | None) -> None:
-        """Go to the key frame at or before a time; where a file cannot, reading starts at its beginning."""
-        if start_s is None or start_s < _SEEK_FROM_S:
-            return
-        # One second early, so that audio decoders that depend on earlier packets have settled.
-        with contextlib.suppress(av.error.FFmpegError):
-            self.container.seek(int((start_s - 1 + self.origin_s) * av.time_base), backward=True)
+        return _declares_length(self.container)
 
     def packets(
-        self, streams: Sequence[AudioStream | VideoStream | None], errors: DecodeErrors
+        self,
+        streams: Sequence[AudioStream | VideoStream | None],
+        errors: DecodeErrors,
+        start_s: float | None = None,
     ) -> Iterator[Packet[Any]]:
-        """Packets of the given streams, see :func:`packets_of`; None stands for no stream."""
-        return packets_of(self.container, [stream for stream in streams if stream is not None], errors)
+        """Packets of the given streams on the one clock, until the end of what can be read.
+
+        None stands for no stream. They begin with the key frame at or before ``start_s``, or earlier. Streams
+        that are not wanted are read nevertheless where that costs nothing: they too tell the time.
+        """
+        wanted = [stream for stream in streams if stream is not None]
+        name = self.container.format.name
+        seeks = start_s is not None and start_s >= _SEEK_FROM_S and bool(wanted)
+        # One second early, so that audio decoders that depend on earlier packets have settled.
+        from_s = 0.0 if start_s is None else start_s - 1 + self.origin_s
+        if seeks and name not in _RESTARTS:
+            # Where a file cannot be sought in, reading starts at its beginning.
+            with contextlib.suppress(av.error.FFmpegError):
+                self.container.seek(int(from_s * av.time_base), backward=True)
+        read = (
+            wanted if name.startswith(_SEPARATE) else [s for s in (self.audio, self.video) if s is not None]
+        )
+        packets = self.clock.moved(packets_of(self.container, read, errors))
+        if seeks and name in _RESTARTS:
+            packets = _from_key_frame(packets, self.video if self.video in wanted else None, from_s)
+        return (packet for packet in packets if packet.stream in wanted)
 
 
 @contextlib.contextmanager
@@ -106,7 +129,7 @@ def open_media(source: Source) -> Iterator[MediaFile]:
     """
     with open_container(source) as container:
         audio, video = streams(display_path(source), container)
-        yield MediaFile(source, container, audio, video, origin_s(container))
+        yield MediaFile(source, container, audio, video, origin_s(container), packet_clock(container))
 
 
 @contextlib.contextmanager
@@ -241,6 +264,42 @@ def file_duration_s(container: InputContainer) -> float | None:
     return None if container.duration is None or container.duration < 0 else container.duration / av.time_base
 
 
+def _declares_length(container: InputContainer) -> bool:
+    return container.format.name.startswith(_DECLARES_LENGTH) and file_duration_s(container) is not None
+
+
+def packet_clock(container: InputContainer) -> PacketClock:
+    """A clock for the packets of a file that is read once from its beginning."""
+    length_s = file_duration_s(container) if _declares_length(container) else None
+    restarts = container.format.name in _RESTARTS
+    return PacketClock(origin_s(container), restarts=restarts, length_s=length_s)
+
+
+def _from_key_frame(
+    packets: Iterator[Packet[Any]], video: VideoStream | None, from_s: float
+) -> Iterator[Packet[Any]]:
+    """Leave out what comes before the last key frame at or before a time, without decoding it."""
+    held: list[Packet[Any]] = []
+    n_bytes = 0
+    for packet in packets:
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is not None and stamp * float(packet.time_base) >= from_s:
+            yield from held
+            yield packet
+            break
+        if packet.stream is video and packet.is_keyframe:
+            held, n_bytes = [], 0
+        if video is not None or stamp is None:
+            held.append(packet)
+            n_bytes += packet.size
+        if n_bytes > _HELD_BYTES:
+            yield from held
+            held, n_bytes = [], 0
+    else:
+        yield from held
+    yield from packets
+
+
 def declared_s(stream: AudioStream | VideoStream) -> float | None:
     """The declared length of a stream."""
     if stream.duration is None or stream.time_base is None or stream.duration < 0:
@@ -299,7 +358,7 @@ class DecodeErrors:
         container = file.container
         if container.format.name == "wav" and _riff_is_cut(file.source):
             self.stopped = True
-        if not file.declares_length:
+        if not file.declares_length or file.clock.restarted:
             return
         length = declared_s(stream)
         if length is None or stream.time_base is None:

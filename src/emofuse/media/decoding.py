@@ -183,7 +183,8 @@ class _Request:
                     packets = itertools.chain(listing.retained, rest)
             audio = None
             if self.audio and file.audio is not None:
-                audio = WaveformCollector(file.display_path, self.start_s, self.end_s, file.origin_s)
+                gaps = file.clock.gap_limits(file.audio.index)
+                audio = WaveformCollector(file.display_path, self.start_s, self.end_s, file.origin_s, gaps)
             frames = None
             if file.video is not None and plan is not None and len(plan.wanted):
                 frames = FrameCollector(plan, self.square, pixel_aspect(file.video))
@@ -193,11 +194,12 @@ class _Request:
                 errors.check_end(file, file.audio, audio.end_s)
             if self.end_s is None and plan is not None and file.video is not None:
                 errors.check_end(file, file.video, plan.last_s)
+            clock_notes = file.clock.notes
             has_audio, has_video = file.audio is not None, file.video is not None
         waveform = None if audio is None else audio.result()
         timed = None if frames is None else frames.result()
         stopped_s = max(0.0 if audio is None else audio.end_s, 0.0 if plan is None else plan.last_s)
-        notes = errors.notes(stopped_s) + (() if audio is None else audio.notes)
+        notes = errors.notes(stopped_s) + clock_notes + (() if audio is None else audio.notes)
         return Media(waveform, timed, has_audio, has_video, notes), frames is None or frames.exact
 
     def _open(
@@ -205,9 +207,8 @@ class _Request:
     ) -> tuple[MediaFile, Iterator[Packet[Any]]]:
         """Open the file at the start of the span, and read the packets of the wanted streams from there."""
         file = open_files.enter_context(open_media(self.source))
-        file.seek(self.start_s)
         wanted = [file.audio if self.audio else None, file.video if self.n_frames is not None else None]
-        return file, file.packets(wanted, errors)
+        return file, file.packets(wanted, errors, self.start_s)
 
     def _plan(self, listing: PacketListing, file: MediaFile, errors: DecodeErrors, threads: int) -> FramePlan:
         assert file.video is not None and self.n_frames is not None

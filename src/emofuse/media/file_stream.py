@@ -229,13 +229,8 @@ class _StreamDecoder:
             self._audio = file.audio if audio else None
             self._video = file.video if frames_per_s is not None else None
             self._merger = StreamMerger(audio=self._audio is not None, frames=self._video is not None)
-            self._blocks = AudioBlocks(
-                file.display_path,
-                *span,
-                file.origin_s,
-                length_s=length_s,
-                declares_length=file.declares_length,
-            )
+            gaps = None if file.audio is None else file.clock.gap_limits(file.audio.index)
+            self._blocks = AudioBlocks(file.display_path, *span, file.origin_s, gaps=gaps)
             if self._video is not None and frames_per_s is not None:
                 self._prepare(self._video, frames_per_s, threads)
             self._open = stack.pop_all()
@@ -286,8 +281,7 @@ class _StreamDecoder:
         wanted = [stream for stream in (self._audio, self._video) if stream is not None]
         if not wanted:
             return
-        self._file.seek(self.span[0])
-        packets = PacketQueue(self._file.packets(wanted, self._errors), wanted)
+        packets = PacketQueue(self._file.packets(wanted, self._errors, self.span[0]), wanted)
         for packet in packets:
             if packet.stream is self._audio:
                 self._decode_audio(packet)
@@ -350,7 +344,7 @@ class _StreamDecoder:
             reached_s.append(end_s)
             if self.span[1] is None and not all_read:
                 self._errors.check_end(self._file, stream, end_s)
-        notes = self._errors.notes(max(reached_s)) + self._blocks.notes
+        notes = self._errors.notes(max(reached_s)) + self._file.clock.notes + self._blocks.notes
         if self._video is not None and self._sampler.n_back:
             notes += (f"damaged: {self._sampler.n_back} frames came with a time in the past",)
         return notes

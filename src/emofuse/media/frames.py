@@ -157,11 +157,10 @@ def decoded_times(
     times: list[float] = []
     video, origin = file.video, file.origin_s
     assert video is not None
-    file.seek(start_s)
     video.thread_type = "AUTO"
     video.codec_context.thread_count = threads
     rate = float(video.average_rate or video.guessed_rate or 25)
-    for packet in file.packets([video], errors):
+    for packet in file.packets([video], errors, start_s):
         for frame in errors.guard(packet.decode):
             known = frame.time
             # A stream with no clock at all has only its nominal rate.

@@ -20,7 +20,14 @@ from av.video.stream import VideoStream
 from emofuse.core.errors import EmofuseError, MediaError
 from emofuse.core.records import Waveform
 from emofuse.media.audio_blocks import AudioBlocks, AudioFormatConverter, audio_format
-from emofuse.media.container import DECODING_ERRORS, DecodeErrors, error_text, origin_s, streams
+from emofuse.media.container import (
+    DECODING_ERRORS,
+    DecodeErrors,
+    error_text,
+    origin_s,
+    packet_clock,
+    streams,
+)
 from emofuse.media.frame_sampling import Frame, FrameSampler, SampleTimes
 from emofuse.media.frames import pixel_aspect
 from emofuse.media.live.inputs import InputRequest, LiveInput, open_input
@@ -40,6 +47,8 @@ _JUMP_S: Final = 5.0
 _BACK_S: Final = 1.0
 _CHECK_LOAD_S: Final = 1.0
 """How often a capture checks whether it keeps up."""
+_SILENCE_S: Final = 1.0
+"""A longer gap in the audio is not passed on as silence, which would push out what arrives after it."""
 _RETRY_S: Final = 0.005
 _SILENT_S: Final = 5.0
 """A device that delivers nothing for this much longer than the time limit is considered hung."""
@@ -250,11 +259,14 @@ class Capture:
     ) -> None:
         """Decode until the end, or until the stream is closed."""
         assert self.input is not None
+        times = None
         if self.input.kind == "file":
+            times = packet_clock(container)
             clock.start_file(origin_s(container))
         readers: dict[int, _AudioReader | _VideoReader] = {}
         load = _DecoderLoad(self._clock)
-        for packet in self._packets(container, chosen, load):
+        arriving = self._packets(container, chosen, load)
+        for packet in arriving if times is None else times.moved(arriving):
             self.last_s = self._clock()
             stream, time_s = packet.stream, _time_of(packet)
             if time_s is not None:
@@ -370,6 +382,7 @@ class _AudioReader(_StreamReader):
 
     def start(self, origin: float) -> None:
         """From now on, count timestamps from another origin."""
+        self._origin_s = origin
         self._blocks = AudioBlocks(Path("live"), origin_s=origin, block_s=_BLOCK_S)
 
     def add(self, frame: AudioFrame) -> list[Waveform]:
@@ -377,8 +390,13 @@ class _AudioReader(_StreamReader):
         if self._converter is None:
             rate, sample_format, layout = self._format = given
             self._converter = AudioFormatConverter(sample_format, layout, rate)
-        frames = [frame] if given == self._format else self._converter.convert(frame)
-        return [block for one in frames for block in self._blocks.add(one)]
+        blocks: list[Waveform] = []
+        for one in [frame] if given == self._format else self._converter.convert(frame):
+            if one.time is not None and one.time - self._origin_s - self._blocks.end_s > _SILENCE_S:
+                blocks += self.flush()
+                self.start(self._origin_s)  # the reader fills the gap
+            blocks += self._blocks.add(one)
+        return blocks
 
     def flush(self) -> list[Waveform]:
         return self._blocks.flush()
