@@ -147,6 +147,10 @@ def test_invalid_samples(samples: Any, rate: Any, problem: str) -> None:
     ("frames", "how", "problem"),
     [
         (FRAMES, {}, "give either frame_times_s or fps"),
+        (np.zeros((48, 64, 3), np.uint8), {"fps": 25}, r"frame 0 is only 3 wide, .* pass image\[None\]"),
+        (np.zeros((48, 64, 4), np.uint8), {"fps": 25}, "only 4 wide"),
+        (np.zeros((48, 64, 1), np.uint8), {"fps": 25}, "only 1 wide"),
+        (list(np.zeros((48, 64, 3), np.uint8)), {"fps": 25}, "only 3 wide"),
         (FRAMES, {"fps": 25, "frame_times_s": [0, 1, 2]}, "give either"),
         (FRAMES, {"fps": 0}, "fps must be positive, got 0"),
         (FRAMES, {"fps": float("nan")}, "fps must be positive"),

@@ -13,9 +13,14 @@ import numpy as np
 import pytest
 
 from emofuse.core.errors import MediaError
+from emofuse.core.recipes.recipe import Recipe
+from emofuse.features.extraction import extract
 from emofuse.media.container import open_container
 from emofuse.media.decoding import Media, decode, probe
+from emofuse.media.file_stream import open_stream
+from emofuse.media.unread_formats import HEAD_BYTES, unread_format
 from tests.support import media_files
+from tests.support.ffmpeg import ffmpeg, needs_ffmpeg, needs_sox
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +129,66 @@ def test_not_media(tmp_path: Path, content: bytes) -> None:
     assert_rejected(path, "not a media file|cannot be read|neither audio")
 
 
-def test_an_image_is_not_a_recording(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    cv2.imwrite(str(path), np.zeros((32, 32), np.uint8))
-    assert_rejected(path, "not a media file|neither audio")
+SOUNDS = {
+    "sph": "NIST SPHERE", "voc": r"Creative Voice \(VOC\)", "gsm": "raw GSM", "8svx": "8SVX", "maud": "MAUD",
+    "paf": r"PARIS \(PAF\)", "sf": "IRCAM", "wve": r"Psion \(WVE\)", "avr": "AVR", "sox": "SoX",
+}  # fmt: skip
+"""By suffix, formats that sox writes."""
+
+
+@needs_sox
+@pytest.mark.parametrize("suffix", SOUNDS)
+def test_audio_that_is_not_read_is_named_with_a_way_out(tmp_path: Path, suffix: str) -> None:
+    wave = media_files.write_wav(tmp_path / "a.wav", media_files.tone(1.0, 8000), 8000)
+    path = tmp_path / f"a.{suffix}"
+    subprocess.run(["sox", wave, path], check=True, capture_output=True)
+    assert_rejected(path, f": an? {SOUNDS[suffix]} file, which is not read: convert it, .* sox in")
+    back = tmp_path / "back.wav"
+    subprocess.run(["sox", path, back], check=True, capture_output=True)
+    assert probe(back).audio_duration_s == pytest.approx(1.0, abs=0.05), "the way out is one"
+    with pytest.raises(MediaError, match=SOUNDS[suffix]):
+        probe(path.read_bytes())
+
+
+def test_dsd_audio_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.dsf"
+    path.write_bytes(b"DSD " + (28).to_bytes(8, "little") + bytes(5000))
+    assert_rejected(path, r"a DSF \(DSD audio\) file, which is not read: convert it, .* ffmpeg -i in.dsf")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name"), [("png", "PNG"), ("jpg", "JPEG"), ("bmp", "BMP"), ("tiff", "TIFF"), ("webp", "WebP")]
+)
+def test_a_still_image_is_named_and_refused(tmp_path: Path, suffix: str, name: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (64, 48), np.uint8))
+    assert_rejected(path, f"a {name} image, and only recordings are read")
+    renamed = path.rename(tmp_path / "a.mp4")
+    for call in (open_stream, lambda source: extract(source, Recipe(name="test"))):
+        with pytest.raises(MediaError, match=f"a {name} image"):
+            call(renamed)
+
+
+@pytest.mark.parametrize(("brand", "name"), [(b"heic", "HEIC"), (b"mif1", "HEIF"), (b"avif", "AVIF")])
+def test_an_image_in_the_container_of_mp4_is_refused(tmp_path: Path, brand: bytes, name: str) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes((24).to_bytes(4, "big") + b"ftyp" + brand + bytes(4) + b"mif1" + brand + bytes(4000))
+    assert_rejected(path, f"{name} image, and only recordings are read")
+
+
+@needs_ffmpeg
+def test_a_gif_is_named_with_a_way_out(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.gif", tmp_path / "a.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x48:duration=1:rate=10", path)
+    assert_rejected(path, "a GIF image, which is not read: convert it, for example: ffmpeg -i in.gif out.mp4")
+    ffmpeg("-i", path, out)
+    assert probe(out).n_frames == 10, "the way out is one"
+
+
+def test_recordings_are_not_taken_for_other_formats(tmp_path: Path, clip: Path) -> None:
+    wave = media_files.write_wav(tmp_path / "a.wav", media_files.tone(0.2, 8000), 8000)
+    for head in (clip.read_bytes(), wave.read_bytes(), b"\xff\xfb\x90\x64" * 200, b"\xff\xf1\x50\x80" * 200):
+        assert unread_format(head[:HEAD_BYTES]) is None
 
 
 def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ Span = tuple[float | None, float | None]
 """Start and end in seconds; None: at the start or the end of the recording."""
 
 _MOST_CHANNELS: Final = 64
+_MOST_COLORS: Final = 4
+"""A gray frame this narrow is a row of a color image, whose pixels have up to four values."""
 
 
 def recording(
@@ -170,6 +172,11 @@ def _gray(image: NDArray[Any], index: int, colour: ColorOrder) -> UInt8:
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or image.size == 0:
         raise FeatureError(
             f"a frame must be (height, width) or (height, width, 3), got {image.shape} in frame {index}"
+        )
+    if image.ndim == 2 and image.shape[1] <= _MOST_COLORS:
+        raise FeatureError(
+            f"frame {index} is only {image.shape[1]} wide, like a row of one color image: for that, pass "
+            "image[None], which is (1, height, width, 3)"
         )
     if image.ndim == 3 and image.shape[2] == 3:
         code = cv2.COLOR_RGB2GRAY if colour == "rgb" else cv2.COLOR_BGR2GRAY

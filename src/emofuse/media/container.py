@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from emofuse.core.errors import MediaError
 from emofuse.media.byte_source import ByteReader
 from emofuse.media.packet_clock import PacketClock
+from emofuse.media.unread_formats import HEAD_BYTES, unread_format
 
 Source = str | Path | bytes | BinaryIO
 """A recording: the path of a file, its bytes, or a seekable binary file object."""
@@ -140,6 +141,9 @@ def open_container(source: Source) -> Iterator[InputContainer]:
     """
     _check(source)
     try:
+        problem = unread_format(_first_bytes(source, HEAD_BYTES))
+        if problem is not None:
+            raise MediaError(display_path(source), problem)
         with contextlib.ExitStack() as stack:
             yield _open(source, stack)
     except MediaError:
@@ -180,6 +184,13 @@ def _check(source: Source) -> None:
         problem = f"cannot be opened ({error_text(error)})"
     if problem is not None:
         raise MediaError(display_path(source), problem)
+
+
+def _first_bytes(source: Source, n: int) -> bytes:
+    if isinstance(source, str | Path):
+        with Path(source).open("rb") as file:
+            return file.read(n)
+    return ByteReader(source).read(n)
 
 
 def _check_file(path: Path) -> None:
