@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from pathlib import Path
 
 import pytest
 import threadpoolctl
@@ -130,3 +132,25 @@ def test_setup_runs_in_every_worker() -> None:
     found = as_completed(remembered, [()] * 4, 2, setup=partial(remember, "ready"))
     assert sorted(found) == [(n, "ready") for n in range(4)]
     assert "EMOFUSE_TEST_SETUP" not in os.environ
+
+
+@pytest.mark.parametrize("as_module", [False, True])
+def test_a_script_needs_no_main_guard(tmp_path: Path, as_module: bool) -> None:
+    """Its top level runs once, in its own process, and every result comes from other processes."""
+    (tmp_path / "unguarded.py").write_text(
+        textwrap.dedent("""
+            import os
+            from emofuse.system.process_pool import as_completed, ignore_interrupts
+            print("started", __name__, flush=True)
+            found = dict(as_completed(os.path.basename, [("a/b",), ("c/d",)], 2, setup=ignore_interrupts))
+            pids = dict(as_completed(os.getpid, [(), ()], 2, setup=ignore_interrupts))
+            print(sorted(found.items()), os.getpid() in pids.values(), os.path.basename(__file__))
+        """)
+    )
+    command = [sys.executable, *(["-m", "unguarded"] if as_module else ["unguarded.py"])]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        command, check=False, cwd=tmp_path, env=paths, capture_output=True, text=True, timeout=120
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["started __main__", "[(0, 'b'), (1, 'd')] False unguarded.py"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from typing import Any, TypeVar
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 Setup = Callable[[], None]
@@ -135,10 +137,43 @@ def _one_by_one(
 
 
 def _pool(jobs: int, setup: Setup) -> ProcessPoolExecutor:
-    # Spawned, not forked: forking a process whose libraries run threads deadlocks now and then.
-    return ProcessPoolExecutor(
-        jobs, get_context("spawn"), initializer=_start_worker, initargs=(setup, os.getpid())
-    )
+    return ProcessPoolExecutor(jobs, _Context(), initializer=_start_worker, initargs=(setup, os.getpid()))
+
+
+_STARTING: Final = threading.Lock()
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep a process that is started meanwhile from running the caller's script.
+
+    A spawned process imports the main module of its parent. A script without ``if __name__ == "__main__"``
+    would do all its work again in every worker, and fail there. Tasks are functions of modules, found by
+    name.
+    """
+    with _STARTING:
+        main: dict[str, Any] = vars(sys.modules["__main__"])
+        before: dict[str, Any] = {name: main[name] for name in ("__spec__", "__file__") if name in main}
+        main.update(dict.fromkeys(before))
+        try:
+            yield
+        finally:
+            main.update(before)
+
+
+class _Process(SpawnProcess):
+    """A spawned process that does not import the main module."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802 - overrides
+        with _without_main():
+            return SpawnProcess._Popen(process_obj)
+
+
+class _Context(SpawnContext):
+    """Spawned, not forked: forking a process whose libraries run threads deadlocks now and then."""
+
+    Process = _Process
 
 
 def _start_worker(setup: Setup, parent: int) -> None:
