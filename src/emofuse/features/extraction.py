@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from emofuse.core.errors import EmofuseError, FeatureError, MediaError, StoreError
 from emofuse.core.recipes.recipe import Recipe
-from emofuse.core.records import Clip, Features, Float32, Recording, Take, TimedFrames, Waveform
+from emofuse.core.records import Clip, Features, Recording, Take, TimedFrames, Waveform
 from emofuse.features.face.action_units import ActionUnitTable
 from emofuse.features.face.inputs import check_face_needs, face_part
 from emofuse.features.store import FeatureStore, ModalityFeatures, part_key
 from emofuse.features.voice.inputs import voice_array
-from emofuse.features.voice.segment import resample, voice_segment
+from emofuse.features.voice.quality import quality_notes
+from emofuse.features.voice.segment import voice_segment
+from emofuse.features.voice.speech_start import SPEECH_LEAD_S
 from emofuse.media.arrays import media_from_recording
 from emofuse.media.channels import SILENT_BELOW, channels_cancel, is_silent
 from emofuse.media.decoding import Media, Source, decode
@@ -29,8 +31,8 @@ _SHORTEST_S: Final = 0.1
 """Audio shorter than this tells nothing about a voice."""
 _SHORT_S: Final = 1.0
 """Audio shorter than this is padded, with a note."""
-_LEAST_SPEECH_S: Final = 0.3
-"""Of 134 RAVDESS recordings, one has less than 0.6 s of speech by the detector: next to none."""
+_OTHER_SOUND_S: Final = 2.0
+"""Where speech starts later than this, there is a note. RAVDESS' actors start within 1.4 s."""
 _LONG_S: Final = 10.0
 """Audio longer than this has more to tell than its start; there is a note."""
 CHANNELS_CANCEL: Final = "the channels cancel each other out when mixed: the loudest one was read"
@@ -67,7 +69,7 @@ def extract(
         take: the row of the table, for recipes that read the face from a table of action units.
         table: that table.
         threads: decoding threads; 0: one per core. The features do not depend on it.
-        judge_speech: whether to detect speech, and to note if there is hardly any.
+        judge_speech: whether to note if there is hardly any speech, or if it is clipped.
 
     Returns:
         The arrays; a modality that is missing has the reason instead.
@@ -232,32 +234,26 @@ def _voice(media: Media, recipe: Recipe, *, judge_speech: bool) -> ModalityFeatu
             None, "the audio stream is silent, apart from what lies below a voice", media.notes
         )
     notes = media.notes
+    starts_s = _start_of_speech(facts, audio.start_s)
     if cancel:
         notes += (CHANNELS_CANCEL,)
     if audio.duration_s < min(_SHORT_S, features.duration_s):
         notes += (f"audio is {audio.duration_s:.1f} s, padded to {features.duration_s:g} s",)
     elif audio.duration_s > max(_LONG_S, 2 * features.duration_s):
         read = f"{features.duration_s:g} of {audio.duration_s:.0f} s"
-        notes += (f"voice read from the first {read}; a timeline reads all",)
-    if judge_speech and not _has_speech(segment, features.sample_rate_hz, audio.sample_rate_hz):
-        notes += ("hardly any speech was detected: the result for the voice may be meaningless",)
+        where = f"the first {read}" if not starts_s else f"{read}, from {starts_s:.1f} s on"
+        notes += (f"voice read from {where}; a timeline reads all",)
+    elif starts_s:
+        notes += (f"voice read from {starts_s:.1f} s on, where speech starts",)
+    if judge_speech:
+        notes += quality_notes(audio, segment, facts, features)
     return ModalityFeatures(voice_array(segment, features), None, notes, facts)
 
 
-def _has_speech(segment: Float32, rate_hz: int, from_hz: int) -> bool:
-    """Whether the voice segment, recorded at the rate ``from_hz``, holds any speech."""
-    # not needed to compute features
-    from emofuse.features.voice.vad import CHUNK_S, SPEECH_ABOVE, SpeechDetector
-
-    if from_hz < rate_hz:  # the detector tells narrow-band audio by its rate
-        segment, rate_hz = resample(segment, rate_hz, from_hz), from_hz
-    detector, step, speech_s = SpeechDetector(), round(_LEAST_SPEECH_S * rate_hz), 0.0
-    for first in range(0, len(segment), step):
-        block = Waveform(segment[None, first : first + step], rate_hz, first / rate_hz)
-        speech_s += CHUNK_S * sum(one.probability > SPEECH_ABOVE for one in detector.add(block))
-        if speech_s >= _LEAST_SPEECH_S:  # usually early on
-            return True
-    return False
+def _start_of_speech(facts: Mapping[str, Any], start_s: float) -> float | None:
+    """The time at which the voice starts, if other sound before it was left out."""
+    speech_s = facts.get("speech_s")
+    return None if speech_s is None or speech_s < _OTHER_SOUND_S else start_s + speech_s - SPEECH_LEAD_S
 
 
 def _degraded(audio: Waveform, condition: str) -> Waveform:

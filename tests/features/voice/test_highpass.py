@@ -107,12 +107,12 @@ def test_the_ends_are_as_loud_as_what_is_next_to_them() -> None:
     ringing[:1000] += 0.01 * np.hanning(2000)[1000:]
     expected = trim_silence(samples, 16000, 35.0, 0.1)
     assert len(trim_silence(ringing, 16000, 35.0, 0.1)) > len(expected)
-    np.testing.assert_array_equal(trim_silence(ringing, 16000, 35.0, 0.1, 0.125), expected)
+    np.testing.assert_array_equal(trim_silence(ringing, 16000, 35.0, 0.1, unsure_s=0.125), expected)
     loud = samples[10000:20000]  # a voice that goes on beyond both ends keeps them
-    np.testing.assert_array_equal(trim_silence(loud, 16000, 35.0, 0.1, 0.125), loud)
+    np.testing.assert_array_equal(trim_silence(loud, 16000, 35.0, 0.1, unsure_s=0.125), loud)
     for n_samples in (1, 100, 400):
         np.testing.assert_array_equal(
-            trim_silence(loud[:n_samples], 16000, 35.0, 0.1, 0.125), loud[:n_samples]
+            trim_silence(loud[:n_samples], 16000, 35.0, 0.1, unsure_s=0.125), loud[:n_samples]
         )
 
 

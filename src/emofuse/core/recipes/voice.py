@@ -40,6 +40,8 @@ class VoiceFeatures(Part):
     highpass_hz: Annotated[Annotated[float, Field(ge=20, le=200)] | None, ADDED_LATER] = None
     """Remove what lies below before anything else, trimming included: all of it from three quarters of this
     down. 80 keeps voices, and stops an offset, rumble and the hum of mains; none: keep it."""
+    start_at_speech: Annotated[bool, ADDED_LATER] = False
+    """Start where somebody starts to speak, whatever sounds before: a click, a ring tone, steps."""
 
     @model_validator(mode="after")
     def _consistent(self) -> VoiceFeatures:

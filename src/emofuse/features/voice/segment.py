@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32, Waveform
 from emofuse.features.voice.highpass import highpass, reach_s
+from emofuse.features.voice.speech_start import SPEECH_LEAD_S, first_utterance_s
 from emofuse.media.channels import to_mono
 
 _FRAME_S: Final = 0.025
@@ -28,12 +29,19 @@ def resample(samples: Float32, from_hz: int, to_hz: int) -> Float32:
 
 
 def trim_silence(
-    samples: Float32, sample_rate_hz: int, trim_db: float, margin_s: float = 0.0, unsure_s: float = 0.0
+    samples: Float32,
+    sample_rate_hz: int,
+    trim_db: float,
+    margin_s: float = 0.0,
+    *,
+    unsure_s: float = 0.0,
+    from_s: float = 0.0,
 ) -> Float32:
     """Cut from both ends what is ``trim_db`` below the loudest frame, except for a margin.
 
     Frames of 25 ms every 10 ms; without a margin, the same samples as ``librosa.effects.trim``. The first and
-    last ``unsure_s``, where a filter rings, are taken to be as loud as what is next to them.
+    last ``unsure_s``, where a filter rings, are taken to be as loud as what is next to them. What is before
+    ``from_s`` is cut whatever it is, and how loud it is does not count.
     """
     if len(samples) == 0:
         return samples
@@ -42,9 +50,11 @@ def trim_silence(
     unsure = min(round(unsure_s / _HOP_S), (len(level) - 1) // 2)
     if unsure:
         level[:unsure], level[-unsure:] = level[unsure], level[-unsure - 1]
+    cut = min(round(from_s * sample_rate_hz), len(samples) - 1)
+    level[: min(-(-cut // hop), len(level) - 1)] = _FLOOR
     loud = np.flatnonzero(20 * np.log10(level / level.max()) > -trim_db)
     margin = round(margin_s * sample_rate_hz)
-    start = max(0, int(loud[0]) * hop - margin)
+    start = max(cut, int(loud[0]) * hop - margin)
     end = min(len(samples), (int(loud[-1]) + 1) * hop + margin)
     return samples[start:end]
 
@@ -71,15 +81,24 @@ def voice_segment(waveform: Waveform, features: VoiceFeatures) -> tuple[Float32,
     Returns:
         (n_samples,) float32 of ``features.duration_s`` at ``features.sample_rate_hz``; JSON-ready facts.
     """
-    rate, unsure_s = features.sample_rate_hz, 0.0
+    rate, unsure_s, from_s = features.sample_rate_hz, 0.0, 0.0
+    facts: dict[str, Any] = {}
     if features.highpass_hz is not None:
         waveform = highpass(waveform, features.highpass_hz)
         unsure_s = reach_s(features.highpass_hz) / features.speed
+    mono = to_mono(waveform)
+    if features.start_at_speech:
+        speech_s = first_utterance_s(Waveform(mono[None], waveform.sample_rate_hz))
+        facts["speech_s"] = None if speech_s is None else round(speech_s, 4)
+        from_s = max(0.0, (facts["speech_s"] or 0.0) - SPEECH_LEAD_S) / features.speed
     from_hz = round(waveform.sample_rate_hz * features.speed)
-    samples = resample(to_mono(waveform), from_hz, rate)
-    voiced = samples
+    samples = resample(mono, from_hz, rate)
     if features.trim_db is not None:
-        voiced = trim_silence(samples, rate, features.trim_db, features.trim_margin_s, unsure_s)
+        voiced = trim_silence(
+            samples, rate, features.trim_db, features.trim_margin_s, unsure_s=unsure_s, from_s=from_s
+        )
+    else:
+        voiced = samples[round(from_s * rate) :]
     segment = cut_or_pad(voiced, round(features.duration_s * rate))
     info = {
         "sound_s": round(waveform.duration_s, 4),
@@ -87,5 +106,6 @@ def voice_segment(waveform: Waveform, features: VoiceFeatures) -> tuple[Float32,
         "sample_rate_hz": waveform.sample_rate_hz,
         "n_channels": waveform.n_channels,
         "peak": round(float(np.abs(waveform.samples).max()), 6),
+        **facts,
     }
     return np.ascontiguousarray(segment), info
