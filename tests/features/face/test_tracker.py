@@ -209,6 +209,31 @@ def test_memory_does_not_grow() -> None:
     assert all(len(track.appearances) <= 4 and len(track.pending) <= 2 for track in tracker._tracks)
 
 
+def dimmed(video: Video, start: int = 6, n: int = 3, amount: float = 0.3) -> Video:
+    """The light fades by ``amount`` of full scale over ``n`` frames, as ffmpeg's eq=brightness does it."""
+    steps = (amount * 255 * min(max(i - start + 1, 0) / n, 1) for i in range(len(video)))
+    return [np.clip(bgr - step, 0, 255).astype(np.uint8) for bgr, step in zip(video, steps, strict=True)]
+
+
+def colored(video: Video, start: int = 6) -> Video:
+    """Red light is switched on."""
+    return [bgr if i < start else (bgr * (0.4, 0.5, 0.9)).astype(np.uint8) for i, bgr in enumerate(video)]
+
+
+@pytest.mark.parametrize("lit", [dimmed, lambda video: dimmed(video, n=1), colored])
+@pytest.mark.parametrize(("left", "right"), [(1, 2), (3, 4)])
+def test_people_who_stay_keep_their_numbers_when_the_light_changes(
+    lit: Callable[[Video], Video], left: int, right: int
+) -> None:
+    video = lit([beside(a, b) for a, b in zip(drawn(left), drawn(right), strict=True)])
+    assert people_by_frame(follow(video), len(video)) == ["12"] * len(video)
+
+
+def test_people_who_change_with_the_light_are_others() -> None:
+    video = [*drawn(1)[:4], *dimmed(drawn(2)[:8], start=0, n=1)]
+    assert people_by_frame(follow(video), len(video)) == [*"1111", *"22222222"]
+
+
 @pytest.fixture(scope="module")
 def real(ravdess: Path) -> list[Video]:
     """Frames of three clips of one actor, five per second, in color."""
@@ -258,3 +283,32 @@ def test_one_real_person_in_several_clips_is_one_person(real: list[Video]) -> No
     assert people_by_frame(follow(video), len(video)) == ["1"] * 27
     mixed = [*real[0][:4], *drawn(1)[:4], *real[2][4:8], *drawn(1)[4:8]]
     assert people_by_frame(follow(mixed), 16) == [*"1111", *"2222", *"1111", *"2222"]
+
+
+@pytest.mark.ravdess
+@pytest.mark.parametrize("lit", [dimmed, lambda video: dimmed(video, n=1), colored])
+def test_real_people_keep_their_numbers_when_the_light_changes(
+    real: list[Video], lit: Callable[[Video], Video]
+) -> None:
+    # the second clip follows while the light still fades
+    left, right = (video[-7:] + video[:9] for video in (real[0], [cold(bgr) for bgr in real[1]]))
+    video = lit([beside(a, b) for a, b in zip(left, right, strict=True)])
+    assert people_by_frame(follow(video), len(video)) == ["12"] * len(video)
+
+
+@pytest.mark.ravdess
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_a_small_real_face_beside_a_large_one_is_seen_at_once(real: list[Video], width: int) -> None:
+    large, small = (int(width * factor) for factor in (0.844, 0.29))
+    video = []
+    for one, other in zip(real[0], real[1], strict=False):
+        canvas = np.full((width * 9 // 16, width, 3), 128, np.uint8)
+        big: Any = cv2.resize(one, (large, large * 9 // 16), interpolation=cv2.INTER_AREA)
+        little: Any = cv2.resize(cold(other), (small, small * 9 // 16), interpolation=cv2.INTER_AREA)
+        canvas[-len(big) :, : 2 * width // 3] = big[:, large // 8 :][:, : 2 * width // 3]
+        canvas[100 : 100 + len(little), -small:] = little
+        video.append(canvas)
+    sightings = follow(video)
+    assert people_by_frame(sightings, len(video)) == ["12"] * len(video)
+    widths = [s.box[2] - s.box[0] for s in sightings]
+    assert min(widths) < width / 10 and max(widths) > width / 5

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from emofuse.corpus.synthetic import clip
+from emofuse.features.face import video_search
 from emofuse.features.face.boxes import FaceDetection
 from emofuse.features.face.video_search import FaceSearch
 
@@ -64,5 +65,62 @@ def test_a_second_face_is_found_within_a_second(image: np.ndarray) -> None:
     two[:, 850:1280] = image[:, 425:855]
     found = find(search, two, 1.0, [first.box])
     assert len(found) == 2 and found[0].box[0] < found[1].box[0]
-    # In between, only known faces are searched.
+    # A moment later, only known faces are searched.
     assert len(find(search, two, 1.2, [first.box])) == 1
+
+
+@pytest.fixture(scope="module")
+def scene(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A face 315 pixels wide, alone and beside one of 106."""
+    large: Any = cv2.resize(image[:, 320:960], None, fx=1.2, fy=1.2, interpolation=cv2.INTER_LINEAR)
+    small: Any = cv2.resize(image[:, 320:960], None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA)
+    alone = np.full((720, 1280), 150, np.uint8)
+    alone[:, : large.shape[1]] = large[60:780]
+    both = alone.copy()
+    both[150 : 150 + small.shape[0], 900 : 900 + small.shape[1]] = small
+    return alone, both
+
+
+def test_a_small_face_beside_a_large_one_is_seen_at_once(scene: tuple[np.ndarray, np.ndarray]) -> None:
+    faces = find(FaceSearch(240), scene[1], 0.0, [], fresh=True)
+    widths = [face.box[2] - face.box[0] for face in faces]
+    assert len(faces) == 2 and widths[0] > 2.5 * widths[1]
+
+
+@pytest.mark.parametrize("arrives_s", [0.2, 0.6, 2.0, 3.4])
+def test_a_small_face_that_appears_is_seen_within_half_a_second(
+    scene: tuple[np.ndarray, np.ndarray], arrives_s: float
+) -> None:
+    search, known = FaceSearch(240), list[Any]()
+    for i in range(60):
+        time_s = i / 5
+        image = scene[int(time_s >= arrives_s)]
+        known = [face.box for face in find(search, image, time_s, known, fresh=i == 0)]
+        assert len(known) == 1 if time_s < arrives_s else len(known) == 2 or time_s < arrives_s + 0.5
+
+
+def test_a_frame_that_changes_everywhere_is_searched_for_small_faces_seldom(
+    scene: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hand-held camera: the search for small faces must not take the time of all else."""
+    searched: list[int] = []
+    run = video_search._detect
+
+    def counted(image: np.ndarray, *rest: Any) -> list[FaceDetection]:
+        searched.append(image.size)
+        return run(image, *rest)
+
+    monkeypatch.setattr(video_search, "_detect", counted)
+    search, known = FaceSearch(240), list[Any]()
+    for i in range(25):
+        shaken = np.roll(scene[0], 17 * (i % 5), axis=1)
+        known = [face.box for face in find(search, shaken, i / 5, known, fresh=i == 0)]
+    assert sum(size > 720 * 1280 * 0.4 for size in searched) <= 4
+
+
+def test_two_cuts_at_once_are_searched_for_small_faces_once(scene: tuple[np.ndarray, np.ndarray]) -> None:
+    search = FaceSearch(240)
+    assert len(find(search, scene[0], 0.0, [], fresh=True)) == 1
+    # The second cut comes too soon after the first: a later frame of its shot is searched.
+    assert len(find(search, scene[1], 0.2, [], fresh=True)) == 1
+    assert len(find(search, scene[1], 0.4, [], fresh=False)) == 2

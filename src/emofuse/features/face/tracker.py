@@ -6,9 +6,8 @@ two frames keep their numbers even if no cut was detected.
 
 Limits: two people who look alike to it (twins, in the same uniform before the same wall) may swap numbers
 once they have crossed or changed sides, or when one takes the other's place. A person gets a new number who
-returns after a cut with other clothes, light and background at once, or under colored light that is switched
-on suddenly. Faces turned further than the frontal detector allows, and faces narrower than a ninth of the
-frame's shorter side, are not found.
+returns after a cut with other clothes, light and background at once. Faces turned further than the frontal
+detector allows, and faces narrower than a ninth of the frame's shorter side, are not found.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-import cv2
 import dlib
 import numpy as np
 
-from emofuse.core.records import Float32, UInt8
+from emofuse.core.records import UInt8
 from emofuse.features.face.active_speaker import Float64, MouthTracker
 from emofuse.features.face.appearance import (
     Appearance,
@@ -31,6 +29,7 @@ from emofuse.features.face.appearance import (
     pattern_difference,
 )
 from emofuse.features.face.boxes import Box, FaceDetection, crop
+from emofuse.features.face.shots import Shots
 from emofuse.features.face.video_search import FaceSearch
 from emofuse.features.face.yunet import YuNetSearch
 
@@ -52,6 +51,8 @@ _MOST_PATTERN: Final = 10.0
 _COLOR_SPREAD: Final = 0.3
 _MOST_COLOR: Final = 7.0
 """The light may change while a face stays where it is: colors alone never make it a new person."""
+_MOST_RELIT: Final = 2.0
+"""Largest cost of colors in a frame in which the light changes."""
 _JUMP: Final = 5.0
 """Cost of a face being elsewhere without a cut."""
 _AFTER_CUT: Final = 4.0
@@ -67,14 +68,6 @@ _VARIED: Final = 1.5
 _APPEARANCES: Final = 4
 _PEOPLE: Final = 64
 """Appearances are stored of this many people, those seen last; others get a new number when they return."""
-
-_CUT_LEAST: Final = 0.1
-_CUT_MOST: Final = 1.5
-"""Mean change of 18 × 32 colors (Lab) that may be a cut, and that certainly is one. Within RAVDESS clips:
-0.02, up to 0.09; between clips of the same man: 0.05 to 0.18; two heads crossing: up to 0.7; between
-synthetic people: 1.2 to 6. Taking movement for a cut does little harm: then the appearance decides."""
-_CUT_RATIO: Final = 3.0
-"""In between: the ratio of a cut to the changes before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +136,7 @@ class FaceTracker:
         self._tracks: list[_Track] = []
         self._n_people = 0
         self._n_frames = 0
-        self._shots = _Shots()
+        self._shots = Shots()
 
     def update(self, frame: Frame) -> list[TrackedFace]:
         """The people in the next frame, from left to right.
@@ -196,12 +189,13 @@ class FaceTracker:
     ) -> Float64:
         """(n_faces, n_tracks) the cost of a face belonging to a track."""
         costs = np.empty((len(faces), len(tracks)))
+        most_color = _MOST_RELIT if self._shots.light_changed else _MOST_COLOR
         for j, track in enumerate(tracks):
             gap_s = now_s - track.time_s
             same_shot = track.shot == self._shots.number
             for i, (face, appearance) in enumerate(zip(faces, appearances, strict=True)):
                 position = _motion_cost(track.box, face.box, gap_s) if same_shot else _AFTER_CUT
-                cost = _appearance_cost(track, appearance, _NEW)
+                cost = _appearance_cost(track, appearance, _NEW, most_color)
                 costs[i, j] = position + (min(cost, _MOST_IN_SHOT) if same_shot else cost)
         return costs
 
@@ -266,46 +260,6 @@ def _search(detector: Literal["dlib", "yunet"], detect_height_px: int) -> _Searc
     return FaceSearch(detect_height_px)
 
 
-class _Shots:
-    """Counts shots by detecting cuts."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._before: Float32 | None = None
-        self._peak = _CUT_MOST / _CUT_RATIO
-
-    def update(self, small: UInt8) -> bool:
-        """Whether a frame, (height, width, 3) BGR, is the first of a shot."""
-        now = _color_field(small)
-        before, self._before = self._before, now
-        if before is None:
-            return True
-        change = _change(before, now)
-        cut = change > min(_CUT_MOST, max(_CUT_LEAST, _CUT_RATIO * self._peak))
-        if cut:
-            self.number += 1
-        else:
-            self._peak = max(change, 0.8 * self._peak)
-        return cut
-
-
-def _color_field(small: UInt8) -> Float32:
-    """(18, 32, 3) float32 8-bit Lab, with brightness and contrast removed from L."""
-    field = cv2.cvtColor(cv2.resize(small, (32, 18), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2LAB)
-    lab = field.astype(np.float32)
-    light = lab[:, :, 0]
-    lab[:, :, 0] = (light - light.mean()) * (30 / (light.std() + 5))
-    return np.asarray(lab, dtype=np.float32)
-
-
-def _change(before: Float32, now: Float32) -> float:
-    """Mean change of the colors beyond what a movement by one cell can explain."""
-    kernel = np.ones((3, 3), dtype=np.uint8)
-    above = now - cv2.dilate(before, kernel)
-    below = cv2.erode(before, kernel) - now
-    return float(np.maximum(np.maximum(above, below), 0).mean())
-
-
 def _motion_cost(before: Box, now: Box, gap_s: float) -> float:
     """The cost of a face moving from one box to another within a shot."""
     width = max(before[2] - before[0], now[2] - now[0])
@@ -315,17 +269,19 @@ def _motion_cost(before: Box, now: Box, gap_s: float) -> float:
     return min(_JUMP, 0.5 * (distance * distance + growth * growth)) + min(_AFTER_CUT, 0.3 * gap_s)
 
 
-def _appearance_cost(track: _Track, seen: Appearance, enough: float) -> float:
+def _appearance_cost(
+    track: _Track, seen: Appearance, enough: float, most_color: float = _MOST_COLOR
+) -> float:
     """The cost of an appearance being that of a person; need not be exact above ``enough``."""
     best = math.inf
     for known in (track.recent, *track.appearances):
-        color = min(_MOST_COLOR, 0.5 * (color_difference(known, seen) / _COLOR_SPREAD) ** 2)
+        color = min(most_color, 0.5 * (color_difference(known, seen) / _COLOR_SPREAD) ** 2)
         if color < min(best, enough):
             pattern = 0.5 * (pattern_difference(known, seen) / _PATTERN_SPREAD) ** 2
             best = min(best, color + min(_MOST_PATTERN, pattern))
         if best < _VARIED:
             break
-    return min(best, _MOST_COLOR + _MOST_PATTERN)
+    return min(best, most_color + _MOST_PATTERN)
 
 
 def _assigned(costs: Float64) -> tuple[list[int | None], list[float]]:

@@ -1,10 +1,10 @@
-"""Finds the faces in the frames of a video: near their last positions, and occasionally everywhere.
+"""Finds the faces in the frames of a video: near their last positions, where something moves, and everywhere.
 
 The detector is that of ``clip_track``, and so are the boxes, within a few percent of their width: here a
 frame is reduced in one step, not level by level. A known face is searched around its last position, on an
 image just large enough for the detector to find it; that takes a tenth of a search of the whole frame. The
 time for the whole frame depends on the smallest face to be found, so it is searched often for large faces and
-rarely for small ones.
+rarely for small ones; these are searched at the start of each shot, and then wherever the frame changes.
 """
 
 from __future__ import annotations
@@ -40,8 +40,23 @@ _DEEP_EACH: Final = 9
 searches for a known face."""
 _AFTER_LOSS_S: Final = 0.39
 """A lost face is searched everywhere immediately, and then no more often than this."""
+_CHANGED_EVERY_S: Final = 0.39
+_CHANGED_PER_FRAME_S: Final = 2.5
+"""What changed is searched for small faces no more often than the first, and than the second times its
+share of the frame: at most a twentieth of the time of the video goes into it."""
+_CHANGED_LEVELS: Final = 10
+"""Gray levels of a change that is no noise."""
+_CELL_ROWS: Final = 72
+"""Changes are looked for in frames of this height, in which the smallest faces are 8 pixels wide."""
+_LEAST_CHANGED: Final = 9
+"""Such pixels, of a smallest face that appears."""
+_CERTAIN: Final = 0.3
+"""Least score of a small face that is searched for beside others: clothes and walls seldom reach it."""
 _WEAK: Final = 0.7
 """A face with a lower score may be too small for the level on which it was found."""
+
+Region = tuple[float, float, float, float]
+"""Left, top, right and bottom of a part of a frame, or of its cells."""
 
 
 class FaceSearch:
@@ -52,6 +67,7 @@ class FaceSearch:
         self._rows = detect_height_px
         self._n_regular = 0
         self._last_s = -math.inf
+        self._changes = _Changes()
 
     def find(
         self, image: UInt8, small: UInt8, time_s: float, known: Sequence[Box], *, fresh: bool
@@ -71,6 +87,7 @@ class FaceSearch:
         if fresh or time_s - self._last_s >= _EVERY_S:
             if fresh:
                 found = self._ladder(image, small, rows)
+                self._changes.restart(None if found else small, time_s)
             else:
                 found = self.whole(image, small, max(rows, self._regular()))
             self._last_s = time_s
@@ -81,6 +98,8 @@ class FaceSearch:
         if not all(near) and time_s - self._last_s >= _AFTER_LOSS_S:
             found += self._refined(image, self.whole(image, small, rows))
             self._last_s = time_s
+        for region in self._changes.regions(image.shape, small, time_s, [face.box for face in found]):
+            found += _others(_search(image, level_for_height(image.shape, _DEEP_ROWS), region), found)
         return distinct_faces(found)
 
     def _refined(self, image: UInt8, found: Sequence[FaceDetection]) -> list[FaceDetection]:
@@ -95,20 +114,9 @@ class FaceSearch:
 
     def near(self, image: UInt8, box: Box) -> list[FaceDetection]:
         """The faces around the last position of one. ``image``: (height, width) gray."""
-        number = level_for_face(box[2] - box[0])
-        height, width = _level_shape(image.shape, number)
-        scale = image.shape[1] / width, image.shape[0] / height
         margin = _MARGIN * (box[2] - box[0])
-        left = max(0, int((box[0] - margin) / scale[0]) // GRID_PX * GRID_PX)
-        top = max(0, int((box[1] - margin) / scale[1]) // GRID_PX * GRID_PX)
-        right = min(width, math.ceil((box[2] + margin) / scale[0]))
-        bottom = min(height, math.ceil((box[3] + margin) / scale[1]))
-        if right - left < GRID_PX or bottom - top < GRID_PX:
-            return []
-        part = image[
-            round(top * scale[1]) : round(bottom * scale[1]), round(left * scale[0]) : round(right * scale[0])
-        ]
-        return _detect(_resized(part, (right - left, bottom - top)), (left, top), scale, image.shape)
+        region = (box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin)
+        return _search(image, level_for_face(box[2] - box[0]), region)
 
     def whole(self, image: UInt8, small: UInt8, rows: int | None = None) -> list[FaceDetection]:
         """The faces of a frame reduced to about ``rows`` on its shorter side; None: ``detect_height_px``."""
@@ -139,6 +147,86 @@ class FaceSearch:
         if self._n_regular % _DEEP_EACH == 0:
             return _DEEP_ROWS
         return _MIDDLE_ROWS if self._n_regular % _MIDDLE_EACH == 0 else self._rows
+
+
+class _Changes:
+    """What changed in a shot since it was last searched for small faces."""
+
+    def __init__(self) -> None:
+        self._searched: UInt8 | None = None
+        """The frame that was searched last; None: the shot has not been searched yet."""
+        self._searched_s = -math.inf
+
+    def restart(self, searched: UInt8 | None, time_s: float) -> None:
+        """A shot begins. ``searched``: its first frame, (height, width, 3) BGR, if all of it was searched."""
+        self._searched = None
+        if searched is not None:
+            self._searched, self._searched_s = _cells(searched), time_s
+
+    def regions(
+        self, shape: Sequence[int], small: UInt8, time_s: float, faces: Sequence[Box]
+    ) -> list[Region]:
+        """The parts of a frame of ``shape`` to be searched now, in its pixels; the faces are known."""
+        if time_s - self._searched_s < _CHANGED_EVERY_S:
+            return []
+        now = _cells(small)
+        regions: list[Region] = [(0, 0, now.shape[1], now.shape[0])]
+        scale = shape[0] / now.shape[0]
+        if self._searched is not None and now.shape == self._searched.shape:
+            regions = _changed(self._searched, now, [[side / scale for side in box] for box in faces])
+            share = sum((right - left) * (bottom - top) for left, top, right, bottom in regions) / now.size
+            if not regions or time_s - self._searched_s < _CHANGED_PER_FRAME_S * share:
+                return []
+        self._searched, self._searched_s = now, time_s
+        return [(x0 * scale, y0 * scale, x1 * scale, y1 * scale) for x0, y0, x1, y1 in regions]
+
+
+def _changed(before: UInt8, now: UInt8, faces: Sequence[Sequence[float]]) -> list[Region]:
+    """Where two frames of cells differ enough for a smallest face, except in these faces."""
+    changed = np.asarray(cv2.absdiff(now, before) > _CHANGED_LEVELS, dtype=np.uint8)
+    for left, top, right, bottom in faces:
+        margin = (right - left) / 4
+        rows = slice(max(0, int(top - margin)), max(0, math.ceil(bottom + margin)))
+        changed[rows, max(0, int(left - margin)) : max(0, math.ceil(right + margin))] = 0
+    changed = np.asarray(cv2.morphologyEx(changed, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)), dtype=np.uint8)
+    if int(changed.sum()) < _LEAST_CHANGED:
+        return []
+    # Half a smallest face around each change: a face may change in part.
+    around = cv2.dilate(changed, np.ones((9, 9), np.uint8))
+    _, _, parts, _ = cv2.connectedComponentsWithStats(around)
+    return [(x, y, x + width, y + height) for x, y, width, height, _ in parts[1:].tolist()]
+
+
+def _cells(small: UInt8) -> UInt8:
+    """A frame in gray, reduced to 72 rows."""
+    size = (max(1, round(small.shape[1] * _CELL_ROWS / small.shape[0])), _CELL_ROWS)
+    reduced = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(reduced, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+
+
+def _others(found: Sequence[FaceDetection], known: Sequence[FaceDetection]) -> list[FaceDetection]:
+    """The faces that are certain and none of the known ones."""
+    return [
+        face
+        for face in found
+        if face.score >= _CERTAIN and not any(same_face(face.box, other.box) for other in known)
+    ]
+
+
+def _search(image: UInt8, number: int, region: tuple[float, float, float, float]) -> list[FaceDetection]:
+    """The faces in a region of a frame, on a level of its pyramid."""
+    height, width = _level_shape(image.shape, number)
+    scale = image.shape[1] / width, image.shape[0] / height
+    left = max(0, int(region[0] / scale[0]) // GRID_PX * GRID_PX)
+    top = max(0, int(region[1] / scale[1]) // GRID_PX * GRID_PX)
+    right = min(width, math.ceil(region[2] / scale[0]))
+    bottom = min(height, math.ceil(region[3] / scale[1]))
+    if right - left < GRID_PX or bottom - top < GRID_PX:
+        return []
+    part = image[
+        round(top * scale[1]) : round(bottom * scale[1]), round(left * scale[0]) : round(right * scale[0])
+    ]
+    return _detect(_resized(part, (right - left, bottom - top)), (left, top), scale, image.shape)
 
 
 def _level_shape(shape: Sequence[int], number: int) -> tuple[int, int]:
