@@ -27,7 +27,7 @@ TESTS_BESIDE_MODULES = {
     "core/recipes/test_recipes.py": "the shipped recipes, and what every recipe shares",
     "exports/test_ten_minutes.py": "one timeline in every format",
     "media/test_bad_input.py": "damaged files, whichever module reads them",
-    "training/test_fitting.py": "plan, jobs and fusion together: no test clip enters a fit",
+    "training/test_leaks.py": "plan, jobs and fusion together: no test clip enters a fit",
 }
 """Test files that are not named after a module, and why."""
 

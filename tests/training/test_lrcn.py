@@ -18,6 +18,7 @@ from emofuse.training.loop import Epoch, Examples, infer, train_network
 from emofuse.training.lrcn import encode, train_lrcn
 from emofuse.training.networks.emotion_cnn import EmotionCnn, standardize_images
 from emofuse.training.networks.face import Lrcn, build_lrcn
+from tests.support import small_inputs
 
 N_EMOTIONS = 8
 N_FRAMES = 3
@@ -81,23 +82,7 @@ def train(settings: FacePart, *, seed: int = 1, made: list[State] | None = None)
 @pytest.fixture(scope="module")
 def weight_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of DeepFace's layout, with weights of its own."""
-    shapes = {
-        "conv2d_1": (5, 5, 1, 64), "conv2d_2": (3, 3, 64, 64), "conv2d_3": (3, 3, 64, 64),
-        "conv2d_4": (3, 3, 64, 128), "conv2d_5": (3, 3, 128, 128), "dense_1": (128, 1024),
-        "dense_2": (1024, 1024), "dense_3": (1024, 7),
-    }  # fmt: skip
-    path = tmp_path_factory.mktemp("weights") / "cnn.h5"
-    rng = np.random.default_rng(7)
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [name.encode() for name in shapes]
-        for layer, shape in shapes.items():
-            group = file.create_group(layer)
-            names = [f"{layer}/kernel:0", f"{layer}/bias:0"]
-            group.attrs["weight_names"] = np.array([name.encode() for name in names])
-            scale = np.sqrt(2 / np.prod(shape[:-1]))
-            group[names[0]] = (rng.standard_normal(shape) * scale).astype(np.float32)
-            group[names[1]] = np.zeros(shape[-1], dtype=np.float32)
-    return path
+    return small_inputs.keras_weights(tmp_path_factory.mktemp("weights") / "cnn.h5")
 
 
 def test_a_cnn_from_scratch_learns_from_frames_and_then_stays(monkeypatch: pytest.MonkeyPatch) -> None:
