@@ -119,16 +119,16 @@ def _check_outputs(file: Path, outputs: Sequence[Path]) -> None:
         MissingExtraError: a format needs an extra that is not installed.
     """
     from emofuse.exports.write import format_of
-    from emofuse.media.container import open_container, streams
+    from emofuse.media.container import open_media
 
     try:
         kinds = {name: "overlay" if _is_overlay(name) else format_of(name) for name in outputs}
     except ExportError as error:
         raise ExportError(f"{error}, or {OVERLAY_SUFFIX} for a video with boxes") from None
-    with open_container(file) as container:
-        _, video = streams(file, container)
+    with open_media(file) as recording:
+        has_video = recording.video is not None
     for name, kind in kinds.items():
-        if kind == "overlay" and video is None:
+        if kind == "overlay" and not has_video:
             raise ExportError(f"{name}: {file} has no video to draw on")
         if kind == "parquet" and find_spec("pyarrow") is None:
             raise MissingExtraError("tables", "writing Parquet")

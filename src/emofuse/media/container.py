@@ -15,12 +15,12 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
 from emofuse.media.byte_source import ByteReader
 from emofuse.media.packet_clock import PacketClock
+from emofuse.media.stream_choice import ChosenStreams, StreamChoice, choose_streams
 from emofuse.media.unread_formats import HEAD_BYTES, unread_format
 
 Source = str | Path | bytes | BinaryIO
@@ -51,7 +51,6 @@ _SHORT_BY_S: Final = 0.5
 _SEEK_FROM_S: Final = 5.0
 """A span that starts earlier is reached by decoding from the start: some formats seek inexactly."""
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
-_NEITHER: Final = "it has neither audio nor video"
 
 
 def display_path(source: Source) -> Path:
@@ -66,16 +65,25 @@ def display_path(source: Source) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class MediaFile:
-    """An open recording: its first decodable audio and video streams and its clock."""
+    """An open recording: the streams that are read, and its clock."""
 
     source: Source
     container: InputContainer
-    audio: AudioStream | None
-    video: VideoStream | None
+    chosen: ChosenStreams
     origin_s: float
     """The earliest timestamp of the file, from which all our times are counted."""
     clock: PacketClock
     """The one clock of its packets."""
+
+    @property
+    def audio(self) -> AudioStream | None:
+        """The audio stream that is read."""
+        return self.chosen.audio
+
+    @property
+    def video(self) -> VideoStream | None:
+        """The video stream that is read."""
+        return self.chosen.video
 
     @property
     def display_path(self) -> Path:
@@ -122,15 +130,17 @@ class MediaFile:
 
 
 @contextlib.contextmanager
-def open_media(source: Source) -> Iterator[MediaFile]:
+def open_media(source: Source, wanted: StreamChoice | None = None) -> Iterator[MediaFile]:
     """Open a recording that has audio, video or both; see :func:`open_container`.
 
+    ``wanted``: the streams to read where there are several; see :func:`choose_streams`.
+
     Raises:
-        MediaError: the file is missing, empty, unreadable or not a recording.
+        MediaError: the file is missing, empty, unreadable or not a recording, or lacks a wanted stream.
     """
     with open_container(source) as container:
-        audio, video = streams(display_path(source), container)
-        yield MediaFile(source, container, audio, video, origin_s(container), packet_clock(container))
+        chosen = choose_streams(display_path(source), container, wanted, lambda: open_container(source))
+        yield MediaFile(source, container, chosen, origin_s(container), packet_clock(container))
 
 
 @contextlib.contextmanager
@@ -220,31 +230,6 @@ def error_text(error: BaseException) -> str:
     """The message of an error, in one line."""
     text: Any = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())
-
-
-def streams(path: Path, container: InputContainer) -> tuple[AudioStream | None, VideoStream | None]:
-    """The first decodable audio and video streams. Cover art in an audio file is not a video.
-
-    Raises:
-        MediaError: the file has neither.
-    """
-    audio = next((s for s in container.streams.audio if _decodable(s)), None)
-    video = next(
-        (
-            s
-            for s in container.streams.video
-            if _decodable(s) and not s.disposition & Disposition.attached_pic
-        ),
-        None,
-    )
-    if audio is None and video is None:
-        raise MediaError(path, _NEITHER)
-    return audio, video
-
-
-def _decodable(stream: AudioStream | VideoStream) -> bool:
-    # PyAV gives streams of an unknown codec no context.
-    return getattr(stream, "codec_context", None) is not None
 
 
 def check_span(start_s: float | None, end_s: float | None) -> None:

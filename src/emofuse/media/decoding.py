@@ -40,6 +40,7 @@ from emofuse.media.frames import (
     plan_frames,
 )
 from emofuse.media.orientation import orientation
+from emofuse.media.stream_choice import StreamChoice
 
 __all__ = ["Media", "MediaInfo", "Source", "decode", "probe"]
 
@@ -78,7 +79,9 @@ class Media:
     has_audio: bool
     has_video: bool
     notes: tuple[str, ...] = ()
-    """Damage that was found and worked around."""
+    """Damage that was found and worked around, and which of several streams were read."""
+    faults: tuple[str, ...] = ()
+    """The notes on damage alone."""
 
 
 def probe(source: Source) -> MediaInfo:
@@ -123,6 +126,7 @@ def decode(
     start_s: float | None = None,
     end_s: float | None = None,
     threads: int = 0,
+    streams: StreamChoice | None = None,
 ) -> Media:
     """Decode the audio of a file, or ``n_frames`` of its frames evenly in time, or both in one pass.
 
@@ -136,6 +140,7 @@ def decode(
         start_s: leave out what is presented before this time.
         end_s: leave out what is presented at or after this time.
         threads: decoding threads; 0: one per core. The result does not depend on it.
+        streams: which streams are read where there are several; None: those that fit best.
 
     Returns:
         Samples and gray, upright, full-range frames. From a damaged file, what can be decoded, and a note.
@@ -145,14 +150,14 @@ def decode(
         ValueError: the span is invalid.
     """
     check_span(start_s, end_s)
-    request = _Request(source, audio, n_frames, square, start_s, end_s)
+    request = _Request(source, audio, n_frames, square, start_s, end_s, streams)
     media, exact = request.run(threads=threads, skip=True)
-    if media.notes or not exact:
+    if media.faults or not exact:
         # Concealment of damage may depend on the timing of threads, so one thread reads damaged files.
         media, _ = request.run(threads=1, skip=False)
     requested = (audio and media.has_audio) or (n_frames is not None and media.has_video)
-    if requested and media.audio is None and media.frames is None and media.notes:
-        raise MediaError(display_path(source), media.notes[0])
+    if requested and media.audio is None and media.frames is None and media.faults:
+        raise MediaError(display_path(source), media.faults[0])
     return media
 
 
@@ -166,6 +171,7 @@ class _Request:
     square: bool
     start_s: float | None
     end_s: float | None
+    streams: StreamChoice | None
 
     def run(self, *, threads: int, skip: bool) -> tuple[Media, bool]:
         """Decode; the second value says whether every wanted frame came out under its own timestamp."""
@@ -194,19 +200,20 @@ class _Request:
                 errors.check_end(file, file.audio, audio.end_s)
             if self.end_s is None and plan is not None and file.video is not None:
                 errors.check_end(file, file.video, plan.last_s)
-            clock_notes = file.clock.notes
+            clock_notes, stream_notes = file.clock.notes, file.chosen.notes
             has_audio, has_video = file.audio is not None, file.video is not None
         waveform = None if audio is None else audio.result()
         timed = None if frames is None else frames.result()
         stopped_s = max(0.0 if audio is None else audio.end_s, 0.0 if plan is None else plan.last_s)
         notes = errors.notes(stopped_s) + clock_notes + (() if audio is None else audio.notes)
-        return Media(waveform, timed, has_audio, has_video, notes), frames is None or frames.exact
+        media = Media(waveform, timed, has_audio, has_video, notes + stream_notes, faults=notes)
+        return media, frames is None or frames.exact
 
     def _open(
         self, open_files: contextlib.ExitStack, errors: DecodeErrors
     ) -> tuple[MediaFile, Iterator[Packet[Any]]]:
         """Open the file at the start of the span, and read the packets of the wanted streams from there."""
-        file = open_files.enter_context(open_media(self.source))
+        file = open_files.enter_context(open_media(self.source, self.streams))
         wanted = [file.audio if self.audio else None, file.video if self.n_frames is not None else None]
         return file, file.packets(wanted, errors, self.start_s)
 
@@ -214,7 +221,7 @@ class _Request:
         assert file.video is not None and self.n_frames is not None
         times = None
         if not listing.timed:
-            with open_media(self.source) as again:
+            with open_media(self.source, self.streams) as again:
                 times = decoded_times(again, self.start_s, errors, threads=threads)
         clock = (float(file.video.time_base or 0), file.origin_s)
         return plan_frames(listing, self.n_frames, (self.start_s, self.end_s), clock, times)

@@ -25,6 +25,7 @@ from emofuse.media.decoding_pass import CAN_SKIP
 from emofuse.media.frame_sampling import Frame, FrameSampler, PacketLookahead, SampleTimes
 from emofuse.media.frames import pixel_aspect
 from emofuse.media.interleave import PacketQueue, StreamMerger, n_bytes
+from emofuse.media.stream_choice import StreamChoice
 
 __all__ = ["Frame", "MediaStream", "Source", "open_stream"]
 
@@ -43,6 +44,7 @@ def open_stream(
     start_s: float | None = None,
     end_s: float | None = None,
     threads: int = 0,
+    streams: StreamChoice | None = None,
 ) -> MediaStream:
     """Open a recording to be read once, in order of time.
 
@@ -55,6 +57,7 @@ def open_stream(
         start_s: leave out what is presented before this time.
         end_s: leave out what is presented at or after this time.
         threads: decoding threads; 0: one per core. For an intact file the result does not depend on it.
+        streams: which streams are read where there are several; None: those that fit best.
 
     Returns:
         An iterator, to be used in a ``with`` statement. A damaged file yields what can be decoded; its
@@ -68,7 +71,7 @@ def open_stream(
     if frames_per_s is not None and not frames_per_s > 0:
         raise ValueError(f"frames_per_s must be positive, got {frames_per_s}")
     check_span(start_s, end_s)
-    decoder = _StreamDecoder(source, audio, frames_per_s, (start_s, end_s), threads)
+    decoder = _StreamDecoder(source, audio, frames_per_s, (start_s, end_s), threads, streams)
     items = decoder.items()
     primed: list[Waveform | Frame] = []
     while decoder.awaits_size and len(primed) < _PRIMED:
@@ -113,7 +116,10 @@ class MediaStream:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Damage that was found and worked around. Complete at the end of the iteration, empty before."""
+        """Damage that was worked around, and which of several streams were read.
+
+        Complete at the end of the iteration, empty before.
+        """
         return self._decoder.notes
 
     def __iter__(self) -> Iterator[Waveform | Frame]:
@@ -214,12 +220,13 @@ class _StreamDecoder:
         frames_per_s: float | None,
         span: tuple[float | None, float | None],
         threads: int,
+        streams: StreamChoice | None,
     ) -> None:
         self.span = span
         self.notes: tuple[str, ...] = ()
         self._errors = DecodeErrors()
         with contextlib.ExitStack() as stack:
-            file: MediaFile = stack.enter_context(open_media(source))
+            file: MediaFile = stack.enter_context(open_media(source, streams))
             self._file = file
             self.has_audio, self.has_video = file.audio is not None, file.video is not None
             length_s = file.duration_s
@@ -273,9 +280,10 @@ class _StreamDecoder:
             for item in self._decoded():
                 n += 1
                 yield item
-            self.notes = self._notes()
-            if n == 0 and self.notes and (self._audio is not None or self._video is not None):
-                raise MediaError(self._file.display_path, self.notes[0])
+            faults = self._notes()
+            self.notes = faults + self._file.chosen.notes
+            if n == 0 and faults and (self._audio is not None or self._video is not None):
+                raise MediaError(self._file.display_path, faults[0])
 
     def _decoded(self) -> Iterator[Waveform | Frame]:
         wanted = [stream for stream in (self._audio, self._video) if stream is not None]

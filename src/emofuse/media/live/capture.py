@@ -24,13 +24,14 @@ from emofuse.media.container import (
     DECODING_ERRORS,
     DecodeErrors,
     error_text,
+    open_container,
     origin_s,
     packet_clock,
-    streams,
 )
 from emofuse.media.frame_sampling import Frame, FrameSampler, SampleTimes
 from emofuse.media.frames import pixel_aspect
 from emofuse.media.live.inputs import InputRequest, LiveInput, open_input
+from emofuse.media.stream_choice import choose_streams
 
 Clock = Callable[[], float]
 
@@ -227,7 +228,9 @@ class Capture:
 
     @staticmethod
     def _choose(given: LiveInput, container: InputContainer) -> list[AudioStream | VideoStream]:
-        audio, video = streams(Path(given.label), container)
+        reopen = (lambda: open_container(given.name)) if given.kind == "file" else None
+        found = choose_streams(Path(given.label), container, reopen=reopen)
+        audio, video = found.audio, found.video
         chosen: list[AudioStream | VideoStream] = []
         if audio is not None and given.audio:
             chosen.append(audio)
