@@ -16,16 +16,20 @@ def ship(
         Path, typer.Argument(metavar="RAVDESS", help="The corpus: audio of all speakers, and video of one.")
     ],
     *,
+    out: options.BundleOut,
     expression: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="WEIGHTS", help="weights.safetensors of emofuse faces train --architecture compact."
         ),
-    ],
+    ] = None,
     fer2013: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of FER2013: train.npz and public_test.npz.")
-    ],
-    out: options.BundleOut,
+        Path | None, typer.Option(metavar="DIR", help="Folder of FER2013: train.npz and public_test.npz.")
+    ] = None,
+    face_from: Annotated[
+        Path | None,
+        typer.Option(metavar="BUNDLE", help="Instead of both: take the face of an earlier bundle as it is."),
+    ] = None,
     recipe: Annotated[
         str,
         typer.Option("--recipe", "-r", metavar="R", help="A recipe with a face network of kind expression."),
@@ -45,11 +49,19 @@ def ship(
 
     The voice network is fitted on the corpus; the face network is an expression CNN trained on FER2013; the
     fusion weight of each is determined separately. Fails if the bundle exceeds 12 MB. The check uses a second
-    voice network, trained without the speaker of the check.
+    voice network, trained without the speaker of the check. To change only the voice, `--face-from` names the
+    bundle that the face comes from.
 
     Example: `emofuse ship ravdess --expression compact/weights.safetensors --fer2013 fer2013 --out bundle`
     """
     options.check_training()
+    face_source: Path | tuple[Path, Path]
+    if face_from is not None and expression is None and fer2013 is None:
+        face_source = face_from
+    elif face_from is None and expression is not None and fer2013 is not None:
+        face_source = expression, fer2013
+    else:
+        raise typer.BadParameter("the face comes from --expression and --fer2013, or from --face-from alone")
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.training.resources import Resources
@@ -60,8 +72,7 @@ def ship(
         bundle = build(
             load_corpus(corpus),
             load_recipe(recipe),
-            expression,
-            fer2013,
+            face_source,
             out,
             check_speaker=check_speaker,
             check_faces=check_faces,

@@ -120,6 +120,44 @@ def test_the_check_is_of_a_voice_that_had_not_heard_the_speaker(shipped: tuple[P
     assert "without this speaker" in check["note"]
 
 
+def test_the_face_of_an_earlier_bundle_is_taken_as_it_is(
+    shipped: tuple[Path, str], video_folder: Path, toml: Path, home: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(f'extends = "{toml}"\nname = "small-box"\n[voice.features]\nhighpass_hz = 120.0\n')
+    out, earlier = tmp_path / "again", shipped[0]
+    command = ["ship", video_folder, "--face-from", earlier, "--out", out, "-r", other, "--jobs", 1,
+               "--cache", home / "store"]  # fmt: skip
+    result = CliRunner().invoke(app, [*map(str, command)])
+    assert result.exit_code == 0, result.output
+    before, after = load_bundle(earlier), load_bundle(out)
+    for name in ("face.onnx", "face-frame.onnx"):
+        assert after.read(name) == before.read(name)
+    for fact in ("face", "pretrained_sha256"):
+        assert after.provenance[fact] == before.provenance[fact]
+    rounding = [one.provenance["float16_largest_difference"]["face"] for one in (before, after)]
+    assert rounding[0] == rounding[1]
+    assert after.read("voice.onnx") != before.read("voice.onnx")
+    assert after.recipe.voice.features.highpass_hz == 120.0
+
+
+def test_the_face_has_one_source(
+    shipped: tuple[Path, str], video_folder: Path, toml: Path, weights: Path, fer2013: Path, tmp_path: Path
+) -> None:
+    face, bundle_face = ["--expression", weights, "--fer2013", fer2013], ["--face-from", shipped[0]]
+    for given in ([], face[:2], [*face, *bundle_face], [*face[:2], *bundle_face]):
+        command = ["ship", video_folder, *given, "--out", tmp_path / "b", "-r", toml]
+        result = CliRunner().invoke(app, [*map(str, command)])
+        assert result.exit_code == 2
+        assert "--face-from alone" in result.output
+    other = tmp_path / "other.toml"
+    other.write_text(f'extends = "{toml}"\nname = "small-box"\n[face.features]\nn_frames = 3\n')
+    command = ["ship", video_folder, *bundle_face, "--out", tmp_path / "b", "-r", other]
+    result = CliRunner().invoke(app, [*map(str, command)])
+    assert result.exit_code == 1
+    assert "its face is another than the recipe's" in str(result.exception or result.output)
+
+
 def test_rounding_is_small_and_measured(shipped: tuple[Path, str]) -> None:
     import onnx
 
@@ -153,7 +191,7 @@ def test_too_large_is_refused(
 
     monkeypatch.setattr(shipping, "LARGEST_BYTES", 1_000_000)
     with pytest.raises(BundleError, match=r"bytes, at most 1,000,000 may come with emofuse"):
-        shipping.ship(load_corpus(video_folder), load_recipe(toml), weights, fer2013, tmp_path / "b")
+        shipping.ship(load_corpus(video_folder), load_recipe(toml), (weights, fer2013), tmp_path / "b")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,13 +202,13 @@ def test_what_cannot_be_shipped(
 
     corpus = load_corpus(video_folder)
     with pytest.raises(ExperimentError, match=r"face\.network\.kind = 'expression'"):
-        ship(corpus, load_recipe(video_toml), weights, fer2013, tmp_path / "b")
+        ship(corpus, load_recipe(video_toml), (weights, fer2013), tmp_path / "b")
     with pytest.raises(WeightsError, match="there is no such file"):
-        ship(corpus, load_recipe(toml), tmp_path / "none", fer2013, tmp_path / "b")
+        ship(corpus, load_recipe(toml), (tmp_path / "none", fer2013), tmp_path / "b")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "mine").touch()
     with pytest.raises(BundleError, match="is not empty"):
-        ship(corpus, load_recipe(toml), weights, fer2013, tmp_path / "b")
+        ship(corpus, load_recipe(toml), (weights, fer2013), tmp_path / "b")
 
 
 def run(*args: object, **env: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,13 +19,10 @@ from emofuse.core.errors import BundleError, ExperimentError
 from emofuse.core.labels import EMOTIONS, FER_PLUS_TO_EMOTION, FER_PLUS_TO_EMOTION_VERSION
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
-from emofuse.corpus.fer2013 import read_fer2013
 from emofuse.recognition.bundle import Bundle, check_free, save_bundle
 from emofuse.system.atomic_write import write_atomically
-from emofuse.system.checksums import file_digest
 from emofuse.training.dataset import Inputs
 from emofuse.training.fusion_classifiers import LogLinearPool
-from emofuse.training.networks.expression_over_time import load_expression_over_time
 from emofuse.training.networks.float16 import store_as_float16
 from emofuse.training.networks.onnx_export import export_ensemble
 from emofuse.training.plan import Plan, make_plan
@@ -35,7 +31,7 @@ from emofuse.training.run_folder import RunMarks, check_run, claim_run, software
 from emofuse.training.ship.card import NAME as CARD
 from emofuse.training.ship.card import shipped_card
 from emofuse.training.ship.check import check_recognizer
-from emofuse.training.ship.face import FaceCalibration, calibrate_face, export_face
+from emofuse.training.ship.face import ShippedFace, face_from_bundle, face_from_weights
 from emofuse.training.ship.rounding import largest_difference
 from emofuse.training.ship.voice import NO_OFFSETS, FittedVoice, fit_voice, read_voices, voices_fingerprint
 
@@ -71,8 +67,7 @@ seen (provenance.check).
 def ship(
     corpus: Corpus,
     recipe: Recipe,
-    expression_weights: Path,
-    fer2013: Path,
+    face_source: tuple[Path, Path] | Path,
     out: Path,
     *,
     check_speaker: str = "01",
@@ -84,8 +79,9 @@ def ship(
     Args:
         corpus: the voice branch is trained on its voices; its videos are used in the check alone.
         recipe: face.network.kind must be ``expression``.
-        expression_weights: weights.safetensors of ``emofuse faces train --architecture compact``.
-        fer2013: folder with train.npz (for frequencies) and public_test.npz (for calibration).
+        face_source: weights.safetensors of ``emofuse faces train --architecture compact`` and the folder of
+            FER2013, with train.npz (for frequencies) and public_test.npz (for calibration); or a bundle that
+            was shipped before, whose face is taken as it is.
         out: folder of the bundle; must not exist or be empty. Work goes to ``out``.work beside it.
         check_speaker: the speaker whose videos are the check, with a voice that is trained without them.
         check_faces: more faces of that speaker, an .npz of ``codes`` and grey ``frames``.
@@ -93,7 +89,7 @@ def ship(
 
     Raises:
         BundleError: ``out`` is not empty, or the bundle is larger than may come with a package.
-        ExperimentError: the recipe is of another kind, or there are too few speakers.
+        ExperimentError: the recipe or the face is of another kind, or there are too few speakers.
         WeightsError, CorpusError: the weights or FER2013 are not what they should be.
     """
     out = out.resolve()
@@ -102,31 +98,30 @@ def ship(
         raise ExperimentError(
             f"recipe {recipe.name}: what is shipped has face.network.kind = 'expression' and fusion.refit"
         )
-    face = load_expression_over_time(expression_weights)
     run = out.with_name(out.name + ".work")
-    sha256 = file_digest(expression_weights, "sha256")
-    marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": sha256}
+    if isinstance(face_source, Path):
+        face = face_from_bundle(face_source, _without_path(recipe).face)
+    else:
+        face = face_from_weights(*face_source, recipe.face.features.n_frames)
+    _refuse_large(face.files)  # fail early: hours of work follow
+    marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": face.pretrained_sha256}
     check_run(run, marks)
-    faces = read_fer2013(fer2013, "public_test")
-    calibration = calibrate_face(face, read_fer2013(fer2013, "train"), faces)
-    face_files, rounding = export_face(calibration.applied_to(face), recipe.face.features.n_frames, faces)
-    _refuse_large(face_files)  # fail early: hours of work follow
     inputs = read_voices(corpus, recipe, run / "work", resources)
     claim_run(run, {**marks, "corpus": voices_fingerprint(inputs)})
     plans = _plans(inputs, recipe, check_speaker)
     voices = [fit_voice(plan, inputs, recipe, run / "work", resources) for plan in plans]
-    files, voice_rounding = _bundle_files(voices[0], face_files, inputs)
+    files, voice_rounding = _bundle_files(voices[0], face.files, inputs)
     _refuse_large(files)
     provenance = {
-        **_provenance(corpus, recipe, inputs, sha256, voices[0], calibration),
-        "float16_largest_difference": {"face": rounding, "voice": voice_rounding},
+        **_provenance(corpus, recipe, inputs, voices[0], face),
+        "float16_largest_difference": {"face": face.rounding, "voice": voice_rounding},
         "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": software(),
     }
     if len(voices) > 1:
         resources.on_progress("check", 0, 1)
         shutil.rmtree(run / "check", ignore_errors=True)
-        without, _ = _bundle_files(voices[1], face_files, inputs)
+        without, _ = _bundle_files(voices[1], face.files, inputs)
         unseen = _save(run / "check", without, recipe, corpus, provenance)
         checked = check_recognizer(unseen, corpus, check_speaker, faces=check_faces, store=resources.store)
         provenance["check"] = {"voice": voices[1].as_dict(), **checked}
@@ -169,9 +164,8 @@ def _provenance(
     corpus: Corpus,
     recipe: Recipe,
     inputs: Inputs,
-    sha256: str,
     voice: FittedVoice,
-    calibration: FaceCalibration,
+    face: ShippedFace,
 ) -> dict[str, Any]:
     return {
         "corpus": f"{corpus.name} (voice), FER2013 with the votes of FER+ (face)",
@@ -179,30 +173,33 @@ def _provenance(
         "takes": len(inputs.labels),
         "speakers": sorted(set(inputs.speakers.tolist())),
         "recipe_hash": recipe.hash(),
-        "pretrained_sha256": sha256,
+        "pretrained_sha256": face.pretrained_sha256,
         "pretrained_on": "FER2013 with the votes of FER+: faces found on the web, years before RAVDESS was "
         "published",
         "fer_plus_to_emotion": {"version": FER_PLUS_TO_EMOTION_VERSION, "shares": FER_PLUS_TO_EMOTION},
         "fusion": "pool",
         "weights": {"voice": voice.weight, "face": FACE_CAUTION},
         "voice": voice.as_dict(),
-        "face": asdict(calibration),
+        "face": dict(face.calibration),
     }
 
 
 def _save(
     folder: Path, files: dict[str, bytes], recipe: Recipe, corpus: Corpus, provenance: dict[str, Any]
 ) -> Bundle:
-    # the path of a weight file is of no use to whoever reads the bundle, and tells of this machine
-    network = recipe.face.network.model_copy(update={"expression_weights": None})
-    face = recipe.face.model_copy(update={"network": network})
     readme = _README.format(licence=corpus.licence).encode()
     return save_bundle(
         folder,
         files={**files, "README.md": readme},
-        recipe=recipe.model_copy(update={"face": face}),
+        recipe=_without_path(recipe),
         emotions=EMOTIONS,
         licence=corpus.licence,
         provenance=json.loads(json.dumps(provenance)),
         terms=_TERMS,
     )
+
+
+def _without_path(recipe: Recipe) -> Recipe:
+    """The path of a weight file is of no use to whoever reads the bundle, and tells of this machine."""
+    network = recipe.face.network.model_copy(update={"expression_weights": None})
+    return recipe.model_copy(update={"face": recipe.face.model_copy(update={"network": network})})

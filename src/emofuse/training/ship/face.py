@@ -1,25 +1,37 @@
-"""The face of the shipped recognizer: calibrated on FER2013 and exported as ONNX."""
+"""The face of the shipped recognizer: calibrated on FER2013 and exported as ONNX, or taken from a bundle."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
-from emofuse.core.labels import EMOTIONS, FER_PLUS, FER_PLUS_TO_EMOTION
-from emofuse.corpus.fer2013 import Faces
-from emofuse.recognition.bundle import FRAME_FILE
+from emofuse.core.errors import ExperimentError
+from emofuse.core.labels import (
+    EMOTIONS,
+    FER_PLUS,
+    FER_PLUS_TO_EMOTION,
+    FER_PLUS_TO_EMOTION_VERSION,
+)
+from emofuse.core.recipes.face import FacePart
+from emofuse.corpus.fer2013 import Faces, read_fer2013
+from emofuse.recognition.bundle import FRAME_FILE, load_bundle
+from emofuse.system.checksums import file_digest
 from emofuse.training.expression import read_faces
 from emofuse.training.networks.expression_over_time import (
     ExpressionOfClip,
     ExpressionOfFrames,
     ExpressionOverTime,
+    load_expression_over_time,
 )
 from emofuse.training.networks.float16 import store_as_float16
 from emofuse.training.networks.onnx_export import export_ensemble, export_frames
 from emofuse.training.ship.rounding import frame_outputs, log_probabilities
 
+_CLIP_FILE: Final = "face.onnx"
 _LEAST_SHARE: Final = 1e-3
 
 
@@ -40,6 +52,62 @@ class FaceCalibration:
     def applied_to(self, face: ExpressionOverTime) -> ExpressionOverTime:
         """The same network, calibrated."""
         return ExpressionOverTime(face.cnn, temperature=self.temperature, offsets=self.offsets).eval()
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedFace:
+    """The face branch of a bundle, whatever voice it goes with."""
+
+    files: dict[str, bytes]
+    """Its ONNX networks by their names in a bundle."""
+    calibration: Mapping[str, Any]
+    """A :class:`FaceCalibration` as a bundle records it."""
+    rounding: float
+    """By how much float16 changes its probabilities."""
+    pretrained_sha256: str
+    """Of the weights that it was exported from."""
+
+
+def face_from_weights(weights: Path, fer2013: Path, n_frames: int) -> ShippedFace:
+    """Calibrate and export an expression CNN.
+
+    Raises:
+        WeightsError, CorpusError: the weights or FER2013 are not what they should be.
+    """
+    face = load_expression_over_time(weights)
+    faces = read_fer2013(fer2013, "public_test")
+    calibration = calibrate_face(face, read_fer2013(fer2013, "train"), faces)
+    files, rounding = export_face(calibration.applied_to(face), n_frames, faces)
+    return ShippedFace(files, asdict(calibration), rounding, file_digest(weights, "sha256"))
+
+
+def face_from_bundle(folder: Path, part: FacePart) -> ShippedFace:
+    """The face of a bundle that was shipped before, byte for byte, with what was measured of it then.
+
+    Args:
+        folder: the bundle; its checksums are compared.
+        part: of the recipe that the face is wanted for.
+
+    Raises:
+        BundleError: there is no such bundle, or it is altered.
+        ExperimentError: it was not shipped, or its face is another than the recipe's.
+    """
+    bundle = load_bundle(folder)
+    facts = bundle.provenance
+    if bundle.recipe.face != part or "fer_plus_to_emotion" not in facts:
+        raise ExperimentError(
+            f"{folder}: its face is another than the recipe's: name a bundle of emofuse ship"
+        )
+    if facts["fer_plus_to_emotion"]["version"] != FER_PLUS_TO_EMOTION_VERSION:
+        raise ExperimentError(
+            f"{folder}: its face was calibrated for another map of FER+: name its weights and FER2013"
+        )
+    return ShippedFace(
+        {name: bundle.read(name) for name in (FRAME_FILE, _CLIP_FILE)},
+        facts["face"],
+        facts["float16_largest_difference"]["face"],
+        facts["pretrained_sha256"],
+    )
 
 
 def calibrate_face(network: ExpressionOverTime, known: Faces, held_out: Faces) -> FaceCalibration:
@@ -85,4 +153,4 @@ def export_face(face: ExpressionOverTime, n_frames: int, faces: Faces) -> tuple[
     clip = export_ensemble([ExpressionOfClip(face)], example)
     of_full, of_small = (log_probabilities(clip, one.reshape(n, n_frames, -1)) for one in frames)
     rounding = float(np.abs(np.exp(of_full) - np.exp(of_small)).max())
-    return {FRAME_FILE: small, "face.onnx": clip}, rounding
+    return {FRAME_FILE: small, _CLIP_FILE: clip}, rounding
