@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,32 @@ import pytest
 
 from tests.support import small_corpora
 from tests.support.file_server import FileServer
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--allowed-skips", metavar="FILE", type=Path,
+        help="fail if a test is skipped for a reason that no line of FILE allows (regular expressions)",
+    )  # fmt: skip
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which a test was skipped for a reason that is not on the list."""
+    path, reporter = session.config.getoption("--allowed-skips"), _reporter(session.config)
+    if path is None or reporter is None:
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    allowed = [re.compile(line) for line in lines if line and not line.startswith("#")]
+    for report in reporter.stats.get("skipped", ()):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not any(one.fullmatch(reason) for one in allowed):
+            reporter.write_line(f"skipped, and not allowed by {path}: {report.nodeid}: {reason}", red=True)
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _reporter(config: pytest.Config) -> Any:
+    """The terminal reporter of the process that reports; None in a worker process."""
+    return None if hasattr(config, "workerinput") else config.pluginmanager.get_plugin("terminalreporter")
 
 
 @pytest.fixture
