@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -35,8 +35,8 @@ def make_classifier(
     if name == "pool":
         return LogLinearPool(parameters, n_emotions=n_emotions)
     if name == "nn":
-        return NeuralClassifier(settings.nn, parameters, n_emotions=n_emotions, seed=seed)
-    return SklearnClassifier(name, parameters, n_emotions=n_emotions, seed=seed)
+        return NeuralClassifier(settings=settings.nn, parameters=parameters, n_emotions=n_emotions, seed=seed)
+    return SklearnClassifier(name=name, parameters=parameters, n_emotions=n_emotions, seed=seed)
 
 
 class LogLinearPool:
@@ -115,18 +115,23 @@ class LogLinearPool:
         return bytes(model.SerializeToString())
 
 
-@dataclass(eq=False)
-class SklearnClassifier:
+@dataclass(eq=False, kw_only=True)
+class _SeededClassifier:
+    """The settings of a classifier that draws random numbers, and the number of inputs it was fitted on."""
+
+    parameters: Mapping[str, Any]
+    n_emotions: int
+    seed: int
+    n_inputs: int = field(default=0, init=False)
+
+
+@dataclass(eq=False, kw_only=True)
+class SklearnClassifier(_SeededClassifier):
     """Logistic regression, PCA before logistic regression, or an SVM, on standardized inputs."""
 
     name: Classifier
-    parameters: Mapping[str, Any]
-    _: KW_ONLY
-    n_emotions: int
-    seed: int
     pipeline: Any = field(default=None, init=False)
     classes: NDArray[np.int64] = field(default_factory=lambda: np.arange(0), init=False)
-    n_inputs: int = field(default=0, init=False)
 
     max_components: ClassVar[int] = 800
     """Of the PCA in the notebooks; never more than rows and columns allow."""
@@ -220,17 +225,12 @@ def _add_unseen_emotions(model: Any, classes: NDArray[np.int64], n_emotions: int
     graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape))
 
 
-@dataclass(eq=False)
-class NeuralClassifier:
+@dataclass(eq=False, kw_only=True)
+class NeuralClassifier(_SeededClassifier):
     """The notebooks' fusion network, on inputs standardized with statistics of the training clips."""
 
     settings: NeuralFusion
-    parameters: Mapping[str, Any]
-    _: KW_ONLY
-    n_emotions: int
-    seed: int
     network: Any = field(default=None, init=False)
-    n_inputs: int = field(default=0, init=False)
 
     def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> NeuralClassifier:
         """Fit on (n, n_inputs) inputs and (n,) emotions."""

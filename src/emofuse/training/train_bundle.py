@@ -18,7 +18,7 @@ from emofuse.training.dataset import MODALITIES, Inputs, read_dataset
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import load_network, pretrained_sha256, run_network_jobs
 from emofuse.training.networks.onnx_export import export_ensemble
-from emofuse.training.plan import NetworkJob, Plan, make_plan, network_jobs
+from emofuse.training.plan import NetworkJob, make_plan, network_jobs
 from emofuse.training.resources import ONE_PROCESS, Resources
 from emofuse.training.run_folder import RunMarks, check_run, claim_run, software
 
@@ -56,11 +56,14 @@ def train(corpus: Corpus, recipe: Recipe, out: Path, resources: Resources = ONE_
     resources.on_progress("fusions", 0, 1)
     fusion = fit_fusion(plan, inputs, recipe, work)
     resources.on_progress("fusions", 1, 1)
-    files = _network_files(plan, jobs, inputs, recipe, work)
+    scoring = [job for job in jobs if job.member in plan.scoring]
+    files = _network_files(scoring, inputs, recipe, work)
     for k, model in enumerate(fusion.classifiers[fusion.chosen]):
         files[f"fusion-{k}.onnx"] = model.to_onnx()
     if recipe.enrolment is not None:
-        files |= _enrolled_files(plan, jobs, inputs, recipe, work)
+        files |= _enrolled_files(scoring, inputs, recipe, work)
+        enrolled = fit_fusion(plan, inputs, recipe, work, enrolled=True)
+        files[f"{enrolled_file('fusion')}.onnx"] = enrolled.classifiers[enrolled.chosen][0].to_onnx()
     bundle = save_bundle(
         out,
         files=files,
@@ -87,7 +90,7 @@ def train(corpus: Corpus, recipe: Recipe, out: Path, resources: Resources = ONE_
 
 
 def _network_files(
-    plan: Plan, jobs: Sequence[NetworkJob], inputs: Inputs, recipe: Recipe, work: Path
+    jobs: Sequence[NetworkJob], inputs: Inputs, recipe: Recipe, work: Path
 ) -> dict[str, bytes]:
     """The networks of each modality as ONNX."""
     files = {}
@@ -95,25 +98,21 @@ def _network_files(
         networks = [
             load_network(job, inputs, recipe, work)
             for job in jobs
-            if job.modality == modality and job.member in plan.scoring and not job.enrolled
+            if job.modality == modality and not job.enrolled
         ]
         files[f"{modality}.onnx"] = export_ensemble(networks, inputs.load(modality)[0].copy())
     return files
 
 
 def _enrolled_files(
-    plan: Plan, jobs: Sequence[NetworkJob], inputs: Inputs, recipe: Recipe, work: Path
+    jobs: Sequence[NetworkJob], inputs: Inputs, recipe: Recipe, work: Path
 ) -> dict[str, bytes]:
-    """The networks for enrolled speakers, the speaker priors, and their fusion."""
+    """The networks for enrolled speakers, each with its speaker prior."""
     files = {}
-    for job in jobs:
-        if not job.enrolled or job.member not in plan.scoring:
-            continue
+    for job in (job for job in jobs if job.enrolled):
         network = load_network(job, inputs, recipe, work)
         example = np.zeros(len(network.mean), dtype=np.float32)
         name = enrolled_file(job.modality)
         files[f"{name}.onnx"] = export_ensemble([network], example)
         files[f"{name}.npz"] = (work / job.name / "population.npz").read_bytes()
-    fusion = fit_fusion(plan, inputs, recipe, work, enrolled=True)
-    files[f"{enrolled_file('fusion')}.onnx"] = fusion.classifiers[fusion.chosen][0].to_onnx()
     return files
