@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import shutil
+import subprocess
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -360,6 +362,18 @@ def test_no_audio(recognizer: Recognizer, tmp_path: Path) -> None:
     covers(found)
     part = recognizer.timeline(film, start_s=2.0)
     assert (part.start_s, part.end_s) == (2.0, pytest.approx(found.end_s))
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg")
+def test_the_last_frame_is_read_as_long_as_it_is_shown(recognizer: Recognizer, tmp_path: Path) -> None:
+    """A frame per second, for 12 s: the face is there until the end, not until the last frame starts."""
+    path = tmp_path / "slow.mp4"
+    made = "-f lavfi -i color=gray:s=64x48:r=1:d=12 -c:v libx264 -preset ultrafast"
+    subprocess.run(["ffmpeg", "-v", "error", *made.split(), str(path)], check=True, timeout=60)
+    timeline = recognizer.timeline(path)
+    assert timeline.notes == () and timeline.end_s == pytest.approx(12, abs=0.01)
+    assert timeline.windows[-1].end_s == pytest.approx(12, abs=0.01)
+    covers(timeline)
 
 
 def test_no_video(recognizer: Recognizer, tmp_path: Path) -> None:

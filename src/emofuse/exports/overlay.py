@@ -31,7 +31,7 @@ from emofuse.core.records import UInt8
 from emofuse.exports.overlay_drawing import Drawing
 from emofuse.media.audio_blocks import AudioFormatConverter
 from emofuse.media.container import DecodeErrors, MediaFile, open_media
-from emofuse.media.frames import pixel_aspect
+from emofuse.media.frames import nominal_rate, pixel_aspect
 from emofuse.media.orientation import orientation
 from emofuse.system.atomic_write import write_atomically
 from emofuse.timeline.records import Timeline
@@ -136,7 +136,7 @@ class _OverlayPass:
             for packet in self._file.packets([video, self._audio], self._errors):
                 if packet.stream is video:
                     video_out.expect(packet)
-                    for frame in self._errors.guard(packet.decode):
+                    for frame in self._errors.decode(packet):
                         self._report(video_out.take(frame))
                     continue
                 early.append(packet)
@@ -165,7 +165,7 @@ class _VideoWriter:
         self._timeline, self._base, self._origin_s, self._out = timeline, base, origin, out
         self._video = video.codec_context
         self._aspect = pixel_aspect(video)
-        self._rate = video.average_rate or video.guessed_rate or Fraction(25)
+        self._rate = nominal_rate(video)
         self._to_bgr = VideoReformatter()
         self._to_yuv = VideoReformatter()
         self._name = next(name for name in _ENCODERS if name in av.codecs_available)
@@ -316,7 +316,7 @@ class _AudioWriter:
                 packet.stream = self._stream
                 self._out.mux(packet)
             return
-        for frame in errors.guard(packet.decode):
+        for frame in errors.decode(packet):
             assert isinstance(frame, AudioFrame)
             for one in self._converter.convert(frame):
                 length_s = one.samples / one.sample_rate

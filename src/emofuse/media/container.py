@@ -21,6 +21,7 @@ from emofuse.core.errors import MediaError
 from emofuse.media.byte_source import ByteReader
 from emofuse.media.packet_clock import PacketClock
 from emofuse.media.stream_choice import ChosenStreams, StreamChoice, choose_streams
+from emofuse.media.tags import tags_length
 from emofuse.media.unread_formats import HEAD_BYTES, unread_format
 
 Source = str | Path | bytes | BinaryIO
@@ -46,6 +47,8 @@ _SEPARATE: Final = "mov"
 """Its streams can be read apart; in other containers, reading one is reading all."""
 _HELD_BYTES: Final = 64 * 2**20
 """Packets since the last key frame that are held on the way to the start of a span, at most."""
+_PLACEHOLDERS: Final = ((0x7FFFF000, 0x80000FFF), (0xFFFFF000, 0xFFFFFFFF))
+"""Lengths of RIFF files that were written to a pipe: their writer could not know the length."""
 _SHORT_BY_S: Final = 0.5
 """A stream that ends this much before its declared end was cut off."""
 _SEEK_FROM_S: Final = 5.0
@@ -328,7 +331,9 @@ def _riff_is_cut(source: Source) -> bool:
         reader = ByteReader(source)
         head, size = reader.read(8), reader.seek(0, os.SEEK_END)
     length = int.from_bytes(head[4:8], "little")
-    return head[:4] == b"RIFF" and length != 0xFFFFFFFF and length + 8 > size + 1
+    if any(first <= length <= last for first, last in _PLACEHOLDERS):
+        return False
+    return head[:4] == b"RIFF" and length + 8 > size + 1
 
 
 class DecodeErrors:
@@ -338,6 +343,8 @@ class DecodeErrors:
         """Nothing yet."""
         self.bad_packets = 0
         self.stopped = False
+        self._tag_end = -1
+        """Where in the file the last tag between two parts ends."""
 
     def guard(self, decode: Callable[[], list[Any]]) -> list[Any]:
         """What a decoder yields for one packet; a packet that it cannot decode is counted and skipped."""
@@ -348,6 +355,33 @@ class DecodeErrors:
         except (av.error.FFmpegError, ValueError):
             self.bad_packets += 1
             return []
+
+    def decode(self, packet: Packet[Any]) -> list[Any]:
+        """What a decoder yields for a packet, see :meth:`guard`. Tags amid joined files are no damage."""
+        try:
+            return list(packet.decode())
+        except av.error.EOFError:
+            return []
+        except (av.error.FFmpegError, ValueError):
+            rest = self._without_tags(packet)
+            if rest is None:
+                self.bad_packets += 1
+                return []
+        return self.guard(rest.decode) if rest.size else []
+
+    def _without_tags(self, packet: Packet[Any]) -> Packet[Any] | None:
+        """A packet without the tags it starts with; empty where they fill it, None where it has none."""
+        if not packet.stream.codec_context.name.startswith(("mp3", "aac")):
+            return None
+        content, at = bytes(packet), packet.pos or 0
+        skipped = tags_length(content) or max(0, self._tag_end - at)
+        if not skipped:
+            return None
+        self._tag_end = max(self._tag_end, at + skipped)
+        rest: Packet[Any] = Packet(content[skipped:])
+        rest.stream, rest.pts, rest.dts = packet.stream, packet.pts, packet.dts
+        rest.time_base = packet.time_base
+        return rest
 
     def check_end(self, file: MediaFile, stream: AudioStream | VideoStream, reached_s: float) -> None:
         """Notice a stream that ends well before its declared end."""
@@ -362,7 +396,9 @@ class DecodeErrors:
         if length is None:
             return
         start = float((stream.start_time or 0) * (stream.time_base or 0)) - file.origin_s
-        self.stopped |= start + length - reached_s > max(_SHORT_BY_S, 0.02 * length)
+        # FFmpeg guesses the start of a stream where few long frames are reordered: the file says more.
+        end = start + length if file.duration_s is None else min(start + length, file.duration_s)
+        self.stopped |= end - reached_s > max(_SHORT_BY_S, 0.02 * length)
 
     def notes(self, stopped_s: float) -> tuple[str, ...]:
         """One line that a user can understand, or none."""

@@ -36,6 +36,7 @@ from emofuse.media.frames import (
     decoded_times,
     gray_image,
     list_packets,
+    nominal_rate,
     pixel_aspect,
     plan_frames,
 )
@@ -105,7 +106,7 @@ def probe(source: Source) -> MediaInfo:
                 "audio_duration_s": declared_s(audio),
             }
         if video is not None:
-            rate = video.average_rate
+            rate = nominal_rate(video) if video.start_time is None else video.average_rate
             listing = list_packets(file.packets([video], DecodeErrors()), video, None, 0.0, keep=False)
             facts |= {
                 "average_fps": float(rate) if rate else None,
@@ -199,7 +200,7 @@ class _Request:
             if self.end_s is None and audio is not None and file.audio is not None and not audio.full:
                 errors.check_end(file, file.audio, audio.end_s)
             if self.end_s is None and plan is not None and file.video is not None:
-                errors.check_end(file, file.video, plan.last_s)
+                errors.check_end(file, file.video, plan.end_s)
             clock_notes, stream_notes = file.clock.notes, file.chosen.notes
             has_audio, has_video = file.audio is not None, file.video is not None
         waveform = None if audio is None else audio.result()
@@ -233,7 +234,7 @@ def _first_frame(source: Source) -> dict[str, int | bool]:
         assert file.video is not None
         errors = DecodeErrors()
         for packet in file.packets([file.video], errors):
-            for frame in errors.guard(packet.decode):
+            for frame in errors.decode(packet):
                 image = gray_image(frame, VideoReformatter(), square=False, aspect=pixel_aspect(file.video))
                 height, width = image.shape
                 shown = orientation(frame)

@@ -54,7 +54,7 @@ class DecodingPass:
     def _decode_audio(self, packet: Packet[Any]) -> None:
         if self.audio is None or self.audio.full:
             return
-        for frame in self.errors.guard(packet.decode):
+        for frame in self.errors.decode(packet):
             self.audio.add(frame)
 
     def _decode_video(self, packet: Packet[Any], index: int, skip: bool) -> None:
@@ -69,7 +69,7 @@ class DecodingPass:
         if skip:
             needed = self.frames.wants(packet.pts)
             self.video.codec_context.skip_frame = "DEFAULT" if needed else "NONREF"
-        for frame in self.errors.guard(packet.decode):
+        for frame in self.errors.decode(packet):
             self.frames.add(frame)
 
     def _drain(self) -> None:

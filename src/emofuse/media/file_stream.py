@@ -23,7 +23,7 @@ from emofuse.media.audio_blocks import AudioBlocks
 from emofuse.media.container import DecodeErrors, MediaFile, Source, check_span, open_media
 from emofuse.media.decoding_pass import CAN_SKIP
 from emofuse.media.frame_sampling import Frame, FrameSampler, PacketLookahead, SampleTimes
-from emofuse.media.frames import pixel_aspect
+from emofuse.media.frames import nominal_rate, pixel_aspect
 from emofuse.media.interleave import PacketQueue, StreamMerger, n_bytes
 from emofuse.media.stream_choice import StreamChoice
 
@@ -113,6 +113,11 @@ class MediaStream:
         )
         self._stop = weakref.finalize(self, _stop, self._buffer, thread)
         thread.start()
+
+    @property
+    def shown_until_s(self) -> float:
+        """Until when the last frame read so far is shown; minus infinity before the first."""
+        return self._decoder.shown_until_s
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -258,7 +263,7 @@ class _StreamDecoder:
             SampleTimes(per_s, tick_s, *self.span, like=ahead),
             origin_s=self._file.origin_s,
             aspect=pixel_aspect(video),
-            frame_s=1 / float(video.average_rate or video.guessed_rate or 25),
+            frame_s=1 / float(nominal_rate(video)),
         )
         self._may_skip = math.isfinite(per_s) and video.codec_context.name in CAN_SKIP
 
@@ -272,6 +277,12 @@ class _StreamDecoder:
         """Width and height."""
         known = None if self._video is None else self._sampler.size
         return known or self._coded_size
+
+    @property
+    def shown_until_s(self) -> float:
+        """Until when the last frame is shown, within the span."""
+        until_s = -math.inf if self._video is None else self._lookahead.end_s
+        return until_s if self.span[1] is None else min(until_s, self.span[1])
 
     def items(self) -> Iterator[Waveform | Frame]:
         """Decode to the end; the file is closed at the end, or when this iterator is."""
@@ -309,7 +320,7 @@ class _StreamDecoder:
         yield from self._merger.rest()
 
     def _decode_audio(self, packet: Packet[Any]) -> None:
-        for frame in self._errors.guard(packet.decode):
+        for frame in self._errors.decode(packet):
             self._merger.add(*self._blocks.add(frame))
         known = self._blocks.next_s
         self._merger.audio_s = self._blocks.end_s if known is None else known
@@ -328,7 +339,7 @@ class _StreamDecoder:
     def _decode_settled(self, packet: Packet[Any], wanted: bool) -> None:
         if self._may_skip:
             packet.stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
-        for frame in self._errors.guard(packet.decode):
+        for frame in self._errors.decode(packet):
             self._merger.add(*filter(None, [self._sampler.add(frame)]))
         self._merger.frame_s = self._sampler.last_s
 
@@ -342,17 +353,16 @@ class _StreamDecoder:
 
     def _notes(self) -> tuple[str, ...]:
         """What went wrong, worded as by :func:`emofuse.media.decoding.decode`."""
-        reached_s = [0.0]
-        for stream, end_s, all_read in (
-            (self._audio, self._blocks.end_s, self._blocks.full),
-            (self._video, self._lookahead.last_s if self._video is not None else 0.0, False),
-        ):
-            if stream is None:
-                continue
-            reached_s.append(end_s)
-            if self.span[1] is None and not all_read:
-                self._errors.check_end(self._file, stream, end_s)
-        notes = self._errors.notes(max(reached_s)) + self._file.clock.notes + self._blocks.notes
+        reached_s = 0.0
+        if self._audio is not None:
+            reached_s = max(reached_s, self._blocks.end_s)
+            if self.span[1] is None and not self._blocks.full:
+                self._errors.check_end(self._file, self._audio, self._blocks.end_s)
+        if self._video is not None:
+            reached_s = max(reached_s, self._lookahead.last_s)
+            if self.span[1] is None:
+                self._errors.check_end(self._file, self._video, self.shown_until_s)
+        notes = self._errors.notes(reached_s) + self._file.clock.notes + self._blocks.notes
         if self._video is not None and self._sampler.n_back:
             notes += (f"damaged: {self._sampler.n_back} frames came with a time in the past",)
         return notes

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from emofuse.core.records import UInt8
-from emofuse.media.frames import gray_image
+from emofuse.media.frames import gray_image, shown_until
 from emofuse.media.orientation import orientation
 
 SMALL_ROWS: Final = 360
@@ -99,13 +99,14 @@ class PacketLookahead:
         self._trusted = True
         self.last_s = -math.inf
         """Time of the last frame seen."""
+        self._duration_s = self._longest_step_s = 0.0
 
     def push(self, packet: Packet[Any]) -> Iterator[tuple[Packet[Any], bool]]:
         """Take the next packet in decoding order; yield the settled ones, and whether each is wanted."""
         shown, pts, dts = not packet.is_discard, packet.pts, packet.dts
         self._waiting.append(packet)
         if shown and pts is not None:
-            self.last_s = max(self.last_s, self._time(pts))
+            self._note_time(self._time(pts), (packet.duration or 0) * self._tick_s)
             heapq.heappush(self._open, pts)
         if dts is None or (shown and (pts is None or pts <= self._settled)) or dts < self._settled:
             # From here on, decoders of such a file skip nothing.
@@ -114,6 +115,17 @@ class PacketLookahead:
             self._settle(dts)
         while self._waiting and (self._ready(self._waiting[0]) or len(self._waiting) > _MOST_WAITING):
             yield self._release()
+
+    @property
+    def end_s(self) -> float:
+        """Until when the last frame seen is shown."""
+        return shown_until(self.last_s, self._duration_s, self._longest_step_s)
+
+    def _note_time(self, time_s: float, duration_s: float) -> None:
+        if time_s > self.last_s:
+            step_s = 0.0 if math.isinf(self.last_s) else time_s - self.last_s
+            self._longest_step_s = max(self._longest_step_s, step_s)
+            self.last_s, self._duration_s = time_s, duration_s
 
     def rest(self) -> Iterator[tuple[Packet[Any], bool]]:
         """The packets that still wait; there are no more."""

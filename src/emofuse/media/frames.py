@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 import cv2
@@ -38,6 +39,8 @@ class PacketInfo:
     key: bool
     shown: bool
     """False for packets that an edit list hides: they are decoded and never shown."""
+    duration: int = 0
+    """How long the frame is shown; 0 where the container does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class FramePlan:
     n_in_span: int
     last_s: float
     """Time of the last frame that the file lists."""
+    end_s: float
+    """Until when that frame is shown."""
 
     @property
     def last_index(self) -> float:
@@ -99,7 +104,8 @@ def list_packets(
             retained = None if n_bytes > _KEEP_BYTES else retained
         if packet.stream is not video or not packet.size:
             continue
-        listed.append(PacketInfo(packet.pts, bool(packet.is_keyframe), not packet.is_discard))
+        info = PacketInfo(packet.pts, bool(packet.is_keyframe), not packet.is_discard, packet.duration or 0)
+        listed.append(info)
         # Decoding order is ahead of presentation order by less than a second.
         if end_s is not None and packet.dts is not None and packet.dts * base - origin > end_s + 1.0:
             break
@@ -128,19 +134,28 @@ def plan_frames(
         keys = np.unique(np.array(stamps, dtype=np.int64))
         times = np.asarray(keys * tick_s - origin, dtype=np.float64)
     last_s = float(times[-1]) if len(times) else 0.0
+    shown_s = last_s
+    if len(times) and not by_order:
+        lasts = max(packet.duration for packet in listing.listed if packet.pts == keys[-1]) * tick_s
+        shown_s = shown_until(last_s, lasts, float(np.diff(times).max(initial=0.0)))
     start_s, end_s = span_s
     inside = times >= (-np.inf if start_s is None else start_s - _ROUNDING_S)
     inside &= times < (np.inf if end_s is None else end_s - _ROUNDING_S)
     keys, times = keys[inside], times[inside]
     n_in_span = len(keys)
     if n_in_span == 0:
-        return FramePlan(keys, times, by_order, None, frozenset(), 0, last_s)
+        return FramePlan(keys, times, by_order, None, frozenset(), 0, last_s, shown_s)
     chosen = _nearest(times, np.linspace(times[0], times[-1], n_frames))
     keys, times = keys[chosen], times[chosen]
     feed, restart = None, frozenset[int]()
     if not by_order:
         feed, restart = _needed(listing.listed, frozenset(keys.tolist()))
-    return FramePlan(keys, times, by_order, feed, restart, n_in_span, last_s)
+    return FramePlan(keys, times, by_order, feed, restart, n_in_span, last_s, shown_s)
+
+
+def shown_until(last_s: float, duration_s: float, longest_step_s: float) -> float:
+    """Until when the last frame is shown: where nothing says so, as long as any frame before it."""
+    return last_s + (duration_s or longest_step_s)
 
 
 def _nearest(times: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -159,9 +174,9 @@ def decoded_times(
     assert video is not None
     video.thread_type = "AUTO"
     video.codec_context.thread_count = threads
-    rate = float(video.average_rate or video.guessed_rate or 25)
+    rate = float(nominal_rate(video))
     for packet in file.packets([video], errors, start_s):
-        for frame in errors.guard(packet.decode):
+        for frame in errors.decode(packet):
             known = frame.time
             # A stream with no clock at all has only its nominal rate.
             times.append(known - origin if known is not None else len(times) / rate)
@@ -284,6 +299,14 @@ def central_square(image: UInt8) -> UInt8:
     side = min(image.shape)
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     return image[top : top + side, left : left + side]
+
+
+def nominal_rate(video: VideoStream) -> Fraction:
+    """Frames per second. A stream without timestamps says so itself; its reader only has a default."""
+    own = video.codec_context.framerate
+    if own and video.start_time is None:
+        return own
+    return video.average_rate or video.guessed_rate or Fraction(25)
 
 
 def pixel_aspect(video: VideoStream) -> float:

@@ -15,6 +15,8 @@ from av.packet import Packet
 
 _BACK_S: Final = 1.0
 """A longer step back restarts the clock; audio and frames that a shorter one repeats are left out."""
+_MOST_REORDERED: Final = 17
+"""Frames may be decoded this many frames before they are shown."""
 _LEAP_S: Final = 60.0
 """A longer leap restarts the clock of a broadcast: nothing is missing, the sender counts from elsewhere."""
 _LONG_LEAP_S: Final = 3601.0
@@ -102,7 +104,7 @@ class PacketClock:
             stamp_s = _seconds(packet, packet.pts if packet.dts is None else packet.dts)
             if stamp_s is not None:
                 index = packet.stream.index
-                if self._jumped(index, stamp_s):
+                if self._jumped(index, stamp_s, _back_s(packet)):
                     if index in self._moved:
                         yield from self._place()
                     self._moved.add(index)
@@ -118,13 +120,13 @@ class PacketClock:
     def _stream(self, index: int) -> _StreamClock:
         return self._streams.setdefault(index, _StreamClock(self._offset_s))
 
-    def _jumped(self, index: int, stamp_s: float) -> bool:
+    def _jumped(self, index: int, stamp_s: float, back_s: float) -> bool:
         """Whether a stream comes to a new part with this timestamp."""
         stream = self._streams.get(index)
         if stream is None:  # A stream that starts while others are moving belongs to their new part.
             return bool(self._moved)
         step_s = stamp_s - stream.stamp_s
-        if -_BACK_S <= step_s <= self._leap_s:
+        if -back_s <= step_s <= self._leap_s:
             return False
         at_s = stamp_s + stream.offset_s - self._origin_s
         if step_s > 0 and at_s <= max(self._length_s, self.reached_s(without=index) + self._leap_s):
@@ -182,6 +184,12 @@ class PacketClock:
             length_s = float((packet.duration or 0) * base)
             stream.end_s = max(stream.end_s, start_s + length_s - self._origin_s)
         return packet
+
+
+def _back_s(packet: Packet[Any]) -> float:
+    """How far a packet may go back within a part: some containers have no true decoding timestamps."""
+    reordered = 0 if packet.is_keyframe or not packet.time_base else _MOST_REORDERED
+    return max(_BACK_S, reordered * float((packet.duration or 0) * (packet.time_base or 0)))
 
 
 def _seconds(packet: Packet[Any], ticks: int | None) -> float | None:

@@ -76,6 +76,10 @@ class _Reading:
         declared_s = self.end_s if length_s is None else self.start_s + length_s
         # the last video frame is shown until the declared end, beyond which the last audio frame is padding
         step_s = 1 / self.reader.rules.pictures_per_s
+        if self.stream.shown_until_s - self.end_s > _DAMAGED_S + step_s:  # the last frame stands long
+            shown_s = self.stream.shown_until_s
+            self.end_s = max(self.end_s, shown_s if length_s is None else min(shown_s, declared_s))
+            declared_s = max(declared_s, self.end_s)
         if declared_s - self.end_s > _DAMAGED_S + step_s:
             # a single frame counts as shown for one step
             self.end_s = max(self.end_s, min(declared_s, self.start_s + step_s))

@@ -29,7 +29,7 @@ from emofuse.media.container import (
     packet_clock,
 )
 from emofuse.media.frame_sampling import Frame, FrameSampler, SampleTimes
-from emofuse.media.frames import pixel_aspect
+from emofuse.media.frames import nominal_rate, pixel_aspect
 from emofuse.media.live.inputs import InputRequest, LiveInput, open_input
 from emofuse.media.stream_choice import choose_streams
 
@@ -287,7 +287,7 @@ class Capture:
             if isinstance(reader, _VideoReader):
                 stream.codec_context.skip_frame = skipped = load.skip()
                 reader.is_skipping = skipped != _SKIPS[0]
-            for frame in self._errors.guard(packet.decode):
+            for frame in self._errors.decode(packet):
                 self._pass_on(reader, frame, clock)
         for reader in readers.values():
             for frame in self._errors.guard(reader.drain):
@@ -422,7 +422,7 @@ class _VideoReader(_StreamReader):
             self._sample_times,
             origin_s=origin,
             aspect=pixel_aspect(self._video),
-            frame_s=1 / float(self._video.average_rate or self._video.guessed_rate or 25),
+            frame_s=1 / float(nominal_rate(self._video)),
         )
 
     def add(self, frame: VideoFrame) -> list[Frame]:
