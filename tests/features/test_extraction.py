@@ -5,19 +5,24 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
-from emofuse.core.errors import FeatureError, MediaError, StoreError
-from emofuse.core.recipes.load import parse_recipe
+from emofuse.core.errors import FeatureError, MediaError, RecipeError, StoreError
+from emofuse.core.recipes.load import load_recipe, parse_recipe
 from emofuse.core.recipes.recipe import Recipe
-from emofuse.core.records import Clip, Features, Float32, Take
-from emofuse.features.extraction import CHANNELS_CANCEL, extract, extract_takes
+from emofuse.core.records import Clip, Features, Float32, Take, TimedFrames
+from emofuse.features import extraction
+from emofuse.features.extraction import CHANNELS_CANCEL, WHOLE_FRAME, extract, extract_takes
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
+from emofuse.features.face.boxes import overlap
 from emofuse.features.store import FeatureStore
-from emofuse.media.decoding import decode
-from tests.support import media_files
+from emofuse.media.decoding import Media, decode
+from tests.support import drawn_people, media_files
+from tests.support.ffmpeg import ffmpeg, needs_ffmpeg
 
 RECIPE = Recipe(name="test")
 TABLED = parse_recipe(
@@ -227,6 +232,83 @@ def test_extraction_needs_no_training_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def at_column(left: int) -> TimedFrames:
+    """A drawn person who speaks, 320 pixels wide from this column on, in frames of 1280 × 360."""
+    frames = []
+    for bgr in drawn_people.draw_person(1).speaking(20):
+        canvas = np.full((360, 1280), 150, np.uint8)
+        canvas[:, left : left + 320] = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+        frames.append(canvas)
+    return TimedFrames(tuple(frames), np.arange(20) / 10, 20)
+
+
+@pytest.mark.parametrize("detector", ["dlib", "yunet"])
+def test_a_face_beside_the_middle_is_read_where_the_middle_is_empty(
+    detector: str, request: pytest.FixtureRequest
+) -> None:
+    if detector == "yunet":
+        weights = request.getfixturevalue("real_weights")
+        request.getfixturevalue("monkeypatch").setenv("EMOFUSE_WEIGHTS", str(weights))
+    features = {"kind": "stack", "detector": detector, "whole_if_empty": True}
+    recipe = parse_recipe({"name": "whole", "face": {"features": features}})
+    middle, left, right = (extract(at_column(x), recipe, voice=False) for x in (480, 0, 960))
+    assert middle.notes == () and left.notes == right.notes == (WHOLE_FRAME,)
+    for found, left_px in ((left, 0), (right, 960)):
+        assert found.meta["frames_with_face"] == 20 and found.meta["face_in"] == "frame"
+        # the square starts at column 460, the person in it at 480
+        assert_same_boxes(found, middle, (left_px - 20, 0))
+
+
+def assert_same_boxes(found: Features, expected: Features, moved_px: tuple[int, int]) -> None:
+    """Boxes of the detector's sizes, which are a fifth apart, around the same faces in other frames."""
+    moved = np.add(expected.meta["face_boxes"], moved_px * 2)
+    overlaps = [overlap(a, b) for a, b in zip(found.meta["face_boxes"], moved.tolist(), strict=True)]
+    assert min(overlaps) > 0.6, overlaps
+
+
+@pytest.mark.parametrize("name", ["rosred-2022", "default"])
+def test_older_recipes_read_the_middle_only(name: str) -> None:
+    found = extract(at_column(0), load_recipe(name), voice=False)
+    assert found.face_missing == "no face found in 20 frames" and found.notes == ()
+
+
+def test_a_face_in_the_middle_is_read_as_before_and_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = drawn_people.write_video(tmp_path / "a.mp4", drawn_people.draw_person(2).speaking(20))
+    calls: list[Path] = []
+
+    def counted(source: Path, **how: Any) -> Media:
+        calls.append(source)
+        return decode(source, **how)
+
+    before = extract(path, RECIPE, voice=False)
+    monkeypatch.setattr(extraction, "decode", counted)
+    now = extract(path, load_recipe("out-of-the-box"), voice=False)
+    assert before.face is not None and now.face is not None and calls == [path]
+    np.testing.assert_array_equal(now.face, before.face)
+    assert (now.notes, now.meta) == (before.notes, before.meta)
+
+
+def test_the_whole_frame_goes_with_the_square() -> None:
+    with pytest.raises(RecipeError, match="whole_if_empty goes with square"):
+        parse_recipe({"name": "x", "face": {"features": {"square": False, "whole_if_empty": True}}})
+
+
+@pytest.mark.ravdess
+@needs_ffmpeg
+def test_a_real_face_at_the_left_of_a_wide_frame(ravdess: Path, tmp_path: Path) -> None:
+    clip = ravdess / "video/Actor_01/01-01-08-01-01-02-01.mp4"
+    filters = "crop=640:720:320:0,pad=1920:720:0:0:gray,pad=1920:1080:0:180:gray"
+    path = tmp_path / "left.mp4"
+    ffmpeg("-i", clip, "-vf", filters, "-preset", "ultrafast", "-crf", "10", path)
+    recipe = load_recipe("out-of-the-box")
+    expected, found = (extract(one, recipe, voice=False) for one in (clip, path))
+    assert found.meta["frames_with_face"] == 20 and found.notes == (WHOLE_FRAME,)
+    # from the central square to the frame, to what is cropped, to where it is put
+    assert_same_boxes(found, expected, (280 - 320, 180))
 
 
 @pytest.mark.ravdess

@@ -35,6 +35,7 @@ _OTHER_SOUND_S: Final = 2.0
 """Where speech starts later than this, there is a note. RAVDESS' actors start within 1.4 s."""
 _LONG_S: Final = 10.0
 """Audio longer than this has more to tell than its start; there is a note."""
+WHOLE_FRAME: Final = "no face in the middle of the frame: the whole frame was searched"
 CHANNELS_CANCEL: Final = "the channels cancel each other out when mixed: the loudest one was read"
 
 Modality = Literal["voice", "face"]
@@ -188,7 +189,9 @@ def _extract_parts(
     if "voice" in wanted:
         parts["voice"] = _voice(media, recipe, judge_speech=judge_speech)
     if frames:
-        parts["face"] = _face(media, recipe)
+        parts["face"] = part = _face(media, recipe)
+        if part.array is None and media.frames is not None and features.whole_if_empty:
+            parts["face"] = _face_anywhere(source, recipe, (start_s, end_s), threads) or part
     return parts
 
 
@@ -270,6 +273,25 @@ def _face(media: Media, recipe: Recipe) -> ModalityFeatures:
         return ModalityFeatures(None, "no frame could be decoded", media.notes)
     part = face_part(media.frames, recipe.face.features)
     return replace(part, notes=media.notes + part.notes)
+
+
+def _face_anywhere(
+    source: Readable, recipe: Recipe, span_s: tuple[float | None, float | None], threads: int
+) -> ModalityFeatures | None:
+    """The face of a clip whose middle is empty, or None. Only such clips are decoded again."""
+    features = recipe.face.features
+    media = _media(
+        source, audio=False, n_frames=features.n_frames, square=False, span_s=span_s, threads=threads
+    )
+    frames = media.frames
+    if frames is None or all(image.shape[0] == image.shape[1] for image in frames.images):
+        return None
+    part = face_part(frames, features, cropped=False)
+    if part.array is None:
+        return None
+    return replace(
+        part, notes=(*media.notes, WHOLE_FRAME, *part.notes), meta={**part.meta, "face_in": "frame"}
+    )
 
 
 def _row(take: str | None, table: ActionUnitTable | None) -> ModalityFeatures:

@@ -32,6 +32,8 @@ class FaceFeatures(Part):
     detector: Annotated[Literal["dlib", "yunet"], ADDED_LATER] = "dlib"
     """Face detector for a ``stack``: histograms of oriented gradients, or a small network that needs its
     weight file and also finds turned, tilted and partly hidden faces."""
+    whole_if_empty: Annotated[bool, ADDED_LATER] = False
+    """With ``square``: search the whole frames of a clip whose central squares have no face at all."""
 
     @model_validator(mode="after")
     def _consistent(self) -> FaceFeatures:
@@ -39,6 +41,8 @@ class FaceFeatures(Part):
             raise ValueError("table goes with kind = 'au-table', and only with it")
         if self.detector != "dlib" and self.kind != "stack":
             raise ValueError("detector goes with kind = 'stack'")
+        if self.whole_if_empty and not self.square:
+            raise ValueError("whole_if_empty goes with square = true")
         return self
 
     @property

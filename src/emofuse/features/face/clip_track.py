@@ -33,14 +33,18 @@ _COUNT_EVERY: Final = 5
 """Every fifth frame is searched whole, to count the faces in it."""
 _LEAST_SHARE: Final = 0.25
 """A box with less of its area in the frame is left out: there is too little to crop."""
+_WHOLE_ROWS: Final = 720
+"""Frames that are not cropped are searched at no more than this height: for faces from a ninth of it."""
 
 
-def track_face(frames: TimedFrames, features: FaceFeatures) -> FaceTrack | str:
+def track_face(frames: TimedFrames, features: FaceFeatures, *, cropped: bool = True) -> FaceTrack | str:
     """Follow one face through the frames: the largest in the first frame that has one.
 
     Args:
         frames: gray, already cropped to their central square where the recipe asks for it.
         features: the crop's size, the detector and the height at which it looks for faces.
+        cropped: whether they are, or might have been. Otherwise small faces are searched in every fifth frame
+            only, until one is found: the frames are large, and most have no face at all.
 
     Returns:
         The track, or the reason why there is none.
@@ -48,7 +52,8 @@ def track_face(frames: TimedFrames, features: FaceFeatures) -> FaceTrack | str:
     Raises:
         WeightsError: the detector is YuNet, and its weights are missing or altered.
     """
-    finder = (_YuNetFinder if features.detector == "yunet" else _DlibFinder)(features.detect_height_px)
+    kind = _YuNetFinder if features.detector == "yunet" else _DlibFinder
+    finder = kind(features.detect_height_px, sparing=not cropped)
     faces = [finder.find(image, count=i % _COUNT_EVERY == 0) for i, image in enumerate(frames.images)]
     found = np.array([face is not None for face in faces], dtype=bool)
     if not found.any():
@@ -75,8 +80,8 @@ def track_face(frames: TimedFrames, features: FaceFeatures) -> FaceTrack | str:
 class _DlibFinder:
     """Finds faces with dlib's detector, and remembers where the followed one was last."""
 
-    def __init__(self, detect_height_px: int) -> None:
-        self._height_px = detect_height_px
+    def __init__(self, detect_height_px: int, *, sparing: bool) -> None:
+        self._height_px, self._sparing = detect_height_px, sparing
         self._last: Box | None = None
         self._shape: tuple[int, ...] = ()
 
@@ -101,9 +106,14 @@ class _DlibFinder:
             boxes = self._near(pyramid, self._last, whole=count)
         if not boxes:
             boxes = pyramid.search(start)
-        if not boxes and start > 0:
-            boxes = pyramid.search(0)
+        deepest = pyramid.level_of_height(_WHOLE_ROWS) if self._sparing else 0
+        if not boxes and start > deepest and self._searches_small(count):
+            boxes = pyramid.search(deepest)
         return boxes
+
+    def _searches_small(self, count: bool) -> bool:
+        """Whether small faces are searched in a frame that shows no other."""
+        return count or self._last is not None or not self._sparing
 
     def _near(self, pyramid: _Pyramid, last: Box, *, whole: bool) -> list[Box]:
         level = level_for_face(last[2] - last[0])
@@ -123,12 +133,15 @@ class _DlibFinder:
 class _YuNetFinder(_DlibFinder):
     """Finds faces with YuNet, which is fast enough to search every frame whole."""
 
-    def __init__(self, detect_height_px: int) -> None:
-        super().__init__(detect_height_px)
+    def __init__(self, detect_height_px: int, *, sparing: bool) -> None:
+        super().__init__(detect_height_px, sparing=sparing)
         self._yunet = load_yunet()
 
-    def _boxes(self, image: UInt8, *, count: bool) -> list[Box]:  # noqa: ARG002 - every frame is counted
-        found = self._yunet.find(image, self._height_px) or self._yunet.find(image, min(image.shape))
+    def _boxes(self, image: UInt8, *, count: bool) -> list[Box]:
+        found = self._yunet.find(image, self._height_px)
+        if not found and self._searches_small(count):
+            rows = min(image.shape)
+            found = self._yunet.find(image, min(rows, _WHOLE_ROWS) if self._sparing else rows)
         return [face.box for face in found if is_inside(face.box, image.shape, _LEAST_SHARE)]
 
 

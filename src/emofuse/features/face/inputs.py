@@ -28,8 +28,10 @@ def face_shape(features: FaceFeatures, n_units: int | None = None) -> tuple[int,
     return (n_units,)
 
 
-def face_part(frames: TimedFrames, features: FaceFeatures) -> ModalityFeatures:
+def face_part(frames: TimedFrames, features: FaceFeatures, *, cropped: bool = True) -> ModalityFeatures:
     """What a face network reads of the frames of a clip, or the reason why there is nothing.
+
+    ``cropped``: see :func:`track_face`.
 
     Raises:
         MissingExtraError: the features need an optional part of the package.
@@ -43,7 +45,7 @@ def face_part(frames: TimedFrames, features: FaceFeatures) -> ModalityFeatures:
             return ModalityFeatures(blendshapes.values, None, face_notes(blendshapes), face_meta(blendshapes))
         missing = blendshapes
     else:
-        track = track_face(frames, features)
+        track = track_face(frames, features, cropped=cropped)
         if not isinstance(track, str):
             return ModalityFeatures(track.crops, None, face_notes(track), face_meta(track))
         missing = track
