@@ -24,6 +24,7 @@ LONGEST = 450
 
 TESTS_BESIDE_MODULES = {
     "cli/test_predict_batch.py": "the command predict on many files",
+    "cli/test_streams.py": "one choice of streams in predict, timeline and the overlay",
     "core/recipes/test_recipes.py": "the shipped recipes, and what every recipe shares",
     "exports/test_ten_minutes.py": "one timeline in every format",
     "media/test_bad_input.py": "damaged files, whichever module reads them",

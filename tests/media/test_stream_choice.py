@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from emofuse.core.errors import MediaError
-from emofuse.core.records import Waveform
+from emofuse.core.records import StreamChoice, Waveform
 from emofuse.media.container import open_media
 from emofuse.media.decoding import Media, decode, probe
 from emofuse.media.file_stream import Frame, open_stream
-from emofuse.media.stream_choice import StreamChoice
 from tests.support.ffmpeg import ffmpeg, needs_ffmpeg
 
 pytestmark = needs_ffmpeg
@@ -90,7 +89,9 @@ def test_languages_and_titles_are_in_the_note(tmp_path: Path) -> None:
         tmp_path / "a.mkv", [tone(300), tone(900)], "-c:a", "flac", "-metadata:s:a:0", "language=eng",
         "-metadata:s:a:1", "language=deu", "-metadata:s:a:1", "title=Commentary",
     )  # fmt: skip
-    assert decode(path).notes == ("audio stream 1 (eng) is read, and not 2 (deu, Commentary)",)
+    assert decode(path).notes == (
+        "audio stream 1 (eng) is read, and not 2 (deu, Commentary): see --audio-stream",
+    )
 
 
 @pytest.mark.parametrize("marked", [None, 0, 1])
@@ -107,7 +108,9 @@ def test_a_thumbnail_first_does_not_hide_the_film(tmp_path: Path, marked: int | 
     assert media.frames is not None and media.frames.images[0].shape == (96, 160)
     assert media.frames.n_in_file == 20 and (probe(path).width, probe(path).n_frames) == (160, 20)
     assert {item.image.shape for item in items if isinstance(item, Frame)} == {(96, 160)}
-    assert media.notes == notes == ("video stream 2 (160x96) is read, and not 1 (320x240)",)
+    assert (
+        media.notes == notes == ("video stream 2 (160x96) is read, and not 1 (320x240): see --video-stream",)
+    )
 
 
 def test_the_larger_of_two_films_is_read_unless_the_smaller_is_the_default(tmp_path: Path) -> None:

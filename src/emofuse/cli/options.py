@@ -72,6 +72,22 @@ ProfileFile = Annotated[
     Path | None,
     typer.Option(metavar="PROFILE", help="Profile of the person in the recording (see: emofuse enroll)."),
 ]
+AudioStream = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Which of several audio streams; default: the marked or audible one.",
+    ),
+]
+VideoStream = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Which of several video streams; default: the marked or largest one.",
+    ),
+]
 WindowLength = Annotated[float, typer.Option(metavar="SECONDS", help="Length of a window.")]
 Hop = Annotated[
     float, typer.Option(metavar="SECONDS", help="Time from the start of one window to that of the next.")

@@ -17,7 +17,7 @@ from rich.console import Console
 from emofuse.cli import options
 from emofuse.cli.printing import print_bundle, print_message, print_predictions
 from emofuse.cli.progress import counting_failures
-from emofuse.core.records import Prediction
+from emofuse.core.records import Prediction, StreamChoice
 from emofuse.core.text import printable
 from emofuse.recognition.batch_inputs import Listing, find_recordings
 from emofuse.recognition.tables import check_table, columns, failure, table_row, write_csv
@@ -64,6 +64,8 @@ def predict(
     ] = None,
     action_units: options.ActionUnits = None,
     profile: options.ProfileFile = None,
+    audio_stream: options.AudioStream = None,
+    video_stream: options.VideoStream = None,
 ) -> None:  # fmt: skip
     """Recognize the emotion expressed in each file: eight probabilities, and what they are based on.
 
@@ -91,7 +93,7 @@ def predict(
         from emofuse.features.profile import Profile
 
         person = Profile.load(profile)
-    listing = find_recordings(files)
+    listing, streams = find_recordings(files), StreamChoice(audio_stream, video_stream)
     n_processes = min(options.processes(jobs), max(len(listing.files), 1))
     recognizer = None
     if action_units is not None or (out is None and n_processes == 1):
@@ -101,14 +103,16 @@ def predict(
         table = None if action_units is None else read_action_units(action_units)
         recognizer = Recognizer(loaded, action_units=table)
     if out is not None:
-        failed = _to_table(listing, recognizer or loaded, person, out, n_processes, timeout)
+        failed = _to_table(listing, recognizer or loaded, person, streams, out, n_processes, timeout)
     else:
         with counting_failures("predicting", transient=True) as on_progress:
             if recognizer is not None and n_processes == 1:  # in this process, which saves starting one
-                predictions = list(recognizer.predict_many(listing, profile=person, on_progress=on_progress))
+                predictions = list(recognizer.predict_many(
+                    listing, profile=person, streams=streams, on_progress=on_progress,
+                ))  # fmt: skip
             else:
                 predictions = predict_in_processes(
-                    listing, WorkerSettings.of(recognizer or loaded, person), jobs=n_processes,
+                    listing, WorkerSettings.of(recognizer or loaded, person, streams), jobs=n_processes,
                     timeout_s=timeout, on_progress=on_progress,
                 )  # fmt: skip
         failed = _print(predictions, loaded.emotions, output)
@@ -120,6 +124,7 @@ def _to_table(
     listing: Listing,
     recognizer: Recognizer | Bundle,
     person: Profile | None,
+    streams: StreamChoice,
     out: Path,
     n_processes: int,
     timeout: float | None,
@@ -131,7 +136,7 @@ def _to_table(
         with counting_failures("predicting") as on_progress:
             result = predict_table(
                 listing, recognizer, out, jobs=n_processes, profile=person, timeout_s=timeout,
-                on_progress=on_progress,
+                streams=streams, on_progress=on_progress,
             )  # fmt: skip
     except KeyboardInterrupt:
         print_message("interrupted; repeat the command to resume")

@@ -16,6 +16,7 @@ from emofuse.cli.printing import print_bundle, print_message, print_segments
 from emofuse.cli.progress import stages
 from emofuse.core.errors import ExportError, MediaError, MissingExtraError
 from emofuse.core.progress import OnProgress
+from emofuse.core.records import StreamChoice
 from emofuse.core.text import shown
 from emofuse.core.times import short_clock
 
@@ -53,6 +54,8 @@ def timeline(
         float, typer.Option(min=0, max=1, metavar="P", help="Segments with less confidence get no emotion.")
     ] = 0.4,
     profile: options.ProfileFile = None,
+    audio_stream: options.AudioStream = None,
+    video_stream: options.VideoStream = None,
 ) -> None:  # fmt: skip
     """Read a whole recording: who is in it, when somebody speaks, and which emotion is expressed when.
 
@@ -77,7 +80,8 @@ def timeline(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     rules = options.window_rules(window, hop, faces_per_second)
-    _check_outputs(file, outputs)
+    streams = StreamChoice(audio_stream, video_stream)
+    _check_outputs(file, outputs, streams)
     segment_rules = SegmentRules(abstain_below=abstain_below)
     recognizer = Recognizer.load(bundle)
     print_bundle(recognizer.bundle, bundle)
@@ -87,7 +91,7 @@ def timeline(
     with stages() as on_progress:
         result = recognizer.timeline(
             file, rules=rules, segment_rules=segment_rules, start_s=start, end_s=end, profile=person,
-            on_sound=peaks.add,
+            on_sound=peaks.add, audio_stream=audio_stream, video_stream=video_stream,
             on_progress=lambda done, total: on_progress(label, int(done), int(total or 0)),
         )  # fmt: skip
         if not result.duration_s:
@@ -95,7 +99,7 @@ def timeline(
         waveform = peaks.peaks()
         for name in outputs:
             if _is_overlay(name):
-                _write_overlay(file, result, name, on_progress)
+                _write_overlay(file, result, name, streams, on_progress)
             else:
                 write_timeline(result, name, waveform=waveform)
     for note in result.notes:
@@ -110,7 +114,7 @@ def _is_overlay(name: Path) -> bool:
     return name.suffix.lower() == OVERLAY_SUFFIX
 
 
-def _check_outputs(file: Path, outputs: Sequence[Path]) -> None:
+def _check_outputs(file: Path, outputs: Sequence[Path], streams: StreamChoice) -> None:
     """Fail early if an output cannot be written: reading the recording may take an hour.
 
     Raises:
@@ -125,7 +129,7 @@ def _check_outputs(file: Path, outputs: Sequence[Path]) -> None:
         kinds = {name: "overlay" if _is_overlay(name) else format_of(name) for name in outputs}
     except ExportError as error:
         raise ExportError(f"{error}, or {OVERLAY_SUFFIX} for a video with boxes") from None
-    with open_media(file) as recording:
+    with open_media(file, streams) as recording:
         has_video = recording.video is not None
     for name, kind in kinds.items():
         if kind == "overlay" and not has_video:
@@ -138,8 +142,13 @@ def _check_outputs(file: Path, outputs: Sequence[Path]) -> None:
             raise ExportError(f"{name} is the recording itself: choose another name")
 
 
-def _write_overlay(file: Path, result: Timeline, name: Path, on_progress: OnProgress) -> None:
+def _write_overlay(
+    file: Path, result: Timeline, name: Path, streams: StreamChoice, on_progress: OnProgress
+) -> None:
     from emofuse.exports.overlay import write_overlay
 
     label, total = f"seconds of {shown(name.name)}", int(result.duration_s)
-    write_overlay(file, result, name, on_progress=lambda share: on_progress(label, int(share * total), total))
+    write_overlay(
+        file, result, name, streams=streams,
+        on_progress=lambda share: on_progress(label, int(share * total), total),
+    )  # fmt: skip

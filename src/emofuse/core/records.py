@@ -126,6 +126,14 @@ class Recording:
             raise ValueError("a recording needs audio, video or both")
 
 
+@dataclass(frozen=True, slots=True)
+class StreamChoice:
+    """Numbers of the wanted streams among those of their kind, from 1 on; None: the one that fits best."""
+
+    audio: int | None = None
+    video: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameTrack:
     """Where one person's face is in the sampled frames of a clip.

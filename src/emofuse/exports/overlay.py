@@ -27,7 +27,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from emofuse.core.errors import ExportError
-from emofuse.core.records import UInt8
+from emofuse.core.records import StreamChoice, UInt8
 from emofuse.exports.overlay_drawing import Drawing
 from emofuse.media.audio_blocks import AudioFormatConverter
 from emofuse.media.container import DecodeErrors, MediaFile, open_media
@@ -51,6 +51,7 @@ def write_overlay(
     timeline: Timeline,
     out_path: str | os.PathLike[str],
     *,
+    streams: StreamChoice | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> Path:
     """Write the recording with boxes, names, bars and the results of the segments drawn in, as MP4.
@@ -62,6 +63,7 @@ def write_overlay(
         source_video: the recording that the timeline was made of.
         timeline: what is drawn; its clock is that of the recording.
         out_path: an ``.mp4`` file: written whole, or not at all.
+        streams: those that the timeline was made of, where the recording has several.
         on_progress: called with the share that is done, from 0 to 1, now and then.
 
     Returns:
@@ -77,7 +79,7 @@ def write_overlay(
         raise ExportError(f"{path}: an overlay is an MP4 file: use a name that ends in .mp4")
     if path.exists() and source.exists() and path.samefile(source):
         raise ExportError(f"{path}: that is the recording itself: choose another name")
-    with open_media(source) as file:
+    with open_media(source, streams) as file:
         # errors raised in this block count as damage to the source: those of the output leave it as values
         failure: Exception | None = ExportError(f"{source}: there is no video to draw on")
         if file.video is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from emofuse.core.errors import EmofuseError, FeatureError, MediaError, StoreError
 from emofuse.core.recipes.recipe import Recipe
-from emofuse.core.records import Clip, Features, Recording, Take, TimedFrames, Waveform
+from emofuse.core.records import Clip, Features, Recording, StreamChoice, Take, TimedFrames, Waveform
 from emofuse.features.face.action_units import ActionUnitTable
 from emofuse.features.face.inputs import check_face_needs, face_part
 from emofuse.features.store import FeatureStore, ModalityFeatures, part_key
@@ -56,6 +56,7 @@ def extract(
     table: ActionUnitTable | None = None,
     threads: int = 0,
     judge_speech: bool = False,
+    streams: StreamChoice | None = None,
 ) -> Features:
     """Everything that the networks of a recipe read from one recording, or from one span of it.
 
@@ -71,6 +72,7 @@ def extract(
         table: that table.
         threads: decoding threads; 0: one per core. The features do not depend on it.
         judge_speech: whether to note if there is hardly any speech, or if it is clipped.
+        streams: which streams of a file are read where there are several; None: those that fit best.
 
     Returns:
         The arrays; a modality that is missing has the reason instead.
@@ -84,6 +86,7 @@ def extract(
     parts = _extract_parts(
         source, recipe, _wanted(voice, face), start_s, end_s,
         take=take, table=table, threads=threads, judge_speech=judge_speech,
+        streams=streams,
     )  # fmt: skip
     return _joined(parts.get("voice", _NOT_REQUESTED), parts.get("face", _NOT_REQUESTED))
 
@@ -170,6 +173,7 @@ def _extract_parts(
     table: ActionUnitTable | None,
     threads: int,
     judge_speech: bool = False,
+    streams: StreamChoice | None = None,
 ) -> dict[Modality, ModalityFeatures]:
     parts: dict[Modality, ModalityFeatures] = {}
     features = recipe.face.features
@@ -185,13 +189,14 @@ def _extract_parts(
         square=features.square,
         span_s=(start_s, end_s),
         threads=threads,
+        streams=streams,
     )
     if "voice" in wanted:
         parts["voice"] = _voice(media, recipe, judge_speech=judge_speech)
     if frames:
         parts["face"] = part = _face(media, recipe)
         if part.array is None and media.frames is not None and features.whole_if_empty:
-            parts["face"] = _face_anywhere(source, recipe, (start_s, end_s), threads) or part
+            parts["face"] = _face_anywhere(source, recipe, (start_s, end_s), threads, streams) or part
     return parts
 
 
@@ -203,6 +208,7 @@ def _media(
     square: bool,
     span_s: tuple[float | None, float | None],
     threads: int,
+    streams: StreamChoice | None,
 ) -> Media:
     """Audio and frames, from any kind of source."""
     start_s, end_s = span_s
@@ -213,8 +219,9 @@ def _media(
     if isinstance(source, Recording):
         return media_from_recording(source, audio=audio, n_frames=n_frames, square=square, span_s=span_s)
     return decode(
-        source, audio=audio, n_frames=n_frames, square=square, start_s=start_s, end_s=end_s, threads=threads
-    )
+        source, audio=audio, n_frames=n_frames, square=square, start_s=start_s, end_s=end_s, threads=threads,
+        streams=streams,
+    )  # fmt: skip
 
 
 def _voice(media: Media, recipe: Recipe, *, judge_speech: bool) -> ModalityFeatures:
@@ -276,13 +283,18 @@ def _face(media: Media, recipe: Recipe) -> ModalityFeatures:
 
 
 def _face_anywhere(
-    source: Readable, recipe: Recipe, span_s: tuple[float | None, float | None], threads: int
+    source: Readable,
+    recipe: Recipe,
+    span_s: tuple[float | None, float | None],
+    threads: int,
+    streams: StreamChoice | None,
 ) -> ModalityFeatures | None:
     """The face of a clip whose middle is empty, or None. Only such clips are decoded again."""
     features = recipe.face.features
     media = _media(
-        source, audio=False, n_frames=features.n_frames, square=False, span_s=span_s, threads=threads
-    )
+        source, audio=False, n_frames=features.n_frames, square=False, span_s=span_s, threads=threads,
+        streams=streams,
+    )  # fmt: skip
     frames = media.frames
     if frames is None or all(image.shape[0] == image.shape[1] for image in frames.images):
         return None

@@ -18,9 +18,10 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
+from emofuse.core.records import StreamChoice
 from emofuse.media.byte_source import ByteReader
 from emofuse.media.packet_clock import PacketClock
-from emofuse.media.stream_choice import ChosenStreams, StreamChoice, choose_streams
+from emofuse.media.stream_choice import ChosenStreams, choose_streams
 from emofuse.media.tags import tags_length
 from emofuse.media.unread_formats import HEAD_BYTES, unread_format
 

@@ -17,7 +17,7 @@ from av.packet import Packet
 from av.video.reformatter import VideoReformatter
 
 from emofuse.core.errors import MediaError
-from emofuse.core.records import TimedFrames, Waveform
+from emofuse.core.records import StreamChoice, TimedFrames, Waveform
 from emofuse.media.audio_blocks import WaveformCollector
 from emofuse.media.container import (
     DecodeErrors,
@@ -41,7 +41,6 @@ from emofuse.media.frames import (
     plan_frames,
 )
 from emofuse.media.orientation import orientation
-from emofuse.media.stream_choice import StreamChoice
 
 __all__ = ["Media", "MediaInfo", "Source", "decode", "probe"]
 

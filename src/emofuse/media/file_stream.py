@@ -18,14 +18,13 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
-from emofuse.core.records import Waveform
+from emofuse.core.records import StreamChoice, Waveform
 from emofuse.media.audio_blocks import AudioBlocks
 from emofuse.media.container import DecodeErrors, MediaFile, Source, check_span, open_media
 from emofuse.media.decoding_pass import CAN_SKIP
 from emofuse.media.frame_sampling import Frame, FrameSampler, PacketLookahead, SampleTimes
 from emofuse.media.frames import nominal_rate, pixel_aspect
 from emofuse.media.interleave import PacketQueue, StreamMerger, n_bytes
-from emofuse.media.stream_choice import StreamChoice
 
 __all__ = ["Frame", "MediaStream", "Source", "open_stream"]
 

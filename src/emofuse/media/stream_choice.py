@@ -16,6 +16,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
+from emofuse.core.records import StreamChoice
 from emofuse.media.channels import SILENT_BELOW
 
 Reopen = Callable[[], AbstractContextManager[InputContainer]]
@@ -28,14 +29,6 @@ _LISTEN_S: Final = 60.0
 """Streams that are equally likely are told apart by what is audible in the first minute."""
 _STILL_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpegls", "jpeg2000"})
 """Codecs of thumbnails; a recording may have one of them too, if it has no other video."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamChoice:
-    """Numbers of the wanted streams among those of their kind, from 1 on; None: the one that fits best."""
-
-    audio: int | None = None
-    video: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +149,7 @@ def _note(kind: str, every: Sequence[Any], usable: Sequence[Any], chosen: Any) -
         return ()
     names = {stream.index: _described(number, stream) for number, stream in enumerate(every, 1)}
     others = ", ".join(names[stream.index] for stream in usable if stream is not chosen)
-    return (f"{kind} stream {names[chosen.index]} is read, and not {others}",)
+    return (f"{kind} stream {names[chosen.index]} is read, and not {others}: see --{kind}-stream",)
 
 
 def _described(number: int, stream: AudioStream | VideoStream) -> str:

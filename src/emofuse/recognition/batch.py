@@ -18,13 +18,13 @@ import os
 import tempfile
 from array import array
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from emofuse.core.errors import BatchError
-from emofuse.core.records import Prediction
+from emofuse.core.records import Prediction, StreamChoice
 from emofuse.core.version import __version__
 from emofuse.recognition.batch_inputs import Listing, OnFile, find_recordings
 from emofuse.recognition.bundle import MANIFEST, Bundle, load_bundle, warn_of_licence
@@ -75,10 +75,14 @@ class WorkerSettings:
     emotions: tuple[str, ...]
     action_units: Path | None = None
     profile: Profile | None = None
+    streams: StreamChoice = field(default_factory=StreamChoice)
 
     @classmethod
     def of(
-        cls, recognizer: Recognizer | Bundle | str | Path | None, profile: Profile | None = None
+        cls,
+        recognizer: Recognizer | Bundle | str | Path | None,
+        profile: Profile | None = None,
+        streams: StreamChoice | None = None,
     ) -> WorkerSettings:
         """Those of a recognizer, a bundle or its folder, or None: the recognizer that comes with emofuse.
 
@@ -106,11 +110,17 @@ class WorkerSettings:
             emotions=bundle.emotions,
             action_units=None if table is None else table.path.absolute(),
             profile=profile,
+            streams=streams or StreamChoice(),
         )
 
     def identity(self) -> dict[str, str | None]:
-        """What the results depend on, as digests."""
-        return {
+        """What the results depend on, as digests; chosen streams only if there are any."""
+        chosen = {
+            f"{kind} stream": str(number)
+            for kind, number in asdict(self.streams).items()
+            if number is not None
+        }
+        return chosen | {
             "version of emofuse": __version__,
             "recogniser": file_digest(self.bundle / MANIFEST),
             "table of action units": None if self.action_units is None else file_digest(self.action_units),
@@ -118,7 +128,7 @@ class WorkerSettings:
         }
 
     @contextlib.contextmanager
-    def setup(self) -> Iterator[dict[str, str | None]]:
+    def setup(self) -> Iterator[dict[str, Any]]:
         """The argument of :data:`READER`; a profile is passed as a temporary file."""
         with tempfile.TemporaryDirectory(prefix="emofuse-") as folder:
             profile = None
@@ -129,6 +139,7 @@ class WorkerSettings:
                 "bundle": str(self.bundle),
                 "action_units": None if self.action_units is None else str(self.action_units),
                 "profile": None if profile is None else str(profile),
+                "streams": asdict(self.streams),
             }
 
 
@@ -148,6 +159,7 @@ def predict_table(
     jobs: int = 1,
     profile: Profile | None = None,
     timeout_s: float | None = None,
+    streams: StreamChoice | None = None,
     on_progress: OnFile | None = None,
 ) -> BatchResult:
     """Read many files into a table. The same call resumes after an interrupt or a kill.
@@ -160,6 +172,7 @@ def predict_table(
         jobs: worker processes; each uses one core.
         profile: of the person who is seen and heard in all the files.
         timeout_s: seconds a file may take; None: :func:`default_limit_s`; 0: no limit.
+        streams: which streams are read in all the files, where there are several.
         on_progress: called after each file.
 
     Returns:
@@ -175,7 +188,7 @@ def predict_table(
     """
     out = Path(out)
     check_table(out)
-    settings = WorkerSettings.of(recognizer, profile)
+    settings = WorkerSettings.of(recognizer, profile, streams)
     listing = files if isinstance(files, Listing) else find_recordings(files)
     if not listing.files:
         raise BatchError("there is no recording to read")

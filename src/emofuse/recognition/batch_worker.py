@@ -20,6 +20,7 @@ def load_reader(setup: Mapping[str, Any]) -> Handler:
     """
     import cv2
 
+    from emofuse.core.records import StreamChoice
     from emofuse.features.profile import Profile
     from emofuse.recognition.recognizer import Recognizer
 
@@ -28,8 +29,10 @@ def load_reader(setup: Mapping[str, Any]) -> Handler:
     recognizer = Recognizer.load(setup["bundle"], action_units=setup["action_units"], decoder_threads=1)
     profile = None if setup["profile"] is None else Profile.load(Path(setup["profile"]))
 
+    streams = StreamChoice(**setup["streams"])
+
     def read(request: Request) -> Reply:
-        (prediction,) = recognizer.predict_many([request["file"]], profile=profile)
+        (prediction,) = recognizer.predict_many([request["file"]], profile=profile, streams=streams)
         return prediction.as_dict()
 
     return read

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import CorpusError, EmofuseError, FeatureError
 from emofuse.core.recipes.recipe import Recipe
-from emofuse.core.records import Features, Prediction, Recording, TimedFrames, Waveform
+from emofuse.core.records import Features, Prediction, Recording, StreamChoice, TimedFrames, Waveform
 from emofuse.corpus.ravdess import parse_name
 from emofuse.features.extraction import Readable, extract
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
@@ -145,6 +145,8 @@ class Recognizer:
         start_s: float | None = None,
         end_s: float | None = None,
         profile: Profile | None = None,
+        audio_stream: int | None = None,
+        video_stream: int | None = None,
     ) -> Prediction:
         """Read one recording: a file, or arrays, which are processed the same way.
 
@@ -166,6 +168,9 @@ class Recognizer:
             start_s: start of the span that is read; None: the start of the recording.
             end_s: end of the span; None: the end of the recording.
             profile: of the person who is seen and heard, if enrolled.
+            audio_stream: the number of the audio stream to read, from 1 on, where a file has several. None:
+                the default; of several defaults, or none, the first audible one.
+            video_stream: the same for video; the largest instead of the first audible one.
 
         Returns:
             Eight probabilities, which modalities they rest on and why one is missing. Where neither can
@@ -177,7 +182,10 @@ class Recognizer:
         """
         readable = _readable(source, sample_rate_hz, frames, frame_times_s, fps, colour)
         name = _name(readable)
-        features = self._extract(readable, name, start_s=start_s, end_s=end_s, judge_speech=True)
+        features = self._extract(
+            readable, name, start_s=start_s, end_s=end_s, judge_speech=True,
+            streams=StreamChoice(audio_stream, video_stream),
+        )  # fmt: skip
         return self.predict_features(features, source=name, profile=profile)
 
     def _extract(self, source: Readable, name: str, **options: Any) -> Features:
@@ -191,6 +199,7 @@ class Recognizer:
         sources: Listing | Iterable[Readable],
         *,
         profile: Profile | None = None,
+        streams: StreamChoice | None = None,
         on_progress: OnFile | None = None,
     ) -> Iterator[Prediction]:
         """Read one recording after the other, as ``predict_files``, the command and batch workers all do.
@@ -201,6 +210,7 @@ class Recognizer:
             sources: recordings of the kinds that :meth:`predict` takes as ``source``; or what
                 :func:`~emofuse.recognition.batch_inputs.find_recordings` found.
             profile: of the person who is seen and heard in all of them, if enrolled.
+            streams: which streams are read in all of them, where there are several.
             on_progress: called after each recording.
 
         Raises:
@@ -220,15 +230,19 @@ class Recognizer:
             if isinstance(source, str) and source in refused:
                 prediction = Prediction.failed(source, self.emotions, f"{source}: {refused[source]}")
             else:
-                prediction = self._predict_or_fail(source, profile)
+                prediction = self._predict_or_fail(source, profile, streams or StreamChoice())
             n_failed += prediction.error is not None
             if on_progress is not None:
                 on_progress(n_done, n_failed, n_recordings)
             yield prediction
 
-    def _predict_or_fail(self, source: Readable, profile: Profile | None) -> Prediction:
+    def _predict_or_fail(
+        self, source: Readable, profile: Profile | None, streams: StreamChoice
+    ) -> Prediction:
         try:
-            return self.predict(source, profile=profile)
+            return self.predict(
+                source, profile=profile, audio_stream=streams.audio, video_stream=streams.video
+            )
         except EmofuseError as error:
             reason = str(error)
         except Exception as error:  # one recording must not stop the others; the type shows a bug
@@ -253,6 +267,8 @@ class Recognizer:
         start_s: float | None = None,
         end_s: float | None = None,
         profile: Profile | None = None,
+        audio_stream: int | None = None,
+        video_stream: int | None = None,
         on_progress: OnRead | None = None,
         on_sound: OnSound | None = None,
     ) -> Timeline:
@@ -274,6 +290,8 @@ class Recognizer:
             start_s: where to start; None: at the start of the recording.
             end_s: where to end; None: at its end.
             profile: of the one person who is seen and heard, if enrolled.
+            audio_stream: the number of the audio stream to read, as for :meth:`predict`.
+            video_stream: the number of the video stream.
             on_progress: called with the seconds that were read, and with the duration where the file has it.
             on_sound: called with every block of audio; ``PeakMeter().add`` makes a waveform for a page.
 
@@ -282,14 +300,16 @@ class Recognizer:
         """
         from emofuse.timeline.reader import ReadingOptions, read_timeline
 
-        options = ReadingOptions(rules, start_s, end_s, profile)
+        streams = StreamChoice(audio_stream, video_stream)
+        options = ReadingOptions(rules, start_s, end_s, profile, streams)
         return read_timeline(
             self, source, options, segment_rules=segment_rules, on_progress=on_progress, on_sound=on_sound
         )
 
     def stream(
         self, source: Source, *, rules: WindowRules | None = None, start_s: float | None = None,
-        end_s: float | None = None, profile: Profile | None = None,
+        end_s: float | None = None, profile: Profile | None = None, audio_stream: int | None = None,
+        video_stream: int | None = None,
     ) -> Iterator[Window]:  # fmt: skip
         """The windows of :meth:`timeline`, each as soon as it is read; the arguments are the same.
 
@@ -301,7 +321,8 @@ class Recognizer:
         """
         from emofuse.timeline.reader import ReadingOptions, stream_windows
 
-        return stream_windows(self, source, ReadingOptions(rules, start_s, end_s, profile))
+        streams = StreamChoice(audio_stream, video_stream)
+        return stream_windows(self, source, ReadingOptions(rules, start_s, end_s, profile, streams))
 
     def predict_features(
         self, features: Features, *, source: str = "features", profile: Profile | None = None

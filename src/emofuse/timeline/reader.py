@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.records import Waveform
+from emofuse.core.records import StreamChoice, Waveform
 from emofuse.media.container import Source, display_path
 from emofuse.media.file_stream import MediaStream, open_stream
 from emofuse.system.memory import trim_heap
@@ -46,6 +46,7 @@ class ReadingOptions:
     start_s: float | None = None
     end_s: float | None = None
     profile: Profile | None = None
+    streams: StreamChoice | None = None
 
 
 @dataclass(slots=True)
@@ -182,7 +183,7 @@ def _opened(recognizer: EmotionModel, source: Source, options: ReadingOptions | 
     start_s = None if options.start_s is None else max(options.start_s, 0.0)
     with open_stream(
         source, frames_per_s=rules.pictures_per_s, start_s=start_s, end_s=options.end_s,
-        threads=recognizer.decoder_threads,
+        threads=recognizer.decoder_threads, streams=options.streams,
     ) as stream:  # fmt: skip
         first_s = 0.0 if start_s is None else start_s
         reader = WindowReader(
