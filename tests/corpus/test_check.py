@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emofuse.corpus.check import CorpusReport, check_corpus
+from emofuse.corpus.check import CorpusReport, check_corpus, check_file
 from emofuse.corpus.load import load_corpus
 from emofuse.corpus.ravdess import design
+from emofuse.media.decoding import decode
 from tests.support import media_files
+from tests.support.ffmpeg import ffmpeg, needs_ffmpeg
 from tests.support.processes import workers_of_a_killed_parent
 
 RATE_HZ = 16000
@@ -139,6 +141,14 @@ def test_channels_that_cancel_do_not_make_recordings_identical(tmp_path: Path) -
         samples = 0.2 * np.random.default_rng(seed).uniform(-1, 1, (1, 16000)).astype(np.float32)
         media_files.write_wav(tmp_path / name, np.concatenate([samples, -samples]), 16000)
     assert check(tmp_path).identical == ()
+
+
+@needs_ffmpeg
+def test_several_streams_are_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.mka"
+    tone = ["-f", "lavfi", "-i", "sine=duration=1"]
+    ffmpeg(*tone, *tone, "-map", "0", "-map", "1", "-c:a", "flac", path)
+    assert check_file(path).damage == () and decode(path).notes != ()
 
 
 def test_files_of_one_take_may_share_their_audio(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def check_file(path: Path) -> FileCheck:
     facts: dict[str, Any] = {
         "has_video": media.has_video,
         "file_sha256": file_sha256,
-        "damage": media.notes,
+        "damage": media.faults,
     }
     if media.audio is None:
         return FileCheck(path, **facts)
