@@ -78,9 +78,34 @@ def test_segments_show_person_and_confidence() -> None:
     assert "who" not in alone and "0:02.5" in alone and "sad" in alone
 
 
+HALVES = np.array([0.48, 0.48, 0.01, 0.01, 0.005, 0.005, 0.005, 0.005])
+"""What a face network without calm makes of a steady face."""
+
+
+def test_neutral_and_calm_are_one_row_where_the_face_alone_answers() -> None:
+    alone = Prediction("a.mp4", EMOTIONS, HALVES, ("face",), face=HALVES, voice_missing="silent")
+    (row,) = [line for line in predictions_table(alone).splitlines() if "%" in line]
+    assert "neutral or calm  96%" in row
+    assert alone.as_dict()["probabilities"]["calm"] == 0.48
+    both = Prediction("a.mp4", EMOTIONS, HALVES, ("voice", "face"), voice=HALVES, face=HALVES)
+    assert "neutral    48%" in predictions_table(both) and "calm       48%" in predictions_table(both)
+
+
+def test_a_segment_of_a_steady_face_is_neutral_or_calm() -> None:
+    text = segments_table(Segment(0, 2.5, "neutral", 0.36, alike=("calm",)))
+    assert "neutral or calm" in text and "72%" in text and "not sure" not in text
+
+
+def test_the_live_view_shows_neutral_or_calm_as_one_bar() -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    window = Window(0.0, 3.0, None, HALVES, HALVES, person="person 1")
+    console.print(live_view([LiveWindow(window, 0.1, 0, 0, 0.0)], EMOTIONS))
+    assert "neutral or calm" in (text := console.export_text()) and "96%" in text
+
+
 def live_window(person: str | None, end_s: float = 3.0, **more: Any) -> LiveWindow:
     fused = np.full(8, 0.05)
-    fused[2] = 0.65
+    fused[:3] = 0.04, 0.06, 0.65
     window = Window(end_s - 3, end_s, None, fused, fused, 0.5, 1.0, person=person, **more)
     return LiveWindow(window, 1.64, 7, 2, 0.0)
 

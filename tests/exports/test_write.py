@@ -494,3 +494,15 @@ def test_json_is_written_line_by_line(tmp_path: Path) -> None:
     whole = timelines.random_timeline(5)
     lines = io.StringIO(write_timeline(whole, tmp_path / "a.json").read_text(encoding="utf-8")).readlines()
     assert sum('"start_s"' in line for line in lines) == len(whole.windows) + len(whole.segments) + 1
+
+
+def test_a_face_that_is_neutral_or_calm_is_shown_so_where_people_read_it(tmp_path: Path) -> None:
+    """Files for people name both with the probability of both; tables keep the recognizer's emotions."""
+    segments = (Segment(0.0, 10.0, "neutral", 0.36, alike=("calm",)),)
+    timeline = timelines.timeline(segments=segments)
+    (caption,) = webvtt.read(str(write_timeline(timeline, tmp_path / "a.vtt"))).captions
+    assert caption.text == "neutral or calm 72 %"
+    page = write_timeline(timeline, tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "neutral or calm</td><td>72 %" in page and '"neutral or calm"' in page
+    (row,) = json.loads(write_timeline(timeline, tmp_path / "a.json").read_text())["segments"]
+    assert (row["emotion"], row["confidence"]) == ("neutral", 0.36)

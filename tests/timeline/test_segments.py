@@ -117,3 +117,30 @@ def test_an_empty_recording() -> None:
 def test_wrong_rules(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SegmentRules(**wrong)
+
+
+def steady(share: float, *, heard: bool = False) -> list[Window]:
+    """A face that shows neutral or calm with this probability, and does not say which."""
+    p = np.full(8, (1 - share) / 6)
+    p[:2] = share / 2
+    return [Window(float(i), i + 3.0, p if heard else None, p, p, person="a") for i in range(8)]
+
+
+@pytest.mark.parametrize("share", [0.96, 0.7, 0.5])
+def test_a_steady_face_is_neutral_or_calm_and_not_unsure(share: float) -> None:
+    (segment,) = make_segments(steady(share), (0.0, 10.0), EMOTIONS)
+    assert (segment.emotion, segment.alike, segment.abstained) == ("neutral", ("calm",), False)
+    assert segment.shown_emotion == "neutral or calm"
+    assert segment.confidence == pytest.approx(share / 2)
+    assert segment.shown_confidence == pytest.approx(share)
+    # tables keep the emotions of the recognizer
+    assert segment.as_row()["emotion"] == "neutral" and segment.as_row()["confidence"] == segment.confidence
+
+
+def test_a_steady_face_below_the_limit_or_with_a_voice_is_judged_as_before() -> None:
+    (faint,) = make_segments(steady(0.38), (0.0, 10.0), EMOTIONS)
+    assert faint.abstained and faint.alike == ()
+    (heard,) = make_segments(steady(0.7, heard=True), (0.0, 10.0), EMOTIONS)
+    assert heard.abstained
+    (sure,) = make_segments(steady(0.96, heard=True), (0.0, 10.0), EMOTIONS)
+    assert (sure.shown_emotion, sure.shown_confidence) == ("neutral", sure.confidence)

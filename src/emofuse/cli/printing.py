@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import typer
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from emofuse.core.alike import joined_name, shown_groups
 from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.text import shown
 from emofuse.core.times import short_clock
@@ -88,14 +90,19 @@ def print_predictions(predictions: Sequence[Prediction], console: Console) -> No
 def _probabilities(p: Prediction, *, blocks: bool) -> str:
     """One line per emotion; ``blocks``: the terminal can show block characters."""
     assert p.probabilities is not None
-    order = (-p.probabilities).argsort(kind="stable")  # ties: the first one, as in Prediction.emotion
+    groups = shown_groups(p.emotions, p.probabilities, face_alone=p.used == ("face",))
+    values = np.array([p.probabilities[list(group)].sum() for group in groups])
+    order = (-values).argsort(kind="stable")  # ties: the first one, as in Prediction.emotion
+    shown_rows = [groups[i] for i in order[: max(1, int((values >= LEAST_SHOWN).sum()))]]
+    names = [joined_name([p.emotions[i] for i in group]) for group in shown_rows]
+    width = max(9, *map(len, names))
     lines = []
-    for i in order[: max(1, int((p.probabilities >= LEAST_SHOWN).sum()))]:
-        name, value = p.emotions[i], float(p.probabilities[i])
+    for group, label in zip(shown_rows, names, strict=True):
+        name, value = p.emotions[group[0]], float(p.probabilities[list(group)].sum())
         drawn = bar(value, TABLE_BAR_CELLS).rstrip()
         if not blocks:
             drawn = "#" * round(round(value * TABLE_BAR_CELLS * 8) / 8)
-        lines.append(f"{name:9} {value:4.0%} [{EMOTION_COLORS[name]}]{drawn}[/]")
+        lines.append(f"{label:{width}} {value:4.0%} [{EMOTION_COLORS[name]}]{drawn}[/]")
     return "\n".join(lines)
 
 
@@ -130,14 +137,14 @@ def print_segments(timeline: Timeline, console: Console) -> None:
     for segment in timeline.segments:
         when = [short_clock(segment.start_s), short_clock(segment.end_s)]
         person = [escape(segment.person or VOICE)] if several else []
-        sure = "" if segment.confidence is None else f"{segment.confidence:.0%}"
+        sure = "" if segment.shown_confidence is None else f"{segment.shown_confidence:.0%}"
         table.add_row(*when, *person, _emotion(segment), sure)
     console.print(table)
 
 
 def _emotion(segment: Segment) -> str:
     if segment.emotion is not None:
-        return f"[{EMOTION_COLORS[segment.emotion]}]{segment.emotion}[/]"
+        return f"[{EMOTION_COLORS[segment.emotion]}]{segment.shown_emotion}[/]"
     return "[dim]not sure[/]" if segment.abstained else "[dim]nothing to read[/]"
 
 
@@ -164,12 +171,17 @@ def _live_person(one: LiveWindow, emotions: Sequence[str]) -> Table:
     table.title = escape(window.person or "a voice")
     table.title_justify = "left"
     fused = window.fused
-    for i, emotion in enumerate(emotions):
-        probability = 0.0 if fused is None else float(fused[i])
-        best = fused is not None and i == int(fused.argmax())
+    face_alone = window.voice is None and window.face is not None
+    groups: list[tuple[int, ...]] = [(i,) for i in range(len(emotions))]
+    if fused is not None:
+        groups = shown_groups(emotions, fused, face_alone=face_alone)
+    values = [0.0 if fused is None else float(fused[list(group)].sum()) for group in groups]
+    top = None if fused is None else groups[int(np.argmax(values))]
+    for group, probability in zip(groups, values, strict=True):
+        best = group is top
         table.add_row(
-            Text(emotion, style="bold" if best else ""),
-            Text(bar(probability, LIVE_BAR_CELLS), style=EMOTION_COLORS.get(emotion, "white")),
+            Text(joined_name([emotions[i] for i in group]), style="bold" if best else ""),
+            Text(bar(probability, LIVE_BAR_CELLS), style=EMOTION_COLORS.get(emotions[group[0]], "white")),
             f"{probability:4.0%}" if fused is not None else "   –",
         )
     for name, share in (("speech", window.speech), ("face", window.face_present)):

@@ -198,8 +198,9 @@ def _ribbons(timeline: Timeline, names: dict[str, str]) -> Iterator[dict[str, An
             [
                 *part_ms(segment, span),
                 -1 if segment.emotion is None else numbers[segment.emotion],
-                None if segment.confidence is None else round(segment.confidence * 100),
+                None if segment.shown_confidence is None else round(segment.shown_confidence * 100),
                 int(segment.abstained),
+                *((segment.shown_emotion,) if segment.alike else ()),
             ]
             for segment in segments
         ]
@@ -318,8 +319,8 @@ def _table(timeline: Timeline) -> str:
             key = (
                 f'<span class="key" aria-hidden="true" style="--c:var(--e{numbers[segment.emotion]})"></span>'
             )
-        text = {NOTHING: "nothing to read"}.get(label(segment), label(segment))
-        confidence = "" if segment.confidence is None else f"{segment.confidence * 100:.0f} %"
+        text = segment.shown_emotion or {NOTHING: "nothing to read"}.get(label(segment), label(segment))
+        confidence = "" if segment.shown_confidence is None else f"{segment.shown_confidence * 100:.0f} %"
         rows.append(
             f'<tr><td><button type="button" data-time="{start / 1000}">{_signed_clock(start)}</button></td>'
             f"<td>{_signed_clock(end)}</td>"

@@ -119,7 +119,8 @@ class _State:
             return ""
         if self.segment.emotion is None:
             return "abstained" if self.segment.abstained else ""
-        return f"{plain_text(self.segment.emotion, '?')} {self.segment.confidence or 0:.0%}"
+        emotion, confidence = self.segment.shown_emotion or "", self.segment.shown_confidence
+        return f"{plain_text(emotion, '?')} {confidence or 0:.0%}"
 
 
 class Drawing:

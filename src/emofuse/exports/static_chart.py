@@ -202,7 +202,7 @@ def _ribbon(timeline: Timeline, segments: list[Segment], top: float) -> Iterator
         if right < drawn_to + 0.7 or (segment.emotion is None and not segment.abstained):
             continue
         drawn_to = right
-        text = "abstained" if segment.emotion is None else f"{segment.emotion} {segment.confidence:.0%}"
+        text = f"{segment.shown_emotion} {segment.shown_confidence:.0%}" if segment.emotion else "abstained"
         fill = "url(#hatch)" if segment.emotion is None else f"var(--e{indices[segment.emotion]})"
         width = max(right - left - (0.8 if right - left > 3 else 0), 0.7)
         yield (

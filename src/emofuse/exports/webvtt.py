@@ -31,9 +31,9 @@ def _payload(interval: Interval, names: Mapping[str, str]) -> str:
     segment = interval.segment
     if segment is None:
         return NOTHING
-    text = _escaped(label(segment))
-    if segment.emotion is not None and segment.confidence is not None:
-        text += f" {segment.confidence * 100:.0f} %"
+    text = _escaped(segment.shown_emotion or label(segment))
+    if segment.emotion is not None and segment.shown_confidence is not None:
+        text += f" {segment.shown_confidence * 100:.0f} %"
     if segment.person is None:
         return text
     # players without voice spans still show the name

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.alike import joined_name
 from emofuse.core.errors import MissingExtraError
 from emofuse.core.text import encodable
 from emofuse.core.times import milliseconds
@@ -166,6 +167,8 @@ class Segment:
     confidence: float | None = None
     abstained: bool = False
     person: str | None = None
+    alike: tuple[str, ...] = ()
+    """Other emotions of the same probability, which a face alone does not tell apart from ``emotion``."""
 
     def __post_init__(self) -> None:
         _check_span("segment", self.start_s, self.end_s)
@@ -180,6 +183,16 @@ class Segment:
     def duration_s(self) -> float:
         """Length in seconds."""
         return self.end_s - self.start_s
+
+    @property
+    def shown_emotion(self) -> str | None:
+        """The emotion as it is shown to people: with those that are alike, as in ``neutral or calm``."""
+        return None if self.emotion is None else joined_name((self.emotion, *self.alike))
+
+    @property
+    def shown_confidence(self) -> float | None:
+        """The confidence that belongs to it: that of all of them together."""
+        return None if self.confidence is None else min(1.0, self.confidence * (1 + len(self.alike)))
 
     def as_row(self, within: SpanMs | None = None) -> Row:
         """The segment as plain data: times in seconds to the millisecond, clipped to ``within``."""

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.alike import alike_indices
 from emofuse.timeline.records import Segment, Window
 
 Float64 = NDArray[np.float64]
@@ -35,7 +36,8 @@ class SegmentRules:
     """The cost of a change of emotion, in nats. Higher: fewer, longer segments. The default did best on
     RAVDESS clips of 3 s, one after the other; in conversation expressions last longer."""
     abstain_below: float = 0.4
-    """A segment with a lower mean probability has no emotion: the recognizer abstains."""
+    """A segment with a lower mean probability has no emotion: the recognizer abstains. Emotions that a face
+    alone does not tell apart count together."""
 
     def __post_init__(self) -> None:
         if not self.change_cost >= 0:
@@ -52,6 +54,8 @@ class _Steps:
     """(n + 1,) seconds."""
     probabilities: Float64
     """(n, n_emotions)."""
+    face_alone: NDArray[np.bool_]
+    """(n,) whether no voice took part."""
 
 
 def make_segments(
@@ -104,6 +108,7 @@ def _average(
     middles = (edges[:-1] + edges[1:]) / 2
     total = np.zeros((len(middles), n_emotions))
     weight = np.zeros(len(middles))
+    face_alone = np.ones(len(middles), dtype=bool)
     for window in windows:
         if window.fused is None:
             continue
@@ -112,12 +117,13 @@ def _average(
         inside = np.flatnonzero(weight_of_window > 0)
         total[inside] += weight_of_window[inside, None] * window.fused
         weight[inside] += weight_of_window[inside]
+        face_alone[inside] &= window.voice is None and window.face is not None
     if present is not None:
         weight[~_within(middles, present)] = 0.0
     probabilities = np.full_like(total, np.nan)
     known = weight > 0
     probabilities[known] = total[known] / weight[known, None]
-    return _Steps(edges, probabilities)
+    return _Steps(edges, probabilities, face_alone)
 
 
 def _at_frames(edges: Float64, frame_times: Float64 | None) -> Float64:
@@ -152,11 +158,15 @@ def _person_segments(
             start_s, end_s = float(steps.edges[cells.start]), float(steps.edges[cells.stop])
             lengths = np.diff(steps.edges[cells.start : cells.stop + 1])
             confidence = float(np.average(steps.probabilities[cells, path[start]], weights=lengths))
+            alike: tuple[int, ...] = ()
+            if steps.face_alone[cells].all():
+                alike = alike_indices(emotions, steps.probabilities[cells], int(path[start]))
             if start_s - end > _MAX_GAP_S:
                 segments.append(Segment(end, start_s, None, person=person))
             else:
                 start_s = end
-            segments.append(_segment(start_s, end_s, emotions[path[start]], confidence, person, rules))
+            named = tuple(emotions[i] for i in (path[start], *alike))
+            segments.append(_segment(start_s, end_s, named, confidence, person, rules))
             end = end_s
     if span[1] - end > (_MAX_GAP_S if segments else _ROUNDING_S):
         segments.append(Segment(end, span[1], None, person=person))
@@ -166,12 +176,18 @@ def _person_segments(
 
 
 def _segment(
-    start_s: float, end_s: float, emotion: str, confidence: float, person: str | None, rules: SegmentRules
+    start_s: float,
+    end_s: float,
+    emotions: tuple[str, ...],
+    confidence: float,
+    person: str | None,
+    rules: SegmentRules,
 ) -> Segment:
+    """The segment of an emotion, or of several that are alike; ``confidence``: that of each."""
     confidence = min(confidence, 1.0)
-    if confidence < rules.abstain_below:
+    if confidence * len(emotions) < rules.abstain_below:
         return Segment(start_s, end_s, None, confidence, abstained=True, person=person)
-    return Segment(start_s, end_s, emotion, confidence, person=person)
+    return Segment(start_s, end_s, emotions[0], confidence, person=person, alike=emotions[1:])
 
 
 def _merged(segments: Sequence[Segment]) -> list[Segment]:
@@ -179,7 +195,7 @@ def _merged(segments: Sequence[Segment]) -> list[Segment]:
     merged: list[Segment] = []
     for segment in segments:
         before = merged[-1] if merged else None
-        if before is None or (before.emotion, before.abstained) != (segment.emotion, segment.abstained):
+        if before is None or _result(before) != _result(segment):
             merged.append(segment)
             continue
         confidence = segment.confidence
@@ -188,6 +204,10 @@ def _merged(segments: Sequence[Segment]) -> list[Segment]:
             confidence = float(np.average((before.confidence, confidence), weights=weights))
         merged[-1] = replace(before, end_s=segment.end_s, confidence=confidence)
     return merged
+
+
+def _result(segment: Segment) -> tuple[str | None, bool, tuple[str, ...]]:
+    return segment.emotion, segment.abstained, segment.alike
 
 
 def viterbi_path(probabilities: Float64, change_cost: float) -> NDArray[np.int64]:

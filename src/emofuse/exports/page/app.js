@@ -210,7 +210,7 @@ function segmentText(ribbon) {
   const part = segmentAt(ribbon.parts, hover), who = ribbon.name ? [ribbon.name] : [];
   if (!part) return [...who, "nothing to read here"];
   const guess = part.confidence === null ? "" : " (best guess " + part.confidence + " %)";
-  const result = part.emotion >= 0 ? DATA.emotions[part.emotion] + " " + part.confidence + " %"
+  const result = part.emotion >= 0 ? part.word + " " + part.confidence + " %"
     : part.abstained ? "abstained" + guess : "nothing to read";
   return [...who, result, clock(part.start) + " – " + clock(part.end)];
 }

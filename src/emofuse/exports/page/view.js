@@ -28,8 +28,8 @@ function unpacked(series) {
 const SERIES = DATA.series.map(unpacked);
 const RIBBONS = DATA.ribbons.map((ribbon) => ({
   person: ribbon.person, name: ribbon.name,
-  parts: ribbon.segments.map(([start, end, emotion, confidence, abstained]) =>
-    ({ start: start / 1000, end: end / 1000, emotion, confidence, abstained })),
+  parts: ribbon.segments.map(([start, end, emotion, confidence, abstained, word]) =>
+    ({ start: start / 1000, end: end / 1000, emotion, confidence, abstained, word: word || DATA.emotions[emotion] })),
 }));
 const PEAKS = DATA.peaks && {
   bin: DATA.peaks.bin_s, start: DATA.peaks.start_s,
@@ -295,7 +295,7 @@ function drawSegment(pen, part, x, width, row) {
   pen.globalAlpha = 1;
   if (width < 30 || row.height < 18) return; // no room for a label
   pen.font = "600 12px " + FONT; pen.textAlign = "left"; pen.textBaseline = "middle";
-  const word = named ? DATA.emotions[part.emotion] : "abstained", middle = row.top + row.height / 2 + 0.5;
+  const word = named ? part.word : "abstained", middle = row.top + row.height / 2 + 0.5;
   const texts = [word + (named ? "  " + part.confidence + " %" : ""), word];
   const text = texts.find((each) => pen.measureText(each).width < width - 14);
   if (!text) return;
