@@ -32,6 +32,7 @@ from emofuse.exports.overlay_drawing import Drawing
 from emofuse.media.audio_blocks import AudioFormatConverter
 from emofuse.media.container import DecodeErrors, MediaFile, open_media
 from emofuse.media.frames import nominal_rate, pixel_aspect
+from emofuse.media.letterbox import letterboxed
 from emofuse.media.orientation import orientation
 from emofuse.system.atomic_write import write_atomically
 from emofuse.timeline.records import Timeline
@@ -42,6 +43,8 @@ _ENCODERS: Final = ("libx264", "mpeg4")
 """Video encoders, the better one first."""
 _OPTIONS: Final = {"libx264": {"preset": "veryfast", "crf": "20", "bf": "0"}, "mpeg4": {"qscale": "4"}}
 # without B-frames, packets come out in the order of the frames
+_SAME_SHAPE: Final = 0.02
+"""Proportions that differ by less are the same, but for rounding."""
 _BT709: Final = 1
 """AVCOL_SPC_BT709."""
 
@@ -208,10 +211,7 @@ class _VideoWriter:
         if self._drawing is None:
             self._open(image)
         assert self._drawing is not None
-        width, height = self._size
-        if image.shape[:2] != (height, width):
-            # the size changed within the recording, as in some broadcasts
-            image = np.asarray(cv2.resize(image, (width, height)), dtype=np.uint8)
+        image = letterboxed(image, self._size)
         self._drawing.draw(image, time_s)
         self._encode(_even(image), space, pts, frame.duration or 0)
         return time_s
@@ -228,10 +228,14 @@ class _VideoWriter:
 
     def _open(self, image: UInt8) -> None:
         height, width = image.shape[:2]
+        boxes_in = self._timeline.picture_size or (width, height)
+        # a timeline that starts in a later part of other proportions has its boxes in frames of that part
+        if abs(width * boxes_in[1] / (height * boxes_in[0]) - 1) > _SAME_SHAPE:
+            width, height = boxes_in
         self._size = (width, height)
         self._drawing = Drawing(self._timeline, width, height)
         stream = self._stream
-        stream.height, stream.width = _even(image).shape[:2]
+        stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.gop_size = 60

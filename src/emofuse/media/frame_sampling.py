@@ -16,6 +16,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from emofuse.core.records import UInt8
 from emofuse.media.frames import gray_image, shown_until
+from emofuse.media.letterbox import Size, letterboxed, upright_size
 from emofuse.media.orientation import orientation
 
 SMALL_ROWS: Final = 360
@@ -168,9 +169,18 @@ class FrameSampler:
     """
 
     def __init__(
-        self, sample_times: SampleTimes, *, origin_s: float = 0.0, aspect: float = 1.0, frame_s: float = 0.04
+        self,
+        sample_times: SampleTimes,
+        *,
+        origin_s: float = 0.0,
+        aspect: float = 1.0,
+        frame_s: float = 0.04,
+        size: Size | None = None,
     ) -> None:
-        """``aspect``: width of a pixel over its height; ``frame_s``: the step without timestamps."""
+        """``aspect``: width of a pixel over its height; ``frame_s``: the step without timestamps.
+
+        ``size``: width and height to which all frames are fitted; None: those of the first.
+        """
         self._sample_times, self._origin_s, self._aspect, self._frame_s = (
             sample_times,
             origin_s,
@@ -181,16 +191,15 @@ class FrameSampler:
         self._to_gray, self._to_small = VideoReformatter(), VideoReformatter()
         self.last_s = -math.inf
         """Time of the last frame that came, wanted or not."""
-        self.size: tuple[int, int] | None = None
-        """Width and height of the upright frames, from the first one on."""
+        self.size = size
+        """Width and height of the upright frames, from the first one on. Others are letterboxed."""
         self.n_back = 0
         """Frames left out because they came with a time in the past."""
 
     def add(self, frame: VideoFrame) -> Frame | None:
         """Take the next decoded frame; None if it is not wanted."""
         if self.size is None:
-            height, width = self._gray(frame).shape
-            self.size = (width, height)
+            self.size = upright_size(frame, self._aspect)
         if frame.pts is None or not frame.time_base:
             time_s = max(0.0, self.last_s + self._frame_s)
         else:
@@ -202,16 +211,26 @@ class FrameSampler:
         if not self._sample_times.take(time_s):
             return None
         image = self._gray(frame)
-        return Frame(time_s, image, self._small(frame, image.shape[0], image.shape[1]))
+        small = self._small(frame, image.shape[0], image.shape[1])
+        if image.shape != self.size[::-1]:
+            width, height = self.size
+            image = letterboxed(image, self.size)
+            small = letterboxed(small, _small_size(height, width))
+        return Frame(time_s, image, small)
 
     def _gray(self, frame: VideoFrame) -> UInt8:
         return gray_image(frame, self._to_gray, square=False, aspect=self._aspect)
 
     def _small(self, frame: VideoFrame, height: int, width: int) -> UInt8:
         """BGR, upright, scaled and converted in one step; ``height`` and ``width`` are the upright ones."""
-        rows = min(SMALL_ROWS, height)
-        columns = max(1, round(width * rows / height))
+        columns, rows = _small_size(height, width)
         shown = orientation(frame)
         size = (rows, columns) if shown.transposed else (columns, rows)
         small = self._to_small.reformat(frame, *size, format="bgr24", interpolation=Interpolation.AREA)
         return np.ascontiguousarray(shown.upright(small.to_ndarray()))
+
+
+def _small_size(height: int, width: int) -> Size:
+    """Width and height of the small color image."""
+    rows = min(SMALL_ROWS, height)
+    return max(1, round(width * rows / height)), rows

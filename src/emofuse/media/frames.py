@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.records import TimedFrames, UInt8
 from emofuse.media.container import DecodeErrors, MediaFile
+from emofuse.media.letterbox import Size, letterboxed, upright_size
 from emofuse.media.orientation import orientation
 
 _LIMITED_TO_FULL: Final = np.clip(np.rint((np.arange(256) - 16.0) * (255.0 / 219.0)), 0, 255).astype(np.uint8)
@@ -221,6 +222,8 @@ class FrameCollector:
         self._unique = np.unique(plan.wanted)
         self._set = frozenset(self._unique.tolist())
         self._found: list[UInt8] = []
+        self._size: Size | None = None
+        """Of the first frame, to which all are fitted."""
         self._before: tuple[int, VideoFrame] | None = None
         self._n_decoded = 0
         self._reformatter = VideoReformatter()
@@ -264,7 +267,13 @@ class FrameCollector:
         return TimedFrames(images, self.plan.times_s, self.plan.n_in_span)
 
     def _gray(self, frame: VideoFrame) -> UInt8:
-        return gray_image(frame, self._reformatter, square=self._square, aspect=self._aspect)
+        size = upright_size(frame, self._aspect)
+        self._size = self._size or size
+        if size == self._size:
+            return gray_image(frame, self._reformatter, square=self._square, aspect=self._aspect)
+        whole = gray_image(frame, self._reformatter, square=False, aspect=self._aspect)
+        image = letterboxed(whole, self._size)
+        return np.ascontiguousarray(central_square(image)) if self._square else image
 
 
 def gray_image(

@@ -414,18 +414,22 @@ class _VideoReader(_StreamReader):
         self._last_s = float("nan")
         self.is_skipping = False
         """The decoder has been told to skip frames."""
+        self._sampler: FrameSampler | None = None
         self.start(origin)
 
     def start(self, origin: float) -> None:
         """From now on, count timestamps from another origin."""
+        size = None if self._sampler is None else self._sampler.size
         self._sampler = FrameSampler(
             self._sample_times,
             origin_s=origin,
             aspect=pixel_aspect(self._video),
             frame_s=1 / float(nominal_rate(self._video)),
+            size=size,
         )
 
     def add(self, frame: VideoFrame) -> list[Frame]:
+        assert self._sampler is not None
         sampled = self._sampler.add(frame)
         if sampled is None:
             return []
