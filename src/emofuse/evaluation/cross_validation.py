@@ -37,7 +37,7 @@ from emofuse.evaluation.run_files import (
 from emofuse.evaluation.system_metrics import figures_of
 from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
-from emofuse.training.dataset import MODALITIES, Dataset, Inputs, read_dataset
+from emofuse.training.dataset import Dataset, Inputs, read_dataset
 from emofuse.training.jobs import load_outputs, pretrained_sha256, run_network_jobs
 from emofuse.training.plan import Plan, network_jobs
 from emofuse.training.resources import ONE_PROCESS, Resources
@@ -69,7 +69,7 @@ def evaluate(
         ExperimentError: ``run`` holds another run, or the corpus is too small for the protocol.
     """
     stopwatch, work = Stopwatch(), run / "work"
-    pretrained = pretrained_sha256(recipe)
+    pretrained = pretrained_sha256(recipe, corpus)
     chosen = get_protocol(protocol)
     marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained, "protocol": chosen.hash()}
     check_run(run, marks)
@@ -115,7 +115,7 @@ def _fuse(
 
 
 def _enroll_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, fused: FusedFold) -> EnrolledOutputs:
-    return query_enrolled(plan, inputs, recipe, work, unenrolled_outputs(plan, work, fused))
+    return query_enrolled(plan, inputs, recipe, work, unenrolled_outputs(plan, inputs, work, fused))
 
 
 def predictions(
@@ -135,8 +135,12 @@ def predictions(
 
 
 def fused_choice(folds: Sequence[Fold], fused: Sequence[FusedFold]) -> dict[str, str]:
-    """The classifier that was chosen in each fold."""
-    return {fold_name(fold): of_fold["chosen"] for fold, of_fold in zip(folds, fused, strict=True)}
+    """The classifier that was chosen in each fold; none where nothing is fused."""
+    return {
+        fold_name(fold): chosen
+        for fold, of_fold in zip(folds, fused, strict=True)
+        if (chosen := of_fold["chosen"]) is not None
+    }
 
 
 def _details(
@@ -176,7 +180,7 @@ def _write_map(run: Path, fold: Fold, plan: Plan, dataset: Dataset) -> None:
     if len(rows) < 2:
         return
     first = plan.scoring[:1]
-    outputs = [load_outputs(plan, modality, rows, first, run / "work") for modality in MODALITIES]
+    outputs = [load_outputs(plan, modality, rows, first, run / "work") for modality in inputs.modalities]
     joined = np.concatenate([of_modality.features[0] for of_modality in outputs], axis=1)
     takes = np.array([dataset.takes[row].take for row in rows])
     write_map(run, FeatureMap(f"fused-fold-{fold_name(fold)}", joined, takes, inputs.labels[rows]))

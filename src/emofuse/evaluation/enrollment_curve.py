@@ -19,7 +19,7 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.evaluation.results import MAIN_SYSTEMS, EnrollmentFigures, EnrollmentPoint, System
 from emofuse.features.speaker_normalization import blend, unenrolled_weight
 from emofuse.system.atomic_write import write_atomically
-from emofuse.training.dataset import MODALITIES, Inputs, Rows
+from emofuse.training.dataset import Inputs, Rows
 from emofuse.training.fusion import FittedFusion, fit_fusion, join_logs
 from emofuse.training.jobs import load_outputs
 from emofuse.training.plan import Plan, branches, job_name
@@ -60,11 +60,15 @@ def query_enrolled(
     """
     path = work / plan.name / "enrolled.npz"
     if not path.is_file():
-        fusion = fit_fusion(plan, inputs, recipe, work, enrolled=True)
+        fuses = len(inputs.modalities) > 1
+        fusion = fit_fusion(plan, inputs, recipe, work, enrolled=True) if fuses else None
         _write(path, _outputs(plan, inputs, recipe, work, fusion, unenrolled))
     with np.load(path, allow_pickle=False) as file:
         return EnrolledOutputs(
-            file["rows"], file["clips"], file["draws"], {name: file[name] for name in MAIN_SYSTEMS}
+            file["rows"],
+            file["clips"],
+            file["draws"],
+            {name: file[name] for name in MAIN_SYSTEMS if name in file},
         )
 
 
@@ -79,12 +83,12 @@ def _outputs(
     inputs: Inputs,
     recipe: Recipe,
     work: Path,
-    fusion: FittedFusion,
+    fusion: FittedFusion | None,
     unenrolled: Mapping[System, Mapping[int, NDArray[np.float64]]],
 ) -> EnrolledOutputs:
     assert recipe.enrolment is not None
     prior = recipe.enrolment.prior_clips
-    names = branches(recipe, True)
+    names = branches(inputs, recipe, True)
     test = inputs.having("both", plan.test)
     outputs = {b: load_outputs(plan, b, test, plan.scoring, work, enrolled=True) for b in names}
     n_own = {s: int((inputs.speakers[test] == s).sum()) for s in set(inputs.speakers[test].tolist())}
@@ -99,12 +103,16 @@ def _outputs(
                 logs[branch] = file["log_probabilities"].astype(np.float64)
         blocks.append((*labels, logs))
     rows, clips, draw_numbers = (np.concatenate([block[i] for block in blocks]) for i in range(3))
-    parts: dict[System, list[NDArray[np.float64]]] = {name: [] for name in MAIN_SYSTEMS}
+    systems: tuple[System, ...] = (*inputs.modalities, "fused")
+    parts: dict[System, list[NDArray[np.float64]]] = {name: [] for name in systems}
     for _, _, _, logs in blocks:
-        for modality in MODALITIES:
+        for modality in inputs.modalities:
             parts[modality].append(np.exp(logs[modality]))
-        model = fusion.classifiers[fusion.chosen][0]
-        parts["fused"].append(model.predict_proba(join_logs([logs[b] for b in names])))
+        if fusion is None:
+            parts["fused"].append(parts[inputs.modalities[0]][-1])
+        else:
+            model = fusion.classifiers[fusion.chosen][0]
+            parts["fused"].append(model.predict_proba(join_logs([logs[b] for b in names])))
     all_clips = np.array([n_own[str(s)] for s in inputs.speakers[rows]])
     n_enrolled = np.where(clips == ALL, all_clips, clips)
     weights = np.array([unenrolled_weight(n, prior) for n in n_enrolled])
@@ -112,10 +120,7 @@ def _outputs(
         rows,
         clips,
         draw_numbers,
-        {
-            name: _blended(np.concatenate(parts[name]), unenrolled[name], rows, weights)
-            for name in MAIN_SYSTEMS
-        },
+        {name: _blended(np.concatenate(parts[name]), unenrolled[name], rows, weights) for name in parts},
     )
 
 
@@ -137,7 +142,7 @@ def curve_over_clips(
 ) -> EnrollmentFigures:
     """Accuracy of every system over the number of enrolled clips, with 95 % intervals over actors."""
     systems: dict[str, list[EnrollmentPoint]] = {}
-    for name in MAIN_SYSTEMS:
+    for name in unenrolled:
         rows = np.array(sorted(unenrolled[name]))
         points = [_point(0, 1, rows, np.stack([unenrolled[name][int(r)] for r in rows]), inputs, seed)]
         numbers = sorted({int(n) for one in enrolled for n in one.clips if n != ALL})

@@ -10,7 +10,7 @@ import numpy as np
 from emofuse.core.errors import ExperimentError
 from emofuse.core.records import Take
 from emofuse.corpus.folds import Fold
-from emofuse.training.dataset import MODALITIES, Dataset, Inputs
+from emofuse.training.dataset import Dataset, Inputs
 
 
 def check_folds(folds: Sequence[Fold], dataset: Dataset, *, speaker_independent: bool) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def check_folds(folds: Sequence[Fold], dataset: Dataset, *, speaker_independent:
     """
     notes = audit_folds(folds, dataset.takes, dataset.inputs, speaker_independent=speaker_independent)
     for fold in folds:
-        for modality in MODALITIES:
+        for modality in dataset.inputs.modalities:
             if not dataset.inputs.has[modality][list(fold.test)].any():
                 raise ExperimentError(f"{fold.name}: no test take has a {modality}, so nothing is measured")
     return notes
@@ -75,7 +75,7 @@ def audit_folds(
 def _fingerprints(takes: Sequence[Take], inputs: Inputs) -> list[set[str]]:
     """The digests of each take's features, one per modality that it has."""
     out: list[set[str]] = [set() for _ in takes]
-    for modality in MODALITIES:
+    for modality in inputs.modalities:
         rows = inputs.load(modality)
         for i in np.flatnonzero(inputs.has[modality]):
             digest = hashlib.sha256(np.ascontiguousarray(rows[i]).tobytes()).hexdigest()

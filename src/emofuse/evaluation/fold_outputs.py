@@ -15,7 +15,7 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.folds import Fold
 from emofuse.evaluation.results import System
 from emofuse.evaluation.run_files import PredictionRow
-from emofuse.training.dataset import MODALITIES, Dataset, Inputs, ModalityName, Rows
+from emofuse.training.dataset import Dataset, Inputs, ModalityName, Rows
 from emofuse.training.fusion import FittedFusion, fit_fusion
 from emofuse.training.jobs import load_outputs
 from emofuse.training.plan import Plan, make_plan
@@ -38,7 +38,8 @@ class FusedFold(TypedDict):
     """What fusion.json holds: the outputs of a fold's fusions for test takes that have voice and face."""
 
     rows: list[int]
-    chosen: Classifier
+    chosen: Classifier | None
+    """None where the corpus has one modality: nothing is fused."""
     probabilities: dict[Classifier, list[list[float]]]
     """Per classifier, one row per take."""
     tuning: list[Tuning]
@@ -65,12 +66,14 @@ def fold_plans(folds: Sequence[Fold], inputs: Inputs, recipe: Recipe) -> list[Pl
 
 def fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> FusedFold:
     """Tune and fit every fusion of a fold, and run it on the test takes; what is there is read."""
+    if len(inputs.modalities) == 1:
+        return {"rows": [], "chosen": None, "probabilities": {}, "tuning": []}
     path = work / plan.name / FUSION_FILE
     if path.is_file():
         return read_fused_fold(path)
     fusion: FittedFusion = fit_fusion(plan, inputs, recipe, work)
     rows = inputs.having("both", plan.test)
-    outputs = [load_outputs(plan, modality, rows, plan.scoring, work) for modality in MODALITIES]
+    outputs = [load_outputs(plan, modality, rows, plan.scoring, work) for modality in inputs.modalities]
     fused: FusedFold = {
         "rows": rows.tolist(),
         "chosen": fusion.chosen,
@@ -103,15 +106,21 @@ def probabilities_of(
 
 
 def unenrolled_outputs(
-    plan: Plan, work: Path, fused: FusedFold
+    plan: Plan, inputs: Inputs, work: Path, fused: FusedFold
 ) -> dict[System, dict[int, NDArray[np.float64]]]:
-    """Without enrollment: row → probabilities of each system, for test takes that have voice and face."""
-    rows = np.array(fused["rows"], dtype=np.int64)
+    """Without enrollment: row → probabilities of each system, for test takes that have voice and face.
+
+    In a corpus of one modality, for those that have it.
+    """
+    rows = inputs.having("both", plan.test)
     outputs: dict[System, dict[int, NDArray[np.float64]]] = {
-        modality: probabilities_of(plan, modality, rows, work) for modality in MODALITIES
+        modality: probabilities_of(plan, modality, rows, work) for modality in inputs.modalities
     }
-    both = np.array(fused["probabilities"][fused["chosen"]])
-    outputs["fused"] = dict(zip(rows.tolist(), both, strict=True))
+    if fused["chosen"] is None:
+        outputs["fused"] = outputs[inputs.modalities[0]]
+    else:
+        both = np.array(fused["probabilities"][fused["chosen"]])
+        outputs["fused"] = dict(zip(fused["rows"], both, strict=True))
     return outputs
 
 
@@ -121,15 +130,16 @@ def fold_predictions(
     """The probabilities of every system for the test takes of a fold, system by system."""
     inputs = dataset.inputs
     outputs: dict[str, dict[int, NDArray[np.float64]]] = {}
-    for modality in MODALITIES:
+    for modality in inputs.modalities:
         rows = plan.test[inputs.has[modality][plan.test]]
         outputs[modality] = probabilities_of(plan, modality, rows, work)
     # a take that lacks a modality is judged by the other alone, whatever the fusion
-    alone = {row: p for modality in MODALITIES for row, p in outputs[modality].items()}
-    for name in recipe.fusion.classifiers:
+    alone = {row: p for modality in inputs.modalities for row, p in outputs[modality].items()}
+    chosen = fused["chosen"]
+    for name in () if chosen is None else recipe.fusion.classifiers:
         both = dict(zip(fused["rows"], map(np.asarray, fused["probabilities"][name]), strict=True))
         outputs[f"fused:{name}"] = {**alone, **both}
-    outputs["fused"] = outputs[f"fused:{fused['chosen']}"]
+    outputs["fused"] = alone if chosen is None else outputs[f"fused:{chosen}"]
     for system, by_row in outputs.items():
         for row in sorted(by_row):
             take = dataset.takes[row]

@@ -61,6 +61,9 @@ def measure_robustness(
     dataset = read_dataset(corpus, recipe, run / "work", resources)
     if (read_marks(run) or {}).get("corpus") != dataset.fingerprint:
         raise ExperimentError(f"{run} was made on another corpus than {corpus.root}")
+    modalities = dataset.inputs.modalities
+    if "voice" not in modalities:
+        raise ExperimentError(f"{corpus.root}: no take has a voice to degrade")
     folds = get_protocol(results["protocol"]).plan(dataset.takes).folds
     readers = [
         _FoldReader(plan, dataset, recipe, run / "work") for plan in fold_plans(folds, dataset.inputs, recipe)
@@ -72,9 +75,9 @@ def measure_robustness(
         return _figures(degradation, system, rows, scores, dataset, recipe.seed)
 
     scores = _scores(readers, clean)
-    found = [figures(CLEAN, system, scores[system]) for system in MAIN_SYSTEMS]
-    # a take that lacks a modality is judged by the other one alone
-    found += [figures("no voice", "fused", scores["face"]), figures("no face", "fused", scores["voice"])]
+    found = [figures(CLEAN, system, scores[system]) for system in MAIN_SYSTEMS if system in scores]
+    if "face" in modalities:  # a take that lacks a modality is judged by the other one alone
+        found += [figures("no voice", "fused", scores["face"]), figures("no face", "fused", scores["voice"])]
     for name in DEGRADATIONS:
         voices = _degraded(dataset, recipe, name, clean, resources)
         scores = _scores(readers, voices)
@@ -134,8 +137,10 @@ class _FoldReader:
         if not all((work / job.name / "weights.safetensors").is_file() for job in jobs):
             raise ExperimentError(f"the networks of {plan.name} are gone from {work}: evaluate again")
         self.networks = [load_network(job, self.inputs, recipe, work) for job in jobs]
-        self.fusion = fit_fusion(plan, self.inputs, recipe, work)
-        self.face = load_outputs(plan, "face", self.rows, plan.scoring, work)
+        self.fusion = self.face = None
+        if "face" in self.inputs.modalities:
+            self.fusion = fit_fusion(plan, self.inputs, recipe, work)
+            self.face = load_outputs(plan, "face", self.rows, plan.scoring, work)
 
     def outputs(self, voices: NDArray[Any]) -> NetworkOutputs:
         """Of the voice networks."""
@@ -147,8 +152,11 @@ class _FoldReader:
         )
 
     def probabilities(self, voices: NDArray[Any]) -> dict[System, NDArray[np.float64]]:
-        """Of voice, face and both."""
+        """Of voice, face and both; without faces, of the voice, which is then the fused system."""
         voice = self.outputs(voices)
+        if self.fusion is None or self.face is None:
+            alone = np.exp(voice.log_probabilities)
+            return {"voice": alone, "fused": alone}
         return {
             "voice": np.exp(voice.log_probabilities),
             "face": np.exp(self.face.log_probabilities),
@@ -159,7 +167,7 @@ class _FoldReader:
 def _scores(readers: list[_FoldReader], voices: NDArray[Any]) -> dict[System, NDArray[np.float64]]:
     """Every system's probabilities for the test takes of all folds."""
     folds = [reader.probabilities(voices) for reader in readers]
-    return {system: np.concatenate([of_fold[system] for of_fold in folds]) for system in MAIN_SYSTEMS}
+    return {system: np.concatenate([of_fold[system] for of_fold in folds]) for system in folds[0]}
 
 
 def _figures(

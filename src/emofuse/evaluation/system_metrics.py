@@ -41,18 +41,19 @@ def figures_of(
     enrolled: Sequence[EnrolledOutputs],
 ) -> Figures:
     """Every system's figures, figures by group, and the enrollment curve where the recipe has one."""
+    measured = [name for name in MAIN_SYSTEMS if _rows_of(table, name)]
     out: Figures = {
         "systems": system_figures(table, folds, recipe),
-        "groups": {name: _groups(_rows_of(table, name), dataset, recipe.seed) for name in MAIN_SYSTEMS},
+        "groups": {name: _groups(_rows_of(table, name), dataset, recipe.seed) for name in measured},
     }
     if enrolled:
         unenrolled: dict[System, dict[int, NDArray[np.float64]]] = {
             name: {
                 row.row: row.probabilities
                 for row in _rows_of(table, name)
-                if all(dataset.inputs.has[modality][row.row] for modality in MODALITIES)
+                if all(dataset.inputs.has[modality][row.row] for modality in dataset.inputs.modalities)
             }
-            for name in MAIN_SYSTEMS
+            for name in measured
         }
         out["enrolment"] = curve_over_clips(enrolled, unenrolled, dataset.inputs, recipe.seed)
     return out
@@ -66,6 +67,8 @@ def system_figures(
     out: dict[str, SystemFigures] = {}
     for name in names:
         rows = _rows_of(table, name)
+        if not rows:
+            continue  # no take has the modality
         figures = _figures(rows, recipe.seed, with_scores=name in MAIN_SYSTEMS)
         out[name] = {**figures, "folds": [_fold_figures(fold, rows) for fold in folds]}
     return out

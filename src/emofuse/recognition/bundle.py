@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from emofuse.core.errors import BundleError, RecipeError
 from emofuse.core.recipes.load import parse_recipe
@@ -30,6 +30,8 @@ LICENCE: Final = "LICENSE.txt"
 NON_COMMERCIAL: Final = "CC BY-NC-SA 4.0"
 FRAME_FILE: Final = "face-frame.onnx"
 """The frame-by-frame part of a face network, if it has one; ``face.onnx`` then reads its outputs."""
+UNTRAINED: Final = "the recognizer was trained on recordings without a {}"
+"""Why a recognizer of one modality does not read the other."""
 NO_SHIPPED: Final = "EMOFUSE_NO_SHIPPED"
 """Environment variable that switches off the recognizer that comes with emofuse, unless it is 0."""
 SHIPPED: Final = Path(__file__).parent / "shipped" / "out-of-the-box"
@@ -83,6 +85,12 @@ class Bundle:
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
             raise BundleError(f"{self.folder / name} is altered: its sha256 is not that in {MANIFEST}")
         return data
+
+    @property
+    def modalities(self) -> tuple[Literal["voice", "face"], ...]:
+        """What it was trained to read: both, or one where the corpus had no other."""
+        known: tuple[Literal["voice", "face"], ...] = ("voice", "face")
+        return tuple(name for name in known if f"{name}.onnx" in self.files)
 
     @property
     def fusions(self) -> tuple[str, ...]:

@@ -43,13 +43,14 @@ class EnrolledModel:
             ProfileError: the bundle has none.
         """
         settings = bundle.recipe.enrolment
-        if settings is None or f"{enrolled_file('voice')}.onnx" not in bundle.files:
+        names = [b for b in BRANCHES if f"{enrolled_file(b)}.onnx" in bundle.files]
+        if settings is None or not names:
             raise ProfileError(f"{bundle.folder}: this recognizer was not trained to enroll people")
         self.prior_clips = settings.prior_clips
-        names = [b for b in BRANCHES if f"{enrolled_file(b)}.onnx" in bundle.files]
         self._networks = {b: session(f"{enrolled_file(b)}.onnx") for b in names}
         self._priors = {b: _read_prior(bundle, f"{enrolled_file(b)}.npz") for b in names}
-        self._fusion = session(f"{enrolled_file('fusion')}.onnx")
+        fuses = len(bundle.modalities) > 1
+        self._fusion = session(f"{enrolled_file('fusion')}.onnx") if fuses else None
         digests = "".join(bundle.files[f"{enrolled_file(b)}.onnx"]["sha256"] for b in names)
         self.fingerprint = hashlib.sha256(digests.encode()).hexdigest()[:16]
 
@@ -117,6 +118,7 @@ class EnrolledModel:
             return blended, next(iter(blended.values()))
         joined = np.concatenate([logs[b] for b in self._networks], axis=1)
         joined = np.maximum(joined, MIN_LOG_PROBABILITY).astype(np.float32)
+        assert self._fusion is not None
         enrolled = self._fusion.run(["probabilities"], {"inputs": joined})[0].astype(np.float64)
         return blended, self._weighted(
             fused, enrolled, profile, "both" if "both" in self._networks else "voice"

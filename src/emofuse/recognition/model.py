@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from emofuse.core.errors import BundleError
 from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY
 from emofuse.core.records import Features, Prediction
-from emofuse.recognition.bundle import FRAME_FILE, Bundle
+from emofuse.recognition.bundle import FRAME_FILE, UNTRAINED, Bundle
 from emofuse.recognition.enrolled_model import EnrolledModel, Modality
 from emofuse.recognition.onnx_session import create_session
 
@@ -24,7 +25,10 @@ log-probabilities, (1, n_members, n_emotions); and those of all members together
 
 
 class BundleModel:
-    """A voice network, a face network and their fusion; also those for enrolled people, if there are any."""
+    """A voice network, a face network and their fusion, or one of the networks alone.
+
+    Also those for enrolled people, if there are any.
+    """
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         """Load the networks; those for enrolled people are loaded when a profile needs them.
@@ -38,11 +42,12 @@ class BundleModel:
         """
         self.bundle = bundle
         self._threads = threads
-        self._voice = self._session("voice.onnx")
-        self._face = self._session("face.onnx")
+        self._networks = {name: self._session(f"{name}.onnx") for name in bundle.modalities}
+        if not self._networks:
+            raise BundleError(f"{bundle.folder}: this bundle has neither voice.onnx nor face.onnx")
         self._frames = self._session(FRAME_FILE) if FRAME_FILE in bundle.files else None
         self._fusions = [self._session(name) for name in bundle.fusions]
-        if not self._fusions:
+        if not self._fusions and len(self._networks) > 1:
             raise BundleError(f"{bundle.folder}: this bundle has no fusion")
 
     def _session(self, name: str) -> Any:
@@ -69,11 +74,13 @@ class BundleModel:
         Raises:
             ProfileError: the profile belongs to another recognizer.
         """
+        features = self._readable(features)
         outputs: dict[Modality, Outputs] = {}
         if features.voice is not None:
-            outputs["voice"] = self._voice.run(None, {"inputs": features.voice[None]})
+            outputs["voice"] = self._networks["voice"].run(None, {"inputs": features.voice[None]})
         if features.face is not None:
-            outputs["face"] = self._face.run(None, {"inputs": self.face_frames(features.face)[None]})
+            frames = self.face_frames(features.face)[None]
+            outputs["face"] = self._networks["face"].run(None, {"inputs": frames})
         single = {name: _normalized(np.exp(one[2][0].astype(np.float64))) for name, one in outputs.items()}
         fused: NDArray[np.float64] | None = None
         if len(outputs) == 2:
@@ -95,6 +102,14 @@ class BundleModel:
             meta=features.meta,
             error=nothing_readable(features) if fused is None else None,
         )
+
+    def _readable(self, features: Features) -> Features:
+        """Without what a recognizer of one modality was not trained on."""
+        if "voice" not in self._networks:
+            features = replace(features, voice=None, voice_missing=UNTRAINED.format("voice"))
+        if "face" not in self._networks:
+            features = replace(features, face=None, face_missing=UNTRAINED.format("face"))
+        return features
 
     def face_frames(self, face: NDArray[Any]) -> NDArray[Any]:
         """See :meth:`Recognizer.face_frames`."""

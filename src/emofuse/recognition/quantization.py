@@ -120,7 +120,8 @@ def quantize(
 def _input_networks(bundle: Bundle) -> dict[str, str]:
     """The networks that read extracted features, and of which modality."""
     face = FRAME_FILE if FRAME_FILE in bundle.files else "face.onnx"
-    return {"voice.onnx": "voice", face: "face"}
+    networks = {"voice": "voice.onnx", "face": face}
+    return {networks[modality]: modality for modality in bundle.modalities}
 
 
 def _has_convolutions(onnx: Any, bundle: Bundle, name: str) -> bool:

@@ -189,8 +189,10 @@ class Recognizer:
         return self.predict_features(features, source=name, profile=profile)
 
     def _extract(self, source: Readable, name: str, **options: Any) -> Features:
+        wanted = self.bundle.modalities
         return extract(
-            source, self.recipe, take=_take_of(name), table=self.action_units, threads=self.decoder_threads,
+            source, self.recipe, voice="voice" in wanted, face="face" in wanted,
+            take=_take_of(name), table=self.action_units, threads=self.decoder_threads,
             **options,
         )  # fmt: skip
 

@@ -42,6 +42,11 @@ class Inputs:
     n_voice_variants: int = 1
     """How many versions of each voice there are: as recorded, then at the recipe's other speeds and so on."""
 
+    @property
+    def modalities(self) -> tuple[ModalityName, ...]:
+        """Those that any take has: one, in a corpus of audio alone."""
+        return tuple(modality for modality in MODALITIES if self.has[modality].any())
+
     def load(self, modality: ModalityName, variant: int = 0) -> NDArray[Any]:
         """(n_takes, …) raw features, memory-mapped; rows without the modality are zeros."""
         path = self.folder / (f"{modality}-{variant}.npy" if variant else f"{modality}.npy")
@@ -49,8 +54,8 @@ class Inputs:
         return array
 
     def having(self, branch: Branch, rows: Rows) -> Rows:
-        """Those of the rows that have every modality that a network reads."""
-        wanted = MODALITIES if branch == "both" else (branch,)
+        """Those of the rows that have every modality that a network reads; ``both``: all of the corpus."""
+        wanted = self.modalities if branch == "both" else (branch,)
         return rows[np.logical_and.reduce([self.has[modality][rows] for modality in wanted])]
 
 
@@ -100,10 +105,11 @@ def find_action_units(corpus_root: Path, recipe: Recipe) -> ActionUnitTable | No
 def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resources) -> Dataset:
     """Extract the features of every take and write them as arrays into ``folder``.
 
-    A take that cannot be read is left out and named in the result; one that lacks a modality is kept.
+    A take that cannot be read is left out and named in the result; one that lacks a modality is kept. A
+    modality that no take has is left out as a whole, with a note.
 
     Raises:
-        ExperimentError: no take has the voice, or none has the face, that the recipe reads.
+        ExperimentError: no take has a voice or a face, or none is in the table of action units.
     """
     for name in recipe.voice.conditions:
         if name not in DEGRADATIONS:
@@ -127,13 +133,13 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
         modality: np.array([getattr(features, modality) is not None for _, features in readable], dtype=bool)
         for modality in MODALITIES
     }
-    for modality in MODALITIES:
-        if not has[modality].any():
-            reason = next((getattr(f, f"{modality}_missing") for _, f in readable), "nothing could be read")
-            raise ExperimentError(f"{corpus.root}: no take has a {modality}: {reason}")
+    if not readable:
+        raise ExperimentError(f"{corpus.root}: no take could be read: {failed[0]['error']}")
+    if table is not None and not has["face"].any():  # the table of another corpus
+        raise ExperimentError(f"{corpus.root}: no take has a face: {readable[0][1].face_missing}")
     labels = np.array([emotion_index(str(take.emotion)) for take, _ in readable], dtype=np.int64)
     speakers = np.array([take.speaker for take, _ in readable])
-    others = recipe.voice.variants[1:]
+    others = recipe.voice.variants[1:] if has["voice"].any() else ()
     inputs = Inputs(folder, labels, speakers, has, 1 + len(others))
     fingerprint = _write_features(readable, inputs)
     for variant, settings in enumerate(others, 1):
@@ -141,7 +147,11 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
     notes = [f"{len(failed)} of {len(takes)} takes could not be read"] if failed else []
     for modality in MODALITIES:
         without = int((~has[modality]).sum())
-        if without:
+        if without == len(readable):
+            reason = getattr(readable[0][1], f"{modality}_missing")
+            other = " and ".join(inputs.modalities)
+            notes.append(f"no take has a {modality} ({reason}): nothing is fused, fused is the {other} alone")
+        elif without:
             notes.append(f"{without} of {len(readable)} takes have no {modality}")
     return Dataset(
         takes=tuple(take for take, _ in readable),
@@ -189,7 +199,7 @@ def _write_features(readable: Sequence[tuple[Take, Features]], inputs: Inputs) -
     digest = hashlib.sha256()
     for take, _ in readable:
         digest.update(f"{take.take}\t{take.speaker}\t{take.emotion}\n".encode())
-    for modality in MODALITIES:
+    for modality in inputs.modalities:
         rows: list[NDArray[Any] | None] = [getattr(features, modality) for _, features in readable]
         if sum(row.nbytes for row in rows if row is not None) > free:
             raise ExperimentError(f"{inputs.folder}: {free} bytes are free, which is too few")

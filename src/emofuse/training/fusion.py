@@ -100,7 +100,7 @@ def _fusion_sets(
             raise ExperimentError(f"{plan.name}: too few takes with both a voice and a face to fuse")
         outputs = [
             load_outputs(plan, branch, rows, [member.index], work, enrolled=enrolled)
-            for branch in branches(recipe, enrolled)
+            for branch in branches(inputs, recipe, enrolled)
         ]
         parts.append((join_inputs(recipe, outputs, 0), rows))
     if recipe.fusion.inputs == "features":

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.recipes.recipe import Recipe
+from emofuse.corpus.corpus import Corpus
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.dataset import Branch, Inputs, Rows
 from emofuse.training.plan import NetworkJob, Plan, job_name
@@ -22,12 +23,16 @@ from emofuse.training.registry import network_kind
 from emofuse.training.resources import Resources
 
 
-def pretrained_sha256(recipe: Recipe) -> str | None:
+def pretrained_sha256(recipe: Recipe, corpus: Corpus) -> str | None:
     """The sha256 of the pre-trained weights that a recipe's face needs; None where it needs none.
+
+    None too where no take of the corpus has a video.
 
     Raises:
         WeightsError: they are missing or altered. Training would find out after hours of work.
     """
+    if recipe.face.features.table is None and all(take.face is None for take in corpus.takes()):
+        return None
     return network_kind("face", recipe).pretrained_sha256(recipe)
 
 

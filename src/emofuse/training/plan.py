@@ -11,7 +11,7 @@ import numpy as np
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.folds import inner_folds
-from emofuse.training.dataset import MODALITIES, Branch, Inputs, Rows
+from emofuse.training.dataset import Branch, Inputs, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,8 @@ def make_plan(name: str, inputs: Inputs, train: Sequence[int], test: Sequence[in
     if patience and len(groups) < 3:
         raise ExperimentError("patience needs fusion.inner_folds of 3 or more: one fold stops the networks")
     n_members = recipe.fusion.members if recipe.fusion.inputs == "features" else None
-    if recipe.fusion.inputs == "features" and min(len(group) for group in groups) < 2:
+    fuses = len(inputs.modalities) > 1
+    if fuses and recipe.fusion.inputs == "features" and min(len(group) for group in groups) < 2:
         raise ExperimentError(
             f"{name}: {len(speakers)} training actors in {len(groups)} inner folds leave a fusion one actor, "
             "and its settings are chosen on actors it has not seen: lower fusion.inner_folds"
@@ -106,11 +107,12 @@ def make_plan(name: str, inputs: Inputs, train: Sequence[int], test: Sequence[in
     return Plan(name, train_rows, np.asarray(test, dtype=np.int64), tuple(members), refitted)
 
 
-def branches(recipe: Recipe, enrolled: bool) -> tuple[Branch, ...]:
+def branches(inputs: Inputs, recipe: Recipe, enrolled: bool) -> tuple[Branch, ...]:
     """The networks of one member, in the order in which the fusion reads them."""
-    if enrolled and recipe.enrolment is not None and recipe.enrolment.both is not None:
-        return (*MODALITIES, "both")
-    return MODALITIES
+    fuses = len(inputs.modalities) > 1
+    if fuses and enrolled and recipe.enrolment is not None and recipe.enrolment.both is not None:
+        return (*inputs.modalities, "both")
+    return inputs.modalities
 
 
 def network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe) -> list[NetworkJob]:
@@ -128,9 +130,11 @@ def network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe) -> list[NetworkJob]
 def _network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe, *, enrolled: bool) -> list[NetworkJob]:
     jobs = []
     members = plan.members if plan.refitted is None else (*plan.members, plan.refitted)
+    if len(inputs.modalities) == 1 and plan.refitted is not None:
+        members = (plan.refitted,)  # the others are for the fusion
     for member in members:
         scores_test = member.index in plan.scoring
-        for branch in branches(recipe, enrolled):
+        for branch in branches(inputs, recipe, enrolled):
 
             def having(rows: Rows, branch: Branch = branch) -> tuple[int, ...]:
                 return tuple(int(i) for i in inputs.having(branch, rows))

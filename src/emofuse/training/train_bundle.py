@@ -14,7 +14,7 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.recognition.bundle import Bundle, check_free, save_bundle
 from emofuse.recognition.enrolled_model import enrolled_file
-from emofuse.training.dataset import MODALITIES, Inputs, read_dataset
+from emofuse.training.dataset import Inputs, read_dataset
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import load_network, pretrained_sha256, run_network_jobs
 from emofuse.training.networks.onnx_export import export_ensemble
@@ -42,7 +42,7 @@ def train(corpus: Corpus, recipe: Recipe, out: Path, resources: Resources = ONE_
     """
     out = out.resolve()
     check_free(out)
-    pretrained = pretrained_sha256(recipe)
+    pretrained = pretrained_sha256(recipe, corpus)
     run = out.with_name(out.name + ".work")
     work = run / "work"
     marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained}
@@ -53,17 +53,20 @@ def train(corpus: Corpus, recipe: Recipe, out: Path, resources: Resources = ONE_
     plan = make_plan("all", inputs, range(len(dataset.takes)), (), recipe)
     jobs = network_jobs(plan, inputs, recipe)
     run_network_jobs(jobs, inputs, recipe, work, resources)
-    resources.on_progress("fusions", 0, 1)
-    fusion = fit_fusion(plan, inputs, recipe, work)
-    resources.on_progress("fusions", 1, 1)
     scoring = [job for job in jobs if job.member in plan.scoring]
-    files = _network_files(scoring, inputs, recipe, work)
-    for k, model in enumerate(fusion.classifiers[fusion.chosen]):
-        files[f"fusion-{k}.onnx"] = model.to_onnx()
+    files, chosen = _network_files(scoring, inputs, recipe, work), None
+    if len(inputs.modalities) > 1:
+        resources.on_progress("fusions", 0, 1)
+        fusion = fit_fusion(plan, inputs, recipe, work)
+        resources.on_progress("fusions", 1, 1)
+        chosen = fusion.chosen
+        for k, model in enumerate(fusion.classifiers[chosen]):
+            files[f"fusion-{k}.onnx"] = model.to_onnx()
     if recipe.enrolment is not None:
         files |= _enrolled_files(scoring, inputs, recipe, work)
-        enrolled = fit_fusion(plan, inputs, recipe, work, enrolled=True)
-        files[f"{enrolled_file('fusion')}.onnx"] = enrolled.classifiers[enrolled.chosen][0].to_onnx()
+        if len(inputs.modalities) > 1:
+            enrolled = fit_fusion(plan, inputs, recipe, work, enrolled=True)
+            files[f"{enrolled_file('fusion')}.onnx"] = enrolled.classifiers[enrolled.chosen][0].to_onnx()
     bundle = save_bundle(
         out,
         files=files,
@@ -79,7 +82,7 @@ def train(corpus: Corpus, recipe: Recipe, out: Path, resources: Resources = ONE_
             "features_fingerprint": dataset.fingerprint,
             "recipe_hash": recipe.hash(),
             "pretrained_sha256": pretrained,
-            "fusion": fusion.chosen,
+            "fusion": chosen,
             "trained": datetime.now(UTC).isoformat(timespec="seconds"),
             "software": software(),
             "notes": list(dataset.notes),
@@ -94,7 +97,7 @@ def _network_files(
 ) -> dict[str, bytes]:
     """The networks of each modality as ONNX."""
     files = {}
-    for modality in MODALITIES:
+    for modality in inputs.modalities:
         networks = [
             load_network(job, inputs, recipe, work)
             for job in jobs

@@ -160,7 +160,7 @@ class _Audit:
     ) -> _Audit:
         """Read the corpus, and fail early if any leakage condition cannot be run."""
         plain = recipe.model_copy(update={"enrolment": None})
-        marks: RunMarks = {"recipe": plain.hash(), "pretrained_sha256": pretrained_sha256(plain)}
+        marks: RunMarks = {"recipe": plain.hash(), "pretrained_sha256": pretrained_sha256(plain, corpus)}
         of_audit: RunMarks = {**marks, "leak_protocol": protocols["strangers"].hash()}
         check_run(run, of_audit)
         dataset = read_dataset(corpus, plain, run / "work", resources)

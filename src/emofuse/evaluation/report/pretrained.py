@@ -50,6 +50,9 @@ def pretrained_parts(results: Results) -> Pretrained:
     face = ((results.get("recipe") or {}).get("settings") or {}).get("face") or {}
     network = face.get("network") or {}
     source = (network.get("emotion_cnn") or {}).get("source", "scratch")
+    has_face = "face" in results.get("systems", {"face": {}})
+    if not has_face:
+        source = "scratch"  # nothing started from those weights
     if sha256 is None and network.get("kind") == "lrcn" and source != "scratch":
         raise ExperimentError(
             f"results.json has no pretrained_sha256, but the recipe's CNN comes from {source!r}: a model "
@@ -62,7 +65,7 @@ def pretrained_parts(results: Results) -> Pretrained:
         kind=None if sha256 is None else _KINDS.get(network.get("kind"), "cnn"),
         sha256=sha256,
         weights=None if sha256 is None else weights_of_sha256(sha256),
-        face_source=_face_source(face, synthetic=synthetic),
+        face_source=_face_source(face, synthetic=synthetic) if has_face else None,
     )
 
 
