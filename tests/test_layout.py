@@ -23,6 +23,7 @@ LONGEST = 450
 """Lines of a module."""
 
 TESTS_BESIDE_MODULES = {
+    "evaluation/test_one_modality.py": "one rule for evaluation, training, prediction and report",
     "cli/test_predict_batch.py": "the command predict on many files",
     "cli/test_streams.py": "one choice of streams in predict, timeline and the overlay",
     "core/recipes/test_recipes.py": "the shipped recipes, and what every recipe shares",

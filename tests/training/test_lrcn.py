@@ -176,7 +176,7 @@ def test_the_seed_decides() -> None:
     assert not torch.equal(one.lstm.state_dict()["weight_ih_l0"], other.lstm.state_dict()["weight_ih_l0"])
 
 
-def test_faces_are_standardize_images_for_a_cnn_from_scratch_only(weight_file: Path) -> None:
+def test_faces_are_standardized_for_a_cnn_from_scratch_only(weight_file: Path) -> None:
     """Contrast and brightness of a picture then do not matter; published weights expect them as they are."""
     stack = torch.from_numpy(clips(2).inputs // 4 * 2)
     with torch.inference_mode():
