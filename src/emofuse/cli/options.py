@@ -20,6 +20,10 @@ def _protocol(help_text: str) -> Any:
     return typer.Option("--protocol", "-p", metavar="P", help=help_text)
 
 
+def _stream(help_text: str) -> Any:
+    return typer.Option(metavar="N", min=1, help=help_text)
+
+
 # Training and evaluation
 
 CorpusPath = Annotated[
@@ -73,20 +77,10 @@ ProfileFile = Annotated[
     typer.Option(metavar="PROFILE", help="Profile of the person in the recording (see: emofuse enroll)."),
 ]
 AudioStream = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="Which of several audio streams; default: the marked or audible one.",
-    ),
+    int | None, _stream("Which of several audio streams; default: the marked or audible one.")
 ]
 VideoStream = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="Which of several video streams; default: the marked or largest one.",
-    ),
+    int | None, _stream("Which of several video streams; default: the marked or largest one.")
 ]
 WindowLength = Annotated[float, typer.Option(metavar="SECONDS", help="Length of a window.")]
 Hop = Annotated[

@@ -19,16 +19,11 @@ _MOST_REORDERED: Final = 17
 """Frames may be decoded this many frames before they are shown."""
 _LEAP_S: Final = 60.0
 """A longer leap restarts the clock of a broadcast: nothing is missing, the sender counts from elsewhere."""
+_ROUNDING_S: Final = 1.0
 _LONG_LEAP_S: Final = 3601.0
 """The same for other containers, whose clock should never restart: there, a leap is a pause."""
 _LONGEST_S: Final = 43200.0
 """A declared length up to this is believed: no leap within it restarts the clock."""
-_ROUNDING_S: Final = 1.0
-_WAIT_S: Final = 2.0
-_WAIT_PACKETS: Final = 2000
-"""How long a new part waits for its other streams, before its place is fixed."""
-_NEAR_S: Final = 10.0
-"""A stream that comes to the new part later is expected this near to the end of what it had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +34,13 @@ class GapLimits:
     """Where nothing else shows that the recording lasts that long."""
     lasts_until_s: Callable[[], float] = lambda: -math.inf
     """How long it is known to last so far. A gap up to there may be of any length."""
+
+
+_WAIT_S: Final = 2.0
+_WAIT_PACKETS: Final = 2000
+"""How long a new part waits for its other streams, before its place is fixed."""
+_NEAR_S: Final = 10.0
+"""A stream that comes to the new part later is expected this near to the end of what it had."""
 
 
 @dataclass(slots=True)

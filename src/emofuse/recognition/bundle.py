@@ -28,14 +28,15 @@ SCHEMA: Final = 1
 MANIFEST: Final = "bundle.json"
 LICENCE: Final = "LICENSE.txt"
 NON_COMMERCIAL: Final = "CC BY-NC-SA 4.0"
+"""The license of RAVDESS, and of whatever is trained on it."""
 FRAME_FILE: Final = "face-frame.onnx"
 """The frame-by-frame part of a face network, if it has one; ``face.onnx`` then reads its outputs."""
-UNTRAINED: Final = "the recognizer was trained on recordings without a {}"
-"""Why a recognizer of one modality does not read the other."""
 NO_SHIPPED: Final = "EMOFUSE_NO_SHIPPED"
 """Environment variable that switches off the recognizer that comes with emofuse, unless it is 0."""
 SHIPPED: Final = Path(__file__).parent / "shipped" / "out-of-the-box"
 """The folder of that recognizer, which has its own license. Remove it to build without the recognizer."""
+UNTRAINED: Final = "the recognizer was trained on recordings without a {}"
+"""Why a recognizer of one modality does not read the other."""
 
 _LICENCE_TEXT: Final = """\
 Licence of this trained recogniser: {licence}

@@ -66,6 +66,7 @@ _SETTLED: Final = 4.0
 _VARIED: Final = 1.5
 """An appearance that differs this much from those stored of a person is stored as well."""
 _APPEARANCES: Final = 4
+"""Appearances stored of one person, at most."""
 _PEOPLE: Final = 64
 """Appearances are stored of this many people, those seen last; others get a new number when they return."""
 
