@@ -1,4 +1,4 @@
-"""A run's figures: the same each time, after a break, over processes; and what a reader recomputes."""
+"""The figures of a run: reproducible, also after an interruption and in parallel, and recomputable."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def recipe(au_toml: Path) -> Recipe:
 
 @pytest.fixture(scope="module")
 def killed(au_folder: Path, au_toml: Path, store: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that SIGKILL ended after its first network."""
+    """A run that was killed by SIGKILL after its first network."""
     run = tmp_path_factory.mktemp("killed") / "run"
     code = (
         "from pathlib import Path\n"
@@ -59,14 +59,14 @@ def rows(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_killed_run_goes_on_and_ends_as_one_in_a_single_go(
+def test_a_killed_run_resumes_and_ends_like_an_uninterrupted_one(
     killed: Path, au_run: Path, au_folder: Path, recipe: Recipe, store: Any
 ) -> None:
     trained = {path: path.stat().st_mtime_ns for path in killed.glob("work/*/*/curve.json")}
     assert 1 <= len(trained) < 8
     assert not (killed / "predictions.csv").exists()
     before = sorted(path.name for path in killed.parent.iterdir())
-    # over two processes: the figures do not depend on their number
+    # in two processes: the figures do not depend on their number
     evaluate(load_corpus(au_folder), recipe, "actors-2", killed, Resources(jobs=2, store=store))
     assert (killed / "predictions.csv").read_bytes() == (au_run / "predictions.csv").read_bytes()
     assert all(path.stat().st_mtime_ns == then for path, then in trained.items())
@@ -132,17 +132,17 @@ def test_figures_are_those_of_scikit_learn(au_run: Path) -> None:
         truth = np.array([EMOTIONS.index(row["emotion"]) for row in mine])
         scores = np.array([[float(row[emotion]) for emotion in EMOTIONS] for row in mine])
         np.testing.assert_allclose(scores.sum(1), 1, atol=1e-6)
-        said = scores.argmax(1)
-        assert system["accuracy"] == pytest.approx(accuracy_score(truth, said))
-        assert system["uar"] == pytest.approx(balanced_accuracy_score(truth, said))
-        assert system["f1_macro"] == pytest.approx(f1_score(truth, said, average="macro"))
+        outputs = scores.argmax(1)
+        assert system["accuracy"] == pytest.approx(accuracy_score(truth, outputs))
+        assert system["uar"] == pytest.approx(balanced_accuracy_score(truth, outputs))
+        assert system["f1_macro"] == pytest.approx(f1_score(truth, outputs, average="macro"))
         assert system["log_loss"] == pytest.approx(log_loss(truth, scores, labels=range(8)))
         assert [fold["fold"] for fold in system["folds"]] == ["1", "2"]
         for fold in system["folds"]:
             of = np.array([row["fold"] == fold["fold"] for row in mine])
             assert fold["n"] == of.sum() == 72
-            assert fold["accuracy"] == pytest.approx(accuracy_score(truth[of], said[of]))
-            assert fold["uar"] == pytest.approx(balanced_accuracy_score(truth[of], said[of]))
+            assert fold["accuracy"] == pytest.approx(accuracy_score(truth[of], outputs[of]))
+            assert fold["uar"] == pytest.approx(balanced_accuracy_score(truth[of], outputs[of]))
             assert {row["actor"] for row, here in zip(mine, of, strict=True) if here} == set(
                 fold["test_actors"]
             )
@@ -172,13 +172,13 @@ def test_each_take_is_tested_once_by_networks_that_never_saw_its_actor(au_run: P
     assert not set(folds[0]["test_actors"]) & set(folds[1]["test_actors"])
 
 
-def test_what_is_learnt_shows_in_the_figures(au_run: Path) -> None:
-    """Tones and action units depend on the emotion: a fusion that learnt nothing would be at 1/8."""
+def test_figures_show_that_something_was_learned(au_run: Path) -> None:
+    """Tones and action units depend on the emotion: a fusion that learned nothing would be at 1/8."""
     results = json.loads((au_run / "results.json").read_text())
     assert results["systems"]["fused"]["accuracy"] > 0.3
 
 
-def test_a_run_ends_without_its_arrays(au_run: Path) -> None:
+def test_a_finished_run_has_removed_its_arrays(au_run: Path) -> None:
     assert not list((au_run / "work").glob("*.npy"))
     assert list((au_run / "maps").glob("*.npz"))
     assert list((au_run / "examples").glob("*.npz"))
@@ -189,15 +189,15 @@ def test_a_run_ends_without_its_arrays(au_run: Path) -> None:
 
 
 @pytest.mark.parametrize(("protocol", "says"), [("six-folds", "unknown protocol"), ("actors-9", "9 groups")])
-def test_a_protocol_that_cannot_be(
+def test_an_impossible_protocol_is_rejected(
     tmp_path: Path, au_folder: Path, recipe: Recipe, store: Any, protocol: str, says: str
 ) -> None:
     with pytest.raises(ExperimentError, match=says):
         evaluate(load_corpus(au_folder), recipe, protocol, tmp_path / "run", Resources(store=store))
 
 
-def test_a_fold_whose_actors_have_no_face(tmp_path: Path, au_toml: Path, store: Any) -> None:
-    """As where the films of some actors were not fetched."""
+def test_a_fold_without_faces_is_rejected(tmp_path: Path, au_toml: Path, store: Any) -> None:
+    """As where the videos of some actors were not fetched."""
     corpus = small_corpora.write_au_corpus(tmp_path / "corpus", actors=9, takes=1)
     table = corpus / small_corpora.TABLE
     lines = table.read_text().splitlines()
@@ -207,5 +207,5 @@ def test_a_fold_whose_actors_have_no_face(tmp_path: Path, au_toml: Path, store: 
     recipe = recipe.model_copy(update={"fusion": fusion})
     with pytest.raises(ExperimentError, match="face"):
         evaluate(load_corpus(corpus), recipe, "actors-3", tmp_path / "run", Resources(store=store))
-    # nothing was trained before that was found out
+    # this is detected before anything is trained
     assert not list((tmp_path / "run").rglob("weights.safetensors"))

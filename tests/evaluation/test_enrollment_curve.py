@@ -1,4 +1,4 @@
-"""The curve over enrolled clips: who is scored, after what, and what the points mean."""
+"""The curve over enrolled clips: which clips are scored after which, and what its points mean."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.typed import not_none
 
 @dataclass
 class Fold:
-    """One fold of a small evaluation, done."""
+    """One finished fold of a small evaluation."""
 
     recipe: Recipe
     inputs: Inputs
@@ -45,13 +45,13 @@ def done(folder: Path, *, both: bool) -> Fold:
     rows = inputs.having("both", plan.test)
     answers = [load_outputs(plan, m, rows, plan.scoring, folder) for m in MODALITIES]
     fusion = fit_fusion(plan, inputs, recipe, folder)
-    said = [
+    outputs = [
         *(np.exp(one.log_probabilities) for one in answers),
         fusion.predict(fusion.chosen, recipe, answers),
     ]
     strangers: dict[Any, dict[int, np.ndarray]] = {
         name: dict(zip(rows.tolist(), values, strict=True))
-        for name, values in zip(MAIN_SYSTEMS, said, strict=True)
+        for name, values in zip(MAIN_SYSTEMS, outputs, strict=True)
     }
     return Fold(recipe, inputs, plan, strangers, query_enrolled(plan, inputs, recipe, folder, strangers))
 
@@ -61,9 +61,9 @@ def fold(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return done(tmp_path_factory.mktemp("fold"), both=request.param)
 
 
-def test_every_draw_scores_the_persons_other_clips(fold: Fold) -> None:
+def test_every_draw_scores_the_speakers_other_clips(fold: Fold) -> None:
     test = fold.inputs.having("both", fold.plan.test)
-    wanted = [
+    expected = [
         (row, clips, draw)
         for _, clips, draw, enrolled, scored in enrollment_draws(test, fold.inputs, fold.recipe)
         for row in scored
@@ -71,7 +71,7 @@ def test_every_draw_scores_the_persons_other_clips(fold: Fold) -> None:
     ]
     one = fold.answers
     few = one.clips != ALL
-    assert list(zip(one.rows[few], one.clips[few], one.draws[few], strict=True)) == wanted
+    assert list(zip(one.rows[few], one.clips[few], one.draws[few], strict=True)) == expected
     assert one.rows[~few].tolist() == test.tolist()
     for clips in (1, 4):
         mine = (one.clips == clips) & (one.draws == 0) & (fold.inputs.speakers[one.rows] == "05")
@@ -80,7 +80,7 @@ def test_every_draw_scores_the_persons_other_clips(fold: Fold) -> None:
         np.testing.assert_allclose(one.probabilities[name].sum(1), 1)
 
 
-def test_after_all_clips_the_answer_is_a_blend_by_their_number(fold: Fold) -> None:
+def test_after_all_clips_outputs_are_blended_by_their_number(fold: Fold) -> None:
     one = fold.answers
     everything = one.clips == ALL
     rows = one.rows[everything]
@@ -91,17 +91,17 @@ def test_after_all_clips_the_answer_is_a_blend_by_their_number(fold: Fold) -> No
     answers = [load_outputs(fold.plan, b, rows, fold.plan.scoring, work, enrolled=True) for b in names]
     model = fit_fusion(fold.plan, fold.inputs, fold.recipe, work, enrolled=True)
     fused = model.classifiers[model.chosen][0].predict_proba(join_inputs(fold.recipe, answers, None))
-    said = {"voice": np.exp(answers[0].log_probabilities), "face": np.exp(answers[1].log_probabilities),
+    outputs = {"voice": np.exp(answers[0].log_probabilities), "face": np.exp(answers[1].log_probabilities),
             "fused": fused}  # fmt: skip
     for name in MAIN_SYSTEMS:
         for i, row in enumerate(rows):
             stranger = fold.strangers[name][int(row)][None]
-            wanted = blend(stranger, said[name][i : i + 1], 3 / (known[i] + 3))[0]
-            np.testing.assert_allclose(one.probabilities[name][everything][i], wanted, atol=1e-9)
+            expected = blend(stranger, outputs[name][i : i + 1], 3 / (known[i] + 3))[0]
+            np.testing.assert_allclose(one.probabilities[name][everything][i], expected, atol=1e-9)
 
 
-def test_few_clips_weigh_less_than_many(fold: Fold) -> None:
-    """With one clip three quarters of the say is the stranger's."""
+def test_few_clips_have_less_weight_than_many(fold: Fold) -> None:
+    """With one clip, the outputs without enrollment have a weight of three quarters."""
     one = fold.answers
     for name in MAIN_SYSTEMS:
         strangers = np.stack([fold.strangers[name][int(row)] for row in one.rows])
@@ -109,7 +109,7 @@ def test_few_clips_weigh_less_than_many(fold: Fold) -> None:
         assert 0 < far[one.clips == 1].mean() < far[one.clips == ALL].mean()
 
 
-def test_answers_are_kept_for_a_run_that_goes_on(fold: Fold) -> None:
+def test_outputs_are_kept_for_a_run_that_resumes(fold: Fold) -> None:
     path = fold.inputs.folder / "p" / "enrolled.npz"
     before = path.stat().st_mtime_ns
     again = query_enrolled(fold.plan, fold.inputs, fold.recipe, fold.inputs.folder, fold.strangers)
@@ -118,7 +118,7 @@ def test_answers_are_kept_for_a_run_that_goes_on(fold: Fold) -> None:
         np.testing.assert_array_equal(again.probabilities[name], fold.answers.probabilities[name])
 
 
-def test_the_curve_is_what_scikit_learn_says_of_the_answers(fold: Fold) -> None:
+def test_the_curve_agrees_with_scikit_learn(fold: Fold) -> None:
     curve = curve_over_clips([fold.answers], fold.strangers, fold.inputs, seed=1)["systems"]
     assert list(curve) == list(MAIN_SYSTEMS)
     for name in MAIN_SYSTEMS:
@@ -129,15 +129,15 @@ def test_the_curve_is_what_scikit_learn_says_of_the_answers(fold: Fold) -> None:
         rows = np.array(sorted(fold.strangers[name]))
         stranger = np.stack([fold.strangers[name][int(row)] for row in rows])
         truth = fold.inputs.labels[rows]
-        # nobody is enrolled at 0: these are the stranger figures
+        # at 0 nobody is enrolled
         assert points[0]["accuracy"] == pytest.approx(accuracy_score(truth, stranger.argmax(1)))
         assert points[0]["log_loss"] == pytest.approx(log_loss(truth, stranger, labels=range(8)))
         for point, clips in zip(points[1:], (1, 4, ALL), strict=True):
             mine = fold.answers.clips == clips
             truth = fold.inputs.labels[fold.answers.rows[mine]]
-            said = fold.answers.probabilities[name][mine]
-            assert point["accuracy"] == pytest.approx(accuracy_score(truth, said.argmax(1)))
-            assert point["log_loss"] == pytest.approx(log_loss(truth, said, labels=range(8)))
+            outputs = fold.answers.probabilities[name][mine]
+            assert point["accuracy"] == pytest.approx(accuracy_score(truth, outputs.argmax(1)))
+            assert point["log_loss"] == pytest.approx(log_loss(truth, outputs, labels=range(8)))
             assert point["ci95"][0] <= point["accuracy"] <= point["ci95"][1]
             assert 0 <= point["ece"] <= 1
 
@@ -161,8 +161,8 @@ def test_the_curve_is_over_all_folds(fold: Fold) -> None:
             assert a["accuracy"] == pytest.approx(b["accuracy"])
 
 
-def test_no_label_of_the_test_reaches_the_answers(fold: Fold, tmp_path: Path) -> None:
-    """The same fold with other labels for the tested clips: every answer is the same, to the bit."""
+def test_no_label_of_the_test_part_reaches_the_outputs(fold: Fold, tmp_path: Path) -> None:
+    """The same fold with other labels for the tested clips: every output is the same, bit for bit."""
     recipe, plan = fold.recipe, fold.plan
     inputs = small_ensembles.make_inputs(tmp_path)
     inputs.has["face"][[17, 20]] = False
@@ -174,8 +174,8 @@ def test_no_label_of_the_test_reaches_the_answers(fold: Fold, tmp_path: Path) ->
         np.testing.assert_array_equal(again.probabilities[name], fold.answers.probabilities[name])
 
 
-def test_people_with_too_few_clips_for_a_draw(tmp_path: Path) -> None:
-    """Only the point «all» is left."""
+def test_speakers_with_too_few_clips_for_a_draw(tmp_path: Path) -> None:
+    """Only the point "all" is left."""
     recipe = small_ensembles.recipe(both=False)
     recipe = recipe.model_copy(
         update={"enrolment": not_none(recipe.enrolment).model_copy(update={"clips": (40,)})}

@@ -1,4 +1,4 @@
-"""The audit finds each kind of leak, and nothing where there is none."""
+"""The audit finds each kind of leak, and reports none where there is none."""
 
 from __future__ import annotations
 
@@ -73,6 +73,6 @@ def test_an_identical_recording_in_both_parts(takes: list[Take], inputs: Inputs)
     )
 
 
-def test_missing_modalities_are_no_twins(takes: list[Take], inputs: Inputs) -> None:
-    # every face row holds zeros: none of them is there
+def test_missing_modalities_are_not_twins(takes: list[Take], inputs: Inputs) -> None:
+    # all face rows are zeros, because they are missing
     assert audit_folds([_fold((2, 3), (0, 1))], takes, inputs, speaker_independent=True) == ()

@@ -1,4 +1,4 @@
-"""Groups of takes against scikit-learn, by what RAVDESS's own naming says."""
+"""Groups of takes, against scikit-learn and RAVDESS's names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Table = tuple[list[str], np.ndarray, np.ndarray, np.ndarray]
 
 
 def _table(n_actors: int = 4, seed: int = 0) -> Table:
-    """Every take of the first actors, with answers that are better for some."""
+    """Every take of the first actors, with scores that are better for some."""
     rng = np.random.default_rng(seed)
     takes = [f"{code}-{actor:02d}" for code in design() for actor in range(1, n_actors + 1)]
     rng.shuffle(takes)
@@ -45,7 +45,7 @@ def test_the_examples_in_the_docstrings_run() -> None:
     assert doctest.testmod(groups) == doctest.TestResults(failed=0, attempted=2)
 
 
-def test_every_kind_parts_all_takes_in_order() -> None:
+def test_every_kind_splits_all_takes_in_order() -> None:
     table = _table()
     found = group_figures(*table, 0)
     assert list(dict.fromkeys(group.kind for group in found)) == list(KINDS)
@@ -55,7 +55,7 @@ def test_every_kind_parts_all_takes_in_order() -> None:
     assert [g.value for g in found if g.kind == "sex"] == ["female", "male"]
     assert [g.value for g in found if g.kind == "intensity"] == ["normal", "strong"]
     assert [g.value for g in found if g.kind == "emotion"] == list(EMOTIONS)
-    # 60 takes an actor: neutral has no strong, so 4 · 32 against 4 · 28
+    # 60 takes per actor; neutral has no strong ones, so 4 · 32 against 4 · 28
     assert [g.n for g in found if g.kind == "intensity"] == [128, 112]
     assert [g.n_actors for g in found if g.kind == "sex"] == [2, 2]
 
@@ -78,16 +78,16 @@ def test_figures_are_scikit_learns_on_the_takes_of_the_group(
     takes, truth, scores, actors = table = _table()
     group = _found(table)[kind, value]
     inside = np.array([take.split("-")[field] in codes for take in takes])
-    said = scores.argmax(axis=1)[inside]
+    outputs = scores.argmax(axis=1)[inside]
     assert group.n == inside.sum()
-    assert group.accuracy == pytest.approx(oracle.accuracy_score(truth[inside], said))
-    recall = oracle.recall_score(truth[inside], said, average="macro", labels=np.unique(truth[inside]))
+    assert group.accuracy == pytest.approx(oracle.accuracy_score(truth[inside], outputs))
+    recall = oracle.recall_score(truth[inside], outputs, average="macro", labels=np.unique(truth[inside]))
     assert group.uar == pytest.approx(recall)
     if kind == "actor":
         assert (group.accuracy_ci95, group.uar_ci95) == (None, None)
     else:
         for name, metric in (("accuracy", metrics.accuracy), ("uar", metrics.uar)):
-            expected = metrics.bootstrap_interval(metric, truth[inside], said, actors[inside], seed=0)
+            expected = metrics.bootstrap_interval(metric, truth[inside], outputs, actors[inside], seed=0)
             assert getattr(group, f"{name}_ci95") == expected
             assert expected[0] < expected[1]
 
@@ -101,7 +101,7 @@ def test_the_order_of_takes_does_not_matter_and_the_seed_does() -> None:
     assert _found(many, seed=0)["intensity", "strong"] != _found(many, seed=1)["intensity", "strong"]
 
 
-def test_records_say_the_same_as_the_names_of_ravdess(tmp_path: Path) -> None:
+def test_records_agree_with_the_names_of_ravdess(tmp_path: Path) -> None:
     names, truth, scores, actors = _table(2)
     for name in names:
         (tmp_path / f"03-{name}.wav").touch()
@@ -110,17 +110,17 @@ def test_records_say_the_same_as_the_names_of_ravdess(tmp_path: Path) -> None:
     assert group_figures(takes, truth, scores, actors, 0) == group_figures(names, truth, scores, actors, 0)
 
 
-def test_of_another_corpus_only_what_its_records_carry() -> None:
+def test_for_another_corpus_only_facts_of_its_records_count() -> None:
     truth, actors = np.array([3, 3, 4, 4]), np.array(["ann", "bob", "ann", "bob"])
     scores = np.eye(len(EMOTIONS))[[3, 3, 4, 0]]
-    # named like a take of RAVDESS, but the record says nothing, so nothing is known
+    # named like a take of RAVDESS, but the record has no facts
     silent = [_record("01-04-02-01-01-12", who) for who in actors]
     found = group_figures(silent, truth, scores, actors, 0)
     assert [(g.kind, g.value) for g in found] == [
         ("actor", "ann"), ("actor", "bob"), ("emotion", "sad"), ("emotion", "angry"),
     ]  # fmt: skip
     assert [g.accuracy for g in found] == [1, 0.5, 1, 0.5]
-    # one of four tells: the others are in no group of that kind
+    # one of four has the fact: the others are in no group of that kind
     telling = [_record("a", "ann", sex="female"), *silent[1:]]
     only = [g for g in group_figures(telling, truth, scores, actors, 0) if g.kind == "sex"]
     assert [(g.value, g.n, g.n_actors, g.accuracy_ci95) for g in only] == [("female", 1, 1, None)]
@@ -129,7 +129,7 @@ def test_of_another_corpus_only_what_its_records_carry() -> None:
     ]  # fmt: skip
 
 
-def test_as_dict_is_plain_and_whole() -> None:
+def test_as_dict_is_plain_and_complete() -> None:
     for group in group_figures(*_table(2), 0):
         data = group.as_dict()
         assert json.loads(json.dumps(data)) == data
@@ -138,7 +138,7 @@ def test_as_dict_is_plain_and_whole() -> None:
         assert data["uar_ci95"] == (None if group.uar_ci95 is None else list(group.uar_ci95))
 
 
-def test_bad_tables_are_refused() -> None:
+def test_bad_tables_are_rejected() -> None:
     takes, truth, scores, actors = _table(1)
     with pytest.raises(ValueError, match="must have the same length"):
         group_figures(takes[1:], truth, scores, actors, 0)

@@ -1,4 +1,4 @@
-"""A finished run on damaged recordings: its own networks, nothing fitted anew."""
+"""A finished run on degraded recordings: its own networks, and nothing fitted again."""
 
 from __future__ import annotations
 
@@ -60,26 +60,26 @@ def test_nothing_is_fitted(measured: tuple[Path, list[RobustnessFigures]], au_ru
         assert (run / path.relative_to(au_run)).read_bytes() == path.read_bytes()
 
 
-def test_a_condition_changes_the_features_the_same_way_each_time(au_folder: Path, au_toml: Path) -> None:
+def test_a_degradation_changes_the_features_the_same_way_each_time(au_folder: Path, au_toml: Path) -> None:
     recipe = load_recipe(au_toml)
     clip = sorted(au_folder.rglob("*.wav"))[0]
 
-    def heard(condition: str | None) -> Any:
+    def valid(condition: str | None) -> Any:
         features = recipe.voice.features.model_copy(update={"condition": condition})
         voice = recipe.voice.model_copy(update={"features": features})
         return extract(clip, recipe.model_copy(update={"voice": voice}), face=False).voice
 
-    assert np.array_equal(heard("noise-5-db"), heard("noise-5-db"))
-    assert not np.allclose(heard("noise-5-db"), heard(None), atol=0.1)
-    assert not np.allclose(heard("noise-5-db"), heard("noise-20-db"), atol=0.1)
+    assert np.array_equal(valid("noise-5-db"), valid("noise-5-db"))
+    assert not np.allclose(valid("noise-5-db"), valid(None), atol=0.1)
+    assert not np.allclose(valid("noise-5-db"), valid("noise-20-db"), atol=0.1)
 
 
-def test_a_folder_without_a_run_is_refused(tmp_path: Path, au_folder: Path) -> None:
+def test_a_folder_without_a_run_is_rejected(tmp_path: Path, au_folder: Path) -> None:
     with pytest.raises(ExperimentError, match="no finished run"):
         measure_robustness(tmp_path, load_corpus(au_folder))
 
 
-def test_networks_that_are_gone_are_missed(tmp_path: Path, au_run: Path, au_folder: Path, store: Any) -> None:
+def test_missing_networks_are_an_error(tmp_path: Path, au_run: Path, au_folder: Path, store: Any) -> None:
     shutil.copytree(au_run, tmp_path / "run")
     for path in (tmp_path / "run").rglob("weights.safetensors"):
         path.unlink()

@@ -1,4 +1,4 @@
-"""Figures against scikit-learn, and how they stand in the results of a run with enrolment."""
+"""Figures against scikit-learn, and in the results of a run with enrollment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FOLDS = (Fold(0, "1", (), (), ("a", "b")), Fold(1, "2", (), (), ("c", "d")))
 
 @pytest.fixture(scope="module")
 def table() -> list[PredictionRow]:
-    """Four systems on 400 takes of four actors in two folds; some systems know more than others."""
+    """Four systems on 400 takes of four actors in two folds; some systems are better than others."""
     rng = np.random.default_rng(0)
     rows = []
     for skill, system in enumerate(("voice", "face", "fused:pool", "fused")):
@@ -53,49 +53,49 @@ def systems(table: list[PredictionRow]) -> dict[str, Any]:
 
 def test_figures_are_those_of_scikit_learn(table: list[PredictionRow], systems: dict[str, Any]) -> None:
     assert list(systems) == ["voice", "face", "fused:pool", "fused"]
-    for name, said in systems.items():
+    for name, outputs in systems.items():
         rows = [row for row in table if row.system == name]
         truth = np.array([row.emotion for row in rows])
         scores = np.array([row.probabilities for row in rows])
-        assert said["n"] == 400
-        assert said["accuracy"] == pytest.approx(accuracy_score(truth, scores.argmax(1)))
-        assert said["uar"] == pytest.approx(balanced_accuracy_score(truth, scores.argmax(1)))
-        assert said["f1_macro"] == pytest.approx(f1_score(truth, scores.argmax(1), average="macro"))
-        assert said["log_loss"] == pytest.approx(log_loss(truth, scores))
+        assert outputs["n"] == 400
+        assert outputs["accuracy"] == pytest.approx(accuracy_score(truth, scores.argmax(1)))
+        assert outputs["uar"] == pytest.approx(balanced_accuracy_score(truth, scores.argmax(1)))
+        assert outputs["f1_macro"] == pytest.approx(f1_score(truth, scores.argmax(1), average="macro"))
+        assert outputs["log_loss"] == pytest.approx(log_loss(truth, scores))
         # figures of scores have intervals where they are quoted, not for every classifier
         for key in ("accuracy", "uar", *(() if ":" in name else ("ece",))):
-            low, high = said[f"{key}_ci95"]
+            low, high = outputs[f"{key}_ci95"]
             assert low <= high
-        assert said["accuracy_ci95"][0] <= said["accuracy"] <= said["accuracy_ci95"][1]
-        assert [fold["test_actors"] for fold in said["folds"]] == [["a", "b"], ["c", "d"]]
-        assert np.mean([fold["accuracy"] for fold in said["folds"]]) == pytest.approx(said["accuracy"])
+        assert outputs["accuracy_ci95"][0] <= outputs["accuracy"] <= outputs["accuracy_ci95"][1]
+        assert [fold["test_actors"] for fold in outputs["folds"]] == [["a", "b"], ["c", "d"]]
+        assert np.mean([fold["accuracy"] for fold in outputs["folds"]]) == pytest.approx(outputs["accuracy"])
     json.dumps(systems)
 
 
 def test_coverage_is_accuracy_on_the_most_confident(
     table: list[PredictionRow], systems: dict[str, Any]
 ) -> None:
-    said = systems["fused"]["coverage"]
+    outputs = systems["fused"]["coverage"]
     rows = [row for row in table if row.system == "fused"]
     scores = np.array([row.probabilities for row in rows])
     right = scores.argmax(1) == np.array([row.emotion for row in rows])
     order = np.argsort(-scores.max(1), kind="stable")
-    assert list(said["at"]) == [f"{place:g}" for place in COVERAGES]
-    for place, figures in said["at"].items():
-        kept = order[: round(float(place) * 400)]
-        assert figures["accuracy"] == pytest.approx(right[kept].mean(), abs=0.01)
+    assert list(outputs["at"]) == [f"{coverage:g}" for coverage in COVERAGES]
+    for coverage, figures in outputs["at"].items():
+        retained = order[: round(float(coverage) * 400)]
+        assert figures["accuracy"] == pytest.approx(right[retained].mean(), abs=0.01)
         assert figures["ci95"][0] <= figures["accuracy"] <= figures["ci95"][1]
         answered = scores.max(1) >= figures["threshold"]
-        assert answered.mean() == pytest.approx(float(place), abs=0.01)
-    assert said["at"]["0.5"]["accuracy"] > said["at"]["0.9"]["accuracy"]
-    assert len(said["coverage"]) == len(said["accuracy"]) <= 200
-    assert said["coverage"] == sorted(said["coverage"])
-    assert said["accuracy"][-1] == pytest.approx(right.mean())
+        assert answered.mean() == pytest.approx(float(coverage), abs=0.01)
+    assert outputs["at"]["0.5"]["accuracy"] > outputs["at"]["0.9"]["accuracy"]
+    assert len(outputs["coverage"]) == len(outputs["accuracy"]) <= 200
+    assert outputs["coverage"] == sorted(outputs["coverage"])
+    assert outputs["accuracy"][-1] == pytest.approx(right.mean())
 
 
 @pytest.fixture(scope="module")
 def run(home: Path, few_folder: Path, ensemble_toml: Path, store: Any) -> Path:
-    """Three folds of a small corpus with everything: ensembles, refit, enrolment."""
+    """Three folds of a small corpus with everything: ensembles, refit, enrollment."""
     evaluate(
         load_corpus(few_folder),
         load_recipe(ensemble_toml),
@@ -106,7 +106,7 @@ def run(home: Path, few_folder: Path, ensemble_toml: Path, store: Any) -> Path:
     return home / "ensemble-run"
 
 
-def test_results_hold_the_curve_and_its_0_point_is_the_stranger(run: Path) -> None:
+def test_results_hold_the_curve_and_its_0_point_is_without_enrollment(run: Path) -> None:
     results = json.loads((run / "results.json").read_text())
     for name, points in results["enrolment"]["systems"].items():
         assert [point["clips"] for point in points] == [0, 1, 4, "all"]
@@ -125,11 +125,11 @@ def test_results_hold_groups(run: Path) -> None:
         rows = list(csv.DictReader(file))
     assert len([row for row in rows if row["system"] == "fused"]) == 48
     assert {row["system"] for row in rows} == {"voice", "face", "fused:pool", "fused"}
-    said = np.array([[float(row[e]) for e in EMOTIONS] for row in rows])
-    np.testing.assert_allclose(said.sum(1), 1, atol=1e-5)
+    outputs = np.array([[float(row[e]) for e in EMOTIONS] for row in rows])
+    np.testing.assert_allclose(outputs.sum(1), 1, atol=1e-5)
 
 
-def test_a_run_without_enrolment_has_no_curve(au_run: Path) -> None:
+def test_a_run_without_enrollment_has_no_curve(au_run: Path) -> None:
     results = json.loads((au_run / "results.json").read_text())
     assert "enrolment" not in results
     assert "coverage" in results["systems"]["fused"]

@@ -15,19 +15,19 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def log_mel(n: int = 8, n_frames: int = 60, heard: int = 45, pitch: bool = False) -> Tensor:
+def log_mel(n: int = 8, n_frames: int = 60, valid: int = 45, pitch: bool = False) -> Tensor:
     x = torch.randn(n, N_MELS, n_frames, generator=seeded(1)) * 2 - 6
-    x[:, :, heard:] = LOG_MEL_FLOOR
+    x[:, :, valid:] = LOG_MEL_FLOOR
     if not pitch:
         return x
     rows = torch.rand(n, 2, n_frames, generator=seeded(2))
     rows[:, 0] += 1
-    rows[:, :, heard:] = 0
+    rows[:, :, valid:] = 0
     return torch.cat([x, rows], 1)
 
 
 @pytest.mark.parametrize("pitch", [False, True])
-def test_sound_stays_sound(pitch: bool) -> None:
+def test_augmented_audio_stays_in_range(pitch: bool) -> None:
     x = log_mel(64, pitch=pitch)
     given = x.clone()
     out = augment_log_mel(x, 1.0, seeded(), n_mels=N_MELS)
@@ -47,11 +47,11 @@ def test_sound_stays_sound(pitch: bool) -> None:
 
 def test_padding_stays_padding() -> None:
     out = augment_log_mel(log_mel(64), 1.0, seeded(), n_mels=N_MELS)
-    heard = out.amax(1) > LOG_MEL_FLOOR + 0.5  # as the network hears it
-    assert ((heard.sum(1) - 45).abs() <= 4).all()
+    valid = out.amax(1) > LOG_MEL_FLOOR + 0.5  # as the network hears it
+    assert ((valid.sum(1) - 45).abs() <= 4).all()
 
 
-def test_no_strength_changes_nothing() -> None:
+def test_strength_0_changes_nothing() -> None:
     x = log_mel()
     assert torch.equal(augment_log_mel(x, 0.0, seeded(), n_mels=N_MELS), x)
     stack = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8, generator=seeded())
@@ -73,7 +73,7 @@ def test_silence_stays_finite() -> None:
     assert torch.isfinite(out).all()
 
 
-def test_faces_move_alike_in_all_frames() -> None:
+def test_faces_move_in_the_same_way_in_all_frames() -> None:
     frame = torch.randint(0, 256, (6, 1, 48, 48), dtype=torch.uint8, generator=seeded(3))
     stack = frame.expand(-1, 4, -1, -1).contiguous()
     out = augment_faces(stack, 1.0, seeded())
@@ -81,7 +81,7 @@ def test_faces_move_alike_in_all_frames() -> None:
     assert out.dtype == torch.uint8
     assert torch.equal(out[:, :1].expand_as(out), out)
     assert not torch.equal(out, stack)
-    # each clip in its own way
+    # each clip differently
     same = augment_faces(stack[:1].expand(6, -1, -1, -1).contiguous(), 1.0, seeded())
     assert len(np.unique(same[:, 0].reshape(6, -1).numpy(), axis=0)) == 6
 

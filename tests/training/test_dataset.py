@@ -55,7 +55,9 @@ def test_rows_are_takes(corpus: Path, au_toml: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "work").iterdir())
 
 
-def test_fingerprint_follows_sounds_labels_and_units(corpus: Path, au_toml: Path, tmp_path: Path) -> None:
+def test_fingerprint_depends_on_audio_labels_and_action_units(
+    corpus: Path, au_toml: Path, tmp_path: Path
+) -> None:
     first = read(corpus, au_toml, tmp_path / "a").fingerprint
     assert read(corpus, au_toml, tmp_path / "b").fingerprint == first
     moved = shutil.copytree(corpus, tmp_path / "elsewhere")
@@ -92,7 +94,7 @@ def test_a_take_that_cannot_be_read_is_named_and_left_out(
     assert not dataset.inputs.load("voice")[row].any()
 
 
-def test_without_the_table(corpus: Path, au_toml: Path, tmp_path: Path) -> None:
+def test_a_missing_table_is_an_error(corpus: Path, au_toml: Path, tmp_path: Path) -> None:
     (corpus / small_corpora.TABLE).write_text("")
     with pytest.raises(FeatureError, match="no rows"):
         read(corpus, au_toml, tmp_path / "work")
@@ -109,7 +111,7 @@ def test_a_corpus_without_a_modality(corpus: Path, au_toml: Path, tmp_path: Path
         read(corpus, au_toml, tmp_path / "work")
 
 
-def test_voices_at_other_speeds_stand_beside(corpus: Path, ensemble_toml: Path, tmp_path: Path) -> None:
+def test_voices_at_other_speeds_are_variants(corpus: Path, ensemble_toml: Path, tmp_path: Path) -> None:
     silent = small_corpora.take_code(3, 0, 2)
     small_corpora.write_wav(corpus / "Actor_02" / f"03-{silent}.wav", np.zeros(16000))
     dataset = read(corpus, ensemble_toml, tmp_path / "work")
@@ -129,7 +131,7 @@ def test_voices_at_other_speeds_stand_beside(corpus: Path, ensemble_toml: Path, 
     assert not list((tmp_path / "work").iterdir())
 
 
-def test_fingerprint_follows_the_speeds(
+def test_fingerprint_depends_on_the_speeds(
     corpus: Path, ensemble_toml: Path, tmp_path: Path, store: Any
 ) -> None:
     seen = set()
@@ -147,7 +149,7 @@ def test_fingerprint_follows_the_speeds(
     assert len(seen) == 5
 
 
-def test_voices_under_conditions_stand_beside_after_the_speeds(
+def test_degraded_voices_are_variants_after_the_speeds(
     corpus: Path, tmp_path: Path, ensemble_toml: Path, store: Any
 ) -> None:
     recipe = load_recipe(ensemble_toml)
@@ -169,7 +171,7 @@ def test_voices_under_conditions_stand_beside_after_the_speeds(
     assert np.array_equal(not_none(extract(take.voice.path, alone, face=False).voice), telephone[0])
 
 
-def test_an_unknown_condition_is_refused_before_anything_is_read(
+def test_an_unknown_degradation_is_rejected_before_anything_is_read(
     corpus: Path, tmp_path: Path, ensemble_toml: Path
 ) -> None:
     recipe = load_recipe(ensemble_toml)

@@ -1,4 +1,4 @@
-"""How ensembles are fitted, against explicit refits and scikit-learn."""
+"""Fitting ensembles, against explicit refits and scikit-learn."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def clips(
     noise: float = 1.0,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features of several people, their emotions, and whose they are."""
+    """Features of several speakers' clips, their emotions, and their speakers."""
     emotions = np.random.default_rng(50).standard_normal((n_emotions, d)) * 1.5
     rng = np.random.default_rng(seed)
     n = n_actors * per_actor
@@ -60,7 +60,7 @@ def fit(
 
 @pytest.mark.parametrize("layout", [LAYOUT, BOTH], ids=["one", "both"])
 @pytest.mark.parametrize("ridges", [(0.2,), (0.05, 0.3, 2.0)])
-def test_leaving_actors_out_is_refitting_without_them(
+def test_leaving_actors_out_equals_refitting_without_them(
     monkeypatch: pytest.MonkeyPatch, layout: Layout, ridges: tuple[float, ...]
 ) -> None:
     rows, labels, speakers = clips()
@@ -68,11 +68,11 @@ def test_leaving_actors_out_is_refitting_without_them(
     values = [torch.from_numpy(rows), torch.from_numpy(rows + 0.3 * clips(seed=9)[0])]
     fitted, _ = _components(values, speakers, layout, settings)
     targets = functional.one_hot(torch.from_numpy(labels), 8).double()
-    asked: list[torch.Tensor] = []
+    queried: list[torch.Tensor] = []
     real = functional.cross_entropy
 
     def watched(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        asked.append(scores)
+        queried.append(scores)
         return real(scores, truth)
 
     monkeypatch.setattr(functional, "cross_entropy", watched)
@@ -80,41 +80,41 @@ def test_leaving_actors_out_is_refitting_without_them(
     monkeypatch.undo()
 
     gram = kernel(fitted.supports, fitted.supports, settings.gamma, layout.second).double().numpy()
-    wanted, whose = np.tile(targets.numpy() - 1 / 8, (2, 1)), np.tile(speakers, 2)
+    expected, speaker_ids = np.tile(targets.numpy() - 1 / 8, (2, 1)), np.tile(speakers, 2)
     best = (np.inf, 0.0, 0.0)
     for r, ridge in enumerate(ridges):
-        said = np.empty_like(wanted)
-        for actor in np.unique(whose):
-            out, rest = whose == actor, whose != actor
+        outputs = np.empty_like(expected)
+        for actor in np.unique(speaker_ids):
+            out, rest = speaker_ids == actor, speaker_ids != actor
             inner = gram[np.ix_(rest, rest)] + ridge * np.eye(rest.sum())
-            said[out] = gram[np.ix_(out, rest)] @ np.linalg.solve(inner, wanted[rest])
+            outputs[out] = gram[np.ix_(out, rest)] @ np.linalg.solve(inner, expected[rest])
         for t, temperature in enumerate(TEMPERATURES):
-            scores = said[: len(labels)] / temperature
-            # only answers about the clips as they were spoken count
+            scores = outputs[: len(labels)] / temperature
+            # only outputs for the clips at their own speed count
             np.testing.assert_allclose(
-                asked[r * len(TEMPERATURES) + t].numpy(), scores, atol=1e-7 / temperature
+                queried[r * len(TEMPERATURES) + t].numpy(), scores, atol=1e-7 / temperature
             )
             logs = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
             best = min(best, (-logs[np.arange(len(labels)), labels].mean(), ridge, temperature))
-    assert len(asked) == len(ridges) * len(TEMPERATURES)
+    assert len(queried) == len(ridges) * len(TEMPERATURES)
     assert fitted.temperature == best[2]
-    weights = np.linalg.solve(gram + best[1] * np.eye(len(gram)), wanted)
+    weights = np.linalg.solve(gram + best[1] * np.eye(len(gram)), expected)
     np.testing.assert_allclose(fitted.weights.numpy(), weights, atol=1e-5)
 
 
-@pytest.mark.parametrize("kept", [list(range(8)), [0, 2, 3, 7], [1, 6]])
-def test_linear_part_is_scikit_learns(kept: list[int]) -> None:
+@pytest.mark.parametrize("retained", [list(range(8)), [0, 2, 3, 7], [1, 6]])
+def test_linear_part_is_scikit_learns(retained: list[int]) -> None:
     rows, labels, _ = clips(noise=2.0)
-    seen = np.isin(labels, kept)
+    seen = np.isin(labels, retained)
     joined, labels = torch.from_numpy(rows[seen]), labels[seen]
     weights, offset = (x.double().numpy() for x in _fit_linear(joined, labels, 0.3, 8))
     scale = 1 / np.sqrt(np.mean(np.square(rows[seen].astype(np.float64))))
     x = rows[seen] * scale
-    wanted = LogisticRegression(C=0.3, max_iter=5000, tol=1e-8).fit(x, labels).predict_proba(x)
+    expected = LogisticRegression(C=0.3, max_iter=5000, tol=1e-8).fit(x, labels).predict_proba(x)
     scores = rows[seen] @ weights + offset
-    said = np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
-    np.testing.assert_allclose(said[:, kept], wanted, atol=2e-3)
-    assert said[:, [k for k in range(8) if k not in kept]].max(initial=0) < 1e-6
+    outputs = np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
+    np.testing.assert_allclose(outputs[:, retained], expected, atol=2e-3)
+    assert outputs[:, [k for k in range(8) if k not in retained]].max(initial=0) < 1e-6
 
 
 def test_components_are_principal_and_of_unit_length() -> None:
@@ -125,10 +125,10 @@ def test_components_are_principal_and_of_unit_length() -> None:
     for i, (first, last) in enumerate(LAYOUT.views):
         x = z[:, first:last] - z[:, first:last].mean(0)
         left, lengths, _ = np.linalg.svd(x, full_matrices=False)
-        wanted = left[:, :4] * lengths[:4]
-        wanted /= np.sqrt(np.square(wanted).sum(1).mean())
+        expected = left[:, :4] * lengths[:4]
+        expected /= np.sqrt(np.square(expected).sum(1).mean())
         found = parts[0][i].numpy()
-        np.testing.assert_allclose(np.abs(found), np.abs(wanted), atol=1e-4)
+        np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-4)
         assert np.square(found).sum(1).mean() == pytest.approx(1, rel=1e-4)
         np.testing.assert_allclose(fitted.supports[i].numpy(), found, atol=1e-5)
 
@@ -141,7 +141,7 @@ def test_fewer_clips_than_components(few: bool) -> None:
     assert np.isfinite(logs).all()
 
 
-def test_damping_shortens_the_directions_in_which_people_differ() -> None:
+def test_damping_shrinks_the_directions_in_which_speakers_differ() -> None:
     rows, _, speakers = clips(n_actors=8, noise=0.5)
 
     def shares(strength: float) -> list[float]:
@@ -158,14 +158,14 @@ def test_damping_shortens_the_directions_in_which_people_differ() -> None:
     none, some, much = shares(0.0), shares(0.5), shares(50.0)
     for a, b, c in zip(none, some, much, strict=True):
         assert a > 1.02 * b > 1.05 * c
-    # no direction is lost
+    # no direction is removed
     fitted, _ = _components(
         [torch.from_numpy(rows)], speakers, LAYOUT, Ensemble(components=6, person_damping=0.5)
     )
     assert all(np.linalg.matrix_rank(basis.numpy()) == 6 for basis in fitted.bases)
 
 
-def test_damping_is_the_inverse_root_of_what_people_differ_in() -> None:
+def test_damping_is_the_inverse_root_of_the_covariance_between_speakers() -> None:
     rng = np.random.default_rng(0)
     places, speakers = rng.standard_normal((40, 5)), np.repeat(list("abcdefgh"), 5)
     turn = _damping(torch.from_numpy(places), speakers, 2.0).numpy()
@@ -174,7 +174,7 @@ def test_damping_is_the_inverse_root_of_what_people_differ_in() -> None:
     np.testing.assert_allclose(turn @ turn.T, np.linalg.inv(np.eye(5) + 2.0 * covariance), atol=1e-12)
 
 
-def test_learns_what_new_people_express() -> None:
+def test_learns_what_unseen_speakers_express() -> None:
     rows, labels, speakers = clips(n_actors=8, noise=0.5)
     new, truth, _ = clips(n_actors=4, noise=0.5, seed=77)
     settings: dict[str, Any] = {"components": 12, "networks": 2, "linear": 0.3}
@@ -206,11 +206,11 @@ def test_the_same_seed_gives_the_same_ensemble_on_any_number_of_threads(settings
         finally:
             torch.set_num_threads(before)
         states.append(save(network.state_dict()))
-        torch.rand(3)  # what others draw in between changes nothing
+        torch.rand(3)  # random numbers drawn elsewhere change nothing
     assert states[0] == states[1] == states[2]
 
 
-def test_seed_reaches_the_networks_and_nothing_else() -> None:
+def test_seed_changes_only_the_networks() -> None:
     rows, labels, speakers = clips()
     states = []
     drawn = torch.random.get_rng_state()
@@ -238,46 +238,46 @@ def test_seed_reaches_the_networks_and_nothing_else() -> None:
     assert torch.equal(torch.random.get_rng_state(), drawn)
 
 
-def test_another_speed_is_learnt_from() -> None:
+def test_other_speeds_are_trained_on() -> None:
     rows, labels, speakers = clips()
     faster = rows + 0.5
     one = fit(rows, labels, speakers, networks=0)
     two = fit([rows, faster], labels, speakers, networks=0)
-    # standardised by the clips as they are: the other speed adds rows, not another scale
+    # standardized by the clips as recorded: the other speed adds rows, and does not change the scale
     assert torch.equal(one.mean, two.mean)
     assert torch.equal(one.spread, two.spread)
     assert one.weights.shape == (80, 8)
     assert two.weights.shape == (160, 8)
 
 
-@pytest.mark.parametrize("kept", [[0, 3], [7, 1, 2]])
+@pytest.mark.parametrize("retained", [[0, 3], [7, 1, 2]])
 @pytest.mark.parametrize("linear", [None, 0.3])
-def test_emotions_that_never_occurred_are_improbable(kept: list[int], linear: float | None) -> None:
+def test_emotions_unseen_in_training_are_improbable(retained: list[int], linear: float | None) -> None:
     rows, labels, speakers = clips(n_actors=6, noise=0.5)
-    seen = np.isin(labels, kept)
+    seen = np.isin(labels, retained)
     logs = infer(fit(rows[seen], labels[seen], speakers[seen], networks=1, linear=linear), rows[seen])[1]
     assert np.isfinite(logs).all()
     np.testing.assert_allclose(np.exp(logs).sum(1), 1, atol=1e-6)
     assert (logs.argmax(1) == labels[seen]).mean() > 0.8
-    others = [k for k in range(8) if k not in kept]
+    others = [k for k in range(8) if k not in retained]
     assert np.exp(logs[:, others]).sum(1).mean() < 0.5
 
 
-def test_one_emotion_alone() -> None:
+def test_a_single_emotion_is_an_error() -> None:
     rows, labels, speakers = clips()
     for linear in (None, 0.3):
         with pytest.raises(ExperimentError, match="two emotions"):
             fit(rows, np.full_like(labels, 4), speakers, linear=linear, networks=1)
 
 
-def test_one_actor_alone() -> None:
+def test_a_single_actor_is_an_error() -> None:
     rows, labels, speakers = clips()
     one = speakers == "00"
     with pytest.raises(ExperimentError, match="at least two actors"):
         fit(rows[one], labels[one], speakers[one])
 
 
-def test_weights_that_run_away_are_an_error() -> None:
+def test_diverging_weights_are_an_error() -> None:
     rows, labels, speakers = clips()
     with pytest.raises(ExperimentError, match="lower learning_rate"):
         train_ensemble(
@@ -286,7 +286,7 @@ def test_weights_that_run_away_are_an_error() -> None:
         )  # fmt: skip
 
 
-def test_values_that_never_vary() -> None:
+def test_constant_values() -> None:
     rows, labels, speakers = clips()
     rows[:, 3] = 4.0
     rows[:, :8] = 1.0  # a whole view

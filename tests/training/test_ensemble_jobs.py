@@ -1,4 +1,4 @@
-"""What an ensemble reads, and what a job of one leaves behind."""
+"""The inputs of ensembles, and the files that their jobs write."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def plan(inputs: Inputs, recipe: Recipe) -> Plan:
 
 @pytest.fixture(scope="module")
 def jobs(inputs: Inputs, recipe: Recipe, plan: Plan) -> dict[str, NetworkJob]:
-    """Those of the refitted networks, done."""
+    """The jobs of the refitted networks, after they have run."""
     found = [job for job in network_jobs(plan, inputs, recipe) if job.member == 2]
     for job in found:
         run_network_job(job, inputs, recipe, inputs.folder)
     return {job.name.removeprefix("p/member-2-"): job for job in found}
 
 
-def test_loudness_is_read_of_known_people_alone(recipe: Recipe) -> None:
+def test_loudness_is_used_for_enrolled_speakers_only(recipe: Recipe) -> None:
     views = descriptor_views(26)
     size = descriptor_size(26)
     level = (views["level"].start, views["level"].stop)
@@ -59,12 +59,12 @@ def test_loudness_is_read_of_known_people_alone(recipe: Recipe) -> None:
     assert known.views == (*stranger.views, level)
     assert not known.root and not stranger.root
     assert layout_of("face", recipe, 6, enrolled=False) == Layout(((0, 6),), root=True)
-    # of known people roots are taken before standardising
+    # for enrolled speakers, roots are taken before standardizing
     assert layout_of("face", recipe, 6, enrolled=True) == Layout(((0, 6),))
     assert layout_of("both", recipe, size + 6, enrolled=True) == Layout((*known.views, (size, size + 6)), 1)
 
 
-def test_values_are_every_version(inputs: Inputs) -> None:
+def test_values_cover_every_variant(inputs: Inputs) -> None:
     voice, faster = (np.asarray(inputs.load("voice", k)) for k in (0, 1))
     face = np.asarray(inputs.load("face"))
     assert all(
@@ -79,7 +79,7 @@ def test_values_are_every_version(inputs: Inputs) -> None:
     assert all(one.dtype == np.float32 for one in both)
 
 
-def test_a_job_leaves_what_others_do_and_more_where_enrolled(
+def test_a_job_writes_what_others_write_and_more_where_enrolled(
     inputs: Inputs, jobs: dict[str, NetworkJob]
 ) -> None:
     usual = {"curve.json", "outputs.npz", "weights.safetensors"}
@@ -90,30 +90,30 @@ def test_a_job_leaves_what_others_do_and_more_where_enrolled(
         assert {path.name for path in folder.iterdir()} == usual | more
         epochs = json.loads((folder / "curve.json").read_text())
         assert len(epochs) == (0 if name == "both-enrolled" else 2)  # it has no dense networks
-        with np.load(folder / "outputs.npz") as said:
-            assert said["rows"].tolist() == list(job.score)
-            np.testing.assert_allclose(np.exp(said["log_probabilities"]).sum(1), 1)
+        with np.load(folder / "outputs.npz") as outputs:
+            assert outputs["rows"].tolist() == list(job.score)
+            np.testing.assert_allclose(np.exp(outputs["log_probabilities"]).sum(1), 1)
 
 
-def test_a_loaded_ensemble_says_what_the_fitted_one_said(
+def test_a_loaded_ensemble_has_the_outputs_of_the_fitted_one(
     inputs: Inputs, recipe: Recipe, jobs: dict[str, NetworkJob]
 ) -> None:
     for job in jobs.values():
         rows = np.array(job.score)
         values = values_of(job.modality, inputs, enrolled=job.enrolled)[0]
-        asked = values[rows]
+        queried = values[rows]
         folder = inputs.folder / job.name
         if job.enrolled:
             people = inputs.speakers
             known = SpeakerPrior.read(folder / "population.npz")
-            wanted = SpeakerPrior.of(values[list(job.train)], people[list(job.train)])
+            expected = SpeakerPrior.of(values[list(job.train)], people[list(job.train)])
             for name in ("mean", "spread", "within"):
-                np.testing.assert_array_equal(getattr(known, name), getattr(wanted, name))
-            asked = standardize_speakers(asked, people[rows], known, 3.0)
-        features, logs = infer(load_ensemble(job, recipe, inputs.folder), asked)
-        with np.load(folder / "outputs.npz") as said:
-            np.testing.assert_allclose(said["log_probabilities"], logs, atol=1e-5)
-            np.testing.assert_allclose(said["features"], features, atol=1e-4)
+                np.testing.assert_array_equal(getattr(known, name), getattr(expected, name))
+            queried = standardize_speakers(queried, people[rows], known, 3.0)
+        features, logs = infer(load_ensemble(job, recipe, inputs.folder), queried)
+        with np.load(folder / "outputs.npz") as outputs:
+            np.testing.assert_allclose(outputs["log_probabilities"], logs, atol=1e-5)
+            np.testing.assert_allclose(outputs["features"], features, atol=1e-4)
 
 
 def test_enrolled_clips_are_never_scored(inputs: Inputs, recipe: Recipe, plan: Plan) -> None:
@@ -130,8 +130,8 @@ def test_enrolled_clips_are_never_scored(inputs: Inputs, recipe: Recipe, plan: P
     assert len({tuple(enrolled) for _, clips, _, enrolled, _ in draws if clips == 4}) == 4
 
 
-def test_draws_follow_from_person_and_seed_alone(inputs: Inputs, recipe: Recipe, plan: Plan) -> None:
-    """So that every branch, fold and order of the rows draws the same, whoever is tested beside."""
+def test_draws_depend_on_speaker_and_seed_alone(inputs: Inputs, recipe: Recipe, plan: Plan) -> None:
+    """Every branch, fold and order of rows has the same draws, whoever else is tested."""
     test = inputs.having("both", plan.test)
     everybody = {one[:3]: one[3].tolist() for one in enrollment_draws(test, inputs, recipe)}
     turned = enrollment_draws(test[::-1][inputs.speakers[test[::-1]] == "05"], inputs, recipe)
@@ -142,9 +142,7 @@ def test_draws_follow_from_person_and_seed_alone(inputs: Inputs, recipe: Recipe,
     assert {one[:3]: one[3].tolist() for one in enrollment_draws(test, inputs, other)} != everybody
 
 
-def test_as_many_clips_as_a_person_has_leave_none_to_score(
-    inputs: Inputs, recipe: Recipe, plan: Plan
-) -> None:
+def test_no_draw_enrolls_all_clips_of_a_speaker(inputs: Inputs, recipe: Recipe, plan: Plan) -> None:
     assert recipe.enrolment is not None
     enrolment = recipe.enrolment.model_copy(update={"clips": (15, 16, 40)})
     draws = enrollment_draws(plan.test, inputs, recipe.model_copy(update={"enrolment": enrolment}))
@@ -152,31 +150,37 @@ def test_as_many_clips_as_a_person_has_leave_none_to_score(
     assert all(len(scored) == 1 for *_, scored in draws)
 
 
-def test_what_is_said_after_few_clips(
+def test_outputs_after_few_enrolled_clips(
     inputs: Inputs, recipe: Recipe, plan: Plan, jobs: dict[str, NetworkJob]
 ) -> None:
-    """Every branch answers about the same clips after the same draws; here is one computed anew."""
+    """Every branch scores the same clips after the same draws; one is computed here again."""
     test = inputs.having("both", plan.test)
     draws = enrollment_draws(test, inputs, recipe)
     places = []
     for name in ("voice-enrolled", "face-enrolled", "both-enrolled"):
         job = jobs[name]
         with np.load(inputs.folder / job.name / "draws.npz") as file:
-            said: dict[str, Any] = {key: file[key] for key in file.files}
-        places.append([said[key].tolist() for key in ("rows", "clips", "draws")])
+            outputs: dict[str, Any] = {key: file[key] for key in file.files}
+        places.append([outputs[key].tolist() for key in ("rows", "clips", "draws")])
         person, clips, draw, enrolled, scored = draws[6]
         values = values_of(job.modality, inputs, enrolled=True)[0]
         known = SpeakerPrior.read(inputs.folder / job.name / "population.npz")
         standard = speaker_scaler(Moments.of(values[enrolled]), known, 3.0)
         logs = infer(load_ensemble(job, recipe, inputs.folder), standard.apply(values[scored]))[1]
-        here = (said["clips"] == clips) & (said["draws"] == draw) & (inputs.speakers[said["rows"]] == person)
-        assert said["rows"][here].tolist() == scored.tolist()
-        np.testing.assert_allclose(said["log_probabilities"][here], logs, atol=1e-4)
+        here = (
+            (outputs["clips"] == clips)
+            & (outputs["draws"] == draw)
+            & (inputs.speakers[outputs["rows"]] == person)
+        )
+        assert outputs["rows"][here].tolist() == scored.tolist()
+        np.testing.assert_allclose(outputs["log_probabilities"][here], logs, atol=1e-4)
     assert places[0] == places[1] == places[2]
     assert places[0][0] == [row for *_, scored in draws for row in scored]
 
 
-def test_networks_that_do_not_answer_draw_nothing(inputs: Inputs, recipe: Recipe, plan: Plan) -> None:
+def test_networks_that_do_not_score_the_test_part_draw_nothing(
+    inputs: Inputs, recipe: Recipe, plan: Plan
+) -> None:
     job = next(j for j in network_jobs(plan, inputs, recipe) if j.member == 0 and j.enrolled)
     run_network_job(job, inputs, recipe, inputs.folder)
     assert not (inputs.folder / job.name / "draws.npz").exists()

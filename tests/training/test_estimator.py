@@ -1,4 +1,4 @@
-"""A recogniser with the manners of scikit-learn: the same bundle and the same answers as the rest."""
+"""The scikit-learn API: the same bundle and the same predictions as elsewhere."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ trials = 1
 
 @pytest.fixture(scope="module")
 def toml(tmp_path_factory: pytest.TempPathFactory, au_toml: Path) -> Path:
-    """The small recipe, made smaller still."""
+    """The small recipe, reduced further."""
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     path.write_text(TINY.format(base=au_toml))
     return path
@@ -67,12 +67,12 @@ def settings(home: Path, few_folder: Path, toml: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def fitted(data: Data, settings: dict[str, Any]) -> EmotionClassifier:
-    """Fitted without groups: the names say who speaks."""
+    """Fitted without groups: speakers are read from the names."""
     X, y, _ = data
     return EmotionClassifier(**settings).fit(X, y)
 
 
-def test_settings_are_kept_as_they_are_given(settings: dict[str, Any]) -> None:
+def test_settings_are_kept_as_given(settings: dict[str, Any]) -> None:
     classifier = EmotionClassifier(**settings)
     assert classifier.get_params() == {**settings, "jobs": 1, "threads": 1}
     assert classifier.set_params(jobs=2, recipe="default").get_params()["jobs"] == 2
@@ -88,31 +88,31 @@ def test_settings_are_kept_as_they_are_given(settings: dict[str, Any]) -> None:
         EmotionClassifier("no such recipe").fit(["a.wav", "b.wav"], ["happy", "sad"], [1, 2])
 
 
-def test_it_says_what_its_recognizer_says(fitted: EmotionClassifier, data: Data) -> None:
+def test_it_predicts_what_its_recognizer_predicts(fitted: EmotionClassifier, data: Data) -> None:
     X, y, _ = data
     assert list(fitted.classes_) == sorted(EMOTIONS)
-    said = fitted.predict_proba(X[:9])
-    assert said.shape == (9, 8) and said.dtype == np.float64
-    np.testing.assert_allclose(said.sum(axis=1), 1)
-    for row, path in zip(said, X[:9], strict=True):
+    outputs = fitted.predict_proba(X[:9])
+    assert outputs.shape == (9, 8) and outputs.dtype == np.float64
+    np.testing.assert_allclose(outputs.sum(axis=1), 1)
+    for row, path in zip(outputs, X[:9], strict=True):
         alone = fitted.recognizer_.predict(path)
         assert alone.used == ("voice", "face") and alone.probabilities is not None
-        wanted = [alone.probabilities[EMOTIONS.index(name)] for name in fitted.classes_]
-        np.testing.assert_allclose(row, wanted, atol=1e-9)
+        expected = [alone.probabilities[EMOTIONS.index(name)] for name in fitted.classes_]
+        np.testing.assert_allclose(row, expected, atol=1e-9)
         np.testing.assert_allclose(fitted.predict_proba([path])[0], row, atol=1e-5)
-    np.testing.assert_array_equal(fitted.predict(X[:9]), fitted.classes_[said.argmax(axis=1)])
+    np.testing.assert_array_equal(fitted.predict(X[:9]), fitted.classes_[outputs.argmax(axis=1)])
     assert fitted.score(X, y) == np.mean(fitted.predict(X) == np.array(y))
     # Metrics that take columns in sorted order take these. Smoothed: a network of one epoch says 0 and 1.
-    smooth = 0.9 * said + 0.1 / 8
+    smooth = 0.9 * outputs + 0.1 / 8
     of_truth = [row[list(fitted.classes_).index(label)] for row, label in zip(smooth, y, strict=False)]
     assert log_loss(y[:9], smooth, labels=fitted.classes_) == pytest.approx(-np.log(of_truth).mean())
 
 
-def test_recordings_come_in_every_shape(fitted: EmotionClassifier, data: Data) -> None:
+def test_recordings_may_come_in_several_shapes(fitted: EmotionClassifier, data: Data) -> None:
     X = data[0][:3]
-    wanted = fitted.predict_proba(X)
+    expected = fitted.predict_proba(X)
     for same in ([Path(x) for x in X], np.array(X), np.array(X, dtype=object)[:, None], iter(X)):
-        np.testing.assert_allclose(fitted.predict_proba(same), wanted, atol=1e-9)
+        np.testing.assert_allclose(fitted.predict_proba(same), expected, atol=1e-9)
     assert fitted.predict_proba([Path(X[0]).read_bytes()]).shape == (1, 8)
     assert fitted.predict_proba([]).shape == (0, 8)
     assert fitted.predict([]).shape == (0,)
@@ -131,7 +131,7 @@ def test_recordings_that_cannot_be_read_are_named(
         fitted.predict(data[0][0])
 
 
-def test_names_of_ravdess_say_who_speaks(fitted: EmotionClassifier, data: Data) -> None:
+def test_speakers_are_read_from_ravdess_names(fitted: EmotionClassifier, data: Data) -> None:
     provenance = fitted.recognizer_.bundle.provenance
     assert provenance["speakers"] == sorted(set(data[2]))
     assert provenance["takes"] == len(data[0])
@@ -139,35 +139,35 @@ def test_names_of_ravdess_say_who_speaks(fitted: EmotionClassifier, data: Data) 
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])  # noqa: S301
-def test_copies_live_on_their_own(fitted: EmotionClassifier, data: Data, copied: Any) -> None:
-    wanted = fitted.predict_proba(data[0][:3])
+def test_copies_are_independent(fitted: EmotionClassifier, data: Data, copied: Any) -> None:
+    expected = fitted.predict_proba(data[0][:3])
     twin = copied(fitted)
     folder = twin.recognizer_.bundle.folder
     assert folder != fitted.recognizer_.bundle.folder
-    np.testing.assert_array_equal(twin.predict_proba(data[0][:3]), wanted)
+    np.testing.assert_array_equal(twin.predict_proba(data[0][:3]), expected)
     del twin
     gc.collect()
     assert not folder.exists()
-    np.testing.assert_array_equal(fitted.predict_proba(data[0][:3]), wanted)
+    np.testing.assert_array_equal(fitted.predict_proba(data[0][:3]), expected)
 
 
-def test_a_saved_one_is_a_bundle(
+def test_a_saved_classifier_is_a_bundle(
     fitted: EmotionClassifier, data: Data, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     folder = fitted.save(tmp_path / "new" / "bundle")
     assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
     loaded = Recognizer.load(folder, action_units=settings["action_units"])
-    said = loaded.predict(data[0][0]).probabilities
-    np.testing.assert_array_equal(said, fitted.recognizer_.predict(data[0][0]).probabilities)
+    outputs = loaded.predict(data[0][0]).probabilities
+    np.testing.assert_array_equal(outputs, fitted.recognizer_.predict(data[0][0]).probabilities)
     assert loaded.licence == "CC BY-NC-SA 4.0"
     with pytest.raises(BundleError, match="exists: give another folder"):
         fitted.save(folder)
 
 
-def test_cross_validation_of_a_pipeline_over_people(
+def test_cross_validation_of_a_pipeline_over_speakers(
     data: Data, settings: dict[str, Any], few_folder: Path
 ) -> None:
-    """Three of the eight emotions; each half is read by a classifier that learned from the other actors."""
+    """Three of the eight emotions; each half is predicted by a classifier trained on the other actors."""
     keep = [i for i, label in enumerate(data[1]) if label in ("happy", "sad", "angry")]
     X, y, groups = ([column[i] for i in keep] for column in data)
     short = [Path(x).relative_to(few_folder).as_posix() for x in X]
@@ -181,9 +181,9 @@ def test_cross_validation_of_a_pipeline_over_people(
     for pipeline in result["estimator"]:
         classifier = pipeline[-1]
         assert list(classifier.classes_) == ["angry", "happy", "sad"]
-        said = pipeline.predict_proba(short[:4])
-        assert said.shape == (4, 3)
-        np.testing.assert_allclose(said.sum(axis=1), 1)
+        outputs = pipeline.predict_proba(short[:4])
+        assert outputs.shape == (4, 3)
+        np.testing.assert_allclose(outputs.sum(axis=1), 1)
         trained_on += classifier.recognizer_.bundle.provenance["speakers"]
     assert sorted(trained_on) == sorted(set(groups))
 
@@ -202,14 +202,14 @@ def test_cross_validation_of_a_pipeline_over_people(
         (["x/t.wav", "x/t.mp4"], ["sad", "happy"], [1, 1], "are one take, but differ in y or groups"),
     ],
 )
-def test_what_does_not_fit_together(
+def test_arguments_that_do_not_match_are_rejected(
     settings: dict[str, Any], X: Any, y: Any, groups: Any, problem: str
 ) -> None:
     with pytest.raises(ExperimentError, match=problem):
         EmotionClassifier(**settings).fit(X, y, groups)
 
 
-def test_nobody_says_who_speaks(settings: dict[str, Any]) -> None:
+def test_unknown_speakers_are_warned_about(settings: dict[str, Any]) -> None:
     with (
         pytest.warns(UserWarning, match="the speakers of the recordings are unknown"),
         pytest.raises(ExperimentError, match="no take could be read"),

@@ -35,7 +35,7 @@ ARCHITECTURES = ("compact", "emotion")
 
 @pytest.fixture(scope="module")
 def training() -> Faces:
-    """160 faces that stay, and one more twice."""
+    """160 different faces, and another one twice."""
     faces: Faces = small_faces.wave_images(161, 0)
     rows = [*range(161), 160]
     return Faces(faces.images[rows], faces.emotion[rows], faces.votes[rows])
@@ -70,7 +70,7 @@ def test_an_easy_set_is_learned(name: str, runs: dict[str, Any], held_out: Faces
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_run_leaves_weights_and_what_it_did(name: str, runs: dict[str, Any], held_out: Faces) -> None:
+def test_a_run_writes_weights_and_results(name: str, runs: dict[str, Any], held_out: Faces) -> None:
     folder, figures = runs[name]
     assert {path.name for path in folder.iterdir()} == {"run.json", "results.json", "weights.safetensors"}
     results = json.loads((folder / "results.json").read_text())
@@ -78,7 +78,7 @@ def test_a_run_leaves_weights_and_what_it_did(name: str, runs: dict[str, Any], h
     assert results["left_out"] == {"blank": 0, "in_other_split": 0, "contradictory": 0, "repeated": 1}
     assert ExpressionFigures(**results["figures"]) == figures
     assert [row["epoch"] for row in results["curve"]] == [1, 2]
-    # the last epoch is kept, not the best
+    # the last epoch's weights are kept, not the best epoch's
     assert results["curve"][-1]["fer2013_accuracy"] == figures.fer2013_accuracy
     network = load_expression(folder / "weights.safetensors")
     assert results["parameters"] == sum(p.numel() for p in network.parameters())
@@ -86,7 +86,7 @@ def test_a_run_leaves_weights_and_what_it_did(name: str, runs: dict[str, Any], h
         assert file.metadata() == {
             "architecture": name, "trained_on": "FER2013 and FER+, research use",
         }  # fmt: skip
-    # folded or not, the file answers as what was trained
+    # folded or not, the file has the outputs of the trained network
     first, *more = assess(network, held_out)
     assert first.accuracy == figures.fer2013_accuracy
     assert [one.labels for one in more] == (["FER+ majority", "FER+ most voted"] if name == "compact" else [])
@@ -95,7 +95,7 @@ def test_a_run_leaves_weights_and_what_it_did(name: str, runs: dict[str, Any], h
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_broken_run_goes_on_to_the_same_weights(
+def test_an_interrupted_run_resumes_to_the_same_weights(
     name: str, runs: dict[str, Any], training: Faces, held_out: Faces, tmp_path: Path
 ) -> None:
     def kill(done: int, _total: int) -> None:
@@ -106,12 +106,16 @@ def test_a_broken_run_goes_on_to_the_same_weights(
         train_expression(training, held_out, SETTINGS[name], tmp_path, on_epoch=kill)
     assert (tmp_path / "checkpoint.safetensors").is_file()
     assert not (tmp_path / "weights.safetensors").exists()
-    torch.manual_seed(99)  # nothing hangs on what came before
-    told: list[tuple[int, int]] = []
+    torch.manual_seed(99)  # random numbers drawn before do not matter
+    provenance: list[tuple[int, int]] = []
     figures = train_expression(
-        training, held_out, SETTINGS[name], tmp_path, on_epoch=lambda done, total: told.append((done, total))
+        training,
+        held_out,
+        SETTINGS[name],
+        tmp_path,
+        on_epoch=lambda done, total: provenance.append((done, total)),
     )
-    assert told == [(1, 2), (2, 2)]
+    assert provenance == [(1, 2), (2, 2)]
     folder, uninterrupted = runs[name]
     assert figures == uninterrupted
     for file in ("weights.safetensors", "results.json"):
@@ -132,17 +136,17 @@ def test_nothing_is_chosen_by_the_held_out_labels(
 def test_a_finished_run_is_not_trained_again(runs: dict[str, Any], training: Faces, held_out: Faces) -> None:
     folder, figures = runs["compact"]
     before = (folder / "weights.safetensors").stat().st_mtime_ns
-    told: list[tuple[int, int]] = []
+    provenance: list[tuple[int, int]] = []
     again = train_expression(
-        training, held_out, SETTINGS["compact"], folder, on_epoch=lambda *epochs: told.append(epochs)
+        training, held_out, SETTINGS["compact"], folder, on_epoch=lambda *epochs: provenance.append(epochs)
     )
     assert again == figures
-    assert told == [(2, 2)]
+    assert provenance == [(2, 2)]
     assert (folder / "weights.safetensors").stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"epochs": 3}, {"bfloat16": True}])
-def test_another_run_in_the_folder_is_refused(
+def test_another_run_in_the_folder_is_rejected(
     changes: dict[str, Any], runs: dict[str, Any], training: Faces, held_out: Faces
 ) -> None:
     folder, _ = runs["compact"]
@@ -164,7 +168,7 @@ def test_another_seed_and_bfloat16_give_other_weights(
     assert len(weights) == 3
 
 
-def test_a_network_learns_from_its_teacher_alone(
+def test_a_network_can_learn_from_its_teacher_alone(
     runs: dict[str, Any], training: Faces, held_out: Faces, tmp_path: Path
 ) -> None:
     teacher = runs["compact"][0] / "weights.safetensors"
@@ -174,14 +178,14 @@ def test_a_network_learns_from_its_teacher_alone(
     figures = train_expression(misled, held_out, settings, tmp_path / "taught", teacher=teacher)
     untaught = train_expression(misled, held_out, settings, tmp_path / "untaught")
     assert figures.fer2013_accuracy > untaught.fer2013_accuracy + 0.2
-    told = json.loads((tmp_path / "taught" / "results.json").read_text())
-    assert told["teacher_sha256"] == hashlib.sha256(teacher.read_bytes()).hexdigest()
+    provenance = json.loads((tmp_path / "taught" / "results.json").read_text())
+    assert provenance["teacher_sha256"] == hashlib.sha256(teacher.read_bytes()).hexdigest()
     assert json.loads((tmp_path / "untaught" / "results.json").read_text())["teacher_sha256"] is None
     with pytest.raises(ExperimentError, match="holds another run"):
         train_expression(misled, held_out, settings, tmp_path / "taught")
 
 
-def test_a_teacher_is_a_compact_network(
+def test_a_teacher_must_be_a_compact_network(
     runs: dict[str, Any], training: Faces, held_out: Faces, tmp_path: Path
 ) -> None:
     for teacher in (runs["emotion"][0] / "weights.safetensors", tmp_path / "absent"):
@@ -194,13 +198,13 @@ def test_too_few_faces(training: Faces, held_out: Faces, tmp_path: Path) -> None
     few = training.take(np.arange(len(training)) < 7)
     with pytest.raises(ExperimentError, match="7 faces are fewer than one batch of 8"):
         train_expression(few, held_out, SETTINGS["compact"], tmp_path)
-    assert not list(tmp_path.iterdir())  # the folder stays free for a run that can be
-    # faces that are all held out as well are none
+    assert not list(tmp_path.iterdir())  # the folder stays free for another run
+    # faces that are also held out do not count
     with pytest.raises(ExperimentError, match="0 faces"):
         train_expression(few, few, SETTINGS["compact"], tmp_path)
 
 
-def test_threads_are_as_before(training: Faces, held_out: Faces, tmp_path: Path) -> None:
+def test_the_number_of_threads_is_restored(training: Faces, held_out: Faces, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     seen: list[int] = []
 
@@ -215,7 +219,7 @@ def test_threads_are_as_before(training: Faces, held_out: Faces, tmp_path: Path)
     assert torch.get_num_threads() == before
 
 
-def test_augmentation_keeps_shape_and_range_and_follows_the_generator() -> None:
+def test_augmentation_keeps_shape_and_range_and_depends_on_the_generator() -> None:
     images = torch.randint(
         0, 256, (64, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
@@ -236,20 +240,20 @@ def test_augmentation_keeps_shape_and_range_and_follows_the_generator() -> None:
     assert torch.equal(images, before)
 
 
-def test_augmentation_treats_each_face_in_its_own_way() -> None:
+def test_augmentation_changes_each_face_differently() -> None:
     image = torch.arange(48, dtype=torch.uint8)[:, None] + torch.arange(0, 192, 4, dtype=torch.uint8)
     faces = augment_still_faces(image.expand(200, -1, -1), torch.Generator().manual_seed(0))[:, 0]
     assert len({face.numpy().tobytes() for face in faces}) == 200
-    # light rises to the right: half of them are mirrored
+    # brightness increases to the right: half of them are mirrored
     mirrored = int((faces[:, :, 32:].mean((1, 2)) < faces[:, :, :16].mean((1, 2))).sum())
     assert 70 < mirrored < 130
-    # but none is upside down, and none is lost: light still rises from top to bottom in most
+    # none is upside down or lost: brightness still increases from top to bottom in most
     assert (faces[:, 36:].mean((1, 2)) > faces[:, :12].mean((1, 2))).float().mean() > 0.6
     assert faces.std((1, 2)).min() > 0.02
 
 
 class Pixels(nn.Module):
-    """Says for FER2013 what the first pixel says, for FER+ what the second does."""
+    """Outputs the class that the first pixel names for FER2013, and the second for FER+."""
 
     def __init__(self, heads: int = 2) -> None:
         super().__init__()
@@ -262,7 +266,7 @@ class Pixels(nn.Module):
 
 
 def answers(*rows: tuple[int, int, int, list[int]]) -> Faces:
-    """Faces by (said FER2013, said FER+, FER2013's label, votes)."""
+    """Faces by (predicted FER2013, predicted FER+, FER2013's label, votes)."""
     images = np.zeros((len(rows), 48, 48), np.uint8)
     for i, (first, second, _, _) in enumerate(rows):
         images[i, 0, :2] = first, second
@@ -279,7 +283,7 @@ HAND = (
 )
 
 
-def test_figures_against_hand_worked_ones() -> None:
+def test_figures_against_manual_ones() -> None:
     faces = answers(*HAND)
     assert measure(Pixels(), faces) == ExpressionFigures(4 / 5, 5, 2 / 3, 3, 3 / 4, 4)
     fer, majority, most_voted = assess(Pixels(), faces)
@@ -293,16 +297,16 @@ def test_figures_against_hand_worked_ones() -> None:
     }  # fmt: skip
     assert majority.confusion.shape == (8, 8)
     assert majority.confusion[1, 1] == 2
-    assert majority.confusion[3, 0] == 1  # rows are what was meant
+    assert majority.confusion[3, 0] == 1  # rows are true classes
     assert majority.confusion.sum() == 3
 
 
-def test_a_network_with_one_answer_is_measured_on_fer2013() -> None:
+def test_a_network_with_one_output_is_measured_on_fer2013() -> None:
     (fer,) = assess(Pixels(heads=1), answers(*HAND))
     assert fer.accuracy == 4 / 5
 
 
-def test_intervals_are_over_pictures() -> None:
+def test_intervals_are_over_images() -> None:
     rows = [(i % 4 == 0, 1, 0, [0, 9, 0, 0, 0, 0, 0, 0, 0, 0]) for i in range(200)]
     faces = answers(*((int(a), b, c, d) for a, b, c, d in rows))
     fer, *_ = assess(Pixels(), faces)
@@ -312,12 +316,12 @@ def test_intervals_are_over_pictures() -> None:
     assert low == pytest.approx(0.75 - half, abs=0.015)
     assert high == pytest.approx(0.75 + half, abs=0.015)
     assert assess(Pixels(), faces)[0].interval == fer.interval
-    # the same picture many times is drawn as one: two pictures, 3 to 1
+    # duplicates are resampled together: two images, 3 to 1
     twins = Faces(faces.images[[0] + [1] * 3], faces.emotion[:4], faces.votes[:4])
     assert assess(Pixels(), twins)[0].interval == (0.0, 1.0)
 
 
-def test_faces_without_a_label() -> None:
+def test_faces_without_labels_are_an_error() -> None:
     faces = answers((0, 0, 0, [0, 0, 0, 0, 0, 0, 0, 0, 9, 0]))
     assert np.isnan(measure(Pixels(), faces).fer_plus_majority_accuracy)
     with pytest.raises(CorpusError, match=r"none of the 1 faces has a label of FER\+ majority"):

@@ -1,4 +1,4 @@
-"""Each classifier against what it stands on, and its ONNX against itself."""
+"""Each classifier against its library, and its ONNX export against itself."""
 
 from __future__ import annotations
 
@@ -41,54 +41,54 @@ def through_onnx(model: bytes, X: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
-def test_learns_and_says_the_same_through_onnx(name: Any, parameters: dict[str, Any]) -> None:
+def test_learns_and_predicts_the_same_through_onnx(name: Any, parameters: dict[str, Any]) -> None:
     X, y = data()
     new, truth = data(seed=1)
     model = make_classifier(name, parameters, SETTINGS, n_emotions=8, seed=3).fit(X, y)
-    said = model.predict_proba(new)
-    assert said.shape == (96, 8)
-    np.testing.assert_allclose(said.sum(1), 1, atol=1e-6)
-    assert (said.argmax(1) == truth).mean() > 0.7
+    outputs = model.predict_proba(new)
+    assert outputs.shape == (96, 8)
+    np.testing.assert_allclose(outputs.sum(1), 1, atol=1e-6)
+    assert (outputs.argmax(1) == truth).mean() > 0.7
     onnx = model.to_onnx()
-    np.testing.assert_allclose(through_onnx(onnx, new), said, atol=1e-4)
-    np.testing.assert_allclose(through_onnx(onnx, new[:1]), said[:1], atol=1e-4)
+    np.testing.assert_allclose(through_onnx(onnx, new), outputs, atol=1e-4)
+    np.testing.assert_allclose(through_onnx(onnx, new[:1]), outputs[:1], atol=1e-4)
     again = make_classifier(name, parameters, SETTINGS, n_emotions=8, seed=3).fit(X, y)
-    assert (again.predict_proba(new) == said).all()
+    assert (again.predict_proba(new) == outputs).all()
 
 
-def test_logistic_regression_is_scikit_learns_on_standardised_inputs() -> None:
+def test_logistic_regression_is_scikit_learns_on_standardized_inputs() -> None:
     X, y = data()
-    said = make_classifier("lr", {"C": 0.3}, SETTINGS, n_emotions=8, seed=0).fit(X, y).predict_proba(X)
+    outputs = make_classifier("lr", {"C": 0.3}, SETTINGS, n_emotions=8, seed=0).fit(X, y).predict_proba(X)
     Z = StandardScaler().fit_transform(X.astype(np.float64))
-    wanted = LogisticRegression(C=0.3, max_iter=300).fit(Z, y).predict_proba(Z)
-    np.testing.assert_allclose(said, wanted, atol=1e-9)
+    expected = LogisticRegression(C=0.3, max_iter=300).fit(Z, y).predict_proba(Z)
+    np.testing.assert_allclose(outputs, expected, atol=1e-9)
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
-def test_emotions_that_never_occurred(name: Any, parameters: dict[str, Any]) -> None:
+def test_emotions_unseen_in_training(name: Any, parameters: dict[str, Any]) -> None:
     X, y = data()
     seen = ~np.isin(y, [1, 7])
     model = make_classifier(name, parameters, SETTINGS, n_emotions=8, seed=0).fit(X[seen], y[seen])
-    said = model.predict_proba(X)
-    np.testing.assert_allclose(through_onnx(model.to_onnx(), X), said, atol=1e-4)
-    assert (said[seen].argmax(1) == y[seen]).mean() > 0.8
-    assert said[:, [1, 7]].max() < (0.2 if name == "nn" else 1e-12)
+    outputs = model.predict_proba(X)
+    np.testing.assert_allclose(through_onnx(model.to_onnx(), X), outputs, atol=1e-4)
+    assert (outputs[seen].argmax(1) == y[seen]).mean() > 0.8
+    assert outputs[:, [1, 7]].max() < (0.2 if name == "nn" else 1e-12)
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
-def test_columns_that_never_vary(name: Any, parameters: dict[str, Any]) -> None:
+def test_constant_columns(name: Any, parameters: dict[str, Any]) -> None:
     """Layers after a ReLU have values that are always 0."""
     X, y = data()
     X[:, 3] = 0
     X[:, 4] = 2
     model = make_classifier(name, parameters, SETTINGS, n_emotions=8, seed=0).fit(X, y)
-    said = model.predict_proba(X)
-    assert np.isfinite(said).all()
-    np.testing.assert_allclose(through_onnx(model.to_onnx(), X), said, atol=1e-4)
+    outputs = model.predict_proba(X)
+    assert np.isfinite(outputs).all()
+    np.testing.assert_allclose(through_onnx(model.to_onnx(), X), outputs, atol=1e-4)
 
 
 def two_opinions(n: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probabilities of two modalities, the second of which is worth less and says it louder."""
+    """Log-probabilities of two modalities; the second is less accurate and overconfident."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 8
     scores = [rng.standard_normal((n, 8)) + gain * np.eye(8)[y] for gain in (3.0, 1.0)]
@@ -98,7 +98,7 @@ def two_opinions(n: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pool_loss(values: np.ndarray, X: np.ndarray, y: np.ndarray, strength: float) -> float:
-    """Mean negative log-likelihood, and the penalty; written down anew."""
+    """Mean negative log-likelihood and the penalty, implemented independently."""
     weights, offsets = values[:2], values[2:]
     total = 0.0
     for row, truth in zip(X.astype(np.float64), y, strict=True):
@@ -108,7 +108,7 @@ def pool_loss(values: np.ndarray, X: np.ndarray, y: np.ndarray, strength: float)
 
 
 @pytest.mark.parametrize("strength", [1e-3, 0.1])
-def test_pool_is_the_best_of_its_kind(strength: float) -> None:
+def test_pool_is_at_the_optimum(strength: float) -> None:
     """Against SciPy's derivative-free search on a loss of our own, and finite differences at the optimum."""
     from scipy.optimize import approx_fprime, minimize
 
@@ -123,32 +123,32 @@ def test_pool_is_the_best_of_its_kind(strength: float) -> None:
     assert pool.weights[0] > 2 * pool.weights[1] > 0
 
 
-def test_pool_says_the_same_through_onnx_and_learns() -> None:
+def test_pool_predicts_the_same_through_onnx_and_learns() -> None:
     X, y = two_opinions()
     new, truth = two_opinions(seed=1)
     pool = make_classifier("pool", {"offset_penalty": 0.01}, SETTINGS, n_emotions=8, seed=0).fit(X, y)
-    said = pool.predict_proba(new)
-    np.testing.assert_allclose(said.sum(1), 1)
-    np.testing.assert_allclose(through_onnx(pool.to_onnx(), new), said, atol=1e-5)
-    np.testing.assert_allclose(through_onnx(pool.to_onnx(), new[:1]), said[:1], atol=1e-5)
+    outputs = pool.predict_proba(new)
+    np.testing.assert_allclose(outputs.sum(1), 1)
+    np.testing.assert_allclose(through_onnx(pool.to_onnx(), new), outputs, atol=1e-5)
+    np.testing.assert_allclose(through_onnx(pool.to_onnx(), new[:1]), outputs[:1], atol=1e-5)
 
     def loss(p: np.ndarray) -> float:
         return float(-np.log(p[np.arange(len(truth)), truth]).mean())
 
-    assert loss(said) < min(loss(np.exp(new[:, :8].astype(float))), loss(np.exp(new[:, 8:].astype(float))))
+    assert loss(outputs) < min(loss(np.exp(new[:, :8].astype(float))), loss(np.exp(new[:, 8:].astype(float))))
 
 
-def test_pool_takes_one_modality_and_three() -> None:
+def test_pool_accepts_one_modality_and_three() -> None:
     X, y = two_opinions()
     alone = LogLinearPool({"offset_penalty": 1.0}, n_emotions=8).fit(X[:, 8:], y)
     assert alone.weights.shape == (1,)
-    assert alone.weights[0] < 0.6  # what was said three times too loud is turned down
+    assert alone.weights[0] < 0.6  # overconfidence by a factor of 3 is corrected
     three = LogLinearPool({"offset_penalty": 1.0}, n_emotions=8).fit(np.concatenate([X, X[:, :8]], axis=1), y)
     assert three.weights.shape == (3,)
     assert (three.weights >= 0).all()
 
 
-def test_pool_refuses_what_is_no_log_probability() -> None:
+def test_pool_rejects_inputs_that_are_not_log_probabilities() -> None:
     X, y = data()
     for rows in (X, -np.abs(X[:, :15])):
         with pytest.raises(ExperimentError, match=r"fusion\.inputs = 'probabilities'"):
@@ -157,8 +157,8 @@ def test_pool_refuses_what_is_no_log_probability() -> None:
 
 def test_few_clips_of_an_emotion() -> None:
     X, y = data(n=16)
-    said = make_classifier("svm", {"C": 1.0, "kernel": "linear"}, SETTINGS, n_emotions=8, seed=0).fit(X, y)
-    np.testing.assert_allclose(said.predict_proba(X).sum(1), 1)
+    outputs = make_classifier("svm", {"C": 1.0, "kernel": "linear"}, SETTINGS, n_emotions=8, seed=0).fit(X, y)
+    np.testing.assert_allclose(outputs.predict_proba(X).sum(1), 1)
     with pytest.raises(ExperimentError, match="an SVM two clips of each"):
         make_classifier("svm", {"C": 1.0, "kernel": "linear"}, SETTINGS, n_emotions=8, seed=0).fit(
             X[:8], y[:8]

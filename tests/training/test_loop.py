@@ -50,7 +50,7 @@ def same(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_it_learns_what_can_be_learnt() -> None:
+def test_it_learns_what_can_be_learned() -> None:
     network, curve = train(Training(epochs=20, batch_size=16, learning_rate=1e-2))
     other = examples(seed=1)
     _, logs = infer(network, other.inputs)
@@ -77,12 +77,12 @@ def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before() -> Non
     assert not same(first, state(train(settings, seed=2)[0]))
 
 
-def test_torchs_generator_is_left_as_it_was() -> None:
+def test_torchs_generator_is_restored() -> None:
     torch.manual_seed(5)
-    wanted = torch.rand(3)
+    expected = torch.rand(3)
     torch.manual_seed(5)
     train(Training(epochs=1, batch_size=16))
-    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_held_out_clips_change_nothing_without_patience() -> None:
@@ -96,7 +96,7 @@ def test_held_out_clips_change_nothing_without_patience() -> None:
 
 
 def test_patience_keeps_the_best_epoch() -> None:
-    """Held-out labels are those of other emotions: the better it learns, the worse it does there."""
+    """Held-out labels are wrong: the better it learns, the worse it does on them."""
     held_out = Examples(examples(seed=3).inputs, (examples().labels + 1) % 8)
     settings = Training(epochs=30, batch_size=16, learning_rate=1e-2, patience=4, schedule="constant")
     seen: list[Epoch] = []
@@ -107,14 +107,14 @@ def test_patience_keeps_the_best_epoch() -> None:
     assert len(losses) == best + 1 + 4 < 30
     _, logs = infer(network, held_out.inputs)
     assert -logs[np.arange(64), held_out.labels].mean() == pytest.approx(losses[best], abs=1e-9)
-    # the weights are those of a training that ended there
+    # the weights are those of a run that ended there
     short, _ = train(
         Training(epochs=best + 1, batch_size=16, learning_rate=1e-2, schedule="constant"), data=examples()
     )
     assert same(state(network), state(short))
 
 
-def test_a_loss_that_is_no_number_ends_training() -> None:
+def test_a_loss_that_is_not_a_number_ends_training() -> None:
     class Bad(Small):
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             features, logits = super().forward(x)
@@ -124,8 +124,8 @@ def test_a_loss_that_is_no_number_ends_training() -> None:
         train(Training(epochs=2, batch_size=16), build=Bad)
 
 
-def test_weights_that_are_no_numbers_end_training() -> None:
-    """sqrt has no slope at 0: the loss is a number, its gradient is not, and the last step spoils all."""
+def test_weights_that_are_not_numbers_end_training() -> None:
+    """sqrt has no slope at 0: the loss is a number, its gradient is not, and the last step corrupts all."""
 
     class Cliff(Small):
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -197,7 +197,7 @@ def test_infer_does_not_depend_on_the_batch() -> None:
     np.testing.assert_allclose(infer(network, inputs, batch_size=100)[1], logs, atol=1e-6)
 
 
-def test_augmentation_suits_the_features() -> None:
+def test_augmentation_depends_on_the_features() -> None:
     strong = Training(augmentation=Augmentation(strength=1.0))
     generator = torch.Generator().manual_seed(0)
     mel = augmentation_for(VoiceFeatures(n_mels=26), strong)

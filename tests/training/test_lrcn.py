@@ -1,4 +1,4 @@
-"""Training an LRCN in stages: frames first for a CNN from scratch, frames seen once where it is fixed."""
+"""Training an LRCN in stages: on frames first for a CNN from scratch, on encodings where it is frozen."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ def train(settings: FacePart, *, seed: int = 1, made: list[State] | None = None)
 
 @pytest.fixture(scope="module")
 def weight_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of DeepFace's layout, with weights of its own."""
+    """A file of DeepFace's layout with other weights."""
     return small_inputs.keras_weights(tmp_path_factory.mktemp("weights") / "cnn.h5")
 
 
-def test_a_cnn_from_scratch_learns_from_frames_and_then_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cnn_from_scratch_learns_from_frames_and_is_then_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     from emofuse.training import lrcn as lrcn_training
 
     after_frames: list[State] = []
@@ -103,24 +103,24 @@ def test_a_cnn_from_scratch_learns_from_frames_and_then_stays(monkeypatch: pytes
     trained = [name for name in cnn if not name.startswith(("dense_3", "output"))]
     assert not any(torch.equal(cnn[name], made[0]["cnn." + name]) for name in trained if "weight" in name)
     assert len(after_frames) == 1
-    assert same(cnn, after_frames[0])  # the LSTM's stage left it as it was
+    assert same(cnn, after_frames[0])  # training the LSTM did not change it
     assert not torch.equal(network.lstm.state_dict()["weight_ih_l0"], made[0]["lstm.weight_ih_l0"])
     assert [epoch.epoch for epoch in curve] == [1, 2]
     assert all(epoch.held_out_loss is not None for epoch in curve)
-    # frame by frame it learns something else where its frames show something else
+    # it learns something else from other frames
     frames = clips()
     other = Examples(frames.inputs[::-1].copy(), frames.labels)
     elsewhere = real(other, part("scratch"), n_emotions=N_EMOTIONS, seed=1)
     assert not same(cnn, state(elsewhere))
 
 
-def test_a_cnn_from_scratch_that_is_free_goes_on_learning() -> None:
+def test_an_unfrozen_cnn_from_scratch_continues_to_learn() -> None:
     fixed, _ = train(part("scratch"))
     free, _ = train(part("scratch", frozen=False))
     assert not torch.equal(fixed.cnn.state_dict()["conv1.weight"], free.cnn.state_dict()["conv1.weight"])
 
 
-def test_weights_of_a_file_stay_untouched(weight_file: Path) -> None:
+def test_frozen_weights_from_a_file_do_not_change(weight_file: Path) -> None:
     settings = part("file", path=weight_file)
     before = weight_file.read_bytes()
     made: list[State] = []
@@ -134,8 +134,8 @@ def test_weights_of_a_file_stay_untouched(weight_file: Path) -> None:
     assert weight_file.read_bytes() == before
 
 
-def test_what_was_seen_once_is_what_the_whole_network_sees(weight_file: Path) -> None:
-    """Training on kept encodings comes to what training the whole LRCN comes to, but for dropout's draws."""
+def test_training_on_encodings_equals_training_the_whole_network(weight_file: Path) -> None:
+    """Training on stored encodings gives what training the whole LRCN gives, except for dropout."""
     settings = part("file", path=weight_file, dropout=0.0)
     quick, curve = train(settings)
     whole, long_curve = train_network(
@@ -161,10 +161,10 @@ def test_encoding_then_classifying_is_the_forward_pass(source: str, weight_file:
     whole, logs = infer(network, examples.inputs)
     np.testing.assert_allclose(features.numpy(), whole, atol=1e-5)
     np.testing.assert_allclose(logits.log_softmax(1).numpy(), logs, atol=1e-5)
-    assert np.ptp(encoded.inputs, axis=0).max() > 1e-3  # clips are told apart
+    assert np.ptp(encoded.inputs, axis=0).max() > 1e-3  # clips differ
 
 
-def test_the_seed_decides() -> None:
+def test_the_seed_determines_the_result() -> None:
     torch.manual_seed(5)
     one, curve = train(part("scratch"))
     torch.manual_seed(6)  # what was drawn elsewhere does not matter
@@ -177,7 +177,7 @@ def test_the_seed_decides() -> None:
 
 
 def test_faces_are_standardized_for_a_cnn_from_scratch_only(weight_file: Path) -> None:
-    """Contrast and brightness of a picture then do not matter; published weights expect them as they are."""
+    """Contrast and brightness of an image then do not matter; published weights expect images as they are."""
     stack = torch.from_numpy(clips(2).inputs // 4 * 2)
     with torch.inference_mode():
         for source, path in (("scratch", None), ("file", weight_file)):

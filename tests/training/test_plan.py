@@ -47,16 +47,16 @@ def test_plans_of_random_corpora_keep_actors_apart(tmp_path: Path) -> None:
             together = np.concatenate(parts)
             assert len(together) == len(set(together.tolist()))
             assert set(together.tolist()) == set(train.tolist())
-            whose = [set(speakers[rows].tolist()) for rows in parts]
-            assert not whose[0] & whose[1]
-            assert not whose[0] & whose[2]
-            assert not whose[1] & whose[2]
-            assert len(whose[2]) >= (2 if features else 1)
+            speaker_ids = [set(speakers[rows].tolist()) for rows in parts]
+            assert not speaker_ids[0] & speaker_ids[1]
+            assert not speaker_ids[0] & speaker_ids[2]
+            assert not speaker_ids[1] & speaker_ids[2]
+            assert len(speaker_ids[2]) >= (2 if features else 1)
             assert bool(len(parts[1])) == patience
-            assert not set().union(*whose) & set(tested.tolist())
+            assert not set().union(*speaker_ids) & set(tested.tolist())
         if not features:
-            asked = np.concatenate([member.fusion_rows for member in plan.members])
-            assert sorted(asked.tolist()) == sorted(train.tolist())
+            queried = np.concatenate([member.fusion_rows for member in plan.members])
+            assert sorted(queried.tolist()) == sorted(train.tolist())
         for job in jobs:
             seen = set(speakers[list(job.train)].tolist())
             stopped = set(speakers[list(job.held_out)].tolist())

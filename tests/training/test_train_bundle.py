@@ -26,7 +26,7 @@ def test_a_bundle_holds_every_member(au_bundle: Path, video_bundle: Path) -> Non
         assert not folder.with_name(folder.name + ".work").exists()
 
 
-def test_nothing_is_written_over(tmp_path: Path, au_folder: Path, au_toml: Path, store: Any) -> None:
+def test_nothing_is_overwritten(tmp_path: Path, au_folder: Path, au_toml: Path, store: Any) -> None:
     corpus, recipe = load_corpus(au_folder), load_recipe(au_toml)
     (tmp_path / "file").write_text("mine")
     (tmp_path / "b").mkdir()
@@ -37,7 +37,7 @@ def test_nothing_is_written_over(tmp_path: Path, au_folder: Path, au_toml: Path,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "file"]
 
 
-def test_another_recipe_does_not_go_on_with_this_ones_work(
+def test_another_recipe_does_not_resume_from_this_ones_work(
     tmp_path: Path, au_folder: Path, au_toml: Path, store: Any
 ) -> None:
     from emofuse.training.run_folder import claim_run
@@ -48,7 +48,7 @@ def test_another_recipe_does_not_go_on_with_this_ones_work(
     assert not (tmp_path / "b").exists()
 
 
-def test_absent_weights_are_told_before_anything_is_read(
+def test_missing_weights_are_reported_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, au_folder: Path
 ) -> None:
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path / "none"))
@@ -64,8 +64,8 @@ def test_absent_weights_are_told_before_anything_is_read(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, au_toml: Path) -> None:
-    """Too small a corpus: what matters is that the error is one of ours."""
+def test_the_current_folder_as_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, au_toml: Path) -> None:
+    """The corpus is too small: the error must be one of the package's own."""
     corpus = small_corpora.write_au_corpus(tmp_path / "corpus", actors=1, takes=1)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

@@ -28,13 +28,13 @@ def search(trials: int, storage: Path | None = None, name: Any = "svm", seed: in
     return tune(name, *data(), settings(trials), n_emotions=8, seed=seed, storage=storage)
 
 
-def test_taken_up_again_it_finds_what_a_single_search_finds(tmp_path: Path) -> None:
+def test_a_resumed_search_finds_what_an_uninterrupted_one_finds(tmp_path: Path) -> None:
     """Ten trials: more than the eight random ones, so that later trials depend on earlier ones."""
     whole = search(10)
     assert whole.trials == 10
     path = tmp_path / "t.sqlite3"
     search(5, path)
-    # the trial during which the search was killed stays in the table as running
+    # the trial in which the search was killed remains in the table as running
     study = optuna.load_study(study_name="svm", storage=f"sqlite:///{path}")
     study.ask().suggest_float("C", 1e-2, 1e2, log=True)
     assert search(10, path) == whole
@@ -44,7 +44,7 @@ def test_taken_up_again_it_finds_what_a_single_search_finds(tmp_path: Path) -> N
     assert whole.score == min(trial.value for trial in finished if trial.value is not None)
 
 
-def test_the_seed_decides() -> None:
+def test_the_seed_determines_the_result() -> None:
     assert search(2, name="lr", seed=1) == search(2, name="lr", seed=1)
     assert search(2, name="lr", seed=1).parameters != search(2, name="lr", seed=2).parameters
 
@@ -56,8 +56,8 @@ def test_studies_of_several_classifiers_share_a_file(tmp_path: Path) -> None:
         assert tuned.classifier == name
         assert tuned.trials == (1 if name == "nn" else 3)
     keys = {"lr": {"C"}, "pca-lr": {"C", "kept"}, "nn": {"learning_rate", "weight_decay"}}
-    for name, wanted in keys.items():
-        assert set(search(3, path, name).parameters) == wanted
+    for name, expected in keys.items():
+        assert set(search(3, path, name).parameters) == expected
 
 
 def test_score_is_the_log_loss_over_folds_of_actors() -> None:
@@ -71,8 +71,8 @@ def test_score_is_the_log_loss_over_folds_of_actors() -> None:
     for actors in (["00", "02"], ["01", "03"]):
         out = np.isin(groups, actors)
         model = make_classifier("lr", tuned.parameters, settings(3), n_emotions=8, seed=4)
-        said = model.fit(X[~out], y[~out]).predict_proba(X[out])
-        losses.append(log_loss(y[out], said, labels=range(8)))
+        outputs = model.fit(X[~out], y[~out]).predict_proba(X[out])
+        losses.append(log_loss(y[out], outputs, labels=range(8)))
     assert tuned.score == pytest.approx(np.mean(losses))
 
 

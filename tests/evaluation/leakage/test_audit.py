@@ -1,4 +1,4 @@
-"""On features that tell an emotion only of people who are known, leaks score and the honest way does not."""
+"""Features that reveal emotions of known speakers only: leaks score, and honest evaluation does not."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def recipe_of(**fusion: Any) -> Recipe:
 
 
 def write_signatures(root: Path) -> Path:
-    """A face that shows each person's emotions in a way of that person's own; a voice that says nothing."""
+    """Faces that show each person's emotions in a way of their own, and voices without information."""
     rng = np.random.default_rng(3)
     signs = rng.uniform(0, 5, (N_ACTORS + 1, len(EMOTIONS), N_UNITS))
     rows = []
@@ -84,14 +84,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+def retained(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     return FeatureStore(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path, kept: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(folder: Path, retained: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "leak"
-    found = leak(load_corpus(folder), recipe_of(), "actors-2", out, Resources(store=kept))
+    found = leak(load_corpus(folder), recipe_of(), "actors-2", out, Resources(store=retained))
     assert found == json.loads((out / "leak.json").read_text())
     write_leakage(out, found)
     return out
@@ -107,7 +107,7 @@ def accuracies(found: dict[str, Any], system: str) -> dict[str, float]:
     return {one["key"]: one["systems"][system]["accuracy"] for one in found["conditions"]}
 
 
-def test_leaks_score_where_strangers_cannot_be_read(found: dict[str, Any]) -> None:
+def test_leaks_score_where_unseen_speakers_cannot_be_recognized(found: dict[str, Any]) -> None:
     assert [one["key"] for one in found["conditions"]] == ["a", "a+", "b", "c", "d"]
     face, fused = accuracies(found, "face"), accuracies(found, "fused")
     assert face["d"] < 0.25, "chance is 1/8"
@@ -115,18 +115,18 @@ def test_leaks_score_where_strangers_cannot_be_read(found: dict[str, Any]) -> No
     assert min(face["a"], fused["a"], face["b"]) > 0.4
     assert face["a+"] > face["a"]
     assert fused["a+"] > 0.6
-    # selection on the test fold finds something in noise, but does not make strangers known
+    # selection on the test fold finds something in noise, but does not help with unseen speakers
     assert face["d"] <= face["c"] < face["a"] - 0.15
-    # what is heard is noise: it takes a network that had seen the clips, and even then it takes many epochs
+    # voices are noise: only a network that had seen the clips scores, and only after many epochs
     assert max(accuracies(found, "voice")[key] for key in ("b", "d")) < 0.25
 
 
-def test_every_condition_but_the_honest_one_says_that_it_is_flattered(run: Path) -> None:
+def test_every_condition_but_the_honest_one_is_marked_as_flattered(run: Path) -> None:
     for condition in CONDITIONS:
         results = json.loads((run / condition.folder / "results.json").read_text())
-        said = [note for note in results["notes"] if note.startswith("FLATTERED: ")]
+        outputs = [note for note in results["notes"] if note.startswith("FLATTERED: ")]
         assert results.get("flattered", False) is (condition.key != "d")
-        assert len(said) == len(condition.leaks)
+        assert len(outputs) == len(condition.leaks)
         assert results["speaker_independent"] is (condition.folds == "strangers")
 
 
@@ -144,15 +144,15 @@ def test_differences_are_those_of_the_conditions(found: dict[str, Any]) -> None:
     for system in (*MODALITIES, "fused"):
         right = accuracies(found, system)
         for one in found["differences"]:
-            said = one["systems"][system]
-            assert said["difference"] == pytest.approx(right[one["of"]] - right[one["over"]])
-            assert said["ci95"][0] <= said["difference"] <= said["ci95"][1]
+            outputs = one["systems"][system]
+            assert outputs["difference"] == pytest.approx(right[one["of"]] - right[one["over"]])
+            assert outputs["ci95"][0] <= outputs["difference"] <= outputs["ci95"][1]
     known = next(d for d in found["differences"] if (d["of"], d["over"]) == ("a", "d"))
     assert known["systems"]["fused"]["ci95"][0] > 0.2
 
 
-def test_a_run_goes_on_where_it_was(folder: Path, kept: FeatureStore, run: Path) -> None:
-    """Without one condition's results and one of its fusions: these come back as they were, nothing else."""
+def test_an_interrupted_run_resumes(folder: Path, retained: FeatureStore, run: Path) -> None:
+    """Without one condition's results and one of its fusions: only these are made again."""
     lost = [run / "random-selected-on-test" / name for name in ("results.json", "work/fold-2/fusion.json")]
     before = json.loads(lost[0].read_text())["systems"]
     for path in lost:
@@ -167,7 +167,7 @@ def test_a_run_goes_on_where_it_was(folder: Path, kept: FeatureStore, run: Path)
         recipe_of(),
         "actors-2",
         run,
-        Resources(store=kept, on_progress=lambda stage, done, _: stages.update({stage: done})),
+        Resources(store=retained, on_progress=lambda stage, done, _: stages.update({stage: done})),
     )
     assert stages == {"features": 128, "(a) networks": 10, "(a) fusions": 5}
     assert json.loads(lost[0].read_text())["systems"] == before
@@ -175,27 +175,27 @@ def test_a_run_goes_on_where_it_was(folder: Path, kept: FeatureStore, run: Path)
     assert not list((run / "work").glob("*.npy"))
 
 
-def test_what_cannot_be_run_is_said_before_anything_is(
-    tmp_path: Path, folder: Path, kept: FeatureStore, run: Path
+def test_an_impossible_audit_is_rejected_before_anything_runs(
+    tmp_path: Path, folder: Path, retained: FeatureStore, run: Path
 ) -> None:
     corpus = load_corpus(folder)
     with pytest.raises(ExperimentError, match=r"keep people apart.*rosred-stratified-5 does not"):
-        leak(corpus, recipe_of(), "rosred-stratified-5", tmp_path / "x", Resources(store=kept))
+        leak(corpus, recipe_of(), "rosred-stratified-5", tmp_path / "x", Resources(store=retained))
     with pytest.raises(ExperimentError, match="unknown protocol 'nope'"):
-        leak(corpus, recipe_of(), "nope", tmp_path / "x", Resources(store=kept))
+        leak(corpus, recipe_of(), "nope", tmp_path / "x", Resources(store=retained))
     with pytest.raises(ExperimentError, match="leak_protocol differ"):
-        leak(corpus, recipe_of(), "actors-4", run, Resources(store=kept))
+        leak(corpus, recipe_of(), "actors-4", run, Resources(store=retained))
     with pytest.raises(ExperimentError, match="recipe differ"):
-        leak(corpus, recipe_of(trials=3), "actors-2", run, Resources(store=kept))
+        leak(corpus, recipe_of(trials=3), "actors-2", run, Resources(store=retained))
     several = recipe_of(inputs="features")
     with pytest.raises(ExperimentError, match="leave a fusion one actor"):
-        leak(corpus, several, "actors-2", tmp_path / "few", Resources(store=kept))
+        leak(corpus, several, "actors-2", tmp_path / "few", Resources(store=retained))
     assert not list((tmp_path / "few").glob("*/work/fold-*"))
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    """Noise of five people: what does well on a test part does so by luck."""
+    """Noise from five people: whatever does well on a test part does so by chance."""
     folder, n = tmp_path_factory.mktemp("noise"), 80
     rng = np.random.default_rng(1)
     np.save(folder / "voice.npy", rng.standard_normal((n, 26, 12)).astype(np.float32))
@@ -220,11 +220,11 @@ def test_a_network_keeps_the_epoch_that_does_best_on_the_test_part(inputs: Input
     losses = [e["held_out_loss"] for e in json.loads((tmp_path / job.name / "curve.json").read_text())]
     assert len(losses) == recipe.face.training.epochs
     assert min(losses) < losses[-1] - 0.01
-    with np.load(tmp_path / job.name / "outputs.npz") as said:
-        tested = np.isin(said["rows"], FOLDS[0].test)
-        logs = said["log_probabilities"][tested]
-        assert sorted(said["rows"]) == list(range(80))
-        own = -logs[np.arange(len(logs)), inputs.labels[said["rows"][tested]]].mean()
+    with np.load(tmp_path / job.name / "outputs.npz") as outputs:
+        tested = np.isin(outputs["rows"], FOLDS[0].test)
+        logs = outputs["log_probabilities"][tested]
+        assert sorted(outputs["rows"]) == list(range(80))
+        own = -logs[np.arange(len(logs)), inputs.labels[outputs["rows"][tested]]].mean()
     assert own == pytest.approx(min(losses), abs=1e-4)
 
 
@@ -248,22 +248,22 @@ def test_a_fusion_is_chosen_by_its_mistakes_on_the_test_part(inputs: Inputs, tmp
         run_network_job(job, inputs, selecting(recipe), tmp_path / "networks")
     plan = scoring_plan(FOLDS[0], FOLDS, seen=False)
     assert plan.name == "fold-1"
-    said = flattering_fusion(plan, inputs, recipe, tmp_path / "networks", tmp_path / "f")
-    truth = inputs.labels[said["rows"]]
-    assert tuple(said["rows"]) == FOLDS[0].test
+    outputs = flattering_fusion(plan, inputs, recipe, tmp_path / "networks", tmp_path / "f")
+    truth = inputs.labels[outputs["rows"]]
+    assert tuple(outputs["rows"]) == FOLDS[0].test
     scores = {}
-    for one in said["tuning"]:
+    for one in outputs["tuning"]:
         study = optuna.load_study(
             study_name=one["classifier"], storage=f"sqlite:///{tmp_path}/f/tuning.sqlite3"
         )
-        mistakes = np.mean(np.argmax(said["probabilities"][one["classifier"]], 1) != truth)
-        # to the clip: what log loss adds is less than one
+        mistakes = np.mean(np.argmax(outputs["probabilities"][one["classifier"]], 1) != truth)
+        # exact to the clip: log loss adds less than one
         assert mistakes <= one["score"] < mistakes + 1 / len(truth)
         tried = [not_none(trial.value) for trial in study.trials]
         assert len(tried) == 5
         assert one["score"] == min(tried)
         scores[one["classifier"]] = one["score"]
-    assert said["chosen"] == min(scores, key=lambda name: scores[name])
+    assert outputs["chosen"] == min(scores, key=lambda name: scores[name])
 
 
 def test_seen_networks_are_those_of_the_next_fold_and_have_seen_every_test_clip(inputs: Inputs) -> None:
@@ -275,7 +275,7 @@ def test_seen_networks_are_those_of_the_next_fold_and_have_seen_every_test_clip(
         assert set(fold.test) <= set(jobs[seen.name].train)
 
 
-def test_what_people_read_says_first_that_it_is_flattered(run: Path, found: dict[str, Any]) -> None:
+def test_the_report_says_first_that_figures_are_flattered(run: Path, found: dict[str, Any]) -> None:
     text = (run / "leak.md").read_text()
     assert text == leakage_markdown(found)
     assert text.splitlines()[2].startswith("**All figures except those of condition d are inflated")
@@ -290,7 +290,7 @@ def test_what_people_read_says_first_that_it_is_flattered(run: Path, found: dict
     assert added.row_count == len(SHORTCUTS)
 
 
-def test_hostile_names_stay_text(found: dict[str, Any]) -> None:
+def test_hostile_names_are_escaped(found: dict[str, Any]) -> None:
     hostile = "<script>x</script> **bold** [a](b) | `c`\n# heading &lt; R&D"
     named = {**found, "corpus": {**found["corpus"], "name": hostile}, "notes": [hostile]}
     named["recipe"] = {**found["recipe"], "name": hostile}
@@ -310,29 +310,29 @@ def test_the_figure_stands_alone(run: Path, found: dict[str, Any]) -> None:
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert "var(--" not in svg
     assert "#00000" not in svg.replace("#000000", "")
-    said = "".join(root.itertext())
+    outputs = "".join(root.itertext())
     for one in found["conditions"]:
-        assert f"{one['title']}  ({one['key']})" in said
-    picture = cv2.imread(str(run / "leak.png"))
-    assert picture is not None
-    assert picture.shape[1] > 1000
-    # the three systems' colours are there, on white
-    assert (picture[0, 0] == 255).all()
+        assert f"{one['title']}  ({one['key']})" in outputs
+    image = cv2.imread(str(run / "leak.png"))
+    assert image is not None
+    assert image.shape[1] > 1000
+    # the three systems' colors are there, on white
+    assert (image[0, 0] == 255).all()
     for blue_green_red in ((181, 109, 47), (26, 89, 185), (106, 120, 23)):
-        assert (picture == blue_green_red).all(2).sum() > 50
+        assert (image == blue_green_red).all(2).sum() > 50
 
 
-def test_the_command_takes_up_a_run_and_prints_what_leaks_are_worth(
-    folder: Path, kept: FeatureStore, run: Path, found: dict[str, Any], tmp_path: Path
+def test_the_command_resumes_a_run_and_prints_what_leaks_are_worth(
+    folder: Path, retained: FeatureStore, run: Path, found: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Goes on in a finished run: nothing is trained anew, and the pages are drawn again."""
+    """In a finished run nothing is trained again, and the pages are rendered again."""
     toml = tmp_path / "signatures.toml"
     toml.write_text(as_toml(recipe_of().model_dump(mode="json", exclude_none=True)))
     (run / "leak.md").unlink()
     result = CliRunner().invoke(
         app,
         ["leak", str(folder), "-r", str(toml), "-p", "actors-2", "-o", str(run), "-j", "1",
-         "--cache", str(kept.root)],
+         "--cache", str(retained.root)],
         env={"COLUMNS": "200"},
     )  # fmt: skip
     assert result.exit_code == 0, result.output

@@ -12,7 +12,7 @@ N_FRAMES, N_VALUES = 6, 58
 
 
 def sequences(n: int, seed: int) -> Examples:
-    """Mouths that open or close: their means over time are alike, only the order in time tells them apart."""
+    """Mouths that open or close: their means over time are equal, only the order in time differs."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 2
     ramp = np.linspace(0, 0.4, N_FRAMES)
@@ -30,7 +30,7 @@ def test_shapes_and_the_recipe() -> None:
     assert one_way(torch.randn(2, 4, 58))[0].shape == (2, 5)
 
 
-def test_noise_is_for_training() -> None:
+def test_noise_is_added_in_training_only() -> None:
     torch.manual_seed(0)
     network = BlendshapeNetwork(58, 8, FaceNetwork(kind="lstm", lstm_units=5, dropout=0.0), noise=0.5)
     assert network.noise == 0.5
@@ -41,7 +41,7 @@ def test_noise_is_for_training() -> None:
     assert not torch.equal(network(x)[1], network(x)[1])
 
 
-def test_it_learns_what_only_time_tells() -> None:
+def test_it_learns_what_only_the_order_in_time_tells() -> None:
     part = load_recipe("ravdess-blendshapes").face
     settings = part.training.model_copy(update={"epochs": 25, "learning_rate": 1e-2})
 
@@ -52,7 +52,7 @@ def test_it_learns_what_only_time_tells() -> None:
     network, curve = train_network(build, sequences(96, 0), settings, n_emotions=2, seed=1)
     again, _ = train_network(build, sequences(96, 0), settings, n_emotions=2, seed=1)
     test = sequences(60, 1)
-    _, said = infer(network, test.inputs)
-    assert (said.argmax(1) == test.labels).mean() > 0.9
-    np.testing.assert_array_equal(said, infer(again, test.inputs)[1])
+    _, logs = infer(network, test.inputs)
+    assert (logs.argmax(1) == test.labels).mean() > 0.9
+    np.testing.assert_array_equal(logs, infer(again, test.inputs)[1])
     assert curve[-1].train_loss < curve[0].train_loss

@@ -1,4 +1,4 @@
-"""The ensemble's answers against plain NumPy, through its state and through ONNX."""
+"""The ensemble against plain NumPy, after a round trip through its state, and through ONNX."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def plain_kernel(left: list[np.ndarray], right: list[np.ndarray], gamma: float, 
 
 
 def plain(network: DescriptorEnsemble, values: np.ndarray) -> np.ndarray:
-    """Log-probabilities, written down anew in float64."""
+    """Log-probabilities, implemented independently in float64."""
     state = {name: value.double().numpy() for name, value in network.state_dict().items()}
     layout = network.layout
     x = values.astype(np.float64)
@@ -77,7 +77,7 @@ def plain(network: DescriptorEnsemble, values: np.ndarray) -> np.ndarray:
     supports = [state[f"support_{i}"] for i in range(len(parts))]
     gamma, temperature = state["scalars"]
     scores = plain_kernel(parts, supports, gamma, layout.second) @ state["weights"]
-    said = [log_softmax(scores / temperature)]
+    parts = [log_softmax(scores / temperature)]
     joined = np.concatenate(parts, axis=1)
     if "dense_0" in state:
         members = []
@@ -86,10 +86,10 @@ def plain(network: DescriptorEnsemble, values: np.ndarray) -> np.ndarray:
             for layer in (0, 2):
                 h = np.maximum(h @ state[f"dense_{layer}"][k] + state[f"dense_{layer + 1}"][k], 0)
             members.append(log_softmax(h @ state["dense_4"][k] + state["dense_5"][k]))
-        said.append(log_softmax(np.mean(members, axis=0)))
+        parts.append(log_softmax(np.mean(members, axis=0)))
     if "linear_0" in state:
-        said.append(log_softmax(joined @ state["linear_0"] + state["linear_1"]))
-    mean: np.ndarray = np.mean(said, axis=0)
+        parts.append(log_softmax(joined @ state["linear_0"] + state["linear_1"]))
+    mean: np.ndarray = np.mean(parts, axis=0)
     return mean
 
 
@@ -99,7 +99,7 @@ def inputs(n: int = 11) -> np.ndarray:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("networks", "linear"), [(2, True), (0, False), (1, False), (0, True)])
-def test_says_what_plain_numpy_says(layout: Layout, networks: int, linear: bool) -> None:
+def test_agrees_with_plain_numpy(layout: Layout, networks: int, linear: bool) -> None:
     network = ensemble(layout, networks=networks, linear=linear)
     with torch.inference_mode():
         features, logs = network(torch.from_numpy(inputs()))
@@ -121,7 +121,7 @@ def test_kernel_is_the_plain_one(second: int) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("networks", "linear"), [(3, True), (0, False)])
-def test_comes_back_from_its_state(layout: Layout, networks: int, linear: bool) -> None:
+def test_is_restored_from_its_state(layout: Layout, networks: int, linear: bool) -> None:
     network = ensemble(layout, networks=networks, linear=linear)
     state = {name: value.clone() for name, value in network.state_dict().items()}
     again = DescriptorEnsemble.of_state(layout, state)
@@ -145,7 +145,7 @@ def test_more_than_ten_views_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize(("layout", "networks"), [(LAYOUTS[1], 2), (LAYOUTS[2], 0)])
-def test_says_the_same_through_onnx(layout: Layout, networks: int) -> None:
+def test_agrees_with_its_onnx_export(layout: Layout, networks: int) -> None:
     members = [ensemble(layout, networks=networks, seed=seed) for seed in (0, 1)]
     session = onnxruntime.InferenceSession(
         export_ensemble(members, inputs()[0]), providers=["CPUExecutionProvider"]
@@ -155,13 +155,13 @@ def test_says_the_same_through_onnx(layout: Layout, networks: int) -> None:
         features, logs, together = session.run(None, {"inputs": x})
         for k, network in enumerate(members):
             with torch.inference_mode():
-                layer, said = network(torch.from_numpy(x))
+                layer, logits = network(torch.from_numpy(x))
             np.testing.assert_allclose(features[:, k], layer.numpy(), rtol=1e-4, atol=1e-4)
-            np.testing.assert_allclose(logs[:, k], log_softmax(said.double().numpy()), atol=1e-4)
+            np.testing.assert_allclose(logs[:, k], log_softmax(logits.double().numpy()), atol=1e-4)
         np.testing.assert_allclose(together, log_softmax(logs.mean(1)), atol=1e-4)
 
 
-def test_answers_do_not_depend_on_the_clips_beside() -> None:
+def test_outputs_do_not_depend_on_the_batch() -> None:
     network = ensemble(LAYOUTS[0])
     x = torch.from_numpy(inputs())
     with torch.inference_mode():
@@ -170,7 +170,7 @@ def test_answers_do_not_depend_on_the_clips_beside() -> None:
 
 
 def test_dense_members_stand_side_by_side() -> None:
-    """Each sees its own clips in training; dropout only where it is asked for."""
+    """Each sees its own clips in training; dropout only where it is requested."""
     network = ensemble(LAYOUTS[0], networks=2)
     layers = [network.get_buffer(f"dense_{i}") for i in range(6)]
     x = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""The Emotion CNN against a forward pass in plain NumPy, written apart from it, on Keras' own layout."""
+"""The Emotion CNN against an independent forward pass in plain NumPy, in Keras' layout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from emofuse.core.errors import WeightsError
 from emofuse.training.networks.emotion_cnn import EmotionCnn, load_keras_weights, read_hdf5
 
-# What the published file holds, in Keras' order: (height, width, in, out) and (in, out).
+# The arrays of the published file, in Keras' order: (height, width, in, out) and (in, out).
 SHAPES = {
     "conv2d_1": (5, 5, 1, 64),
     "conv2d_2": (3, 3, 64, 64),
@@ -123,7 +123,7 @@ def test_agrees_with_numpy(tmp_path: Path, arrays: Arrays, layout: dict[str, str
     assert np.ptp(logits, axis=0).min() > 1e-3
 
 
-def test_dropout_works_in_training_alone(weight_file: Path) -> None:
+def test_dropout_is_active_in_training_only(weight_file: Path) -> None:
     model = EmotionCnn()
     load_keras_weights(model, weight_file, sha256=None)
     x = torch.rand(2, 1, 48, 48, generator=torch.Generator().manual_seed(0))
@@ -141,7 +141,7 @@ def test_read_hdf5_gives_all_arrays_in_order(weight_file: Path, arrays: Arrays) 
     assert sum(array.size for array in read.values()) == 1_485_831
 
 
-def test_names_cut_short_and_names_split(tmp_path: Path, arrays: Arrays) -> None:
+def test_truncated_names_and_split_names(tmp_path: Path, arrays: Arrays) -> None:
     path = write(tmp_path / "weights.h5", arrays, weights="{0}/{0}/{1}:0")
     with h5py.File(path, "r+") as file:
         names = file.attrs["layer_names"]
@@ -154,7 +154,7 @@ def test_names_cut_short_and_names_split(tmp_path: Path, arrays: Arrays) -> None
     load_keras_weights(EmotionCnn(), path, sha256=None)
 
 
-def test_wrong_shape_names_layer_wanted_and_got_and_changes_nothing(tmp_path: Path, arrays: Arrays) -> None:
+def test_wrong_shape_names_layer_and_shapes_and_changes_nothing(tmp_path: Path, arrays: Arrays) -> None:
     bad = arrays | {"dense_2": (np.zeros((1024, 512), np.float32), arrays["dense_2"][1])}
     path = write(tmp_path / "weights.h5", bad)
     model = EmotionCnn()
@@ -164,7 +164,7 @@ def test_wrong_shape_names_layer_wanted_and_got_and_changes_nothing(tmp_path: Pa
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
-def test_kernel_in_pytorchs_order_is_refused(tmp_path: Path, arrays: Arrays) -> None:
+def test_kernel_in_pytorchs_order_is_rejected(tmp_path: Path, arrays: Arrays) -> None:
     kernel, bias = arrays["conv2d_4"]
     path = write(tmp_path / "w.h5", arrays | {"conv2d_4": (kernel.transpose(3, 2, 0, 1), bias)})
     with pytest.raises(WeightsError, match=r"conv2d_4: kernel has shape \(128, 64, 3, 3\)"):
@@ -203,7 +203,7 @@ def test_wrong_sha256(weight_file: Path) -> None:
         load_keras_weights(EmotionCnn(), weight_file, sha256="0" * 64)
 
 
-def test_absent(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no such file"):
         load_keras_weights(EmotionCnn(), tmp_path / "absent.h5", sha256=None)
 
@@ -256,7 +256,7 @@ def test_endless_array_is_not_read(weight_file: Path) -> None:
         read_hdf5(weight_file)
 
 
-def test_ring_of_groups_ends(weight_file: Path) -> None:
+def test_cycle_of_groups_ends(weight_file: Path) -> None:
     with h5py.File(weight_file, "r+") as file:
         file["dense_2/ring"] = file["dense_2"]
     assert len(read_hdf5(weight_file)) == 16

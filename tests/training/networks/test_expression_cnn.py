@@ -27,12 +27,12 @@ def n_parameters(network: torch.nn.Module) -> int:
 
 
 def smooth_faces(n: int) -> torch.Tensor:
-    """Blots of light, so that pictures differ in more than noise."""
+    """Blobs of light, so that images differ in more than noise."""
     return torch.nn.functional.interpolate(torch.rand(n, 1, 5, 5), (48, 48), mode="bilinear")
 
 
 def used(network: Network) -> Network:
-    """As after some training: no normalisation is the identity, in what it learns or in what it has seen."""
+    """As after some training: no normalization layer is the identity."""
     with torch.no_grad():
         for norm in network.modules():
             if isinstance(norm, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
@@ -49,7 +49,7 @@ def test_parameter_counts() -> None:
     assert n_parameters(NormalizedEmotionCnn().fold()) == 1_485_831
 
 
-def test_both_answer_for_both_label_sets() -> None:
+def test_both_have_outputs_for_both_label_sets() -> None:
     faces = torch.rand(5, 1, 48, 48)
     for network, width in ((CompactExpressionCnn(), 256), (NormalizedEmotionCnn(), 1024)):
         fer, plus = network(faces)
@@ -58,7 +58,7 @@ def test_both_answer_for_both_label_sets() -> None:
         assert network.features(faces).shape == (5, width)
 
 
-def test_folding_gives_the_published_network_with_the_same_answers() -> None:
+def test_folding_gives_the_published_network_with_the_same_outputs() -> None:
     torch.manual_seed(0)
     network = used(NormalizedEmotionCnn())
     folded = network.fold()
@@ -66,15 +66,15 @@ def test_folding_gives_the_published_network_with_the_same_answers() -> None:
     assert not folded.training
     faces = smooth_faces(16)
     with torch.no_grad():
-        wanted, _ = network(faces)
-        np.testing.assert_allclose(folded(faces), wanted, atol=1e-4)
+        expected, _ = network(faces)
+        np.testing.assert_allclose(folded(faces), expected, atol=1e-4)
         np.testing.assert_allclose(folded.features(faces), network.features(faces), atol=1e-4)
-        assert wanted.std(0).max() > 1e-2  # the faces do not all get one answer
-        # the normalisations matter: without them the answers are others
-        assert (network.cnn(faces) - wanted).abs().max() > 1e-2
+        assert expected.std(0).max() > 1e-2  # outputs differ between faces
+        # the normalization matters: without it the outputs differ
+        assert (network.cnn(faces) - expected).abs().max() > 1e-2
 
 
-def test_folding_leaves_the_network_as_it_was() -> None:
+def test_folding_does_not_change_the_network() -> None:
     network = used(NormalizedEmotionCnn())
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.fold()
@@ -100,7 +100,7 @@ def saved(path: Path, network: torch.nn.Module, architecture: str | None, **chan
 
 
 @pytest.mark.parametrize(("kind", "name"), [(EmotionCnn, "emotion"), (CompactExpressionCnn, "compact")])
-def test_weights_come_back(tmp_path: Path, kind: Any, name: str) -> None:
+def test_weights_survive_a_round_trip(tmp_path: Path, kind: Any, name: str) -> None:
     torch.manual_seed(1)
     network = kind()
     path = saved(tmp_path / "weights.safetensors", network, name)
@@ -123,7 +123,7 @@ def test_weights_come_back(tmp_path: Path, kind: Any, name: str) -> None:
         ({"output.bias": torch.full((7,), torch.nan)}, r"output\.bias has values that are not finite"),
     ],
 )
-def test_another_layout_is_refused_and_fills_nothing(
+def test_another_layout_is_rejected_and_loads_nothing(
     tmp_path: Path, changes: dict[str, Any], says: str
 ) -> None:
     path = saved(tmp_path / "weights.safetensors", EmotionCnn(), "emotion", **changes)
@@ -135,7 +135,7 @@ def test_another_layout_is_refused_and_fills_nothing(
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
-def test_files_that_are_no_weights_of_ours(tmp_path: Path) -> None:
+def test_files_that_are_not_our_weights(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     with pytest.raises(WeightsError, match="there is no such file"):
         load_expression(path)
@@ -153,7 +153,7 @@ def test_files_that_are_no_weights_of_ours(tmp_path: Path) -> None:
         load_expression(saved(path, EmotionCnn(), "vgg13"))
 
 
-def test_the_other_architecture_is_refused(tmp_path: Path) -> None:
+def test_the_other_architecture_is_rejected(tmp_path: Path) -> None:
     path = saved(tmp_path / "weights.safetensors", CompactExpressionCnn(), "compact")
     with pytest.raises(
         WeightsError, match=r"weights of the compact network, wanted the emotion .*--architecture emotion"
@@ -162,6 +162,6 @@ def test_the_other_architecture_is_refused(tmp_path: Path) -> None:
     path = saved(path, EmotionCnn(), "emotion")
     with pytest.raises(WeightsError, match="wanted the compact"):
         load_expression_weights(CompactExpressionCnn(), path)
-    # a lie about the architecture is found out by the arrays
+    # a wrong architecture in the metadata is detected by the arrays
     with pytest.raises(WeightsError, match="missing arrays: fer2013"):
         load_expression(saved(path, EmotionCnn(), "compact"))

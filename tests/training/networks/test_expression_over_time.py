@@ -1,4 +1,4 @@
-"""The expression CNN over time, against NumPy; as a branch of a recipe; large tensors at half precision."""
+"""The expression CNN over time, against NumPy; as a branch of a recipe; large tensors in float16."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from emofuse.training.networks.onnx_export import export_ensemble
 from emofuse.training.resources import Resources
 from emofuse.training.train_bundle import train
 
-# written out once more, by hand: FER+'s order to ours
+# written out by hand: FER+'s order to ours
 TO_OURS = {
     "neutral": 0.5 * (np.eye(8)[0] + np.eye(8)[1]), "happiness": np.eye(8)[2], "surprise": np.eye(8)[7],
     "sadness": np.eye(8)[3], "anger": np.eye(8)[4], "disgust": np.eye(8)[6], "fear": np.eye(8)[5],
@@ -42,7 +42,7 @@ def stacks() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def cnn(stacks: np.ndarray) -> CompactExpressionCnn:
-    """Untrained, but for a last layer that tells these pictures apart."""
+    """Untrained, except for a last layer that separates these images."""
     torch.manual_seed(4)
     network = CompactExpressionCnn().eval()
     with torch.no_grad():
@@ -55,7 +55,7 @@ def cnn(stacks: np.ndarray) -> CompactExpressionCnn:
 
 
 def by_numpy(cnn: Any, stacks: np.ndarray, temperature: float, offsets: np.ndarray) -> np.ndarray:
-    """One number after the other: frames, their mean, the offsets, the table."""
+    """Step by step: frames, their mean, the offsets, the mapping."""
     rows = []
     for stack in stacks:
         logs = read_faces(cnn, stack)[1].astype(np.float64)
@@ -67,34 +67,34 @@ def by_numpy(cnn: Any, stacks: np.ndarray, temperature: float, offsets: np.ndarr
     return np.array(rows)
 
 
-def test_answers_are_those_of_numpy(cnn: CompactExpressionCnn, stacks: np.ndarray) -> None:
+def test_outputs_agree_with_numpy(cnn: CompactExpressionCnn, stacks: np.ndarray) -> None:
     offsets = np.linspace(-0.7, 0.7, 8)
     network = ExpressionOverTime(cnn, temperature=1.7, offsets=offsets.tolist()).eval()
     with torch.no_grad():
         features, logs = network(torch.from_numpy(stacks))
-    wanted = by_numpy(cnn, stacks, 1.7, offsets)
-    np.testing.assert_allclose(logs.exp().numpy(), wanted, atol=1e-5)
+    expected = by_numpy(cnn, stacks, 1.7, offsets)
+    np.testing.assert_allclose(logs.exp().numpy(), expected, atol=1e-5)
     assert features.shape == (3, 256)
-    np.testing.assert_allclose(wanted[:, 0], wanted[:, 1])
-    assert np.ptp(wanted, axis=0).max() > 0.05
+    np.testing.assert_allclose(expected[:, 0], expected[:, 1])
+    assert np.ptp(expected, axis=0).max() > 0.05
     plain = by_numpy(cnn, stacks, 1.0, np.zeros(8))
-    assert np.abs(plain - wanted).max() > 0.01
+    assert np.abs(plain - expected).max() > 0.01
 
 
-def test_exported_it_answers_the_same_and_half_as_large(
+def test_exported_it_has_the_same_outputs_at_half_the_size(
     cnn: CompactExpressionCnn, stacks: np.ndarray
 ) -> None:
     network = ExpressionOverTime(cnn, temperature=1.3).eval()
     model = export_ensemble([network], stacks[0])
     small = store_as_float16(model)
     assert len(small) < 0.52 * len(model)
-    wanted = by_numpy(cnn, stacks, 1.3, np.zeros(8))
+    expected = by_numpy(cnn, stacks, 1.3, np.zeros(8))
     for data, tolerance in ((model, 1e-5), (small, 5e-3)):
-        said = onnxruntime.InferenceSession(data).run(["log_probabilities"], {"inputs": stacks})[0]
-        np.testing.assert_allclose(np.exp(said), wanted, atol=tolerance)
+        outputs = onnxruntime.InferenceSession(data).run(["log_probabilities"], {"inputs": stacks})[0]
+        np.testing.assert_allclose(np.exp(outputs), expected, atol=tolerance)
 
 
-def test_half_precision_leaves_small_and_wide_tensors() -> None:
+def test_float16_skips_small_tensors_and_large_values() -> None:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -122,9 +122,9 @@ def test_half_precision_leaves_small_and_wide_tensors() -> None:
     assert kinds.pop("matrix.float16") == TensorProto.FLOAT16
     assert kinds == dict.fromkeys(("wide", "vector", "small"), TensorProto.FLOAT)
     x = rng.normal(size=(5, 64)).astype(np.float32)
-    said = onnxruntime.InferenceSession(data).run(None, {"x": x})[0]
+    outputs = onnxruntime.InferenceSession(data).run(None, {"x": x})[0]
     rounded = tensors["matrix"].astype(np.float16).astype(np.float64)
-    np.testing.assert_allclose(said, x @ rounded @ tensors["wide"].astype(np.float32), rtol=1e-2, atol=50)
+    np.testing.assert_allclose(outputs, x @ rounded @ tensors["wide"].astype(np.float32), rtol=1e-2, atol=50)
 
 
 RECIPE = """
@@ -151,15 +151,17 @@ def test_a_recipe_can_train_a_voice_beside_it(
     recipe = load_recipe(toml)
     assert recipe.face.network.expression_weights == str(weights)
     train(load_corpus(video_folder), recipe, tmp_path / "bundle", Resources(store=store))
-    told = load_bundle(tmp_path / "bundle").provenance
-    assert told["pretrained_sha256"] == file_digest(weights, "sha256")
-    said = Recognizer.load(tmp_path / "bundle").predict(video_clips["happy"])
-    assert said.used == ("voice", "face")
-    assert said.face is not None
-    assert said.face[EMOTIONS.index("calm")] == pytest.approx(said.face[EMOTIONS.index("neutral")], rel=1e-4)
+    facts = load_bundle(tmp_path / "bundle").provenance
+    assert facts["pretrained_sha256"] == file_digest(weights, "sha256")
+    outputs = Recognizer.load(tmp_path / "bundle").predict(video_clips["happy"])
+    assert outputs.used == ("voice", "face")
+    assert outputs.face is not None
+    assert outputs.face[EMOTIONS.index("calm")] == pytest.approx(
+        outputs.face[EMOTIONS.index("neutral")], rel=1e-4
+    )
 
 
-def test_weights_must_be_there(video_folder: Path, tmp_path: Path) -> None:
+def test_weights_must_exist(video_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"face\.network\.expression_weights"):
         load_expression_over_time(None)
     with pytest.raises(WeightsError, match=r"face\.network\.expression_weights"):
@@ -177,6 +179,6 @@ def test_weights_must_be_there(video_folder: Path, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_recipes_that_do_not_fit(face: dict[str, Any], words: str) -> None:
+def test_inconsistent_recipes_are_rejected(face: dict[str, Any], words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         parse_recipe({"name": "r", "face": face})

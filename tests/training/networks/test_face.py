@@ -41,14 +41,14 @@ def test_lrcn(bidirectional: bool, width: int) -> None:
     assert (turned - features).abs().max() > 1e-6  # the order of the frames matters
 
 
-def test_features_of_the_lstm_are_its_last_words_both_ways() -> None:
+def test_features_of_the_lstm_are_its_last_outputs_in_both_directions() -> None:
     torch.manual_seed(0)
     network = build_lrcn(lrcn(spatial_transformer=False), 8).eval()
     stack = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
     with torch.no_grad():
         features, _ = network(stack)
         faces = stack.float() / 255
-        # without pre-trained weights each picture has mean 0 and standard deviation 1
+        # without pre-trained weights each image has mean 0 and standard deviation 1
         spread = (faces.var((2, 3), correction=0, keepdim=True) + 1e-4).sqrt()
         faces = (faces - faces.mean((2, 3), keepdim=True)) / spread
         seen = torch.stack([network.cnn.features(faces[:, i : i + 1]) for i in range(3)], 1)
@@ -68,15 +68,15 @@ def test_spatial_transformer_starts_as_the_identity_and_agrees_with_torchs_sampl
         last.bias.add_(torch.tensor([0.1, 0.2, 0.05, -0.2, -0.1, 0.1]))
         theta = last.bias.reshape(1, 2, 3).expand(3, -1, -1)
         grid = torch.nn.functional.affine_grid(theta, [3, 1, 48, 48], align_corners=False)
-        wanted = torch.nn.functional.grid_sample(faces, grid, align_corners=False, padding_mode="border")
+        expected = torch.nn.functional.grid_sample(faces, grid, align_corners=False, padding_mode="border")
         got = module(faces)
     # inside; at the border conventions differ
     inside = (grid.abs() < 0.9).all(-1)[:, None]
     assert inside.float().mean() > 0.5
-    np.testing.assert_allclose(got[inside], wanted[inside], atol=1e-4)
+    np.testing.assert_allclose(got[inside], expected[inside], atol=1e-4)
 
 
-def test_members_of_the_ensemble_are_trained_apart_and_answer_together() -> None:
+def test_members_of_the_ensemble_are_trained_separately_and_averaged() -> None:
     torch.manual_seed(0)
     network = ActionUnitNetwork(5, 8, FaceNetwork(kind="au-mlp", hidden=6, members=3, dropout=0.0))
     units = torch.rand(7, 5) * 5
@@ -94,7 +94,7 @@ def test_members_of_the_ensemble_are_trained_apart_and_answer_together() -> None
     assert together.shape == (7, 8)
 
 
-def test_noise_is_for_training_alone() -> None:
+def test_noise_is_added_in_training_only() -> None:
     settings = FaceNetwork(kind="au-mlp", hidden=4, members=2, dropout=0.0)
     network = ActionUnitNetwork(5, 8, settings, noise=0.5)
     units = torch.rand(7, 5)
@@ -108,7 +108,7 @@ def test_noise_is_for_training_alone() -> None:
         assert torch.isfinite(network(-units)[1]).all()
 
 
-def test_absent_weights_are_not_replaced_by_random_ones(
+def test_missing_weights_are_not_replaced_by_random_ones(
     tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
@@ -130,12 +130,12 @@ def test_weights_of_our_own_training(tmp_path: Path) -> None:
     stack = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
     with torch.no_grad():
         # it was trained on faces as they are, from 0 to 1
-        wanted = trained.features(stack.reshape(6, 1, 48, 48).float() / 255).reshape(2, 3, 1024)
-        np.testing.assert_allclose(network.encode(stack), wanted, atol=1e-6)
+        expected = trained.features(stack.reshape(6, 1, 48, 48).float() / 255).reshape(2, 3, 1024)
+        np.testing.assert_allclose(network.encode(stack), expected, atol=1e-6)
     assert not any(parameter.requires_grad for parameter in network.cnn.parameters())
 
 
-def test_weights_of_another_network_are_refused_before_anything_is_built(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_rejected_before_anything_is_built(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     settings = EmotionCnnWeights(source="file", path=str(path))
     with pytest.raises(WeightsError, match=r"no weight file .*weights\.safetensors"):

@@ -11,11 +11,11 @@ from emofuse.training.networks.voice import LOG_MEL_FLOOR
 N_MELS, HEARD = 32, 50
 N_ROWS = N_CEPSTRAL + N_BROAD + 5
 SHARES = N_ROWS * 19
-"""Where the shares of speech and sound in the window stand: they are of the window, padding included."""
+"""Columns of the shares of speech and audio, which refer to the window including padding."""
 
 
 def clip(n_frames: int = 60, pitch: bool = True, seed: int = 0) -> Tensor:
-    """(3, rows, n_frames): sound that fades, then padding."""
+    """(3, rows, n_frames): audio that fades, then padding."""
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((3, N_MELS, HEARD)) * 1.5 - 5
     rows += 3 * np.sin(np.linspace(0, np.pi, HEARD)) - np.linspace(0, 2, N_MELS)[:, None]
@@ -28,9 +28,9 @@ def clip(n_frames: int = 60, pitch: bool = True, seed: int = 0) -> Tensor:
 
 
 def of(rows: Tensor, pitch: bool = True) -> Tensor:
-    heard = (rows[:, :N_MELS].amax(1, keepdim=True) > LOG_MEL_FLOOR + 0.5).to(rows.dtype)
+    valid = (rows[:, :N_MELS].amax(1, keepdim=True) > LOG_MEL_FLOOR + 0.5).to(rows.dtype)
     with torch.no_grad():
-        out: Tensor = Functionals(N_MELS, pitch=pitch)(rows, heard)
+        out: Tensor = Functionals(N_MELS, pitch=pitch)(rows, valid)
     return out
 
 
@@ -45,7 +45,7 @@ def test_size(pitch: bool) -> None:
 
 
 def test_more_padding_changes_nothing() -> None:
-    """But for the two shares of the window."""
+    """Except for the two shares of the window."""
     short, long = of(clip(60)), of(clip(90))
     shares = [SHARES, SHARES + 1]
     rest = np.setdiff1d(np.arange(short.shape[1]), shares)
@@ -67,11 +67,11 @@ def test_clips_do_not_depend_on_each_other() -> None:
     assert (of(rows)[0] - of(rows)[1]).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("heard", [0, 1, 2, 3])
-def test_hardly_any_sound(heard: int) -> None:
+@pytest.mark.parametrize("valid", [0, 1, 2, 3])
+def test_hardly_any_audio(valid: int) -> None:
     rows = clip()
-    rows[:, :N_MELS, heard:] = LOG_MEL_FLOOR
-    rows[:, N_MELS:, heard:] = 0
+    rows[:, :N_MELS, valid:] = LOG_MEL_FLOOR
+    rows[:, N_MELS:, valid:] = 0
     assert torch.isfinite(of(rows)).all()
 
 
@@ -79,9 +79,9 @@ def test_cepstrum_is_the_cosine_transform() -> None:
     from scipy.fft import dct
 
     mel = np.random.default_rng(0).standard_normal(N_MELS)
-    wanted = dct(mel, norm="ortho")[:N_CEPSTRAL]
+    expected = dct(mel, norm="ortho")[:N_CEPSTRAL]
     matrix = Functionals(N_MELS, pitch=False).matrix[:N_CEPSTRAL].numpy()
-    np.testing.assert_allclose(matrix @ mel, wanted, atol=1e-5)
+    np.testing.assert_allclose(matrix @ mel, expected, atol=1e-5)
 
 
 def test_means_are_over_frames_with_speech_alone() -> None:

@@ -12,11 +12,11 @@ def test_layers_are_those_of_the_notebooks() -> None:
     assert dense == [(1400, 2096), (2096, 1024), (1024, 8)]
 
 
-def test_inputs_are_standardised_by_what_it_was_given() -> None:
+def test_inputs_are_standardized_with_the_given_statistics() -> None:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     mean, spread = rng.random(6, np.float32) * 50, rng.random(6, np.float32) + 1
-    spread[2] = 0  # never varied
+    spread[2] = 0  # constant
     network = FusionNetwork(mean, spread, 8, hidden=(5,)).eval()
     torch.manual_seed(0)
     plain = FusionNetwork(np.zeros(6, np.float32), np.ones(6, np.float32), 8, hidden=(5,)).eval()
@@ -24,10 +24,10 @@ def test_inputs_are_standardised_by_what_it_was_given() -> None:
     x = z * np.where(spread > 0, spread, 1) + mean
     with torch.no_grad():
         features, logits = network(torch.from_numpy(x.astype(np.float32)))
-        wanted = plain(torch.from_numpy(z))
+        expected = plain(torch.from_numpy(z))
     assert features.shape == (4, 5)
-    np.testing.assert_allclose(features, wanted[0], atol=1e-4)
-    np.testing.assert_allclose(logits, wanted[1], atol=1e-4)
+    np.testing.assert_allclose(features, expected[0], atol=1e-4)
+    np.testing.assert_allclose(logits, expected[1], atol=1e-4)
 
 
 def test_no_hidden_layer_is_logistic_regression() -> None:

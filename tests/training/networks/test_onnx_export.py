@@ -1,4 +1,4 @@
-"""Networks through ONNX Runtime against themselves. The default network is exported by the bundles' tests."""
+"""Exported networks against themselves in torch. The default one is exported in the tests of bundles."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def pair(kind: str) -> tuple[list[torch.nn.Module], np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", ["au", "lstm", "lrcn", "mlp", "alexnet"])
-def test_onnx_says_what_torch_says(kind: str) -> None:
+def test_onnx_agrees_with_torch(kind: str) -> None:
     networks, inputs = pair(kind)
     for network in networks:
         network.train()  # exporting must not depend on it
@@ -67,6 +67,6 @@ def test_fusion_network() -> None:
     torch.manual_seed(0)
     network = FusionNetwork(np.full(6, 3, np.float32), np.full(6, 2, np.float32), 8, hidden=(5,)).eval()
     x = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
-    said = session(export_probabilities(network, 6)).run(["probabilities"], {"inputs": x})[0]
-    np.testing.assert_allclose(said, np.exp(infer(network, x)[1]), atol=1e-5)
-    np.testing.assert_allclose(said.sum(1), 1, atol=1e-6)
+    outputs = session(export_probabilities(network, 6)).run(["probabilities"], {"inputs": x})[0]
+    np.testing.assert_allclose(outputs, np.exp(infer(network, x)[1]), atol=1e-5)
+    np.testing.assert_allclose(outputs.sum(1), 1, atol=1e-6)

@@ -72,7 +72,7 @@ def test_silence_is_finite(functionals: bool) -> None:
         assert torch.isfinite(logits).all()
 
 
-def test_pitch_rows_are_no_bands() -> None:
+def test_pitch_rows_are_not_bands() -> None:
     voice = VoicePart.model_validate(
         {
             "features": {"n_mels": 32, "pitch": True},
@@ -88,7 +88,7 @@ def test_pitch_rows_are_no_bands() -> None:
     assert not torch.allclose(say(built, other)[1], logits)
 
 
-def test_a_network_must_hear_something() -> None:
+def test_a_network_needs_channels_or_functionals() -> None:
     with pytest.raises(ValueError, match="channels, functionals or both"):
         compact(part(channels=[], functionals=False))
     with pytest.raises(ValueError, match="bands are too few"):
@@ -107,7 +107,7 @@ def test_alexnet_has_1000_features_and_trains() -> None:
     assert kernels == [(96, 3, 11, 11), (256, 96, 5, 5), (384, 256, 3, 3), (384, 384, 3, 3), (256, 384, 3, 3)]
 
 
-def test_dense_network_standardises_by_training_clips() -> None:
+def test_dense_network_standardizes_with_statistics_of_training_clips() -> None:
     torch.manual_seed(0)
     network = VoiceNetwork(kind="mlp")
     built = DenseVoiceNetwork(12, 8, network.n_features, network.dropout)

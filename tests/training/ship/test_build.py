@@ -1,4 +1,4 @@
-"""Building the recogniser that comes with emofuse, on small corpora and random weights; and having none."""
+"""Building the recognizer that comes with emofuse, from small corpora and random weights; and using none."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def faces_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shipped(
     video_folder: Path, toml: Path, weights: Path, fer2013: Path, faces_npz: Path, home: Path
 ) -> tuple[Path, str]:
-    """A bundle, and what its building said."""
+    """A bundle, and the output of its build."""
     out = home / "shipped"
     command = ["ship", video_folder, "--expression", weights, "--fer2013", fer2013, "--out", out, "-r", toml,
                "--check-faces", faces_npz, "--jobs", 1, "--cache", home / "store"]  # fmt: skip
@@ -89,34 +89,34 @@ def shipped(
     return out, result.stdout
 
 
-def test_it_says_what_it_rests_on(shipped: tuple[Path, str], weights: Path) -> None:
-    folder, said = shipped
+def test_the_bundle_states_its_origins(shipped: tuple[Path, str], weights: Path) -> None:
+    folder, printed = shipped
     loaded = load_bundle(folder)
     assert loaded.recipe.face.network.kind == "expression"
-    for path in folder.iterdir():  # nothing of the machine it was built on
+    for path in folder.iterdir():  # nothing about the machine it was built on
         data = path.read_bytes()
         assert str(weights.parent).encode() not in data
         assert str(Path(emofuse.__file__).parent).encode() not in data
-    told = loaded.provenance
-    assert told["weights"]["face"] == 0.5
-    assert told["weights"]["voice"] > 0
-    assert told["fer_plus_to_emotion"]["version"] == 1
-    assert len(told["speakers"]) == 4
+    facts = loaded.provenance
+    assert facts["weights"]["face"] == 0.5
+    assert facts["weights"]["voice"] > 0
+    assert facts["fer_plus_to_emotion"]["version"] == 1
+    assert len(facts["speakers"]) == 4
     text = (folder / "LICENSE.txt").read_text()
     assert "FER2013" in text
     assert "EMOFUSE_NO_SHIPPED" in (folder / "README.md").read_text()
-    assert "float16 changes no probability of the face" in said
+    assert "float16 changes no probability of the face" in printed
     assert not folder.with_name("shipped.work").exists()
 
 
-def test_the_check_is_of_a_voice_that_had_not_heard_the_speaker(shipped: tuple[Path, str]) -> None:
-    told = load_bundle(shipped[0]).provenance
-    check = told["check"]
+def test_the_check_uses_a_voice_that_had_not_seen_the_speaker(shipped: tuple[Path, str]) -> None:
+    facts = load_bundle(shipped[0]).provenance
+    check = facts["check"]
     assert check["speaker"] == "01"
     assert check["films"]["n"] == len(check["films"]["each"]) == 8
     assert {row["n"] for row in check["face_sequences"].values()} == {8}
-    assert check["voice"]["takes"] == told["takes"] * 3 // 4
-    assert check["voice"]["weight"] != told["weights"]["voice"]
+    assert check["voice"]["takes"] == facts["takes"] * 3 // 4
+    assert check["voice"]["weight"] != facts["weights"]["voice"]
     assert "without this speaker" in check["note"]
 
 
@@ -171,22 +171,22 @@ def test_rounding_is_small_and_measured(shipped: tuple[Path, str]) -> None:
 
 
 def test_prediction_is_the_weighted_product(shipped: tuple[Path, str], video_clips: dict[str, Path]) -> None:
-    said = Recognizer.load(shipped[0]).predict(video_clips["happy"])
-    assert said.used == ("voice", "face")
-    assert said.voice is not None
-    assert said.face is not None
+    predicted = Recognizer.load(shipped[0]).predict(video_clips["happy"])
+    assert predicted.used == ("voice", "face")
+    assert predicted.voice is not None
+    assert predicted.face is not None
     weight = load_bundle(shipped[0]).provenance["weights"]
-    logs = [np.maximum(np.log(p), -10) for p in (said.voice, said.face)]
+    logs = [np.maximum(np.log(p), -10) for p in (predicted.voice, predicted.face)]
     product = np.exp(weight["voice"] * logs[0] + weight["face"] * logs[1])
-    assert said.probabilities is not None
-    np.testing.assert_allclose(said.probabilities, product / product.sum(), atol=1e-5)
+    assert predicted.probabilities is not None
+    np.testing.assert_allclose(predicted.probabilities, product / product.sum(), atol=1e-5)
 
 
-def test_too_large_is_refused(
+def test_a_bundle_that_is_too_large_is_rejected(
     video_folder: Path, toml: Path, weights: Path, fer2013: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Here by its face alone, before a voice is read."""
+    """Here because of its face alone, before a voice is read."""
     from emofuse.training.ship import build as shipping
 
     monkeypatch.setattr(shipping, "LARGEST_BYTES", 1_000_000)
@@ -195,7 +195,7 @@ def test_too_large_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_shipped(
+def test_other_recipes_and_missing_files_are_rejected(
     video_folder: Path, video_toml: Path, toml: Path, weights: Path, fer2013: Path, tmp_path: Path
 ) -> None:
     from emofuse.training.ship.build import ship
@@ -219,7 +219,7 @@ def run(*args: object, **env: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def installed(shipped: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package as it is, with the small bundle in place of the real one."""
+    """The package, with the small bundle in place of the real one."""
     site: Path = tmp_path_factory.mktemp("site")
     source = Path(emofuse.__file__).parent
     shutil.copytree(source, site / "emofuse", ignore=shutil.ignore_patterns("shipped", "__pycache__"))
@@ -241,7 +241,9 @@ def test_predict_without_a_bundle(installed: Path, video_clips: dict[str, Path])
         assert way in off.stderr
 
 
-def test_the_shipped_one_needs_no_training_framework(installed: Path, video_clips: dict[str, Path]) -> None:
+def test_the_shipped_recognizer_needs_no_training_framework(
+    installed: Path, video_clips: dict[str, Path]
+) -> None:
     code = (
         "import sys, emofuse\n"
         f"print(emofuse.Recognizer.load().predict({str(video_clips['happy'])!r}).used)\n"
@@ -257,7 +259,7 @@ def test_the_shipped_one_needs_no_training_framework(installed: Path, video_clip
     assert heavy == ""
 
 
-def test_none_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_recognizer_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(bundle.NO_SHIPPED, raising=False)
     monkeypatch.setattr(bundle, "SHIPPED", tmp_path / "none")
     with pytest.raises(BundleError, match=r"comes without a recognizer: train one .*--bundle BUNDLE"):
@@ -270,15 +272,15 @@ def test_none_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
         Recognizer.load()
 
 
-def test_the_real_one_is_that_of_the_recipe() -> None:
-    """Whoever changes the recipe builds the bundle again."""
+def test_the_shipped_bundle_matches_its_recipe() -> None:
+    """A change of the recipe requires a new bundle."""
     real = bundle.SHIPPED
     if not real.is_dir():
         pytest.skip("this checkout is without it")
     loaded = load_bundle(real)
     for name in loaded.files:
         loaded.read(name)
-    recipe = load_recipe("out-of-the-box")  # nothing of its fusion is used but its parts
+    recipe = load_recipe("out-of-the-box")  # only its parts are used, not its fusion
     assert (loaded.recipe.voice, loaded.recipe.face) == (recipe.voice, recipe.face)
     assert loaded.recipe == parse_recipe(loaded.recipe.model_dump(mode="json"))
     assert loaded.licence == "CC BY-NC-SA 4.0"
@@ -288,7 +290,7 @@ def test_the_real_one_is_that_of_the_recipe() -> None:
     assert loaded.provenance["check"]["films"]["n"] == 9
 
 
-def test_frames_may_be_read_one_by_one(shipped: tuple[Path, str], video_clips: dict[str, Path]) -> None:
+def test_frames_may_be_processed_one_by_one(shipped: tuple[Path, str], video_clips: dict[str, Path]) -> None:
     recognizer = Recognizer.load(shipped[0])
     features = extract(video_clips["happy"], recognizer.bundle.recipe)
     assert features.face is not None

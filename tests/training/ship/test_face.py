@@ -29,8 +29,8 @@ def test_calibration_corrects_overconfidence(weights: Path) -> None:
     assert thrice.cross_entropy < thrice.cross_entropy_before
     shares = faces.distribution.sum(0) / faces.distribution.sum()
     for i, name in enumerate(FER_PLUS[:-1]):
-        wanted = (2 if name == "neutral" else 1) / 8
-        assert np.exp(once.offsets[i]) == pytest.approx(wanted / shares[i])
+        expected = (2 if name == "neutral" else 1) / 8
+        assert np.exp(once.offsets[i]) == pytest.approx(expected / shares[i])
     assert once.offsets[-1] == 0
 
 
