@@ -77,7 +77,7 @@ def plain(network: DescriptorEnsemble, values: np.ndarray) -> np.ndarray:
     supports = [state[f"support_{i}"] for i in range(len(parts))]
     gamma, temperature = state["scalars"]
     scores = plain_kernel(parts, supports, gamma, layout.second) @ state["weights"]
-    parts = [log_softmax(scores / temperature)]
+    logs = [log_softmax(scores / temperature)]
     joined = np.concatenate(parts, axis=1)
     if "dense_0" in state:
         members = []
@@ -86,10 +86,10 @@ def plain(network: DescriptorEnsemble, values: np.ndarray) -> np.ndarray:
             for layer in (0, 2):
                 h = np.maximum(h @ state[f"dense_{layer}"][k] + state[f"dense_{layer + 1}"][k], 0)
             members.append(log_softmax(h @ state["dense_4"][k] + state["dense_5"][k]))
-        parts.append(log_softmax(np.mean(members, axis=0)))
+        logs.append(log_softmax(np.mean(members, axis=0)))
     if "linear_0" in state:
-        parts.append(log_softmax(joined @ state["linear_0"] + state["linear_1"]))
-    mean: np.ndarray = np.mean(parts, axis=0)
+        logs.append(log_softmax(joined @ state["linear_0"] + state["linear_1"]))
+    mean: np.ndarray = np.mean(logs, axis=0)
     return mean
 
 
