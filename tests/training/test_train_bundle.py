@@ -49,13 +49,13 @@ def test_another_recipe_does_not_resume_from_this_ones_work(
 
 
 def test_missing_weights_are_reported_before_anything_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, au_folder: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, video_folder: Path
 ) -> None:
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path / "none"))
     stages: list[str] = []
     with pytest.raises(WeightsError, match=r"emofuse weights fetch deepface-emotion.*emotion_cnn\.path"):
         train(
-            load_corpus(au_folder),
+            load_corpus(video_folder),
             load_recipe("rosred-2022"),
             tmp_path / "b",
             Resources(on_progress=lambda stage, *_: stages.append(stage)),
