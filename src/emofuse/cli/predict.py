@@ -79,7 +79,6 @@ def predict(
 
     Example: `emofuse predict interviews/ --jobs 4 --out interviews.csv`
     """
-    from emofuse.recognition.batch import WorkerSettings, predict_in_processes
     from emofuse.recognition.bundle import load_bundle
 
     if out is not None:
@@ -111,6 +110,9 @@ def predict(
                     listing, profile=person, streams=streams, on_progress=on_progress,
                 ))  # fmt: skip
             else:
+                # not needed for one file, and slow to import
+                from emofuse.recognition.batch import WorkerSettings, predict_in_processes
+
                 predictions = predict_in_processes(
                     listing, WorkerSettings.of(recognizer or loaded, person, streams), jobs=n_processes,
                     timeout_s=timeout, on_progress=on_progress,

@@ -7,7 +7,7 @@ is always checked.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from emofuse.core.errors import WeightsError
 from emofuse.core.pretrained import WeightFile, known_weights
@@ -15,7 +15,9 @@ from emofuse.core.progress import OnProgress
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.cache_dirs import cache_folder
 from emofuse.system.checksums import verify_sha256
-from emofuse.system.download import DEFAULT_RETRIES, Retries, download
+
+if TYPE_CHECKING:
+    from emofuse.system.download import Retries
 
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Far above any known weight file: a server that sends more sends something else."""
@@ -75,7 +77,7 @@ def fetch_weights(
     *,
     on_progress: OnProgress | None = None,
     url: str | None = None,
-    retries: Retries = DEFAULT_RETRIES,
+    retries: Retries | None = None,
 ) -> Path:
     """Download the weights of that name into :func:`weights_folder`; return the file.
 
@@ -83,12 +85,15 @@ def fetch_weights(
         name: a key of :data:`emofuse.core.pretrained.WEIGHTS`.
         on_progress: called with the file's name, the bytes done and the total.
         url: a mirror of the published address; the sha256 must still be the published one.
-        retries: timeout and attempts.
+        retries: timeout and attempts; None: the defaults.
 
     Raises:
         WeightsError: the name is unknown.
         DownloadError: the download failed or has another sha256.
     """
+    # finding weights, which prediction does, needs no HTTP client
+    from emofuse.system.download import DEFAULT_RETRIES, download
+
     known = known_weights(name)
     return download(
         known.url if url is None else url,
@@ -97,5 +102,5 @@ def fetch_weights(
         size=known.size,
         limit=MAX_BYTES,
         on_progress=on_progress,
-        retries=retries,
+        retries=DEFAULT_RETRIES if retries is None else retries,
     )
