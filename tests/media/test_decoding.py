@@ -11,23 +11,9 @@ import pytest
 from emofuse.media.decoding import decode, probe
 from tests.support import media_files
 from tests.support.ffmpeg import luma_shown_by_ffmpeg, needs_ffmpeg
+from tests.support.media_files import KINDS, VARIABLE, full_range
 
 REGULAR = [1001 * i for i in range(45)]
-VARIABLE = [0, 500, 1001, 4000, 4100, 4200, 4300, 9000, 15000, 15100, 21000, 30000, 30500, 31000, 42000]
-KINDS = [
-    ("clip.mp4", "libx264", {"bf": "3", "g": "12", "x264-params": "b-pyramid=normal"}),
-    ("one_run.mp4", "libx264", {"bf": "2", "g": "250"}),
-    ("open.mkv", "libx264", {"bf": "3", "g": "10", "x264-params": "open-gop=1"}),
-    ("clip.avi", "mpeg4", {"g": "9"}),
-    ("clip.mov", "mpeg4", {"bf": "2", "g": "9"}),
-    ("clip.ts", "mpeg2video", {"bf": "2", "g": "9"}),
-    ("clip.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
-    ("stills.mkv", "mjpeg", {}),
-]
-
-
-def full_range(luma: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint((luma.astype(np.float64) - 16) * 255 / 219), 0, 255).astype(np.uint8)
 
 
 def nearest(times: list[float], n: int) -> list[int]:

@@ -27,23 +27,9 @@ from emofuse.media.frame_sampling import PacketLookahead, SampleTimes
 from emofuse.media.interleave import PacketQueue, StreamMerger
 from emofuse.media.packet_clock import GapLimits
 from tests.support import media_files
+from tests.support.media_files import KINDS, VARIABLE, full_range
 
 REGULAR = [1001 * i for i in range(75)]
-VARIABLE = [0, 500, 1001, 4000, 4100, 4200, 4300, 9000, 15000, 15100, 21000, 30000, 30500, 31000, 42000]
-KINDS = [
-    ("clip.mp4", "libx264", {"bf": "3", "g": "12", "x264-params": "b-pyramid=normal"}),
-    ("one_run.mp4", "libx264", {"bf": "2", "g": "250"}),
-    ("open.mkv", "libx264", {"bf": "3", "g": "10", "x264-params": "open-gop=1"}),
-    ("clip.avi", "mpeg4", {"g": "9"}),
-    ("clip.mov", "mpeg4", {"bf": "2", "g": "9"}),
-    ("clip.ts", "mpeg2video", {"bf": "2", "g": "9"}),
-    ("clip.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
-    ("stills.mkv", "mjpeg", {}),
-]
-
-
-def full_range(luma: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint((luma.astype(np.float64) - 16) * 255 / 219), 0, 255).astype(np.uint8)
 
 
 def chosen(times: list[float], per_s: float, tick_s: float = 1e-3) -> list[int]:

@@ -18,6 +18,25 @@ TICKS = 30000
 NTSC = 1001
 """Ticks per frame at 30000/1001 fps."""
 
+VARIABLE = [0, 500, 1001, 4000, 4100, 4200, 4300, 9000, 15000, 15100, 21000, 30000, 30500, 31000, 42000]
+"""Presentation times of frames at a variable rate, in units of the stream."""
+KINDS = [
+    ("clip.mp4", "libx264", {"bf": "3", "g": "12", "x264-params": "b-pyramid=normal"}),
+    ("one_run.mp4", "libx264", {"bf": "2", "g": "250"}),
+    ("open.mkv", "libx264", {"bf": "3", "g": "10", "x264-params": "open-gop=1"}),
+    ("clip.avi", "mpeg4", {"g": "9"}),
+    ("clip.mov", "mpeg4", {"bf": "2", "g": "9"}),
+    ("clip.ts", "mpeg2video", {"bf": "2", "g": "9"}),
+    ("clip.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
+    ("stills.mkv", "mjpeg", {}),
+]
+"""Containers and codecs with their usual orders of frames: file name, encoder, options."""
+
+
+def full_range(luma: np.ndarray) -> np.ndarray:
+    """Limited-range luma (16 to 235) as full-range gray."""
+    return np.clip(np.rint((luma.astype(np.float64) - 16) * 255 / 219), 0, 255).astype(np.uint8)
+
 
 def tone(duration_s: float, rate: int, *, hertz: float = 220.0, level: float = 0.3, channels: int = 1) -> Any:
     """(channels, n) float32: a tone; each channel is an octave above the one before, and a little softer."""

@@ -20,7 +20,6 @@ from emofuse.core.errors import WeightsError
 from emofuse.core.labels import FER2013
 from emofuse.system.checksums import verify_sha256
 
-INPUT_SIZE: Final = 48
 N_FEATURES: Final = 1024
 """Width of the second dense layer, the LRCN's input."""
 DROPOUT: Final = 0.2
