@@ -124,6 +124,32 @@ def test_other_files_are_not_profiles(tmp_path: Path) -> None:
             Profile.load(tmp_path / name)
 
 
+def test_a_profile_of_187_bytes_asks_for_no_91_tib(tmp_path: Path) -> None:
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (12500000000000,), }"
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    with zipfile.ZipFile(tmp_path / "p", "w") as file:
+        file.writestr("about.npy", b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(ProfileError, match="p is not a profile of emofuse, or damaged"):
+        Profile.load(tmp_path / "p")
+
+
+def test_a_profile_nested_deeply_is_named(tmp_path: Path) -> None:
+    path = rewritten(tmp_path / "p", about=np.frombuffer(b"[" * 100_000, np.uint8))
+    with pytest.raises(ProfileError, match="p is not a profile of emofuse, or damaged"):
+        Profile.load(path)
+
+
+def test_a_profile_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path: Path) -> None:
+    with (tmp_path / "p").open("wb") as file:
+        np.savez_compressed(file, about=np.zeros(2**25, np.uint8))
+    with pytest.raises(ProfileError, match="p is not a profile of emofuse, or damaged"):
+        Profile.load(tmp_path / "p")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(2**40)  # sparse
+    with pytest.raises(ProfileError, match=r"large is not a profile of emofuse: it is larger than 16 MiB"):
+        Profile.load(tmp_path / "large")
+
+
 class _Runs:
     """Unpickling this would leave a file behind."""
 

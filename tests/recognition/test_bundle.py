@@ -128,6 +128,9 @@ def test_a_manifest_of_another_kind(tmp_path: Path, change: dict[str, Any], says
         ("{", "cannot be read"),
         ("[]", "is not a manifest of this version"),
         ("{}", "is not a manifest of this version.*'schema'"),
+        ("[" * 100_000, "cannot be read: its values are nested too deeply"),
+        ('{"a":' * 100_000, "cannot be read: its values are nested too deeply"),
+        ('{"schema": ' + "1" * 10_000 + "}", "cannot be read: .*digits"),
         ('{"schema": 1}', "is not a manifest of this version.*'recipe'"),
     ],
 )
@@ -135,6 +138,35 @@ def test_an_invalid_manifest(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / MANIFEST).write_text(text)
     with pytest.raises(BundleError, match=says):
         load_bundle(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"licence": 5}, {"licence": None}, {"provenance": []}, {"provenance": "x"}, {"emotions": "happy"},
+        {"emotions": [1, 2]}, {"emotions": {"happy": 1}}, {"emotions": ["happy", "happy"]},
+        {"action_units": "AU01"}, {"action_units": [None]}, {"recipe": []}, {"recipe": "default"},
+        {"files": {"voice.onnx": "x"}}, {"files": {"voice.onnx": 3}},
+        {"files": {"voice.onnx": {"sha256": "x", "bytes": -1}}}, {"files": {"voice.onnx": {"sha256": 1}}},
+    ],
+)  # fmt: skip
+def test_a_manifest_with_values_of_other_kinds(tmp_path: Path, change: dict[str, Any]) -> None:
+    save(tmp_path / "b")
+    edit(tmp_path / "b", **change)
+    with pytest.raises(BundleError, match=rf"{MANIFEST}"):
+        load_bundle(tmp_path / "b")
+
+
+def test_a_bundle_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    bundle = save(tmp_path / "b")
+    with (bundle.folder / "voice.onnx").open("wb") as file:
+        file.truncate(2**40)  # sparse
+    with pytest.raises(BundleError, match=r"voice\.onnx is altered"):
+        bundle.read("voice.onnx")
+    with (bundle.folder / MANIFEST).open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(BundleError, match="cannot be read: it is larger than 64 MiB"):
+        load_bundle(bundle.folder)
 
 
 @pytest.mark.parametrize("files", [None, ["voice.onnx"], {"voice.onnx": {}}])

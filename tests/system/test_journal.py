@@ -56,6 +56,20 @@ def test_what_a_power_failure_leaves_is_dropped(tmp_path: Path, garbage: bytes) 
     assert [n for _, n in resumed(path)] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("line", [b"[" * 100_000, b'{"a":' * 100_000, b"x" * 40_000_000])
+def test_lines_nested_deeply_or_without_end_are_no_results(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "j"
+    with Journal(path, {"a": 1}) as journal:
+        journal.append({"n": 0})
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+    with Journal(path, {"a": 1}) as journal:
+        assert [entry for _, entry in journal.entries()] == [{"n": 0}]
+    path.write_bytes(b'{"journal": ' + line + b"\n")
+    with pytest.raises(JournalError, match="is not a journal"):
+        Journal(path, {"a": 1})
+
+
 def test_an_empty_journal_is_not_left_behind(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     assert written(path, 0) == [] and not path.exists()

@@ -64,9 +64,11 @@ def _claim(out: Path, seed: int) -> None:
     Raises:
         ExperimentError: the folder holds a demo with other settings.
     """
+    from emofuse.training.run_folder import read_run_json
+
     mark = out / "demo.json"
     settings = {"seed": seed, "actors": N_ACTORS, "takes": N_TAKES}
-    if mark.is_file() and json.loads(mark.read_text()) != settings:
+    if mark.is_file() and read_run_json(mark) != settings:
         raise ExperimentError(f"{out} holds a demo with other settings: choose another --out, or remove it")
     out.mkdir(parents=True, exist_ok=True)
     mark.write_text(json.dumps(settings) + "\n")

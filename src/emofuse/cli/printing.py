@@ -45,7 +45,7 @@ def print_message(text: str) -> None:
 
 def print_bundle(bundle: Bundle, folder: Path | None) -> None:
     """Print to standard error which bundle is used, its license, and whether it was trained on people."""
-    typer.echo(f"bundle: {folder or SHIPPED_NAME}, license: {bundle.licence}", err=True)
+    typer.echo(f"bundle: {shown(str(folder or SHIPPED_NAME))}, license: {shown(bundle.licence)}", err=True)
     if bundle.provenance.get("synthetic"):
         typer.echo(
             "this recognizer was trained on drawn faces and synthetic voices: it cannot read people", err=True

@@ -7,8 +7,6 @@ some with another label, some in two splits; a few are blank.
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import CorpusError
 from emofuse.core.labels import FER_PLUS
+from emofuse.system.array_files import read_arrays
 
 N_VOTES: Final = 10
 SIDE: Final = 48
@@ -97,13 +96,9 @@ def read_fer2013(folder: Path, split: str) -> Faces:
             "(n, 48, 48) uint8, emotion (n,) and votes (n, 10)"
         )
     try:
-        # opened here: numpy leaves a damaged archive open
-        with path.open("rb") as stream:
-            file = np.load(stream, allow_pickle=False)
-            if isinstance(file, np.ndarray):
-                raise CorpusError(f"{path}: not a file of FER2013 faces: a lone array")
-            images, emotion, votes = (file[name] for name in ("images", "emotion", "votes"))
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = read_arrays(path)
+        images, emotion, votes = (arrays[name] for name in ("images", "emotion", "votes"))
+    except (OSError, ValueError, KeyError) as error:
         raise CorpusError(f"{path}: not a file of FER2013 faces: {error}") from error
     try:
         for name, array in (("emotion", emotion), ("votes", votes)):

@@ -30,6 +30,7 @@ from emofuse.system.download import (
     fetch_bytes,
     size_text,
 )
+from emofuse.system.json_files import parse_json, read_json
 
 RECORD_URL: Final = f"https://zenodo.org/api/records/{ZENODO_RECORD}"
 PARTS: Final = ("audio-speech", "audio-song", "video-speech", "video-song")
@@ -231,7 +232,7 @@ def _wanted_archives(actors: Sequence[int], parts: Sequence[str]) -> dict[str, f
 
 def _read_record(url: str, text: bytes, wanted: Mapping[str, frozenset[int]]) -> list[_Archive]:
     try:
-        files = {file["key"]: file for file in json.loads(text)["files"]}
+        files = {file["key"]: file for file in parse_json(text)["files"]}
     except (ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"{url}: not a Zenodo record with files ({error!r})") from None
     absent = [name for name in wanted if name not in files]
@@ -377,7 +378,7 @@ def _write_receipt(root: Path, state: Path, archive: _Archive, files: Sequence[P
 def _finished(root: Path, state: Path, archive: _Archive) -> tuple[Path, ...]:
     """The wanted recordings of an archive that an earlier run unpacked, if all are there and unaltered."""
     try:
-        receipt = json.loads((state / f"{archive.name}.json").read_text(encoding="utf-8"))
+        receipt = read_json(state / f"{archive.name}.json")
         if tuple(receipt["checksum"]) != archive.checksum or not archive.actors <= set(receipt["actors"]):
             return ()
         folders = {f"Actor_{actor:02d}" for actor in archive.actors}

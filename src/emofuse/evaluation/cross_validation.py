@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +40,7 @@ from emofuse.training.dataset import Dataset, Inputs, read_dataset
 from emofuse.training.jobs import load_outputs, pretrained_sha256, run_network_jobs
 from emofuse.training.plan import Plan, network_jobs
 from emofuse.training.resources import ONE_PROCESS, Resources
-from emofuse.training.run_folder import RunMarks, check_run, claim_run, write_json
+from emofuse.training.run_folder import RunMarks, check_run, claim_run, read_run_json, write_json
 
 _MOST_EXAMPLES = 8
 
@@ -154,7 +153,7 @@ def _details(
     curves = []
     for fold, plan in zip(folds, plans, strict=True):
         for job in network_jobs(plan, dataset.inputs, recipe):
-            epochs = json.loads((work / job.name / "curve.json").read_text())
+            epochs = read_run_json(work / job.name / "curve.json")
             curves.append(
                 {"fold": fold_name(fold), "member": job.member, "modality": job.modality, "epochs": epochs}
             )

@@ -23,6 +23,7 @@ from emofuse.training.dataset import Inputs, Rows
 from emofuse.training.fusion import FittedFusion, fit_fusion, join_logs
 from emofuse.training.jobs import load_outputs
 from emofuse.training.plan import Plan, branches, job_name
+from emofuse.training.run_folder import read_run_arrays
 
 ALL = 0
 """Stands for all of a speaker's clips among the numbers of clips."""
@@ -63,13 +64,13 @@ def query_enrolled(
         fuses = len(inputs.modalities) > 1
         fusion = fit_fusion(plan, inputs, recipe, work, enrolled=True) if fuses else None
         _write(path, _outputs(plan, inputs, recipe, work, fusion, unenrolled))
-    with np.load(path, allow_pickle=False) as file:
-        return EnrolledOutputs(
-            file["rows"],
-            file["clips"],
-            file["draws"],
-            {name: file[name] for name in MAIN_SYSTEMS if name in file},
-        )
+    arrays = read_run_arrays(path)
+    return EnrolledOutputs(
+        arrays["rows"],
+        arrays["clips"],
+        arrays["draws"],
+        {name: arrays[name] for name in MAIN_SYSTEMS if name in arrays},
+    )
 
 
 def _write(path: Path, outputs: EnrolledOutputs) -> None:
@@ -98,9 +99,9 @@ def _outputs(
     if all(path.is_file() for path in draws):
         logs = {}
         for branch, path in zip(names, draws, strict=True):
-            with np.load(path, allow_pickle=False) as file:
-                labels = (file["rows"], file["clips"], file["draws"])
-                logs[branch] = file["log_probabilities"].astype(np.float64)
+            arrays = read_run_arrays(path)
+            labels = (arrays["rows"], arrays["clips"], arrays["draws"])
+            logs[branch] = arrays["log_probabilities"].astype(np.float64)
         blocks.append((*labels, logs))
     rows, clips, draw_numbers = (np.concatenate([block[i] for block in blocks]) for i in range(3))
     systems: tuple[System, ...] = (*inputs.modalities, "fused")

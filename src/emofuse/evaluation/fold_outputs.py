@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NotRequired, TypedDict
@@ -19,7 +18,7 @@ from emofuse.training.dataset import Dataset, Inputs, ModalityName, Rows
 from emofuse.training.fusion import FittedFusion, fit_fusion
 from emofuse.training.jobs import load_outputs
 from emofuse.training.plan import Plan, make_plan
-from emofuse.training.run_folder import write_json
+from emofuse.training.run_folder import read_run_json, write_json
 from emofuse.training.tuning import Tuned
 
 FUSION_FILE: Final = "fusion.json"
@@ -93,7 +92,7 @@ def tuning_entry(tuned: Tuned) -> Tuning:
 
 def read_fused_fold(path: Path) -> FusedFold:
     """Read a fusion.json."""
-    fused: FusedFold = json.loads(path.read_text(encoding="utf-8"))
+    fused: FusedFold = read_run_json(path)
     return fused
 
 

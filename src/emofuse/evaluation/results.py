@@ -5,7 +5,6 @@ Its keys are a file format. Every entry may be missing: older versions did not w
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Protocol
+from emofuse.system.json_files import read_json
 from emofuse.training.run_folder import software, write_json
 
 RESULTS_FILE: Final = "results.json"
@@ -286,7 +286,7 @@ def read_json_object(path: Path, *, fix: str) -> dict[str, Any]:
         ExperimentError: it is missing or damaged; the text ends with ``fix``.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except FileNotFoundError:
         raise ExperimentError(f"{path} is missing: {fix}") from None
     except (OSError, ValueError) as error:

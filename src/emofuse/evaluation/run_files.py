@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +15,13 @@ from numpy.typing import NDArray
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
 from emofuse.evaluation.results import RESULTS_FILE, Results, in_order, read_json_object, read_results
+from emofuse.system.array_files import read_arrays
 from emofuse.system.atomic_write import write_atomically
 
 PREDICTIONS_FILE: Final = "predictions.csv"
 DETAILS_FILE: Final = "details.json"
 
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+_DAMAGED = (OSError, ValueError, KeyError)
 T = TypeVar("T")
 
 
@@ -182,10 +182,10 @@ def write_map(run: Path, found: FeatureMap) -> None:
 
 
 def _read_map(path: Path) -> FeatureMap:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        features = np.asarray(arrays["features"], dtype=np.float32)
-        takes = np.asarray(arrays["takes"]).astype(str)
-        emotion = np.asarray(arrays["emotion"]).astype(np.int64)
+    arrays = read_arrays(path)
+    features = np.asarray(arrays["features"], dtype=np.float32)
+    takes = np.asarray(arrays["takes"]).astype(str)
+    emotion = np.asarray(arrays["emotion"]).astype(np.int64)
     if features.ndim != 2 or len(features) != len(takes) or len(takes) != len(emotion):
         raise ValueError("features, takes and emotion must have one row per clip")
     if not np.isfinite(features).all() or not ((emotion >= 0) & (emotion < len(EMOTIONS))).all():
@@ -210,17 +210,17 @@ def write_example(run: Path, number: int, example: Example) -> None:
 
 
 def _read_example(path: Path) -> Example:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        log_mel = np.asarray(arrays["log_mel"], dtype=np.float32) if "log_mel" in arrays else None
-        strip = np.asarray(arrays["strip"], dtype=np.uint8) if "strip" in arrays else None
-        example = Example(
-            take=str(arrays["take"]),
-            emotion=str(arrays["emotion"]),
-            predicted=str(arrays["predicted"]),
-            probabilities=np.asarray(arrays["probabilities"], dtype=np.float64),
-            log_mel=log_mel,
-            strip=strip,
-        )
+    arrays = read_arrays(path)
+    log_mel = np.asarray(arrays["log_mel"], dtype=np.float32) if "log_mel" in arrays else None
+    strip = np.asarray(arrays["strip"], dtype=np.uint8) if "strip" in arrays else None
+    example = Example(
+        take=str(arrays["take"]),
+        emotion=str(arrays["emotion"]),
+        predicted=str(arrays["predicted"]),
+        probabilities=np.asarray(arrays["probabilities"], dtype=np.float64),
+        log_mel=log_mel,
+        strip=strip,
+    )
     if example.probabilities.shape != (len(EMOTIONS),):
         raise ValueError(f"probabilities must be (8,), got {example.probabilities.shape}")
     for name, array, n_axes in (("log_mel", log_mel, 2), ("strip", strip, 3)):

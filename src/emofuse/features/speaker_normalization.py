@@ -16,6 +16,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.system.array_files import read_arrays
+
 Float64 = NDArray[np.float64]
 LEAST_SHARE = 0.1
 """Share of the spread over all people that is added to a person's own, so that no value explodes."""
@@ -37,14 +39,14 @@ class SpeakerPrior:
         return cls(x.mean(0), x.std(0) + 1e-6, np.sqrt(np.mean(variances, axis=0)) + 1e-6)
 
     @classmethod
-    def read(cls, file: str | Path | IO[bytes]) -> SpeakerPrior:
+    def read(cls, file: Path | bytes | IO[bytes]) -> SpeakerPrior:
         """From an .npz of the three arrays.
 
         Raises:
             OSError, ValueError, KeyError: it is not one.
         """
-        with np.load(file, allow_pickle=False) as arrays:
-            return cls(arrays["mean"], arrays["spread"], arrays["within"])
+        arrays = read_arrays(file)
+        return cls(arrays["mean"], arrays["spread"], arrays["within"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,6 @@ import contextlib
 import hashlib
 import io
 import json
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,16 +22,15 @@ from numpy.typing import NDArray
 from emofuse.core.errors import StoreError
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.voice import VoiceFeatures
+from emofuse.system.array_files import read_arrays
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.cache_dirs import cache_folder
+from emofuse.system.json_files import parse_json
 
 FEATURES_VERSION: Final = 1
 """To be raised when the extraction code gives other numbers: every entry is then computed again."""
 
-_DAMAGED: Final = (
-    OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError,
-    zipfile.BadZipFile, zlib.error, struct.error,
-)  # fmt: skip
+_DAMAGED: Final = (OSError, ValueError, KeyError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +75,9 @@ class FeatureStore:
     def get(self, key: str) -> ModalityFeatures | None:
         """The entry under a key; None if there is none, or if it is damaged."""
         try:
-            with self._path(key).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                facts = json.loads(arrays["facts"].tobytes())
-                array = arrays["array"] if facts["has_array"] else None
+            arrays = read_arrays(self._path(key))
+            facts = parse_json(arrays["facts"].tobytes())
+            array = arrays["array"] if facts["has_array"] else None
             if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
                 return None
             return ModalityFeatures(array, facts["missing"], tuple(facts["notes"]), facts["meta"])

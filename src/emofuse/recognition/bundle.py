@@ -15,12 +15,13 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from emofuse.core.errors import BundleError, RecipeError
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.system.atomic_write import write_atomically
+from emofuse.system.json_files import read_bounded, read_json
 
 logger = logging.getLogger("emofuse")
 
@@ -31,6 +32,8 @@ NON_COMMERCIAL: Final = "CC BY-NC-SA 4.0"
 """The license of RAVDESS, and of whatever is trained on it."""
 FRAME_FILE: Final = "face-frame.onnx"
 """The frame-by-frame part of a face network, if it has one; ``face.onnx`` then reads its outputs."""
+LARGEST_FILE_BYTES: Final = 2 * 2**30
+"""Of a file in a bundle; ONNX files can hold no more."""
 NO_SHIPPED: Final = "EMOFUSE_NO_SHIPPED"
 """Environment variable that switches off the recognizer that comes with emofuse, unless it is 0."""
 SHIPPED: Final = Path(__file__).parent / "shipped" / "out-of-the-box"
@@ -80,9 +83,15 @@ class Bundle:
         if entry is None:
             raise BundleError(f"{self.folder}: this bundle has no {name}")
         try:
-            data = (self.folder / name).read_bytes()
+            data = read_bounded(
+                self.folder / name, min(entry.get("bytes", LARGEST_FILE_BYTES), LARGEST_FILE_BYTES)
+            )
         except OSError as error:
             raise BundleError(f"{self.folder / name}: {error.strerror or error}") from None
+        except ValueError:  # larger than it should be
+            raise BundleError(
+                f"{self.folder / name} is altered: its size is not that in {MANIFEST}"
+            ) from None
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
             raise BundleError(f"{self.folder / name} is altered: its sha256 is not that in {MANIFEST}")
         return data
@@ -204,7 +213,7 @@ def load_bundle(folder: str | Path | None = None) -> Bundle:
     """
     folder = shipped_bundle() if folder is None else Path(folder)
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(folder / MANIFEST)
     except FileNotFoundError:
         raise BundleError(
             f"{folder} is not a bundle: it has no {MANIFEST} (emofuse train makes one)"
@@ -217,11 +226,11 @@ def load_bundle(folder: str | Path | None = None) -> Bundle:
         bundle = Bundle(
             folder=folder,
             recipe=parse_recipe(manifest["recipe"], source=f"{folder / MANIFEST}"),
-            emotions=tuple(manifest["emotions"]),
-            licence=manifest["licence"],
-            provenance=manifest["provenance"],
+            emotions=_names(manifest, "emotions"),
+            licence=_of_type(manifest, "licence", str),
+            provenance=_of_type(manifest, "provenance", dict),
             files={name: dict(entry) for name, entry in manifest["files"].items()},
-            action_units=tuple(manifest["action_units"]),
+            action_units=_names(manifest, "action_units"),
         )
     except RecipeError as error:
         raise BundleError(f"{error}: was it made by another version of emofuse?") from None
@@ -232,10 +241,28 @@ def load_bundle(folder: str | Path | None = None) -> Bundle:
             raise BundleError(f"{folder / MANIFEST} names a file outside the bundle: {name}")
         if not (folder / name).is_file():
             raise BundleError(f"{folder}: {name} is missing")
-        if "sha256" not in entry:
-            raise BundleError(f"{folder / MANIFEST} has no sha256 of {name}")
+        size = entry.get("bytes", 0)
+        if not isinstance(entry.get("sha256"), str) or not isinstance(size, int) or size < 0:
+            raise BundleError(f"{folder / MANIFEST} has no sha256 and size of {name}")
     bundle.read(LICENCE)
     return bundle
+
+
+T = TypeVar("T")
+
+
+def _of_type(manifest: Mapping[str, Any], key: str, kind: type[T]) -> T:
+    value = manifest[key]
+    if not isinstance(value, kind):
+        raise TypeError(f"{key} is a {type(value).__name__}")
+    return value
+
+
+def _names(manifest: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    names: list[Any] = _of_type(manifest, key, list)
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise TypeError(f"{key} must be different names")
+    return tuple(names)
 
 
 def warn_of_licence(bundle: Bundle) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -144,6 +143,6 @@ def _values(branch: Branch, features: Features) -> NDArray[np.float32] | None:
 
 def _read_prior(bundle: Bundle, name: str) -> SpeakerPrior:
     try:
-        return SpeakerPrior.read(io.BytesIO(bundle.read(name)))
+        return SpeakerPrior.read(bundle.read(name))
     except (OSError, ValueError, KeyError) as error:
         raise BundleError(f"{bundle.folder / name} is damaged: {error}") from None

@@ -17,12 +17,15 @@ from types import TracebackType
 from typing import Any, Final
 
 from emofuse.core.errors import JournalError
+from emofuse.system.json_files import parse_json
 
 if sys.platform != "win32":  # Windows: nothing stops two runs from writing one journal
     import fcntl
 
 SCHEMA: Final = 1
 _HEAD: Final = b'{"journal"'
+_LONGEST_LINE: Final = 16 * 2**20
+"""Bytes; what is longer is no result of a run."""
 _SYNC_EVERY_S: Final = 1.0
 """A power failure loses the results of this long; a killed process loses none."""
 
@@ -66,8 +69,8 @@ class Journal:
     def _read_head(self, about: dict[str, Any]) -> int:
         """Read or write the first line; return the offset of its end."""
         self._file.seek(0)
-        line = self._file.readline()
-        if not line.endswith(b"\n"):  # new, or cut off in its first line
+        line = self._file.readline(_LONGEST_LINE)
+        if not line.endswith(b"\n") and len(line) < _LONGEST_LINE:  # new, or cut off in its first line
             if line[: len(_HEAD)] != _HEAD[: len(line)]:
                 raise JournalError(
                     f"{self.path} is not a journal of emofuse: remove it, or give another --out"
@@ -78,7 +81,7 @@ class Journal:
             self._sync()
             return len(line)
         try:
-            first = json.loads(line)
+            first = parse_json(line)
             known = first["about"] if first["journal"] == SCHEMA else None
         except (ValueError, KeyError, TypeError):
             known = None
@@ -99,9 +102,9 @@ class Journal:
         """The results so far, each with its offset; whatever follows the last complete line is cut off."""
         offset = self._end
         self._file.seek(offset)
-        for line in self._file:
+        while line := self._file.readline(_LONGEST_LINE):
             try:
-                entry = json.loads(line) if line.endswith(b"\n") else None
+                entry = parse_json(line) if line.endswith(b"\n") else None
             except ValueError:
                 entry = None
             if not isinstance(entry, dict):

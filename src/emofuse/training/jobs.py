@@ -21,6 +21,7 @@ from emofuse.training.dataset import Branch, Inputs, Rows
 from emofuse.training.plan import NetworkJob, Plan, job_name
 from emofuse.training.registry import network_kind
 from emofuse.training.resources import Resources
+from emofuse.training.run_folder import read_run_arrays
 
 
 def pretrained_sha256(recipe: Recipe, corpus: Corpus) -> str | None:
@@ -112,9 +113,9 @@ def load_outputs(
     features, logs = [], []
     for member in members:
         path = work / plan.name / job_name(member, branch, enrolled) / "outputs.npz"
-        with np.load(path, allow_pickle=False) as outputs:
-            index_of = {int(row): i for i, row in enumerate(outputs["rows"])}
-            indices = [index_of[int(row)] for row in rows]
-            features.append(outputs["features"][indices])
-            logs.append(outputs["log_probabilities"][indices])
+        outputs = read_run_arrays(path)
+        index_of = {int(row): i for i, row in enumerate(outputs["rows"])}
+        indices = [index_of[int(row)] for row in rows]
+        features.append(outputs["features"][indices])
+        logs.append(outputs["log_probabilities"][indices])
     return NetworkOutputs(np.stack(features), np.stack(logs))

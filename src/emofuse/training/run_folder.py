@@ -9,8 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
+from numpy.typing import NDArray
+
 from emofuse.core.errors import ExperimentError
+from emofuse.system.array_files import read_arrays
 from emofuse.system.atomic_write import write_atomically
+from emofuse.system.json_files import read_json
 
 MARKS_FILE: Final = "run.json"
 
@@ -74,8 +78,38 @@ def read_marks(run: Path) -> dict[str, Any] | None:
     path = run / MARKS_FILE
     if not path.is_file():
         return None
-    marks: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    marks = read_run_json(path)
+    if not isinstance(marks, dict):
+        raise ExperimentError(f"{path} is damaged: give another folder or remove this one")
     return marks
+
+
+def read_run_json(path: Path) -> Any:
+    """The content of a JSON file of a run.
+
+    Raises:
+        ExperimentError: it cannot be read, or is damaged.
+    """
+    try:
+        return read_json(path)
+    except (OSError, ValueError) as error:
+        raise ExperimentError(_damaged(path, error)) from None
+
+
+def read_run_arrays(path: Path) -> Mapping[str, NDArray[Any]]:
+    """The arrays of an ``.npz`` file of a run.
+
+    Raises:
+        ExperimentError: it cannot be read, or is damaged.
+    """
+    try:
+        return read_arrays(path)
+    except (OSError, ValueError) as error:
+        raise ExperimentError(_damaged(path, error)) from None
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path} cannot be read ({error}): remove it and repeat the command, which computes it again"
 
 
 def write_json(path: Path, data: object) -> None:

@@ -147,6 +147,23 @@ def test_errors_name_the_key_the_value_and_what_is_allowed(
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = " + "[" * 100_000, "not valid TOML"),
+        ("x = " + "{a=" * 100_000, "not valid TOML"),
+        (f"x = {'1' * 10_000}", "not valid TOML"),
+        (f"x = '{'y' * 2**20}'", "too large for a recipe: more than 1 MiB"),
+    ],
+    ids=["arrays", "tables", "digits", "size"],
+)
+def test_no_file_is_too_deep_or_too_large(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path / "x.toml", text)
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe(path)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
     "text",
     ["[voice.training]\nepochs = '3'", "[voice.training]\nepochs = 3.0", "[voice.features]\npitch = 'yes'"],
 )

@@ -10,12 +10,15 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from emofuse.core.errors import RecipeError
 from emofuse.core.recipes.recipe import Recipe
+
+LARGEST_BYTES: Final = 2**20
+"""Of a recipe's file."""
 
 
 def shipped_recipes() -> tuple[str, ...]:
@@ -67,14 +70,12 @@ def _read(name_or_path: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
         if not path.is_file():
             raise RecipeError(f"no recipe {key!r}: give a TOML file or one of {', '.join(shipped_recipes())}")
         base = path.resolve().parent
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise RecipeError(f"{key}: not a text file in UTF-8") from None
+        text = _text(path)
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{key}: not valid TOML: {error}") from None
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise RecipeError(f"{key}: not valid TOML: {reason}") from None
     parent = data.pop("extends", None)
     _resolve_weights(data, base)
     if parent is None:
@@ -84,6 +85,17 @@ def _read(name_or_path: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     if parent not in shipped_recipes():
         parent = str(base / parent)
     return _merged(_read(parent, (*seen, key)), data)
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(LARGEST_BYTES + 1)
+    if len(data) > LARGEST_BYTES:
+        raise RecipeError(f"{path}: too large for a recipe: more than {LARGEST_BYTES >> 20} MiB")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not a text file in UTF-8") from None
 
 
 def _resolve_weights(data: dict[str, Any], base: Path) -> None:

@@ -19,6 +19,7 @@ from emofuse.features.extraction import extract_takes
 from emofuse.features.store import FeatureStore
 from emofuse.recognition.bundle import Bundle
 from emofuse.recognition.recognizer import Recognizer
+from emofuse.system.array_files import read_arrays
 
 NOTE: Final = (
     "The voice that was run here was trained without this speaker, the shipped one with. The face had never "
@@ -96,8 +97,8 @@ def _sequences(
 def _read_stacks(path: Path, features: FaceFeatures) -> dict[str, NDArray[np.uint8]]:
     """Name → (n_frames, size, size) uint8."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            codes, frames = file["codes"], file["frames"]
+        arrays = read_arrays(path)
+        codes, frames = arrays["codes"], arrays["frames"]
     except (OSError, ValueError, KeyError) as error:
         raise CorpusError(f"{path}: not an .npz of codes and frames: {error}") from None
     if frames.ndim != 4 or frames.dtype != np.uint8 or len(codes) != len(frames):
