@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import FeatureError
 from emofuse.core.records import Float32, Recording, TimedFrames, UInt8, Waveform
-from emofuse.media.audio_blocks import LOUDEST, RATES_HZ
+from emofuse.media.audio_blocks import RATES_HZ
+from emofuse.media.audio_samples import LOUDEST
 from emofuse.media.decoding import Media
 from emofuse.media.frames import PacketListing, central_square, plan_frames
 

@@ -13,6 +13,7 @@ from av.error import FFmpegError
 
 from emofuse.core.errors import MediaError
 from emofuse.core.records import Float32, Waveform
+from emofuse.media.audio_samples import float_samples
 from emofuse.media.channels import to_mono
 from emofuse.media.packet_clock import GapLimits
 
@@ -30,8 +31,6 @@ _SILENCE_S: Final = 60.0
 _SILENCE_SHARE: Final = 10.0
 """Silence that only timestamps call for is at most a minute plus ten times the audio that there is."""
 RATES_HZ: Final = range(1000, 768001)
-LOUDEST: Final = 32.0
-"""Floating-point files may exceed ±1; values far beyond are damage and would overflow a power spectrum."""
 
 
 class AudioFormatConverter:
@@ -188,7 +187,7 @@ class AudioBlocks:
         """Turn the gathered frames into an array."""
         gathered = None if self._gathered is None else self._gathered.read()
         if gathered is not None:
-            self._parts.append(self._with_initial_channels(_float_samples(gathered)))
+            self._parts.append(self._with_initial_channels(float_samples(gathered)))
 
     def _repeated(self, n: int, overlap_s: float) -> int:
         """How many of a frame's ``n`` samples are repeated; once that has started, down to the last one."""
@@ -292,16 +291,3 @@ class WaveformCollector:
         first = self._found[0]
         samples = np.concatenate([block.samples for block in self._found], axis=1)
         return Waveform(samples, first.sample_rate_hz, first.start_s)
-
-
-def _float_samples(frame: AudioFrame) -> Float32:
-    """(n_channels, n_samples) float32, full scale ±1, whatever the sample format."""
-    raw = frame.to_ndarray()
-    if not frame.format.is_planar:
-        raw = raw.reshape(-1, frame.layout.nb_channels).T
-    if raw.dtype == np.uint8:
-        return (raw.astype(np.float32) - np.float32(128)) / np.float32(128)
-    if raw.dtype.kind == "i":
-        return raw.astype(np.float32) / np.float32(2.0 ** (8 * raw.dtype.itemsize - 1))
-    samples = raw.astype(np.float32)
-    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -LOUDEST, LOUDEST)

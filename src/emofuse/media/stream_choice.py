@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -17,7 +16,8 @@ from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
 from emofuse.core.records import StreamChoice
-from emofuse.media.channels import SILENT_BELOW
+from emofuse.media.audio_samples import float_samples
+from emofuse.media.channels import is_silent
 
 Reopen = Callable[[], AbstractContextManager[InputContainer]]
 """Opens the same recording once more, to listen to its audio streams."""
@@ -134,14 +134,7 @@ def _is_audible(packet: Any) -> bool:
         frames = packet.decode()
     except (FFmpegError, ValueError):
         return False
-    for frame in frames:
-        samples = frame.to_ndarray()
-        if samples.dtype == np.uint8:
-            samples = samples.astype(np.int16) - 128
-        full = 1.0 if samples.dtype.kind == "f" else 2.0 ** (8 * frame.format.bytes - 1)
-        if samples.size and float(np.abs(samples.astype(np.float64)).max()) / full >= SILENT_BELOW:
-            return True
-    return False
+    return any(not is_silent(float_samples(frame)) for frame in frames)
 
 
 def _note(kind: str, every: Sequence[Any], usable: Sequence[Any], chosen: Any) -> tuple[str, ...]:
