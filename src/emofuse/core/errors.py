@@ -13,6 +13,7 @@
     ├── BundleError        a trained recognizer is missing, incomplete or altered
     ├── ProfileError       a person's profile is missing, damaged or of another recognizer
     ├── ExperimentError    a run cannot start or resume
+    │   └── FolderInUseError  another process works in the folder
     ├── JournalError       a batch cannot resume from its journal
     ├── IsolationError     worker processes cannot be started
     ├── BatchError         a batch has nothing to read, or its table cannot be written
@@ -81,6 +82,10 @@ class ProfileError(EmofuseError):
 
 class ExperimentError(EmofuseError):
     """A run cannot start or resume."""
+
+
+class FolderInUseError(ExperimentError):
+    """Another process works in the folder."""
 
 
 class JournalError(EmofuseError):

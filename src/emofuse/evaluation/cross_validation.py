@@ -36,6 +36,7 @@ from emofuse.evaluation.run_files import (
 from emofuse.evaluation.system_metrics import figures_of
 from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
+from emofuse.system.file_lock import locked_folder
 from emofuse.training.dataset import Dataset, Inputs, read_dataset
 from emofuse.training.jobs import load_outputs, pretrained_sha256, run_network_jobs
 from emofuse.training.plan import Plan, network_jobs
@@ -65,8 +66,13 @@ def evaluate(
         What ``run``/results.json holds.
 
     Raises:
-        ExperimentError: ``run`` holds another run, or the corpus is too small for the protocol.
+        ExperimentError: ``run`` holds another run or is in use, or the corpus is too small for the protocol.
     """
+    with locked_folder(run):
+        return _evaluate(corpus, recipe, protocol, run, resources)
+
+
+def _evaluate(corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resources: Resources) -> Results:
     stopwatch, work = Stopwatch(), run / "work"
     pretrained = pretrained_sha256(recipe, corpus)
     chosen = get_protocol(protocol)

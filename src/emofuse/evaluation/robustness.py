@@ -32,6 +32,7 @@ from emofuse.evaluation.results import (
 )
 from emofuse.features.extraction import extract_takes
 from emofuse.features.voice.degradations import DEGRADATIONS
+from emofuse.system.file_lock import locked_folder
 from emofuse.training.dataset import Dataset, Rows, read_dataset
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import NetworkOutputs, load_network, load_outputs
@@ -55,9 +56,16 @@ def measure_robustness(
         resources: processes, stored features, progress.
 
     Raises:
-        ExperimentError: there is no such run, its networks are gone, or the corpus is another.
+        ExperimentError: there is no such run, it is in use, its networks are gone, or the corpus is another.
     """
     results, recipe = _read(run)
+    with locked_folder(run):
+        return _measure(run, corpus, results, recipe, resources)
+
+
+def _measure(
+    run: Path, corpus: Corpus, results: Results, recipe: Recipe, resources: Resources
+) -> list[RobustnessFigures]:
     dataset = read_dataset(corpus, recipe, run / "work", resources)
     if (read_marks(run) or {}).get("corpus") != dataset.fingerprint:
         raise ExperimentError(f"{run} was made on another corpus than {corpus.root}")

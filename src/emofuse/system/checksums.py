@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import IO
 
 from emofuse.core.errors import MediaError, WeightsError
 
@@ -15,8 +16,17 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        # md5 is what Zenodo publishes: it finds broken files and is not meant as protection
-        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+        return stream_digest(file, algorithm)
+
+
+def stream_digest(file: IO[bytes], algorithm: str = "sha256") -> str:
+    """The checksum of what an open file holds from where it stands.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    # md5 is what Zenodo publishes: it finds broken files and is not meant as protection
+    return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()  # type: ignore[arg-type]
 
 
 def media_sha256(path: Path) -> str:

@@ -6,7 +6,6 @@ right checksum takes the destination's name. Nothing but the request leaves the 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.client
 import io
@@ -17,7 +16,6 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -26,7 +24,8 @@ from urllib.parse import urlsplit
 
 from emofuse.core.errors import DownloadError
 from emofuse.core.progress import OnProgress
-from emofuse.system.checksums import file_digest
+from emofuse.system.checksums import file_digest, stream_digest
+from emofuse.system.file_lock import open_locked, remove_locked
 
 Checksum = tuple[str, str]
 """The name of a :mod:`hashlib` algorithm and the digest in hexadecimal digits."""
@@ -90,16 +89,19 @@ def download(
         if destination.is_file() and file_digest(destination, algorithm) == wanted:
             return destination
         destination.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("a+b") as file, _locked(file, part):
+        with open_locked(part) as file:
             transfer = _Transfer(url, file, destination.name, size, limit, destination.parent, on_progress)
             transfer.run(retries)
             file.flush()
             os.fsync(file.fileno())
-            got = file_digest(part, algorithm)
+            file.seek(0)
+            got = stream_digest(file, algorithm)
             if got != wanted:
-                part.unlink()
+                remove_locked(file, part)
                 raise DownloadError(f"{url}: wrong {algorithm} checksum: expected {wanted}, got {got}")
         part.replace(destination)
+    except BlockingIOError:
+        raise DownloadError(f"{part}: another process is downloading this file: wait for it") from None
     except OSError as error:
         raise DownloadError(f"{destination}: cannot be written: {error.strerror or error}") from error
     return destination
@@ -320,21 +322,6 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 _OPENER: Final = _opener()
-
-
-@contextlib.contextmanager
-def _locked(file: IO[bytes], part: Path) -> Iterator[None]:
-    """Lock the part file: two processes appending to it would corrupt each other's download."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: the checksum still detects a corrupt file
-        yield
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise DownloadError(f"{part}: another process is downloading this file: wait for it") from None
-    yield
 
 
 def _check_scheme(url: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,10 +16,8 @@ from types import TracebackType
 from typing import Any, Final
 
 from emofuse.core.errors import JournalError
+from emofuse.system.file_lock import open_locked, remove_locked
 from emofuse.system.json_files import parse_json
-
-if sys.platform != "win32":  # Windows: nothing stops two runs from writing one journal
-    import fcntl
 
 SCHEMA: Final = 1
 _HEAD: Final = b'{"journal"'
@@ -45,26 +42,16 @@ class Journal:
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
         try:
-            self._lock()
+            self._file = open_locked(path)
+        except BlockingIOError:
+            raise JournalError(f"{path}: another run is writing this file: wait for it or end it") from None
+        try:
             self._end = self._read_head(dict(about))
         except BaseException:
             self._file.close()
             raise
         self._synced = time.monotonic()
-
-    def _lock(self) -> None:
-        if sys.platform == "win32":
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise JournalError(
-                f"{self.path}: another run is writing this file: wait for it or end it"
-            ) from None
-        except OSError:  # a file system without locks
-            return
 
     def _read_head(self, about: dict[str, Any]) -> int:
         """Read or write the first line; return the offset of its end."""
@@ -135,8 +122,8 @@ class Journal:
         self._synced = time.monotonic()
 
     def remove(self) -> None:
-        """Delete the file: the run is finished."""
-        self.path.unlink(missing_ok=True)
+        """Delete the file and close it: the run is finished."""
+        remove_locked(self._file, self.path)
 
     def __enter__(self) -> Journal:
         return self
@@ -144,6 +131,8 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._file.closed:  # it was removed
+            return
         with contextlib.suppress(OSError):  # what could not be written was reported before
             self._sync()
             if self._file.seek(0, os.SEEK_END) == self._end:  # nothing was done

@@ -25,6 +25,7 @@ from emofuse.core.metrics import accuracy, bootstrap_interval, confusion_matrix
 from emofuse.corpus.fer2013 import Faces, clean_training_faces
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.checksums import file_digest
+from emofuse.system.file_lock import locked_folder
 from emofuse.training.loop import one_cycle
 from emofuse.training.networks.emotion_cnn import EmotionCnn
 from emofuse.training.networks.expression_cnn import (
@@ -133,7 +134,7 @@ def train_expression(
         on_epoch: called where the run starts or resumes, and after every epoch.
 
     Raises:
-        ExperimentError: the folder holds another run, or there are too few faces.
+        ExperimentError: the folder holds another run or is in use, or there are too few faces.
         WeightsError: the teacher's file is absent, damaged or of another architecture.
     """
     if on_epoch is None:
@@ -148,30 +149,31 @@ def train_expression(
     if teacher is not None:
         check_architecture(teacher, "compact")
         marks["teacher_sha256"] = file_digest(teacher)
-    # a run that had a teacher must not resume without it
-    check_run(folder, {"teacher_sha256": None, **marks})
-    claim_run(folder, marks)
-    if results_path.is_file():
-        on_epoch(settings.epochs, settings.epochs)
-        return ExpressionFigures(**json.loads(results_path.read_text())["figures"])
-    network, curve = _train_epochs(retained, held_out, settings, folder, teacher, on_epoch)
-    final = network.fold() if isinstance(network, NormalizedEmotionCnn) else network
-    weights = {name: value.contiguous() for name, value in final.state_dict().items()}
-    figures = measure(network, held_out)
-    metadata = {"architecture": settings.architecture, "trained_on": "FER2013 and FER+, research use"}
-    write_atomically(folder / "weights.safetensors", _with_sorted_metadata(save(weights, metadata)))
-    results = {
-        "settings": asdict(settings),
-        "parameters": sum(value.numel() for value in final.parameters()),
-        "training_faces": len(retained),
-        "left_out": asdict(cleaning),
-        "teacher_sha256": marks.get("teacher_sha256"),
-        "figures": asdict(figures),
-        "curve": curve,
-    }
-    write_json(results_path, results)
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    return figures
+    with locked_folder(folder):
+        # a run that had a teacher must not resume without it
+        check_run(folder, {"teacher_sha256": None, **marks})
+        claim_run(folder, marks)
+        if results_path.is_file():
+            on_epoch(settings.epochs, settings.epochs)
+            return ExpressionFigures(**json.loads(results_path.read_text())["figures"])
+        network, curve = _train_epochs(retained, held_out, settings, folder, teacher, on_epoch)
+        final = network.fold() if isinstance(network, NormalizedEmotionCnn) else network
+        weights = {name: value.contiguous() for name, value in final.state_dict().items()}
+        figures = measure(network, held_out)
+        metadata = {"architecture": settings.architecture, "trained_on": "FER2013 and FER+, research use"}
+        write_atomically(folder / "weights.safetensors", _with_sorted_metadata(save(weights, metadata)))
+        results = {
+            "settings": asdict(settings),
+            "parameters": sum(value.numel() for value in final.parameters()),
+            "training_faces": len(retained),
+            "left_out": asdict(cleaning),
+            "teacher_sha256": marks.get("teacher_sha256"),
+            "figures": asdict(figures),
+            "curve": curve,
+        }
+        write_json(results_path, results)
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        return figures
 
 
 def _train_epochs(

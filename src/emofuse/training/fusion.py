@@ -77,8 +77,9 @@ def fit_fusion(
             seed = derive_seed(recipe.seed, plan.name, index, prefix + name)
             storage = work / plan.name / f"tuning-{prefix}{index}.sqlite3"
             best = tune(
-                name, X, y, groups, recipe.fusion, n_emotions=len(EMOTIONS), seed=seed, storage=storage
-            )
+                name, X, y, groups, recipe.fusion,
+                n_emotions=len(EMOTIONS), seed=seed, plan=plan.name, storage=storage,
+            )  # fmt: skip
             model = make_classifier(name, best.parameters, recipe.fusion, n_emotions=len(EMOTIONS), seed=seed)
             classifiers[name].append(model.fit(X, y))
             tuned.append(best)

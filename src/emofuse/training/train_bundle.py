@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.recognition.bundle import Bundle, check_free, save_bundle
 from emofuse.recognition.enrolled_model import enrolled_file
+from emofuse.system.file_lock import empty_locked, locked_folder
 from emofuse.training.dataset import Inputs, read_dataset
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import load_network, pretrained_sha256, run_network_jobs
@@ -38,12 +38,20 @@ def train(corpus: Corpus, recipe: Recipe, out: Path, resources: Resources = ONE_
 
     Raises:
         BundleError: ``out`` is not empty.
-        ExperimentError: the corpus is too small, or the work folder holds another run.
+        ExperimentError: the corpus is too small, or the work folder holds another run or is in use.
     """
     out = out.resolve()
     check_free(out)
-    pretrained = pretrained_sha256(recipe, corpus)
     run = out.with_name(out.name + ".work")
+    with locked_folder(run):
+        check_free(out)  # another run may just have ended
+        bundle = _train(corpus, recipe, out, run, resources)
+        empty_locked(run)
+    return bundle
+
+
+def _train(corpus: Corpus, recipe: Recipe, out: Path, run: Path, resources: Resources) -> Bundle:
+    pretrained = pretrained_sha256(recipe, corpus)
     work = run / "work"
     marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained}
     check_run(run, marks)
@@ -67,7 +75,7 @@ def train(corpus: Corpus, recipe: Recipe, out: Path, resources: Resources = ONE_
         if len(inputs.modalities) > 1:
             enrolled = fit_fusion(plan, inputs, recipe, work, enrolled=True)
             files[f"{enrolled_file('fusion')}.onnx"] = enrolled.classifiers[enrolled.chosen][0].to_onnx()
-    bundle = save_bundle(
+    return save_bundle(
         out,
         files=files,
         recipe=recipe,
@@ -88,8 +96,6 @@ def train(corpus: Corpus, recipe: Recipe, out: Path, resources: Resources = ONE_
             "notes": list(dataset.notes),
         },
     )
-    shutil.rmtree(run)
-    return bundle
 
 
 def _network_files(

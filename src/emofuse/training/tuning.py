@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ def tune(
     *,
     n_emotions: int,
     seed: int,
+    plan: str = "",
     storage: Path | None = None,
 ) -> Tuned:
     """Search the settings of a classifier on folds of training actors.
@@ -89,6 +91,7 @@ def tune(
         n_emotions: width of the probabilities.
         seed: of the sampler. Each trial has a seed of its own, so that an interrupted search that resumes
             finds what an uninterrupted one would have found.
+        plan: whose training actors they are: trials of another plan are not these, wherever they lie.
         storage: SQLite file that keeps the trials; None keeps them in memory.
 
     Returns:
@@ -104,7 +107,7 @@ def tune(
             losses.append(log_loss(y[held_out], model.predict_proba(X[held_out])))
         return float(np.mean(losses))
 
-    return search(classifier, loss, settings, seed=seed, storage=storage)
+    return search(classifier, loss, settings, seed=seed, plan=plan, storage=storage)
 
 
 def search(
@@ -113,6 +116,7 @@ def search(
     settings: Fusion,
     *,
     seed: int,
+    plan: str = "",
     storage: Path | None = None,
 ) -> Tuned:
     """The settings of a classifier with the lowest loss; other arguments as in :func:`tune`."""
@@ -120,8 +124,12 @@ def search(
 
     optuna.logging.set_verbosity(logging.WARNING)
     n_trials = settings.nn.trials if classifier == "nn" else settings.trials
-    url = None if storage is None else f"sqlite:///{storage}"
-    study = optuna.create_study(study_name=classifier, storage=url, direction="minimize", load_if_exists=True)
+    study = optuna.create_study(
+        study_name=study_name(classifier, plan, seed),
+        storage=None if storage is None else _trials_file(storage),
+        direction="minimize",
+        load_if_exists=True,
+    )
     while len(done := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < n_trials:
         number = len(done)
         study.sampler = optuna.samplers.TPESampler(seed=seed + 7919 * number, n_startup_trials=8)
@@ -129,3 +137,27 @@ def search(
             warnings.simplefilter("ignore")
             study.optimize(lambda trial: loss(_suggest(trial, classifier)), n_trials=1)
     return Tuned(classifier, dict(study.best_params), float(study.best_value), n_trials)
+
+
+def study_name(classifier: Classifier, plan: str, seed: int) -> str:
+    """What the trials of one search are called in the file that keeps them.
+
+    Versions up to 0.1 called them by the classifier alone, and could mix the files of two folders: their
+    trials are not continued. Searching again finds what they would have found.
+    """
+    return f"{classifier}, plan {plan}, seed {seed}"
+
+
+def _trials_file(path: Path) -> Any:
+    """Optuna's storage in a SQLite file, whatever characters its name has.
+
+    In an address, ``?``, ``%``, ``#`` and braces would mean something else. The file is open only while it is
+    read or written: Windows cannot delete a run with an open file.
+    """
+    import optuna
+    from sqlalchemy.pool import NullPool
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(path, check_same_thread=False)
+
+    return optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": NullPool})

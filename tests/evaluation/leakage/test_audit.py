@@ -29,7 +29,9 @@ from emofuse.evaluation.report.leakage import leakage_markdown, leakage_tables, 
 from emofuse.features.store import FeatureStore
 from emofuse.training.dataset import MODALITIES, Inputs
 from emofuse.training.jobs import run_network_job
+from emofuse.training.plan import derive_seed
 from emofuse.training.resources import Resources
+from emofuse.training.tuning import study_name
 from tests.support import small_corpora
 from tests.support.typed import not_none
 
@@ -253,8 +255,10 @@ def test_a_fusion_is_chosen_by_its_mistakes_on_the_test_part(inputs: Inputs, tmp
     assert tuple(outputs["rows"]) == FOLDS[0].test
     scores = {}
     for one in outputs["tuning"]:
+        seed = derive_seed(recipe.seed, "f", "flattered", one["classifier"])
         study = optuna.load_study(
-            study_name=one["classifier"], storage=f"sqlite:///{tmp_path}/f/tuning.sqlite3"
+            study_name=study_name(one["classifier"], "f", seed),
+            storage=f"sqlite:///{tmp_path}/f/tuning.sqlite3",
         )
         mistakes = np.mean(np.argmax(outputs["probabilities"][one["classifier"]], 1) != truth)
         # exact to the clip: log loss adds less than one

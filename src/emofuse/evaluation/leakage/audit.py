@@ -36,6 +36,7 @@ from emofuse.evaluation.run_files import PREDICTIONS_FILE, Scores, read_run, wri
 from emofuse.evaluation.system_metrics import system_figures
 from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
+from emofuse.system.file_lock import locked_folder
 from emofuse.training.dataset import MODALITIES, Dataset, Inputs, read_dataset
 from emofuse.training.jobs import pretrained_sha256, run_network_jobs
 from emofuse.training.plan import is_ensemble, make_plan, network_jobs
@@ -109,9 +110,14 @@ def leak(
         What ``run``/leak.json holds.
 
     Raises:
-        ExperimentError: the protocol does not keep speakers apart, ``run`` holds another run, or the corpus
-            is too small.
+        ExperimentError: the protocol does not keep speakers apart, ``run`` holds another run or is in use,
+            or the corpus is too small.
     """
+    with locked_folder(run):
+        return _leak(corpus, recipe, protocol, run, resources)
+
+
+def _leak(corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resources: Resources) -> LeakageResults:
     folds_of = {"random": get_protocol(RANDOM_FOLDS), "strangers": get_protocol(protocol)}
     if not folds_of["strangers"].speaker_independent:
         raise ExperimentError(

@@ -115,7 +115,9 @@ def flattering_fusion(
         def loss(parameters: Parameters, fitted: Callable[[Parameters], Any] = fitted) -> float:
             return _loss_on_test(y["test"], fitted(parameters))
 
-        best = search(name, loss, recipe.fusion, seed=seed, storage=folder / "tuning.sqlite3")
+        best = search(
+            name, loss, recipe.fusion, seed=seed, plan=folder.name, storage=folder / "tuning.sqlite3"
+        )
         probabilities[name] = fitted(best.parameters).tolist()
         tuning.append(tuning_entry(best))
     fused: FusedFold = {

@@ -21,6 +21,7 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.recognition.bundle import Bundle, check_free, save_bundle
 from emofuse.system.atomic_write import write_atomically
+from emofuse.system.file_lock import empty_locked, locked_folder
 from emofuse.training.dataset import Inputs
 from emofuse.training.fusion_classifiers import LogLinearPool
 from emofuse.training.networks.float16 import store_as_float16
@@ -89,7 +90,8 @@ def ship(
 
     Raises:
         BundleError: ``out`` is not empty, or the bundle is larger than may come with a package.
-        ExperimentError: the recipe or the face is of another kind, or there are too few speakers.
+        ExperimentError: the recipe or the face is of another kind, there are too few speakers, or the work
+            folder holds another run or is in use.
         WeightsError, CorpusError: the weights or FER2013 are not what they should be.
     """
     out = out.resolve()
@@ -104,6 +106,23 @@ def ship(
     else:
         face = face_from_weights(*face_source, recipe.face.features.n_frames)
     _refuse_large(face.files)  # fail early: hours of work follow
+    with locked_folder(run):
+        check_free(out)  # another run may just have ended
+        bundle = _ship(corpus, recipe, face, out, run, check_speaker, check_faces, resources)
+        empty_locked(run)
+    return bundle
+
+
+def _ship(
+    corpus: Corpus,
+    recipe: Recipe,
+    face: ShippedFace,
+    out: Path,
+    run: Path,
+    check_speaker: str,
+    check_faces: Path | None,
+    resources: Resources,
+) -> Bundle:
     marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": face.pretrained_sha256}
     check_run(run, marks)
     inputs = read_voices(corpus, recipe, run / "work", resources)
@@ -128,7 +147,6 @@ def ship(
         resources.on_progress("check", 1, 1)
     bundle = _save(out, files, recipe, corpus, provenance)
     write_atomically(out / CARD, shipped_card(bundle).encode())
-    shutil.rmtree(run)
     return bundle
 
 
