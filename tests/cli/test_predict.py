@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from emofuse.cli.app import app
 from emofuse.cli.predict import as_csv
+from emofuse.core.csv_tables import cell_text
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Prediction
 from tests.support import small_corpora
@@ -28,6 +29,28 @@ def predict(bundle: Path, *args: object) -> Result:
 def recording(tmp_path: Path) -> Path:
     path: Path = small_corpora.write_wav(tmp_path / "Grüße, [sehr] „laut“.wav", small_corpora.speech(4, 0, 1))
     return path
+
+
+@pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="file names are Unicode there")
+@pytest.mark.parametrize("output", ["table", "json", "csv"])
+def test_names_that_are_no_text_end_no_command(video_bundle: Path, tmp_path: Path, output: str) -> None:
+    for name in (b"caf\xe9.wav", b"=cmd;@x.wav", b"esc\x1b[31m.wav"):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"nothing")
+    small_corpora.write_wav(tmp_path / os.fsdecode(b"-\xff.wav"), small_corpora.speech(4, 0, 1))
+    command = [sys.executable, "-m", "emofuse", "predict", ".", "-b", str(video_bundle), "-f", output]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 1
+    out, err = done.stdout.decode(), done.stderr.decode()  # UTF-8
+    assert "Traceback" not in err
+    assert "\x1b" not in out + err
+    assert "emofuse: caf\\xe9.wav: not a media file" in err
+    names = {"-\\xff.wav", "=cmd;@x.wav", "caf\\xe9.wav", "esc\\x1b[31m.wav"}
+    if output == "json":
+        assert {one["source"].replace("\x1b", "\\x1b") for one in json.loads(out)} == names
+    elif output == "csv":
+        rows = list(csv.DictReader(io.StringIO(out, newline="")))
+        assert {cell_text(row["file"]) for row in rows} == names
+        assert {row["file"] for row in rows} > {"'-\\xff.wav", "'=cmd;'@x.wav"}
 
 
 def test_json_holds_every_file(video_bundle: Path, video_clips: dict[str, Path], recording: Path) -> None:

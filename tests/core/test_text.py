@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from emofuse.core.text import encodable, one_line, printable, shown
+from emofuse.core.text import encodable, one_line, printable, printable_data, shown
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,12 @@ def test_terminal_control_characters_are_escaped(name: str, escaped: str) -> Non
 def test_bytes_that_are_not_utf_8_are_printable() -> None:
     assert printable("caf\udce9.wav") == "caf\\xe9.wav"
     assert printable("naïve 日本.mp4") == "naïve 日本.mp4"
+    assert printable("\ud800\udfff\udce9") == "\\ud800\\udfff\\xe9"  # no name of a file: of a label, say
+
+
+def test_every_text_of_plain_data_is_printable() -> None:
+    data = {"caf\udce9": ["\ud800", ("\udcff", 1)], "n": {"x": None, "y": 0.5}}
+    assert printable_data(data) == {"caf\\xe9": ["\\ud800", ["\\xff", 1]], "n": {"x": None, "y": 0.5}}
 
 
 def test_invalid_characters_are_replaced() -> None:

@@ -11,6 +11,7 @@ import typer
 
 from emofuse.cli import options
 from emofuse.cli.progress import counting, transfers
+from emofuse.core.text import printable_data
 
 app = typer.Typer(
     name="corpus",
@@ -41,7 +42,7 @@ def check(
     with counting("checking") as on_done:
         report = check_corpus(corpus, jobs=options.processes(jobs), on_done=on_done)
     if as_json:
-        typer.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(printable_data(report.as_dict()), indent=2, ensure_ascii=False))
     else:
         typer.echo(report.as_text(), nl=False)
     if not report.ok:

@@ -9,7 +9,7 @@ import logging
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -18,7 +18,7 @@ from emofuse.cli import options
 from emofuse.cli.printing import print_bundle, print_message, print_predictions
 from emofuse.cli.progress import counting_failures
 from emofuse.core.records import Prediction, StreamChoice
-from emofuse.core.text import printable
+from emofuse.core.text import printable_data, shown
 from emofuse.recognition.batch_inputs import Listing, find_recordings
 from emofuse.recognition.tables import check_table, columns, failure, table_row, write_csv
 
@@ -150,7 +150,7 @@ def _to_table(
     resumed = f", {result.resumed} of them from an earlier run" if result.resumed else ""
     failures = f", {result.failed} failed" if result.failed else ""
     files = "1 file" if result.rows == 1 else f"{result.rows} files"
-    typer.echo(f"{result.out}: {files}{resumed}{failures}", err=True)
+    typer.echo(f"{shown(str(result.out))}: {files}{resumed}{failures}", err=True)
     return result.failed
 
 
@@ -162,17 +162,14 @@ def _print(predictions: Sequence[Prediction], emotions: Sequence[str], output: F
     if output is not Format.TABLE and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # data, whatever the encoding of the terminal
     if output is Format.JSON:
-        json.dump([_as_dict(p) for p in predictions], sys.stdout, indent=2, ensure_ascii=False)
+        data = printable_data([p.as_dict() for p in predictions])
+        json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
     elif output is Format.CSV:
         sys.stdout.write(as_csv(predictions, emotions))
     else:
         print_predictions([p for p in predictions if p.error is None], Console())
     return len(failed)
-
-
-def _as_dict(prediction: Prediction) -> dict[str, Any]:
-    return {**prediction.as_dict(), "source": printable(prediction.source)}
 
 
 def as_csv(predictions: Iterable[Prediction], emotions: Sequence[str]) -> str:

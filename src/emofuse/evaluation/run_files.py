@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.csv_tables import cell_text, write_csv
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
 from emofuse.evaluation.results import RESULTS_FILE, Results, in_order, read_json_object, read_results
@@ -142,11 +143,16 @@ def _read_all(folder: Path, read: Callable[[Path], T], unreadable: list[str]) ->
 def write_predictions(run: Path, table: Iterable[PredictionRow]) -> None:
     """Write predictions.csv: one line per take and system, probabilities in full precision."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["take", "clip", "actor", "emotion", "fold", "system", *EMOTIONS])
-    for row in table:
-        writer.writerow([row.take, row.clip, row.actor, EMOTIONS[row.emotion], row.fold, row.system,
-                         *(repr(float(p)) for p in row.probabilities)])  # fmt: skip
+    names = ["take", "clip", "actor", "emotion", "fold", "system", *EMOTIONS]
+    write_csv(
+        text,
+        names,
+        (
+            [row.take, row.clip, row.actor, EMOTIONS[row.emotion], row.fold, row.system,
+             *(repr(float(p)) for p in row.probabilities)]
+            for row in table
+        ),
+    )  # fmt: skip
     write_atomically(run / PREDICTIONS_FILE, text.getvalue().encode())
 
 
@@ -154,7 +160,8 @@ def _read_predictions(path: Path) -> dict[str, Scores]:
     by_system: dict[str, list[dict[str, str]]] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
+            for cells in csv.DictReader(file):
+                row = {name: cell_text(cell) for name, cell in cells.items()}
                 by_system.setdefault(row["system"], []).append(row)
         return {name: _scores(by_system[name]) for name in in_order(by_system)}
     except FileNotFoundError:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
+from emofuse.core.csv_tables import write_csv
 from emofuse.core.errors import MissingExtraError
 from emofuse.core.text import encodable
 from emofuse.core.times import decimal_seconds
@@ -40,11 +40,12 @@ def write_segments_csv(timeline: Timeline, file: IO[bytes]) -> None:
 
 def _write_csv(file: IO[bytes], columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    # the default \r\n of RFC 4180: with it, fields that contain either character are quoted, with \n not all
-    writer = csv.writer(text)
-    writer.writerow([encodable(column) for column in columns])
-    for row in rows:
-        writer.writerow([_cell(column, value) for column, value in row.items()])
+    write_csv(
+        text,
+        columns,
+        ([_cell(column, value) for column, value in row.items()] for row in rows),
+        line_end="\r\n",
+    )
     text.flush()
     text.detach()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,10 +12,11 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core import csv_tables
 from emofuse.core.errors import BatchError, MissingExtraError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Prediction
-from emofuse.core.text import printable
+from emofuse.core.text import printable, printable_data
 from emofuse.system.atomic_write import write_atomically
 
 if TYPE_CHECKING:
@@ -41,11 +41,15 @@ def prediction_row(prediction: Prediction) -> Row:
         **_by_emotion("voice_", emotions, prediction.voice),
         **_by_emotion("face_", emotions, prediction.face),
         "used": "+".join(prediction.used) or None,
-        "voice_missing": prediction.voice_missing,
-        "face_missing": prediction.face_missing,
+        "voice_missing": _printable(prediction.voice_missing),
+        "face_missing": _printable(prediction.face_missing),
         "notes": printable("; ".join(prediction.notes)) or None,
-        "error": None if prediction.error is None else printable(prediction.error),
+        "error": _printable(prediction.error),
     }
+
+
+def _printable(text: str | None) -> str | None:
+    return None if text is None else printable(text)
 
 
 def _by_emotion(
@@ -124,11 +128,8 @@ def write_table(out: Path, rows: Iterable[Row], emotions: Sequence[str]) -> None
 
 
 def write_csv(text: IO[str], rows: Iterable[Row], names: Sequence[str]) -> None:
-    """Write columns of rows as CSV (RFC 4180, but lines end in LF)."""
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow([_shown(row[name]) for name in names])
+    """Write columns of rows as CSV: see :mod:`emofuse.core.csv_tables`."""
+    csv_tables.write_csv(text, names, ([_shown(row[name]) for name in names] for row in rows))
 
 
 def _shown(value: str | float | None) -> str:
@@ -145,7 +146,8 @@ def _csv(file: IO[bytes], rows: Iterable[Row], names: Sequence[str]) -> None:
 
 def _json_lines(file: IO[bytes], rows: Iterable[Row], names: Sequence[str]) -> None:
     for row in rows:
-        file.write(json.dumps({name: row[name] for name in names}, ensure_ascii=False).encode() + b"\n")
+        data = printable_data({name: row[name] for name in names})
+        file.write(json.dumps(data, ensure_ascii=False).encode() + b"\n")
 
 
 def _parquet(file: IO[bytes], rows: Iterable[Row], names: Sequence[str]) -> None:
