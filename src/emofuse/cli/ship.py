@@ -88,6 +88,8 @@ def ship(
     typer.echo(f"fusion weights: voice {weights['voice']:.2f}, face {weights['face']:.2f}")
     for name, largest in provenance["float16_largest_difference"].items():
         typer.echo(f"float16 changes no probability of the {name} network by more than {largest:.1g}")
+    changed = provenance["float16_changed_answers"]["voice"]
+    typer.echo(f"float16 changes {changed['changed']} of {changed['n']} answers of the voice network")
     check = provenance.get("check")
     if check is None:
         typer.echo(f"the corpus has no speaker {check_speaker} besides others: nothing was checked")

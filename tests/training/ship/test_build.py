@@ -17,6 +17,7 @@ import emofuse
 from emofuse import Recognizer
 from emofuse.cli.app import app
 from emofuse.core.errors import BundleError, ExperimentError, WeightsError
+from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.load import load_recipe, parse_recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.features.extraction import extract
@@ -71,7 +72,8 @@ def fer2013(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def faces_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path: Path = tmp_path_factory.mktemp("faces") / "faces.npz"
     codes = [f"01-{small_corpora.take_code(emotion, 0, 1)}" for emotion in range(8)]
-    frames = np.random.default_rng(3).integers(0, 256, (8, 5, 96, 96)).astype(np.uint8)
+    codes.append(f"02-{small_corpora.take_code(0, 0, 1)}")  # the first take again, as a video without audio
+    frames = np.random.default_rng(3).integers(0, 256, (9, 5, 96, 96)).astype(np.uint8)
     np.savez(path, codes=np.array(codes), frames=frames)
     return path
 
@@ -114,7 +116,14 @@ def test_the_check_uses_a_voice_that_had_not_seen_the_speaker(shipped: tuple[Pat
     check = facts["check"]
     assert check["speaker"] == "01"
     assert check["films"]["n"] == len(check["films"]["each"]) == 8
-    assert {row["n"] for row in check["face_sequences"].values()} == {8}
+    sequences = check["face_sequences"]
+    # a take that is there with audio and without has two faces, and one voice that counts once
+    assert {name: row["n"] for name, row in sequences.items()} == {"face": 9, "voice": 8, "fused": 9}
+    assert sequences["voice"]["expressed"] == dict.fromkeys(EMOTIONS, 1)
+    assert sequences["face"]["expressed"] == {**dict.fromkeys(EMOTIONS, 1), EMOTIONS[0]: 2}
+    for row in sequences.values():
+        assert row["takes"] == 8
+        assert sum(row["said"].values()) == row["n"]
     assert check["voice"]["takes"] == facts["takes"] * 3 // 4
     assert check["voice"]["weight"] != facts["weights"]["voice"]
     assert "without this speaker" in check["note"]

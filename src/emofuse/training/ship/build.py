@@ -33,7 +33,7 @@ from emofuse.training.ship.card import NAME as CARD
 from emofuse.training.ship.card import shipped_card
 from emofuse.training.ship.check import check_recognizer
 from emofuse.training.ship.face import ShippedFace, face_from_bundle, face_from_weights
-from emofuse.training.ship.rounding import largest_difference
+from emofuse.training.ship.rounding import differences
 from emofuse.training.ship.voice import NO_OFFSETS, FittedVoice, fit_voice, read_voices, voices_fingerprint
 
 LARGEST_BYTES: Final = 12_000_000
@@ -129,18 +129,19 @@ def _ship(
     claim_run(run, {**marks, "corpus": voices_fingerprint(inputs)})
     plans = _plans(inputs, recipe, check_speaker)
     voices = [fit_voice(plan, inputs, recipe, run / "work", resources) for plan in plans]
-    files, voice_rounding = _bundle_files(voices[0], face.files, inputs)
+    files, voice_rounding, n_changed = _bundle_files(voices[0], face.files, inputs)
     _refuse_large(files)
     provenance = {
         **_provenance(corpus, recipe, inputs, voices[0], face),
         "float16_largest_difference": {"face": face.rounding, "voice": voice_rounding},
+        "float16_changed_answers": {"voice": {"n": len(inputs.labels), "changed": n_changed}},
         "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": software(),
     }
     if len(voices) > 1:
         resources.on_progress("check", 0, 1)
         shutil.rmtree(run / "check", ignore_errors=True)
-        without, _ = _bundle_files(voices[1], face.files, inputs)
+        without, *_ = _bundle_files(voices[1], face.files, inputs)
         unseen = _save(run / "check", without, recipe, corpus, provenance)
         checked = check_recognizer(unseen, corpus, check_speaker, faces=check_faces, store=resources.store)
         provenance["check"] = {"voice": voices[1].as_dict(), **checked}
@@ -168,14 +169,14 @@ def _plans(inputs: Inputs, recipe: Recipe, check_speaker: str) -> list[Plan]:
 
 def _bundle_files(
     voice: FittedVoice, face_files: dict[str, bytes], inputs: Inputs
-) -> tuple[dict[str, bytes], float]:
-    """The networks of a bundle, and by how much float16 changes the probabilities of the voice."""
+) -> tuple[dict[str, bytes], float, int]:
+    """The networks of a bundle; the voice's largest change by float16, and how many of its answers change."""
     full = export_ensemble([voice.network], inputs.load("voice")[0].copy())
     small = store_as_float16(full)
-    rounding = largest_difference(full, small, np.asarray(inputs.load("voice")))
+    rounding, n_changed = differences(full, small, np.asarray(inputs.load("voice")))
     pool = LogLinearPool(NO_OFFSETS, n_emotions=len(EMOTIONS))
     pool.weights = np.array([voice.weight, FACE_CAUTION])
-    return {"voice.onnx": small, **face_files, "fusion-0.onnx": pool.to_onnx()}, rounding
+    return {"voice.onnx": small, **face_files, "fusion-0.onnx": pool.to_onnx()}, rounding, n_changed
 
 
 def _provenance(

@@ -20,9 +20,8 @@ def shipped_card(bundle: Bundle) -> str:
     facts: Mapping[str, Any] = bundle.provenance
     low, high = facts["voice"]["interval_over_speakers"]
     check = facts.get("check") or {}
-    sequences = [
-        f"{name} {found['right']} of {found['n']}" for name, found in check.get("face_sequences", {}).items()
-    ]
+    sequences = check.get("face_sequences", {})
+    right = [f"{name} {found['right']} of {found['n']}" for name, found in sequences.items()]
     return render_markdown(
         __package__,
         "model-card.md.j2",
@@ -37,5 +36,21 @@ def shipped_card(bundle: Bundle) -> str:
         weights=facts["weights"],
         check=check,
         films=check.get("films"),
-        sequences=", ".join(sequences),
+        sequences=", ".join(right),
+        n_takes=sequences.get("face", {}).get("takes"),
+        favorite=_favorite(sequences.get("face", {})),
+        float16=facts["float16_largest_difference"],
+        changed=facts.get("float16_changed_answers", {}).get("voice"),
     )
+
+
+def _favorite(counts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The emotion that was predicted most often, and how often it was acted."""
+    said: Mapping[str, int] = counts.get("said") or {}
+    if not said:
+        return None
+    emotion = max(said, key=lambda name: said[name])
+    return {
+        "emotion": emotion, "said": said[emotion], "acted": counts["expressed"].get(emotion, 0),
+        "n": counts["n"],
+    }  # fmt: skip

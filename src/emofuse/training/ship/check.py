@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import CorpusError, EmofuseError
+from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.records import Features, Prediction
 from emofuse.corpus.corpus import Corpus
@@ -79,19 +82,19 @@ def _sequences(
         for take, result in zip(with_voice, results, strict=True)
         if not isinstance(result, EmofuseError)
     }
+    predict = recognizer.predict_features
     rows: dict[str, list[tuple[str, Prediction]]] = {"face": [], "voice": [], "fused": []}
+    # the same performance with audio (01-) and without (02-) is two sequences of one take, with one voice
+    takes_of = {name: parse_name(name).take for name in stacks}
+    emotions = {parse_name(name).take: parse_name(name).emotion for name in stacks}
+    for take, voice in voices.items():
+        rows["voice"].append((emotions[take], predict(Features(voice, None, face_missing="left out"))))
     for name, stack in stacks.items():
-        emotion = parse_name(name).emotion
-        voice = voices.get(parse_name(name).take)
-        face_only = Features(None, stack, voice_missing="left out")
-        rows["face"].append((emotion, recognizer.predict_features(face_only)))
+        emotion, voice = emotions[takes_of[name]], voices.get(takes_of[name])
+        rows["face"].append((emotion, predict(Features(None, stack, voice_missing="left out"))))
         if voice is not None:
-            voice_only = Features(voice, None, face_missing="left out")
-            rows["voice"].append((emotion, recognizer.predict_features(voice_only)))
-            rows["fused"].append((emotion, recognizer.predict_features(Features(voice, stack))))
-    # the same performance with audio (01-) and without (02-) is two sequences of one take
-    n_takes = len({parse_name(name).take for name in stacks})
-    return {name: {**_counted(found), "takes": n_takes} for name, found in rows.items()}
+            rows["fused"].append((emotion, predict(Features(voice, stack))))
+    return {name: {**_counted(found), "takes": len(emotions)} for name, found in rows.items()}
 
 
 def _read_stacks(path: Path, features: FaceFeatures) -> dict[str, NDArray[np.uint8]]:
@@ -123,4 +126,12 @@ def _counted(predictions: list[tuple[str, Prediction]]) -> dict[str, Any]:
     out: dict[str, Any] = {"n": len(predictions), "right": right}
     if predictions:
         out["accuracy"] = right / len(predictions)
+        out["expressed"] = _times(emotion for emotion, _ in predictions)
+        out["said"] = _times(str(p.emotion) for _, p in predictions)
     return out
+
+
+def _times(emotions: Iterable[str]) -> dict[str, int]:
+    """How often each emotion occurs, in the order of labels."""
+    counts = Counter(emotions)
+    return {name: counts[name] for name in (*EMOTIONS, "None") if counts[name]}

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from emofuse.recognition.onnx_session import create_session
 
 
-def largest_difference(model: bytes, other: bytes, inputs: NDArray[Any]) -> float:
-    """The largest difference between the probabilities of two ONNX networks, on some inputs."""
+def differences(model: bytes, other: bytes, inputs: NDArray[Any]) -> tuple[float, int]:
+    """The largest difference between the probabilities of two ONNX networks, and how many answers differ."""
     one, two = (np.exp(log_probabilities(m, inputs)) for m in (model, other))
-    return float(np.abs(one - two).max())
+    return float(np.abs(one - two).max()), int((one.argmax(1) != two.argmax(1)).sum())
 
 
 def log_probabilities(model: bytes, inputs: NDArray[Any]) -> NDArray[np.float64]:

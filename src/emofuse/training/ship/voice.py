@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import EmofuseError, ExperimentError
 from emofuse.core.labels import EMOTIONS, emotion_index
-from emofuse.core.metrics import accuracy, bootstrap_interval
+from emofuse.core.metrics import accuracy, bootstrap_interval, expected_calibration_error
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features, Take
 from emofuse.corpus.corpus import Corpus
@@ -32,8 +32,9 @@ NO_OFFSETS: Final = {"offset_penalty": 1e6}
 class FittedVoice:
     """A voice network trained on some speakers.
 
-    ``weight``, ``accuracy`` and ``interval`` (95 %, over speakers) were measured on ``n_takes`` takes with
-    networks that had not seen their speakers.
+    ``weight``, ``accuracy``, ``calibration_error`` and the intervals (95 %, over speakers) were measured on
+    ``n_takes`` takes with networks that had not seen their speakers. The (expected) calibration error is that
+    of the voice's own probabilities, which are the answer where there is no face.
     """
 
     network: Any
@@ -41,6 +42,8 @@ class FittedVoice:
     n_takes: int
     accuracy: float
     interval: tuple[float, float]
+    calibration_error: float
+    calibration_interval: tuple[float, float]
 
     def as_dict(self) -> dict[str, Any]:
         """What the bundle says of the voice."""
@@ -49,6 +52,8 @@ class FittedVoice:
             "takes": self.n_takes,
             "accuracy_on_held_out_speakers": self.accuracy,
             "interval_over_speakers": list(self.interval),
+            "calibration_error": self.calibration_error,
+            "calibration_interval_over_speakers": list(self.calibration_interval),
         }
 
 
@@ -121,6 +126,15 @@ def fit_voice(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, resources:
     truth = inputs.labels[rows]
     pool = LogLinearPool(NO_OFFSETS, n_emotions=len(EMOTIONS)).fit(logs.astype(np.float32), truth)
     predicted = logs.argmax(1)
-    low, high = bootstrap_interval(accuracy, truth, predicted, inputs.speakers[rows], seed=recipe.seed)
-    network = load_network(jobs[-1], inputs, recipe, work)
-    return FittedVoice(network, float(pool.weights[0]), len(rows), accuracy(truth, predicted), (low, high))
+    speakers, probabilities = inputs.speakers[rows], np.exp(logs)
+    return FittedVoice(
+        network=load_network(jobs[-1], inputs, recipe, work),
+        weight=float(pool.weights[0]),
+        n_takes=len(rows),
+        accuracy=accuracy(truth, predicted),
+        interval=bootstrap_interval(accuracy, truth, predicted, speakers, seed=recipe.seed),
+        calibration_error=expected_calibration_error(truth, probabilities),
+        calibration_interval=bootstrap_interval(
+            expected_calibration_error, truth, probabilities, speakers, seed=recipe.seed
+        ),
+    )
