@@ -16,12 +16,17 @@ from emofuse.core.recipes.load import load_recipe
 from emofuse.corpus.folds import Fold
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.cross_validation import evaluate
-from emofuse.evaluation.fold_outputs import fold_name
+from emofuse.evaluation.fold_outputs import COVERAGES, fold_name
 from emofuse.evaluation.run_files import PredictionRow
-from emofuse.evaluation.system_metrics import COVERAGES, system_figures
+from emofuse.evaluation.system_metrics import system_figures
 from emofuse.training.resources import Resources
 
 FOLDS = (Fold(0, "1", (), (), ("a", "b")), Fold(1, "2", (), (), ("c", "d")))
+
+THRESHOLDS = {
+    "1": {name: {"0.9": 0.2, "0.5": 0.4} for name in ("voice", "face", "fused")},
+    "2": {name: {"0.9": 0.3, "0.5": 1.1} for name in ("voice", "face", "fused")},
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +53,7 @@ def systems(table: list[PredictionRow]) -> dict[str, Any]:
         table,
         FOLDS,
         recipe.model_copy(update={"fusion": recipe.fusion.model_copy(update={"classifiers": ("pool",)})}),
+        THRESHOLDS,
     )
 
 
@@ -91,6 +97,24 @@ def test_coverage_is_accuracy_on_the_most_confident(
     assert len(outputs["coverage"]) == len(outputs["accuracy"]) <= 200
     assert outputs["coverage"] == sorted(outputs["coverage"])
     assert outputs["accuracy"][-1] == pytest.approx(right.mean())
+
+
+def test_thresholds_chosen_beforehand_answer_what_reaches_them(
+    table: list[PredictionRow], systems: dict[str, Any]
+) -> None:
+    """The second fold's higher threshold for a half is above every confidence: nothing of it is answered."""
+    rows = [row for row in table if row.system == "fused"]
+    for share in ("0.9", "0.5"):
+        answered = [row for row in rows if row.probabilities.max() >= THRESHOLDS[row.fold]["fused"][share]]
+        found = systems["fused"]["coverage"]["beforehand"][share]
+        assert found["answered"] == len(answered) / 400
+        right = [row.probabilities.argmax() == row.emotion for row in answered]
+        assert found["accuracy"] == pytest.approx(np.mean(right))
+        assert found["ci95"][0] <= found["accuracy"] <= found["ci95"][1]
+        assert found["answered_ci95"][0] <= found["answered"] <= found["answered_ci95"][1]
+    assert {row.fold for row in answered} == {"1"}
+    assert found["threshold"] == pytest.approx(0.75)
+    assert "coverage" not in systems["fused:pool"]
 
 
 @pytest.fixture(scope="module")

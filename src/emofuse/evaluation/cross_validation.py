@@ -33,7 +33,7 @@ from emofuse.evaluation.run_files import (
     write_map,
     write_predictions,
 )
-from emofuse.evaluation.system_metrics import figures_of
+from emofuse.evaluation.system_metrics import FoldThresholds, figures_of
 from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.file_lock import locked_folder
@@ -92,7 +92,7 @@ def _evaluate(corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resource
         recipe,
         chosen,
         corpus_entry(corpus, clips=len(dataset.takes), actors=dataset.n_speakers),
-        figures_of(table, split.folds, dataset, recipe, enrolled),
+        figures_of(table, split.folds, dataset, recipe, enrolled, fold_thresholds(split.folds, fused)),
         pretrained_sha256=pretrained,
         notes=[*split.notes, *warnings, *dataset.notes],
         fused_choice=fused_choice(split.folds, fused),
@@ -145,6 +145,13 @@ def fused_choice(folds: Sequence[Fold], fused: Sequence[FusedFold]) -> dict[str,
         fold_name(fold): chosen
         for fold, of_fold in zip(folds, fused, strict=True)
         if (chosen := of_fold["chosen"]) is not None
+    }
+
+
+def fold_thresholds(folds: Sequence[Fold], fused: Sequence[FusedFold]) -> FoldThresholds:
+    """The confidences from which to answer that each fold's training actors set, by system."""
+    return {
+        fold_name(fold): of_fold.get("thresholds", {}) for fold, of_fold in zip(folds, fused, strict=True)
     }
 
 

@@ -9,6 +9,7 @@ from typing import Final, NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.metrics import threshold_for_coverage
 from emofuse.core.recipes.fusion import Classifier
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.folds import Fold
@@ -22,6 +23,11 @@ from emofuse.training.run_folder import read_run_json, write_json
 from emofuse.training.tuning import Tuned
 
 FUSION_FILE: Final = "fusion.json"
+COVERAGES: Final = (0.9, 0.8, 0.7, 0.5)
+"""The shares of clips to answer that thresholds are chosen for."""
+
+Thresholds = dict[str, float]
+"""By coverage, such as ``"0.9"``: the confidence from which that share of the training actors is answered."""
 
 
 class Tuning(TypedDict):
@@ -42,6 +48,8 @@ class FusedFold(TypedDict):
     probabilities: dict[Classifier, list[list[float]]]
     """Per classifier, one row per take."""
     tuning: list[Tuning]
+    thresholds: NotRequired[dict[str, Thresholds]]
+    """Of each modality and of the chosen classifier, from training actors that they had not seen."""
 
 
 def fold_name(fold: Fold) -> str:
@@ -66,10 +74,12 @@ def fold_plans(folds: Sequence[Fold], inputs: Inputs, recipe: Recipe) -> list[Pl
 def fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> FusedFold:
     """Tune and fit every fusion of a fold, and run it on the test takes; what is there is read."""
     if len(inputs.modalities) == 1:
-        return {"rows": [], "chosen": None, "probabilities": {}, "tuning": []}
+        thresholds = modality_thresholds(plan, inputs, work)
+        thresholds["fused"] = thresholds[inputs.modalities[0]]
+        return {"rows": [], "chosen": None, "probabilities": {}, "tuning": [], "thresholds": thresholds}
     path = work / plan.name / FUSION_FILE
-    if path.is_file():
-        return read_fused_fold(path)
+    if path.is_file() and "thresholds" in (known := read_fused_fold(path)):
+        return known
     fusion: FittedFusion = fit_fusion(plan, inputs, recipe, work)
     rows = inputs.having("both", plan.test)
     outputs = [load_outputs(plan, modality, rows, plan.scoring, work) for modality in inputs.modalities]
@@ -80,9 +90,30 @@ def fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> FusedFo
             name: fusion.predict(name, recipe, outputs).tolist() for name in recipe.fusion.classifiers
         },
         "tuning": [{**tuning_entry(tuned), "trials": tuned.trials} for tuned in fusion.tuned],
+        "thresholds": {
+            **modality_thresholds(plan, inputs, work),
+            "fused": thresholds_of(fusion.out_of_fold[fusion.chosen]),
+        },
     }
     write_json(path, fused)
     return fused
+
+
+def modality_thresholds(plan: Plan, inputs: Inputs, work: Path) -> dict[str, Thresholds]:
+    """The thresholds of each modality alone, from networks that had not seen the training actors."""
+    out: dict[str, Thresholds] = {}
+    for modality in inputs.modalities:
+        parts = []
+        for member in plan.members:
+            rows = member.fusion_rows[inputs.has[modality][member.fusion_rows]]
+            parts.append(np.exp(load_outputs(plan, modality, rows, [member.index], work).log_probabilities))
+        out[modality] = thresholds_of(np.concatenate(parts))
+    return out
+
+
+def thresholds_of(probabilities: NDArray[np.float64]) -> Thresholds:
+    """For each of COVERAGES, the confidence from which that share of the rows is answered."""
+    return {f"{share:g}": threshold_for_coverage(probabilities, share) for share in COVERAGES}
 
 
 def tuning_entry(tuned: Tuned) -> Tuning:

@@ -75,12 +75,30 @@ class CoveragePoint(TypedDict, total=False):
     threshold: float
 
 
+class AnsweredPoint(TypedDict):
+    """Accuracy on the test takes whose confidence reaches a threshold that training actors set.
+
+    ``answered``: the share of test takes that do; ``accuracy``: None if there are none;
+    ``threshold``: its mean over the folds.
+    """
+
+    answered: float
+    answered_ci95: list[float]
+    accuracy: float | None
+    ci95: list[float] | None
+    threshold: float
+
+
 class CoverageFigures(TypedDict, total=False):
-    """The coverage–accuracy curve, and its points at a few coverages, such as ``"0.9"``."""
+    """The coverage–accuracy curve, and its points at a few coverages, such as ``"0.9"``.
+
+    ``beforehand``: by the share of training actors' takes that is to be answered.
+    """
 
     coverage: list[float]
     accuracy: list[float]
     at: dict[str, CoveragePoint]
+    beforehand: dict[str, AnsweredPoint]
 
 
 class SystemFigures(TypedDict, total=False):

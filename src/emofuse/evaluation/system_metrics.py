@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,10 +12,11 @@ from emofuse.core import metrics
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.folds import Fold
 from emofuse.evaluation.enrollment_curve import EnrolledOutputs, curve_over_clips
-from emofuse.evaluation.fold_outputs import fold_name
+from emofuse.evaluation.fold_outputs import COVERAGES, Thresholds, fold_name
 from emofuse.evaluation.group_metrics import group_figures
 from emofuse.evaluation.results import (
     MAIN_SYSTEMS,
+    AnsweredPoint,
     CoverageFigures,
     CoveragePoint,
     Figures,
@@ -27,10 +28,10 @@ from emofuse.evaluation.results import (
 from emofuse.evaluation.run_files import PredictionRow
 from emofuse.training.dataset import MODALITIES, Dataset
 
-COVERAGES = (0.9, 0.8, 0.7, 0.5)
 _MOST_CURVE_POINTS = 200
-_N_RESAMPLES = 1000
-"""For figures of scores, which are computed again on every draw."""
+
+FoldThresholds = Mapping[str, Mapping[str, Thresholds]]
+"""By the name of the fold, then by system."""
 
 
 def figures_of(
@@ -39,11 +40,12 @@ def figures_of(
     dataset: Dataset,
     recipe: Recipe,
     enrolled: Sequence[EnrolledOutputs],
+    thresholds: FoldThresholds,
 ) -> Figures:
     """Every system's figures, figures by group, and the enrollment curve where the recipe has one."""
     measured = [name for name in MAIN_SYSTEMS if _rows_of(table, name)]
     out: Figures = {
-        "systems": system_figures(table, folds, recipe),
+        "systems": system_figures(table, folds, recipe, thresholds),
         "groups": {name: _groups(_rows_of(table, name), dataset, recipe.seed) for name in measured},
     }
     if enrolled:
@@ -60,9 +62,16 @@ def figures_of(
 
 
 def system_figures(
-    table: Sequence[PredictionRow], folds: Sequence[Fold], recipe: Recipe
+    table: Sequence[PredictionRow], folds: Sequence[Fold], recipe: Recipe, thresholds: FoldThresholds
 ) -> dict[str, SystemFigures]:
-    """Every system's figures with their intervals, over all folds and for each."""
+    """Every system's figures with their intervals, over all folds and for each.
+
+    Args:
+        table: out-of-fold predictions.
+        folds: whose test takes these are.
+        recipe: its classifiers and its seed.
+        thresholds: the confidences from which to answer; empty if none were chosen.
+    """
     names = [*MODALITIES, *(f"fused:{name}" for name in recipe.fusion.classifiers), "fused"]
     out: dict[str, SystemFigures] = {}
     for name in names:
@@ -70,6 +79,14 @@ def system_figures(
         if not rows:
             continue  # no take has the modality
         figures = _figures(rows, recipe.seed, with_scores=name in MAIN_SYSTEMS)
+        chosen = [thresholds[fold].get(name, {}) for fold in sorted(thresholds)]
+        if name in MAIN_SYSTEMS and chosen and all(chosen):
+            figures["coverage"]["beforehand"] = {
+                share: _answered(
+                    rows, {fold: of[name][share] for fold, of in thresholds.items()}, recipe.seed
+                )
+                for share in chosen[0]
+            }
         out[name] = {**figures, "folds": [_fold_figures(fold, rows) for fold in folds]}
     return out
 
@@ -134,9 +151,7 @@ def _figures(rows: Sequence[PredictionRow], seed: int, *, with_scores: bool) -> 
     }
     if with_scores:
         figures["ece_ci95"] = list(
-            metrics.bootstrap_interval(
-                metrics.expected_calibration_error, truth, scores, actors, seed=seed, n_resamples=_N_RESAMPLES
-            )
+            metrics.bootstrap_interval(metrics.expected_calibration_error, truth, scores, actors, seed=seed)
         )
         figures["coverage"] = _coverage(truth, scores, actors, seed)
     return figures
@@ -154,9 +169,28 @@ def _coverage(
         metric = partial(metrics.accuracy_at_coverage, coverage=share)
         at[f"{share:g}"] = {
             "accuracy": metric(truth, scores),
-            "ci95": list(
-                metrics.bootstrap_interval(metric, truth, scores, actors, seed=seed, n_resamples=_N_RESAMPLES)
-            ),
+            "ci95": list(metrics.bootstrap_interval(metric, truth, scores, actors, seed=seed)),
             "threshold": metrics.threshold_for_coverage(scores, share),
         }
     return {"coverage": coverage[retained].tolist(), "accuracy": accuracy[retained].tolist(), "at": at}
+
+
+def _answered(rows: Sequence[PredictionRow], thresholds: Mapping[str, float], seed: int) -> AnsweredPoint:
+    """The takes that are answered with each fold's threshold: how many, and how many of them correctly."""
+    truth, scores, actors = _arrays(rows)
+    answered = scores.max(axis=1) >= np.array([thresholds[row.fold] for row in rows])
+    predicted = scores.argmax(axis=1)
+    interval = partial(metrics.bootstrap_interval, metrics.accuracy, seed=seed)
+    accuracy = bounds = None
+    if answered.any():
+        accuracy = metrics.accuracy(truth[answered], predicted[answered])
+        bounds = list(interval(truth[answered], predicted[answered], actors[answered]))
+    return {
+        "answered": float(answered.mean()),
+        "answered_ci95": list(
+            interval(np.ones(len(rows), dtype=np.int64), answered.astype(np.int64), actors)
+        ),
+        "accuracy": accuracy,
+        "ci95": bounds,
+        "threshold": float(np.mean(list(thresholds.values()))),
+    }

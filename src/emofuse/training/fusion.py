@@ -17,7 +17,7 @@ from emofuse.training.dataset import Inputs, Rows
 from emofuse.training.fusion_classifiers import FusionClassifier, make_classifier
 from emofuse.training.jobs import NetworkOutputs, load_outputs
 from emofuse.training.plan import Plan, branches, derive_seed
-from emofuse.training.tuning import Tuned, tune
+from emofuse.training.tuning import Tuned, out_of_fold, tune
 
 
 def join_inputs(recipe: Recipe, outputs: Sequence[NetworkOutputs], member: int | None) -> NDArray[np.float32]:
@@ -39,11 +39,15 @@ def join_logs(logs: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class FittedFusion:
-    """The classifiers of late fusion, each with its members, and the one that inner folds chose."""
+    """The classifiers of late fusion, each with its members, and the one that inner folds chose.
+
+    ``out_of_fold``: per classifier, (n, n_emotions) probabilities for training actors that it had not seen.
+    """
 
     classifiers: dict[Classifier, list[FusionClassifier]]
     tuned: list[Tuned]
     chosen: Classifier
+    out_of_fold: dict[Classifier, NDArray[np.float64]]
 
     def predict(
         self, classifier: Classifier, recipe: Recipe, outputs: Sequence[NetworkOutputs]
@@ -70,8 +74,10 @@ def fit_fusion(
     prefix = "enrolled-" if enrolled else ""
     classifiers: dict[Classifier, list[FusionClassifier]] = {}
     tuned: list[Tuned] = []
+    held_out: dict[Classifier, NDArray[np.float64]] = {}
     for name in recipe.fusion.classifiers:
         classifiers[name] = []
+        parts = []
         for index, (X, rows) in sets:
             y, groups = inputs.labels[rows], inputs.speakers[rows]
             seed = derive_seed(recipe.seed, plan.name, index, prefix + name)
@@ -83,11 +89,13 @@ def fit_fusion(
             model = make_classifier(name, best.parameters, recipe.fusion, n_emotions=len(EMOTIONS), seed=seed)
             classifiers[name].append(model.fit(X, y))
             tuned.append(best)
+            parts.append(out_of_fold(best, X, y, groups, recipe.fusion, n_emotions=len(EMOTIONS), seed=seed))
+        held_out[name] = np.concatenate(parts)
     scores = {
         name: float(np.mean([t.score for t in tuned if t.classifier == name]))
         for name in recipe.fusion.classifiers
     }
-    return FittedFusion(classifiers, tuned, min(scores, key=lambda name: scores[name]))
+    return FittedFusion(classifiers, tuned, min(scores, key=lambda name: scores[name]), held_out)
 
 
 def _fusion_sets(

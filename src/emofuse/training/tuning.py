@@ -110,6 +110,30 @@ def tune(
     return search(classifier, loss, settings, seed=seed, plan=plan, storage=storage)
 
 
+def out_of_fold(
+    tuned: Tuned,
+    X: NDArray[np.float32],
+    y: NDArray[np.int64],
+    groups: NDArray[np.str_],
+    settings: Fusion,
+    *,
+    n_emotions: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """(n, n_emotions) probabilities for training actors, each from a classifier that had not seen the actor.
+
+    Arguments as those of :func:`tune`, whose folds these are.
+    """
+    probabilities = np.empty((len(X), n_emotions))
+    for held_out in group_folds(groups, settings.selection_folds):
+        model = make_classifier(
+            tuned.classifier, tuned.parameters, settings, n_emotions=n_emotions, seed=seed
+        )
+        model.fit(X[~held_out], y[~held_out])
+        probabilities[held_out] = model.predict_proba(X[held_out])
+    return probabilities
+
+
 def search(
     classifier: Classifier,
     loss: Callable[[Parameters], float],

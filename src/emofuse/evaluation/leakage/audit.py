@@ -235,7 +235,7 @@ class _Audit:
             recipe,
             protocol,
             self.corpus_entry,
-            {"systems": system_figures(table, split.folds, recipe)},
+            {"systems": system_figures(table, split.folds, recipe, {})},
             pretrained_sha256=self.marks["pretrained_sha256"],
             notes=[*split.notes, *self.dataset.notes],
             fused_choice=fused_choice(split.folds, fused),

@@ -140,6 +140,7 @@ def _abstaining(run: Run) -> Facts | None:
         "chart": condition_charts.coverage_curves(blocks),
         "systems": [named(name) for name in names],
         "rows": tables.coverage_rows(blocks, names),
+        "beforehand": any("beforehand" in blocks[name] for name in names),
     }
 
 

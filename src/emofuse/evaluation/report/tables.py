@@ -193,17 +193,16 @@ def tuning_rows(tuning: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def coverage_rows(blocks: Mapping[str, CoverageFigures], names: Sequence[str]) -> list[Row]:
-    """Accuracy when only the most confident share is answered, and the lowest confidence in it."""
-    found = [{float(k): point for k, point in (blocks[name].get("at") or {}).items()} for name in names]
+    """Accuracy when only the most confident share is to be answered, and from which confidence on.
+
+    With thresholds that training actors set, also the share that was answered; older results have none.
+    """
+    points = [blocks[name].get("beforehand") or blocks[name].get("at") or {} for name in names]
+    found: list[dict[float, Any]] = [{float(k): point for k, point in one.items()} for one in points]
+    keys = ("answered", "accuracy", "ci95", "threshold")
     return [
-        {
-            "share": share,
-            "points": [
-                {key: points.get(share, {}).get(key) for key in ("accuracy", "ci95", "threshold")}
-                for points in found
-            ],
-        }
-        for share in sorted({share for points in found for share in points})
+        {"share": share, "points": [{key: one.get(share, {}).get(key) for key in keys} for one in found]}
+        for share in sorted({share for one in found for share in one})
     ]
 
 
