@@ -16,7 +16,7 @@ from emofuse.core.recipes.recipe import Recipe
 HASHES = {
     "default": "582e3b1724b3a011",
     "demo": "29533c4647dc9f12",
-    "out-of-the-box": "06b08f814c8372ba",
+    "out-of-the-box": "cc80cf5a664acf7f",
     "ravdess-au": "ccd7c5457c2d4fab",
     "ravdess-blendshapes": "7486cf7e4ac25cbe",
     "ravdess-ensemble": "baa046e1abcb1c81",
