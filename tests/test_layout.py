@@ -28,6 +28,7 @@ TESTS_BESIDE_MODULES = {
     "cli/test_streams.py": "one choice of streams in predict, timeline and the overlay",
     "core/recipes/test_recipes.py": "the shipped recipes, and what every recipe shares",
     "exports/test_ten_minutes.py": "one timeline in every format",
+    "recognition/test_memory_and_time.py": "what all steps of a prediction cost together",
     "media/test_bad_input.py": "damaged files, whichever module reads them",
     "training/test_leaks.py": "plan, jobs and fusion together: no test clip enters a fit",
 }

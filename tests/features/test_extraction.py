@@ -16,10 +16,11 @@ from emofuse.core.recipes.load import load_recipe, parse_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Clip, Features, Float32, Take, TimedFrames
 from emofuse.features import extraction
-from emofuse.features.extraction import CHANNELS_CANCEL, WHOLE_FRAME, extract, extract_takes
+from emofuse.features.extraction import WHOLE_FRAME, extract, extract_takes
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
 from emofuse.features.face.boxes import overlap
 from emofuse.features.store import FeatureStore
+from emofuse.features.voice.clip_voice import CHANNELS_CANCEL
 from emofuse.media.decoding import Media, decode
 from tests.support import drawn_people, media_files
 from tests.support.ffmpeg import ffmpeg, needs_ffmpeg

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from emofuse.core.records import Waveform
-from emofuse.features.extraction import CHANNELS_CANCEL
+from emofuse.features.voice.clip_voice import CHANNELS_CANCEL
 from emofuse.features.voice.vad import CHUNK_S, SPEECH_ABOVE, speech_probability
 from emofuse.media.file_stream import open_stream
 from emofuse.media.frame_sampling import Frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,11 +12,12 @@ from typing import Any
 
 from emofuse.core.errors import CorpusError, MediaError
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.records import Clip
+from emofuse.core.records import Clip, Waveform
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.ravdess import ACTOR_WITHOUT_SONG, N_ACTORS, design, parse_name
 from emofuse.media.channels import is_silent, to_mono
-from emofuse.media.decoding import decode
+from emofuse.media.decoding import Media, decode
+from emofuse.media.file_stream import Frame, open_stream
 from emofuse.system.checksums import file_digest
 from emofuse.system.process_pool import as_completed, ignore_interrupts
 
@@ -216,28 +218,39 @@ def check_file(path: Path) -> FileCheck:
     """Decode the audio of one file; a file that cannot be read is a finding, not an error."""
     try:
         media = decode(path, threads=1)
+        sound = _sound(path, media)
         file_sha256 = file_digest(path)
     except MediaError as error:
         return FileCheck(path, problem=error.problem)
     except OSError as error:
         return FileCheck(path, problem=error.strerror or str(error))
-    facts: dict[str, Any] = {
-        "has_video": media.has_video,
-        "file_sha256": file_sha256,
-        "damage": media.faults,
-    }
-    if media.audio is None:
-        return FileCheck(path, **facts)
-    silent = is_silent(media.audio.samples)
     return FileCheck(
-        path,
-        has_audio=True,
-        n_channels=media.audio.n_channels,
-        duration_s=media.audio.duration_s,
-        silent=silent,
-        audio_sha256=None if silent else hashlib.sha256(to_mono(media.audio).tobytes()).hexdigest(),
-        **facts,
-    )
+        path, has_video=media.has_video, file_sha256=file_sha256, damage=media.faults, **sound
+    )  # fmt: skip
+
+
+def _sound(path: Path, media: Media) -> dict[str, Any]:
+    """What there is to say about the audio; a long recording is read once more, block by block."""
+    audio = media.audio
+    if audio is None:
+        return {}
+    digest, silent, duration_s = hashlib.sha256(), True, 0.0
+    with contextlib.ExitStack() as stack:
+        blocks: Iterable[Waveform | Frame] = [audio]
+        if media.audio_rest_s is not None:
+            blocks = stack.enter_context(open_stream(path, frames_per_s=None, threads=1))
+        for block in blocks:
+            assert isinstance(block, Waveform)
+            digest.update(to_mono(block).tobytes())
+            silent &= is_silent(block.samples)
+            duration_s += block.duration_s
+    return {
+        "has_audio": True,
+        "n_channels": media.n_channels,
+        "duration_s": duration_s,
+        "silent": silent,
+        "audio_sha256": None if silent else digest.hexdigest(),
+    }
 
 
 def _each(paths: Sequence[Path], jobs: int) -> Iterator[FileCheck]:

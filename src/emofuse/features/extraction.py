@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
-
-import numpy as np
+from typing import Final, Literal
 
 from emofuse.core.errors import EmofuseError, FeatureError, MediaError, StoreError
 from emofuse.core.recipes.recipe import Recipe
@@ -17,26 +14,13 @@ from emofuse.core.records import Clip, Features, Recording, StreamChoice, Take, 
 from emofuse.features.face.action_units import ActionUnitTable
 from emofuse.features.face.inputs import check_face_needs, face_part
 from emofuse.features.store import FeatureStore, ModalityFeatures, part_key
-from emofuse.features.voice.inputs import voice_array
-from emofuse.features.voice.quality import quality_notes
-from emofuse.features.voice.segment import voice_segment
-from emofuse.features.voice.speech_start import SPEECH_LEAD_S
+from emofuse.features.voice.clip_voice import voice_part
 from emofuse.media.arrays import media_from_recording
-from emofuse.media.channels import SILENT_BELOW, channels_cancel, is_silent
 from emofuse.media.decoding import Media, Source, decode
 from emofuse.system.checksums import media_sha256
 
 _NOT_REQUESTED: Final = ModalityFeatures(None, "not requested")
-_SHORTEST_S: Final = 0.1
-"""Audio shorter than this tells nothing about a voice."""
-_SHORT_S: Final = 1.0
-"""Audio shorter than this is padded, with a note."""
-_OTHER_SOUND_S: Final = 2.0
-"""Where speech starts later than this, there is a note. RAVDESS' actors start within 1.4 s."""
-_LONG_S: Final = 10.0
-"""Audio longer than this has more to tell than its start; there is a note."""
 WHOLE_FRAME: Final = "no face in the middle of the frame: the whole frame was searched"
-CHANNELS_CANCEL: Final = "the channels cancel each other out when mixed: the loudest one was read"
 
 Modality = Literal["voice", "face"]
 
@@ -192,7 +176,9 @@ def _extract_parts(
         streams=streams,
     )
     if "voice" in wanted:
-        parts["voice"] = _voice(media, recipe, judge_speech=judge_speech)
+        rest = partial(_audio_from, source, end_s=end_s, threads=threads, streams=streams)
+        given, media = [media], replace(media, audio=None)  # the voice's part alone holds the audio
+        parts["voice"] = voice_part(given.pop(), recipe.voice.features, rest, judge_speech=judge_speech)
     if frames:
         parts["face"] = part = _face(media, recipe)
         if part.array is None and media.frames is not None and features.whole_if_empty:
@@ -224,53 +210,14 @@ def _media(
     )  # fmt: skip
 
 
-def _voice(media: Media, recipe: Recipe, *, judge_speech: bool) -> ModalityFeatures:
-    features = recipe.voice.features
-    audio = media.audio
-    if not media.has_audio:
-        return ModalityFeatures(None, "no audio stream", media.notes)
-    if audio is None:
-        return ModalityFeatures(None, "no audio could be decoded", media.notes)
-    if is_silent(audio.samples):
-        return ModalityFeatures(None, "the audio stream is silent", media.notes)
-    if audio.duration_s < _SHORTEST_S:
-        return ModalityFeatures(None, f"audio too short: {audio.duration_s:.2f} s", media.notes)
-    cancel = channels_cancel(audio)
-    if features.condition is not None:
-        audio = _degraded(audio, features.condition)
-    segment, facts = voice_segment(audio, features)
-    if features.highpass_hz is not None and facts["peak"] < SILENT_BELOW:
-        return ModalityFeatures(
-            None, "the audio stream is silent, apart from what lies below a voice", media.notes
-        )
-    notes = media.notes
-    starts_s = _start_of_speech(facts, audio.start_s)
-    if cancel:
-        notes += (CHANNELS_CANCEL,)
-    if audio.duration_s < min(_SHORT_S, features.duration_s):
-        notes += (f"audio is {audio.duration_s:.1f} s, padded to {features.duration_s:g} s",)
-    elif audio.duration_s > max(_LONG_S, 2 * features.duration_s):
-        read = f"{features.duration_s:g} of {audio.duration_s:.0f} s"
-        where = f"the first {read}" if not starts_s else f"{read}, from {starts_s:.1f} s on"
-        notes += (f"voice read from {where}; a timeline reads all",)
-    elif starts_s:
-        notes += (f"voice read from {starts_s:.1f} s on, where speech starts",)
-    if judge_speech:
-        notes += quality_notes(audio, segment, facts, features)
-    return ModalityFeatures(voice_array(segment, features), None, notes, facts)
-
-
-def _start_of_speech(facts: Mapping[str, Any], start_s: float) -> float | None:
-    """The time at which the voice starts, if other sound before it was left out."""
-    speech_s = facts.get("speech_s")
-    return None if speech_s is None or speech_s < _OTHER_SOUND_S else start_s + speech_s - SPEECH_LEAD_S
-
-
-def _degraded(audio: Waveform, condition: str) -> Waveform:
-    """The audio under a degradation; its random numbers are seeded by the audio itself."""
-    from emofuse.features.voice.degradations import degrade
-
-    return degrade(audio, condition, np.random.default_rng(zlib.crc32(audio.samples.tobytes())))
+def _audio_from(
+    source: Readable, start_s: float, *, end_s: float | None, threads: int, streams: StreamChoice | None
+) -> Media:
+    """The audio of a long recording from a time on."""
+    return _media(
+        source, audio=True, n_frames=None, square=False, span_s=(start_s, end_s), threads=threads,
+        streams=streams,
+    )  # fmt: skip
 
 
 def _face(media: Media, recipe: Recipe) -> ModalityFeatures:

@@ -14,8 +14,10 @@ from emofuse.core.errors import FeatureError
 from emofuse.core.records import Float32, Recording, TimedFrames, UInt8, Waveform
 from emofuse.media.audio_blocks import RATES_HZ
 from emofuse.media.audio_samples import LOUDEST
+from emofuse.media.channels import peak
 from emofuse.media.decoding import Media
 from emofuse.media.frames import PacketListing, central_square, plan_frames
+from emofuse.media.held_audio import HeldAudio
 
 Float64 = NDArray[np.float64]
 ColorOrder = Literal["rgb", "bgr"]
@@ -114,7 +116,7 @@ def _check_samples(samples: Float32) -> None:
     if not np.isfinite(samples).all():
         first = int(np.flatnonzero(~np.isfinite(samples).all(axis=0))[0])
         raise FeatureError(f"samples hold NaN or infinity, the first at sample {first}")
-    loudest = float(np.abs(samples).max()) if samples.size else 0.0
+    loudest = peak(samples)
     if loudest > LOUDEST:  # integers stored as floating point
         fix = "pass integers as int16 or int32, or divide them"
         raise FeatureError(f"samples reach {loudest:.6g}, and full scale is ±1: {fix}")
@@ -207,17 +209,30 @@ def media_from_recording(
         FeatureError: the samples or the frames are not what a decoded file can hold.
     """
     sound, frames = given.sound, given.frames
-    samples = None
+    held = HeldAudio()
     if audio and sound is not None:
         if sound.sample_rate_hz not in RATES_HZ:
             raise FeatureError(f"a sample rate of {sound.sample_rate_hz} Hz is out of range")
         _check_samples(sound.samples)
-        samples = _span_of_audio(sound, span_s)
+        held = _held(sound, span_s)
     chosen = None
     if n_frames is not None and frames is not None:
         _check_frames(frames)
         chosen = _chosen(frames, n_frames, square, span_s)
-    return Media(samples, chosen, has_audio=sound is not None, has_video=frames is not None)
+    return Media(
+        held.result(), chosen, has_audio=sound is not None, has_video=frames is not None,
+        n_channels=held.n_channels, mixed=held.mixed, cancelled=held.cancelled is not None,
+        audio_rest_s=held.rest_s,
+    )  # fmt: skip
+
+
+def _held(audio: Waveform, span_s: Span) -> HeldAudio:
+    """As much of the span as would be held of a file."""
+    held = HeldAudio()
+    span = _span_of_audio(audio, span_s)
+    if span is not None:
+        held.add(span)
+    return held
 
 
 def _span_of_audio(audio: Waveform, span_s: Span) -> Waveform | None:
@@ -230,7 +245,7 @@ def _span_of_audio(audio: Waveform, span_s: Span) -> Waveform | None:
     samples = audio.samples[:, first:last]
     if samples.shape[1] == 0:
         return None
-    return Waveform(np.ascontiguousarray(samples), rate, first_s)
+    return Waveform(samples, rate, first_s)
 
 
 def _chosen(frames: TimedFrames, n_frames: int, square: bool, span_s: Span) -> TimedFrames | None:

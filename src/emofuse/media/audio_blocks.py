@@ -15,10 +15,8 @@ from emofuse.core.errors import MediaError
 from emofuse.core.records import Float32, Waveform
 from emofuse.media.audio_samples import float_samples
 from emofuse.media.channels import to_mono
+from emofuse.media.held_audio import HeldAudio
 from emofuse.media.packet_clock import GapLimits
-
-MAX_AUDIO_S: Final = 1800.0
-"""Audio is read up to this length, so that a movie does not fill the memory: 0.7 GB, stereo at 48 kHz."""
 
 _GAP_S: Final = 0.1
 """A longer gap between two timestamps is filled with silence; a shorter one is rounding."""
@@ -27,6 +25,8 @@ _MAX_OVERLAP_S: Final = 1.0
 _BLOCK_S: Final = 0.5
 _LONG_BLOCK_S: Final = 5.0
 """For blocks that are merely joined again."""
+_BLOCK_VALUES: Final = 2**20
+"""A block of many channels at a high rate is shorter: at most 4 MB."""
 _SILENCE_S: Final = 60.0
 _SILENCE_SHARE: Final = 10.0
 """Silence that only timestamps call for is at most a minute plus ten times the audio that there is."""
@@ -128,6 +128,7 @@ class AudioBlocks:
         if frame.sample_rate not in RATES_HZ:
             raise MediaError(self._path, f"a sample rate of {frame.sample_rate} Hz is out of range")
         self._rate, self._channels = frame.sample_rate, frame.layout.nb_channels
+        self._block_s = min(self._block_s, _BLOCK_VALUES / (self._rate * self._channels))
 
     def _resampled(self, frame: AudioFrame) -> list[AudioFrame]:
         """Broadcasts and joined files change their rate: the initial rate is kept."""
@@ -251,7 +252,7 @@ class AudioBlocks:
 
 
 class WaveformCollector:
-    """Collects the samples of one stream between two times."""
+    """Collects the samples of one stream between two times, as far as they are held."""
 
     def __init__(
         self,
@@ -263,7 +264,8 @@ class WaveformCollector:
     ) -> None:
         """See :class:`AudioBlocks`."""
         self._blocks = AudioBlocks(path, start_s, end_s, origin_s, block_s=_LONG_BLOCK_S, gaps=gaps)
-        self._found: list[Waveform] = []
+        self.held = HeldAudio()
+        """What has been collected."""
         self.full = False
         """Nothing more is wanted."""
         self.notes: tuple[str, ...] = ()
@@ -277,17 +279,12 @@ class WaveformCollector:
         """Take the next decoded frame."""
         if self.full:
             return
-        self._found += self._blocks.add(frame)
-        self.full, self.notes = self._blocks.full, self._blocks.notes
-        if self._found and self.end_s - self._found[0].start_s > MAX_AUDIO_S:
-            self.full = True
-            self.notes = (f"only the first {MAX_AUDIO_S / 60:.0f} minutes of audio were read",)
+        for block in self._blocks.add(frame):
+            self.held.add(block)
+        self.full, self.notes = self._blocks.full or self.held.full, self._blocks.notes
 
-    def result(self) -> Waveform | None:
-        """The waveform, cut to the sample; None if no sample came out."""
-        self._found += self._blocks.flush()
-        if not self._found:
-            return None
-        first = self._found[0]
-        samples = np.concatenate([block.samples for block in self._found], axis=1)
-        return Waveform(samples, first.sample_rate_hz, first.start_s)
+    def result(self) -> HeldAudio:
+        """What was collected, cut to the sample."""
+        for block in self._blocks.flush():
+            self.held.add(block)
+        return self.held

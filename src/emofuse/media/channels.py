@@ -21,11 +21,18 @@ _AS_LOUD: Final = 0.8
 _BLOCK_S: Final = 0.008
 """Levels are measured in blocks this short, about the mean of each: a constant does not count, and rumble
 hardly."""
+VALUES_AT_ONCE: Final = 2**20
+"""Levels are computed piece by piece: numpy needs as much memory again as a piece has."""
 
 
 def is_silent(samples: Float32) -> bool:
     """Whether nothing is audible: digital silence, or only its dither."""
-    return samples.size == 0 or float(np.abs(samples).max()) < SILENT_BELOW
+    return peak(samples) < SILENT_BELOW
+
+
+def peak(samples: Float32) -> float:
+    """The largest magnitude; 0 of no sample."""
+    return float(max(samples.max(), -samples.min())) if samples.size else 0.0
 
 
 def to_mono(waveform: Waveform) -> Float32:
@@ -68,5 +75,7 @@ def block_power(rows: Float32, sample_rate_hz: int) -> NDArray[np.float64]:
     whole = rows[:, : rows.shape[1] // n * n].reshape(len(rows), -1, n)
     if whole.size == 0:
         return np.zeros(len(rows))
-    power: NDArray[np.float64] = whole.var(axis=2).mean(axis=1, dtype=np.float64)
+    step = max(1, VALUES_AT_ONCE // (len(rows) * n))
+    parts = [whole[:, i : i + step].var(axis=2) for i in range(0, whole.shape[1], step)]
+    power: NDArray[np.float64] = np.concatenate(parts, axis=1).mean(axis=1, dtype=np.float64)
     return power

@@ -40,6 +40,7 @@ from emofuse.media.frames import (
     pixel_aspect,
     plan_frames,
 )
+from emofuse.media.held_audio import HeldAudio
 from emofuse.media.orientation import orientation
 
 __all__ = ["Media", "MediaInfo", "Source", "decode", "probe"]
@@ -82,6 +83,14 @@ class Media:
     """Damage that was found and worked around, and which of several streams were read."""
     faults: tuple[str, ...] = ()
     """The notes on damage alone."""
+    n_channels: int = 0
+    """Of the audio, as the file has it."""
+    mixed: bool = False
+    """The channels were mixed, for the audio is too long to be held as it is."""
+    cancelled: bool = False
+    """They were, and cancel each other out: it is the loudest one."""
+    audio_rest_s: float | None = None
+    """Where the audio may go on: it is held up to :data:`~emofuse.media.held_audio.MOST_VALUES` values."""
 
 
 def probe(source: Source) -> MediaInfo:
@@ -133,7 +142,7 @@ def decode(
     Args:
         source: an audio or video file, of any kind that FFmpeg reads: its path, its bytes, or a binary file
             object, which is read from its beginning and left open.
-        audio: whether the audio is wanted: all channels, at the file's own rate.
+        audio: whether the audio is wanted: all channels, at the file's own rate; of long audio a first part.
         n_frames: how many frames, from the first to the last, each the nearest to its point in time; from a
             file with fewer, some are repeated. None: no frames.
         square: keep only the central square of each frame.
@@ -153,6 +162,7 @@ def decode(
     request = _Request(source, audio, n_frames, square, start_s, end_s, streams)
     media, exact = request.run(threads=threads, skip=True)
     if media.faults or not exact:
+        del media  # not held beside the next one
         # Concealment of damage may depend on the timing of threads, so one thread reads damaged files.
         media, _ = request.run(threads=1, skip=False)
     requested = (audio and media.has_audio) or (n_frames is not None and media.has_video)
@@ -202,11 +212,15 @@ class _Request:
                 errors.check_end(file, file.video, plan.end_s)
             clock_notes, stream_notes = file.clock.notes, file.chosen.notes
             has_audio, has_video = file.audio is not None, file.video is not None
-        waveform = None if audio is None else audio.result()
+        held = HeldAudio() if audio is None else audio.result()
         timed = None if frames is None else frames.result()
         stopped_s = max(0.0 if audio is None else audio.end_s, 0.0 if plan is None else plan.last_s)
         notes = errors.notes(stopped_s) + clock_notes + (() if audio is None else audio.notes)
-        media = Media(waveform, timed, has_audio, has_video, notes + stream_notes, faults=notes)
+        media = Media(
+            held.result(), timed, has_audio, has_video, notes + stream_notes, faults=notes,
+            n_channels=held.n_channels, mixed=held.mixed, cancelled=held.cancelled is not None,
+            audio_rest_s=held.rest_s,
+        )  # fmt: skip
         return media, frames is None or frames.exact
 
     def _open(

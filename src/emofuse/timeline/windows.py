@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.records import Features, Waveform
-from emofuse.features.extraction import CHANNELS_CANCEL, extract
+from emofuse.features.extraction import extract
 from emofuse.features.face.active_speaker import find_active_speaker, mouth_movement
 from emofuse.features.face.tracker import TrackedFace
+from emofuse.features.voice.clip_voice import CHANNELS_CANCEL
 from emofuse.features.voice.vad import CHUNK_S, SpeechChunk, SpeechDetector, speech_share
 from emofuse.media.channels import is_silent
 from emofuse.timeline.records import FaceBox, QualityValue, Window

@@ -33,7 +33,9 @@ def highpass(waveform: Waveform, from_hz: float) -> Waveform:
     """
     if waveform.samples.size == 0:
         return waveform
-    samples = np.stack([_highpass(channel, waveform.sample_rate_hz, from_hz) for channel in waveform.samples])
+    samples = np.empty_like(waveform.samples)
+    for channel, out in zip(waveform.samples, samples, strict=True):
+        _highpass(channel, waveform.sample_rate_hz, from_hz, out)
     return Waveform(samples, waveform.sample_rate_hz, waveform.start_s)
 
 
@@ -63,16 +65,27 @@ def _spectrum(sample_rate_hz: int, from_hz: float) -> tuple[int, NDArray[np.comp
     return size, np.fft.rfft(taps, size)
 
 
-def _highpass(samples: NDArray[np.float32], sample_rate_hz: int, from_hz: float) -> NDArray[np.float32]:
+def _highpass(
+    samples: NDArray[np.float32], sample_rate_hz: int, from_hz: float, out: NDArray[np.float32]
+) -> None:
     """Overlap-save: blocks of the extended recording, of each the part that the wrap-around leaves alone."""
     size, low_pass = _spectrum(sample_rate_hz, from_hz)
     n_taps = len(kernel(sample_rate_hz, from_hz))
     n_side, step = n_taps // 2, size - n_taps + 1
-    extended = np.pad(samples, n_side, mode="symmetric")
-    out = np.empty_like(samples)
     for start in range(0, len(samples), step):
-        block = extended[start : start + size]
+        block = _extended(samples, start - n_side, start - n_side + size, n_side)
         low = np.fft.irfft(np.fft.rfft(block, size) * low_pass, size)[n_taps - 1 :]
         part = samples[start : start + step]
         out[start : start + step] = part - low[: len(part)]
-    return out
+
+
+def _extended(samples: NDArray[np.float32], start: int, end: int, n_side: int) -> NDArray[np.float32]:
+    """From one sample to another of a recording that is continued at both ends, as its mirror image."""
+    end = min(end, len(samples) + n_side)
+    if len(samples) < n_side:  # mirrored several times
+        return np.pad(samples, n_side, mode="symmetric")[start + n_side : end + n_side]
+    before, after = max(0, -start), max(0, end - len(samples))
+    inside = samples[max(0, start) : end]
+    if not before and not after:
+        return inside
+    return np.concatenate([samples[:before][::-1], inside, samples[len(samples) - after :][::-1]])

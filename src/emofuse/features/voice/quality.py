@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import numpy as np
-
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32, Waveform
 from emofuse.features.voice.segment import resample
@@ -26,7 +24,7 @@ def clipped_share(samples: Float32) -> float:
     """The share of samples at full scale, 0 to 1, in the channel that has most; (n_channels, n_samples)."""
     if samples.size == 0:
         return 0.0
-    return float((np.abs(samples) >= CLIPPED_FROM).mean(axis=1).max())
+    return max(float(((row >= CLIPPED_FROM) | (row <= -CLIPPED_FROM)).mean()) for row in samples)
 
 
 def quality_notes(

@@ -12,10 +12,11 @@ from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32, Waveform
 from emofuse.features.voice.highpass import highpass, reach_s
 from emofuse.features.voice.speech_start import SPEECH_LEAD_S, first_utterance_s
-from emofuse.media.channels import to_mono
+from emofuse.media.channels import peak, to_mono
 
 _FRAME_S: Final = 0.025
 _HOP_S: Final = 0.010
+_PIECE: Final = 2**20
 _FLOOR: Final = 1e-5
 """Amplitude below which librosa's trim does not distinguish levels."""
 
@@ -61,11 +62,26 @@ def trim_silence(
 
 def _frame_rms(samples: Float32, frame: int, hop: int) -> NDArray[np.float64]:
     """Root mean square of frames centered on every hop, with zeros beyond both ends."""
-    padded = np.pad(np.square(samples, dtype=np.float64), (frame // 2 + 1, frame // 2))
-    energy = np.cumsum(padded)
     starts = np.arange(0, len(samples) + 2 * (frame // 2) - frame + 1, hop)
-    rms: NDArray[np.float64] = np.sqrt(np.maximum(energy[starts + frame] - energy[starts], 0) / frame)
+    energy = _energy_at(samples, np.concatenate([starts, starts + frame]) - frame // 2)
+    before, after = energy[: len(starts)], energy[len(starts) :]
+    rms: NDArray[np.float64] = np.sqrt(np.maximum(after - before, 0) / frame)
     return rms
+
+
+def _energy_at(samples: Float32, ends: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The energy before each of some points, summed up in order; in pieces, for the sums of a long recording
+    take four times its memory."""
+    ends = ends.clip(0, len(samples))
+    energy, total = np.zeros(len(ends)), 0.0
+    for first in range(0, len(samples), _PIECE):
+        piece = np.square(samples[first : first + _PIECE], dtype=np.float64)
+        piece[0] += total
+        sums = np.cumsum(piece)
+        inside = (ends > first) & (ends <= first + len(piece))
+        energy[inside] = sums[ends[inside] - first - 1]
+        total = float(sums[-1])
+    return energy
 
 
 def cut_or_pad(samples: Float32, n_samples: int) -> Float32:
@@ -105,7 +121,7 @@ def voice_segment(waveform: Waveform, features: VoiceFeatures) -> tuple[Float32,
         "voiced_s": round(len(voiced) / rate, 4),
         "sample_rate_hz": waveform.sample_rate_hz,
         "n_channels": waveform.n_channels,
-        "peak": round(float(np.abs(waveform.samples).max()), 6),
+        "peak": round(peak(waveform.samples), 6),
         **facts,
     }
     return np.ascontiguousarray(segment), info
