@@ -26,6 +26,19 @@ def test_public_names_are_these() -> None:
         emofuse.Recogniser  # noqa: B018 - the misspelling is the test
 
 
+def test_dir_shows_the_public_names() -> None:
+    code = "import emofuse; print(*dir(emofuse)); print(*dir(emofuse.exports)); print(emofuse.exports)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "has no attribute 'exports'" in done.stderr  # not imported yet
+    shown = {name for name in done.stdout.splitlines()[0].split() if not name.startswith("__")}
+    assert shown | {"__version__"} == NAMES | {"core"}
+    import emofuse.exports
+
+    assert set(emofuse.exports.__all__) <= set(dir(emofuse.exports))
+    assert "lazy_names" not in dir(emofuse.exports)
+    assert {"exports", *NAMES} <= set(dir(emofuse))
+
+
 def test_importing_loads_nothing_heavy() -> None:
     code = (
         "import sys, emofuse\n"

@@ -67,7 +67,7 @@ __all__ = [
 ]
 
 # ``import emofuse`` loads no media library
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "Bundle": "recognition.bundle",

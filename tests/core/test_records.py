@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -134,3 +135,31 @@ def test_a_recording_needs_audio_or_video() -> None:
     assert Recording(sound, name="mine").frames is None
     with pytest.raises(ValueError, match="audio, video or both"):
         Recording(name="mine")
+
+
+@pytest.mark.parametrize("changed", [
+    {"source": "other"}, {"used": ("voice",)}, {"notes": ("a",)}, {"meta": {"a": np.zeros(2)}},
+    {"face": None}, {"probabilities": np.eye(8)[1]}, {"error": "why"},
+])  # fmt: skip
+def test_predictions_compare(changed: dict[str, Any]) -> None:
+    one, same = prediction(meta={"a": np.ones(2)}), prediction(meta={"a": np.ones(2)})
+    assert one == same
+    assert not one != same  # noqa: SIM202 - the operator is the test
+    assert one != prediction(**{"meta": {"a": np.ones(2)}} | changed)
+    assert one != "prediction"
+    assert one in [same]
+    assert copy.deepcopy(one) == one
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
+
+
+def test_other_records_with_arrays_compare() -> None:
+    sound = Waveform(np.zeros((1, 9), np.float32), 16_000)
+    frames = TimedFrames((np.zeros((8, 8), np.uint8),), np.zeros(1), 1)
+    assert Recording(sound, frames) == Recording(dataclasses.replace(sound), dataclasses.replace(frames))
+    assert sound != dataclasses.replace(sound, samples=np.ones((1, 9), np.float32))
+    assert frames != dataclasses.replace(frames, times_s=np.ones(1))
+
+
+def test_prediction_is_plain_data_by_either_name() -> None:
+    assert prediction().to_dict() == prediction().as_dict()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import pickle
+import shutil
 import subprocess
 import sys
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +347,108 @@ def test_arguments_must_belong_together(recognizer: Recognizer, video_clips: dic
         recognizer.predict(video_clips["happy"], fps=25)
     with pytest.raises(TypeError, match="a path, bytes or a binary file object, got int"):
         recognizer.predict(3)  # type: ignore[arg-type]
+
+
+def test_samples_in_lists_tensors_and_memory_are_read(recognizer: Recognizer) -> None:
+    torch = pytest.importorskip("torch")
+    samples = small_corpora.speech(4, 0, 1)
+    wanted = recognizer.predict(samples, sample_rate_hz=small_corpora.RATE)
+    given: Any
+    for given in (samples.tolist(), torch.from_numpy(samples), memoryview(samples), array("f", samples)):
+        found = recognizer.predict(given, sample_rate_hz=small_corpora.RATE)
+        assert found == wanted, type(given)
+    for given in (samples.tolist(), torch.from_numpy(samples)):
+        with pytest.raises(FeatureError, match="samples need their rate: give sample_rate_hz"):
+            recognizer.predict(given)
+    with pytest.raises(TypeError, match=r"got float; of samples and frames, emofuse\.recording makes one"):
+        recognizer.predict(0.5)  # type: ignore[arg-type]
+
+
+def test_frames_in_lists_and_tensors_are_read(recognizer: Recognizer) -> None:
+    torch = pytest.importorskip("torch")
+    images = np.random.default_rng(0).integers(0, 256, (5, 60, 80, 3), np.uint8)
+    wanted = recognizer.predict(frames=images, fps=25)
+    given: Any
+    for given in (
+        list(images),
+        list(torch.from_numpy(images)),
+        torch.from_numpy(images),
+        memoryview(images.data),
+    ):
+        assert recognizer.predict(frames=given, fps=25) == wanted
+    for given, message in (
+        (
+            torch.from_numpy(images).permute(0, 3, 1, 2),
+            r"got \(3, 60, 80\) in frame 0: the channels come last",
+        ),
+        (torch.from_numpy(images).float(), "frames must be uint8"),
+        (images.tolist(), "frames must be uint8"),
+        ((image for image in images), "frames must be an array of numbers, got generator"),
+        ("clip.mp4", "frames must be an array of numbers, got str"),
+        (3, r"frames must be .*got \(\)"),
+        ([[[1, 2], [3]]], "frame 0 must be an array, and NumPy makes none of this list"),
+    ):
+        with pytest.raises(FeatureError, match=message):
+            recognizer.predict(frames=given, fps=25)
+
+
+def test_the_content_of_a_file_may_lie_in_any_memory(
+    recognizer: Recognizer, video_clips: dict[str, Path]
+) -> None:
+    data = video_clips["happy"].read_bytes()
+    wanted = recognizer.predict(data)
+    assert recognizer.predict(bytearray(data)) == recognizer.predict(memoryview(data)) == wanted
+    assert wanted.source == "<bytes>"
+
+
+def test_a_pickle_holds_the_folder(
+    recognizer: Recognizer, video_bundle: Path, video_clips: dict[str, Path], tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    folder, licence = recognizer.bundle.folder, recognizer.licence
+    assert repr(recognizer) == f"<Recognizer: {folder}; voice and face; license: {licence}>"
+    data = pickle.dumps(recognizer)
+    assert len(data) < 50_000
+    again = pickle.loads(data)  # noqa: S301 - our own
+    assert again.predict(video_clips["happy"]) == recognizer.predict(video_clips["happy"])
+    assert repr(again) == repr(recognizer)
+    moved = Recognizer.load(shutil.copytree(video_bundle, tmp_path / "moved"), threads=2, decoder_threads=1)
+    data = pickle.dumps(moved)
+    again = pickle.loads(data)  # noqa: S301 - our own
+    assert (again._threads, again.decoder_threads) == (2, 1)
+    caplog.clear()
+    pickle.loads(data)  # noqa: S301 - our own
+    assert "no commercial use" not in caplog.text
+    (tmp_path / "moved" / "voice.onnx").write_bytes(b"another")
+    with pytest.raises(BundleError, match=r"voice\.onnx is altered"):
+        pickle.loads(data)  # noqa: S301 - our own
+
+
+def test_the_shipped_recognizer_is_pickled_by_name() -> None:
+    shipped = Recognizer.load()
+    assert repr(shipped) == (
+        "<Recognizer: the one that comes with emofuse; voice and face; license: CC BY-NC-SA 4.0>"
+    )
+    data = pickle.dumps(shipped)
+    assert b"out-of-the-box" not in data
+    assert pickle.loads(data).bundle == shipped.bundle  # noqa: S301 - our own
+
+
+def test_the_license_is_logged_once_and_not_by_workers(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing, emofuse\n"
+        "def folder(_):\n"
+        "    return emofuse.Recognizer.load().bundle.folder\n"
+        "if __name__ == '__main__':\n"
+        "    emofuse.Recognizer.load(), emofuse.Recognizer.load()\n"
+        "    with multiprocessing.get_context('spawn').Pool(2) as pool:\n"
+        "        print(len(pool.map(folder, range(2), chunksize=1)))\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n"
+    assert done.stderr.count("no commercial use") == 1
 
 
 def test_many_give_the_predictions_of_each_alone(

@@ -162,7 +162,7 @@ def _print(predictions: Sequence[Prediction], emotions: Sequence[str], output: F
     if output is not Format.TABLE and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # data, whatever the encoding of the terminal
     if output is Format.JSON:
-        data = printable_data([p.as_dict() for p in predictions])
+        data = printable_data([p.to_dict() for p in predictions])
         json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
     elif output is Format.CSV:

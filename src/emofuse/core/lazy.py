@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module-level ``__getattr__`` (PEP 562), so that importing the package imports none of its modules.
+def lazy_names(
+    package: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package (PEP 562), whose modules are imported when they are used.
+
+    ``dir`` shows the public names, whether they have been used or not, and the modules imported so far.
 
     Args:
         package: the package's ``__name__``.
@@ -20,4 +26,14 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(f"{package}.{homes[name]}"), name)
 
-    return get
+    def names() -> list[str]:
+        module = sys.modules[package]
+        parts = {
+            name
+            for name, value in vars(module).items()
+            if isinstance(value, ModuleType) and value.__name__ == f"{package}.{name}"
+        }
+        special = {name for name in vars(module) if name.startswith("__")}
+        return sorted({*module.__all__, *parts, *special})
+
+    return get, names

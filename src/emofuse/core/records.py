@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.by_value import ComparedByValue
+
 Modality = Literal["audio-video", "video", "audio"]
 Float32 = NDArray[np.float32]
 UInt8 = NDArray[np.uint8]
@@ -62,8 +64,8 @@ class Take:
         return tuple(dict.fromkeys(clip.path for clip in (self.voice, self.face) if clip is not None))
 
 
-@dataclass(frozen=True, slots=True)
-class Waveform:
+@dataclass(frozen=True, slots=True, eq=False)
+class Waveform(ComparedByValue):
     """Samples with their rate. ``samples``: (n_channels, n_samples) float32, full scale is ±1."""
 
     samples: Float32
@@ -91,8 +93,8 @@ class Waveform:
         return float(self.samples.shape[1] / self.sample_rate_hz)
 
 
-@dataclass(frozen=True, slots=True)
-class TimedFrames:
+@dataclass(frozen=True, slots=True, eq=False)
+class TimedFrames(ComparedByValue):
     """Gray frames with their presentation timestamps, and how many the file has.
 
     ``images``: list of (height, width) uint8, upright; ``times_s``: (n,) float64, never decreasing.
@@ -134,8 +136,8 @@ class StreamChoice:
     video: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameTrack:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FrameTrack(ComparedByValue):
     """Where one person's face is in the sampled frames of a clip.
 
     ``times_s``: (n_frames,) float64 presentation timestamps; ``boxes``: (n_frames, 4) int32 left, top, right,
@@ -154,7 +156,7 @@ class FrameTrack:
             raise ValueError("boxes, found and n_faces must have one row per frame")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FaceTrack(FrameTrack):
     """A person's face, cut out of the sampled frames of a clip.
 
@@ -171,8 +173,8 @@ class FaceTrack(FrameTrack):
             raise ValueError(f"crops must be ({n}, size, size) uint8, got {self.crops.shape}")
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+@dataclass(frozen=True, slots=True, eq=False)
+class Features(ComparedByValue):
     """The network inputs of one clip. An array that is missing has a reason instead.
 
     ``voice`` and ``face`` have the shape and dtype that the recipe's feature kinds define.
@@ -198,8 +200,8 @@ class Features:
                 raise ValueError(f"{name}: features must be finite")
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction(ComparedByValue):
     """The emotion of one clip, as probabilities.
 
     ``probabilities``: (8,) float64 in the order of :data:`emofuse.core.labels.EMOTIONS`, or None where
@@ -241,7 +243,7 @@ class Prediction:
         """The probability of the most probable emotion."""
         return None if self.probabilities is None else float(self.probabilities.max())
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: probabilities by emotion, what is missing and why."""
 
         def named(array: NDArray[np.float64] | None) -> dict[str, float] | None:
@@ -264,9 +266,13 @@ class Prediction:
             "error": self.error,
         }
 
+    def as_dict(self) -> dict[str, Any]:
+        """The earlier name of :meth:`to_dict`."""
+        return self.to_dict()
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], emotions: tuple[str, ...]) -> Prediction:
-        """The prediction that :meth:`as_dict` gave ``data`` for."""
+        """The prediction that :meth:`to_dict` gave ``data`` for."""
 
         def array(named: Mapping[str, float] | None) -> NDArray[np.float64] | None:
             return None if named is None else np.array([named[e] for e in emotions], dtype=np.float64)

@@ -12,4 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Corpus", "load_corpus"]
 
-__getattr__ = lazy_names(__name__, {"Corpus": "corpus", "load_corpus": "load"})
+__getattr__, __dir__ = lazy_names(__name__, {"Corpus": "corpus", "load_corpus": "load"})

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypedDict, cast
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
+from emofuse.core.text import printable_data
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Protocol
 from emofuse.system.json_files import read_json
@@ -298,7 +299,7 @@ def recipe_of(results: Results, source: Path) -> Recipe:
 
 
 def read_json_object(path: Path, *, fix: str) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
+    """Read a JSON file that holds an object; bytes of file names in it that are not UTF-8 are escaped.
 
     Raises:
         ExperimentError: it is missing or damaged; the text ends with ``fix``.
@@ -311,7 +312,8 @@ def read_json_object(path: Path, *, fix: str) -> dict[str, Any]:
         raise ExperimentError(f"{path} cannot be read ({error}): {fix}") from None
     if not isinstance(data, dict):
         raise ExperimentError(f"{path} is not a JSON object: {fix}")
-    return data
+    printed: dict[str, Any] = printable_data(data)
+    return printed
 
 
 def in_order(systems: Mapping[str, Any]) -> tuple[str, ...]:

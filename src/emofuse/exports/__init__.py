@@ -24,7 +24,7 @@ __all__ = [
     "write_timeline",
 ]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "FORMATS": "write",

@@ -16,6 +16,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.by_value import ComparedByValue
 from emofuse.system.array_files import read_arrays
 
 Float64 = NDArray[np.float64]
@@ -23,8 +24,8 @@ LEAST_SHARE = 0.1
 """Share of the spread over all people that is added to a person's own, so that no value explodes."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpeakerPrior:
+@dataclass(frozen=True, slots=True, eq=False)
+class SpeakerPrior(ComparedByValue):
     """Of many speakers' features: ``mean``, ``spread`` over all and ``within`` one speaker, (d,) float64."""
 
     mean: Float64
@@ -49,8 +50,8 @@ class SpeakerPrior:
         return cls(arrays["mean"], arrays["spread"], arrays["within"])
 
 
-@dataclass(frozen=True, slots=True)
-class SpeakerScaler:
+@dataclass(frozen=True, slots=True, eq=False)
+class SpeakerScaler(ComparedByValue):
     """The center and the scale of one speaker's features, (d,) float64 each."""
 
     center: Float64
@@ -61,8 +62,8 @@ class SpeakerScaler:
         return np.clip((rows - self.center) / self.scale, -5, 5).astype(np.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class Moments:
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments(ComparedByValue):
     """All that is stored of a speaker's recordings: number, mean and sum of squared deviations, (d,) each."""
 
     n: int

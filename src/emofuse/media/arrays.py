@@ -44,7 +44,8 @@ def recording(
 
     Args:
         samples: (n,) or (n_channels, n): floating point with full scale ±1; or int16, int32, or uint8 with
-            zero at 128, as in PCM files. None: no audio.
+            zero at 128, as in PCM files: an array, a tensor on the CPU, a memoryview, or a list. None: no
+            audio.
         sample_rate_hz: of the samples.
         frames: (n, height, width) gray or (n, height, width, 3), uint8, upright, or a sequence of such
             images. None: no video.
@@ -83,7 +84,7 @@ def waveform(samples: NDArray[Any], sample_rate_hz: float | None, *, start_s: fl
     if isinstance(sample_rate_hz, bool) or sample_rate_hz not in RATES_HZ:
         allowed = f"a whole number from {RATES_HZ[0]} to {RATES_HZ[-1]}"
         raise FeatureError(f"sample_rate_hz must be {allowed}, got {sample_rate_hz!r}")
-    array = np.asarray(samples)
+    array = as_array(samples, "samples")
     if array.ndim not in (1, 2):
         raise FeatureError(f"samples must be (n,) or (n_channels, n), got {array.shape}")
     rows = np.atleast_2d(array)
@@ -96,6 +97,28 @@ def waveform(samples: NDArray[Any], sample_rate_hz: float | None, *, start_s: fl
     if not math.isfinite(start_s):
         raise FeatureError(f"start_s must be finite, got {start_s}")
     return Waveform(_full_scale(rows), int(sample_rate_hz), float(start_s))
+
+
+def as_array(values: Any, what: str) -> NDArray[Any]:
+    """Values as an array: an array itself, a tensor, a memoryview, or numbers in lists.
+
+    Args:
+        values: the array or whatever NumPy makes one of.
+        what: its name in messages.
+
+    Raises:
+        FeatureError: NumPy makes no array of numbers of it.
+    """
+    try:
+        array = np.asarray(values)
+    except Exception as error:  # of any library: a tensor on a GPU or with a gradient, uneven lists
+        reason = str(error).partition("\n")[0]
+        raise FeatureError(
+            f"{what} must be an array, and NumPy makes none of this {type(values).__name__}: {reason}"
+        ) from None
+    if array.dtype == object or (array.dtype.kind in "US" and array is not values):
+        raise FeatureError(f"{what} must be an array of numbers, got {type(values).__name__}")
+    return array
 
 
 def _full_scale(rows: NDArray[Any]) -> Float32:
@@ -141,12 +164,16 @@ def timed_frames(
         return frames
     if colour not in ("rgb", "bgr"):
         raise FeatureError(f"colour must be 'rgb' or 'bgr', got {colour!r}")
-    if isinstance(frames, np.ndarray) and frames.ndim not in (3, 4):
-        raise FeatureError(f"frames must be (n, height, width) or (n, height, width, 3), got {frames.shape}")
+    if not isinstance(frames, list | tuple):
+        frames = as_array(frames, "frames")
+        if frames.ndim not in (3, 4):
+            raise FeatureError(
+                f"frames must be (n, height, width) or (n, height, width, 3), got {frames.shape}"
+            )
     if len(frames) == 0:
         raise FeatureError("frames are empty")
     times = _times(len(frames), frame_times_s, fps)
-    images = tuple(_gray(np.asarray(image), i, colour) for i, image in enumerate(frames))
+    images = tuple(_gray(as_array(image, f"frame {i}"), i, colour) for i, image in enumerate(frames))
     return TimedFrames(images, times, len(images))
 
 
@@ -173,8 +200,9 @@ def _gray(image: NDArray[Any], index: int, colour: ColorOrder) -> UInt8:
     if image.dtype != np.uint8:
         raise FeatureError(f"frames must be uint8, 0 to 255, got {image.dtype} in frame {index}")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or image.size == 0:
+        fix = ": the channels come last" if image.ndim == 3 and image.shape[0] in (1, 3) else ""
         raise FeatureError(
-            f"a frame must be (height, width) or (height, width, 3), got {image.shape} in frame {index}"
+            f"a frame must be (height, width) or (height, width, 3), got {image.shape} in frame {index}{fix}"
         )
     if image.ndim == 2 and image.shape[1] <= _MOST_COLORS:
         raise FeatureError(

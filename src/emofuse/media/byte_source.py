@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
+
+BYTES: Final = (bytes, bytearray, memoryview)
+"""What holds the content of a file in memory."""
 
 
 class ByteReader:
@@ -14,16 +17,19 @@ class ByteReader:
     ``close``, so that nothing closes an object that belongs to the caller.
     """
 
-    def __init__(self, source: bytes | BinaryIO) -> None:
+    def __init__(self, source: bytes | bytearray | memoryview | BinaryIO) -> None:
         """Read from the beginning, whatever the object's own position is.
 
         Raises:
             TypeError: neither bytes nor a file object.
         """
-        self._file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
+        self._file: Any = io.BytesIO(source) if isinstance(source, BYTES) else source
         if not hasattr(self._file, "read") or not hasattr(self._file, "seek"):
             kind = type(source).__name__
-            raise TypeError(f"a recording is a path, bytes or a binary file object, got {kind}")
+            raise TypeError(
+                f"a recording is a path, bytes or a binary file object, got {kind}; of samples and frames, "
+                "emofuse.recording makes one"
+            )
         self._position = 0
 
     def problem(self) -> str | None:

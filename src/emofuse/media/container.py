@@ -19,13 +19,13 @@ from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
 from emofuse.core.records import StreamChoice
-from emofuse.media.byte_source import ByteReader
+from emofuse.media.byte_source import BYTES, ByteReader
 from emofuse.media.packet_clock import PacketClock
 from emofuse.media.stream_choice import ChosenStreams, choose_streams
 from emofuse.media.tags import tags_length
 from emofuse.media.unread_formats import HEAD_BYTES, unread_format
 
-Source = str | Path | bytes | BinaryIO
+Source = str | Path | bytes | bytearray | memoryview | BinaryIO
 """A recording: the path of a file, its bytes, or a seekable binary file object."""
 
 # Only containers of recordings: no playlists, scripts or image lists, which can name other files and hosts.
@@ -61,7 +61,7 @@ def display_path(source: Source) -> Path:
     """What a source is called in messages: its path, ``<bytes>``, or the name of a file object."""
     if isinstance(source, str | Path):
         return Path(source)
-    if isinstance(source, bytes):
+    if isinstance(source, BYTES):
         return Path("<bytes>")
     name = getattr(source, "name", None)
     return Path(name) if isinstance(name, str) and name else Path("<file object>")

@@ -33,6 +33,6 @@ def load_reader(setup: Mapping[str, Any]) -> Handler:
 
     def read(request: Request) -> Reply:
         (prediction,) = recognizer.predict_many([request["file"]], profile=profile, streams=streams)
-        return prediction.as_dict()
+        return prediction.to_dict()
 
     return read

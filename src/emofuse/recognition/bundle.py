@@ -6,9 +6,11 @@ provenance. A bundle is data: it contains neither pickles nor code.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -20,6 +22,7 @@ from typing import Any, Final, Literal, TypeVar
 from emofuse.core.errors import BundleError, RecipeError
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
+from emofuse.core.text import printable
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.json_files import read_bounded, read_json
 
@@ -135,7 +138,7 @@ def licence_text(licence: str, corpus: str, more: str = "") -> str:
         more: terms of further training data.
     """
     terms = (_RAVDESS_TERMS if NON_COMMERCIAL in licence else "") + more
-    return _LICENCE_TEXT.format(licence=licence, corpus=corpus, terms=terms)
+    return _LICENCE_TEXT.format(licence=licence, corpus=printable(corpus), terms=terms)
 
 
 def check_free(folder: Path) -> None:
@@ -266,6 +269,21 @@ def _names(manifest: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def warn_of_licence(bundle: Bundle) -> None:
-    """Log that a recognizer is not licensed for commercial use, if that is so."""
-    if NON_COMMERCIAL in bundle.licence:
-        logger.warning("this recognizer is licensed %s: no commercial use", bundle.licence)
+    """Log that a recognizer is not licensed for commercial use, if that is so.
+
+    Once for each bundle in a run of a program, and not in its worker processes.
+    """
+    if NON_COMMERCIAL in bundle.licence and _is_main_process():
+        _warn_once(bundle.licence, bundle.folder.absolute())
+
+
+@functools.cache
+def _warn_once(licence: str, _folder: Path) -> None:
+    logger.warning("this recognizer is licensed %s: no commercial use", licence)
+
+
+def _is_main_process() -> bool:
+    """Also told apart from workers that multiprocessing has not started, as joblib's, which have names."""
+    return multiprocessing.parent_process() is None and (
+        multiprocessing.current_process().name == "MainProcess"
+    )

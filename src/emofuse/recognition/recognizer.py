@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from emofuse.features.face.action_units import ActionUnitTable, read_action_unit
 from emofuse.media.arrays import ColorOrder, recording, timed_frames
 from emofuse.media.container import display_path
 from emofuse.recognition.batch_inputs import Listing, OnFile
-from emofuse.recognition.bundle import Bundle, load_bundle, warn_of_licence
+from emofuse.recognition.bundle import SHIPPED, Bundle, load_bundle, warn_of_licence
 from emofuse.recognition.model import BundleModel, nothing_readable
 
 if TYPE_CHECKING:
@@ -52,7 +54,20 @@ class Recognizer:
         self.bundle = bundle
         self.action_units = action_units and action_units.in_order(bundle.action_units)
         self.decoder_threads = decoder_threads
+        self._threads = threads
         self._model = BundleModel(bundle, threads=threads)
+
+    def __repr__(self) -> str:
+        """Its folder, what it reads, and its license."""
+        shipped = self.bundle.folder == SHIPPED
+        name = "the one that comes with emofuse" if shipped else str(self.bundle.folder)
+        return f"<Recognizer: {name}; {' and '.join(self.bundle.modalities)}; license: {self.licence}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as the bundle's folder and checksums: unpickling reads the networks there again."""
+        shipped = self.bundle.folder == SHIPPED
+        bundle = None if shipped else replace(self.bundle, folder=self.bundle.folder.absolute())
+        return _unpickled, (type(self), bundle, self._threads, self.decoder_threads, self.action_units)
 
     @classmethod
     def load(
@@ -157,8 +172,9 @@ class Recognizer:
 
         Args:
             source: any media file that has a voice, a face, or both: its path, its bytes or a binary file
-                object. Or audio: a :class:`~emofuse.Waveform`, or an array with ``sample_rate_hz``,
-                as :func:`emofuse.recording` takes it. Or a recording made by that function. None: no audio.
+                object. Or audio: a :class:`~emofuse.Waveform`, or with ``sample_rate_hz`` an array, a tensor
+                or a list, as :func:`emofuse.recording` takes it. Or a recording made by that function. None:
+                no audio.
             sample_rate_hz: of an array of samples.
             frames: video frames beside the audio: :class:`~emofuse.core.records.TimedFrames`, or arrays with
                 ``frame_times_s`` or ``fps``, as :func:`emofuse.recording` takes them.
@@ -349,6 +365,22 @@ class Recognizer:
         return self._model.face_frames(face)
 
 
+def _unpickled(
+    kind: type[Recognizer],
+    bundle: Bundle | None,
+    threads: int,
+    decoder_threads: int,
+    action_units: ActionUnitTable | None,
+) -> Recognizer:
+    """The recognizer of a pickle; each network is compared with the checksum of the pickled one.
+
+    Raises:
+        BundleError: the bundle is no longer there, or has changed.
+    """
+    bundle = load_bundle() if bundle is None else bundle
+    return kind(bundle, threads=threads, decoder_threads=decoder_threads, action_units=action_units)
+
+
 def _readable(
     source: Readable | NDArray[Any] | None,
     sample_rate_hz: float | None,
@@ -358,9 +390,10 @@ def _readable(
     colour: ColorOrder,
 ) -> Readable:
     """One recording, from the arguments of :meth:`Recognizer.predict`."""
-    if source is None or isinstance(source, np.ndarray):
+    if source is None or _is_array(source, sample_rate_hz):
+        samples: Any = source
         return recording(
-            source, sample_rate_hz, frames=frames, frame_times_s=frame_times_s, fps=fps, colour=colour
+            samples, sample_rate_hz, frames=frames, frame_times_s=frame_times_s, fps=fps, colour=colour
         )
     if sample_rate_hz is not None:
         kind = type(source).__name__
@@ -368,12 +401,20 @@ def _readable(
     if frames is None:
         if frame_times_s is not None or fps is not None:
             raise FeatureError("frame_times_s and fps go with frames, and none were given")
+        assert not isinstance(source, np.ndarray)
         return source
     if not isinstance(source, Waveform):
         raise FeatureError(
             f"frames go with a Waveform or an array of samples, not with {type(source).__name__}"
         )
     return Recording(source, timed_frames(frames, frame_times_s, fps, colour=colour))
+
+
+def _is_array(source: Any, sample_rate_hz: float | None) -> bool:
+    """Whether a source is samples: an array, a tensor or a list; with a rate, a view of memory too."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return sample_rate_hz is not None and isinstance(source, memoryview)
+    return isinstance(source, list | tuple | array) or hasattr(source, "__array__")
 
 
 def _name(source: Readable) -> str:

@@ -1,8 +1,9 @@
 """Text from templates: Jinja2 environments in which what a run or a corpus says cannot become markup.
 
 In HTML and in Markdown alike every value is escaped unless it is :class:`markupsafe.Markup`, which is ready
-markup; macros and ``{% set %}`` blocks return that. A name that is not in the context is an error. Templates
-lie in the folder ``templates`` of the package that uses them.
+markup; macros and ``{% set %}`` blocks return that. Bytes of file names that are not UTF-8 are escaped. A
+name that is not in the context is an error. Templates lie in the folder ``templates`` of the package that
+uses them.
 
 Jinja2 is imported when the first template is rendered: prediction never needs it.
 """
@@ -15,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from emofuse.core import number_format
+from emofuse.core.text import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -49,7 +51,7 @@ def render_html(package: str, name: str, **context: object) -> str:
     Raises:
         jinja2.UndefinedError: the template names what is not in the context.
     """
-    return _html_environment(package).get_template(name).render(context)
+    return printable(_html_environment(package).get_template(name).render(context))
 
 
 def render_markdown(package: str, name: str, **context: object) -> str:
@@ -59,7 +61,7 @@ def render_markdown(package: str, name: str, **context: object) -> str:
     and ``code_cell`` code within a cell of a table. Values must not be joined to ready markup with ``~`` or
     ``join``, which would escape them as HTML.
     """
-    return _markdown_environment(package).get_template(name).render(context)
+    return printable(_markdown_environment(package).get_template(name).render(context))
 
 
 def escape_markdown(text: object) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.alike import joined_name
+from emofuse.core.by_value import ComparedByValue
 from emofuse.core.errors import MissingExtraError
 from emofuse.core.text import encodable
 from emofuse.core.times import milliseconds
@@ -78,8 +79,8 @@ def _no_table(name: str) -> ValueError:
     return ValueError(f"no table {name!r}: use windows, segments or faces")
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+@dataclass(frozen=True, slots=True, eq=False)
+class Window(ComparedByValue):
     """The probabilities of one window.
 
     ``voice``, ``face`` and ``fused``: (8,) float64 in the order of the timeline's emotions, or None where

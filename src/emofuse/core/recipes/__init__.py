@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recipe", "load_recipe", "parse_recipe", "shipped_recipes"]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {"Recipe": "recipe", "load_recipe": "load", "parse_recipe": "load", "shipped_recipes": "load"},
 )
