@@ -30,7 +30,7 @@ def test_every_channel_has_its_samples(n: int, sample_format: str, planar: bool)
     samples = channels(n)
     kind = {"flt": "f4", "dbl": "f8", "s16": "i2", "s32": "i4", "u8": "u1"}[sample_format]
     if sample_format == "u8":
-        raw = np.rint(samples * 127 + 128).astype(kind)
+        raw = np.rint(samples * 128 + 128).astype(kind)
     else:
         raw = (samples * (1 if kind[0] == "f" else 2.0 ** (8 * int(kind[1]) - 1))).astype(kind)
     packed = av.AudioFrame.from_ndarray(np.ascontiguousarray(raw.T).reshape(1, -1), sample_format, LAYOUTS[n])

@@ -169,6 +169,25 @@ def test_a_still_image_is_named_and_refused(tmp_path: Path, suffix: str, name: s
             call(renamed)
 
 
+def test_a_photo_with_a_second_image_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (64, 48), np.uint8))
+    image = path.read_bytes()
+    index = b"\xff\xe2" + (8).to_bytes(2, "big") + b"MPF\0II"  # the multi-picture format of CIPA DC-007
+    path.write_bytes(image[:2] + index + image[2:] + image)
+    assert_rejected(path, "a JPEG image, and only recordings are read")
+
+
+@needs_sox
+def test_big_endian_wav_is_named_with_a_way_out(tmp_path: Path) -> None:
+    wave = media_files.write_wav(tmp_path / "a.wav", media_files.tone(1.0, 8000), 8000)
+    path, back = tmp_path / "big.wav", tmp_path / "back.wav"
+    subprocess.run(["sox", wave, "-B", path], check=True, capture_output=True)
+    assert_rejected(path, r"a big-endian WAV \(RIFX\) file, which is not read: convert it, .* sox in.wav")
+    subprocess.run(["sox", path, "-L", back], check=True, capture_output=True)
+    assert probe(back).audio_duration_s == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(("brand", "name"), [(b"heic", "HEIC"), (b"mif1", "HEIF"), (b"avif", "AVIF")])
 def test_an_image_in_the_container_of_mp4_is_refused(tmp_path: Path, brand: bytes, name: str) -> None:
     path = tmp_path / "a.mp4"

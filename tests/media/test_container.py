@@ -50,6 +50,7 @@ def test_a_bare_stream_has_its_own_rate(tmp_path: Path, codec: str, rate: str) -
     per_s = int(numerator) / int(denominator or 1)
     with open_stream(path, frames_per_s=math.inf) as stream:
         times = [item.time_s for item in stream if isinstance(item, Frame)]
+        assert stream.shown_until_s - times[0] == pytest.approx(90 / per_s, abs=1e-3)
     assert len(times) == 90 and times[-1] - times[0] == pytest.approx(89 / per_s, abs=1e-3)
     spread = not_none(decode(path, n_frames=90).frames).times_s
     assert spread[-1] - spread[0] == pytest.approx(89 / per_s, abs=1e-3)
@@ -136,3 +137,34 @@ def test_the_length_of_tags() -> None:
         == tags_length(b"ID3\x04\x00\x00\xff\x00\x00\x00")
         == 0
     )
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("suffix", ["mkv", "webm"])
+def test_a_cut_file_whose_streams_declare_no_length_is_damaged(tmp_path: Path, suffix: str) -> None:
+    codec = "-c:v libvpx -deadline realtime -cpu-used 16 -threads 1" if suffix == "webm" else FAST
+    made = f"-f lavfi -i testsrc2=s=160x96:r=25:d=6 -f lavfi -i sine=440:d=6 {codec}"
+    path = ffmpeg(made, tmp_path / f"whole.{suffix}")
+    assert notes_of(path) == ()
+    whole = path.read_bytes()
+    cut = tmp_path / f"cut.{suffix}"
+    cut.write_bytes(whole[: len(whole) // 2])
+    assert [note for note in notes_of(cut) if note.startswith("damaged: decoding stopped at ")]
+    assert decode(cut).notes == (), "audio alone does not show it: the frames may go on"
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("late_s", [0, 3600])
+def test_a_clock_that_starts_late_makes_a_file_no_longer(tmp_path: Path, late_s: int) -> None:
+    made = f"-f lavfi -i testsrc2=s=64x48:r=10:d=4 -f lavfi -i sine=440:d=4 {FAST} -output_ts_offset {late_s}"
+    path = ffmpeg(made, tmp_path / "late.mkv")
+    assert probe(path).duration_s == pytest.approx(4.0, abs=0.1)
+    assert notes_of(path) == ()
+
+
+@needs_ffmpeg
+def test_a_bare_stream_of_jpeg_images_is_no_image(tmp_path: Path) -> None:
+    path = ffmpeg("-f lavfi -i testsrc2=s=64x48:r=25:d=2 -c:v mjpeg", tmp_path / "camera.mjpeg")
+    frames = not_none(decode(path, n_frames=50).frames)
+    assert frames.n_in_file == 50 and frames.times_s[-1] == pytest.approx(49 / 25)
+    assert frames.times_s[0] == 0 and frames.images[0].shape == (48, 64)

@@ -30,7 +30,8 @@ from emofuse.core.errors import ExportError
 from emofuse.core.records import StreamChoice, UInt8
 from emofuse.exports.overlay_drawing import Drawing
 from emofuse.media.audio_blocks import AudioFormatConverter
-from emofuse.media.container import DecodeErrors, MediaFile, open_media
+from emofuse.media.container import MediaFile, open_media
+from emofuse.media.decode_errors import DecodeErrors
 from emofuse.media.frames import nominal_rate, pixel_aspect
 from emofuse.media.letterbox import letterboxed
 from emofuse.media.orientation import orientation

@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -15,15 +15,17 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
 from emofuse.core.records import StreamChoice
 from emofuse.media.byte_source import BYTES, ByteReader
+from emofuse.media.decode_errors import DecodeErrors
+from emofuse.media.joined_flv import FLV, without_later_headers
 from emofuse.media.packet_clock import PacketClock
 from emofuse.media.stream_choice import ChosenStreams, choose_streams
-from emofuse.media.tags import tags_length
-from emofuse.media.unread_formats import HEAD_BYTES, unread_format
+from emofuse.media.unread_formats import HEAD_BYTES, JPEG, JPEG_BYTES, unread_format
 
 Source = str | Path | bytes | bytearray | memoryview | BinaryIO
 """A recording: the path of a file, its bytes, or a seekable binary file object."""
@@ -31,7 +33,7 @@ Source = str | Path | bytes | bytearray | memoryview | BinaryIO
 # Only containers of recordings: no playlists, scripts or image lists, which can name other files and hosts.
 _FORMATS: Final = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dv,eac3,flac,flv,h264,hevc,ivf,loas,m4v,matroska,webm,"
-    "mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,tta,w64,wav,wv,yuv4mpegpipe"
+    "mjpeg,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,tta,w64,wav,wv,yuv4mpegpipe"
 )
 _OPTIONS: Final = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 DECODING_ERRORS: Final = (av.error.FFmpegError, OSError, EOFError, ValueError, OverflowError, MemoryError)
@@ -44,6 +46,8 @@ LENIENT_METADATA: Final[dict[str, Any]] = (
 _DECLARES_LENGTH: Final = ("mov", "matroska", "wav", "w64", "flac", "avi")
 _RESTARTS: Final = frozenset({"mpegts", "mpeg"})
 """Broadcasts: their clock may restart, so that no time in them can be sought."""
+_READ_FROM_START: Final = _RESTARTS | {"flv"}
+"""What is not sought in, since it may restart, if only where files were joined."""
 _SEPARATE: Final = "mov"
 """Its streams can be read apart; in other containers, reading one is reading all."""
 _HELD_BYTES: Final = 64 * 2**20
@@ -52,6 +56,8 @@ _PLACEHOLDERS: Final = ((0x7FFFF000, 0x80000FFF), (0xFFFFF000, 0xFFFFFFFF))
 """Lengths of RIFF files that were written to a pipe: their writer could not know the length."""
 _SHORT_BY_S: Final = 0.5
 """A stream that ends this much before its declared end was cut off."""
+_LATE_S: Final = 1.0
+"""A clock that starts later than this does not start with the recording."""
 _SEEK_FROM_S: Final = 5.0
 """A span that starts earlier is reached by decoding from the start: some formats seek inexactly."""
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
@@ -104,6 +110,28 @@ class MediaFile:
         """Whether the container stores its length; others have it estimated from the bit rate."""
         return _declares_length(self.container)
 
+    def ends_early(self, reached_s: Mapping[int, float]) -> bool:
+        """Whether it was cut off: something ends well before its declared end.
+
+        ``reached_s``: where each stream that was read to its end has ended, by the index of the stream.
+        """
+        if reached_s and self.container.format.name == "wav" and _riff_is_cut(self.source):
+            return True
+        length_s = self.duration_s
+        if not self.declares_length or length_s is None or self.clock.restarted:
+            return False
+        ends = []
+        for stream in (self.audio, self.video):
+            own_s = None if stream is None or stream.index not in reached_s else declared_s(stream)
+            if stream is not None and own_s is not None:
+                start_s = float((stream.start_time or 0) * (stream.time_base or 0)) - self.origin_s
+                # FFmpeg guesses the start of a stream of few long, reordered frames: the file says more.
+                ends.append((min(start_s + own_s, length_s), reached_s[stream.index], own_s))
+        timed = {one.index for one in self.container.streams if _takes_time(one)}
+        if not ends and timed and timed <= reached_s.keys():  # only the file as a whole has a length
+            ends.append((length_s, max(reached_s.values()), length_s))
+        return any(end_s - at_s > max(_SHORT_BY_S, 0.02 * own_s) for end_s, at_s, own_s in ends)
+
     def packets(
         self,
         streams: Sequence[AudioStream | VideoStream | None],
@@ -120,7 +148,7 @@ class MediaFile:
         seeks = start_s is not None and start_s >= _SEEK_FROM_S and bool(wanted)
         # One second early, so that audio decoders that depend on earlier packets have settled.
         from_s = 0.0 if start_s is None else start_s - 1 + self.origin_s
-        if seeks and name not in _RESTARTS:
+        if seeks and name not in _READ_FROM_START:
             # Where a file cannot be sought in, reading starts at its beginning.
             with contextlib.suppress(av.error.FFmpegError):
                 self.container.seek(int(from_s * av.time_base), backward=True)
@@ -128,7 +156,7 @@ class MediaFile:
             wanted if name.startswith(_SEPARATE) else [s for s in (self.audio, self.video) if s is not None]
         )
         packets = self.clock.moved(packets_of(self.container, read, errors))
-        if seeks and name in _RESTARTS:
+        if seeks and name in _READ_FROM_START:
             packets = _from_key_frame(packets, self.video if self.video in wanted else None, from_s)
         return (packet for packet in packets if packet.stream in wanted)
 
@@ -155,20 +183,23 @@ def open_container(source: Source) -> Iterator[InputContainer]:
     """
     _check(source)
     try:
-        problem = unread_format(_first_bytes(source, HEAD_BYTES))
+        head = _first_bytes(source, HEAD_BYTES)
+        problem = unread_format(_first_bytes(source, JPEG_BYTES) if head.startswith(JPEG) else head)
         if problem is not None:
             raise MediaError(display_path(source), problem)
         with contextlib.ExitStack() as stack:
-            yield _open(source, stack)
+            yield _open(source, head, stack)
     except MediaError:
         raise
     except DECODING_ERRORS as error:
         raise MediaError(display_path(source), f"cannot be read ({error_text(error)})") from error
 
 
-def _open(source: Source, stack: contextlib.ExitStack) -> InputContainer:
-    given: Any
-    if isinstance(source, str | Path):
+def _open(source: Source, head: bytes, stack: contextlib.ExitStack) -> InputContainer:
+    given: Any = without_later_headers(source, stack) if head.startswith(FLV) else None
+    if given is not None:
+        pass
+    elif isinstance(source, str | Path):
         path = Path(source)
         name = str(path.absolute())
         given = f"file:{name}"  # With the protocol, no name is taken for an address ("concat:a|b").
@@ -179,7 +210,9 @@ def _open(source: Source, stack: contextlib.ExitStack) -> InputContainer:
     else:
         given = ByteReader(source)
     try:
-        container = av.open(given, "r", options=_OPTIONS, **LENIENT_METADATA)
+        # FFmpeg takes a bare stream of images for the first of them.
+        kind = "mjpeg" if head.startswith(JPEG) else None
+        container = av.open(given, "r", format=kind, options=_OPTIONS, **LENIENT_METADATA)
     except av.error.FFmpegError as error:
         problem = f"not a media file, or damaged beyond reading ({error_text(error)})"
         raise MediaError(display_path(source), problem) from None
@@ -261,7 +294,12 @@ def origin_s(container: InputContainer) -> float:
 
 def file_duration_s(container: InputContainer) -> float | None:
     """The declared or estimated length of the file."""
-    return None if container.duration is None or container.duration < 0 else container.duration / av.time_base
+    if container.duration is None or container.duration < 0:
+        return None
+    duration_s, start_s = container.duration / av.time_base, origin_s(container)
+    # Where a Matroska clock starts late, its length is that of the clock.
+    starts_late = container.format.name.startswith("matroska") and _LATE_S < start_s < duration_s
+    return duration_s - start_s if starts_late else duration_s
 
 
 def _declares_length(container: InputContainer) -> bool:
@@ -300,6 +338,12 @@ def _from_key_frame(
     yield from packets
 
 
+def _takes_time(stream: Stream) -> bool:
+    """Whether a stream may be what makes a file as long as it is: not cover art, nor an attachment."""
+    still = isinstance(stream, VideoStream) and bool(stream.disposition & Disposition.attached_pic)
+    return stream.type in ("audio", "video", "subtitle") and not still
+
+
 def declared_s(stream: AudioStream | VideoStream) -> float | None:
     """The declared length of a stream."""
     if stream.duration is None or stream.time_base is None or stream.duration < 0:
@@ -335,77 +379,3 @@ def _riff_is_cut(source: Source) -> bool:
     if any(first <= length <= last for first, last in _PLACEHOLDERS):
         return False
     return head[:4] == b"RIFF" and length + 8 > size + 1
-
-
-class DecodeErrors:
-    """What went wrong while a file was read."""
-
-    def __init__(self) -> None:
-        """Nothing yet."""
-        self.bad_packets = 0
-        self.stopped = False
-        self._tag_end = -1
-        """Where in the file the last tag between two parts ends."""
-
-    def guard(self, decode: Callable[[], list[Any]]) -> list[Any]:
-        """What a decoder yields for one packet; a packet that it cannot decode is counted and skipped."""
-        try:
-            return decode()
-        except av.error.EOFError:
-            return []
-        except (av.error.FFmpegError, ValueError):
-            self.bad_packets += 1
-            return []
-
-    def decode(self, packet: Packet[Any]) -> list[Any]:
-        """What a decoder yields for a packet, see :meth:`guard`. Tags amid joined files are no damage."""
-        try:
-            return list(packet.decode())
-        except av.error.EOFError:
-            return []
-        except (av.error.FFmpegError, ValueError):
-            rest = self._without_tags(packet)
-            if rest is None:
-                self.bad_packets += 1
-                return []
-        return self.guard(rest.decode) if rest.size else []
-
-    def _without_tags(self, packet: Packet[Any]) -> Packet[Any] | None:
-        """A packet without the tags it starts with; empty where they fill it, None where it has none."""
-        if not packet.stream.codec_context.name.startswith(("mp3", "aac")):
-            return None
-        content, at = bytes(packet), packet.pos or 0
-        skipped = tags_length(content) or max(0, self._tag_end - at)
-        if not skipped:
-            return None
-        self._tag_end = max(self._tag_end, at + skipped)
-        rest: Packet[Any] = Packet(content[skipped:])
-        rest.stream, rest.pts, rest.dts = packet.stream, packet.pts, packet.dts
-        rest.time_base = packet.time_base
-        return rest
-
-    def check_end(self, file: MediaFile, stream: AudioStream | VideoStream, reached_s: float) -> None:
-        """Notice a stream that ends well before its declared end."""
-        container = file.container
-        if container.format.name == "wav" and _riff_is_cut(file.source):
-            self.stopped = True
-        if not file.declares_length or file.clock.restarted:
-            return
-        length = declared_s(stream)
-        if length is None or stream.time_base is None:
-            length = file.duration_s if len(container.streams) == 1 else None
-        if length is None:
-            return
-        start = float((stream.start_time or 0) * (stream.time_base or 0)) - file.origin_s
-        # FFmpeg guesses the start of a stream where few long frames are reordered: the file says more.
-        end = start + length if file.duration_s is None else min(start + length, file.duration_s)
-        self.stopped |= end - reached_s > max(_SHORT_BY_S, 0.02 * length)
-
-    def notes(self, stopped_s: float) -> tuple[str, ...]:
-        """One line that a user can understand, or none."""
-        if self.stopped:
-            return (f"damaged: decoding stopped at {stopped_s:.2f} s",)
-        if self.bad_packets:
-            plural = "" if self.bad_packets == 1 else "s"
-            return (f"damaged: {self.bad_packets} packet{plural} could not be decoded",)
-        return ()

@@ -20,7 +20,6 @@ from emofuse.core.errors import MediaError
 from emofuse.core.records import StreamChoice, TimedFrames, Waveform
 from emofuse.media.audio_blocks import WaveformCollector
 from emofuse.media.container import (
-    DecodeErrors,
     MediaFile,
     Source,
     check_span,
@@ -28,6 +27,7 @@ from emofuse.media.container import (
     display_path,
     open_media,
 )
+from emofuse.media.decode_errors import DecodeErrors
 from emofuse.media.decoding_pass import DecodingPass
 from emofuse.media.frames import (
     FrameCollector,
@@ -206,10 +206,13 @@ class _Request:
                 frames = FrameCollector(plan, self.square, pixel_aspect(file.video))
             if audio is not None or frames is not None:
                 DecodingPass(audio, file.video, frames, errors).run(packets, threads=threads, skip=skip)
-            if self.end_s is None and audio is not None and file.audio is not None and not audio.full:
-                errors.check_end(file, file.audio, audio.end_s)
-            if self.end_s is None and plan is not None and file.video is not None:
-                errors.check_end(file, file.video, plan.end_s)
+            ends: dict[int, float] = {}
+            if audio is not None and file.audio is not None and not audio.full:
+                ends[file.audio.index] = audio.end_s
+            if plan is not None and file.video is not None:
+                ends[file.video.index] = plan.end_s
+            if self.end_s is None:
+                errors.stopped |= file.ends_early(ends)
             clock_notes, stream_notes = file.clock.notes, file.chosen.notes
             has_audio, has_video = file.audio is not None, file.video is not None
         held = HeldAudio() if audio is None else audio.result()

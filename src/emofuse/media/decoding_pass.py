@@ -10,7 +10,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from emofuse.media.audio_blocks import WaveformCollector
-from emofuse.media.container import DecodeErrors
+from emofuse.media.decode_errors import DecodeErrors
 from emofuse.media.frames import FrameCollector
 
 CAN_SKIP: Final = frozenset({"h264", "mpeg4", "mpeg2video"})

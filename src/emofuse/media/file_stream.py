@@ -20,7 +20,8 @@ from av.video.stream import VideoStream
 from emofuse.core.errors import MediaError
 from emofuse.core.records import StreamChoice, Waveform
 from emofuse.media.audio_blocks import AudioBlocks
-from emofuse.media.container import DecodeErrors, MediaFile, Source, check_span, open_media
+from emofuse.media.container import MediaFile, Source, check_span, open_media
+from emofuse.media.decode_errors import DecodeErrors
 from emofuse.media.decoding_pass import CAN_SKIP
 from emofuse.media.frame_sampling import Frame, FrameSampler, PacketLookahead, SampleTimes
 from emofuse.media.frames import nominal_rate, pixel_aspect
@@ -281,6 +282,8 @@ class _StreamDecoder:
     def shown_until_s(self) -> float:
         """Until when the last frame is shown, within the span."""
         until_s = -math.inf if self._video is None else self._lookahead.end_s
+        if self._video is not None and math.isinf(until_s):  # a bare stream has no timestamps
+            until_s = self._sampler.end_s
         return until_s if self.span[1] is None else min(until_s, self.span[1])
 
     def items(self) -> Iterator[Waveform | Frame]:
@@ -352,15 +355,16 @@ class _StreamDecoder:
 
     def _notes(self) -> tuple[str, ...]:
         """What went wrong, worded as by :func:`emofuse.media.decoding.decode`."""
-        reached_s = 0.0
+        reached_s, ends = 0.0, dict[int, float]()
         if self._audio is not None:
             reached_s = max(reached_s, self._blocks.end_s)
-            if self.span[1] is None and not self._blocks.full:
-                self._errors.check_end(self._file, self._audio, self._blocks.end_s)
+            if not self._blocks.full:
+                ends[self._audio.index] = self._blocks.end_s
         if self._video is not None:
             reached_s = max(reached_s, self._lookahead.last_s)
-            if self.span[1] is None:
-                self._errors.check_end(self._file, self._video, self.shown_until_s)
+            ends[self._video.index] = self.shown_until_s
+        if self.span[1] is None:
+            self._errors.stopped |= self._file.ends_early(ends)
         notes = self._errors.notes(reached_s) + self._file.clock.notes + self._blocks.notes
         if self._video is not None and self._sampler.n_back:
             notes += (f"damaged: {self._sampler.n_back} frames came with a time in the past",)

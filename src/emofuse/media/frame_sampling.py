@@ -196,6 +196,11 @@ class FrameSampler:
         self.n_back = 0
         """Frames left out because they came with a time in the past."""
 
+    @property
+    def end_s(self) -> float:
+        """Until when the last frame is shown, where its step is all that is known."""
+        return self.last_s + self._frame_s
+
     def add(self, frame: VideoFrame) -> Frame | None:
         """Take the next decoded frame; None if it is not wanted."""
         if self.size is None:

@@ -16,7 +16,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from emofuse.core.records import TimedFrames, UInt8
-from emofuse.media.container import DecodeErrors, MediaFile
+from emofuse.media.container import MediaFile
+from emofuse.media.decode_errors import DecodeErrors
 from emofuse.media.letterbox import Size, letterboxed, upright_size
 from emofuse.media.orientation import orientation
 

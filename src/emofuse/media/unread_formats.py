@@ -9,6 +9,10 @@ from typing import Final
 
 HEAD_BYTES: Final = 512
 """How much of a file :func:`unread_format` looks at."""
+JPEG: Final = b"\xff\xd8\xff"
+"""How JPEG images start, and bare streams of them."""
+JPEG_BYTES: Final = 16 * 2**20
+"""How much of a file that starts like this :func:`unread_format` looks at: more than one image."""
 
 _SOX: Final = "a {0} file, which is not read: convert it, for example: sox in.{1} out.wav"
 _FFMPEG: Final = "a {0} file, which is not read: convert it, for example: ffmpeg -i in.{1} out.wav"
@@ -17,6 +21,7 @@ _IMAGE: Final = (
     "a {0} image, and only recordings are read; in Python, predict(frames=[image], fps=1) reads a still image"
 )
 _PREFIXES: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"RIFX", _SOX.format("big-endian WAV (RIFX)", "wav")),
     (b"NIST_1A", _SOX.format("NIST SPHERE", "sph")),
     (b"Creative Voice File", _SOX.format("Creative Voice (VOC)", "voc")),
     (b" paf", _SOX.format("PARIS (PAF)", "paf")),
@@ -36,7 +41,6 @@ _PREFIXES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\x7f\xfe\x80\x01", _FFMPEG.format("DTS", "dts")),
     (b"GIF87a", _GIF),
     (b"GIF89a", _GIF),
-    (b"\xff\xd8\xff", _IMAGE.format("JPEG")),
     (b"\x89PNG\r\n\x1a\n", _IMAGE.format("PNG")),
     (b"II*\0", _IMAGE.format("TIFF")),
     (b"MM\0*", _IMAGE.format("TIFF")),
@@ -60,6 +64,8 @@ _GSM_FRAME: Final = 33
 
 def unread_format(head: bytes) -> str | None:
     """What a file is and what to do with it, from its first bytes; None if it may be a recording."""
+    if head.startswith(JPEG):
+        return None if _is_motion_jpeg(head) else _IMAGE.format("JPEG")
     for prefix, problem in _PREFIXES:
         if head.startswith(prefix):
             return problem
@@ -68,9 +74,20 @@ def unread_format(head: bytes) -> str | None:
         return _KINDS[head[:4]].get(kind)
     if head[4:8] == b"ftyp" and kind in _IMAGE_BRANDS:
         return _IMAGE.format(_IMAGE_BRANDS[kind])
+    return _without_signature(head)
+
+
+def _without_signature(head: bytes) -> str | None:
+    """The same for formats that are known by the shape of what they hold."""
     if head[:2] == b"BM" and head[6:10] == head[15:18] + b"\0" == bytes(4):
         return _IMAGE.format("BMP")
     first_bytes = head[::_GSM_FRAME]
     if len(first_bytes) > 4 and all(byte >> 4 == 0xD for byte in first_bytes):
         return _SOX.format("raw GSM", "gsm")
     return None
+
+
+def _is_motion_jpeg(head: bytes) -> bool:
+    """Whether one image follows another: a bare stream, and no photo in several sizes."""
+    end = head.find(b"\xff\xd9" + JPEG)
+    return end > 0 and head.find(b"MPF\0", 0, end) < 0

@@ -77,8 +77,9 @@ class _Reading:
         declared_s = self.end_s if length_s is None else self.start_s + length_s
         # the last video frame is shown until the declared end, beyond which the last audio frame is padding
         step_s = 1 / self.reader.rules.pictures_per_s
-        if self.stream.shown_until_s - self.end_s > _DAMAGED_S + step_s:  # the last frame stands long
-            shown_s = self.stream.shown_until_s
+        shown_s = self.stream.shown_until_s
+        # nothing else says how long a bare stream is; in others, the last frame may stand long
+        if shown_s - self.end_s > (0.0 if length_s is None else _DAMAGED_S + step_s):
             self.end_s = max(self.end_s, shown_s if length_s is None else min(shown_s, declared_s))
             declared_s = max(declared_s, self.end_s)
         if declared_s - self.end_s > _DAMAGED_S + step_s:

@@ -22,12 +22,12 @@ from emofuse.core.records import Waveform
 from emofuse.media.audio_blocks import AudioBlocks, AudioFormatConverter, audio_format
 from emofuse.media.container import (
     DECODING_ERRORS,
-    DecodeErrors,
     error_text,
     open_container,
     origin_s,
     packet_clock,
 )
+from emofuse.media.decode_errors import DecodeErrors
 from emofuse.media.frame_sampling import Frame, FrameSampler, SampleTimes
 from emofuse.media.frames import nominal_rate, pixel_aspect
 from emofuse.media.live.inputs import InputRequest, LiveInput, open_input
