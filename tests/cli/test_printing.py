@@ -18,6 +18,7 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Prediction
 from emofuse.timeline.live import LiveWindow
 from emofuse.timeline.records import Segment, Timeline, Window
+from emofuse.timeline.still_faces import STILL
 
 
 def test_messages_name_the_program(capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +119,13 @@ def test_the_live_view_shows_people_emotions_and_latency() -> None:
     assert all(emotion in text for emotion in EMOTIONS)
     assert text.count("65%") == 2 and text.count("from      face") == 2
     assert "latency 1.6 s   dropped frames 7   skipped windows 2" in text
+
+
+def test_the_live_view_says_where_a_face_never_moves() -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    window = Window(0.0, 3.0, None, None, None, face_present=0.0, reasons=(STILL, "voice:silent"))
+    console.print(live_view([LiveWindow(window, 0.1, 0, 0, 0.0)], EMOTIONS))
+    assert "never moves: a picture" in (text := console.export_text()) and "person" not in text
 
 
 def test_bars_are_as_long_as_shares() -> None:

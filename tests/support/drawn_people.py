@@ -40,8 +40,8 @@ class Person(NamedTuple):
         return [self.frames[(start + i) % len(self.frames)] for i in range(n)]
 
     def still(self, n: int) -> list[Any]:
-        """``n`` times the same frame."""
-        return [self.frames[0]] * n
+        """``n`` frames with the mouth shut; nothing moves but the breath."""
+        return breathing(self.frames[0], n)
 
     def speech(self, duration_s: float, start_s: float = 0.0) -> Any:
         """(1, n) float32: the voice that goes with :meth:`speaking`."""
@@ -62,6 +62,15 @@ def draw_person(actor: int) -> Person:
         whole = portrait.frame(portrait.patch(pose, rng))[:, 320:960]
         frames.append(cv2.resize(whole, SIZE, interpolation=cv2.INTER_AREA))
     return Person(tuple(frames), speech.samples[: round(len(poses) / FPS * RATE)])
+
+
+def breathing(frame: Any, n: int) -> list[Any]:
+    """``n`` times the same frame, moved up and down by two pixels every four seconds."""
+    frames = []
+    for i in range(n):
+        shift = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 2 * np.sin(2 * np.pi * i / FPS / 4)]])
+        frames.append(cv2.warpAffine(frame, shift, frame.shape[1::-1], borderMode=cv2.BORDER_REPLICATE))
+    return frames
 
 
 def empty_scene(n: int, size: tuple[int, int] = SIZE) -> list[Any]:

@@ -232,7 +232,8 @@ def test_a_real_pair(recognizer: Recognizer, ravdess: Path, tmp_path: Path) -> N
     assert sound is not None and sound.dtype == np.float32
     n = min(map(len, films))
     speaks = films[0][:n]
-    listens = [np.rint(cv2.GaussianBlur(films[1][0], (0, 0), 0.5) * (1.0, 0.8, 0.6)).astype(np.uint8)] * n
+    tinted = np.rint(cv2.GaussianBlur(films[1][0], (0, 0), 0.5) * (1.0, 0.8, 0.6)).astype(np.uint8)
+    listens = drawn_people.breathing(tinted, n)
     half = n // 2
     pair = [
         *drawn_people.side_by_side(speaks[:half], listens[:half]),

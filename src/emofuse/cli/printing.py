@@ -166,6 +166,8 @@ def live_view(newest: Sequence[LiveWindow], emotions: Sequence[str]) -> Group:
 
 
 def _live_person(one: LiveWindow, emotions: Sequence[str]) -> Table:
+    from emofuse.timeline.still_faces import STILL
+
     window = one.window
     table = Table.grid(padding=(0, 1))
     table.title = escape(window.person or "a voice")
@@ -190,4 +192,6 @@ def _live_person(one: LiveWindow, emotions: Sequence[str]) -> Table:
             table.add_row(Text(name, style="dim"), drawn, f"{share:4.0%}")
     used = [name for name, array in (("voice", window.voice), ("face", window.face)) if array is not None]
     table.add_row(Text("from", style="dim"), Text(" and ".join(used) or "nothing to read", style="dim"), "")
+    if STILL in window.reasons:
+        table.add_row(Text("face", style="dim"), Text("never moves: a picture", style="dim"), "")
     return table

@@ -234,6 +234,7 @@ class _Session:
             has_video=self._stream.has_video,
             start_s=start_s,
             profile=self._profile,
+            as_they_come=True,
         )
 
     def _continued(self, part: Waveform | Frame) -> Iterator[Waveform | Frame]:

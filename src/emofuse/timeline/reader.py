@@ -18,6 +18,7 @@ from emofuse.media.file_stream import MediaStream, open_stream
 from emofuse.system.memory import trim_heap
 from emofuse.timeline.records import FaceBox, Timeline, Window
 from emofuse.timeline.segments import SegmentRules, make_segments
+from emofuse.timeline.still_faces import Seen, without_still_faces
 from emofuse.timeline.windows import WindowReader, WindowRules
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def stream_windows(
     recognizer: EmotionModel, source: Source, options: ReadingOptions | None = None
 ) -> Iterator[Window]:
     """The windows of a recording, each as soon as it is read. See :meth:`Recognizer.stream`."""
-    with _opened(recognizer, source, options) as reading:
+    with _opened(recognizer, source, options, as_they_come=True) as reading:
         for window in reading.windows():
             reading.reader.take_boxes()
             yield window
@@ -154,8 +155,10 @@ def read_timeline(
         reader, stream = reading.reader, reading.stream
         span = reading.start_s, reading.end_s
     trim_heap()
-    windows = list(compact.windows())
-    faces = sorted(reader.take_boxes(), key=lambda box: (box.time_s, box.person))
+    boxes = sorted(reader.take_boxes(), key=lambda box: (box.time_s, box.person))
+    seen = Seen(list(compact.windows()), boxes, tuple(reader.people))
+    seen = without_still_faces(seen, reader.still_people())
+    windows, faces = seen.windows, seen.faces
     frame_times = np.array(reader.frame_times, dtype=np.float64)
     segments = make_segments(
         windows, span, recognizer.emotions,
@@ -170,15 +173,17 @@ def read_timeline(
         emotions=recognizer.emotions,
         recogniser=recognizer.recipe.name,
         licence=recognizer.licence,
-        people=tuple(reader.people),
+        people=seen.people,
         faces=tuple(faces),
         picture_size=(stream.width, stream.height) if stream.has_video else None,
-        notes=stream.notes + reader.notes,
+        notes=stream.notes + reader.notes + seen.notes,
     )
 
 
 @contextmanager
-def _opened(recognizer: EmotionModel, source: Source, options: ReadingOptions | None) -> Iterator[_Reading]:
+def _opened(
+    recognizer: EmotionModel, source: Source, options: ReadingOptions | None, *, as_they_come: bool = False
+) -> Iterator[_Reading]:
     options = options or ReadingOptions()
     rules = options.rules or WindowRules()
     start_s = None if options.start_s is None else max(options.start_s, 0.0)
@@ -194,6 +199,7 @@ def _opened(recognizer: EmotionModel, source: Source, options: ReadingOptions | 
             has_video=stream.has_video,
             start_s=first_s,
             profile=options.profile,
+            as_they_come=as_they_come,
         )
         yield _Reading(stream, reader, first_s, first_s)
 

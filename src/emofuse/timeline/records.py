@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import numpy as np
@@ -43,6 +44,12 @@ _SHARES: Final = (*_KINDS, "speech", "face_present", "confidence")
 _SEGMENT_COLUMNS: Final = ("start_s", "end_s", "person", "emotion", "confidence", "abstained")
 _FACE_COLUMNS: Final = ("time_s", "person", "left", "top", "right", "bottom")
 _TEXT_COLUMNS: Final = frozenset({"person", "speaker", "emotion", "quality", "reasons"})
+
+
+@lru_cache(maxsize=256)
+def person_name(number: int) -> str:
+    """The name of a person who is known only by a number."""
+    return f"person {number}"
 
 
 def part_ms(part: Window | Segment, within: SpanMs | None = None) -> SpanMs:

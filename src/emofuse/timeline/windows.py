@@ -11,7 +11,6 @@ from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -24,7 +23,8 @@ from emofuse.features.face.tracker import TrackedFace
 from emofuse.features.voice.clip_voice import CHANNELS_CANCEL
 from emofuse.features.voice.vad import CHUNK_S, SpeechChunk, SpeechDetector, speech_share
 from emofuse.media.channels import is_silent
-from emofuse.timeline.records import FaceBox, QualityValue, Window
+from emofuse.timeline.records import FaceBox, QualityValue, Window, person_name
+from emofuse.timeline.still_faces import Movement, MovingPeople
 from emofuse.timeline.window_faces import FaceInput, window_faces
 
 if TYPE_CHECKING:
@@ -72,12 +72,6 @@ class WindowRules:
                 raise ValueError(f"{name} must be between {low:g} and {high:g}, got {getattr(self, name)}")
         if self.hop_s > self.window_s:
             raise ValueError(f"hop_s {self.hop_s:g} leaves gaps between windows of {self.window_s:g} s")
-
-
-@lru_cache(maxsize=256)
-def person_name(number: int) -> str:
-    """The name of a person who is known only by a number."""
-    return f"person {number}"
 
 
 @dataclass(slots=True)
@@ -145,6 +139,7 @@ class WindowReader:
         has_video: bool,
         start_s: float = 0.0,
         profile: Profile | None = None,
+        as_they_come: bool = False,
     ) -> None:
         """Start before the first window.
 
@@ -155,6 +150,8 @@ class WindowReader:
             has_video: whether there will be video frames.
             start_s: where the first window starts.
             profile: of the one person who is seen and heard, if enrolled.
+            as_they_come: whether windows are used at once, and so leave out faces that have not moved by
+                then; otherwise :func:`without_still_faces` does it at the end.
         """
         self.rules = rules or WindowRules()
         self.frame_times = array("d")
@@ -170,6 +167,8 @@ class WindowReader:
         self._speech_detector = SpeechDetector() if has_audio else None
         self._faces = window_faces(recognizer) if has_video else None
         self._inputs: deque[FaceInput] = deque()
+        self._movements: dict[str, Movement] = {}
+        self._moving = MovingPeople() if as_they_come else None
         self.notes: tuple[str, ...] = ()
         """What the user should know about the recording as a whole."""
 
@@ -221,7 +220,13 @@ class WindowReader:
             name = person_name(one.person)
             if name not in self.people:
                 self.people.append(name)
+                self._movements[name] = Movement()
+            self._movements[name].add(one)
             self._box_values.extend((one.time_s, one.person, *one.box))
+
+    def still_people(self) -> frozenset[str]:
+        """Those whose faces never move, as far as can be told by now."""
+        return frozenset(name for name, movement in self._movements.items() if movement.is_still)
 
     def _reached(self, audio_s: float, speech_s: float, video_s: float) -> float:
         """Up to where windows can be read, from how far audio, speech detection and frames have come."""
@@ -254,7 +259,12 @@ class WindowReader:
         while self._inputs and self._inputs[0].tracked.time_s < needed_s:
             self._inputs.popleft()
 
-    def _read(self, start_s: float, end_s: float) -> Iterator[Window]:
+    def _read(self, start_s: float, end_s: float) -> list[Window]:
+        """The windows of a span."""
+        windows = list(self._windows(start_s, end_s))
+        return windows if self._moving is None else self._moving.select(windows, self.still_people())
+
+    def _windows(self, start_s: float, end_s: float) -> Iterator[Window]:
         """One window per visible person, and one for a voice that belongs to none of them."""
         voice = self._voice(start_s, end_s)
         people = self._faces_by_person(start_s, end_s)
@@ -319,6 +329,9 @@ class WindowReader:
     def _speaker(self, people: Mapping[int, Sequence[FaceInput]], voice: _Voice) -> int | None:
         movements = {}
         for person, faces in people.items():
+            movement = self._movements[person_name(person)]
+            if movement.is_still or not movement.has_moved:
+                continue
             spaced = _spaced([one.tracked for one in faces])
             times = np.array([one.time_s for one in spaced], dtype=np.float64)
             movements[person] = times, mouth_movement(np.stack([one.mouth for one in spaced]), times)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.records import FaceTrack, TimedFrames
 from emofuse.features.face.clip_track import track_face
+from emofuse.features.face.stillness import never_moves
 from emofuse.features.store import ModalityFeatures
 
 if TYPE_CHECKING:
     from emofuse.features.face.blendshapes import BlendshapeTrack
 
+STILL_FACE: Final = "the face never moves: it may be a picture of a person"
 _NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -42,12 +44,14 @@ def face_part(frames: TimedFrames, features: FaceFeatures, *, cropped: bool = Tr
 
         blendshapes = track_blendshapes(frames)
         if not isinstance(blendshapes, str):
-            return ModalityFeatures(blendshapes.values, None, face_notes(blendshapes), face_meta(blendshapes))
+            notes = face_notes(blendshapes) + _stillness_notes(frames, blendshapes)
+            return ModalityFeatures(blendshapes.values, None, notes, face_meta(blendshapes))
         missing = blendshapes
     else:
         track = track_face(frames, features, cropped=cropped)
         if not isinstance(track, str):
-            return ModalityFeatures(track.crops, None, face_notes(track), face_meta(track))
+            notes = face_notes(track) + _stillness_notes(frames, track)
+            return ModalityFeatures(track.crops, None, notes, face_meta(track))
         missing = track
     return ModalityFeatures(None, missing, (), {"n_frames": len(frames.images), "frames_with_face": 0})
 
@@ -81,6 +85,13 @@ def face_notes(track: FaceTrack | BlendshapeTrack) -> tuple[str, ...]:
         name = _NUMBERS[most] if most < len(_NUMBERS) else str(most)
         notes.append(f"{name} faces: the largest was used")
     return tuple(notes)
+
+
+def _stillness_notes(frames: TimedFrames, track: FaceTrack | BlendshapeTrack) -> tuple[str, ...]:
+    boxes = [(left, top, right, bottom) for left, top, right, bottom in track.boxes.tolist()]
+    if not track.found.all() or not never_moves(frames.images, frames.times_s.tolist(), boxes):
+        return ()
+    return (STILL_FACE,)
 
 
 def face_meta(track: FaceTrack | BlendshapeTrack) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class Shots:
         self.number = 0
         self.light_changed = False
         """Whether the light of the last frame differs from that of the frame before, within the shot."""
+        self.lighting = 0
+        """Counts shots and changes of light."""
         self._before: UInt8 | None = None
         self._peak = _CUT_MOST / _CUT_RATIO
 
@@ -49,11 +51,13 @@ class Shots:
             return True
         self.light_changed = _is_change_of_light(before, now)
         if self.light_changed:
+            self.lighting += 1
             return False
         change = _change(_color_field(before), _color_field(now))
         cut = change > min(_CUT_MOST, max(_CUT_LEAST, _CUT_RATIO * self._peak))
         if cut:
             self.number += 1
+            self.lighting += 1
         else:
             self._peak = max(change, 0.8 * self._peak)
         return cut

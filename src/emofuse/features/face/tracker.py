@@ -30,6 +30,7 @@ from emofuse.features.face.appearance import (
 )
 from emofuse.features.face.boxes import Box, FaceDetection, crop
 from emofuse.features.face.shots import Shots
+from emofuse.features.face.stillness import Stillness
 from emofuse.features.face.video_search import FaceSearch
 from emofuse.features.face.yunet import YuNetSearch
 
@@ -77,7 +78,7 @@ class TrackedFace:
 
     ``person``: from 1, in order of appearance; ``box``: in pixels of ``Frame.image``; ``crop``: (size, size)
     uint8 gray, the box as the networks read it; ``mouth``: (16, 24) uint8 gray, the mouth at a stabilized
-    position.
+    position; ``rest_s``, ``moves``: see :class:`Stillness`.
     """
 
     person: int
@@ -85,6 +86,8 @@ class TrackedFace:
     box: Box
     crop: UInt8
     mouth: UInt8
+    rest_s: float = 0.0
+    moves: bool = True
 
 
 @dataclass(slots=True)
@@ -100,6 +103,7 @@ class _Track:
     appearances: list[Appearance]
     frame: int = 0
     mouth: MouthTracker = field(default_factory=MouthTracker)
+    stillness: Stillness = field(default_factory=Stillness)
     person: int = 0
     evidence: float = 0.0
     pending: list[TrackedFace] = field(default_factory=list)
@@ -211,7 +215,9 @@ class FaceTracker:
         track.update(face.box, now_s, self._n_frames, self._shots.number, appearance)
         cropped = crop(frame.image, face.box, self._size)
         mouth = track.mouth.update(frame.image, face.box)
-        tracked = TrackedFace(track.person, now_s, face.box, cropped, mouth)
+        still = track.stillness
+        still.update(frame.image, face.box, now_s, self._shots.lighting)
+        tracked = TrackedFace(track.person, now_s, face.box, cropped, mouth, still.rest_s, still.moves)
         if track.person:
             return [tracked]
         track.pending.append(tracked)
