@@ -397,6 +397,8 @@ def test_the_content_of_a_file_may_lie_in_any_memory(
 ) -> None:
     data = video_clips["happy"].read_bytes()
     wanted = recognizer.predict(data)
+    name = np.str_(video_clips["happy"])
+    assert recognizer.predict(name) == recognizer.predict(video_clips["happy"])
     assert recognizer.predict(bytearray(data)) == recognizer.predict(memoryview(data)) == wanted
     assert wanted.source == "<bytes>"
 

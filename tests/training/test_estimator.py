@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GroupKFold, cross_validate
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.validation import check_is_fitted
 
 from emofuse import EmotionClassifier, Recognizer
 from emofuse.core.errors import BundleError, ExperimentError, FeatureError, RecipeError
@@ -74,7 +76,9 @@ def fitted(data: Data, settings: dict[str, Any]) -> EmotionClassifier:
 
 def test_settings_are_kept_as_given(settings: dict[str, Any]) -> None:
     classifier = EmotionClassifier(**settings)
-    assert classifier.get_params() == {**settings, "jobs": 1, "threads": 1}
+    assert classifier.get_params() == {
+        **settings, "speakers": None, "jobs": 1, "threads": 1, "verbose": False
+    }  # fmt: skip
     assert classifier.set_params(jobs=2, recipe="default").get_params()["jobs"] == 2
     recipe = load_recipe("demo")
     twin = clone(EmotionClassifier(recipe))
@@ -215,6 +219,122 @@ def test_unknown_speakers_are_warned_about(settings: dict[str, Any]) -> None:
         pytest.raises(ExperimentError, match="no take could be read"),
     ):
         EmotionClassifier(**settings).fit(["a.wav", "b.wav", "c.wav"], ["happy", "sad", "sad"])
+
+
+@pytest.fixture
+def unnamed(data: Data, tmp_path: Path) -> Data:
+    """Clips of three emotions under names that tell no speaker: paths, emotions, actors."""
+    paths: list[str] = []
+    labels: list[str] = []
+    actors: list[str] = []
+    for path, label, actor in zip(*data, strict=True):
+        if label in ("happy", "sad", "angry"):
+            target = tmp_path / f"{len(paths):03}.wav"
+            target.symlink_to(path)
+            paths.append(str(target))
+            labels.append(label)
+            actors.append(actor)
+    return paths, labels, actors
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """The speaker of each recording in every fit, which takes no time: nothing is trained."""
+    seen: list[dict[str, str]] = []
+
+    def train(corpus: Any, *_: Any, **__: Any) -> None:
+        seen.append({str(clip.path): clip.speaker for clip in corpus.clips})
+
+    monkeypatch.setattr("emofuse.training.train_bundle.train", train)
+    return seen
+
+
+class Scored(EmotionClassifier):
+    """Predicts without a bundle: here only ``fit`` is looked at."""
+
+    def predict(self, X: Any) -> Any:
+        return np.array(["sad"] * len(X))
+
+
+@pytest.mark.parametrize("kind", ["paths", "Paths", "function"])
+def test_speakers_in_the_constructor_reach_every_fold(
+    unnamed: Data, trainings: list[dict[str, str]], kind: str
+) -> None:
+    """scikit-learn's own cross_val_score and GridSearchCV, whose groups= reaches the splitter alone."""
+    X, y, actors = unnamed
+    wanted = dict(zip(X, actors, strict=True))
+    given: Any = {
+        "paths": wanted, "Paths": {Path(path): actor for path, actor in wanted.items()},
+        "function": wanted.__getitem__,
+    }[kind]  # fmt: skip
+    classifier = clone(Scored("default", speakers=given))
+    scores = cross_val_score(classifier, X, y, groups=actors, cv=GroupKFold(2), error_score="raise")
+    assert len(scores) == len(trainings) == 2
+    search = GridSearchCV(classifier, {"recipe": ["default", "demo"]}, cv=GroupKFold(3), error_score="raise")
+    search.fit(X, y, groups=actors)
+    check_is_fitted(search.best_estimator_)
+    assert len(trainings) == 2 + 6 + 1
+    for fold in trainings:
+        assert fold == {path: wanted[path] for path in fold}
+    assert set(trainings[-1]) == set(X)
+
+
+def test_groups_are_routed_where_scikit_learn_routes(unnamed: Data, trainings: list[dict[str, str]]) -> None:
+    X, y, actors = unnamed
+    wanted = dict(zip(X, actors, strict=True))
+    with sklearn.config_context(enable_metadata_routing=True):
+        classifier = clone(Scored("default"))
+        cross_val_score(classifier, X, y, params={"groups": actors}, cv=GroupKFold(2), error_score="raise")
+        search = GridSearchCV(classifier, {"recipe": ["default"]}, cv=GroupKFold(2), error_score="raise")
+        search.fit(X, y, groups=actors)
+        assert len(trainings) == 2 + 2 + 1
+        for fold in trainings:
+            assert fold == {path: wanted[path] for path in fold}
+        declined = Scored("default").set_fit_request(groups=False)
+        with pytest.warns(UserWarning, match="the speakers of the recordings are unknown"):
+            cross_val_score(declined, X, y, params={"groups": actors}, cv=GroupKFold(2), error_score="raise")
+
+
+def test_groups_that_do_not_reach_fit_are_warned_about(
+    unnamed: Data, trainings: list[dict[str, str]]
+) -> None:
+    X, y, actors = unnamed
+    with pytest.warns(UserWarning, match=r"groups= of cross_val_score and GridSearchCV reaches the splitter"):
+        cross_val_score(Scored("default"), X, y, groups=actors, cv=GroupKFold(2), error_score="raise")
+    assert len(trainings) == 2
+
+
+def test_groups_given_to_fit_win_and_every_recording_needs_a_speaker(
+    unnamed: Data, trainings: list[dict[str, str]]
+) -> None:
+    X, y, actors = unnamed
+    Scored("default", speakers=dict.fromkeys(X, "one")).fit(X, y, groups=actors)
+    assert trainings[-1] == dict(zip(X, actors, strict=True))
+    with pytest.raises(ExperimentError, match=rf"no speaker for {len(X) - 2} recordings, first .*002\.wav"):
+        Scored("default", speakers=dict(zip(X[:2], actors[:2], strict=True))).fit(X, y)
+    with pytest.raises(ExperimentError, match=rf"no speaker for {len(X)} recordings"):
+        Scored("default", speakers=lambda _path: None).fit(X, y)
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_fit_is_silent_unless_asked(
+    data: Data, settings: dict[str, Any], capfd: pytest.CaptureFixture[str], verbose: bool
+) -> None:
+    """Optuna too, whose own settings stay the caller's."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    EmotionClassifier(**settings, verbose=verbose).fit(*data[:2])
+    out, err = capfd.readouterr()
+    assert out == ""
+    if verbose:
+        stages = [line.partition(":")[0] for line in err.splitlines()]
+        assert stages[0] == "features"
+        assert stages[-1] == "fusions"
+        assert all(line.endswith(" done") for line in err.splitlines())
+    else:
+        assert err == ""
+    assert optuna.logging.get_verbosity() == before
 
 
 def test_importing_the_package_does_not_import_scikit_learn() -> None:

@@ -414,6 +414,8 @@ def _is_array(source: Any, sample_rate_hz: float | None) -> bool:
     """Whether a source is samples: an array, a tensor or a list; with a rate, a view of memory too."""
     if isinstance(source, bytes | bytearray | memoryview):
         return sample_rate_hz is not None and isinstance(source, memoryview)
+    if isinstance(source, str | Path):  # of NumPy's strings too, which are scalars with an __array__
+        return False
     return isinstance(source, list | tuple | array) or hasattr(source, "__array__")
 
 

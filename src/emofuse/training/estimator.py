@@ -8,18 +8,20 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import BundleError, CorpusError, ExperimentError, FeatureError, MissingExtraError
 from emofuse.core.labels import EMOTIONS
+from emofuse.core.progress import ignore_progress
 from emofuse.core.recipes.load import load_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Clip, Modality
@@ -42,40 +44,55 @@ _SHOWN: Final = 3
 class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A scikit-learn classifier that trains a recognizer on recordings.
 
-    >>> classifier = EmotionClassifier("default", jobs=2)                                # doctest: +SKIP
+    >>> speakers = dict(zip(paths, actors))                                              # doctest: +SKIP
+    >>> classifier = EmotionClassifier("default", speakers=speakers, jobs=2)             # doctest: +SKIP
     >>> cross_val_score(classifier, paths, labels, groups=actors, cv=GroupKFold(5))      # doctest: +SKIP
 
     ``fit`` does what ``emofuse train`` does, ``predict`` what ``emofuse predict`` does. For the honest
     figures of a recipe, with intervals and a report, use ``emofuse evaluate``.
+
+    Networks and fusion are fitted on different speakers, so ``fit`` must know them, and ``groups=`` of
+    ``cross_val_score`` or ``GridSearchCV`` goes to the splitter alone. Either ``speakers`` here says whose
+    each recording is; or, with scikit-learn's metadata routing switched on, ``params={"groups": actors}``
+    reaches splitter and ``fit`` (it is requested by default; ``set_fit_request(groups=False)`` declines).
 
     After fitting: ``classes_`` (n_classes,), the emotions in the training data, sorted as scikit-learn sorts
     them; ``recognizer_``, the :class:`~emofuse.Recognizer`. Copies and pickles of a fitted classifier contain
     the whole recognizer. As with every pickle: load none that you did not write.
     """
 
+    __metadata_request__fit: ClassVar = {"groups": True}  # with metadata routing, groups= reaches fit
+
     def __init__(
         self,
         recipe: str | Path | Recipe = "default",
         *,
+        speakers: Mapping[Any, Any] | Callable[[str], Any] | None = None,
         action_units: str | Path | None = None,
         cache: str | Path | None = None,
         jobs: int = 1,
         threads: int = 1,
+        verbose: bool = False,
     ) -> None:
         """Nothing is read or checked before ``fit``.
 
         Args:
             recipe: what is trained: a recipe, the name of one, or the path of a TOML file.
+            speakers: whose each recording is, where ``fit`` gets no ``groups``: path → speaker, or a function
+                of the path.
             action_units: a table of action units, for recipes that read the face from one.
             cache: a folder that keeps features, so that cross-validation extracts them once.
             jobs: processes for training and extraction.
             threads: threads of each network in prediction.
+            verbose: whether ``fit`` reports its progress on standard error.
         """
         self.recipe = recipe
+        self.speakers = speakers
         self.action_units = action_units
         self.cache = cache
         self.jobs = jobs
         self.threads = threads
+        self.verbose = verbose
 
     def fit(
         self,
@@ -88,9 +105,10 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             X: (n,) paths of media files.
             y: (n,) emotions, of :data:`emofuse.EMOTIONS`.
-            groups: (n,) the speaker of each: networks and fusion are trained on different speakers. None:
-                read from the names, where all are those of RAVDESS; otherwise each recording counts as a
-                speaker of its own, with a warning, because the fusion then sees the networks' speakers.
+            groups: (n,) the speaker of each: networks and fusion are trained on different speakers. None: as
+                ``speakers`` says; else read from the names, where all are those of RAVDESS; otherwise each
+                recording counts as a speaker of its own, with a warning, because the fusion then sees the
+                networks' speakers.
 
         Raises:
             ExperimentError: X, y and groups do not match, or are too few.
@@ -102,14 +120,16 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         paths = _paths(X)
         labels = _labels(y, len(paths))
-        corpus, recipe = self._corpus(paths, labels, _speakers(groups, paths))
+        corpus, recipe = self._corpus(paths, labels, _speakers(groups, self.speakers, paths))
         folder = _Folder()
         train(
             corpus,
             recipe,
             folder.path / "bundle",
             resources=Resources(
-                jobs=self.jobs, store=None if self.cache is None else FeatureStore(Path(self.cache))
+                jobs=self.jobs,
+                store=None if self.cache is None else FeatureStore(Path(self.cache)),
+                on_progress=_print_progress if self.verbose else ignore_progress,
             ),
         )
         self._folder = folder
@@ -279,23 +299,54 @@ def _labels(y: Sequence[str] | NDArray[Any], n: int) -> list[str]:
     return labels
 
 
-def _speakers(groups: Sequence[Any] | NDArray[Any] | None, paths: list[Path]) -> list[str]:
+def _speakers(
+    groups: Sequence[Any] | NDArray[Any] | None,
+    known: Mapping[Any, Any] | Callable[[str], Any] | None,
+    paths: list[Path],
+) -> list[str]:
     if groups is not None:
         speakers = [str(group) for group in np.asarray(groups, dtype=object).ravel()]
         if len(speakers) != len(paths):
             raise ExperimentError(f"X holds {len(paths)} recordings, and groups {len(speakers)} entries")
         return speakers
+    if known is not None:
+        return _known_speakers(known, paths)
     names = [_ravdess_name(path) for path in paths]
-    known = [name.speaker for name in names if name is not None]
-    if len(known) == len(paths):
-        return known
+    read = [name.speaker for name in names if name is not None]
+    if len(read) == len(paths):
+        return read
     warnings.warn(
-        "the speakers of the recordings are unknown: give groups, or the fusion is fitted on voices that its "
-        "networks have seen",
+        "the speakers of the recordings are unknown: the fusion is fitted on voices that its networks have "
+        "seen. Give EmotionClassifier(speakers=...) or fit(groups=...); groups= of cross_val_score and "
+        "GridSearchCV reaches the splitter alone",
         UserWarning,
         stacklevel=3,
     )
     return [str(path) for path in paths]
+
+
+def _known_speakers(known: Mapping[Any, Any] | Callable[[str], Any], paths: list[Path]) -> list[str]:
+    """The speaker of each recording, as the classifier's ``speakers`` says."""
+    if callable(known):
+        speakers = [known(str(path)) for path in paths]
+    else:
+        by_path = {Path(path).absolute(): speaker for path, speaker in known.items()}
+        speakers = [by_path.get(path) for path in paths]
+    unknown = [path for path, speaker in zip(paths, speakers, strict=True) if speaker is None]
+    if unknown:
+        raise ExperimentError(f"speakers has no speaker for {len(unknown)} recordings, first {unknown[0]}")
+    return [str(speaker) for speaker in speakers]
+
+
+def _print_progress(stage: str, done: int, total: int) -> None:
+    """A line on standard error: rewritten on a terminal, elsewhere written when the stage is done."""
+    finished = done == total
+    if sys.stderr.isatty():
+        print(
+            f"\r{stage}: {done} of {total or '?'}", end="\n" if finished else "", file=sys.stderr, flush=True
+        )
+    elif finished:
+        print(f"{stage}: {total} done", file=sys.stderr, flush=True)
 
 
 def _ravdess_name(path: Path) -> RavdessName | None:

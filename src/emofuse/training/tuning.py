@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,21 +147,32 @@ def search(
     """The settings of a classifier with the lowest loss; other arguments as in :func:`tune`."""
     import optuna
 
-    optuna.logging.set_verbosity(logging.WARNING)
     n_trials = settings.nn.trials if classifier == "nn" else settings.trials
-    study = optuna.create_study(
-        study_name=study_name(classifier, plan, seed),
-        storage=None if storage is None else _trials_file(storage),
-        direction="minimize",
-        load_if_exists=True,
-    )
-    while len(done := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < n_trials:
-        number = len(done)
-        study.sampler = optuna.samplers.TPESampler(seed=seed + 7919 * number, n_startup_trials=8)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with _silent(optuna):
+        study = optuna.create_study(
+            study_name=study_name(classifier, plan, seed),
+            storage=None if storage is None else _trials_file(storage),
+            direction="minimize",
+            load_if_exists=True,
+        )
+        while len(done := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < n_trials:
+            number = len(done)
+            study.sampler = optuna.samplers.TPESampler(seed=seed + 7919 * number, n_startup_trials=8)
             study.optimize(lambda trial: loss(_suggest(trial, classifier)), n_trials=1)
     return Tuned(classifier, dict(study.best_params), float(study.best_value), n_trials)
+
+
+@contextlib.contextmanager
+def _silent(optuna: Any) -> Iterator[None]:
+    """Print nothing while Optuna searches; afterwards its settings, which are the caller's, are as before."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
 
 
 def study_name(classifier: Classifier, plan: str, seed: int) -> str:
