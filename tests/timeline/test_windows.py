@@ -269,6 +269,24 @@ def test_faces_of_people_who_stay_are_discarded(recognizer: Recognizer, conversa
     assert len(reader.take_boxes()) > 100 and reader.take_boxes() == []
 
 
+@pytest.mark.parametrize("sound_goes_on_s", [0.0, 8.0])
+def test_a_frame_that_stands_long_is_seen_in_every_window_meanwhile(
+    recognizer: Recognizer, tmp_path: Path, sound_goes_on_s: float
+) -> None:
+    """A frame every 7 s, as in a recorded presentation; the third shows nobody."""
+    person = drawn_people.draw_person(1)
+    images = [person.frames[0], person.frames[9], drawn_people.empty_scene(1)[0], person.frames[0]]
+    ticks = [round(at_s * media_files.TICKS) for at_s in (0.0, 7.0, 14.0, 20.9)]
+    audio = drawn_people.silence(21.0 + sound_goes_on_s)
+    path = drawn_people.write_video(tmp_path / "slides.mkv", images, ticks=ticks, audio=audio)
+    windows = recognizer.timeline(path).windows
+    with_face = [window.start_s for window in windows if window.face is not None]
+    # a window from 12 s on holds the start of the frame with nobody
+    assert [start_s for start_s in with_face if start_s < 18] == [*range(12)]
+    after = [window for window in windows if window.start_s >= 22]
+    assert all(window.face_present == 0 for window in after) and bool(after) == bool(sound_goes_on_s)
+
+
 @pytest.mark.parametrize("per_s", [3.0, 5.0, 15.0])
 def test_the_speaker_is_found_at_any_rate(recognizer: Recognizer, home: Path, per_s: float) -> None:
     path = home / "pair.mp4"

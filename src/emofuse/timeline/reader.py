@@ -86,14 +86,14 @@ class _Reading:
         if declared_s - self.end_s > _DAMAGED_S + step_s:
             # a single frame counts as shown for one step
             self.end_s = max(self.end_s, min(declared_s, self.start_s + step_s))
-            yield from self.reader.finish(self.end_s)
+            yield from self.reader.finish(self.end_s, shown_s)
             if self.stream.declares_length:
                 self.end_s = declared_s
         else:
             last_s = self.reader.frame_times[-1] if self.reader.frame_times else self.start_s
             if max(last_s, self.end_s - _PADDING_S) < declared_s:
                 self.end_s = max(declared_s, read_s)
-            yield from self.reader.finish(self.end_s)
+            yield from self.reader.finish(self.end_s, shown_s)
 
 
 class _CompactWindows:

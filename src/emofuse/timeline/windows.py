@@ -8,6 +8,7 @@ from its samples, the same face array from its crops, the same networks.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -169,6 +170,8 @@ class WindowReader:
         self._inputs: deque[FaceInput] = deque()
         self._movements: dict[str, Movement] = {}
         self._moving = MovingPeople() if as_they_come else None
+        self._shown_until_s = -np.inf
+        """Until when the last frame is known to be shown."""
         self.notes: tuple[str, ...] = ()
         """What the user should know about the recording as a whole."""
 
@@ -185,8 +188,12 @@ class WindowReader:
                 self._add_faces(self._faces.add(part))
         return list(self._complete())
 
-    def finish(self, end_s: float) -> list[Window]:
-        """End the recording; return the windows that are left, the last one up to its end."""
+    def finish(self, end_s: float, shown_until_s: float = -np.inf) -> list[Window]:
+        """End the recording; return the windows that are left, the last one up to its end.
+
+        ``shown_until_s``: until when the last frame is shown, where that is known.
+        """
+        self._shown_until_s = shown_until_s
         if self._speech_detector is not None:
             self._audio.add_speech(self._speech_detector.finish())
         if self._faces is not None:
@@ -256,7 +263,9 @@ class WindowReader:
         # the last window reaches back from the end of the recording: keep a hop more than the next one needs
         needed_s = self._next_start_s - self.rules.hop_s
         self._audio.discard(needed_s)
-        while self._inputs and self._inputs[0].tracked.time_s < needed_s:
+        standing_s = self._last_frame_before(needed_s)
+        faces_s = needed_s if standing_s is None else standing_s
+        while self._inputs and self._inputs[0].tracked.time_s < faces_s:
             self._inputs.popleft()
 
     def _read(self, start_s: float, end_s: float) -> list[Window]:
@@ -321,10 +330,24 @@ class WindowReader:
 
     def _faces_by_person(self, start_s: float, end_s: float) -> dict[int, list[FaceInput]]:
         people: dict[int, list[FaceInput]] = {}
+        from_s = self._standing_s(start_s, end_s)
         for one in self._inputs:
-            if start_s <= one.tracked.time_s < end_s:
+            if from_s <= one.tracked.time_s < end_s:
                 people.setdefault(one.tracked.person, []).append(one)
         return dict(sorted(people.items()))
+
+    def _standing_s(self, start_s: float, end_s: float) -> float:
+        """Where the frames of a window start: where it starts, unless one from before stands in it alone."""
+        before_s = self._last_frame_before(end_s)
+        if before_s is None or before_s >= start_s:
+            return start_s
+        shown_s = max(self.frame_times[-1], self._shown_until_s)
+        return before_s if shown_s >= (start_s + end_s) / 2 else start_s
+
+    def _last_frame_before(self, time_s: float) -> float | None:
+        """The time of the last frame before another."""
+        number = bisect_left(self.frame_times, time_s)
+        return self.frame_times[number - 1] if number else None
 
     def _speaker(self, people: Mapping[int, Sequence[FaceInput]], voice: _Voice) -> int | None:
         movements = {}
