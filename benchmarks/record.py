@@ -3,7 +3,7 @@
     python benchmarks/record.py before.json [--ravdess DIR]
     python benchmarks/record.py after.json [--ravdess DIR] --compare before.json
 
-The record holds the hash of every recipe, the store keys and arrays of some files, the sha256 of the shipped
+The record holds the hash of every recipe, the stored arrays of some files, the sha256 of the shipped
 bundle's files, the probabilities of `predict` and `timeline` on a synthetic corpus and on real clips, the
 results and predictions of small evaluations, the files of a trained bundle, and the public names. It uses
 only the command line and the public names, so that the same script runs before and after. Elapsed times,
@@ -94,6 +94,10 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> int:
     """Print the differences; public names may be added, not removed."""
     added = sorted(set(after["public names"]) - set(before["public names"]))
     after["public names"] = [name for name in after["public names"] if name not in added]
+    for record in (before, after):
+        for part in record.values():
+            if isinstance(part, dict) and isinstance(part.get("store"), dict):  # of an earlier version
+                part["store"] = sorted(part["store"].values())
     found = list(differences(before, after, ""))
     n_values = sum(1 for _ in leaves(before))
     print(f"{n_values} values compared, {len(found)} differ; public names added: {len(added)}")
@@ -204,15 +208,15 @@ def evaluation(folder: Path, corpus: Path, recipe: str, protocol: str) -> dict[s
     bundle = digests(work / "bundle", "*.onnx") | digests(work / "bundle", "*.npz")
     with (work / "run" / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
-    store = {}
+    store = []
     for path in sorted((work / "cache").rglob("*.npz")):
         with np.load(path, allow_pickle=False) as entry:
-            store[path.stem] = digest(entry["array"].tobytes()) if "array" in entry else "none"
+            store.append(digest(entry["array"].tobytes()) if "array" in entry else "none")
     return {
         "results": without(results),
         "predictions": digest(json.dumps(rows).encode()),
         "bundle": bundle,
-        "store": store,
+        "store": sorted(store),  # without keys, which hold the versions of libraries
     }
 
 

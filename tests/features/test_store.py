@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from emofuse.core.errors import StoreError
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.voice import VoiceFeatures
+from emofuse.features.library_versions import library_versions
 from emofuse.features.store import FeatureStore, ModalityFeatures, default_store_folder, part_key
 
 KEY = "ab" * 32
@@ -42,6 +44,41 @@ def test_keys_change_with_everything_they_depend_on() -> None:
     ]
     assert len(set(keys)) == len(keys)
     assert keys[0] == part_key("voice", "00", VoiceFeatures(), None, None)
+
+
+@pytest.mark.parametrize(
+    ("library", "changes"),
+    [
+        ("numpy", "voice face blendshapes"),
+        ("av", "voice face blendshapes"),
+        ("soxr", "voice"),
+        ("dlib-bin", "face blendshapes"),
+        ("mediapipe", "blendshapes"),
+        ("onnxruntime", ""),
+        ("torch", ""),
+    ],
+)
+def test_keys_change_with_the_libraries_that_the_modality_is_read_with(
+    monkeypatch: pytest.MonkeyPatch, library: str, changes: str
+) -> None:
+    def keys() -> dict[str, str]:
+        library_versions.cache_clear()
+        blendshapes = FaceFeatures(kind="blendshapes")
+        return {
+            "voice": part_key("voice", "00", VoiceFeatures(), None, None),
+            "face": part_key("face", "00", FaceFeatures(), None, None),
+            "blendshapes": part_key("face", "00", blendshapes, None, None),
+        }
+
+    before, version = keys(), metadata.version
+    monkeypatch.setattr(
+        "emofuse.features.library_versions.metadata.version",
+        lambda name: "999.0" if name == library else version(name),
+    )
+    after = keys()
+    assert {name for name in before if before[name] != after[name]} == set(changes.split())
+    monkeypatch.undo()
+    assert keys() == before
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text", "pickle"])

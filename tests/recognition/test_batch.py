@@ -27,6 +27,7 @@ from emofuse.recognition.batch import WorkerSettings, default_limit_s, predict_i
 from emofuse.recognition.batch_inputs import find_recordings
 from emofuse.recognition.bundle import SHIPPED, _warn_once, load_bundle
 from emofuse.recognition.tables import columns
+from emofuse.system.journal import Journal
 from tests.support import small_corpora
 from tests.support.typed import not_none
 
@@ -211,6 +212,19 @@ def test_the_identity_covers_what_the_rows_depend_on(tmp_path: Path) -> None:
         assert setup["profile"] is not None
         handed = WorkerSettings(SHIPPED, EMOTIONS, profile=Profile.load(setup["profile"]))
         assert handed.identity() == all_of_them[3]
+
+
+@pytest.mark.parametrize("changed", ["source_digest", "library_versions"])
+def test_other_code_or_libraries_do_not_resume(
+    sounds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    settings = WorkerSettings.of(SHIPPED)
+    with Journal(tmp_path / "t.csv.partial.jsonl", settings.identity()) as journal:
+        journal.append({"file": "a"})
+    monkeypatch.setattr(f"emofuse.recognition.batch.{changed}", lambda *_: "other")
+    named = {"source_digest": "version of its code", "library_versions": "version of a library"}[changed]
+    with pytest.raises(JournalError, match=f"of a run with another {named}, which cannot be resumed"):
+        predict_table(sounds, SHIPPED, tmp_path / "t.csv")
 
 
 def test_a_file_that_takes_too_long_has_failed(

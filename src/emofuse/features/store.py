@@ -1,8 +1,9 @@
 """Features on disk, each under a key made of everything that they depend on.
 
-A key is the sha256 of: the content of the media file, the part of the recipe, the span, and the version of
-the extraction code. A changed file, setting or version therefore never finds an old entry; voice and face are
-stored separately, so that changing one keeps the other. Entries are written whole or not at all.
+A key is the sha256 of: the content of the media file, the part of the recipe, the span, the version of the
+extraction code, and those of the libraries that the modality is read with. A changed file, setting or version
+therefore never finds an old entry; voice and face are stored separately, so that changing one keeps the
+other. Entries are written whole or not at all.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from emofuse.core.errors import StoreError
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.voice import VoiceFeatures
+from emofuse.features.library_versions import OF_BLENDSHAPES, OF_FACE, OF_VOICE, library_versions
 from emofuse.system.array_files import read_arrays
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.cache_dirs import cache_folder
@@ -56,8 +58,13 @@ def part_key(
     end_s: float | None,
 ) -> str:
     """The key under which one modality of one clip is stored: 64 hexadecimal digits."""
-    facts = [FEATURES_VERSION, modality, content_sha256, features.hash(), start_s, end_s]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    if modality == "voice":
+        libraries = OF_VOICE
+    else:
+        libraries = OF_BLENDSHAPES if getattr(features, "kind", None) == "blendshapes" else OF_FACE
+    versions = library_versions(libraries)
+    facts = [FEATURES_VERSION, modality, content_sha256, features.hash(), start_s, end_s, versions]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def default_store_folder() -> Path:

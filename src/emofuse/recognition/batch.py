@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import tempfile
 from array import array
@@ -26,12 +27,14 @@ from typing import TYPE_CHECKING, Any, Final
 from emofuse.core.errors import BatchError
 from emofuse.core.records import Prediction, StreamChoice
 from emofuse.core.version import __version__
+from emofuse.features.library_versions import OF_PREDICTION, library_versions
 from emofuse.recognition.batch_inputs import Listing, OnFile, find_recordings
 from emofuse.recognition.bundle import MANIFEST, Bundle, load_bundle, warn_of_licence
 from emofuse.recognition.tables import Row, check_table, failure, table_row, write_table
 from emofuse.system.checksums import file_digest
 from emofuse.system.isolated_workers import Lost, Task, isolated
 from emofuse.system.journal import Journal
+from emofuse.system.source_digest import source_digest
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
@@ -122,6 +125,8 @@ class WorkerSettings:
         }
         return chosen | {
             "version of emofuse": __version__,
+            "version of its code": source_digest(),
+            "version of a library": json.dumps(library_versions(OF_PREDICTION)),
             "recogniser": file_digest(self.bundle / MANIFEST),
             "table of action units": None if self.action_units is None else file_digest(self.action_units),
             "profile": None if self.profile is None else _digest(self.profile),
@@ -201,8 +206,9 @@ def predict_table(
             for index, prediction in results:
                 run.record(index, prediction)
         write_table(out, run.rows(), settings.emotions)
+        errors = tuple(run.errors())
         journal.remove()
-        return BatchResult(out, len(listing.files), run.failed, run.resumed, tuple(run.errors()))
+    return BatchResult(out, len(listing.files), run.failed, run.resumed, errors)
 
 
 @dataclass
