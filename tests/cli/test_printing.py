@@ -13,6 +13,7 @@ from emofuse.cli.printing import (
     print_message,
     print_predictions,
     print_segments,
+    print_summary,
 )
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Prediction
@@ -109,6 +110,26 @@ def live_window(person: str | None, end_s: float = 3.0, **more: Any) -> LiveWind
     fused[:3] = 0.04, 0.06, 0.65
     window = Window(end_s - 3, end_s, None, fused, fused, 0.5, 1.0, person=person, **more)
     return LiveWindow(window, 1.64, 7, 2, 0.0)
+
+
+def test_the_summary_has_a_row_per_person() -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    windows = [
+        Window(0.0, 4.0, None, None, np.eye(8)[4], 0.5, 1.0, person="Anna [1]", speaker="Anna [1]"),
+        Window(4.0, 8.0, np.eye(8)[3], None, np.eye(8)[3], 1.0, 0.0),
+    ]
+    segments = (
+        Segment(0.0, 3.0, "angry", 0.8, person="Anna [1]"),
+        Segment(3.0, 4.0, None, 0.2, abstained=True, person="Anna [1]"),
+        Segment(4.0, 8.0, "sad", 0.6),
+    )
+    print_summary(
+        Timeline("a.mp4", 8.0, 0.0, tuple(windows), segments, EMOTIONS, "r", people=("Anna [1]",)), console
+    )
+    rows = [line.replace("│", " ").split() for line in console.export_text().splitlines()]
+    assert ["Anna", "[1]", "0:02.0", "0:04.0", "angry", "75%", "80%"] in rows
+    assert ["not", "sure", "25%"] in rows
+    assert ["a", "voice", "0:04.0", "sad", "100%", "60%"] in rows
 
 
 def test_the_live_view_shows_people_emotions_and_latency() -> None:

@@ -155,11 +155,20 @@ def test_the_recording_is_addressed_relative_to_the_page(tmp_path: Path) -> None
 
 def test_the_table_lists_the_segments(tmp_path: Path) -> None:
     reader = read(write_timeline(talk(20.0), tmp_path / "a.html"))
-    cells = [text for _, text in reader.all("td")]
+    cells = [text for _, text in reader.all("td")][2 * 4 :]  # those before are of people
     assert cells[2:5] == ["Anna", "happy", "86 %"]
     assert cells[7:10] == ['</script>"B&rt', "abstained", "30 %"]
     buttons = [(a["data-time"], text) for a, text in reader.all("button") if "data-time" in a]
     assert buttons == [("0.0", "00:00:00.000"), ("0.0", "00:00:00.000"), ("10.0", "00:00:10.000")]
+
+
+def test_the_page_sums_up_each_person(tmp_path: Path) -> None:
+    reader = read(write_timeline(talk(20.0), tmp_path / "a.html"))
+    names = [text for _, text in reader.all("th", scope="row")]
+    assert names == ["Anna", '</script>"B&rt']
+    cells = [text for _, text in reader.all("td")]
+    assert cells[2:4] == ["happy 50 %, sad 50 %", "86 %"]
+    assert cells[6:8] == ["not sure 100 %", ""]
 
 
 # --- in a browser

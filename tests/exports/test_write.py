@@ -25,7 +25,7 @@ import webvtt
 from emofuse.core.csv_tables import csv_cell
 from emofuse.core.errors import EmofuseError, ExportError, MissingExtraError
 from emofuse.exports.json_schema import timeline_schema
-from emofuse.exports.tables import face_rows, segment_rows, window_rows
+from emofuse.exports.tables import face_rows, frame_rows, segment_rows, summary_rows, window_rows
 from emofuse.exports.write import FORMATS, write_timeline
 from emofuse.timeline.records import Segment, Timeline, Window
 from tests.support import timelines
@@ -266,6 +266,36 @@ def test_vtt_counts_hours(tmp_path: Path) -> None:
     assert (cues[1].start, cues[1].end) == ("111:06:39.000", "111:06:40.000")
 
 
+def test_frames_and_summaries_are_read_by_pandas(any_timeline: Timeline, tmp_path: Path) -> None:
+    for suffix, rows in (
+        (".frames.csv", list(frame_rows(any_timeline))),
+        (".summary.csv", list(summary_rows(any_timeline, "after"))),
+    ):
+        path = write_timeline(any_timeline, tmp_path / f"a{suffix}", condition="after")
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], lineterminator=None)
+        assert len(frame) == len(rows)
+        for name in frame.columns:
+            if name in {"person", "condition"}:
+                continue
+            expected = [np.nan if row[name] is None else row[name] for row in rows]
+            tolerance = 0.0051 if name.endswith(("_px", "_s")) else 1e-6
+            np.testing.assert_allclose(frame[name].astype(float), expected, rtol=0, atol=tolerance)
+
+
+def test_nothing_to_read_is_an_empty_cell_with_a_status(tmp_path: Path) -> None:
+    segments = (
+        Segment(0.0, 1.0, None),
+        Segment(1.0, 2.0, "sad", 0.5),
+        Segment(2.0, 3.0, None, 0.2, abstained=True),
+    )
+    path = write_timeline(timelines.timeline(segments=segments), tmp_path / "a.csv")
+    frame = pd.read_csv(path)
+    assert frame["status"].tolist() == ["nothing_to_read", "read", "abstained"]
+    assert frame["emotion"].isna().tolist() == [True, False, True]
+    assert frame["confidence"].isna().tolist() == [True, False, False]
+    assert frame["confidence"].dtype == np.float64
+
+
 # --- JSON
 
 
@@ -386,7 +416,7 @@ def test_timelines_become_pandas_tables(any_timeline: Timeline, what: Any, rows:
     frame = any_timeline.to_pandas(what)
     assert_same_rows(frame, list(rows(any_timeline)), atol=0)
     kinds = {name: str(kind) for name, kind in frame.dtypes.items()}
-    texts = {"person", "speaker", "emotion", "quality", "reasons"}
+    texts = {"person", "speaker", "emotion", "quality", "reasons", "status"}
     wanted = {name: "object" if name in texts else "float64" for name in kinds} | (
         {"abstained": "bool"} if what == "segments" else {}
     )

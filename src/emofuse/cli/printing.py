@@ -142,6 +142,24 @@ def print_segments(timeline: Timeline, console: Console) -> None:
     console.print(table)
 
 
+def print_summary(timeline: Timeline, console: Console) -> None:
+    """Print one row per person: for how long they talk and are in view, what they express, and how surely."""
+    from emofuse.exports.tiers import VOICE
+    from emofuse.timeline.summary import main_results, summarize
+
+    table = Table("who", "talks", "in view", "expresses", "sure", title_justify="left")
+    for one in summarize(timeline):
+        lengths = ["" if known is None else short_clock(known) for known in (one.talking_s, one.seen_s)]
+        results = "\n".join(
+            f"[dim]not sure {share:.0%}[/]" if name is None
+            else f"[{EMOTION_COLORS.get(name, 'white')}]{name} {share:.0%}[/]"
+            for name, share in main_results(one, timeline.emotions)
+        )  # fmt: skip
+        sure = "" if one.confidence is None else f"{one.confidence:.0%}"
+        table.add_row(escape(one.person or VOICE), *lengths, results or "[dim]nothing to read[/]", sure)
+    console.print(table)
+
+
 def _emotion(segment: Segment) -> str:
     if segment.emotion is not None:
         return f"[{EMOTION_COLORS[segment.emotion]}]{segment.shown_emotion}[/]"

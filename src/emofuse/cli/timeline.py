@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_bundle, print_message, print_segments
+from emofuse.cli.printing import print_bundle, print_message, print_segments, print_summary
 from emofuse.cli.progress import stages
 from emofuse.core.errors import ExportError, MediaError, MissingExtraError
 from emofuse.core.progress import OnProgress
@@ -36,8 +36,8 @@ def timeline(
         typer.Option(
             "--out", "-o", metavar="NAME",
             help="A file to write, in the format of its suffix: .html (a page with curves), .csv, "
-            ".windows.csv, .json, .parquet, .vtt, .eaf (ELAN), .TextGrid (Praat), .mp4 (the video with boxes "
-            "and bars). Can be given several times.",
+            ".windows.csv, .frames.csv, .summary.csv (one row per person), .json, .parquet, .vtt, .eaf "
+            "(ELAN), .TextGrid (Praat), .mp4 (the video with boxes and bars). Can be given several times.",
         ),
     ] = None,
     bundle: options.BundleFolder = None,
@@ -60,8 +60,8 @@ def timeline(
     """Read a whole recording: who is in it, when somebody speaks, and which emotion is expressed when.
 
     Faces are tracked and numbered in order of appearance. A voice is attributed to the face whose mouth
-    moves, or to nobody in view. Without --out, the segments are printed. Predictions are about expression as
-    in the training recordings, not about what somebody feels.
+    moves, or to nobody in view. Without --out, the segments are printed, and a summary of each person.
+    Predictions are about expression as in the training recordings, not about what somebody feels.
 
     Example: `emofuse timeline interview.mp4 --out interview.html --out interview.eaf`
     """
@@ -108,6 +108,7 @@ def timeline(
         typer.echo(f"wrote {shown(str(name))}")
     if not outputs:
         print_segments(result, Console())
+        print_summary(result, Console())
 
 
 def _is_overlay(name: Path) -> bool:

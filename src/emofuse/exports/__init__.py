@@ -8,7 +8,7 @@ from emofuse.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from emofuse.exports.json_schema import timeline_schema
-    from emofuse.exports.tables import face_rows, segment_rows, window_rows
+    from emofuse.exports.tables import face_rows, frame_rows, segment_rows, summary_rows, window_rows
     from emofuse.exports.waveform import PeakMeter, Peaks
     from emofuse.exports.write import FORMATS, format_of, write_timeline
 
@@ -18,7 +18,9 @@ __all__ = [
     "Peaks",
     "face_rows",
     "format_of",
+    "frame_rows",
     "segment_rows",
+    "summary_rows",
     "timeline_schema",
     "window_rows",
     "write_timeline",
@@ -32,7 +34,9 @@ __getattr__, __dir__ = lazy_names(
         "Peaks": "waveform",
         "face_rows": "tables",
         "format_of": "write",
+        "frame_rows": "tables",
         "segment_rows": "tables",
+        "summary_rows": "tables",
         "timeline_schema": "json_schema",
         "window_rows": "tables",
         "write_timeline": "write",

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from emofuse.core.text import one_line
 from emofuse.core.times import clock
 from emofuse.exports.media_links import has_address, relative_address
+from emofuse.exports.people_table import people_table
 from emofuse.exports.static_chart import css_colors, draw_chart
 from emofuse.exports.tiers import NOTHING, VOICE, label, plain_names
 from emofuse.exports.waveform import Peaks
@@ -67,6 +68,7 @@ def write_html(timeline: Timeline, file: IO[bytes], path: Path, waveform: Peaks 
         _controls(data),
         f'<figure id="still" class="chart" style="margin:0">{draw_chart(timeline, waveform)}</figure>\n',
         _LIVE,
+        people_table(timeline),
         _table(timeline),
         f"</main>\n<footer><p>{_CLOSING}</p></footer>\n",
         f'<script type="application/json" id="timeline-data">{_script_safe_json(data)}</script>\n',

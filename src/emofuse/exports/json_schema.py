@@ -57,7 +57,7 @@ def write_json(timeline: Timeline, file: IO[bytes]) -> None:
     windows = (window.as_row(timeline.emotions, span) for window in timeline.windows)
     _write_list(file, "windows", map(rounded, windows))
     file.write(b",\n")
-    _write_list(file, "segments", map(rounded, timeline.rows("segments")))
+    _write_list(file, "segments", (rounded(segment.as_row(span)) for segment in timeline.segments))
     file.write(b",\n")
     _write_list(file, "faces", map(_pixels, timeline.rows("faces")))
     file.write(b"\n}\n")

@@ -1,4 +1,4 @@
-"""Tables: windows and segments as CSV (RFC 4180, UTF-8), windows as Parquet."""
+"""Tables: windows, segments, frames and people as CSV (RFC 4180, UTF-8), windows as Parquet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,22 @@ from emofuse.core.csv_tables import write_csv
 from emofuse.core.errors import MissingExtraError
 from emofuse.core.text import encodable
 from emofuse.core.times import decimal_seconds
+from emofuse.timeline.frame_values import frame_columns, frame_rows
 from emofuse.timeline.records import Timeline
+from emofuse.timeline.summary import summary_columns, summary_rows
+
+__all__ = [
+    "face_rows",
+    "frame_rows",
+    "segment_rows",
+    "summary_rows",
+    "window_rows",
+    "write_frames_csv",
+    "write_parquet",
+    "write_segments_csv",
+    "write_summary_csv",
+    "write_windows_csv",
+]
 
 
 def window_rows(timeline: Timeline) -> Iterator[dict[str, Any]]:
@@ -38,6 +53,16 @@ def write_segments_csv(timeline: Timeline, file: IO[bytes]) -> None:
     _write_csv(file, timeline.columns("segments"), timeline.rows("segments"))
 
 
+def write_frames_csv(timeline: Timeline, file: IO[bytes]) -> None:
+    """One row per face and frame: see :func:`frame_rows`; edges to a hundredth of a pixel."""
+    _write_csv(file, frame_columns(timeline.emotions), frame_rows(timeline))
+
+
+def write_summary_csv(timeline: Timeline, file: IO[bytes], condition: str | None = None) -> None:
+    """One row per person: see :func:`summary_rows`."""
+    _write_csv(file, summary_columns(timeline.emotions), summary_rows(timeline, condition))
+
+
 def _write_csv(file: IO[bytes], columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     write_csv(
@@ -57,7 +82,9 @@ def _cell(column: str, value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         # times are whole milliseconds already: this removes the rounding error of the division
-        return decimal_seconds(round(value * 1000)) if column in {"start_s", "end_s"} else f"{value:.6f}"
+        if column.endswith("_s"):
+            return decimal_seconds(round(value * 1000))
+        return f"{value:.2f}" if column.endswith("_px") else f"{value:.6f}"
     return str(value)
 
 

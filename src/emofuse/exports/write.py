@@ -5,6 +5,8 @@ format               suffix              content
 ===================  ==================  =========================================================
 ``csv``              ``.csv``            one row per segment
 ``windows-csv``      ``.windows.csv``    one row per window, with all probabilities
+``summary-csv``      ``.summary.csv``    one row per person
+``frames-csv``       ``.frames.csv``     one row per face and frame
 ``json``             ``.json``           everything, under a published JSON Schema
 ``parquet``          ``.parquet``        one row per window (needs ``emofuse[tables]``)
 ``vtt``              ``.vtt``            WebVTT: one cue per segment, for players
@@ -29,7 +31,13 @@ from emofuse.exports.elan import write_eaf
 from emofuse.exports.html_page import write_html
 from emofuse.exports.json_schema import write_json
 from emofuse.exports.praat import write_textgrid
-from emofuse.exports.tables import write_parquet, write_segments_csv, write_windows_csv
+from emofuse.exports.tables import (
+    write_frames_csv,
+    write_parquet,
+    write_segments_csv,
+    write_summary_csv,
+    write_windows_csv,
+)
 from emofuse.exports.waveform import Peaks
 from emofuse.exports.webvtt import write_vtt
 from emofuse.system.atomic_write import write_atomically
@@ -37,6 +45,8 @@ from emofuse.timeline.records import Timeline
 
 FORMATS: Final[dict[str, str]] = {
     "windows-csv": ".windows.csv",
+    "summary-csv": ".summary.csv",
+    "frames-csv": ".frames.csv",
     "csv": ".csv",
     "json": ".json",
     "parquet": ".parquet",
@@ -49,6 +59,7 @@ FORMATS: Final[dict[str, str]] = {
 
 _WRITERS: Final[dict[str, Callable[[Timeline, IO[bytes]], None]]] = {
     "windows-csv": write_windows_csv,
+    "frames-csv": write_frames_csv,
     "csv": write_segments_csv,
     "json": write_json,
     "parquet": write_parquet,
@@ -63,6 +74,7 @@ def write_timeline(
     format: str | None = None,  # noqa: A002 - the name of the option
     *,
     waveform: Peaks | None = None,
+    condition: str | None = None,
 ) -> Path:
     """Write a timeline to ``path``: the whole file, or nothing and what was there before.
 
@@ -71,6 +83,7 @@ def write_timeline(
         path: the file; its folder is created.
         format: one of :data:`FORMATS`; None takes it from the file name.
         waveform: what the page draws above its curves; the other formats do not use it.
+        condition: of an experiment, for the summary.
 
     Returns:
         The path.
@@ -89,6 +102,8 @@ def write_timeline(
             write_eaf(timeline, file, path)
         elif kind == "html":
             write_html(timeline, file, path, waveform)
+        elif kind == "summary-csv":
+            write_summary_csv(timeline, file, condition)
         else:
             _WRITERS[kind](timeline, file)
     return path

@@ -42,8 +42,9 @@ _KINDS: Final = ("voice", "face", "fused")
 _SHARES: Final = (*_KINDS, "speech", "face_present", "confidence")
 """The entries of a row that are a probability or a share, or one for each emotion."""
 _SEGMENT_COLUMNS: Final = ("start_s", "end_s", "person", "emotion", "confidence", "abstained")
+_STATUS: Final = "status"
 _FACE_COLUMNS: Final = ("time_s", "person", "left", "top", "right", "bottom")
-_TEXT_COLUMNS: Final = frozenset({"person", "speaker", "emotion", "quality", "reasons"})
+_TEXT_COLUMNS: Final = frozenset({"person", "speaker", "emotion", "quality", "reasons", _STATUS})
 
 
 @lru_cache(maxsize=256)
@@ -191,6 +192,11 @@ class Segment:
     def duration_s(self) -> float:
         """Length in seconds."""
         return self.end_s - self.start_s
+
+    @property
+    def status(self) -> Literal["read", "abstained", "nothing_to_read"]:
+        """Which of the three kinds of results it has."""
+        return "read" if self.emotion is not None else "abstained" if self.abstained else "nothing_to_read"
 
     @property
     def shown_emotion(self) -> str | None:
@@ -378,7 +384,7 @@ class Timeline:
                 *("speech", "face_present", "quality", "reasons"),
             )
         elif what == "segments":
-            names = _SEGMENT_COLUMNS
+            names = (*_SEGMENT_COLUMNS, _STATUS)
         elif what == "faces":
             names = _FACE_COLUMNS
         else:
@@ -389,8 +395,8 @@ class Timeline:
     def rows(self, what: Table) -> Iterator[Row]:
         """The rows of a table, ready for ``pandas.DataFrame``; None where there is nothing.
 
-        Times are in seconds to the millisecond, ``quality`` is JSON, ``reasons`` are joined with ``;``, the
-        edges of faces are pixels of the upright frame.
+        Times are in seconds to the millisecond, ``quality`` is JSON, ``reasons`` are joined with ``;``,
+        ``status`` is that of :class:`Segment`, the edges of faces are pixels of the upright frame.
 
         Raises:
             ValueError: there is no such table.
@@ -399,7 +405,7 @@ class Timeline:
         if what == "windows":
             return (self._flat(window.as_row(self.emotions, within)) for window in self.windows)
         if what == "segments":
-            return (segment.as_row(within) for segment in self.segments)
+            return (segment.as_row(within) | {_STATUS: segment.status} for segment in self.segments)
         if what == "faces":
             return (face.as_row(within) for face in self.faces)
         raise _no_table(what)
