@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -56,7 +58,10 @@ def test_table_gives_clips_and_takes(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a.wav,furious,anna,,,", r"line 3: unknown emotion 'furious', use one of neutral, calm, happy"),
+        (
+            "a.wav,grue,anna,,,",
+            r"clips\.csv: unknown emotion 'grue' \(line 3\), use one of neutral, calm, happy",
+        ),
         ("nowhere.wav,sad,anna,,,", r"line 3: no file .*nowhere\.wav"),
         (",sad,anna,,,", r"line 3: path is empty"),
         ("a.wav,sad, ,,,", r"line 3: speaker is empty"),
@@ -75,6 +80,111 @@ def test_an_error_names_the_line_and_what_is_allowed(folder: Path, row: str, mes
     with pytest.raises(CorpusError, match=message) as caught:
         load_corpus(table)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("label", "meant"),
+    [
+        ("Joy", "happy"), ("happiness", "happy"), ("anger", "angry"), ("ANG", "angry"), ("furious", None),
+        ("fear", "fearful"), ("sadness", "sad"), ("suprised", "surprised"), ("surprise", "surprised"),
+        ("Neutrall", "neutral"), ("disgusted", "disgust"), ("7", None),
+    ],
+)  # fmt: skip
+def test_a_label_is_guessed(folder: Path, label: str, meant: str | None) -> None:
+    table = write(folder, "path,emotion,speaker", f"a.wav,{label},anna")
+    guess = f"; did you mean {meant}?" if meant else ""
+    with pytest.raises(CorpusError) as caught:
+        load_corpus(table)
+    assert f"unknown emotion {label.lower()!r} (line 2{guess}), use one of" in str(caught.value)
+
+
+def test_wrong_labels_are_one_message(folder: Path) -> None:
+    rows = [f"a.wav,{'joy' if n % 3 else 'fear'},anna" for n in range(900)]
+    with pytest.raises(CorpusError) as caught:
+        load_corpus(write(folder, "path,emotion,speaker", *rows, "no.wav,sad,anna"))
+    assert str(caught.value) == (
+        f"{folder / 'clips.csv'}: unknown emotions 'joy' (600 lines, first 3, 4, 6; did you mean happy?), "
+        "'fear' (300 lines, first 2, 5, 8; did you mean fearful?), use one of neutral, calm, happy, sad, "
+        f"angry, fearful, disgust, surprised; line 902: no file {folder / 'no.wav'}"
+    )
+    many = [f"a.wav,x{n},anna" for n in range(50)]
+    with pytest.raises(CorpusError, match=r"'x4' \(line 6\) and 45 more, use one of"):
+        load_corpus(write(folder, "path,emotion,speaker", *many))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "sep=;", "sep=,", '"sep=;"', "sep=\t"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_tables_of_spreadsheets_are_read(folder: Path, encoding: str, separator: str, line_end: str) -> None:
+    delimiter = separator.strip('"').removeprefix("sep=")
+    first = [separator] if "sep" in separator else []
+    rows = [
+        ("speaker", "path", "emotion", "start", "end"),
+        ("Änne", "a.wav", "happy", "", ""),
+        ("お", "ü b.ogg", "sad", "0,5" if delimiter != "," else "0.5", "1.5"),
+    ]
+    lines = [*first, *(delimiter.join(row) for row in rows), ""]
+    text = line_end.join(lines)
+    bom = "\ufeff" if encoding.endswith(("-le", "-be")) else ""
+    table = folder / "clips.csv"
+    table.write_bytes((bom + text).encode(encoding))
+    clips = load_corpus(table).clips
+    assert [(clip.speaker, clip.path.name, clip.emotion) for clip in clips] == [
+        ("Änne", "a.wav", "happy"),
+        ("お", "ü b.ogg", "sad"),
+    ]
+    assert (clips[1].start_s, clips[1].end_s) == (0.5, 1.5)
+    wrong = bom + text.replace("sad", "glad")
+    table.write_bytes(wrong.encode(encoding))
+    with pytest.raises(CorpusError, match=rf"'glad' \(line {4 if first else 3}[;)]"):
+        load_corpus(table)
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".txt", ".TSV"])
+def test_other_suffixes_of_tables(folder: Path, suffix: str) -> None:
+    table = folder / f"clips{suffix}"
+    table.write_text("path\temotion\tspeaker\na.wav\tsad\tanna\n")
+    assert len(load_corpus(table).clips) == 1
+
+
+def test_other_encodings_are_named(folder: Path) -> None:
+    table = folder / "clips.csv"
+    table.write_bytes("path,emotion,speaker\na.wav,sad,Änne\n".encode("cp1252"))
+    with pytest.raises(CorpusError, match="as a CSV table in UTF-8 or UTF-16: it is not text in UTF-8"):
+        load_corpus(table)
+
+
+def test_a_table_that_is_too_large_is_not_read(folder: Path) -> None:
+    with (folder / "clips.csv").open("wb") as file:
+        file.truncate(2**40)  # sparse
+    with pytest.raises(CorpusError, match="larger than 256 MiB"):
+        load_corpus(folder / "clips.csv")
+
+
+def test_a_small_parquet_file_asks_for_no_gigabytes(folder: Path) -> None:
+    """Repeated values take next to no space on disk."""
+    path = folder / "clips.parquet"
+    text = "x" * 1_000_000
+    repeated = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), pa.array([text]))
+    columns = {"path": repeated, "emotion": pa.array(["sad"] * 100_000), "speaker": pa.array(["a"] * 100_000)}
+    pq.write_table(pa.table(columns), path)
+    assert path.stat().st_size < 2_000_000  # of 100 GB
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorpusError, match="row 1: path has 1000000 characters, too many"):
+            load_corpus(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**30
+    finally:
+        tracemalloc.stop()
+    rows = pa.nulls(6_000_000, pa.string())
+    pq.write_table(pa.table({"path": rows, "emotion": rows, "speaker": rows}), path)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(CorpusError, match="too large for a table of clips: 6000000 rows"):
+        load_corpus(path)
+    lists = pa.array([["a.wav"]])
+    pq.write_table(pa.table({"path": lists, "emotion": lists, "speaker": lists}), path)
+    with pytest.raises(CorpusError, match="column path holds lists or structures"):
+        load_corpus(path)
 
 
 def test_many_errors_are_counted(folder: Path) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from emofuse.core.errors import CorpusError, MissingExtraError
-from emofuse.core.labels import EMOTIONS
+from emofuse.core.labels import EMOTIONS, LABEL_SETS
 from emofuse.core.records import Clip, Modality
 from emofuse.corpus.corpus import SYNTHETIC_MARK, Corpus
+from emofuse.system.csv_files import LARGEST_BYTES, read_csv_table
 
 REQUIRED: Final = ("path", "emotion", "speaker")
 OPTIONAL: Final = ("take", "start", "end")
@@ -21,12 +22,26 @@ AUDIO_SUFFIXES: Final = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac
 
 _MAX_LISTED: Final = 5
 """An error lists this many problems of a table and counts the rest."""
+_MAX_LINES: Final = 3
+"""Of a label that is no emotion, an error names this many lines and counts all."""
+_MOST_ROWS: Final = 5_000_000
+_LONGEST_TEXT: Final = 10_000
+_BATCH_ROWS: Final = 10_000
+_OTHER_NAMES: Final = {
+    "joy": "happy", "fury": "angry", "scared": "fearful", "afraid": "fearful"
+} | {
+    label.lower(): emotion
+    for labels in LABEL_SETS.values()
+    for label, emotion in labels.items()
+    if emotion in EMOTIONS and len(label) > 2
+}  # fmt: skip
+"""What the emotions are called elsewhere."""
 
 Row = Mapping[str, object]
 
 
 def read_clip_table(table: str | Path) -> Corpus:
-    """Read a table of clips; no clip is opened.
+    """Read a table of clips, CSV (with commas, semicolons or tabs) or Parquet; no clip is opened.
 
     Columns: ``path`` (relative to the table), ``emotion`` (one of the eight), ``speaker``; optionally
     ``take`` (shared by the clips of one performance; by default each clip is its own), ``start`` and ``end``
@@ -44,10 +59,14 @@ def read_clip_table(table: str | Path) -> Corpus:
     takes: dict[tuple[str, Modality], str] = {}
     people: dict[str, tuple[str, Clip]] = {}
     problems: list[str] = []
+    unknown: dict[str, list[str]] = {}
     for line, row in rows:
         try:
             clip = _clip(row, table.parent)
             _check_unique(clip, lines, takes, people)
+        except _UnknownEmotionError as error:
+            unknown.setdefault(error.emotion, []).append(line)
+            continue
         except ValueError as error:
             problems.append(f"{line}: {error}")
             continue
@@ -55,6 +74,8 @@ def read_clip_table(table: str | Path) -> Corpus:
         takes[clip.take, clip.modality] = line
         people.setdefault(clip.take, (line, clip))
         clips.append(clip)
+    if unknown:
+        problems.insert(0, _about_unknown(unknown))
     if problems:
         rest = len(problems) - _MAX_LISTED
         more = f"; and {rest} more" if rest > 0 else ""
@@ -69,6 +90,38 @@ def read_clip_table(table: str | Path) -> Corpus:
     )
 
 
+class _UnknownEmotionError(ValueError):
+    """A label that is none of the eight emotions."""
+
+    def __init__(self, emotion: str) -> None:
+        super().__init__(emotion)
+        self.emotion = emotion
+
+
+def _about_unknown(unknown: Mapping[str, Sequence[str]]) -> str:
+    """One message for all labels that are no emotion: how often, where first, and what may be meant."""
+    labels = sorted(unknown, key=lambda label: -len(unknown[label]))
+    described = []
+    for label in labels[:_MAX_LISTED]:
+        lines = unknown[label]
+        kind = lines[0].partition(" ")[0]
+        numbers = [line.partition(" ")[2] for line in lines[:_MAX_LINES]]
+        where = f"{len(lines)} {kind}s, first {', '.join(numbers)}" if len(lines) > 1 else lines[0]
+        meant = _nearest(label)
+        described.append(f"{label!r} ({where}{f'; did you mean {meant}?' if meant else ''})")
+    rest = len(labels) - _MAX_LISTED
+    more = f" and {rest} more" if rest > 0 else ""
+    plural = "s" if len(labels) > 1 else ""
+    return f"unknown emotion{plural} {', '.join(described)}{more}, use one of {', '.join(EMOTIONS)}"
+
+
+def _nearest(label: str) -> str | None:
+    """The emotion that a label may mean: by the names of other label sets, or one that is spelled alike."""
+    names = {**_OTHER_NAMES, **{emotion: emotion for emotion in EMOTIONS}}
+    alike = get_close_matches(label, names, n=1)
+    return names[alike[0]] if alike else None
+
+
 def _clip(row: Row, folder: Path) -> Clip:
     """Convert one row to a clip. Raises ValueError that says what is wrong."""
     written, emotion, speaker = (_text(row, column) for column in REQUIRED)
@@ -77,10 +130,10 @@ def _clip(row: Row, folder: Path) -> Clip:
             raise ValueError(f"{column} is empty")
     emotion = emotion.lower()
     if emotion not in EMOTIONS:
-        raise ValueError(f"unknown emotion {emotion!r}, use one of {', '.join(EMOTIONS)}")
+        raise _UnknownEmotionError(emotion)
     path = folder / written
-    if not path.is_file():
-        raise ValueError(f"no file {path}")
+    if not _is_file(path):
+        raise ValueError(f"no file {path!s:.300}")
     start_s, end_s = _seconds(row, "start"), _seconds(row, "end")
     if end_s is not None and end_s <= (start_s or 0.0):
         raise ValueError(f"end {end_s:g} is not after start {start_s or 0.0:g}")
@@ -119,14 +172,14 @@ def _check_unique(
 
 def _csv_rows(table: Path) -> Iterator[tuple[str, Row]]:
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            _check_columns(table, reader.fieldnames or ())
-            for row in reader:
-                if any(value for value in row.values()):
-                    yield f"line {reader.line_num}", row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(f"{table}: cannot be read as a CSV table in UTF-8: {error}") from None
+        found = read_csv_table(table, (*REQUIRED, *OPTIONAL))
+        _check_columns(table, found.columns)
+        for line, row in found.rows():
+            yield f"line {line}", row
+    except (OSError, ValueError) as error:
+        raise CorpusError(
+            f"{table}: cannot be read as a CSV table in UTF-8 or UTF-16: {getattr(error, 'strerror', error)}"
+        ) from None
 
 
 def _parquet_rows(table: Path) -> Iterator[tuple[str, Row]]:
@@ -135,15 +188,59 @@ def _parquet_rows(table: Path) -> Iterator[tuple[str, Row]]:
         import pyarrow.parquet
     except ImportError:
         raise MissingExtraError("train", f"{table}: reading a Parquet table") from None
+    number = 0
     try:
-        columns = pyarrow.parquet.read_schema(table).names
-        _check_columns(table, columns)
-        wanted = [column for column in (*REQUIRED, *OPTIONAL) if column in columns]
-        rows = pyarrow.parquet.read_table(table, columns=wanted).to_pylist()
+        with pyarrow.parquet.ParquetFile(table) as file:
+            _check_columns(table, file.schema_arrow.names)
+            _check_size(table, file)
+            texts = [name for name in _wanted(file) if _is_text(file.schema_arrow.field(name).type)]
+        # a text that is repeated stays one text: a small file can hold a long one a million times
+        with pyarrow.parquet.ParquetFile(table, read_dictionary=texts) as file:
+            for batch in file.iter_batches(_BATCH_ROWS, columns=_wanted(file), use_threads=False):
+                columns = [_values(column) for column in batch.columns]
+                for values in zip(*columns, strict=True):
+                    number += 1
+                    yield f"row {number}", dict(zip(batch.schema.names, values, strict=True))
     except (OSError, pyarrow.ArrowException) as error:
         raise CorpusError(f"{table}: cannot be read as a Parquet table: {error}") from None
-    for number, row in enumerate(rows, start=1):
-        yield f"row {number}", row
+
+
+def _wanted(file: Any) -> list[str]:
+    return [column for column in (*REQUIRED, *OPTIONAL) if column in file.schema_arrow.names]
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_string(kind) or types.is_binary(kind))
+
+
+def _check_size(table: Path, file: Any) -> None:
+    """Fail before a table is read that would take much more memory than disk."""
+    from pyarrow import types
+
+    wanted = _wanted(file)
+    nested = [name for name in wanted if types.is_nested(file.schema_arrow.field(name).type)]
+    if nested:
+        raise CorpusError(f"{table}: column {nested[0]} holds lists or structures, not values")
+    n_rows, groups = file.metadata.num_rows, range(file.metadata.num_row_groups)
+    n_bytes = 0
+    for group in map(file.metadata.row_group, groups):
+        parts = [group.column(i) for i in range(group.num_columns)]
+        n_bytes += sum(part.total_uncompressed_size for part in parts if part.path_in_schema in wanted)
+    if n_rows > _MOST_ROWS or n_bytes > LARGEST_BYTES:
+        raise CorpusError(
+            f"{table}: too large for a table of clips: {n_rows} rows, {n_bytes / 2**20:.0f} MiB; at most "
+            f"{_MOST_ROWS} rows, {LARGEST_BYTES / 2**20:.0f} MiB"
+        )
+
+
+def _values(column: Any) -> list[Any]:
+    if not hasattr(column, "dictionary"):
+        values: list[Any] = column.to_pylist()
+        return values
+    texts = column.dictionary.to_pylist()
+    return [None if index is None else texts[index] for index in column.indices.to_pylist()]
 
 
 def _check_columns(table: Path, found: object) -> None:
@@ -158,7 +255,17 @@ def _check_columns(table: Path, found: object) -> None:
 
 def _text(row: Row, column: str) -> str:
     value = row.get(column)
-    return "" if value is None else str(value).strip()
+    text = "" if value is None else str(value).strip()
+    if len(text) > _LONGEST_TEXT:
+        raise ValueError(f"{column} has {len(text)} characters, too many")
+    return text
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long a name, or a NUL in it
+        return False
 
 
 def _seconds(row: Row, column: str) -> float | None:
@@ -166,7 +273,7 @@ def _seconds(row: Row, column: str) -> float | None:
     if not text:
         return None
     try:
-        value = float(text)
+        value = float(text.replace(",", "."))  # as spreadsheets write it where decimals have a comma
     except ValueError:
         raise ValueError(f"{column} {text!r} is not a number of seconds") from None
     if math.isnan(value):

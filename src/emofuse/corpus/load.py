@@ -14,7 +14,7 @@ from emofuse.corpus.ravdess import read_ravdess
 from emofuse.corpus.savee import NAMING as SAVEE
 from emofuse.corpus.tess import NAMING as TESS
 
-TABLE_SUFFIXES: Final = (".csv", ".parquet")
+TABLE_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".parquet")
 
 
 def load_corpus(path: str | Path) -> Corpus:
@@ -35,7 +35,7 @@ def load_corpus(path: str | Path) -> Corpus:
         raise CorpusError(f"{path}: no such folder or table")
     if path.suffix.lower() in TABLE_SUFFIXES:
         return read_clip_table(path)
-    raise CorpusError(f"{path}: a corpus is a folder, or a table that ends in {' or '.join(TABLE_SUFFIXES)}")
+    raise CorpusError(f"{path}: a corpus is a folder, or a table that ends in {', '.join(TABLE_SUFFIXES)}")
 
 
 def _read_folder(root: Path) -> Corpus:
@@ -66,4 +66,4 @@ def _read_folder(root: Path) -> Corpus:
         raise CorpusError(f"{root}: files of several corpora ({counts}): give each its own folder; {known}")
     if ravdess is not None and ravdess.unlistable:
         return ravdess
-    raise CorpusError(f"{problem}; {known}; or write a table of clips ({' or '.join(TABLE_SUFFIXES)})")
+    raise CorpusError(f"{problem}; {known}; or write a table of clips ({', '.join(TABLE_SUFFIXES)})")
