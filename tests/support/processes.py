@@ -23,10 +23,10 @@ def children(pid: int) -> list[int]:
     return [int(line) for line in done.stdout.split()]
 
 
-def wait_until(condition: Callable[[], bool], *, limit_s: float) -> bool:
+def wait_until(condition: Callable[[], bool], *, limit_s: float, every_s: float = 0.05) -> bool:
     deadline = time.monotonic() + limit_s
     while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
+        time.sleep(every_s)
     return condition()
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -165,3 +166,40 @@ def test_a_script_without_a_guard_may_call_it(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("(0, {'n': 42})\n", "")
+
+
+LIMITED = """
+import contextlib, logging, resource, sys
+from emofuse.core.errors import IsolationError
+from emofuse.system.isolated_workers import Task, isolated
+
+logging.basicConfig(format="%(message)s")
+n = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
+tasks = [Task(key, {"what": "", "n": key}) for key in range(6)]
+try:
+    with contextlib.closing(isolated("tests.system.test_isolated_workers:clumsy", {}, tasks, 4)) as results:
+        found = dict(results)
+    print([found[key]["square"] for key in range(6)])
+except IsolationError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits as POSIX has them")
+@pytest.mark.parametrize(
+    ("n_files", "printed", "noted"),
+    [
+        (14, r"\[0, 1, 4, 9, 16, 25\]",
+         r"only [123] of 4 worker processes could be started \(.*Too many open files.*\): they do the work"),
+        (4, r"a worker process could not start: .*Too many open files.*", r""),
+    ],
+)  # fmt: skip
+def test_workers_that_cannot_be_started_are_missed(n_files: int, printed: str, noted: str) -> None:
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(n_files)], check=False, env=paths, capture_output=True, text=True,
+        timeout=120,
+    )  # fmt: skip
+    assert re.fullmatch(printed, done.stdout.strip()), done
+    assert re.fullmatch(noted, done.stderr.strip()), done

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -28,6 +26,7 @@ from emofuse.cli import (
     train,
     weights,
 )
+from emofuse.cli.interrupts import end_if_received, end_on_signals, received
 from emofuse.cli.printing import print_message
 from emofuse.core.errors import EmofuseError
 from emofuse.core.version import __version__
@@ -76,28 +75,34 @@ def _options(
     """Options before the command."""
 
 
-def _on_sigterm(_number: int, _frame: object) -> NoReturn:
-    """Exit as on an interrupt, so that partial files are removed."""
-    sys.exit(143)
-
-
 def main() -> None:
-    """Run the command line: one line per error; exit status 1 after an error, 130 after an interrupt."""
+    """Run the command line: one line per error.
+
+    The exit status is 1 after an error, 130 after an interrupt (Ctrl-C), 143 after SIGTERM.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # characters that the encoding of a terminal or pipe lacks are escaped
             stream.reconfigure(errors="backslashreplace")
-    with contextlib.suppress(ValueError):  # not the main thread
-        signal.signal(signal.SIGTERM, _on_sigterm)
+    end_on_signals()
+    try:
+        _run()
+    finally:
+        # an interrupted step, or a worker that the signal has reached first, may end in any error
+        end_if_received()
+
+
+def _run() -> None:
+    """Run a command, and tell errors that a user can meet."""
     try:
         app()
     except EmofuseError as error:
-        print_message(str(error))
-        sys.exit(1)
+        _fail(str(error))
+    except MemoryError:
+        _fail("there is not enough memory: close other programs, or use fewer jobs")
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
-        print_message(f"{name}{error.strerror or error}")
-        sys.exit(1)
+        _fail(f"{name}{error.strerror or error}")
     except KeyboardInterrupt:
         print_message("interrupted")
         sys.exit(130)
@@ -106,3 +111,10 @@ def main() -> None:
         if exit_.__context__ is not None and isinstance(exit_.__context__.__cause__, KeyboardInterrupt):
             print_message("interrupted")
         raise
+
+
+def _fail(message: str) -> NoReturn:
+    """End with an error, unless a signal is what ends the command."""
+    if received() is None:
+        print_message(message)
+    sys.exit(1)

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.live import Live
 
 from emofuse.cli import options
+from emofuse.cli.interrupts import left_to_command
 from emofuse.cli.printing import live_view, print_bundle, print_message
 from emofuse.core.errors import ExportError
 from emofuse.core.times import short_clock
@@ -144,12 +145,13 @@ def stopped_by_signals() -> Generator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with left_to_command():
+        before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield stop
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _stdout_writer(emotions: tuple[str, ...], stop: threading.Event) -> Callable[[LiveWindow], None]:

@@ -19,7 +19,7 @@ from emofuse.media.channels import is_silent, to_mono
 from emofuse.media.decoding import Media, decode
 from emofuse.media.file_stream import Frame, open_stream
 from emofuse.system.checksums import file_digest
-from emofuse.system.process_pool import as_completed, ignore_interrupts
+from emofuse.system.process_pool import as_completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +263,7 @@ def _each(paths: Sequence[Path], jobs: int) -> Iterator[FileCheck]:
         return FileCheck(paths[index], problem="the process that read it died")
 
     arguments = [(path,) for path in paths]
-    checks = as_completed(check_file, arguments, jobs, setup=ignore_interrupts, on_death=on_death)
+    checks = as_completed(check_file, arguments, jobs, on_death=on_death)
     yield from (check for _, check in checks)
 
 

@@ -383,11 +383,8 @@ def _start_worker(work: _Work) -> None:
     """Give a worker process, once, what it needs for every take."""
     import cv2
 
-    from emofuse.system.process_pool import ignore_interrupts
-
     global _work  # noqa: PLW0603 - a worker process has no other place for it
     _work = work
-    ignore_interrupts()
     cv2.setNumThreads(1)
 
 

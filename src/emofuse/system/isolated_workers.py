@@ -12,7 +12,6 @@ import importlib
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,13 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
 from emofuse.core.errors import EmofuseError, IsolationError
-from emofuse.system.process_pool import end_with_parent
+from emofuse.system.worker_lifetime import (
+    cause_of_death,
+    ignore_interrupts,
+    interrupts_held_back,
+    note_fewer_workers,
+    remember,
+)
 
 Request = Mapping[str, Any]
 Reply = dict[str, Any]
@@ -39,7 +44,6 @@ _BOOT: Final = (
 )
 _START_S: Final = 300.0
 """A worker that is not ready by then never will be; on a crowded machine imports alone can take a minute."""
-_KILLED_FOR_MEMORY: Final = -9
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +98,25 @@ class _Worker:
         self.deadline = time.monotonic() + _START_S
         self.ready = False
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        self._process = subprocess.Popen(
-            # -P: nothing is imported from the working folder
-            [sys.executable, "-P", "-c", _BOOT],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
-            env={**os.environ, **_ONE_THREAD},
-        )  # fmt: skip
-        threading.Thread(target=self._read_replies, args=(replies,), daemon=True, name="read-replies").start()
-        self._send({"sys_path": sys.path, "target": target, "setup": dict(setup), "parent": os.getpid()})
+        try:
+            with interrupts_held_back():
+                self._process = subprocess.Popen(
+                    # -P: nothing is imported from the working folder
+                    [sys.executable, "-P", "-c", _BOOT],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
+                    env={**os.environ, **_ONE_THREAD},
+                )  # fmt: skip
+        except BaseException:
+            self._stderr.close()
+            raise
+        remember(self._process)
+        try:
+            name = "read-replies"
+            threading.Thread(target=self._read_replies, args=(replies,), daemon=True, name=name).start()
+        except BaseException:
+            self.close()
+            raise
+        self._send({"sys_path": sys.path, "target": target, "setup": dict(setup)})
 
     def _read_replies(self, replies: queue.Queue[Any]) -> None:
         assert self._process.stdout is not None
@@ -155,10 +170,13 @@ class _WorkerPool:
     target: str
     setup: Mapping[str, Any]
     jobs: int
+    """At most; fewer where no more can be started."""
     workers: set[_Worker] = field(default_factory=set)
     replies: queue.Queue[Any] = field(default_factory=queue.Queue)
     retries: deque[Task] = field(default_factory=deque)
-    """Tasks whose process died once, and that have not been sent again."""
+    """Tasks whose process died once or could not be started, and that have not been sent again."""
+    missing: tuple[int, str] | None = None
+    """How many were wanted, and why there are fewer, while nobody has been told."""
     retried: set[int] = field(default_factory=set)
     """Keys of tasks whose process died once."""
 
@@ -168,7 +186,12 @@ class _WorkerPool:
 
         while True:
             while len(self.workers) < self.jobs and (task := next_task()) is not None:
-                worker = _Worker(self.target, self.setup, self.replies)
+                try:
+                    worker = _Worker(self.target, self.setup, self.replies)
+                except (OSError, RuntimeError, MemoryError) as error:
+                    self.retries.appendleft(task)
+                    self._fewer(str(error) or type(error).__name__)
+                    continue
                 worker.task = task
                 self.workers.add(worker)
             if not self.workers:
@@ -186,6 +209,9 @@ class _WorkerPool:
                 worker.start(worker.task)
             else:
                 assert worker.task is not None
+                if self.missing is not None:
+                    note_fewer_workers(self.jobs, *self.missing)
+                    self.missing = None
                 key = worker.task.key
                 self.retried.discard(key)
                 task = next_task()
@@ -217,7 +243,9 @@ class _WorkerPool:
         task = worker.task
         assert task is not None
         if not worker.ready:
-            raise IsolationError(f"a worker process could not start: {message}")
+            self.retries.appendleft(task)
+            self._fewer(message)
+            return
         if late:
             yield task.key, Lost(f"took longer than {task.limit_s:g} s")
         elif task.key not in self.retried:
@@ -225,7 +253,14 @@ class _WorkerPool:
             self.retries.append(task)
         else:
             self.retried.discard(task.key)
-            yield task.key, Lost(_cause_of_death(status))
+            yield task.key, Lost(f"the process that read it {cause_of_death(status)}")
+
+    def _fewer(self, reason: str) -> None:
+        """Go on with the workers that there are."""
+        if not self.workers:
+            raise IsolationError(f"a worker process could not start: {reason}")
+        self.missing = (self.jobs if self.missing is None else self.missing[0], reason)
+        self.jobs = len(self.workers)
 
     def _remove(self, worker: _Worker) -> None:
         self.workers.discard(worker)
@@ -237,23 +272,10 @@ class _WorkerPool:
             self._remove(worker)
 
 
-def _cause_of_death(status: int | None) -> str:
-    if status is None or status >= 0:
-        return f"the process that read it ended (exit status {status})"
-    if status == _KILLED_FOR_MEMORY:
-        return "the process that read it was killed (SIGKILL; out of memory?)"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    return f"the process that read it crashed ({name})"
-
-
 def run_worker(start: Mapping[str, Any]) -> None:
     """What a worker process does: handle requests until there are no more."""
-    # the parent gets the interrupt and ends its workers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent(start["parent"])
+    ignore_interrupts()
+    requests = _requests_until_parent_ends()
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is not a reply
 
@@ -269,5 +291,23 @@ def run_worker(start: Mapping[str, Any]) -> None:
         return
     send({"ready": True})
     with contextlib.suppress(BrokenPipeError):
-        for line in sys.stdin.buffer:
-            send({"result": handle(json.loads(line)["request"])})
+        while True:
+            send({"result": handle(requests.get()["request"])})
+
+
+def _requests_until_parent_ends() -> queue.Queue[dict[str, Any]]:
+    """Requests as they come; at their end this process ends too, whatever it is doing.
+
+    Only the parent holds the other end of the pipe: its death, however it comes, is the end of the requests.
+    """
+    requests: queue.Queue[dict[str, Any]] = queue.Queue()
+    # not sys.stdin, which the interpreter could not close at its end while this thread waits for it
+    lines = os.fdopen(os.dup(0), "rb")
+
+    def read() -> None:
+        for line in lines:
+            requests.put(json.loads(line))
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True, name="end-with-parent").start()
+    return requests

@@ -17,7 +17,7 @@ from emofuse.core.errors import CorpusError
 from emofuse.core.labels import EMOTIONS
 from emofuse.corpus.corpus import SYNTHETIC_MARK
 from emofuse.system.atomic_write import write_atomically
-from emofuse.system.process_pool import as_completed, ignore_interrupts
+from emofuse.system.process_pool import as_completed
 
 if TYPE_CHECKING:
     from emofuse.corpus.synthetic.clip import TakeCode
@@ -161,7 +161,6 @@ def _make_all(out: Path, seed: int, codes: list[TakeCode], jobs: int) -> Iterato
 
 def _start_worker() -> None:
     """One thread per process: the processes share the cores."""
-    ignore_interrupts()
     cv2.setNumThreads(1)
 
 

@@ -1,0 +1,102 @@
+"""Ctrl-C and SIGTERM end a command within two seconds, whatever it is doing.
+
+First they raise an exception, which removes partial files and kills worker processes on its way. It is raised
+between two steps of Python only, and a callback of a C library may swallow it: what has not ended after
+:data:`GRACE_S` is therefore ended by a thread. Nothing finished is lost by that, for files are written whole
+or not at all, and a repeated command resumes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from emofuse.system.worker_lifetime import kill_workers
+
+GRACE_S: Final = 1.0
+"""How long a command may take to end by itself."""
+_SHOW_CURSOR: Final = "\x1b[?25h"
+"""What a progress bar would write at its end."""
+
+
+class _State:
+    """Of this process, which has one terminal and one set of signal handlers."""
+
+    watched = False
+    received: int | None = None
+    """The signal that ends this process."""
+    left_to_command = 0
+
+
+def end_on_signals() -> None:
+    """Have SIGINT and SIGTERM end this process, from here on; for its main thread, once."""
+    if _State.watched or threading.current_thread() is not threading.main_thread():
+        return
+    _State.watched = True
+    # signals are written here at once, even during a call into a C library
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    signal.set_wakeup_fd(theirs.detach(), warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(ours,), daemon=True, name="end-on-signals").start()
+    signal.signal(signal.SIGTERM, _on_signal)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as after nohup
+        signal.signal(signal.SIGINT, _on_signal)
+
+
+def received() -> int | None:
+    """The exit status of the signal that is ending this process; None: there was none."""
+    return None if _State.received is None else 128 + _State.received
+
+
+def end_if_received() -> None:
+    """End at once if a signal is ending this process: taking libraries down can take a second."""
+    status = received()
+    if status is None:
+        return
+    kill_workers()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit(status)
+
+
+@contextlib.contextmanager
+def left_to_command() -> Iterator[None]:
+    """Meanwhile the command itself does what signals ask for, and takes its time."""
+    _State.left_to_command += 1
+    try:
+        yield
+    finally:
+        _State.left_to_command -= 1
+
+
+def _on_signal(number: int, _frame: object) -> None:
+    if _State.received is not None:
+        return  # it is ending
+    _State.received = number
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
+def _watch(signals: socket.socket) -> None:
+    while number := signals.recv(1):
+        if number[0] in (signal.SIGINT, signal.SIGTERM) and not _State.left_to_command:
+            time.sleep(GRACE_S)
+            _end(number[0])
+
+
+def _end(number: int) -> None:
+    kill_workers()
+    with contextlib.suppress(OSError, ValueError):
+        cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
+        said = "emofuse: interrupted\n" if number == signal.SIGINT else ""
+        os.write(2, f"{cursor}{said}".encode())
+    os._exit(128 + number)
