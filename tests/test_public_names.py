@@ -13,7 +13,7 @@ NAMES = {
     "Profile", "Recipe", "Recognizer", "Recording", "SegmentRules", "TimedFrames", "Timeline", "Waveform",
     "WindowRules", "__version__", "convert", "convert_label", "heuristic_valence_arousal", "label_map",
     "live_windows", "load_bundle", "load_recipe", "predict_table", "read_crema_d", "recording",
-    "timeline_schema", "to_pandas", "write_overlay", "write_timeline",
+    "timeline_schema", "to_pandas", "write_overlay", "write_timeline", "write_timelines",
 }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from emofuse.exports.waveform import PeakMeter
     from emofuse.exports.write import write_timeline
     from emofuse.features.profile import Profile
+    from emofuse.folders.timelines import write_timelines
     from emofuse.media.arrays import recording
     from emofuse.recognition.batch import predict_table
     from emofuse.recognition.bundle import Bundle, load_bundle
@@ -64,6 +65,7 @@ __all__ = [
     "to_pandas",
     "write_overlay",
     "write_timeline",
+    "write_timelines",
 ]
 
 # ``import emofuse`` loads no media library
@@ -98,5 +100,6 @@ __getattr__, __dir__ = lazy_names(
         "to_pandas": "recognition.tables",
         "write_overlay": "exports.overlay",
         "write_timeline": "exports.write",
+        "write_timelines": "folders.timelines",
     },
 )

@@ -14,6 +14,7 @@ from rich.console import Console
 from emofuse.cli import options
 from emofuse.cli.printing import print_bundle, print_message, print_segments, print_summary
 from emofuse.cli.progress import stages
+from emofuse.cli.timeline_folder import write_folder
 from emofuse.core.errors import ExportError, MediaError, MissingExtraError
 from emofuse.core.progress import OnProgress
 from emofuse.core.records import StreamChoice
@@ -24,11 +25,16 @@ if TYPE_CHECKING:
     from emofuse.timeline.records import Timeline
 
 OVERLAY_SUFFIX = ".mp4"
+_FOLDERS = "Folders of recordings"
 
 
 def timeline(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A recording of any length.", parser=options.recording)
+        Path,
+        typer.Argument(
+            metavar="FILE|DIR", help="A recording of any length; or, with --out-dir, a folder of them.",
+            parser=options.recording,
+        ),
     ],
     *,
     out: Annotated[
@@ -56,6 +62,42 @@ def timeline(
     profile: options.ProfileFile = None,
     audio_stream: options.AudioStream = None,
     video_stream: options.VideoStream = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="R", rich_help_panel=_FOLDERS,
+            help="A folder for the results of all recordings, and for summary.csv, one row per person and "
+            "recording; repeat the command to resume an interrupted run.",
+        ),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", "-f", metavar="SUFFIX", rich_help_panel=_FOLDERS, show_default="html, csv, json",
+            help="A file for each recording, in the format of this suffix. Can be given several times.",
+        ),
+    ] = None,
+    conditions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE", rich_help_panel=_FOLDERS,
+            help="A table (.csv) with the columns file and condition, for the summary.",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs", "-j", min=0, metavar="N", rich_help_panel=_FOLDERS,
+            help="Number of processes; 0: one per core.",
+        ),
+    ] = 1,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=0, rich_help_panel=_FOLDERS,
+            show_default="1800, and 1 more for each 25 kB", help="Time limit for each recording; 0: none.",
+        ),
+    ] = None,
 ) -> None:  # fmt: skip
     """Read a whole recording: who is in it, when somebody speaks, and which emotion is expressed when.
 
@@ -64,11 +106,15 @@ def timeline(
     Predictions are about expression as in the training recordings, not about what somebody feels.
 
     Example: `emofuse timeline interview.mp4 --out interview.html --out interview.eaf`
+
+    Example: `emofuse timeline interviews/ --out-dir results --jobs 4 --conditions conditions.csv`
     """
     from emofuse.exports.waveform import PeakMeter
     from emofuse.exports.write import write_timeline
     from emofuse.features.profile import Profile
+    from emofuse.folders.timelines import TimelineOptions
     from emofuse.media.container import check_span
+    from emofuse.recognition.bundle import load_bundle
     from emofuse.recognition.recognizer import Recognizer
     from emofuse.timeline.segments import SegmentRules
 
@@ -81,8 +127,24 @@ def timeline(
         raise typer.BadParameter(str(error)) from None
     rules = options.window_rules(window, hop, faces_per_second)
     streams = StreamChoice(audio_stream, video_stream)
-    _check_outputs(file, outputs, streams)
     segment_rules = SegmentRules(abstain_below=abstain_below)
+    if out_dir is not None:
+        if outputs:
+            raise typer.BadParameter("--out names one file: with --out-dir, use --format")
+        how = TimelineOptions(rules, segment_rules, start, end, streams)
+        loaded = load_bundle(bundle)
+        print_bundle(loaded, bundle)
+        person = None if profile is None else Profile.load(profile)
+        write_folder(
+            file, out_dir, loaded, formats=formats, jobs=jobs, conditions=conditions, how=how, profile=person,
+            timeout=timeout,
+        )  # fmt: skip
+        return
+    if file.is_dir():
+        raise typer.BadParameter(f"{file} is a folder: name one for the results with --out-dir")
+    if formats or conditions is not None:
+        raise typer.BadParameter("--format and --conditions are for folders: add --out-dir, or use --out")
+    _check_outputs(file, outputs, streams)
     recognizer = Recognizer.load(bundle)
     print_bundle(recognizer.bundle, bundle)
     person = None if profile is None else Profile.load(profile)

@@ -22,6 +22,7 @@ __all__ = [
     "window_rows",
     "write_frames_csv",
     "write_parquet",
+    "write_rows",
     "write_segments_csv",
     "write_summary_csv",
     "write_windows_csv",
@@ -45,25 +46,26 @@ def face_rows(timeline: Timeline) -> Iterator[dict[str, Any]]:
 
 def write_windows_csv(timeline: Timeline, file: IO[bytes]) -> None:
     """One row per window: times to three decimals, shares and probabilities to six, empty where unknown."""
-    _write_csv(file, timeline.columns("windows"), timeline.rows("windows"))
+    write_rows(file, timeline.columns("windows"), timeline.rows("windows"))
 
 
 def write_segments_csv(timeline: Timeline, file: IO[bytes]) -> None:
     """One row per segment: times to three decimals, the confidence to six, empty where unknown."""
-    _write_csv(file, timeline.columns("segments"), timeline.rows("segments"))
+    write_rows(file, timeline.columns("segments"), timeline.rows("segments"))
 
 
 def write_frames_csv(timeline: Timeline, file: IO[bytes]) -> None:
     """One row per face and frame: see :func:`frame_rows`; edges to a hundredth of a pixel."""
-    _write_csv(file, frame_columns(timeline.emotions), frame_rows(timeline))
+    write_rows(file, frame_columns(timeline.emotions), frame_rows(timeline))
 
 
 def write_summary_csv(timeline: Timeline, file: IO[bytes], condition: str | None = None) -> None:
     """One row per person: see :func:`summary_rows`."""
-    _write_csv(file, summary_columns(timeline.emotions), summary_rows(timeline, condition))
+    write_rows(file, summary_columns(timeline.emotions), summary_rows(timeline, condition))
 
 
-def _write_csv(file: IO[bytes], columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> None:
+def write_rows(file: IO[bytes], columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> None:
+    """Any rows as CSV; the unit in a column's name says how its numbers are written."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     write_csv(
         text,

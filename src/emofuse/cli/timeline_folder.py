@@ -1,0 +1,74 @@
+"""``emofuse timeline DIR --out-dir R``: the timelines of all recordings of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from emofuse.cli import options
+from emofuse.cli.printing import print_message
+from emofuse.cli.progress import counting_failures
+from emofuse.core.text import shown
+
+if TYPE_CHECKING:
+    from emofuse.features.profile import Profile
+    from emofuse.folders.timelines import TimelineOptions
+    from emofuse.recognition.bundle import Bundle
+
+MAX_ERRORS = 20
+"""How many failed recordings are named; ``files.csv`` names all."""
+
+
+def suffixes(formats: Sequence[str] | None) -> tuple[str, ...]:
+    """The suffixes that ``--format`` names, with or without their point, in any case."""
+    from emofuse.exports.write import FORMATS
+    from emofuse.folders.timelines import SUFFIXES
+
+    known = {suffix.lower(): suffix for suffix in FORMATS.values()}
+    chosen = []
+    for given in formats or SUFFIXES:
+        suffix = known.get(f".{given.lower().removeprefix('.')}")
+        if suffix is None:
+            raise typer.BadParameter(f"--format {given}: use one of {', '.join(known.values())}")
+        chosen.append(suffix)
+    return tuple(dict.fromkeys(chosen))
+
+
+def write_folder(
+    recordings: Path,
+    out_dir: Path,
+    bundle: Bundle,
+    *,
+    formats: Sequence[str] | None,
+    jobs: int,
+    conditions: Path | None,
+    how: TimelineOptions,
+    profile: Profile | None,
+    timeout: float | None,
+) -> None:
+    """Read the folder with a progress bar; exit with status 1 if a recording failed."""
+    from emofuse.folders.timelines import FILES, SUMMARY, write_timelines
+
+    try:
+        with counting_failures("recordings") as on_progress:
+            result = write_timelines(
+                recordings, out_dir, bundle, suffixes=suffixes(formats), jobs=options.processes(jobs),
+                conditions=conditions, options=how, profile=profile, timeout_s=timeout,
+                on_progress=on_progress,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        print_message("interrupted; repeat the command to resume")
+        raise typer.Exit(130) from None
+    for line in result.errors[:MAX_ERRORS]:
+        print_message(line)
+    if len(result.errors) > MAX_ERRORS:
+        print_message(f"and {len(result.errors) - MAX_ERRORS} more; see {FILES}")
+    resumed = f", {result.resumed} of them from an earlier run" if result.resumed else ""
+    failures = f", {result.failed} failed" if result.failed else ""
+    files = "1 recording" if result.files == 1 else f"{result.files} recordings"
+    typer.echo(f"wrote {shown(str(result.folder / SUMMARY))}: {files}{resumed}{failures}")
+    if result.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""Many recordings become a folder of results."""

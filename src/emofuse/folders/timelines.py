@@ -1,0 +1,255 @@
+"""Timelines of all recordings of a folder: several processes, resumable, and one summary of all.
+
+Every recording is read in a worker process, which may crash or hang without harm to the others, and which
+writes its files. What was read is noted in a journal; the same call resumes after an interrupt or a kill. At
+the end, two tables are written: ``summary.csv``, one row per person and recording, and ``files.csv``, one row
+per recording.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from emofuse.core.errors import BatchError, ExportError
+from emofuse.core.records import StreamChoice
+from emofuse.core.text import printable
+from emofuse.exports.tables import write_rows
+from emofuse.exports.write import FORMATS
+from emofuse.folders.conditions import read_conditions
+from emofuse.recognition.batch import WorkerSettings, stamp
+from emofuse.recognition.batch_inputs import OnFile, find_recordings
+from emofuse.recognition.tables import failure
+from emofuse.system.atomic_write import write_atomically
+from emofuse.system.isolated_workers import Lost, Task, isolated
+from emofuse.system.journal import Journal
+from emofuse.timeline.segments import SegmentRules
+from emofuse.timeline.summary import summary_columns
+from emofuse.timeline.windows import WindowRules
+
+if TYPE_CHECKING:
+    from emofuse.features.profile import Profile
+    from emofuse.recognition.bundle import Bundle
+    from emofuse.recognition.recognizer import Recognizer
+
+WRITER: Final = "emofuse.folders.worker:load_writer"
+"""What reads recordings and writes their files in a worker process."""
+SUFFIXES: Final = (".html", ".csv", ".json")
+"""The files of each recording, unless others are asked for."""
+SUMMARY: Final = "summary.csv"
+FILES: Final = "files.csv"
+_FILE_COLUMNS: Final = ("file", "condition", "duration_s", "n_people", "notes", "error")
+_JOURNAL: Final = "timelines.partial.jsonl"
+_LIMIT_S: Final = 1800.0
+_LIMIT_BYTES_PER_S: Final = 25_000.0
+"""A recording may take half an hour, and a second more for each 25 kB: nobody knows its duration before."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineOptions:
+    """How each recording is read: see :meth:`Recognizer.timeline`."""
+
+    rules: WindowRules = field(default_factory=WindowRules)
+    segment_rules: SegmentRules = field(default_factory=SegmentRules)
+    start_s: float | None = None
+    end_s: float | None = None
+    streams: StreamChoice = field(default_factory=StreamChoice)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderResult:
+    """The outcome of a folder."""
+
+    folder: Path
+    files: int
+    failed: int
+    """Recordings without a timeline; ``files.csv`` says why."""
+    resumed: int
+    """Recordings that an earlier, interrupted run had read."""
+    errors: tuple[str, ...]
+    """Of the failed recordings, in their order."""
+
+
+def write_timelines(
+    recordings: str | os.PathLike[str],
+    out_dir: str | os.PathLike[str],
+    recognizer: Recognizer | Bundle | str | Path | None = None,
+    *,
+    suffixes: Sequence[str] = SUFFIXES,
+    jobs: int = 1,
+    conditions: str | os.PathLike[str] | None = None,
+    options: TimelineOptions | None = None,
+    profile: Profile | None = None,
+    timeout_s: float | None = None,
+    on_progress: OnFile | None = None,
+) -> FolderResult:
+    """Read all recordings below a folder. The same call resumes after an interrupt or a kill.
+
+    ``talks/a.mp4`` below the folder becomes ``talks/a.mp4.html``, ``talks/a.mp4.csv`` … below ``out_dir``.
+
+    Args:
+        recordings: the folder, or one recording.
+        out_dir: the folder of the results; created if it does not exist.
+        recognizer: a recognizer, a bundle or its folder, or None: the recognizer that comes with emofuse.
+        suffixes: of :data:`~emofuse.exports.FORMATS`; the files of each recording.
+        jobs: worker processes; each uses one core.
+        conditions: a table with the columns ``file`` and ``condition``, for the summary.
+        options: how each recording is read.
+        profile: of the one person who is seen and heard in all of them, if enrolled.
+        timeout_s: seconds a recording may take; None: half an hour, and one more for each 25 kB; 0: no limit.
+        on_progress: called after each recording.
+
+    Returns:
+        Counts, and the errors of the failed recordings.
+
+    Raises:
+        BatchError: there is no recording, or the table of conditions does not fit.
+        ExportError: there is no such suffix.
+        JournalError: the journal belongs to other settings, another recognizer or version, or is in use.
+        BundleError: there is no such recognizer.
+        IsolationError: a worker cannot load it.
+        OSError: a table or the journal cannot be written.
+    """
+    options, out = options or TimelineOptions(), Path(out_dir)
+    _check_suffixes(suffixes)
+    settings = WorkerSettings.of(recognizer, profile, options.streams)
+    run = _Run.of(Path(recordings), out, conditions, tuple(suffixes), on_progress or (lambda *_: None))
+    how = {
+        "rules": asdict(options.rules), "segment_rules": asdict(options.segment_rules),
+        "start_s": options.start_s, "end_s": options.end_s, "suffixes": list(suffixes),
+    }  # fmt: skip
+    about = settings.identity() | {"set of options": how, "table of conditions": run.conditions}
+    with Journal(out / _JOURNAL, about) as journal:
+        run.recall(journal)
+        with (
+            settings.setup() as setup,
+            contextlib.closing(isolated(WRITER, setup | how, run.tasks(timeout_s), jobs)) as replies,
+        ):
+            for index, reply in replies:
+                run.record(index, {"error": reply.reason} if isinstance(reply, Lost) else reply, journal)
+        run.write_tables(settings.emotions)
+        journal.remove()
+    return FolderResult(out, len(run.files), run.n_failed, run.n_resumed, tuple(run.errors()))
+
+
+def _check_suffixes(suffixes: Sequence[str]) -> None:
+    unknown = [suffix for suffix in suffixes if suffix not in FORMATS.values()]
+    if unknown or not suffixes:
+        raise ExportError(f"no such format: {', '.join(unknown)}: use {', '.join(FORMATS.values())}")
+
+
+@dataclass
+class _Run:
+    """The state of one call: the reply about each recording so far."""
+
+    files: tuple[str, ...]
+    names: tuple[str, ...]
+    """Of each file, relative to the folder, with ``/``."""
+    refused: Mapping[str, str]
+    out: Path
+    conditions: dict[str, str]
+    suffixes: tuple[str, ...]
+    on_progress: OnFile
+    replies: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    n_resumed: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        recordings: Path,
+        out: Path,
+        table: str | os.PathLike[str] | None,
+        suffixes: tuple[str, ...],
+        on_progress: OnFile,
+    ) -> _Run:
+        listing = find_recordings(recordings)
+        root = recordings if recordings.is_dir() else recordings.parent
+        files = tuple(file for file in listing.files if file != str(root))
+        if not files:
+            raise BatchError(f"{recordings}: there is no recording to read")
+        names = tuple(Path(file).relative_to(root).as_posix() for file in files)
+        conditions = {} if table is None else read_conditions(Path(table), names)
+        return cls(files, names, listing.refused, out, conditions, suffixes, on_progress)
+
+    @property
+    def n_failed(self) -> int:
+        return sum(reply["error"] is not None for reply in self.replies.values())
+
+    def recall(self, journal: Journal) -> None:
+        """Find what an earlier run has read, if the recording has not changed and its files exist."""
+        indices = {name: index for index, name in enumerate(self.names)}
+        for _, entry in journal.entries():
+            index = indices.get(entry.get("file", ""))
+            if index is None or entry.get("stamp") != stamp(self.files[index]):
+                continue
+            written = [Path(f"{self._out(index)}{suffix}").exists() for suffix in self.suffixes]
+            if entry["reply"]["error"] is not None or all(written):
+                self.replies[index] = entry["reply"]
+        self.n_resumed = len(self.replies)
+        self._report()
+
+    def tasks(self, timeout_s: float | None) -> Iterator[Task]:
+        """The recordings that are still to be read; those that cannot be recordings are failures at once."""
+        for index, file in enumerate(self.files):
+            if index in self.replies:
+                continue
+            if file in self.refused:
+                self.replies[index] = {"error": self.refused[file]}
+                continue
+            size = (stamp(file) or [0])[0]
+            limit_s = _LIMIT_S + size / _LIMIT_BYTES_PER_S if timeout_s is None else timeout_s
+            request = {
+                "file": file,
+                "out": self._out(index),
+                "condition": self.conditions.get(self.names[index]),
+            }
+            yield Task(index, request, limit_s or None)
+
+    def record(self, index: int, reply: Mapping[str, Any], journal: Journal) -> None:
+        """Note one more reply."""
+        self.replies[index] = reply
+        journal.append({"file": self.names[index], "stamp": stamp(self.files[index]), "reply": reply})
+        self._report()
+
+    def _report(self) -> None:
+        self.on_progress(len(self.replies), self.n_failed, len(self.files))
+
+    def _out(self, index: int) -> str:
+        return str(self.out / self.names[index])
+
+    def errors(self) -> Iterator[str]:
+        """What failed, in the order of the recordings."""
+        for index, file in enumerate(self.files):
+            if (error := self.replies[index]["error"]) is not None:
+                yield failure(file, str(error))
+
+    def write_tables(self, emotions: Sequence[str]) -> None:
+        """Write the summary of all recordings, and what became of each."""
+        columns = ("file", *summary_columns(emotions))
+        people = (
+            {"file": printable(name)} | row
+            for index, name in enumerate(self.names)
+            for row in self.replies[index].get("summary", ())
+        )
+        _write_table(self.out / SUMMARY, columns, people)
+        _write_table(self.out / FILES, _FILE_COLUMNS, map(self._file_row, range(len(self.files))))
+
+    def _file_row(self, index: int) -> dict[str, Any]:
+        reply, name = self.replies[index], self.names[index]
+        return {
+            "file": printable(name),
+            "condition": self.conditions.get(name),
+            "duration_s": reply.get("duration_s"),
+            "n_people": None if "n_people" not in reply else str(reply["n_people"]),
+            "notes": "; ".join(reply.get("notes", ())) or None,
+            "error": reply["error"],
+        }
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Iterator[dict[str, Any]]) -> None:
+    with write_atomically(path) as file:
+        write_rows(file, columns, rows)

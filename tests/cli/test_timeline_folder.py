@@ -1,0 +1,67 @@
+"""``emofuse timeline DIR --out-dir R``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from emofuse.cli.app import app
+from tests.support import drawn_people, media_files
+
+
+@pytest.fixture
+def talks(tmp_path: Path) -> Path:
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    for number in (1, 2):
+        speech = drawn_people.draw_person(number).speech(3.0)
+        media_files.write_wav(folder / f"{number}.wav", speech, drawn_people.RATE)
+    return folder
+
+
+def run(*words: str | Path) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, ["timeline", *map(str, words)])
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_a_folder_becomes_a_folder_of_results(talks: Path, tmp_path: Path) -> None:
+    conditions = tmp_path / "conditions.csv"
+    conditions.write_text("file,condition\n1,before\n2,after\n", encoding="utf-8")
+    out = tmp_path / "out"
+    status, text, _ = run(
+        talks, "--out-dir", out, "--format", "textgrid", "-f", ".windows.csv", "--conditions", conditions
+    )
+    assert status == 0 and "summary.csv: 2 recordings" in text
+    assert sorted(path.name for path in out.iterdir()) == [
+        "1.wav.TextGrid", "1.wav.windows.csv", "2.wav.TextGrid", "2.wav.windows.csv", "files.csv",
+        "summary.csv",
+    ]  # fmt: skip
+    assert ",before," in (out / "summary.csv").read_text(encoding="utf-8")
+
+
+def test_a_bad_file_is_named_and_the_others_are_read(talks: Path, tmp_path: Path) -> None:
+    (talks / "0.mp4").write_bytes(b"nothing")
+    status, text, errors = run(talks, "--out-dir", tmp_path / "out", "-f", "csv")
+    assert status == 1 and "3 recordings, 1 failed" in text
+    assert "0.mp4: not a media file" in errors
+    assert (tmp_path / "out" / "2.wav.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "is a folder: name one for the results with --out-dir"),
+        (["--out", "a.csv", "--out-dir", "out"], "--out names one file"),
+        (["--out-dir", "out", "--format", "doc"], "--format doc: use one of"),
+    ],
+)
+def test_options_that_do_not_fit_are_usage_errors(talks: Path, words: list[str], message: str) -> None:
+    status, _, errors = run(talks, *words)
+    assert status == 2 and message in " ".join(errors.replace("│", " ").split())
+
+
+def test_options_of_folders_need_a_folder_for_the_results(talks: Path) -> None:
+    status, _, errors = run(talks / "1.wav", "--format", "csv")
+    assert status == 2 and "add --out-dir" in errors
