@@ -3,8 +3,9 @@
     .venv/bin/python tests/smoke.py               with every Python from 3.11 to 3.13 that is found
     python tests/smoke.py --only 3.12 --wheel WHEEL --clip CLIP.mp4
 
-Without a clip, the development environment draws one. Nothing else is taken from there, so that a missing
-dependency is noticed.
+Each Python gets two environments: one with the newest versions of the dependencies, one with the lowest
+that pyproject.toml allows. Without a clip, the development environment draws one. Nothing else is taken from
+there, so that a missing dependency is noticed.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -40,9 +43,11 @@ def main() -> int:
         wheel = arguments.wheel or build_wheel(Path(folder) / "wheel")
         clip = arguments.clip or draw_clip(Path(folder) / "clips")
         for version, python in pythons.items():
-            scripts = install(wheel.resolve(), python, Path(folder) / version)
-            read_clip(scripts / "emofuse", clip.resolve(), Path(folder) / version)
-            print(f"Python {version}: passed", flush=True)
+            for kind, bounds in (("newest", []), ("lowest", lowest_versions())):
+                home = Path(folder) / version / kind
+                scripts = install(wheel.resolve(), python, home, bounds)
+                read_clip(scripts / "emofuse", clip.resolve(), home)
+                print(f"Python {version}, {kind} versions: passed", flush=True)
     return 0
 
 
@@ -82,11 +87,27 @@ def draw_clip(folder: Path) -> Path:
     return min(folder.rglob("01-*.mp4"))
 
 
-def install(wheel: Path, python: Path, folder: Path) -> Path:
-    """Install the wheel and what it depends on into a new environment; return the folder of its commands."""
+def lowest_versions() -> list[str]:
+    """Of each dependency, the lowest version that pyproject.toml allows, as requirements."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    bounds = [re.match(r"([\w-]+)>=([\d.]+)", dependency) for dependency in project["dependencies"]]
+    assert all(bounds), "a dependency has no lower bound"
+    return [f"{bound[1]}=={bound[2]}" for bound in bounds if bound]
+
+
+def install(wheel: Path, python: Path, folder: Path, bounds: Sequence[str]) -> Path:
+    """Install the wheel and what it depends on into a new environment; return the folder of its commands.
+
+    Args:
+        wheel: of emofuse.
+        python: the interpreter.
+        folder: for the environment.
+        bounds: requirements that the installed versions must meet as well.
+    """
     run([python, "-m", "venv", folder / "venv"])
     scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-    run([scripts / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel])
+    pip = [scripts / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run([*pip, "--only-binary", ":all:", wheel, *bounds])
     code = f"from importlib.util import find_spec; print(*filter(find_spec, {TRAINING_ONLY!r}))"
     extra = run([scripts / "python", "-c", code]).split()
     assert not extra, f"the plain install brings {', '.join(extra)}"
@@ -94,7 +115,9 @@ def install(wheel: Path, python: Path, folder: Path) -> Path:
 
 
 def read_clip(emofuse: Path, clip: Path, folder: Path) -> None:
-    """Run ``predict``, ``timeline`` and ``live`` in a folder far from the sources."""
+    """Run ``--help``, ``predict``, ``timeline`` and ``live`` in a folder far from the sources."""
+    assert "timeline" in run([emofuse, "--help"], folder)
+    assert "Example" in run([emofuse, "predict", "--help"], folder)
     (prediction,) = json.loads(run([emofuse, "predict", clip, "--format", "json"], folder))
     assert prediction["used"] == ["voice", "face"], prediction
     assert abs(sum(prediction["probabilities"].values()) - 1) < 1e-6, prediction
