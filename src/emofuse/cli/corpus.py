@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from emofuse.cli import options
+from emofuse.cli.printing import print_line
 from emofuse.cli.progress import counting, transfers
 from emofuse.core.text import printable_data
 
@@ -27,6 +28,7 @@ def check(
     *,
     jobs: options.Jobs = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    _quiet: options.Quiet = False,
 ) -> None:
     """Count the recordings of a corpus and list what is wrong with them.
 
@@ -64,6 +66,7 @@ def fetch(
             help="Any of audio-speech, audio-song, video-speech, video-song, separated by commas.",
         ),
     ] = "video-speech,audio-speech",
+    _quiet: options.Quiet = False,
 ) -> None:
     """Fetch RAVDESS from its Zenodo record.
 
@@ -86,8 +89,8 @@ def fetch(
             on_progress=on_progress,
         )
     for archive in fetched:
-        typer.echo(f"{archive.archive}: {len(archive.files)} recordings, {archive.written} of them new")
-    typer.echo(f"RAVDESS is in {path}. Check it: emofuse corpus check {path}")
+        print_line(f"{archive.archive}: {len(archive.files)} recordings, {archive.written} of them new")
+    print_line(f"RAVDESS is in {path}. Check it: emofuse corpus check {path}")
 
 
 @app.command()
@@ -102,6 +105,7 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, metavar="S", help="The same seed makes the same corpus.")] = 0,
     first_actor: Annotated[int, typer.Option(min=1, metavar="A", help="Number of the first actor.")] = 1,
     jobs: options.Jobs = 0,
+    _quiet: options.Quiet = False,
 ) -> None:
     """Make a corpus of drawn faces and synthetic voices, with the file names and formats of RAVDESS.
 
@@ -121,4 +125,4 @@ def synth(
             on_clip=on_clip,
             first_actor=first_actor,
         )
-    typer.echo(f"The synthetic corpus is in {path}. Check it: emofuse corpus check {path}")
+    print_line(f"The synthetic corpus is in {path}. Check it: emofuse corpus check {path}")

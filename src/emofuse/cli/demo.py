@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_predictions, print_results
+from emofuse.cli.printing import print_line, print_predictions, print_results
 from emofuse.cli.progress import stages
 from emofuse.core.errors import ExperimentError
 
@@ -30,6 +30,7 @@ def demo(
     ),
     seed: Annotated[int, typer.Option(min=0, metavar="S", help="Another seed draws other people.")] = 1,
     jobs: options.Jobs = 0,
+    _quiet: options.Quiet = False,
 ) -> None:
     """Run every step in a few minutes, without any data.
 
@@ -48,13 +49,10 @@ def demo(
     results = _evaluate(out, n_processes)
     bundle = _train(out, n_processes)
     console = Console()
-    console.print()
+    print_line("")
     print_results(results, out / "run", console)
     recognizer = Recognizer.load(bundle)
-    console.print(
-        f"\nbundle: {bundle}\na clip of an actor who is not in the training data (acted: angry):",
-        soft_wrap=True,
-    )
+    print_line(f"\nbundle: {bundle}\na clip of an actor who is not in the training data (acted: angry):")
     print_predictions([recognizer.predict(clip)], console)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_bundle, print_message
+from emofuse.cli.printing import print_bundle, print_line, print_message
 
 
 def enroll(
@@ -27,6 +27,7 @@ def enroll(
         typer.Option("--out", "-o", metavar="PROFILE", help="File for the profile; replaced if it exists."),
     ],
     action_units: options.ActionUnits = None,
+    _quiet: options.Quiet = False,
 ) -> None:
     """Learn how one person's voice and face differ from others', for `emofuse predict --profile`.
 
@@ -46,8 +47,8 @@ def enroll(
     for reason in profile.skipped:
         print_message(f"skipped {reason}")
     counts = ", ".join(f"{name} {moments.n}" for name, moments in profile.moments.items())
-    typer.echo(f"{out}: {profile.clips} of {len(files)} recordings read ({counts})")
-    typer.echo(
+    print_line(f"{out}: {profile.clips} of {len(files)} recordings read ({counts})")
+    print_line(
         "A profile is personal data: it describes one person's voice and face. It holds means and standard "
         "deviations of features, but no audio, no video and no labels."
     )

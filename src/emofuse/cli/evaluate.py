@@ -23,6 +23,7 @@ def evaluate(
     ] = None,
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
+    _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Evaluate a recipe on a corpus. Every fold is held out from everything that is fitted.
 

@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 import typer
 
 from emofuse.cli import options
+from emofuse.cli.printing import print_line
 from emofuse.cli.progress import stages
+from emofuse.cli.quiet import is_quiet
 from emofuse.core.progress import OnProgress
 
 LICENSE_NOTE = (
@@ -78,6 +80,7 @@ def train(
         Precision,
         typer.Option(help="bfloat16 is twice as fast where the processor supports it; float32 otherwise."),
     ] = Precision.BFLOAT16,
+    _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Train a network on FER2013's labels and FER+'s votes, and evaluate it on public_test after every epoch.
 
@@ -110,10 +113,10 @@ def train(
     ):
         typer.echo(f"  {labels:16}{share:6.1%}  n = {n}")
     if architecture is Architecture.EMOTION:
-        typer.echo("  (the FER+ outputs are used in training only and are not in the weights)")
-    typer.echo(f"note: {LICENSE_NOTE}")
-    typer.echo(f"weights: {out / 'weights.safetensors'}")
-    typer.echo(f"evaluate them: emofuse faces test {out / 'weights.safetensors'} {folder}")
+        print_line("  (the FER+ outputs are used in training only and are not in the weights)")
+    print_line(f"note: {LICENSE_NOTE}")
+    print_line(f"weights: {out / 'weights.safetensors'}")
+    print_line(f"evaluate them: emofuse faces test {out / 'weights.safetensors'} {folder}")
 
 
 class _EpochProgress:
@@ -125,7 +128,8 @@ class _EpochProgress:
     def __call__(self, done: int, total: int) -> None:
         if not self.started and done:
             next_step = "nothing is left to train" if done == total else f"resuming with epoch {done + 1}"
-            typer.echo(f"{done} of {total} epochs are already done: {next_step}", err=True)
+            if not is_quiet():
+                typer.echo(f"{done} of {total} epochs are already done: {next_step}", err=True)
         self.started = True
         self.on_progress(self.label, done, total)
 
@@ -136,6 +140,8 @@ def test(
         Path, typer.Argument(metavar="WEIGHTS", help="A weights.safetensors of emofuse faces train.")
     ],
     folder: Folder,
+    *,
+    _quiet: options.Quiet = False,
 ) -> None:
     """Evaluate a trained network on public_test: accuracy with its 95 % interval, and confusion matrices.
 
@@ -158,7 +164,7 @@ def test(
     for one in results[:2]:
         typer.echo(f"\nconfusion on {one.labels}, number of faces; rows: labels, columns: predictions")
         typer.echo(_table(one.classes, one.confusion.tolist()))
-    typer.echo(f"\nnote: {LICENSE_NOTE}")
+    print_line(f"\nnote: {LICENSE_NOTE}")
 
 
 def _table(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:

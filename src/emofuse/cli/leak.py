@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_notes
+from emofuse.cli.printing import print_line, print_notes
 from emofuse.cli.progress import stages
 
 
@@ -17,6 +17,7 @@ def leak(
     protocol: options.SpeakerIndependentProtocol = "six-fold",
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
+    _quiet: options.Quiet = False,
 ) -> None:
     """Measure leakage: how much evaluation shortcuts inflate the accuracy of a recipe.
 
@@ -43,4 +44,4 @@ def leak(
     for table in leakage_tables(audit):
         console.print(table)
     print_notes(audit["notes"], console)
-    console.print(f"report: {page}, figure: {out / 'leak.svg'}", soft_wrap=True)
+    print_line(f"report: {page}, figure: {out / 'leak.svg'}")

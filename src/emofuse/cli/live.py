@@ -19,7 +19,7 @@ from rich.live import Live
 
 from emofuse.cli import options
 from emofuse.cli.interrupts import left_to_command
-from emofuse.cli.printing import live_view, print_bundle, print_message
+from emofuse.cli.printing import live_view, print_bundle, print_message, print_remark
 from emofuse.core.errors import ExportError
 from emofuse.core.times import short_clock
 
@@ -77,6 +77,7 @@ def live(
         float, typer.Option(metavar="SECONDS", min=0.5, max=3600, help="How long an address may be silent.")
     ] = 5.0,
     profile: options.ProfileFile = None,
+    _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Recognize emotions in real time, window by window, until the source ends or Ctrl-C is pressed.
 
@@ -116,20 +117,20 @@ def live(
             for write in writers:
                 write(last)
     if stop.is_set():
-        print_message("stopped")
+        print_remark("stopped")
     elif last is None:
         print_message("the stream ended before anything could be read")
     else:
-        print_message(f"the stream ended at {short_clock(last.window.end_s)}")
+        print_remark(f"the stream ended at {short_clock(last.window.end_s)}")
 
 
 def _print_stream(stream: LiveStream) -> None:
     for note in stream.notes:
-        print_message(note)
+        print_remark(note)
     kinds = " and ".join(
         name for name, present in (("audio", stream.has_audio), ("video", stream.has_video)) if present
     )
-    print_message(f"reading {kinds} from {', '.join(stream.labels)}; press Ctrl-C to stop")
+    print_remark(f"reading {kinds} from {', '.join(stream.labels)}; press Ctrl-C to stop")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emofuse.cli.quiet import set_quiet
 from emofuse.core.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ def _protocol(help_text: str) -> Any:
 def _stream(help_text: str) -> Any:
     return typer.Option(metavar="N", min=1, help=help_text)
 
+
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", callback=set_quiet, help="Print results and errors only."),
+]
 
 # Training and evaluation
 

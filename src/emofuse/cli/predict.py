@@ -17,6 +17,7 @@ from rich.console import Console
 from emofuse.cli import options
 from emofuse.cli.printing import print_bundle, print_message, print_predictions
 from emofuse.cli.progress import counting_failures
+from emofuse.cli.quiet import is_quiet
 from emofuse.core.records import Prediction, StreamChoice
 from emofuse.core.text import printable_data, shown
 from emofuse.recognition.batch_inputs import Listing, find_recordings
@@ -66,6 +67,7 @@ def predict(
     profile: options.ProfileFile = None,
     audio_stream: options.AudioStream = None,
     video_stream: options.VideoStream = None,
+    _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Recognize the emotion expressed in each file: eight probabilities, and what they are based on.
 
@@ -150,7 +152,8 @@ def _to_table(
     resumed = f", {result.resumed} of them from an earlier run" if result.resumed else ""
     failures = f", {result.failed} failed" if result.failed else ""
     files = "1 file" if result.rows == 1 else f"{result.rows} files"
-    typer.echo(f"{shown(str(result.out))}: {files}{resumed}{failures}", err=True)
+    if not is_quiet():
+        typer.echo(f"{shown(str(result.out))}: {files}{resumed}{failures}", err=True)
     return result.failed
 
 

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from emofuse.cli.quiet import is_quiet
 from emofuse.core.alike import joined_name, shown_groups
 from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.text import shown
@@ -43,8 +44,22 @@ def print_message(text: str) -> None:
     typer.echo(f"emofuse: {shown(text)}", err=True)
 
 
+def print_remark(text: str) -> None:
+    """Print a message that is neither a result nor an error, unless ``--quiet`` was given."""
+    if not is_quiet():
+        print_message(text)
+
+
+def print_line(text: str) -> None:
+    """Print a line of explanation to standard output, unless ``--quiet`` was given."""
+    if not is_quiet():
+        typer.echo(shown(text))
+
+
 def print_bundle(bundle: Bundle, folder: Path | None) -> None:
     """Print to standard error which bundle is used, its license, and whether it was trained on people."""
+    if is_quiet():
+        return
     typer.echo(f"bundle: {shown(str(folder or SHIPPED_NAME))}, license: {shown(bundle.licence)}", err=True)
     if bundle.provenance.get("synthetic"):
         typer.echo(
@@ -53,8 +68,8 @@ def print_bundle(bundle: Bundle, folder: Path | None) -> None:
 
 
 def print_notes(notes: Iterable[str], console: Console) -> None:
-    """Print the notes on a run."""
-    for note in notes:
+    """Print the notes on a run, unless ``--quiet`` was given."""
+    for note in () if is_quiet() else notes:
         console.print(f"[dim]note: {note}[/dim]")
 
 
@@ -64,7 +79,7 @@ def print_results(results: Mapping[str, Any], run: Path, console: Console) -> No
 
     console.print(summary_table(results))
     print_notes(results["notes"], console)
-    console.print(f"report: {run / 'report.html'}", soft_wrap=True)
+    print_line(f"report: {run / 'report.html'}")
 
 
 # Predictions

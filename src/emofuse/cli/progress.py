@@ -19,7 +19,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from emofuse.core.progress import OnProgress
+from emofuse.cli.quiet import is_quiet
+from emofuse.core.progress import OnProgress, ignore_progress
 
 
 @contextmanager
@@ -34,7 +35,10 @@ def _stopped_if_started(bars: Progress) -> Iterator[None]:
 
 @contextmanager
 def _bars(*columns: ProgressColumn) -> Iterator[OnProgress]:
-    """One bar per label, in order of their first report."""
+    """One bar per label, in order of their first report; none with ``--quiet``."""
+    if is_quiet():
+        yield ignore_progress
+        return
     text = TextColumn("{task.description}", markup=False)  # may be a file name
     console = Console(stderr=True)
     bars = Progress(text, BarColumn(), *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
@@ -78,6 +82,9 @@ def counting_failures(label: str, *, transient: bool = False) -> Iterator[Callab
 
     ``transient``: removed at the end, and shown only if standard error is a terminal.
     """
+    if is_quiet():
+        yield lambda done, failed, total: None  # noqa: ARG005
+        return
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

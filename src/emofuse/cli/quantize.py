@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_bundle, print_message
+from emofuse.cli.printing import print_bundle, print_line, print_message
 from emofuse.cli.progress import stages
-from emofuse.core.text import shown
 
 
 def quantize(
@@ -23,6 +22,7 @@ def quantize(
     *,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the new bundle.")],
     bundle: options.BundleFolder = None,
+    _quiet: options.Quiet = False,
 ) -> None:
     """Make a smaller and faster copy of a recognizer, with int8 convolutions.
 
@@ -46,7 +46,7 @@ def quantize(
         print_message(f"skipped {name}: {reason}")
     for reason in result.skipped:
         print_message(f"skipped {reason}")
-    typer.echo(f"wrote {shown(str(out))}, license: {result.bundle.licence}")
+    print_line(f"wrote {out}, license: {result.bundle.licence}")
     for one in result.networks:
         typer.echo(
             f"{one.name}: {one.bytes_before / 1e6:.2f} -> {one.bytes_after / 1e6:.2f} MB, "

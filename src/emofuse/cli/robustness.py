@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from emofuse.cli import options
+from emofuse.cli.printing import print_line
 from emofuse.cli.progress import stages
+from emofuse.cli.quiet import is_quiet
 
 
 def robustness(
@@ -19,6 +21,7 @@ def robustness(
     *,
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
+    _quiet: options.Quiet = False,
 ) -> None:
     """Evaluate a run under noise, telephone audio, codecs, reverberation, clipping, offsets and hum.
 
@@ -44,6 +47,7 @@ def robustness(
         table.add_row(one["condition"], one["system"], f"{one['accuracy']:.1%}", f"{low:.1%}–{high:.1%}")
     console = Console()
     console.print(table)
-    for name, degradation in DEGRADATIONS.items():
-        console.print(f"[dim]{name}: {degradation.summary}[/dim]")
-    console.print(f"report: {page}", soft_wrap=True)
+    if not is_quiet():
+        for name, degradation in DEGRADATIONS.items():
+            console.print(f"[dim]{name}: {degradation.summary}[/dim]")
+    print_line(f"report: {page}")

@@ -44,6 +44,7 @@ def ship(
     ] = None,
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
+    _quiet: options.Quiet = False,
 ) -> None:
     """Build the recognizer that comes with emofuse. For maintainers; users need `emofuse train`.
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_bundle, print_message, print_segments, print_summary
+from emofuse.cli.printing import print_bundle, print_line, print_remark, print_segments, print_summary
 from emofuse.cli.progress import stages
 from emofuse.cli.timeline_folder import write_folder
 from emofuse.core.errors import ExportError, MediaError, MissingExtraError
@@ -98,6 +98,7 @@ def timeline(
             show_default="1800, and 1 more for each 25 kB", help="Time limit for each recording; 0: none.",
         ),
     ] = None,
+    _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Read a whole recording: who is in it, when somebody speaks, and which emotion is expressed when.
 
@@ -165,9 +166,9 @@ def timeline(
             else:
                 write_timeline(result, name, waveform=waveform)
     for note in result.notes:
-        print_message(f"{file}: {note}")
+        print_remark(f"{file}: {note}")
     for name in outputs:
-        typer.echo(f"wrote {shown(str(name))}")
+        print_line(f"wrote {name}")
     if not outputs:
         print_segments(result, Console())
         print_summary(result, Console())

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_message
+from emofuse.cli.printing import print_line, print_message
 from emofuse.cli.progress import counting_failures
-from emofuse.core.text import shown
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
@@ -69,6 +68,6 @@ def write_folder(
     resumed = f", {result.resumed} of them from an earlier run" if result.resumed else ""
     failures = f", {result.failed} failed" if result.failed else ""
     files = "1 recording" if result.files == 1 else f"{result.files} recordings"
-    typer.echo(f"wrote {shown(str(result.folder / SUMMARY))}: {files}{resumed}{failures}")
+    print_line(f"wrote {result.folder / SUMMARY}: {files}{resumed}{failures}")
     if result.failed:
         raise typer.Exit(1)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
 from emofuse.cli import options
+from emofuse.cli.printing import print_line
 from emofuse.cli.progress import stages
 
 
@@ -15,6 +14,7 @@ def train(
     recipe: options.RecipeName = "default",
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
+    _quiet: options.Quiet = False,
 ) -> None:
     """Train a recognizer on a whole corpus and write it as a bundle for `emofuse predict`.
 
@@ -32,5 +32,5 @@ def train(
     with stages() as on_progress:
         resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress)
         train_bundle(clips, settings, out, resources)
-    typer.echo(f"bundle: {out}")
-    typer.echo(f"try it: emofuse predict FILE --bundle {out}")
+    print_line(f"bundle: {out}")
+    print_line(f"try it: emofuse predict FILE --bundle {out}")

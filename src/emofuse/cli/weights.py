@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from emofuse.cli import options
 from emofuse.cli.progress import transfers
 
 app = typer.Typer(
@@ -42,6 +43,8 @@ def fetch(
             "--from", metavar="PATH", help="A copy of the file, or the URL of a mirror, to use instead."
         ),
     ] = None,
+    *,
+    _quiet: options.Quiet = False,
 ) -> None:
     """Fetch a weight file from its published address, or from a copy, and check its sha256.
 
