@@ -9,11 +9,12 @@ import pytest
 import emofuse
 
 NAMES = {
-    "EMOTIONS", "LABEL_SETS", "Bundle", "EmofuseError", "EmotionClassifier", "PeakMeter", "Prediction",
-    "Profile", "Recipe", "Recognizer", "Recording", "SegmentRules", "TimedFrames", "Timeline", "Waveform",
-    "WindowRules", "__version__", "convert", "convert_label", "heuristic_valence_arousal", "label_map",
-    "live_windows", "load_bundle", "load_recipe", "predict_table", "read_crema_d", "recording",
-    "timeline_schema", "to_pandas", "write_overlay", "write_timeline", "write_timelines",
+    "EMOTIONS", "LABEL_SETS", "Bundle", "EmofuseError", "EmotionClassifier", "Limits", "PeakMeter",
+    "Prediction", "Profile", "Recipe", "Recognizer", "Recording", "SegmentRules", "TimedFrames",
+    "Timeline", "Waveform", "WindowRules", "__version__", "convert", "convert_label",
+    "heuristic_valence_arousal", "label_map", "live_windows", "load_bundle", "load_recipe",
+    "predict_table", "read_crema_d", "recording", "timeline_schema", "to_pandas", "write_overlay",
+    "write_timeline", "write_timelines",
 }  # fmt: skip
 
 
@@ -53,5 +54,5 @@ def test_every_error_derives_from_emofuse_error() -> None:
     from emofuse.core import errors
 
     kinds = [x for x in vars(errors).values() if isinstance(x, type) and issubclass(x, Exception)]
-    assert len(kinds) == 17
+    assert len(kinds) == 18
     assert all(issubclass(kind, emofuse.EmofuseError) for kind in kinds)

@@ -12,6 +12,7 @@ from emofuse.core.version import __version__
 if TYPE_CHECKING:
     from emofuse.core.label_maps import convert, convert_label, heuristic_valence_arousal, label_map
     from emofuse.core.labels import LABEL_SETS
+    from emofuse.core.limits import Limits
     from emofuse.core.recipes.load import load_recipe
     from emofuse.core.recipes.recipe import Recipe
     from emofuse.core.records import Prediction, Recording, TimedFrames, Waveform
@@ -39,6 +40,7 @@ __all__ = [
     "Bundle",
     "EmofuseError",
     "EmotionClassifier",
+    "Limits",
     "PeakMeter",
     "Prediction",
     "Profile",
@@ -75,6 +77,7 @@ __getattr__, __dir__ = lazy_names(
         "Bundle": "recognition.bundle",
         "EmotionClassifier": "training.estimator",
         "LABEL_SETS": "core.labels",
+        "Limits": "core.limits",
         "PeakMeter": "exports.waveform",
         "Prediction": "core.records",
         "Profile": "features.profile",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
+from emofuse.core.errors import CancelledError
+from emofuse.core.limits import ReadControl
 from emofuse.media.decoding import decode, probe
 from tests.support import media_files
 from tests.support.ffmpeg import luma_shown_by_ffmpeg, needs_ffmpeg
@@ -212,3 +217,93 @@ def test_long_files_are_read_twice_rather_than_held(tmp_path: Path, monkeypatch:
     np.testing.assert_array_equal(held.audio.samples, twice.audio.samples)
     for a, b in zip(held.frames.images, twice.frames.images, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+class Kept:
+    """Takes frames, as what searches faces in them does."""
+
+    def __init__(self) -> None:
+        self.images: list[np.ndarray] = []
+
+    def add(self, image: np.ndarray) -> None:
+        self.images.append(image)
+
+
+@pytest.mark.parametrize("held_bytes", [0, 3 * 160 * 96, 10**9])
+@pytest.mark.parametrize(("name", "codec", "options"), KINDS[:3], ids=[kind[0] for kind in KINDS[:3]])
+@pytest.mark.parametrize("n_frames", [7, 60])
+def test_large_frames_are_passed_on_one_by_one(
+    tmp_path: Path, name: str, codec: str, options: dict[str, str], n_frames: int, held_bytes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The same frames in the same order as if they were held, repeated ones included."""
+    path = media_files.write_video(tmp_path / name, REGULAR, codec=codec, options=options)
+    held = decode(path, audio=False, n_frames=n_frames).frames
+    monkeypatch.setattr("emofuse.media.frames.HELD_BYTES", held_bytes)
+    media = decode(path, audio=False, n_frames=n_frames, sink=Kept)
+    assert held is not None and media.has_frames
+    if media.passed_on is None:
+        assert held_bytes == 10**9 and media.frames is not None
+        return
+    assert media.frames is None and isinstance(media.passed_on.sink, Kept)
+    np.testing.assert_array_equal(media.passed_on.times_s, held.times_s)
+    for one, other in zip(media.passed_on.sink.images, held.images, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_damaged_file_starts_a_new_sink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = media_files.write_video(tmp_path / "clip.mkv", REGULAR)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    held = decode(path, audio=False, n_frames=9)
+    assert held.faults and held.frames is not None
+    monkeypatch.setattr("emofuse.media.frames.HELD_BYTES", 0)
+    media = decode(path, audio=False, n_frames=9, sink=Kept)
+    assert media.faults == held.faults
+    assert media.passed_on is not None and isinstance(media.passed_on.sink, Kept)
+    np.testing.assert_array_equal(media.passed_on.sink.images, held.frames.images)
+
+
+def test_an_error_of_the_sink_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Kept):
+        def add(self, image: np.ndarray) -> None:  # noqa: ARG002 - of the protocol
+            raise ValueError("ours")
+
+    path = media_files.write_video(tmp_path / "clip.mp4", REGULAR)
+    monkeypatch.setattr("emofuse.media.frames.HELD_BYTES", 0)
+    with pytest.raises(ValueError, match="ours"):
+        decode(path, audio=False, n_frames=9, sink=Broken)
+
+
+def test_frames_are_freed_as_soon_as_they_are_read(tmp_path: Path) -> None:
+    """A frame of 8K takes 50 MB: it must not wait for garbage collection."""
+    path = media_files.write_video(tmp_path / "clip.mp4", REGULAR)
+    gc.collect()
+    gc.disable()
+    try:
+        decode(path, audio=False, n_frames=40)
+        left = [one for one in gc.get_objects() if isinstance(one, av.VideoFrame)]
+    finally:
+        gc.enable()
+    assert left == []
+
+
+def test_progress_and_cancelling(tmp_path: Path) -> None:
+    path = media_files.write_video(
+        tmp_path / "long.mp4", [1001 * i for i in range(299)], size=(64, 48),
+        audio=(media_files.tone(10, 16000), 16000),
+    )  # fmt: skip
+    told: list[tuple[float, float | None]] = []
+    cancel = threading.Event()
+
+    def on_progress(read_s: float, duration_s: float | None) -> None:
+        told.append((read_s, duration_s))
+        if read_s > 5:
+            cancel.set()
+
+    with pytest.raises(CancelledError):
+        decode(path, n_frames=20, control=ReadControl(cancel=cancel, on_progress=on_progress))
+    times = [read_s for read_s, _ in told]
+    assert times == sorted(times) and 5 < times[-1] < 6 and len(times) > 20
+    assert all(duration_s == pytest.approx(10, abs=0.2) for _, duration_s in told)
+    with pytest.raises(CancelledError):  # even before the first packet
+        decode(path, n_frames=20, control=ReadControl(cancel=cancel))

@@ -151,9 +151,9 @@ def test_the_unenrolled_share_depends_on_the_number_of_clips(
 
 def read(recognizer: Recognizer, path: Path) -> Features:
     from emofuse.features.extraction import extract
-    from emofuse.recognition.recognizer import _take_of
+    from emofuse.recognition.given_recording import take_of
 
-    return extract(path, recognizer.bundle.recipe, take=_take_of(str(path)), table=recognizer.action_units)
+    return extract(path, recognizer.bundle.recipe, take=take_of(str(path)), table=recognizer.action_units)
 
 
 def test_a_clip_without_a_face_is_read_by_the_voice(

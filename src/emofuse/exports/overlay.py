@@ -32,8 +32,8 @@ from emofuse.exports.overlay_drawing import Drawing
 from emofuse.media.audio_blocks import AudioFormatConverter
 from emofuse.media.container import MediaFile, open_media
 from emofuse.media.decode_errors import DecodeErrors
-from emofuse.media.frames import nominal_rate, pixel_aspect
-from emofuse.media.letterbox import letterboxed
+from emofuse.media.frames import nominal_rate
+from emofuse.media.letterbox import letterboxed, pixel_aspect
 from emofuse.media.orientation import orientation
 from emofuse.system.atomic_write import write_atomically
 from emofuse.timeline.records import Timeline
@@ -128,7 +128,7 @@ class _OverlayPass:
 
     def _run(self, file: IO[bytes]) -> None:
         video = self._video
-        video.thread_type = "AUTO"
+        self._file.set_up_decoder(0)
         base = video.time_base or Fraction(1, 90_000)
         # the time scale of the source, so that no time is rounded; the second option is the time scale of the
         # edit list, which holds the start of a stream

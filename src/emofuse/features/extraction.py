@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Final, Literal
 
 from emofuse.core.errors import EmofuseError, FeatureError, MediaError, StoreError
+from emofuse.core.limits import ReadControl
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Clip, Features, Recording, StreamChoice, Take, TimedFrames, Waveform
 from emofuse.features.face.action_units import ActionUnitTable
-from emofuse.features.face.inputs import check_face_needs, face_part
+from emofuse.features.face.inputs import FacePart, check_face_needs
 from emofuse.features.store import FeatureStore, ModalityFeatures, part_key
 from emofuse.features.voice.clip_voice import voice_part
 from emofuse.media.arrays import media_from_recording
 from emofuse.media.decoding import Media, Source, decode
+from emofuse.media.frames import FrameSink
 from emofuse.system.checksums import media_sha256
 
 _NOT_REQUESTED: Final = ModalityFeatures(None, "not requested")
@@ -41,6 +43,7 @@ def extract(
     threads: int = 0,
     judge_speech: bool = False,
     streams: StreamChoice | None = None,
+    control: ReadControl | None = None,
 ) -> Features:
     """Everything that the networks of a recipe read from one recording, or from one span of it.
 
@@ -57,20 +60,21 @@ def extract(
         threads: decoding threads; 0: one per core. The features do not depend on it.
         judge_speech: whether to note if there is hardly any speech, or if it is clipped.
         streams: which streams of a file are read where there are several; None: those that fit best.
+        control: what the recording may ask for; follows and cancels its reading.
 
     Returns:
         The arrays; a modality that is missing has the reason instead.
 
     Raises:
-        MediaError: the file cannot be read at all.
+        MediaError: the file cannot be read at all, or its frames are too large.
+        CancelledError: the reading was cancelled.
         FeatureError: the arrays are not what a file could hold.
         MissingExtraError: the recipe's features need an optional part of the package.
         WeightsError: they need a weight file that is missing or altered.
     """
     parts = _extract_parts(
-        source, recipe, _wanted(voice, face), start_s, end_s,
-        take=take, table=table, threads=threads, judge_speech=judge_speech,
-        streams=streams,
+        _Span(source, start_s, end_s, threads, streams, control), recipe, _wanted(voice, face),
+        take=take, table=table, judge_speech=judge_speech,
     )  # fmt: skip
     return _joined(parts.get("voice", _NOT_REQUESTED), parts.get("face", _NOT_REQUESTED))
 
@@ -146,18 +150,52 @@ def _wanted(voice: bool, face: bool) -> tuple[Modality, ...]:
     return tuple(wanted)
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A recording, or a span of it, and how it is read."""
+
+    source: Readable
+    start_s: float | None
+    end_s: float | None
+    threads: int
+    streams: StreamChoice | None = None
+    control: ReadControl | None = None
+
+    def media(
+        self,
+        *,
+        audio: bool,
+        n_frames: int | None,
+        square: bool = False,
+        sink: Callable[[], FrameSink] | None = None,
+    ) -> Media:
+        """Audio and frames, from any kind of source."""
+        source = self.source
+        if isinstance(source, Waveform):
+            source = Recording(source)
+        elif isinstance(source, TimedFrames):
+            source = Recording(frames=source)
+        span_s = self.start_s, self.end_s
+        if isinstance(source, Recording):
+            return media_from_recording(source, audio=audio, n_frames=n_frames, square=square, span_s=span_s)
+        return decode(
+            source, audio=audio, n_frames=n_frames, square=square, start_s=self.start_s, end_s=self.end_s,
+            threads=self.threads, streams=self.streams, sink=sink, control=self.control,
+        )  # fmt: skip
+
+    def audio_from(self, start_s: float) -> Media:
+        """The audio of a long recording from a time on."""
+        return replace(self, start_s=start_s).media(audio=True, n_frames=None)
+
+
 def _extract_parts(
-    source: Readable,
+    span: _Span,
     recipe: Recipe,
     wanted: Sequence[Modality],
-    start_s: float | None,
-    end_s: float | None,
     *,
     take: str | None,
     table: ActionUnitTable | None,
-    threads: int,
     judge_speech: bool = False,
-    streams: StreamChoice | None = None,
 ) -> dict[Modality, ModalityFeatures]:
     parts: dict[Modality, ModalityFeatures] = {}
     features = recipe.face.features
@@ -166,87 +204,65 @@ def _extract_parts(
     frames = "face" in wanted and features.kind != "au-table"
     if "voice" not in wanted and not frames:
         return parts
-    media = _media(
-        source,
+    reader = partial(FacePart, features)
+    media = span.media(
         audio="voice" in wanted,
         n_frames=features.n_frames if frames else None,
         square=features.square,
-        span_s=(start_s, end_s),
-        threads=threads,
-        streams=streams,
+        sink=reader,
     )
     if "voice" in wanted:
-        rest = partial(_audio_from, source, end_s=end_s, threads=threads, streams=streams)
         given, media = [media], replace(media, audio=None)  # the voice's part alone holds the audio
-        parts["voice"] = voice_part(given.pop(), recipe.voice.features, rest, judge_speech=judge_speech)
+        parts["voice"] = voice_part(
+            given.pop(), recipe.voice.features, span.audio_from, judge_speech=judge_speech
+        )
     if frames:
-        parts["face"] = part = _face(media, recipe)
-        if part.array is None and media.frames is not None and features.whole_if_empty:
-            parts["face"] = _face_anywhere(source, recipe, (start_s, end_s), threads, streams) or part
+        parts["face"] = part = _face(media, reader, span.control)
+        if part.array is None and media.has_frames and features.whole_if_empty:
+            parts["face"] = _face_anywhere(span, recipe) or part
     return parts
 
 
-def _media(
-    source: Readable,
-    *,
-    audio: bool,
-    n_frames: int | None,
-    square: bool,
-    span_s: tuple[float | None, float | None],
-    threads: int,
-    streams: StreamChoice | None,
-) -> Media:
-    """Audio and frames, from any kind of source."""
-    start_s, end_s = span_s
-    if isinstance(source, Waveform):
-        source = Recording(source)
-    elif isinstance(source, TimedFrames):
-        source = Recording(frames=source)
-    if isinstance(source, Recording):
-        return media_from_recording(source, audio=audio, n_frames=n_frames, square=square, span_s=span_s)
-    return decode(
-        source, audio=audio, n_frames=n_frames, square=square, start_s=start_s, end_s=end_s, threads=threads,
-        streams=streams,
-    )  # fmt: skip
-
-
-def _audio_from(
-    source: Readable, start_s: float, *, end_s: float | None, threads: int, streams: StreamChoice | None
-) -> Media:
-    """The audio of a long recording from a time on."""
-    return _media(
-        source, audio=True, n_frames=None, square=False, span_s=(start_s, end_s), threads=threads,
-        streams=streams,
-    )  # fmt: skip
-
-
-def _face(media: Media, recipe: Recipe) -> ModalityFeatures:
+def _face(media: Media, reader: Callable[[], FacePart], control: ReadControl | None) -> ModalityFeatures:
     if not media.has_video:
         return ModalityFeatures(None, "no video stream", media.notes)
-    if media.frames is None:
+    found = _face_of(media, reader, control)
+    if found is None:
         return ModalityFeatures(None, "no frame could be decoded", media.notes)
-    part = face_part(media.frames, recipe.face.features)
+    part, _ = found
     return replace(part, notes=media.notes + part.notes)
 
 
-def _face_anywhere(
-    source: Readable,
-    recipe: Recipe,
-    span_s: tuple[float | None, float | None],
-    threads: int,
-    streams: StreamChoice | None,
-) -> ModalityFeatures | None:
+def _face_of(
+    media: Media, reader: Callable[[], FacePart], control: ReadControl | None
+) -> tuple[ModalityFeatures, bool] | None:
+    """What was read of the frames, and whether all of them are square; None without any."""
+    if media.passed_on is not None:  # read while they were decoded
+        assert isinstance(media.passed_on.sink, FacePart)
+        part, times_s = media.passed_on.sink, media.passed_on.times_s
+    elif media.frames is not None:
+        part, times_s = reader(), media.frames.times_s
+        for image in media.frames.images:
+            if control is not None:
+                control.check()
+            part.add(image)
+    else:
+        return None
+    return part.result(times_s), part.all_square
+
+
+def _face_anywhere(span: _Span, recipe: Recipe) -> ModalityFeatures | None:
     """The face of a clip whose middle is empty, or None. Only such clips are decoded again."""
     features = recipe.face.features
-    media = _media(
-        source, audio=False, n_frames=features.n_frames, square=False, span_s=span_s, threads=threads,
-        streams=streams,
-    )  # fmt: skip
-    frames = media.frames
-    if frames is None or all(image.shape[0] == image.shape[1] for image in frames.images):
+    reader = partial(FacePart, features, cropped=False)
+    media = span.media(audio=False, n_frames=features.n_frames, sink=reader)
+    if media.frames is not None and all(image.shape[0] == image.shape[1] for image in media.frames.images):
         return None
-    part = face_part(frames, features, cropped=False)
-    if part.array is None:
+    found = _face_of(media, reader, span.control)
+    if found is None:
+        return None
+    part, all_square = found
+    if part.array is None or all_square:
         return None
     return replace(
         part, notes=(*media.notes, WHOLE_FRAME, *part.notes), meta={**part.meta, "face_in": "frame"}
@@ -337,8 +353,8 @@ class _Work:
         missing = [modality for modality in wanted if modality not in parts]
         if missing:
             new = _extract_parts(
-                clip.path, self.recipe, missing, clip.start_s, clip.end_s,
-                take=None, table=None, threads=self.threads,
+                _Span(clip.path, clip.start_s, clip.end_s, self.threads), self.recipe, missing,
+                take=None, table=None,
             )  # fmt: skip
             for modality, part in new.items():
                 parts[modality] = part

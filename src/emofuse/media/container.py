@@ -19,9 +19,11 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
+from emofuse.core.limits import Limits, ReadControl
 from emofuse.core.records import StreamChoice
 from emofuse.media.byte_source import BYTES, ByteReader
 from emofuse.media.decode_errors import DecodeErrors
+from emofuse.media.decoder_setup import codec_options, set_up_decoder
 from emofuse.media.joined_flv import FLV, without_later_headers
 from emofuse.media.packet_clock import PacketClock
 from emofuse.media.stream_choice import ChosenStreams, choose_streams
@@ -84,6 +86,8 @@ class MediaFile:
     """The earliest timestamp of the file, from which all our times are counted."""
     clock: PacketClock
     """The one clock of its packets."""
+    control: ReadControl
+    """What it may ask for, and whether its reading was cancelled."""
 
     @property
     def audio(self) -> AudioStream | None:
@@ -158,11 +162,21 @@ class MediaFile:
         packets = self.clock.moved(packets_of(self.container, read, errors))
         if seeks and name in _READ_FROM_START:
             packets = _from_key_frame(packets, self.video if self.video in wanted else None, from_s)
-        return (packet for packet in packets if packet.stream in wanted)
+        for packet in packets:
+            self.control.check()
+            if packet.stream in wanted:
+                yield packet
+
+    def set_up_decoder(self, threads: int) -> None:
+        """Prepare the decoder of the video; see :func:`emofuse.media.decoder_setup.set_up_decoder`."""
+        if self.video is not None:
+            set_up_decoder(self.display_path, self.video, threads, self.control.limits)
 
 
 @contextlib.contextmanager
-def open_media(source: Source, wanted: StreamChoice | None = None) -> Iterator[MediaFile]:
+def open_media(
+    source: Source, wanted: StreamChoice | None = None, control: ReadControl | None = None
+) -> Iterator[MediaFile]:
     """Open a recording that has audio, video or both; see :func:`open_container`.
 
     ``wanted``: the streams to read where there are several; see :func:`choose_streams`.
@@ -170,13 +184,14 @@ def open_media(source: Source, wanted: StreamChoice | None = None) -> Iterator[M
     Raises:
         MediaError: the file is missing, empty, unreadable or not a recording, or lacks a wanted stream.
     """
-    with open_container(source) as container:
+    control = control or ReadControl()
+    with open_container(source, control.limits) as container:
         chosen = choose_streams(display_path(source), container, wanted, lambda: open_container(source))
-        yield MediaFile(source, container, chosen, origin_s(container), packet_clock(container))
+        yield MediaFile(source, container, chosen, origin_s(container), packet_clock(container), control)
 
 
 @contextlib.contextmanager
-def open_container(source: Source) -> Iterator[InputContainer]:
+def open_container(source: Source, limits: Limits | None = None) -> Iterator[InputContainer]:
     """An open container; whatever is wrong with a source is raised as a :class:`MediaError`.
 
     Each call reads from the beginning, with a position of its own; file objects are not closed.
@@ -188,14 +203,14 @@ def open_container(source: Source) -> Iterator[InputContainer]:
         if problem is not None:
             raise MediaError(display_path(source), problem)
         with contextlib.ExitStack() as stack:
-            yield _open(source, head, stack)
+            yield _open(source, head, stack, limits or Limits())
     except MediaError:
         raise
     except DECODING_ERRORS as error:
         raise MediaError(display_path(source), f"cannot be read ({error_text(error)})") from error
 
 
-def _open(source: Source, head: bytes, stack: contextlib.ExitStack) -> InputContainer:
+def _open(source: Source, head: bytes, stack: contextlib.ExitStack, limits: Limits) -> InputContainer:
     given: Any = without_later_headers(source, stack) if head.startswith(FLV) else None
     if given is not None:
         pass
@@ -212,7 +227,8 @@ def _open(source: Source, head: bytes, stack: contextlib.ExitStack) -> InputCont
     try:
         # FFmpeg takes a bare stream of images for the first of them.
         kind = "mjpeg" if head.startswith(JPEG) else None
-        container = av.open(given, "r", format=kind, options=_OPTIONS, **LENIENT_METADATA)
+        options = _OPTIONS | codec_options(limits)
+        container = av.open(given, "r", format=kind, options=options, **LENIENT_METADATA)
     except av.error.FFmpegError as error:
         problem = f"not a media file, or damaged beyond reading ({error_text(error)})"
         raise MediaError(display_path(source), problem) from None

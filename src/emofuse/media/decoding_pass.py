@@ -10,9 +10,11 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from emofuse.media.audio_blocks import WaveformCollector
+from emofuse.media.container import MediaFile
 from emofuse.media.decode_errors import DecodeErrors
 from emofuse.media.frames import FrameCollector
 
+_REPORT_EVERY_S: Final = 0.1
 CAN_SKIP: Final = frozenset({"h264", "mpeg4", "mpeg2video"})
 """Decoders that can skip unwanted frames that no other frame refers to, without changing the others."""
 
@@ -21,16 +23,16 @@ CAN_SKIP: Final = frozenset({"h264", "mpeg4", "mpeg2video"})
 class DecodingPass:
     """Passes packets to decoders and decoded frames to their collectors, until nothing more is wanted."""
 
+    file: MediaFile
     audio: WaveformCollector | None
-    video: VideoStream | None
     frames: FrameCollector | None
     errors: DecodeErrors
+    _reported_s: float = 0.0
 
     def run(self, packets: Iterable[Packet[Any]], *, threads: int, skip: bool) -> None:
         """Read packets once. With ``skip``, unneeded frames are not decoded."""
         if self.frames is not None and self.video is not None:
-            self.video.thread_type = "AUTO"
-            self.video.codec_context.thread_count = threads
+            self.file.set_up_decoder(threads)
             skip = skip and self.video.codec_context.name in CAN_SKIP and not self.frames.plan.by_order
         index = -1
         for packet in packets:
@@ -39,9 +41,22 @@ class DecodingPass:
             elif packet.size:
                 index += 1
                 self._decode_video(packet, index, skip)
+            self._report(packet)
             if self._audio_done() and self._video_done(index):
                 break
         self._drain()
+
+    @property
+    def video(self) -> VideoStream | None:
+        """The video that is read."""
+        return self.file.video
+
+    def _report(self, packet: Packet[Any]) -> None:
+        stamp = packet.pts if packet.dts is None else packet.dts
+        time_s = self._reported_s if stamp is None else stamp * float(packet.time_base) - self.file.origin_s
+        if time_s >= self._reported_s + _REPORT_EVERY_S:
+            self._reported_s = time_s
+            self.file.control.report(time_s, self.file.duration_s)
 
     def _audio_done(self) -> bool:
         return self.audio is None or self.audio.full

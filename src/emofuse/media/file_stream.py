@@ -18,14 +18,16 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from emofuse.core.errors import MediaError
+from emofuse.core.limits import ReadControl
 from emofuse.core.records import StreamChoice, Waveform
 from emofuse.media.audio_blocks import AudioBlocks
 from emofuse.media.container import MediaFile, Source, check_span, open_media
 from emofuse.media.decode_errors import DecodeErrors
 from emofuse.media.decoding_pass import CAN_SKIP
 from emofuse.media.frame_sampling import Frame, FrameSampler, PacketLookahead, SampleTimes
-from emofuse.media.frames import nominal_rate, pixel_aspect
+from emofuse.media.frames import nominal_rate
 from emofuse.media.interleave import PacketQueue, StreamMerger, n_bytes
+from emofuse.media.letterbox import pixel_aspect
 
 __all__ = ["Frame", "MediaStream", "Source", "open_stream"]
 
@@ -45,6 +47,7 @@ def open_stream(
     end_s: float | None = None,
     threads: int = 0,
     streams: StreamChoice | None = None,
+    control: ReadControl | None = None,
 ) -> MediaStream:
     """Open a recording to be read once, in order of time.
 
@@ -58,6 +61,7 @@ def open_stream(
         end_s: leave out what is presented at or after this time.
         threads: decoding threads; 0: one per core. For an intact file the result does not depend on it.
         streams: which streams are read where there are several; None: those that fit best.
+        control: what the recording may ask for, and whether its reading was cancelled.
 
     Returns:
         An iterator, to be used in a ``with`` statement. A damaged file yields what can be decoded; its
@@ -66,12 +70,13 @@ def open_stream(
     Raises:
         MediaError: the recording cannot be opened, or nothing of what was requested can be read. Iteration
             may raise it too.
+        CancelledError: the reading was cancelled; only iteration raises it.
         ValueError: ``frames_per_s`` is not positive, or the span is invalid.
     """
     if frames_per_s is not None and not frames_per_s > 0:
         raise ValueError(f"frames_per_s must be positive, got {frames_per_s}")
     check_span(start_s, end_s)
-    decoder = _StreamDecoder(source, audio, frames_per_s, (start_s, end_s), threads, streams)
+    decoder = _StreamDecoder(source, audio, frames_per_s, (start_s, end_s), threads, streams, control)
     items = decoder.items()
     primed: list[Waveform | Frame] = []
     while decoder.awaits_size and len(primed) < _PRIMED:
@@ -226,12 +231,13 @@ class _StreamDecoder:
         span: tuple[float | None, float | None],
         threads: int,
         streams: StreamChoice | None,
+        control: ReadControl | None,
     ) -> None:
         self.span = span
         self.notes: tuple[str, ...] = ()
         self._errors = DecodeErrors()
         with contextlib.ExitStack() as stack:
-            file: MediaFile = stack.enter_context(open_media(source, streams))
+            file: MediaFile = stack.enter_context(open_media(source, streams, control))
             self._file = file
             self.has_audio, self.has_video = file.audio is not None, file.video is not None
             length_s = file.duration_s
@@ -254,8 +260,7 @@ class _StreamDecoder:
         return None if length_s is None else max(0.0, length_s - (start_s or 0.0))
 
     def _prepare(self, video: VideoStream, per_s: float, threads: int) -> None:
-        video.thread_type = "AUTO"
-        video.codec_context.thread_count = threads
+        self._file.set_up_decoder(threads)
         tick_s = float(video.time_base or 0)
         ahead = SampleTimes(per_s, tick_s, *self.span)
         self._lookahead = PacketLookahead(ahead, tick_s, self._file.origin_s)

@@ -16,7 +16,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from emofuse.core.records import UInt8
 from emofuse.media.frames import gray_image, shown_until
-from emofuse.media.letterbox import Size, letterboxed, upright_size
+from emofuse.media.letterbox import Size, letterboxed, searched_size, upright_size
 from emofuse.media.orientation import orientation
 
 SMALL_ROWS: Final = 360
@@ -32,8 +32,8 @@ class Frame:
     """One frame of a video.
 
     ``time_s``: presentation time, in seconds after the earliest timestamp of the file. ``image``: (height,
-    width) uint8 gray, upright, full range, square pixels. ``small``: (height', width', 3) uint8 BGR, the
-    same with at most 360 rows.
+    width) uint8 gray, upright, full range, square pixels, at most about 4K. ``small``: (height', width',
+    3) uint8 BGR, the same with at most 360 rows.
     """
 
     time_s: float
@@ -204,7 +204,7 @@ class FrameSampler:
     def add(self, frame: VideoFrame) -> Frame | None:
         """Take the next decoded frame; None if it is not wanted."""
         if self.size is None:
-            self.size = upright_size(frame, self._aspect)
+            self.size = searched_size(upright_size(frame, self._aspect))
         if frame.pts is None or not frame.time_base:
             time_s = max(0.0, self.last_s + self._frame_s)
         else:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import cv2
 import numpy as np
@@ -28,9 +28,11 @@ _LUMA_FIRST: Final = frozenset(
 ) | {"nv12", "nv21", "nv16", "nv24", "gray", "gray8"}
 _FULL_RANGE: Final = 2
 """AVCOL_RANGE_JPEG."""
-_KEEP_BYTES: Final = 64 * 2**20
+_KEEP_BYTES: Final = 24 * 2**20
 """Packets up to this total size are held between listing and decoding; beyond it, the file is read twice."""
 _ROUNDING_S: Final = 1e-6
+HELD_BYTES: Final = 32 * 2**20
+"""Frames up to this total size are held: 20 of the central square of full HD, or of the whole of 720p."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +176,7 @@ def decoded_times(
     times: list[float] = []
     video, origin = file.video, file.origin_s
     assert video is not None
-    video.thread_type = "AUTO"
-    video.codec_context.thread_count = threads
+    file.set_up_decoder(threads)
     rate = float(nominal_rate(video))
     for packet in file.packets([video], errors, start_s):
         for frame in errors.decode(packet):
@@ -211,18 +212,38 @@ def _needed(
     return feed, restart
 
 
+class FrameSink(Protocol):
+    """Takes frames one by one, so that they need not be held."""
+
+    def add(self, image: UInt8) -> None:
+        """The next frame, (height, width) gray."""
+        ...
+
+
 class FrameCollector:
     """Keeps, of the decoded frames in presentation order, those nearest to the wanted ones."""
 
-    def __init__(self, plan: FramePlan, square: bool, aspect: float) -> None:
-        """``plan``: the frames to keep; ``square`` and ``aspect``: see :func:`gray_image`."""
+    def __init__(
+        self, plan: FramePlan, square: bool, aspect: float, sink: Callable[[], FrameSink] | None = None
+    ) -> None:
+        """``plan``: the frames to keep; ``square`` and ``aspect``: see :func:`gray_image`.
+
+        ``sink``: makes what takes the frames once they are too large to be held.
+        """
         self.plan = plan
         self.exact = True
         """Every wanted frame so far came out under its own timestamp."""
         self._square, self._aspect = square, aspect
         self._unique = np.unique(plan.wanted)
         self._set = frozenset(self._unique.tolist())
+        self._repeats = np.bincount(np.searchsorted(self._unique, plan.wanted))
         self._found: list[UInt8] = []
+        self._n_found = self._n_bytes = 0
+        self._make_sink = sink
+        self.sink: FrameSink | None = None
+        """What took the frames, if they were too large to be held."""
+        self.failure: Exception | None = None
+        """An error of the sink: nothing that the file did."""
         self._size: Size | None = None
         """Of the first frame, to which all are fitted."""
         self._before: tuple[int, VideoFrame] | None = None
@@ -232,7 +253,7 @@ class FrameCollector:
     @property
     def full(self) -> bool:
         """Every wanted frame has been found."""
-        return len(self._found) == len(self._unique)
+        return self._n_found == len(self._unique) or self.failure is not None
 
     def wants(self, pts: int | None) -> bool:
         """Whether a packet with this timestamp holds a wanted frame."""
@@ -245,12 +266,12 @@ class FrameCollector:
         if key is None or self.full:
             return
         image: UInt8 | None = None
-        while not self.full and (target := int(self._unique[len(self._found)])) <= key:
+        while not self.full and (target := int(self._unique[self._n_found])) <= key:
             if self._before is not None and target - self._before[0] < key - target:
-                self._found.append(self._gray(self._before[1]))
+                self._keep(self._gray(self._before[1]))
             else:
                 image = self._gray(frame) if image is None else image
-                self._found.append(image)
+                self._keep(image)
             self.exact &= target == key
         self._before = (key, frame)
 
@@ -259,13 +280,35 @@ class FrameCollector:
         if not self.full and self._before is not None:
             self.exact = False
             last = self._gray(self._before[1])
-            self._found += [last] * (len(self._unique) - len(self._found))
-        if not self._found:
+            while not self.full:
+                self._keep(last)
+        if not self._n_found:
             self.exact = False
+        if not self._found:
             return None
         indices = np.searchsorted(self._unique, self.plan.wanted)
         images = tuple(self._found[i] for i in indices)
         return TimedFrames(images, self.plan.times_s, self.plan.n_in_span)
+
+    def _keep(self, image: UInt8) -> None:
+        """Hold the next frame, or pass it on."""
+        self._found.append(image)
+        self._n_found += 1
+        self._n_bytes += image.nbytes
+        if self.sink is None and self._make_sink is not None and self._n_bytes > HELD_BYTES:
+            self.sink = self._make_sink()
+        if self.sink is not None:
+            try:
+                self._pass_on(self.sink)
+            except Exception as error:
+                self.failure = error
+            self._found = []
+
+    def _pass_on(self, sink: FrameSink) -> None:
+        first = self._n_found - len(self._found)
+        for number, image in enumerate(self._found, first):
+            for _ in range(self._repeats[number]):
+                sink.add(image)
 
     def _gray(self, frame: VideoFrame) -> UInt8:
         size = upright_size(frame, self._aspect)
@@ -317,10 +360,3 @@ def nominal_rate(video: VideoStream) -> Fraction:
     if own and video.start_time is None:
         return own
     return video.average_rate or video.guessed_rate or Fraction(25)
-
-
-def pixel_aspect(video: VideoStream) -> float:
-    """Width of a pixel over its height; 1 where the file gives none, or an implausible one."""
-    ratio = video.sample_aspect_ratio
-    value = float(ratio) if ratio else 1.0
-    return value if 0.25 < value < 4 else 1.0

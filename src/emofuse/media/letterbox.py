@@ -6,15 +6,37 @@ shown as large as fits, in the middle, and the rest is black.
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from emofuse.core.records import UInt8
 from emofuse.media.orientation import orientation
 
 Size = tuple[int, int]
 """Width and height, in pixels."""
+
+
+MOST_PX: Final = 9_000_000
+"""Larger frames than 4K are reduced to a half, a third, … before faces are searched in them."""
+
+
+def searched_size(size: Size) -> Size:
+    """The size to which frames of a size are reduced before faces are searched in them."""
+    width, height = size
+    step = math.ceil(math.sqrt(width * height / MOST_PX))
+    return max(1, width // step), max(1, height // step)
+
+
+def pixel_aspect(video: VideoStream) -> float:
+    """Width of a pixel over its height; 1 where the file gives none, or an implausible one."""
+    ratio = video.sample_aspect_ratio
+    value = float(ratio) if ratio else 1.0
+    return value if 0.25 < value < 4 else 1.0
 
 
 def upright_size(frame: VideoFrame, aspect: float) -> Size:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
@@ -40,6 +41,8 @@ class Orientation:
 
 
 _AS_CODED: Final = Orientation()
+_SIDE_DATA: Final[Any] = SideDataContainer
+"""Not ``frame.side_data``: a frame keeps that, which refers to it, and only garbage collection frees them."""
 
 
 def orientation(frame: VideoFrame) -> Orientation:
@@ -48,7 +51,7 @@ def orientation(frame: VideoFrame) -> Orientation:
     The matrix moves the pixel at (x, y) to (a x + c y, b x + d y), up to a shift; FFmpeg stores it by rows as
     (a, b, u, c, d, v, x, y, w). A frame without one is shown as it is coded.
     """
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    data: Any = _SIDE_DATA(frame).get("DISPLAYMATRIX")
     if data is None:
         return _AS_CODED
     a, b, _, c, d = (int(value) for value in np.frombuffer(data, np.int32)[:5])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import length_hint
@@ -12,22 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.errors import CorpusError, EmofuseError, FeatureError
+from emofuse.core.errors import EmofuseError
+from emofuse.core.limits import Limits, OnRead, ReadControl
 from emofuse.core.recipes.recipe import Recipe
-from emofuse.core.records import Features, Prediction, Recording, StreamChoice, TimedFrames, Waveform
-from emofuse.corpus.ravdess import parse_name
+from emofuse.core.records import Features, Prediction, StreamChoice, TimedFrames
 from emofuse.features.extraction import Readable, extract
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
-from emofuse.media.arrays import ColorOrder, recording, timed_frames
-from emofuse.media.container import display_path
+from emofuse.media.arrays import ColorOrder
 from emofuse.recognition.batch_inputs import Listing, OnFile
 from emofuse.recognition.bundle import SHIPPED, Bundle, load_bundle, warn_of_licence
+from emofuse.recognition.given_recording import as_recording, name_of, take_of
 from emofuse.recognition.model import BundleModel, nothing_readable
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from emofuse.features.profile import Profile
     from emofuse.media.container import Source
-    from emofuse.timeline.reader import OnRead, OnSound
+    from emofuse.timeline.reader import OnSound
     from emofuse.timeline.records import Timeline, Window
     from emofuse.timeline.segments import SegmentRules
     from emofuse.timeline.windows import WindowRules
@@ -128,7 +129,7 @@ class Recognizer:
         enrolled = self._model.enrolled
         clips, skipped = [], []
         for source in files:
-            name = _name(source)
+            name = name_of(source)
             try:
                 features = self._extract(source, name)
             except EmofuseError as error:
@@ -162,6 +163,9 @@ class Recognizer:
         profile: Profile | None = None,
         audio_stream: int | None = None,
         video_stream: int | None = None,
+        limits: Limits | None = None,
+        cancel: Event | None = None,
+        on_progress: OnRead | None = None,
     ) -> Prediction:
         """Read one recording: a file, or arrays, which are processed the same way.
 
@@ -187,20 +191,24 @@ class Recognizer:
             audio_stream: the number of the audio stream to read, from 1 on, where a file has several. None:
                 the default; of several defaults, or none, the first audible one.
             video_stream: the same for video; the largest instead of the first audible one.
+            limits: what the recording may ask for; None: frames of 40 million pixels, or $EMOFUSE_MAX_PIXELS.
+            cancel: when set, from any thread, reading ends.
+            on_progress: called with the seconds that were read, and with the duration where the file has it.
 
         Returns:
             Eight probabilities, which modalities they rest on and why one is missing. Where neither can
             be read ``probabilities`` is None and ``error`` says why.
 
         Raises:
-            MediaError: the file cannot be read.
+            MediaError: the file cannot be read, or its frames are too large.
+            CancelledError: ``cancel`` was set.
             FeatureError: the arrays are not what they should be; the text says what is wrong.
         """
-        readable = _readable(source, sample_rate_hz, frames, frame_times_s, fps, colour)
-        name = _name(readable)
+        readable = as_recording(source, sample_rate_hz, frames, frame_times_s, fps, colour)
+        name = name_of(readable)
         features = self._extract(
             readable, name, start_s=start_s, end_s=end_s, judge_speech=True,
-            streams=StreamChoice(audio_stream, video_stream),
+            streams=StreamChoice(audio_stream, video_stream), control=_control(limits, cancel, on_progress),
         )  # fmt: skip
         return self.predict_features(features, source=name, profile=profile)
 
@@ -208,7 +216,7 @@ class Recognizer:
         wanted = self.bundle.modalities
         return extract(
             source, self.recipe, voice="voice" in wanted, face="face" in wanted,
-            take=_take_of(name), table=self.action_units, threads=self.decoder_threads,
+            take=take_of(name), table=self.action_units, threads=self.decoder_threads,
             **options,
         )  # fmt: skip
 
@@ -265,7 +273,7 @@ class Recognizer:
             reason = str(error)
         except Exception as error:  # one recording must not stop the others; the type shows a bug
             reason = f"{type(error).__name__}: {error}"
-        return Prediction.failed(_name(source), self.emotions, reason)
+        return Prediction.failed(name_of(source), self.emotions, reason)
 
     def predict_files(
         self, sources: Iterable[Readable], *, profile: Profile | None = None
@@ -287,6 +295,8 @@ class Recognizer:
         profile: Profile | None = None,
         audio_stream: int | None = None,
         video_stream: int | None = None,
+        limits: Limits | None = None,
+        cancel: Event | None = None,
         on_progress: OnRead | None = None,
         on_sound: OnSound | None = None,
     ) -> Timeline:
@@ -310,24 +320,26 @@ class Recognizer:
             profile: of the one person who is seen and heard, if enrolled.
             audio_stream: the number of the audio stream to read, as for :meth:`predict`.
             video_stream: the number of the video stream.
+            limits: what the recording may ask for, as for :meth:`predict`.
+            cancel: when set, from any thread, reading ends.
             on_progress: called with the seconds that were read, and with the duration where the file has it.
             on_sound: called with every block of audio; ``PeakMeter().add`` makes a waveform for a page.
 
         Raises:
-            MediaError: the file cannot be read.
+            MediaError: the file cannot be read, or its frames are too large.
+            CancelledError: ``cancel`` was set.
         """
         from emofuse.timeline.reader import ReadingOptions, read_timeline
 
         streams = StreamChoice(audio_stream, video_stream)
-        options = ReadingOptions(rules, start_s, end_s, profile, streams)
-        return read_timeline(
-            self, source, options, segment_rules=segment_rules, on_progress=on_progress, on_sound=on_sound
-        )
+        control = _control(limits, cancel, on_progress)
+        options = ReadingOptions(rules, start_s, end_s, profile, streams, control)
+        return read_timeline(self, source, options, segment_rules=segment_rules, on_sound=on_sound)
 
     def stream(
         self, source: Source, *, rules: WindowRules | None = None, start_s: float | None = None,
         end_s: float | None = None, profile: Profile | None = None, audio_stream: int | None = None,
-        video_stream: int | None = None,
+        video_stream: int | None = None, limits: Limits | None = None, cancel: Event | None = None,
     ) -> Iterator[Window]:  # fmt: skip
         """The windows of :meth:`timeline`, each as soon as it is read; the arguments are the same.
 
@@ -340,7 +352,8 @@ class Recognizer:
         from emofuse.timeline.reader import ReadingOptions, stream_windows
 
         streams = StreamChoice(audio_stream, video_stream)
-        return stream_windows(self, source, ReadingOptions(rules, start_s, end_s, profile, streams))
+        control = _control(limits, cancel, None)
+        return stream_windows(self, source, ReadingOptions(rules, start_s, end_s, profile, streams, control))
 
     def predict_features(
         self, features: Features, *, source: str = "features", profile: Profile | None = None
@@ -381,57 +394,5 @@ def _unpickled(
     return kind(bundle, threads=threads, decoder_threads=decoder_threads, action_units=action_units)
 
 
-def _readable(
-    source: Readable | NDArray[Any] | None,
-    sample_rate_hz: float | None,
-    frames: TimedFrames | NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None,
-    frame_times_s: Sequence[float] | NDArray[Any] | None,
-    fps: float | None,
-    colour: ColorOrder,
-) -> Readable:
-    """One recording, from the arguments of :meth:`Recognizer.predict`."""
-    if source is None or _is_array(source, sample_rate_hz):
-        samples: Any = source
-        return recording(
-            samples, sample_rate_hz, frames=frames, frame_times_s=frame_times_s, fps=fps, colour=colour
-        )
-    if sample_rate_hz is not None:
-        kind = type(source).__name__
-        raise FeatureError(f"sample_rate_hz goes with an array of samples, and {kind} has its own rate")
-    if frames is None:
-        if frame_times_s is not None or fps is not None:
-            raise FeatureError("frame_times_s and fps go with frames, and none were given")
-        assert not isinstance(source, np.ndarray)
-        return source
-    if not isinstance(source, Waveform):
-        raise FeatureError(
-            f"frames go with a Waveform or an array of samples, not with {type(source).__name__}"
-        )
-    return Recording(source, timed_frames(frames, frame_times_s, fps, colour=colour))
-
-
-def _is_array(source: Any, sample_rate_hz: float | None) -> bool:
-    """Whether a source is samples: an array, a tensor or a list; with a rate, a view of memory too."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        return sample_rate_hz is not None and isinstance(source, memoryview)
-    if isinstance(source, str | Path):  # of NumPy's strings too, which are scalars with an __array__
-        return False
-    return isinstance(source, list | tuple | array) or hasattr(source, "__array__")
-
-
-def _name(source: Readable) -> str:
-    """The name of a recording in predictions and messages."""
-    if isinstance(source, Recording):
-        return source.name
-    if isinstance(source, Waveform | TimedFrames):
-        return "<arrays>"
-    return str(display_path(source))
-
-
-def _take_of(name: str) -> str:
-    """The key of a file in a table of action units: a RAVDESS code without its modality, else the stem."""
-    stem = Path(name).stem
-    try:
-        return parse_name(stem).take
-    except CorpusError:
-        return stem
+def _control(limits: Limits | None, cancel: Event | None, on_progress: OnRead | None) -> ReadControl:
+    return ReadControl(limits or Limits(), cancel, on_progress)

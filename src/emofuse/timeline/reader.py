@@ -6,12 +6,13 @@ import math
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.limits import ReadControl
 from emofuse.core.records import StreamChoice, Waveform
 from emofuse.media.container import Source, display_path
 from emofuse.media.file_stream import MediaStream, open_stream
@@ -24,9 +25,6 @@ from emofuse.timeline.windows import WindowReader, WindowRules
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
     from emofuse.timeline.model_interface import EmotionModel
-
-OnRead = Callable[[float, float | None], None]
-"""Called with the seconds that were read, and with the duration where the file has it."""
 
 OnSound = Callable[[Waveform], None]
 """Called with every block of audio, in order."""
@@ -48,6 +46,7 @@ class ReadingOptions:
     end_s: float | None = None
     profile: Profile | None = None
     streams: StreamChoice | None = None
+    control: ReadControl = field(default_factory=ReadControl)
 
 
 @dataclass(slots=True)
@@ -58,8 +57,9 @@ class _Reading:
     reader: WindowReader
     start_s: float
     end_s: float
+    control: ReadControl
 
-    def windows(self, on_progress: OnRead | None = None, on_sound: OnSound | None = None) -> Iterator[Window]:
+    def windows(self, on_sound: OnSound | None = None) -> Iterator[Window]:
         read_s = self.start_s
         for part in self.stream:
             if isinstance(part, Waveform):
@@ -72,8 +72,7 @@ class _Reading:
             for window in self.reader.add(part):
                 read_s = max(read_s, window.end_s)
                 yield window
-            if on_progress is not None:
-                on_progress(self.end_s - self.start_s, self.stream.duration_s)
+            self.control.report(self.end_s - self.start_s, self.stream.duration_s)
         length_s = self.stream.duration_s
         declared_s = self.end_s if length_s is None else self.start_s + length_s
         # the last video frame is shown until the declared end, beyond which the last audio frame is padding
@@ -144,13 +143,12 @@ def read_timeline(
     options: ReadingOptions | None = None,
     *,
     segment_rules: SegmentRules | None = None,
-    on_progress: OnRead | None = None,
     on_sound: OnSound | None = None,
 ) -> Timeline:
     """The timeline of a recording. See :meth:`Recognizer.timeline`."""
     with _opened(recognizer, source, options) as reading:
         compact = _CompactWindows(len(recognizer.emotions))
-        for window in reading.windows(on_progress, on_sound):
+        for window in reading.windows(on_sound):
             compact.add(window)
         reader, stream = reading.reader, reading.stream
         span = reading.start_s, reading.end_s
@@ -189,7 +187,7 @@ def _opened(
     start_s = None if options.start_s is None else max(options.start_s, 0.0)
     with open_stream(
         source, frames_per_s=rules.pictures_per_s, start_s=start_s, end_s=options.end_s,
-        threads=recognizer.decoder_threads, streams=options.streams,
+        threads=recognizer.decoder_threads, streams=options.streams, control=options.control,
     ) as stream:  # fmt: skip
         first_s = 0.0 if start_s is None else start_s
         reader = WindowReader(
@@ -201,7 +199,7 @@ def _opened(
             profile=options.profile,
             as_they_come=as_they_come,
         )
-        yield _Reading(stream, reader, first_s, first_s)
+        yield _Reading(stream, reader, first_s, first_s, options.control)
 
 
 def presence(

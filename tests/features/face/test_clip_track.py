@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import cv2
 import dlib
 import numpy as np
 import pytest
 
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.records import FaceTrack, TimedFrames
+from emofuse.features.face import clip_track
+from emofuse.features.face.boxes import crop
 from emofuse.features.face.clip_track import track_face
 from emofuse.media.decoding import decode
 from tests.support.drawn_faces import face_drawing
@@ -73,3 +77,31 @@ def test_real_boxes_are_those_of_a_full_size_search(ravdess: Path) -> None:
     assert isinstance(track, FaceTrack)
     for image, box in zip(clip.images, track.boxes, strict=True):
         assert np.abs(np.subtract(full_size_boxes(image)[0], box)).max() <= 4
+
+
+def test_frames_larger_than_4k_are_searched_reduced_and_cropped_whole() -> None:
+    large = face_drawing(3200, 1400, (1500, 1700))
+    half = np.asarray(cv2.resize(large, (1600, 1600), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    track, reduced = track_face(frames(large), FEATURES), track_face(frames(half), FEATURES)
+    assert isinstance(track, FaceTrack) and isinstance(reduced, FaceTrack)
+    box = tuple(track.boxes[0].tolist())
+    assert box == tuple((2 * reduced.boxes[0]).tolist())
+    np.testing.assert_array_equal(track.crops[0], crop(large, box, FEATURES.size))
+
+
+def test_small_faces_are_searched_in_1080_rows() -> None:
+    """Whole frames of 4K at their full size would take seconds each, where there is no face."""
+    searched: list[int] = []
+
+    class Pyramid(clip_track._Pyramid):
+        def search(self, number: int, around: Any = None) -> Any:
+            searched.append(min(self.level(number).shape))
+            return super().search(number, around)
+
+    empty = np.full((2160, 2160), 90, np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clip_track, "_Pyramid", Pyramid)
+        for image, most in ((empty, 1100), (empty[:1080, :1080], 1080), (empty[:720, :720], 720)):
+            searched.clear()
+            track_face(frames(image), FEATURES)
+            assert 0.9 * most < max(searched) <= most

@@ -10,7 +10,7 @@ import pytest
 
 from emofuse.core.recipes import load_recipe
 from emofuse.features.face.boxes import Box
-from emofuse.features.face.inputs import STILL_FACE, face_part
+from emofuse.features.face.inputs import STILL_FACE, FacePart
 from emofuse.features.face.stillness import Stillness, never_moves
 from emofuse.media.decoding import decode
 from tests.support import drawn_people
@@ -82,9 +82,12 @@ def test_the_face_of_a_still_picture_has_a_note(tmp_path: Path) -> None:
     def notes(name: str, pictures: list[Any]) -> tuple[str, ...]:
         path = drawn_people.write_video(tmp_path / name, pictures)
         frames = not_none(decode(path, audio=False, n_frames=20, end_s=3.0).frames)
-        part = face_part(frames, recipe.face.features)
-        assert part.array is not None
-        return part.notes
+        part = FacePart(recipe.face.features)
+        for image in frames.images:
+            part.add(image)
+        found = part.result(frames.times_s)
+        assert found.array is not None
+        return found.notes
 
     assert notes("still.mp4", [one.frames[0]] * n) == (STILL_FACE,)
     assert notes("speaks.mp4", one.speaking(n)) == ()

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import MissingExtraError, WeightsError
 from emofuse.core.records import Float32, FrameTrack, TimedFrames, UInt8
-from emofuse.features.face.boxes import SAME_OVERLAP, area, overlap
+from emofuse.features.face.boxes import SAME_OVERLAP, Box, area, overlap
 from emofuse.system.model_files import find_weights
 
 BLENDSHAPES: Final = (
@@ -102,29 +102,58 @@ def track_blendshapes(frames: TimedFrames) -> BlendshapeTrack | str:
         MissingExtraError: mediapipe is not installed.
         WeightsError: the model is missing (the message says how to get it) or altered.
     """
-    detector = landmarker()
-    chosen: list[FaceShape | None] = []
-    n_faces = []
-    last: FaceShape | None = None
+    tracker = BlendshapeTracker()
     for image in frames.images:
-        faces = detector.faces(image)
-        n_faces.append(len(faces))
-        chosen.append(_followed(faces, last))
-        last = chosen[-1] or last
-    found = np.array([face is not None for face in chosen], dtype=bool)
-    if not found.any():
-        n = len(chosen)
-        return f"no face found in {n} frame{'' if n == 1 else 's'}"
-    present = [face for face in chosen if face is not None]
-    boxes = interpolate(np.array([face.box for face in present]), found, frames.times_s)
-    values = interpolate(np.stack([face.values for face in present]), found, frames.times_s)
-    return BlendshapeTrack(
-        values=values.astype(np.float32),
-        times_s=frames.times_s,
-        boxes=np.rint(boxes).astype(np.int32),
-        found=found,
-        n_faces=np.array(n_faces, dtype=np.int32),
-    )
+        tracker.add(image)
+    return tracker.track(frames.times_s)
+
+
+class BlendshapeTracker:
+    """Follows one face through frames that come one by one; see :func:`track_blendshapes`."""
+
+    def __init__(self) -> None:
+        """Read the model.
+
+        Raises:
+            MissingExtraError: mediapipe is not installed.
+            WeightsError: the model is missing (the message says how to get it) or altered.
+        """
+        self._detector = landmarker()
+        self._chosen: list[FaceShape | None] = []
+        self._n_faces: list[int] = []
+        self._last: FaceShape | None = None
+
+    @property
+    def first_box(self) -> Box | None:
+        """Of the face in the first frame."""
+        if not self._chosen or self._chosen[0] is None:
+            return None
+        left, top, right, bottom = np.rint(self._chosen[0].box).astype(np.int32).tolist()
+        return left, top, right, bottom
+
+    def add(self, image: UInt8) -> None:
+        """The next frame: (height, width) gray."""
+        faces = self._detector.faces(image)
+        self._n_faces.append(len(faces))
+        self._chosen.append(_followed(faces, self._last))
+        self._last = self._chosen[-1] or self._last
+
+    def track(self, times_s: NDArray[np.float64]) -> BlendshapeTrack | str:
+        """The blendshapes at each of the times, or the reason why there are none."""
+        found = np.array([face is not None for face in self._chosen], dtype=bool)
+        if not found.any():
+            n = len(self._chosen)
+            return f"no face found in {n} frame{'' if n == 1 else 's'}"
+        present = [face for face in self._chosen if face is not None]
+        boxes = interpolate(np.array([face.box for face in present]), found, times_s)
+        values = interpolate(np.stack([face.values for face in present]), found, times_s)
+        return BlendshapeTrack(
+            values=values.astype(np.float32),
+            times_s=times_s,
+            boxes=np.rint(boxes).astype(np.int32),
+            found=found,
+            n_faces=np.array(self._n_faces, dtype=np.int32),
+        )
 
 
 def interpolate(

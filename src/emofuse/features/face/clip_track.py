@@ -13,6 +13,7 @@ from typing import Final
 import cv2
 import dlib
 import numpy as np
+from numpy.typing import NDArray
 
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.records import FaceTrack, TimedFrames, UInt8
@@ -26,6 +27,7 @@ from emofuse.features.face.dlib_detector import (
     smaller_shape,
 )
 from emofuse.features.face.yunet import load_yunet
+from emofuse.media.letterbox import searched_size
 
 _WHOLE_PX: Final = 340
 """Frames up to this size are searched whole, larger ones only around the face that is followed."""
@@ -33,18 +35,14 @@ _COUNT_EVERY: Final = 5
 """Every fifth frame is searched whole, to count the faces in it."""
 _LEAST_SHARE: Final = 0.25
 """A box with less of its area in the frame is left out: there is too little to crop."""
+_DEEPEST_ROWS: Final = 1080
+"""No frame is searched at more than this height, as 4K at its own would take seconds for each frame."""
 _WHOLE_ROWS: Final = 720
 """Frames that are not cropped are searched at no more than this height: for faces from a ninth of it."""
 
 
 def track_face(frames: TimedFrames, features: FaceFeatures, *, cropped: bool = True) -> FaceTrack | str:
-    """Follow one face through the frames: the largest in the first frame that has one.
-
-    Args:
-        frames: gray, already cropped to their central square where the recipe asks for it.
-        features: the crop's size, the detector and the height at which it looks for faces.
-        cropped: whether they are, or might have been. Otherwise small faces are searched in every fifth frame
-            only, until one is found: the frames are large, and most have no face at all.
+    """Follow one face through the frames; see :class:`FaceTracker`.
 
     Returns:
         The track, or the reason why there is none.
@@ -52,29 +50,76 @@ def track_face(frames: TimedFrames, features: FaceFeatures, *, cropped: bool = T
     Raises:
         WeightsError: the detector is YuNet, and its weights are missing or altered.
     """
-    kind = _YuNetFinder if features.detector == "yunet" else _DlibFinder
-    finder = kind(features.detect_height_px, sparing=not cropped)
-    faces = [finder.find(image, count=i % _COUNT_EVERY == 0) for i, image in enumerate(frames.images)]
-    found = np.array([face is not None for face in faces], dtype=bool)
-    if not found.any():
-        n = len(faces)
-        return f"no face found in {n} frame{'' if n == 1 else 's'}"
-    with_face = np.flatnonzero(found)
-    crops, boxes = [], []
-    for i in range(len(faces)):
-        nearest = int(with_face[np.abs(frames.times_s[with_face] - frames.times_s[i]).argmin()])
-        face = faces[nearest]
-        assert face is not None
-        box, _ = face
-        crops.append(crop(frames.images[nearest], box, features.size))
-        boxes.append(box)
-    return FaceTrack(
-        crops=np.stack(crops),
-        times_s=frames.times_s,
-        boxes=np.array(boxes, dtype=np.int32),
-        found=found,
-        n_faces=np.array([0 if face is None else face[1] for face in faces], dtype=np.int32),
-    )
+    tracker = FaceTracker(features, cropped=cropped)
+    for image in frames.images:
+        tracker.add(image)
+    return tracker.track(frames.times_s)
+
+
+class FaceTracker:
+    """Follows one face through frames that come one by one: the largest in the first frame that has one."""
+
+    def __init__(self, features: FaceFeatures, *, cropped: bool = True) -> None:
+        """Prepare the detector.
+
+        Args:
+            features: the crop's size, the detector and the height at which it looks for faces.
+            cropped: whether the frames are cropped to their central square, or might have been. Otherwise
+                small faces are searched in every fifth frame only, until one is found: the frames are large,
+                and most have no face at all.
+
+        Raises:
+            WeightsError: the detector is YuNet, and its weights are missing or altered.
+        """
+        kind = _YuNetFinder if features.detector == "yunet" else _DlibFinder
+        self._finder = kind(features.detect_height_px, sparing=not cropped)
+        self._size = features.size
+        self._faces: list[tuple[Box, int] | None] = []
+        self._crops: list[UInt8 | None] = []
+
+    @property
+    def first_box(self) -> Box | None:
+        """Of the face in the first frame."""
+        return self._faces[0][0] if self._faces and self._faces[0] is not None else None
+
+    def add(self, image: UInt8) -> None:
+        """The next frame: (height, width) gray."""
+        height, width = image.shape
+        size = searched_size((width, height))
+        searched = image
+        if size != (width, height):
+            searched = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        face = self._finder.find(searched, count=len(self._faces) % _COUNT_EVERY == 0)
+        if face is not None and searched is not image:  # crops are cut from the whole frame
+            left, top, right, bottom = (round(side * width / size[0]) for side in face[0])
+            face = (left, top, right, bottom), face[1]
+        self._faces.append(face)
+        self._crops.append(None if face is None else crop(image, face[0], self._size))
+
+    def track(self, times_s: NDArray[np.float64]) -> FaceTrack | str:
+        """Where the face is at each of the times, or the reason why there is none.
+
+        ``times_s``: when the frames are shown.
+        """
+        found = np.array([face is not None for face in self._faces], dtype=bool)
+        if not found.any():
+            n = len(self._faces)
+            return f"no face found in {n} frame{'' if n == 1 else 's'}"
+        with_face = np.flatnonzero(found)
+        crops, boxes = [], []
+        for time_s in times_s:
+            nearest = int(with_face[np.abs(times_s[with_face] - time_s).argmin()])
+            face, cut = self._faces[nearest], self._crops[nearest]
+            assert face is not None and cut is not None
+            crops.append(cut)
+            boxes.append(face[0])
+        return FaceTrack(
+            crops=np.stack(crops),
+            times_s=times_s,
+            boxes=np.array(boxes, dtype=np.int32),
+            found=found,
+            n_faces=np.array([0 if face is None else face[1] for face in self._faces], dtype=np.int32),
+        )
 
 
 class _DlibFinder:
@@ -106,7 +151,7 @@ class _DlibFinder:
             boxes = self._near(pyramid, self._last, whole=count)
         if not boxes:
             boxes = pyramid.search(start)
-        deepest = pyramid.level_of_height(_WHOLE_ROWS) if self._sparing else 0
+        deepest = pyramid.level_of_height(_WHOLE_ROWS if self._sparing else _DEEPEST_ROWS)
         if not boxes and start > deepest and self._searches_small(count):
             boxes = pyramid.search(deepest)
         return boxes
@@ -141,7 +186,7 @@ class _YuNetFinder(_DlibFinder):
         found = self._yunet.find(image, self._height_px)
         if not found and self._searches_small(count):
             rows = min(image.shape)
-            found = self._yunet.find(image, min(rows, _WHOLE_ROWS) if self._sparing else rows)
+            found = self._yunet.find(image, min(rows, _WHOLE_ROWS if self._sparing else _DEEPEST_ROWS))
         return [face.box for face in found if is_inside(face.box, image.shape, _LEAST_SHARE)]
 
 

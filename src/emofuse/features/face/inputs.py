@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from emofuse.core.recipes.face import FaceFeatures
-from emofuse.core.records import FaceTrack, TimedFrames
-from emofuse.features.face.clip_track import track_face
-from emofuse.features.face.stillness import never_moves
+from emofuse.core.records import FaceTrack, UInt8
+from emofuse.features.face.clip_track import FaceTracker
+from emofuse.features.face.stillness import ClipStillness
 from emofuse.features.store import ModalityFeatures
 
 if TYPE_CHECKING:
-    from emofuse.features.face.blendshapes import BlendshapeTrack
+    from emofuse.features.face.blendshapes import BlendshapeTrack, BlendshapeTracker
 
 STILL_FACE: Final = "the face never moves: it may be a picture of a person"
 _NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -30,30 +33,42 @@ def face_shape(features: FaceFeatures, n_units: int | None = None) -> tuple[int,
     return (n_units,)
 
 
-def face_part(frames: TimedFrames, features: FaceFeatures, *, cropped: bool = True) -> ModalityFeatures:
-    """What a face network reads of the frames of a clip, or the reason why there is nothing.
+class FacePart:
+    """What a face network reads of the frames of a clip, which come one by one."""
 
-    ``cropped``: see :func:`track_face`.
+    def __init__(self, features: FaceFeatures, *, cropped: bool = True) -> None:
+        """Prepare the detector. ``cropped``: see :class:`FaceTracker`.
 
-    Raises:
-        MissingExtraError: the features need an optional part of the package.
-        WeightsError: they need a weight file that is missing or altered.
-    """
-    if features.kind == "blendshapes":
-        from emofuse.features.face.blendshapes import track_blendshapes
+        Raises:
+            MissingExtraError: the features need an optional part of the package.
+            WeightsError: they need a weight file that is missing or altered.
+        """
+        self._tracker: FaceTracker | BlendshapeTracker
+        if features.kind == "blendshapes":
+            from emofuse.features.face.blendshapes import BlendshapeTracker
 
-        blendshapes = track_blendshapes(frames)
-        if not isinstance(blendshapes, str):
-            notes = face_notes(blendshapes) + _stillness_notes(frames, blendshapes)
-            return ModalityFeatures(blendshapes.values, None, notes, face_meta(blendshapes))
-        missing = blendshapes
-    else:
-        track = track_face(frames, features, cropped=cropped)
-        if not isinstance(track, str):
-            notes = face_notes(track) + _stillness_notes(frames, track)
-            return ModalityFeatures(track.crops, None, notes, face_meta(track))
-        missing = track
-    return ModalityFeatures(None, missing, (), {"n_frames": len(frames.images), "frames_with_face": 0})
+            self._tracker = BlendshapeTracker()
+        else:
+            self._tracker = FaceTracker(features, cropped=cropped)
+        self._stillness = ClipStillness()
+        self.all_square = True
+        """No frame has more than its central square."""
+
+    def add(self, image: UInt8) -> None:
+        """The next frame: (height, width) gray."""
+        self.all_square &= image.shape[0] == image.shape[1]
+        self._tracker.add(image)
+        self._stillness.add(image, self._tracker.first_box)
+
+    def result(self, times_s: NDArray[np.float64]) -> ModalityFeatures:
+        """The array, or the reason why there is none. ``times_s``: when the frames are shown."""
+        track = self._tracker.track(times_s)
+        if isinstance(track, str):
+            return ModalityFeatures(None, track, (), {"n_frames": len(times_s), "frames_with_face": 0})
+        array = track.crops if isinstance(track, FaceTrack) else track.values
+        still = bool(track.found.all()) and self._stillness.never_moves(times_s.tolist())
+        notes = face_notes(track) + ((STILL_FACE,) if still else ())
+        return ModalityFeatures(array, None, notes, face_meta(track))
 
 
 def check_face_needs(features: FaceFeatures) -> None:
@@ -85,13 +100,6 @@ def face_notes(track: FaceTrack | BlendshapeTrack) -> tuple[str, ...]:
         name = _NUMBERS[most] if most < len(_NUMBERS) else str(most)
         notes.append(f"{name} faces: the largest was used")
     return tuple(notes)
-
-
-def _stillness_notes(frames: TimedFrames, track: FaceTrack | BlendshapeTrack) -> tuple[str, ...]:
-    boxes = [(left, top, right, bottom) for left, top, right, bottom in track.boxes.tolist()]
-    if not track.found.all() or not never_moves(frames.images, frames.times_s.tolist(), boxes):
-        return ()
-    return (STILL_FACE,)
 
 
 def face_meta(track: FaceTrack | BlendshapeTrack) -> dict[str, Any]:

@@ -73,11 +73,34 @@ def never_moves(images: Sequence[UInt8], times_s: Sequence[float], boxes: Sequen
         times_s: when they are shown.
         boxes: of the face in each.
     """
-    distinct = {float(time_s) for time_s in times_s}
-    if len(distinct) < LEAST_FRAMES or max(distinct) - min(distinct) < LEAST_S:
-        return False
-    at_first = _patch(images[0], boxes[0])
-    return all(_change(at_first, _patch(image, boxes[0])) <= _MOVED for image in images)
+    stillness = ClipStillness()
+    for image in images:
+        stillness.add(image, boxes[0])
+    return stillness.never_moves(times_s)
+
+
+class ClipStillness:
+    """Compares a face in the frames of a clip, which come one by one, with the first of them."""
+
+    def __init__(self) -> None:
+        self._at_first: Float32 | None = None
+        self._moved = False
+
+    def add(self, image: UInt8, box: Box | None) -> None:
+        """The next frame. ``box``: of the face in the first one; None if it has none."""
+        if box is None or self._moved:
+            return
+        patch = _patch(image, box)
+        if self._at_first is None:
+            self._at_first = patch
+        self._moved = _change(self._at_first, patch) > _MOVED
+
+    def never_moves(self, times_s: Sequence[float]) -> bool:
+        """Whether the face is the same in all frames, which are shown at these times."""
+        distinct = {float(time_s) for time_s in times_s}
+        if self._at_first is None or self._moved:
+            return False
+        return len(distinct) >= LEAST_FRAMES and max(distinct) - min(distinct) >= LEAST_S
 
 
 def _patch(image: UInt8, box: Box) -> Float32:

@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from emofuse.core.errors import EmofuseError, MediaError
+from emofuse.core.limits import Limits
 from emofuse.core.records import Waveform
 from emofuse.media.audio_blocks import AudioBlocks, AudioFormatConverter, audio_format
 from emofuse.media.container import (
@@ -28,8 +29,10 @@ from emofuse.media.container import (
     packet_clock,
 )
 from emofuse.media.decode_errors import DecodeErrors
+from emofuse.media.decoder_setup import check_size, codec_options
 from emofuse.media.frame_sampling import Frame, FrameSampler, SampleTimes
-from emofuse.media.frames import nominal_rate, pixel_aspect
+from emofuse.media.frames import nominal_rate
+from emofuse.media.letterbox import pixel_aspect
 from emofuse.media.live.inputs import InputRequest, LiveInput, open_input
 from emofuse.media.stream_choice import choose_streams
 
@@ -235,6 +238,7 @@ class Capture:
         if audio is not None and given.audio:
             chosen.append(audio)
         if video is not None and given.video:
+            check_size(Path(given.label), video, Limits())
             chosen.append(video)
         if not chosen:
             raise MediaError(given.label, "it has neither of the wanted streams")
@@ -298,6 +302,7 @@ class Capture:
         if isinstance(stream, AudioStream):
             return _AudioReader(stream, origin)
         stream.thread_type = "SLICE"  # one thread per frame would hold several frames back
+        stream.codec_context.options = codec_options(Limits())  # frames may grow on the way
         return _VideoReader(stream, origin, sample_times, self._stream)
 
     def _pass_on(self, reader: _AudioReader | _VideoReader, frame: Any, clock: _StreamClock) -> None:

@@ -17,7 +17,9 @@ import av
 from av.container import InputContainer
 
 from emofuse.core.errors import MediaError
+from emofuse.core.limits import Limits
 from emofuse.media.container import LENIENT_METADATA, error_text, open_container
+from emofuse.media.decoder_setup import codec_options
 
 Kind = Literal["file", "address", "device"]
 
@@ -241,7 +243,7 @@ def open_input(given: LiveInput, timeout_s: float) -> Iterator[InputContainer]:
 
 def _open_address(name: str, timeout_s: float) -> InputContainer:
     container: InputContainer = av.open(
-        name, "r", options=dict(_ADDRESS_OPTIONS), timeout=timeout_s, **LENIENT_METADATA
+        name, "r", options=_ADDRESS_OPTIONS | codec_options(Limits()), timeout=timeout_s, **LENIENT_METADATA
     )
     return container
 
@@ -254,8 +256,9 @@ def _open_device(given: LiveInput) -> InputContainer:
     if device_format in _PREFERRED_OPTIONS:
         attempts = (_PREFERRED_OPTIONS[device_format], {})
     for options in attempts:
+        given_options = options | codec_options(Limits())
         try:
-            container: InputContainer = av.open(given.name, "r", format=device_format, options=dict(options))
+            container: InputContainer = av.open(given.name, "r", format=device_format, options=given_options)
         except (av.error.FFmpegError, ValueError):
             if options is attempts[-1]:
                 raise
