@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from emofuse.media.file_stream import Frame, open_stream
 from emofuse.media.frames import shown_until
 from emofuse.media.tags import tags_length
 from tests.support import media_files
+from tests.support.ffmpeg import needs_ffmpeg, needs_sox
 from tests.support.typed import not_none
 
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg")
 FAST = "-c:v libx264 -preset ultrafast -bf 2"
 
 
@@ -154,6 +153,16 @@ def test_a_cut_file_whose_streams_declare_no_length_is_damaged(tmp_path: Path, s
 
 
 @needs_ffmpeg
+def test_a_cut_avi_file_is_damaged(tmp_path: Path) -> None:
+    made = "-f lavfi -i testsrc2=s=160x96:r=25:d=6 -f lavfi -i sine=440:d=6 -c:v mjpeg -c:a pcm_s16le"
+    whole = ffmpeg(made, tmp_path / "whole.avi")
+    assert notes_of(whole) == ()
+    content, cut = whole.read_bytes(), tmp_path / "cut.avi"
+    cut.write_bytes(content[: content.index(b"00dc", len(content) // 2)])  # between two packets
+    assert [note for note in notes_of(cut) if note.startswith("damaged: decoding stopped at ")]
+
+
+@needs_ffmpeg
 @pytest.mark.parametrize("late_s", [0, 3600])
 def test_a_clock_that_starts_late_makes_a_file_no_longer(tmp_path: Path, late_s: int) -> None:
     made = f"-f lavfi -i testsrc2=s=64x48:r=10:d=4 -f lavfi -i sine=440:d=4 {FAST} -output_ts_offset {late_s}"
@@ -168,3 +177,18 @@ def test_a_bare_stream_of_jpeg_images_is_no_image(tmp_path: Path) -> None:
     frames = not_none(decode(path, n_frames=50).frames)
     assert frames.n_in_file == 50 and frames.times_s[-1] == pytest.approx(49 / 25)
     assert frames.times_s[0] == 0 and frames.images[0].shape == (48, 64)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_one_frame_beside_longer_audio_is_no_damage(tmp_path: Path, suffix: str) -> None:
+    made = f"-f lavfi -i color=gray:s=64x48:r=25:d=0.04 -f lavfi -i sine=440:d=5 {FAST}"
+    assert notes_of(ffmpeg(made, tmp_path / f"one.{suffix}")) == ()
+
+
+@needs_sox
+def test_a_padding_byte_in_the_data_is_no_damage(tmp_path: Path) -> None:
+    wave = media_files.write_wav(tmp_path / "a.wav", media_files.tone(2.5, 8000), 8000)
+    path = tmp_path / "gsm.wav"
+    subprocess.run(["sox", wave, "-e", "gsm-full-rate", path], check=True, capture_output=True)
+    assert path.read_bytes()[40:].count(b"data") == 1 and notes_of(path) == ()

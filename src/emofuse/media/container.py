@@ -46,6 +46,8 @@ LENIENT_METADATA: Final[dict[str, Any]] = (
 """How titles that are not UTF-8 are read. PyAV 19 and later replace what they cannot decode."""
 # Containers that store their length; for others FFmpeg estimates it from the bit rate.
 _DECLARES_LENGTH: Final = ("mov", "matroska", "wav", "w64", "flac", "avi")
+_ONE_LENGTH: Final = "matroska"
+"""It stores only the length of the whole file; those of its streams are guesses of FFmpeg."""
 _RESTARTS: Final = frozenset({"mpegts", "mpeg"})
 """Broadcasts: their clock may restart, so that no time in them can be sought."""
 _READ_FROM_START: Final = _RESTARTS | {"flv"}
@@ -119,14 +121,16 @@ class MediaFile:
 
         ``reached_s``: where each stream that was read to its end has ended, by the index of the stream.
         """
-        if reached_s and self.container.format.name == "wav" and _riff_is_cut(self.source):
+        if reached_s and self.container.format.name in ("wav", "avi") and _riff_is_cut(self.source):
             return True
         length_s = self.duration_s
         if not self.declares_length or length_s is None or self.clock.restarted:
             return False
         ends = []
+        own_lengths = not self.container.format.name.startswith(_ONE_LENGTH)
         for stream in (self.audio, self.video):
-            own_s = None if stream is None or stream.index not in reached_s else declared_s(stream)
+            known = own_lengths and stream is not None and stream.index in reached_s
+            own_s = declared_s(stream) if known and stream is not None else None
             if stream is not None and own_s is not None:
                 start_s = float((stream.start_time or 0) * (stream.time_base or 0)) - self.origin_s
                 # FFmpeg guesses the start of a stream of few long, reordered frames: the file says more.
@@ -384,7 +388,7 @@ def packets_of(
 
 
 def _riff_is_cut(source: Source) -> bool:
-    """FFmpeg silently corrects the length of a truncated WAV file; its header still has the true one."""
+    """FFmpeg silently corrects the length of a truncated WAV or AVI file; its header has the true one."""
     if isinstance(source, str | Path):
         with Path(source).open("rb") as file:
             head, size = file.read(8), Path(source).stat().st_size

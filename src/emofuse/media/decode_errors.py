@@ -38,6 +38,8 @@ class DecodeErrors:
         except av.error.EOFError:
             return []
         except (av.error.FFmpegError, ValueError):
+            if packet.size == 1:  # RIFF pads chunks to an even length, and some writers count the padding
+                return []
             rest = self._without_tags(packet)
             if rest is None:
                 self.bad_packets += 1
