@@ -30,6 +30,7 @@ TESTS_BESIDE_MODULES = {
     "exports/test_ten_minutes.py": "one timeline in every format",
     "recognition/test_memory_and_time.py": "what all steps of a prediction cost together",
     "media/test_bad_input.py": "damaged files, whichever module reads them",
+    "zoo/test_zoo.py": "a file of every kind, read by predict and timeline",
     "training/test_leaks.py": "plan, jobs and fusion together: no test clip enters a fit",
 }
 """Test files that are not named after a module, and why."""
