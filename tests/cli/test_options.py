@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from emofuse.cli.options import processes, recording, window_rules
+from emofuse.cli.options import people_names, processes, recording, seconds, window_rules
 
 
 def test_zero_jobs_means_one_process_per_usable_core() -> None:
@@ -25,3 +25,27 @@ def test_invalid_window_rules_are_a_usage_error() -> None:
     assert window_rules(3, 1, 5).hop_s == 1
     with pytest.raises(typer.BadParameter):
         window_rules(3, 0, 5)
+
+
+def test_times_may_be_clock_times_within_their_limits() -> None:
+    assert seconds()("1:30") == 90 and seconds()(3.0) == 3 and seconds(0)("0") == 0
+    for text in ("nan", "inf", "1:75", "soon"):
+        with pytest.raises(typer.BadParameter, match="is not a time"):
+            seconds()(text)
+    with pytest.raises(typer.BadParameter, match="-1 is not a time from 0 on"):
+        seconds(0)("-1")
+    with pytest.raises(typer.BadParameter, match=r"2:00:00 is not a time from 0\.5 to 3600"):
+        seconds(0.5, 3600)("2:00:00")
+
+
+def test_people_are_named_by_their_numbers() -> None:
+    assert people_names([]) == {}
+    assert people_names(["1=Anna, the host", "person-2=Bert,Person 13 = C=D"]) == {
+        "person 1": "Anna, the host", "person 2": "Bert", "person 13": "C=D",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["Anna", "=Anna", "0=Anna", "1=", "1= ", "x=Anna", "1=A,2=A", "1=A,1=B"])
+def test_names_that_say_nothing_are_usage_errors(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="--names"):
+        people_names([text])

@@ -81,6 +81,20 @@ def test_every_format_in_one_run(talk: Path, tmp_path: Path) -> None:
     assert end_s == pytest.approx(source_end_s, abs=0.05)
 
 
+def test_people_get_names_and_times_may_be_clock_times(talk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "named.json"
+    done = process(
+        talk, "--from", "0:01", "--to", "0:05.5", "--names", "1=Anna,person-2=Zoë & Co",
+        "--names", "7=Nobody", "--out", str(out),
+    )  # fmt: skip
+    assert done.returncode == 0
+    document = json.loads(out.read_text(encoding="utf-8"))
+    assert document["people"] == ["Anna", "Zoë & Co"]
+    assert {face["person"] for face in document["faces"]} == {"Anna", "Zoë & Co"}
+    assert (document["start_s"], document["duration_s"]) == (1.0, 4.5)
+    assert "there is no person 7, whom --names calls Nobody" in done.stderr
+
+
 def test_a_span_with_other_windows(talk: Path, tmp_path: Path) -> None:
     out = tmp_path / "part.json"
     words = ("--from", "4", "--to", "7.5", "--window", "2", "--hop", "0.5", "--faces-per-second", "4")

@@ -53,7 +53,7 @@ def test_a_bad_file_is_named_and_the_others_are_read(talks: Path, tmp_path: Path
     ("words", "message"),
     [
         ([], "is a folder: name one for the results with --out-dir"),
-        (["--out", "a.csv", "--out-dir", "out"], "--out names one file"),
+        (["--out", "a.csv", "--out-dir", "out"], "--out and --names are for one recording"),
         (["--out-dir", "out", "--format", "doc"], "--format doc: use one of"),
     ],
 )

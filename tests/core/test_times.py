@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from emofuse.core.times import clock, decimal_seconds, milliseconds, short_clock
+from emofuse.core.times import clock, decimal_seconds, milliseconds, parse_seconds, short_clock
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,19 @@ def test_times_are_rounded_once_from_the_exact_value_half_to_even() -> None:
 def test_times_in_formats() -> None:
     assert [decimal_seconds(ms) for ms in (0, -40, 36_000_000)] == ["0.000", "-0.040", "36000.000"]
     assert [clock(ms) for ms in (0, 12_345, 360_000_001)] == ["00:00:00.000", "00:00:12.345", "100:00:00.001"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("1.5", 1.5), ("1,5", 1.5), ("1:30", 90), ("01:30.25", 90.25), ("1:02:03.5", 3723.5),
+     ("90:00", 5400), (" 0:07 ", 7), ("-0:01.5", -1.5), ("-3", -3), ("100:00:00", 360_000)],
+)  # fmt: skip
+def test_times_are_read_as_seconds_or_as_a_clock_shows_them(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == pytest.approx(seconds)
+    assert parse_seconds(short_clock(seconds)) == pytest.approx(seconds, abs=0.051)
+
+
+@pytest.mark.parametrize("text", ["", "x", "1:60", "1:60:00", "1:2:3:4", ":30", "1:", "1:-30", "1m30s"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a time"):
+        parse_seconds(text)

@@ -68,7 +68,7 @@ def test_table_gives_clips_and_takes(folder: Path) -> None:
         ("a.wav,sad,anna,,2,2", r"line 3: end 2 is not after start 2"),
         ("a.wav,sad,anna,,,0", r"line 3: end 0 is not after start 0"),
         ("a.wav,sad,anna,,-1,2", r"line 3: start -1 must be zero or more"),
-        ("a.wav,sad,anna,,soon,2", r"line 3: start 'soon' is not a number"),
+        ("a.wav,sad,anna,,soon,2", r"line 3: start 'soon' is not a time"),
         ("a.wav,sad,anna,,0,inf", r"line 3: end inf must be"),
         ("c.flac,happy,anna,,,", r"line 3: c\.flac is already in line 2"),
         ("a.wav,happy,anna,t,,", r"line 3: take t already has its audio file in line 2"),

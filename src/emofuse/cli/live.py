@@ -67,14 +67,20 @@ def live(
     window: options.WindowLength = 3.0,
     hop: options.Hop = 1.0,
     faces_per_second: options.FacesPerSecond = 5.0,
-    seconds: Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop after this time.")] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", parser=options.seconds(), help="Stop after this time: 90, or 1:30."),
+    ] = None,
     save_to: Annotated[
         Path | None,
         typer.Option(metavar="FILE.jsonl", help="Also write the lines of JSON to this new file."),
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Start a file again when it ends.")] = False,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.5, max=3600, help="How long an address may be silent.")
+        float,
+        typer.Option(
+            metavar="SECONDS", parser=options.seconds(0.5, 3600), help="How long an address may be silent."
+        ),
     ] = 5.0,
     profile: options.ProfileFile = None,
     _quiet: options.Quiet = False,

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from emofuse.cli.quiet import set_quiet
 from emofuse.core.errors import MissingExtraError
+from emofuse.core.times import parse_seconds
 
 if TYPE_CHECKING:
     from emofuse.features.store import FeatureStore
     from emofuse.timeline.windows import WindowRules
+
+
+_NAME: Final = re.compile(r"(?:person[ -]?)?([1-9]\d{0,5})\s*=\s*(\S.*)", re.IGNORECASE | re.DOTALL)
+_NEXT_NAME: Final = re.compile(r",(?=\s*(?:person[ -]?)?\d+\s*=)", re.IGNORECASE)
+"""The comma before another person; names may have commas too."""
 
 
 def _protocol(help_text: str) -> Any:
@@ -29,6 +38,23 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", callback=set_quiet, help="Print results and errors only."),
 ]
+
+
+def seconds(least: float = -math.inf, most: float = math.inf) -> Callable[[str | float], float]:
+    """The parser of an option in seconds, which takes clock times too: ``90``, ``1:30``, ``1:02:03.5``."""
+
+    def parse(text: str | float) -> float:
+        try:
+            value = parse_seconds(str(text))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        if not math.isfinite(value) or not least <= value <= most:
+            limits = f" from {least:g} to {most:g}" if math.isfinite(most) else f" from {least:g} on"
+            raise typer.BadParameter(f"{text} is not a time{limits if math.isfinite(least) else ''}")
+        return value
+
+    return parse
+
 
 # Training and evaluation
 
@@ -88,9 +114,12 @@ AudioStream = Annotated[
 VideoStream = Annotated[
     int | None, _stream("Which of several video streams; default: the marked or largest one.")
 ]
-WindowLength = Annotated[float, typer.Option(metavar="SECONDS", help="Length of a window.")]
+WindowLength = Annotated[float, typer.Option(metavar="SECONDS", parser=seconds(), help="Length of a window.")]
 Hop = Annotated[
-    float, typer.Option(metavar="SECONDS", help="Time from the start of one window to that of the next.")
+    float,
+    typer.Option(
+        metavar="SECONDS", parser=seconds(), help="Time from the start of one window to that of the next."
+    ),
 ]
 FacesPerSecond = Annotated[
     float, typer.Option(metavar="N", help="Frames per second that are searched for faces.")
@@ -107,6 +136,20 @@ def recording(name: str) -> Path:
 def recordings(help_text: str) -> Any:
     """The argument FILE… of a command that reads several recordings."""
     return typer.Argument(metavar="FILE…", help=help_text, parser=recording)
+
+
+def people_names(given: Sequence[str]) -> dict[str, str]:
+    """The names that ``--names`` gives: ``1=Anna``, ``person-1=Anna``, ``1=Anna,2=Bert``."""
+    names: dict[str, str] = {}
+    for part in (part for text in given for part in _NEXT_NAME.split(text)):
+        found = _NAME.fullmatch(part.strip())
+        if found is None:
+            raise typer.BadParameter(f"--names {part}: write the number of a person and a name, as in 1=Anna")
+        number, name = int(found[1]), found[2].strip()
+        if f"person {number}" in names or name in names.values():
+            raise typer.BadParameter(f"--names {part}: each person has one name, and no two have the same")
+        names[f"person {number}"] = name
+    return names
 
 
 def processes(jobs: int) -> int:

@@ -59,7 +59,7 @@ def predict(
     timeout: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", min=0, show_default="600, and 1 more for each 100 kB",
+            metavar="SECONDS", parser=options.seconds(0), show_default="600, and 1 more for each 100 kB",
             help="Time limit for each file; 0: none. With --out or several jobs.",
         ),
     ] = None,

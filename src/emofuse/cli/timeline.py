@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +22,9 @@ from emofuse.core.text import shown
 from emofuse.core.times import short_clock
 
 if TYPE_CHECKING:
+    from emofuse.folders.timelines import TimelineOptions
     from emofuse.timeline.records import Timeline
+    from emofuse.timeline.windows import WindowRules
 
 OVERLAY_SUFFIX = ".mp4"
 _FOLDERS = "Folders of recordings"
@@ -51,14 +53,29 @@ def timeline(
     hop: options.Hop = 1.0,
     faces_per_second: options.FacesPerSecond = 5.0,
     start: Annotated[
-        float | None, typer.Option("--from", metavar="SECONDS", help="Where to start; default: the start.")
+        float | None,
+        typer.Option(
+            "--from", metavar="TIME", parser=options.seconds(),
+            help="Where to start, in seconds or as a clock time: 90, 1:30, 1:02:03.5; default: the start.",
+        ),
     ] = None,
     end: Annotated[
-        float | None, typer.Option("--to", metavar="SECONDS", help="Where to stop; default: the end.")
+        float | None,
+        typer.Option(
+            "--to", metavar="TIME", parser=options.seconds(), help="Where to stop; default: the end."
+        ),
     ] = None,
     abstain_below: Annotated[
         float, typer.Option(min=0, max=1, metavar="P", help="Segments with less confidence get no emotion.")
     ] = 0.4,
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHO=NAME",
+            help="Names for people, by their numbers: 1=Anna, or person-1=Anna. Can be given several times, "
+            "or with commas: 1=Anna,2=Bert.",
+        ),
+    ] = None,
     profile: options.ProfileFile = None,
     audio_stream: options.AudioStream = None,
     video_stream: options.VideoStream = None,
@@ -94,7 +111,7 @@ def timeline(
     timeout: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", min=0, rich_help_panel=_FOLDERS,
+            metavar="SECONDS", parser=options.seconds(0), rich_help_panel=_FOLDERS,
             show_default="1800, and 1 more for each 25 kB", help="Time limit for each recording; 0: none.",
         ),
     ] = None,
@@ -110,63 +127,86 @@ def timeline(
 
     Example: `emofuse timeline interviews/ --out-dir results --jobs 4 --conditions conditions.csv`
     """
-    from emofuse.exports.waveform import PeakMeter
-    from emofuse.exports.write import write_timeline
     from emofuse.features.profile import Profile
-    from emofuse.folders.timelines import TimelineOptions
-    from emofuse.media.container import check_span
-    from emofuse.recognition.bundle import load_bundle
-    from emofuse.recognition.recognizer import Recognizer
-    from emofuse.timeline.segments import SegmentRules
 
     logging.getLogger("emofuse").setLevel(logging.ERROR)
-    # the overlay takes longest: if it fails, the other files are already written
-    outputs = sorted(out or [], key=_is_overlay)
+    how = _how(
+        options.window_rules(window, hop, faces_per_second), abstain_below, start, end,
+        StreamChoice(audio_stream, video_stream),
+    )  # fmt: skip
+    given_names = options.people_names(names or [])
+    if out_dir is None:
+        if file.is_dir():
+            raise typer.BadParameter(f"{file} is a folder: name one for the results with --out-dir")
+        if formats or conditions is not None:
+            raise typer.BadParameter("--format and --conditions are for folders: add --out-dir, or use --out")
+        # the overlay takes longest: if it fails, the other files are already written
+        _read_one(file, sorted(out or [], key=_is_overlay), bundle, how, profile, given_names)
+        return
+    if out or names:
+        raise typer.BadParameter("--out and --names are for one recording: with --out-dir, use --format")
+    write_folder(
+        file, out_dir, bundle, formats=formats, jobs=jobs, conditions=conditions, how=how,
+        profile=None if profile is None else Profile.load(profile), timeout=timeout,
+    )  # fmt: skip
+
+
+def _how(
+    rules: WindowRules, abstain_below: float, start: float | None, end: float | None, streams: StreamChoice
+) -> TimelineOptions:
+    """How recordings are read; an invalid span is a usage error."""
+    from emofuse.folders.timelines import TimelineOptions
+    from emofuse.media.container import check_span
+    from emofuse.timeline.segments import SegmentRules
+
     try:
         check_span(None if start is None else max(start, 0.0), end)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    rules = options.window_rules(window, hop, faces_per_second)
-    streams = StreamChoice(audio_stream, video_stream)
-    segment_rules = SegmentRules(abstain_below=abstain_below)
-    if out_dir is not None:
-        if outputs:
-            raise typer.BadParameter("--out names one file: with --out-dir, use --format")
-        how = TimelineOptions(rules, segment_rules, start, end, streams)
-        loaded = load_bundle(bundle)
-        print_bundle(loaded, bundle)
-        person = None if profile is None else Profile.load(profile)
-        write_folder(
-            file, out_dir, loaded, formats=formats, jobs=jobs, conditions=conditions, how=how, profile=person,
-            timeout=timeout,
-        )  # fmt: skip
-        return
-    if file.is_dir():
-        raise typer.BadParameter(f"{file} is a folder: name one for the results with --out-dir")
-    if formats or conditions is not None:
-        raise typer.BadParameter("--format and --conditions are for folders: add --out-dir, or use --out")
-    _check_outputs(file, outputs, streams)
+    return TimelineOptions(rules, SegmentRules(abstain_below=abstain_below), start, end, streams)
+
+
+def _read_one(
+    file: Path,
+    outputs: Sequence[Path],
+    bundle: Path | None,
+    how: TimelineOptions,
+    profile: Path | None,
+    names: Mapping[str, str],
+) -> None:
+    """Read one recording, and write or print its timeline."""
+    from emofuse.exports.waveform import PeakMeter
+    from emofuse.exports.write import write_timeline
+    from emofuse.features.profile import Profile
+    from emofuse.recognition.recognizer import Recognizer
+    from emofuse.timeline.people import rename_people
+
+    _check_outputs(file, outputs, how.streams)
     recognizer = Recognizer.load(bundle)
     print_bundle(recognizer.bundle, bundle)
     person = None if profile is None else Profile.load(profile)
-    peaks = PeakMeter(start_s=start or 0.0)
+    peaks = PeakMeter(start_s=how.start_s or 0.0)
     label = f"seconds of {shown(file.name)}"
     with stages() as on_progress:
         result = recognizer.timeline(
-            file, rules=rules, segment_rules=segment_rules, start_s=start, end_s=end, profile=person,
-            on_sound=peaks.add, audio_stream=audio_stream, video_stream=video_stream,
+            file, rules=how.rules, segment_rules=how.segment_rules, start_s=how.start_s, end_s=how.end_s,
+            profile=person, on_sound=peaks.add, audio_stream=how.streams.audio,
+            video_stream=how.streams.video,
             on_progress=lambda done, total: on_progress(label, int(done), int(total or 0)),
         )  # fmt: skip
         if not result.duration_s:
             raise MediaError(file, f"there is nothing to read from {short_clock(result.start_s)} on")
+        result, unused = rename_people(result, names)
         waveform = peaks.peaks()
         for name in outputs:
             if _is_overlay(name):
-                _write_overlay(file, result, name, streams, on_progress)
+                _write_overlay(file, result, name, how.streams, on_progress)
             else:
                 write_timeline(result, name, waveform=waveform)
     for note in result.notes:
         print_remark(f"{file}: {note}")
+    for who in unused:
+        print_remark(f"{file}: there is no {who}, whom --names calls {names[who]}")
     for name in outputs:
         print_line(f"wrote {name}")
     if not outputs:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_line, print_message
+from emofuse.cli.printing import print_bundle, print_line, print_message
 from emofuse.cli.progress import counting_failures
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
     from emofuse.folders.timelines import TimelineOptions
-    from emofuse.recognition.bundle import Bundle
 
 MAX_ERRORS = 20
 """How many failed recordings are named; ``files.csv`` names all."""
@@ -39,7 +38,7 @@ def suffixes(formats: Sequence[str] | None) -> tuple[str, ...]:
 def write_folder(
     recordings: Path,
     out_dir: Path,
-    bundle: Bundle,
+    bundle: Path | None,
     *,
     formats: Sequence[str] | None,
     jobs: int,
@@ -50,11 +49,14 @@ def write_folder(
 ) -> None:
     """Read the folder with a progress bar; exit with status 1 if a recording failed."""
     from emofuse.folders.timelines import FILES, SUMMARY, write_timelines
+    from emofuse.recognition.bundle import load_bundle
 
+    chosen, loaded = suffixes(formats), load_bundle(bundle)
+    print_bundle(loaded, bundle)
     try:
         with counting_failures("recordings") as on_progress:
             result = write_timelines(
-                recordings, out_dir, bundle, suffixes=suffixes(formats), jobs=options.processes(jobs),
+                recordings, out_dir, loaded, suffixes=chosen, jobs=options.processes(jobs),
                 conditions=conditions, options=how, profile=profile, timeout_s=timeout,
                 on_progress=on_progress,
             )  # fmt: skip

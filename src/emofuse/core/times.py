@@ -6,12 +6,40 @@ integer arithmetic, so nothing drifts over ten hours and adjacent intervals shar
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
+from typing import Final
+
+_CLOCK: Final = re.compile(r"([+-]?)(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")
 
 
 def milliseconds(seconds: float) -> int:
     """The nearest whole millisecond, half to even."""
     return round(Fraction(seconds) * 1000)
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds from a number of them, or from a clock time: ``90``, ``1.5``, ``1:30``, ``1:02:03.5``.
+
+    A decimal comma is read like a point.
+
+    Raises:
+        ValueError: the text is neither.
+    """
+    plain = text.strip().replace(",", ".")
+    found = _CLOCK.fullmatch(plain)
+    try:
+        if found is None:
+            return float(plain)
+        sign, hours, minutes, seconds = found.groups()
+        if float(seconds) >= 60 or (hours and int(minutes) >= 60):
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not a time: use seconds (90, 1.5) or a clock time (1:30, 1:02:03.5)"
+        ) from None
+    value = 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)
+    return -value if sign == "-" else value
 
 
 def decimal_seconds(ms: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from emofuse.core.errors import CorpusError, MissingExtraError
 from emofuse.core.labels import EMOTIONS, LABEL_SETS
 from emofuse.core.records import Clip, Modality
+from emofuse.core.times import parse_seconds
 from emofuse.corpus.corpus import SYNTHETIC_MARK, Corpus
 from emofuse.system.csv_files import LARGEST_BYTES, read_csv_table
 
@@ -273,9 +274,9 @@ def _seconds(row: Row, column: str) -> float | None:
     if not text:
         return None
     try:
-        value = float(text.replace(",", "."))  # as spreadsheets write it where decimals have a comma
-    except ValueError:
-        raise ValueError(f"{column} {text!r} is not a number of seconds") from None
+        value = parse_seconds(text)
+    except ValueError as error:
+        raise ValueError(f"{column} {error}") from None
     if math.isnan(value):
         return None
     if value < 0 or math.isinf(value):

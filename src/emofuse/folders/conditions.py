@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from emofuse.core.csv_tables import cell_text
 from emofuse.core.errors import BatchError
+from emofuse.system.csv_files import read_csv_table
 
 _COLUMNS: Final = ("file", "condition")
 _MAX_LISTED: Final = 3
@@ -21,7 +22,7 @@ def read_conditions(table: Path, names: Iterable[str]) -> dict[str, str]:
     suffix, as far as that is unambiguous.
 
     Args:
-        table: CSV in UTF-8, with the columns ``file`` and ``condition``; others are ignored.
+        table: CSV as spreadsheets write it, with the columns ``file`` and ``condition``; others are ignored.
         names: paths of all recordings, relative to the folder, with ``/``.
 
     Raises:
@@ -46,18 +47,19 @@ def read_conditions(table: Path, names: Iterable[str]) -> dict[str, str]:
     return conditions
 
 
-def _rows(table: Path) -> list[tuple[str, str]]:
+def _rows(table: Path) -> Iterator[tuple[str, str]]:
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
-            if missing:
-                raise BatchError(f"{table} has no column {' and no column '.join(missing)}: it needs both")
-            return [(row["file"].strip(), (row["condition"] or "").strip()) for row in reader if row["file"]]
+        read = read_csv_table(table, _COLUMNS)
+        missing = [column for column in _COLUMNS if column not in read.columns]
+        if missing:
+            raise BatchError(f"{table} has no column {' and no column '.join(missing)}: it needs both")
+        for _, row in read.rows():
+            if file := (row["file"] or "").strip():
+                yield cell_text(file), cell_text((row["condition"] or "").strip())
     except FileNotFoundError:
         raise BatchError(f"{table}: there is no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BatchError(f"{table}: cannot be read as a CSV table in UTF-8 ({error})") from None
+    except (OSError, ValueError) as error:
+        raise BatchError(f"{table}: cannot be read as a CSV table ({error})") from None
 
 
 def _by_name(names: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
