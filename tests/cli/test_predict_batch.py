@@ -86,3 +86,12 @@ def test_a_table_of_unknown_format(sounds: Path, tmp_path: Path) -> None:
     result = predict(sounds, "--out", tmp_path / "t.xlsx")
     assert result.exit_code == 1
     assert "a table ends in .csv, .jsonl, .parquet" in str(result.exception)
+
+
+def test_formats_that_are_not_read_are_named_and_fail_nothing(sounds: Path, tmp_path: Path) -> None:
+    files = shutil.copytree(sounds, tmp_path / "files")
+    (files / "speech.sph").write_bytes(b"NIST_1A\n   1024\n" + bytes(1008))
+    result = predict(files, "-f", "csv")
+    assert result.exit_code == 0 and "speech.sph" not in result.stdout
+    message = " ".join(result.stderr.split())
+    assert "left out 1 .sph file" in message and "for example: sox in.sph out.wav" in message

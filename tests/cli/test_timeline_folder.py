@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from emofuse.cli.app import app
+from emofuse.core.errors import BatchError
 from tests.support import drawn_people, media_files
 
 
@@ -47,6 +48,17 @@ def test_a_bad_file_is_named_and_the_others_are_read(talks: Path, tmp_path: Path
     assert status == 1 and "3 recordings, 1 failed" in text
     assert "0.mp4: not a media file" in errors
     assert (tmp_path / "out" / "2.wav.csv").exists()
+
+
+def test_formats_that_are_not_read_are_named(talks: Path, tmp_path: Path) -> None:
+    (talks / "old.voc").write_bytes(b"Creative Voice File\x1a" + bytes(1000))
+    status, text, errors = run(talks, "--out-dir", tmp_path / "out", "-f", "csv")
+    assert status == 0 and "summary.csv: 2 recordings" in text
+    assert "left out 1 .voc file" in errors and "sox in.voc out.wav" in errors
+    with pytest.raises(BatchError, match=r"no recording to read; left out 1 \.voc file"):
+        (talks / "1.wav").unlink()
+        (talks / "2.wav").unlink()
+        CliRunner().invoke(app, ["timeline", str(talks), "--out-dir", "out"], catch_exceptions=False)
 
 
 @pytest.mark.parametrize(

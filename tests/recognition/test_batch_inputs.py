@@ -55,3 +55,22 @@ def test_a_cycle_of_links_ends(tmp_path: Path) -> None:
     (tmp_path / "a" / "again").symlink_to(tmp_path)
     assert find_recordings([tmp_path]).files == (str(tmp_path / "a" / "1.wav"),)
     assert find_recordings(tmp_path) == find_recordings(str(tmp_path)) == find_recordings([tmp_path])
+
+
+def test_formats_that_are_not_read_are_counted_with_a_way_out(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav", tmp_path / "b" / "c.WAV", tmp_path / "notes.txt", tmp_path / "x.jpg")
+    for name in ("b/2.sph", "b/1.SPH"):
+        (tmp_path / name).write_bytes(b"NIST_1A\n   1024\n" + bytes(1008))
+    (tmp_path / "d.dsf").write_bytes(b"DSD " + bytes(100))
+    listing = find_recordings([tmp_path, tmp_path / "b"])
+    assert listing.files == (str(tmp_path / "a.wav"), str(tmp_path / "b" / "c.WAV"))
+    assert listing.refused == {}
+    assert listing.left_out == (
+        f"left out 1 .dsf file {tmp_path / 'd.dsf'}: a DSF (DSD audio) file, which is not read: "
+        "convert it, for example: ffmpeg -i in.dsf out.wav",
+        f"left out 1 .jpg file {tmp_path / 'x.jpg'}: not a format that is read",
+        f"left out 2 .sph files, the first of them {tmp_path / 'b' / '1.SPH'}: a NIST SPHERE file, which is "
+        "not read: convert it, for example: sox in.sph out.wav",
+    )
+    # named, each is a row with its reason
+    assert find_recordings([tmp_path / "d.dsf"]).files == (str(tmp_path / "d.dsf"),)

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_bundle, print_message, print_predictions
+from emofuse.cli.printing import print_bundle, print_message, print_predictions, print_remark
 from emofuse.cli.progress import counting_failures
 from emofuse.cli.quiet import is_quiet
 from emofuse.core.records import Prediction, StreamChoice
@@ -95,6 +95,8 @@ def predict(
 
         person = Profile.load(profile)
     listing, streams = find_recordings(files), StreamChoice(audio_stream, video_stream)
+    for line in listing.left_out:
+        print_remark(line)
     n_processes = min(options.processes(jobs), max(len(listing.files), 1))
     recognizer = None
     if action_units is not None or (out is None and n_processes == 1):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_bundle, print_line, print_message
+from emofuse.cli.printing import print_bundle, print_line, print_message, print_remark
 from emofuse.cli.progress import stages
 
 
@@ -42,6 +42,8 @@ def quantize(
     readable = [name for name in listing.files if name not in listing.refused]
     with stages() as on_progress:
         result = quantize_bundle(original, readable, out, on_progress=on_progress)
+    for line in listing.left_out:
+        print_remark(line)
     for name, reason in listing.refused.items():
         print_message(f"skipped {name}: {reason}")
     for reason in result.skipped:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_bundle, print_line, print_message
+from emofuse.cli.printing import print_bundle, print_line, print_message, print_remark
 from emofuse.cli.progress import counting_failures
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def write_folder(
     except KeyboardInterrupt:
         print_message("interrupted; repeat the command to resume")
         raise typer.Exit(130) from None
+    for line in result.left_out:
+        print_remark(line)
     for line in result.errors[:MAX_ERRORS]:
         print_message(line)
     if len(result.errors) > MAX_ERRORS:

@@ -72,6 +72,8 @@ class FolderResult:
     """Recordings that an earlier, interrupted run had read."""
     errors: tuple[str, ...]
     """Of the failed recordings, in their order."""
+    left_out: tuple[str, ...] = ()
+    """What the folder holds in formats that are not read: a line for each suffix."""
 
 
 def write_timelines(
@@ -133,7 +135,7 @@ def write_timelines(
                 run.record(index, {"error": reply.reason} if isinstance(reply, Lost) else reply, journal)
         run.write_tables(settings.emotions)
         journal.remove()
-    return FolderResult(out, len(run.files), run.n_failed, run.n_resumed, tuple(run.errors()))
+    return FolderResult(out, len(run.files), run.n_failed, run.n_resumed, tuple(run.errors()), run.left_out)
 
 
 def _check_suffixes(suffixes: Sequence[str]) -> None:
@@ -156,6 +158,7 @@ class _Run:
     on_progress: OnFile
     replies: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     n_resumed: int = 0
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -170,10 +173,12 @@ class _Run:
         root = recordings if recordings.is_dir() else recordings.parent
         files = tuple(file for file in listing.files if file != str(root))
         if not files:
-            raise BatchError(f"{recordings}: there is no recording to read")
+            raise BatchError("; ".join((f"{recordings}: there is no recording to read", *listing.left_out)))
         names = tuple(Path(file).relative_to(root).as_posix() for file in files)
         conditions = {} if table is None else read_conditions(Path(table), names)
-        return cls(files, names, listing.refused, out, conditions, suffixes, on_progress)
+        return cls(
+            files, names, listing.refused, out, conditions, suffixes, on_progress, left_out=listing.left_out
+        )
 
     @property
     def n_failed(self) -> int:

@@ -58,6 +58,12 @@ _KINDS: Final[dict[bytes, dict[bytes, str]]] = {
     b"FORM": {kind.encode(): _SOX.format(kind, "iff") for kind in ("8SVX", "16SV", "MAUD")},
 }
 """By the first four bytes and those from the ninth on."""
+SUFFIXES: Final = frozenset((
+    ".8svx", ".avif", ".avr", ".bmp", ".dff", ".dsf", ".dts", ".gif", ".gsm", ".heic", ".heif", ".jp2",
+    ".jpeg", ".jpg", ".jxl", ".maud", ".mpc", ".paf", ".png", ".psd", ".qcp", ".sf", ".shn", ".sox",
+    ".sph", ".tak", ".tif", ".tiff", ".voc", ".webp", ".wve",
+))  # fmt: skip
+"""Suffixes, in lower case, of these formats."""
 _GSM_FRAME: Final = 33
 """Bytes per frame of a raw GSM 06.10 file, which is known only by the first four bits of each frame."""
 
