@@ -37,6 +37,7 @@ check: setup ## Check style, types, import contracts and CI workflows.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --no-warn-unreachable --cache-dir .mypy_cache/windows src
 	$(BIN)/lint-imports
 	$(BIN)/actionlint -shellcheck= .github/workflows/*.yml
 

@@ -88,7 +88,7 @@ def breakers(video: bytes, sound: bytes) -> list[tuple[str, Callable[[Path, int]
     return [
         ("empty.mp4", lambda path, _: path.touch()),
         ("truncated.mp4", lambda path, i: path.write_bytes(video[: 2000 + 100 * i])),
-        ("text.wav", lambda path, i: path.write_text("this is not a recording\n" * (i + 1))),
+        ("text.wav", lambda path, i: path.write_bytes(b"this is not a recording\n" * (i + 1))),
         ("no-streams.mp4", lambda path, _: path.write_bytes(_video_without_streams())),
         ("wrong-suffix.mov", lambda path, _: path.write_bytes(png)),
         ("bit-flipped.mp4", lambda path, i: path.write_bytes(_flipped(video, i))),
@@ -145,7 +145,7 @@ def kill_after(arguments: Sequence[object], table: Path, lines: int) -> int:
 
 def finish(arguments: Sequence[object]) -> tuple[int, str]:
     """Exit status and standard error."""
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
+    done = subprocess.run(command(*arguments), capture_output=True, encoding="utf-8", check=False)
     return done.returncode, done.stderr
 
 
@@ -168,7 +168,7 @@ def problems(folder: Path, work: Path, n_files: int, n_broken: int, options: Seq
         found.append(f"exit status {status} after resuming, expected 1:\n{stderr}")
     if whole.read_bytes() != pieces.read_bytes():
         found.append("the table of the interrupted run differs")
-    with whole.open(newline="") as file:
+    with whole.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     failed = [row for row in rows if row["error"]]
     print(f"{len(rows)} rows, {len(failed)} of them failed")

@@ -251,7 +251,7 @@ def digest(content: bytes) -> str:
 
 def run_emofuse(*words: Any) -> str:
     command = [sys.executable, "-m", "emofuse", *map(str, words)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
 
 
 if __name__ == "__main__":

@@ -108,9 +108,9 @@ def run(name: str, command: list[str], runs: Path) -> None:
     runs.mkdir(parents=True, exist_ok=True)
     subprocess.run(command, check=True)
     times = runs / "seconds.json"
-    durations = json.loads(times.read_text()) if times.is_file() else {}
+    durations = json.loads(times.read_text(encoding="utf-8")) if times.is_file() else {}
     durations[name] = round(durations.get(name, 0) + time.monotonic() - started)
-    times.write_text(json.dumps(durations, indent=1) + "\n")
+    times.write_text(json.dumps(durations, indent=1) + "\n", encoding="utf-8")
     if name.endswith("robustness"):
         (runs / f"{name}.done").touch()
 
@@ -134,7 +134,7 @@ def tables(runs: Path) -> str:
         parts.append(groups(first))
     leak = read(runs / "leak" / "leak.json")
     if leak:
-        findings = (runs / "leak" / "leak.md").read_text().replace("\n#", "\n##")
+        findings = (runs / "leak" / "leak.md").read_text(encoding="utf-8").replace("\n#", "\n##")
         parts.append(f"#{findings}\n\n`emofuse leak ravdess --recipe {LEAK_RECIPE} --out RUN`")
     faces = {kind: read(runs / f"faces-{kind}" / "results.json") for kind in ("compact", "emotion")}
     if any(faces.values()):
@@ -156,7 +156,7 @@ def tables(runs: Path) -> str:
 
 def read(path: Path) -> dict[str, Any]:
     """A JSON file; empty if it does not exist."""
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def percent(value: float) -> str:
@@ -378,10 +378,10 @@ def expression(faces: dict[str, dict[str, Any]]) -> str:
 
 def write(path: Path, text: str) -> None:
     """Put the tables between the marks."""
-    page = path.read_text()
+    page = path.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
     print(f"written: {path}")
 
 

@@ -38,7 +38,7 @@ def load_benchmark(name: str) -> ModuleType:
 
 def resident_mb() -> float:
     """Resident memory of this process, in MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 

@@ -100,7 +100,10 @@ def repeat_clips(paths: list[Path], out: Path, seconds: float) -> None:
 def in_process(what: str, path: Path) -> dict[str, float]:
     """Measure in a separate process."""
     done = subprocess.run(
-        [sys.executable, __file__, "--one", what, str(path)], check=True, capture_output=True, text=True
+        [sys.executable, __file__, "--one", what, str(path)],
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
     )
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures

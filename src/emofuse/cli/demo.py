@@ -69,7 +69,7 @@ def _claim(out: Path, seed: int) -> None:
     if mark.is_file() and read_run_json(mark) != settings:
         raise ExperimentError(f"{out} holds a demo with other settings: choose another --out, or remove it")
     out.mkdir(parents=True, exist_ok=True)
-    mark.write_text(json.dumps(settings) + "\n")
+    mark.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 
 def _synthesize(out: Path, seed: int, jobs: int) -> Path:

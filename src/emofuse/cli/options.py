@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ import typer
 from emofuse.cli.quiet import set_quiet
 from emofuse.core.errors import MissingExtraError
 from emofuse.core.times import parse_seconds
+from emofuse.system.cores import usable_cores
 
 if TYPE_CHECKING:
     from emofuse.features.store import FeatureStore
@@ -154,11 +154,7 @@ def people_names(given: Sequence[str]) -> dict[str, str]:
 
 def processes(jobs: int) -> int:
     """Number of processes for ``--jobs``: 0 means one per core that this process may use."""
-    if jobs:
-        return jobs
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return jobs or usable_cores()
 
 
 def feature_store(cache: Path | None) -> FeatureStore:

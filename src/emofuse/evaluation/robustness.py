@@ -90,6 +90,7 @@ def _measure(
         voices = _degraded(dataset, recipe, name, clean, resources)
         scores = _scores(readers, voices)
         found += [figures(name, "voice", scores["voice"]), figures(name, "fused", scores["fused"])]
+    del clean  # a mapped file, which Windows cannot delete
     dataset.forget()
     results["robustness"] = found
     write_results(run, results)

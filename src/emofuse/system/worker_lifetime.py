@@ -8,6 +8,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ def interrupts_held_back() -> Iterator[None]:
     The parent gets the interrupt, and ends its workers. On Windows, where nothing can be held back, they
     ignore it as soon as they run.
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    if sys.platform == "win32":
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which a new process inherits

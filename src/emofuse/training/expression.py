@@ -155,7 +155,7 @@ def train_expression(
         claim_run(folder, marks)
         if results_path.is_file():
             on_epoch(settings.epochs, settings.epochs)
-            return ExpressionFigures(**json.loads(results_path.read_text())["figures"])
+            return ExpressionFigures(**json.loads(results_path.read_text(encoding="utf-8"))["figures"])
         network, curve = _train_epochs(retained, held_out, settings, folder, teacher, on_epoch)
         final = network.fold() if isinstance(network, NormalizedEmotionCnn) else network
         weights = {name: value.contiguous() for name, value in final.state_dict().items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sys
 import time
@@ -20,6 +19,7 @@ from emofuse.core.errors import MediaError
 from emofuse.core.limits import Limits
 from emofuse.media.container import LENIENT_METADATA, error_text, open_container
 from emofuse.media.decoder_setup import codec_options
+from emofuse.system import linux_devices
 
 Kind = Literal["file", "address", "device"]
 
@@ -55,8 +55,6 @@ _PREFERRED_OPTIONS: Final = {
     "alsa": {"channels": "1"},
     "pulse": {"channels": "1", "fragment_size": "4096"},
 }
-_ALSA_CONFIG: Final = "ALSA_CONFIG_DIR"
-_ALSA_PLUGINS: Final = "ALSA_PLUGIN_DIR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,22 +173,12 @@ def _default_devices(what: str) -> list[LiveInput]:
         kind = "video" if what == "camera" else "audio"
         names = [f"{kind}={name}" for name in _listed("dshow", kind)]
     elif what == "camera":
-        names = [str(path) for path in sorted(Path("/dev").glob("video[0-9]*"))] or ["/dev/video0"]
+        names = linux_devices.cameras() or [linux_devices.DEFAULT_CAMERA]
     else:
         return [LiveInput("default", "device", name) for name in _platform_formats(what)] + [
-            LiveInput(f"plughw:{card}", "device", "alsa") for card in _capture_cards()
+            LiveInput(f"plughw:{card}", "device", "alsa") for card in linux_devices.capture_cards()
         ]
     return [LiveInput(name, "device", _platform_formats(what)[0]) for name in names]
-
-
-def _capture_cards() -> list[str]:
-    """Sound cards that can record, by ALSA number: bypasses a sound server that occupies ``default``."""
-    try:
-        lines = Path("/proc/asound/pcm").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    found = [re.match(r"(\d+)-(\d+):.*: capture", line) for line in lines]
-    return [f"{int(one[1])},{int(one[2])}" for one in found if one is not None]
 
 
 def _listed(device_format: str, kind: str) -> list[str]:
@@ -251,7 +239,7 @@ def _open_address(name: str, timeout_s: float) -> InputContainer:
 def _open_device(given: LiveInput) -> InputContainer:
     device_format = given.device_format or ""
     if device_format == "alsa":
-        _find_alsa()
+        linux_devices.show_alsa_its_files()
     attempts: Sequence[dict[str, str]] = ({},)
     if device_format in _PREFERRED_OPTIONS:
         attempts = (_PREFERRED_OPTIONS[device_format], {})
@@ -265,13 +253,3 @@ def _open_device(given: LiveInput) -> InputContainer:
         else:
             return container
     raise AssertionError("the last attempt either returns or raises")
-
-
-def _find_alsa() -> None:
-    """Tell the ALSA library bundled with PyAV where this system keeps its configuration."""
-    config = Path("/usr/share/alsa")
-    if (config / "alsa.conf").exists():
-        os.environ.setdefault(_ALSA_CONFIG, str(config))
-    for folder in (*Path("/usr/lib").glob("*-linux-gnu/alsa-lib"), Path("/usr/lib64/alsa-lib")):
-        if folder.is_dir():
-            os.environ.setdefault(_ALSA_PLUGINS, str(folder))
