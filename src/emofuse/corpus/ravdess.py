@@ -24,6 +24,7 @@ CITATION: Final = (
     "(RAVDESS): A dynamic, multimodal set of facial and vocal expressions in North American English. "
     "PLoS ONE 13(5): e0196391. https://doi.org/10.1371/journal.pone.0196391"
 )
+NAME: Final = "RAVDESS"
 LICENCE: Final = "CC BY-NC-SA 4.0"
 SYNTHETIC_LICENCE: Final = "CC0-1.0"
 ADDRESS: Final = "https://zenodo.org/records/1188976"
@@ -155,7 +156,7 @@ def read_ravdess(root: str | Path) -> Corpus:
         else:
             clips[path.stem] = _clip(path, name)
     return Corpus(
-        name="synthetic" if synthetic else "RAVDESS",
+        name="synthetic" if synthetic else NAME,
         root=root,
         clips=tuple(clips[stem] for stem in sorted(clips)),
         misnamed=tuple(misnamed),

@@ -84,7 +84,7 @@ def _evaluate(corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resource
     write_atomically(work / "LICENSE.txt", licence_text(corpus.licence, corpus.name).encode())
     warnings = check_folds(split.folds, dataset, speaker_independent=chosen.speaker_independent)
     plans = fold_plans(split.folds, dataset.inputs, recipe)
-    networks = [job for plan in plans for job in network_jobs(plan, dataset.inputs, recipe)]
+    networks = [job for plan in plans for job in network_jobs(plan, dataset.inputs, recipe, thresholds=True)]
     run_network_jobs(networks, dataset.inputs, recipe, work, resources)
     fused, enrolled = _fuse(plans, dataset.inputs, recipe, work, resources)
     table = predictions(split.folds, plans, dataset, recipe, work, fused)
@@ -165,7 +165,7 @@ def _details(
 ) -> dict[str, Any]:
     curves = []
     for fold, plan in zip(folds, plans, strict=True):
-        for job in network_jobs(plan, dataset.inputs, recipe):
+        for job in network_jobs(plan, dataset.inputs, recipe, thresholds=True):
             epochs = read_run_json(work / job.name / "curve.json")
             curves.append(
                 {"fold": fold_name(fold), "member": job.member, "modality": job.modality, "epochs": epochs}

@@ -18,6 +18,7 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Features, Take
 from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.ravdess import NAME as RAVDESS
 from emofuse.features.extraction import extract_takes
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
 from emofuse.features.voice.degradations import DEGRADATIONS
@@ -86,8 +87,11 @@ class Dataset:
                 path.unlink(missing_ok=True)
 
 
-def find_action_units(corpus_root: Path, recipe: Recipe) -> ActionUnitTable | None:
+def find_action_units(corpus: Corpus, recipe: Recipe) -> ActionUnitTable | None:
     """The table of action units, or the folder of tables, that the recipe names in the corpus folder.
+
+    None, too, where it is not there and no file of the corpus has a face: audio alone needs none. RAVDESS'
+    audio does, whose table is published.
 
     Raises:
         ExperimentError: the recipe names a table that is not there.
@@ -95,9 +99,12 @@ def find_action_units(corpus_root: Path, recipe: Recipe) -> ActionUnitTable | No
     name = recipe.face.features.table
     if name is None:
         return None
-    root = corpus_root if corpus_root.is_dir() else corpus_root.parent
+    root = corpus.root if corpus.root.is_dir() else corpus.root.parent
     path = root / name
     if not path.exists():
+        ravdess = corpus.synthetic or corpus.name == RAVDESS
+        if not ravdess and not any(take.face for take in corpus.takes()):
+            return None
         raise ExperimentError(f"recipe {recipe.name} reads action units from {path}, which does not exist")
     return read_action_units(path)
 
@@ -119,7 +126,7 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
     takes = [take for take in corpus.takes() if take.emotion is not None]
     if not takes:
         raise ExperimentError(f"{corpus.root}: no takes with a known emotion")
-    table = find_action_units(corpus.root, recipe)
+    table = find_action_units(corpus, recipe)
     results = extract_takes(
         takes,
         recipe,

@@ -115,22 +115,31 @@ def branches(inputs: Inputs, recipe: Recipe, enrolled: bool) -> tuple[Branch, ..
     return inputs.modalities
 
 
-def network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe) -> list[NetworkJob]:
+def network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe, *, thresholds: bool = False) -> list[NetworkJob]:
     """The networks that a plan needs, those for enrolled speakers last.
+
+    Args:
+        plan: who trains on whom.
+        inputs: what there is of each take.
+        recipe: the networks.
+        thresholds: whether abstention thresholds are chosen, for which networks that had not seen the
+            training actors are needed even where nothing is fused.
 
     Raises:
         ExperimentError: a modality has too few clips to train on.
     """
-    jobs = _network_jobs(plan, inputs, recipe, enrolled=False)
+    jobs = _network_jobs(plan, inputs, recipe, enrolled=False, thresholds=thresholds)
     if recipe.enrolment is not None:
-        jobs += _network_jobs(plan, inputs, recipe, enrolled=True)
+        jobs += _network_jobs(plan, inputs, recipe, enrolled=True, thresholds=False)
     return jobs
 
 
-def _network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe, *, enrolled: bool) -> list[NetworkJob]:
+def _network_jobs(
+    plan: Plan, inputs: Inputs, recipe: Recipe, *, enrolled: bool, thresholds: bool
+) -> list[NetworkJob]:
     jobs = []
     members = plan.members if plan.refitted is None else (*plan.members, plan.refitted)
-    if len(inputs.modalities) == 1 and plan.refitted is not None:
+    if len(inputs.modalities) == 1 and plan.refitted is not None and not thresholds:
         members = (plan.refitted,)  # the others are for the fusion
     for member in members:
         scores_test = member.index in plan.scoring

@@ -170,6 +170,7 @@ class _Audit:
         of_audit: RunMarks = {**marks, "leak_protocol": protocols["strangers"].hash()}
         check_run(run, of_audit)
         dataset = read_dataset(corpus, plain, run / "work", resources)
+        _check_modalities(corpus, dataset)
         splits = {name: one.plan(dataset.takes) for name, one in protocols.items()}
         marks["corpus"] = of_audit["corpus"] = dataset.fingerprint
         claim_run(run, of_audit)
@@ -252,6 +253,16 @@ def _marked(results: Results, condition: LeakageCondition) -> Results:
     marked: Results = {"schema": results["schema"], "flattered": True, "condition": condition.key, **results}
     marked["notes"] = [*_leaks(condition), *results["notes"]]
     return marked
+
+
+def _check_modalities(corpus: Corpus, dataset: Dataset) -> None:
+    """Fail early on a corpus of one modality: there is no fusion to choose on the test fold."""
+    absent = [modality for modality in MODALITIES if modality not in dataset.inputs.modalities]
+    if absent:
+        raise ExperimentError(
+            f"{corpus.root}: no take has a {absent[0]}: a leakage audit needs voice and face, because one of "
+            "the shortcuts that it measures is a fusion chosen on the test fold (emofuse evaluate needs one)"
+        )
 
 
 def _check_feasible(fold: Fold, inputs: Inputs, recipe: Recipe) -> None:
