@@ -15,11 +15,14 @@ import pytest
 
 from emofuse.core.errors import MediaError
 from emofuse.core.records import Features, Prediction
+from emofuse.features.voice.clip_voice import CHANNELS_CANCEL
+from emofuse.media.decoding import decode
 from emofuse.recognition.recognizer import Recognizer
 from emofuse.timeline.live import LiveWindow, live_windows
 from emofuse.timeline.reader import ReadingOptions, stream_windows
 from emofuse.timeline.windows import WindowRules
 from tests.support import media_files, small_corpora
+from tests.support.typed import not_none
 
 RATE = 16000
 
@@ -173,3 +176,13 @@ def test_memory_does_not_grow(recognizer: Recognizer, tmp_path: Path) -> None:
         windows.close()
     # the buffer of unread audio varies: up to 80 s at this pace, 5 MB
     assert sizes[2] - sizes[0] < 6_000_000
+
+
+def test_a_note_comes_once_when_channels_cancel(recognizer: Recognizer, speech: Path, tmp_path: Path) -> None:
+    voice = not_none(decode(speech, end_s=5.0).audio)
+    pair = np.concatenate([voice.samples, -voice.samples])
+    path = media_files.write_wav(tmp_path / "wrong-cable.wav", pair, voice.sample_rate_hz)
+    notes: list[str] = []
+    live = list(live_windows(recognizer, path, pace=4.0, on_note=notes.append))
+    assert sum(one.window.voice is not None for one in live) > 1
+    assert notes == [CHANNELS_CANCEL]

@@ -21,6 +21,7 @@ from emofuse.cli import options
 from emofuse.cli.interrupts import left_to_command
 from emofuse.cli.printing import live_view, print_bundle, print_message, print_remark
 from emofuse.core.errors import ExportError
+from emofuse.core.records import StreamChoice
 from emofuse.core.times import short_clock
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def live(
         ),
     ] = 5.0,
     profile: options.ProfileFile = None,
+    audio_stream: options.AudioStream = None,
+    video_stream: options.VideoStream = None,
     _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Recognize emotions in real time, window by window, until the source ends or Ctrl-C is pressed.
@@ -114,7 +117,8 @@ def live(
         person = None if profile is None else Profile.load(profile)
         windows = live_windows(
             recognizer, source, microphone=microphone, camera=camera, rules=rules, profile=person,
-            seconds=seconds, loop=loop, timeout_s=timeout, stop=stop, on_open=_print_stream,
+            seconds=seconds, loop=loop, timeout_s=timeout, streams=StreamChoice(audio_stream, video_stream),
+            stop=stop, on_open=_print_stream, on_note=print_remark,
         )  # fmt: skip
         stack.callback(windows.close)
         writers.append(_view_writer(emotions, stack) if view else _stdout_writer(emotions, stop))

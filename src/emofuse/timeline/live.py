@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from emofuse.core.records import Waveform
+from emofuse.core.records import StreamChoice, Waveform
 from emofuse.features.extraction import extract
 from emofuse.media.frame_sampling import Frame
 from emofuse.media.live.inputs import requested_inputs
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 OnOpen = Callable[[LiveStream], None]
 """Called with the stream as soon as it is open: what it reads, and what it lacks."""
+
+OnNote = Callable[[str], None]
+"""Called with a line about the stream."""
 
 _GAP_S: Final = 0.01
 """Longer gaps between blocks of audio are filled with silence, in blocks of at most
@@ -92,8 +95,10 @@ def live_windows(
     loop: bool = False,
     pace: float = 1.0,
     timeout_s: float = 5.0,
+    streams: StreamChoice | None = None,
     stop: threading.Event | None = None,
     on_open: OnOpen | None = None,
+    on_note: OnNote | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[LiveWindow, None, None]:
     """Read a live stream until it ends.
@@ -110,8 +115,11 @@ def live_windows(
         loop: start a file again at its end.
         pace: how many seconds of a file are played per second.
         timeout_s: how long a peer may send nothing.
+        streams: which streams of a file or an address are read where there are several; None: those that fit
+            best, as for a timeline.
         stop: when set, from any thread, what has arrived by then is read and the windows end.
         on_open: called with the stream when it is open.
+        on_note: called with what the user should know about the stream, once, when it shows.
         clock: a monotonic clock, in seconds.
 
     Yields:
@@ -125,8 +133,8 @@ def live_windows(
     stop = stop or threading.Event()
     inputs = requested_inputs(source, microphone=microphone, camera=camera)
     stream = LiveStream(
-        inputs, frames_per_s=rules.pictures_per_s, pace=pace, loop=loop, timeout_s=timeout_s, stop=stop,
-        clock=clock,
+        inputs, frames_per_s=rules.pictures_per_s, pace=pace, loop=loop, timeout_s=timeout_s, streams=streams,
+        stop=stop, clock=clock,
     )  # fmt: skip
     _warm_up(recognizer, rules)
     with stream:
@@ -142,10 +150,12 @@ def live_windows(
             if ended and not parts:
                 break
             yield from session.read(parts)
+            session.tell_notes(on_note)
         problem = stream.problem
         yield from session.read(stream.take(0.0))
         stream.close()
         yield from session.finish()
+        session.tell_notes(on_note)
         if problem is not None:
             raise problem
 
@@ -181,6 +191,7 @@ class _Session:
         self._reader: WindowReader | None = None
         self._start_s = self._audio_s = self._video_s = -np.inf
         self._skipped = 0
+        self._told: set[str] = set()
         n_arrivals = int((rules.window_s + _ARRIVALS_S) * max(_BLOCKS_PER_S, rules.pictures_per_s))
         self._arrivals: dict[bool, deque[tuple[float, float]]] = {
             is_audio: deque(maxlen=n_arrivals) for is_audio in (True, False)
@@ -224,6 +235,15 @@ class _Session:
             end_s = min(end_s, self._start_s + self._seconds)
         for window in self._reader.finish(end_s):
             yield self._as_live(window)
+
+    def tell_notes(self, on_note: OnNote | None) -> None:
+        """Pass on the reader's notes that are new."""
+        if on_note is None or self._reader is None:
+            return
+        for note in self._reader.notes:
+            if note not in self._told:
+                self._told.add(note)
+                on_note(note)
 
     def _start_reader(self, start_s: float) -> None:
         self._start_s = start_s

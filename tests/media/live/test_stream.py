@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from emofuse.core.errors import MediaError
-from emofuse.core.records import Waveform
+from emofuse.core.records import StreamChoice, Waveform
 from emofuse.media.decoding import decode
 from emofuse.media.frame_sampling import Frame
 from emofuse.media.live.capture import _DecoderLoad, _StreamClock
@@ -405,3 +405,41 @@ def test_a_file_that_was_paused_continues_from_there() -> None:
     assert clock.wait_s(2.0) == pytest.approx(1.0)
     # a long gap in the timestamps is not waited for
     assert clock.wait_s(100_000.0) == pytest.approx(10.0)
+
+
+def two_voices(path: Path) -> Path:
+    """A tone at 400 Hz, the default, and one at 900 Hz."""
+    with av.open(str(path), "w") as container:
+        streams: list[Any] = [container.add_stream("pcm_s16le", rate=8000, layout="mono") for _ in range(2)]
+        streams[0].disposition = av.stream.Disposition.default
+        streams[1].disposition = av.stream.Disposition(0)
+        for first in range(0, 8000, 800):
+            for stream, hertz in zip(streams, (400.0, 900.0), strict=True):
+                tone = media_files.tone(1.0, 8000, hertz=hertz)[:, first : first + 800]
+                frame = av.AudioFrame.from_ndarray((tone * 32767).astype(np.int16), "s16", "mono")
+                frame.sample_rate, frame.pts = 8000, first
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(("number", "hertz"), [(None, 400.0), (1, 400.0), (2, 900.0)])
+def test_the_wanted_one_of_several_streams_is_read(tmp_path: Path, number: int | None, hertz: float) -> None:
+    path = two_voices(tmp_path / "two.mkv")
+    with stream_of(path, streams=StreamChoice(audio=number), pace=4.0) as stream:
+        assert stream.notes == (
+            f"audio stream {number or 1} is read, and not {3 - (number or 1)}: see --audio-stream",
+        )
+        stream.start()
+        audio, _ = split(read_all(stream))
+    samples = np.concatenate([block.samples[0] for block in audio])
+    loudest = float(np.argmax(np.abs(np.fft.rfft(samples)))) * 8000 / len(samples)
+    assert loudest == pytest.approx(hertz, abs=3)
+
+
+def test_a_stream_that_is_not_there(tmp_path: Path) -> None:
+    path = two_voices(tmp_path / "two.mkv")
+    message = "there is no audio stream 3: it has 2"
+    with pytest.raises(MediaError, match=message), stream_of(path, streams=StreamChoice(audio=3)):
+        pass

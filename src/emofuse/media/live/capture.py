@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import av
-from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from emofuse.core.errors import EmofuseError, MediaError
 from emofuse.core.limits import Limits
-from emofuse.core.records import Waveform
-from emofuse.media.audio_blocks import AudioBlocks, AudioFormatConverter, audio_format
+from emofuse.core.records import StreamChoice, Waveform
 from emofuse.media.container import (
     DECODING_ERRORS,
     error_text,
@@ -30,16 +27,13 @@ from emofuse.media.container import (
 )
 from emofuse.media.decode_errors import DecodeErrors
 from emofuse.media.decoder_setup import check_size, codec_options
-from emofuse.media.frame_sampling import Frame, FrameSampler, SampleTimes
-from emofuse.media.frames import nominal_rate
-from emofuse.media.letterbox import pixel_aspect
+from emofuse.media.frame_sampling import Frame, SampleTimes
 from emofuse.media.live.inputs import InputRequest, LiveInput, open_input
+from emofuse.media.live.stream_readers import AudioReader, VideoReader
 from emofuse.media.stream_choice import choose_streams
 
 Clock = Callable[[], float]
 
-_BLOCK_S: Final = 0.1
-"""Audio is passed on in blocks of this length."""
 _LEAD_S: Final = 1.0
 """What arrives faster than real time (a download) is held back when it is this far ahead."""
 _LATE_S: Final = 2.0
@@ -51,8 +45,6 @@ _JUMP_S: Final = 5.0
 _BACK_S: Final = 1.0
 _CHECK_LOAD_S: Final = 1.0
 """How often a capture checks whether it keeps up."""
-_SILENCE_S: Final = 1.0
-"""A longer gap in the audio is not passed on as silence, which would push out what arrives after it."""
 _RETRY_S: Final = 0.005
 _SILENT_S: Final = 5.0
 """A device that delivers nothing for this much longer than the time limit is considered hung."""
@@ -156,6 +148,7 @@ class Sink(Protocol):
     pace: float
     loop: bool
     timeout_s: float
+    streams: StreamChoice
     started: threading.Event
     started_s: float
     stopping: threading.Event
@@ -179,6 +172,8 @@ class Capture:
         self.problem: EmofuseError | None = None
         self.bug: Exception | None = None
         self.attempts: list[str] = []
+        self.notes: tuple[str, ...] = ()
+        """Which of several streams are read."""
         self.last_s = 0.0
         """When something last arrived."""
         self._errors = DecodeErrors()
@@ -212,7 +207,7 @@ class Capture:
             with contextlib.ExitStack() as stack:
                 try:
                     container = stack.enter_context(open_input(given, self._stream.timeout_s))
-                    chosen = self._choose(given, container)
+                    chosen, self.notes = self._choose(given, container)
                 except MediaError as error:
                     self.problem = MediaError(given.label, error.problem)
                     self.attempts.append(f"{given.label} ({error.problem})")
@@ -226,13 +221,16 @@ class Capture:
                 self._read(container, chosen, clock, sample_times)
             while given.kind == "file" and self._stream.loop and self._going and clock.reached_s > 0:
                 with open_input(given, self._stream.timeout_s) as container:
-                    self._read(container, self._choose(given, container), clock, sample_times)
+                    self._read(container, self._choose(given, container)[0], clock, sample_times)
             return
 
-    @staticmethod
-    def _choose(given: LiveInput, container: InputContainer) -> list[AudioStream | VideoStream]:
+    def _choose(
+        self, given: LiveInput, container: InputContainer
+    ) -> tuple[list[AudioStream | VideoStream], tuple[str, ...]]:
+        """The streams that are read, and the notes on those where there are several."""
         reopen = (lambda: open_container(given.name)) if given.kind == "file" else None
-        found = choose_streams(Path(given.label), container, reopen=reopen)
+        wanted = None if given.kind == "device" else self._stream.streams
+        found = choose_streams(Path(given.label), container, wanted, reopen)
         audio, video = found.audio, found.video
         chosen: list[AudioStream | VideoStream] = []
         if audio is not None and given.audio:
@@ -242,7 +240,8 @@ class Capture:
             chosen.append(video)
         if not chosen:
             raise MediaError(given.label, "it has neither of the wanted streams")
-        return chosen
+        read = {"audio": given.audio, "video": given.video}
+        return chosen, tuple(note for note in found.notes if read[note.partition(" ")[0]])
 
     def _announce(self, chosen: Sequence[AudioStream | VideoStream]) -> None:
         self.has_audio = any(isinstance(one, AudioStream) for one in chosen)
@@ -270,7 +269,7 @@ class Capture:
         if self.input.kind == "file":
             times = packet_clock(container)
             clock.start_file(origin_s(container))
-        readers: dict[int, _AudioReader | _VideoReader] = {}
+        readers: dict[int, AudioReader | VideoReader] = {}
         load = _DecoderLoad(self._clock)
         arriving = self._packets(container, chosen, load)
         for packet in arriving if times is None else times.moved(arriving):
@@ -288,7 +287,7 @@ class Capture:
                 origin = clock.origin_s if clock.origin_s is not None else -clock.now()
                 readers[stream.index] = self._reader(stream, origin, sample_times)
             reader = readers[stream.index]
-            if isinstance(reader, _VideoReader):
+            if isinstance(reader, VideoReader):
                 stream.codec_context.skip_frame = skipped = load.skip()
                 reader.is_skipping = skipped != _SKIPS[0]
             for frame in self._errors.decode(packet):
@@ -298,20 +297,20 @@ class Capture:
                 self._pass_on(reader, frame, clock)
         self._flush(readers.values(), clock)
 
-    def _reader(self, stream: Any, origin: float, sample_times: SampleTimes) -> _AudioReader | _VideoReader:
+    def _reader(self, stream: Any, origin: float, sample_times: SampleTimes) -> AudioReader | VideoReader:
         if isinstance(stream, AudioStream):
-            return _AudioReader(stream, origin)
+            return AudioReader(stream, origin)
         stream.thread_type = "SLICE"  # one thread per frame would hold several frames back
         stream.codec_context.options = codec_options(Limits())  # frames may grow on the way
-        return _VideoReader(stream, origin, sample_times, self._stream)
+        return VideoReader(stream, origin, sample_times, self._stream)
 
-    def _pass_on(self, reader: _AudioReader | _VideoReader, frame: Any, clock: _StreamClock) -> None:
+    def _pass_on(self, reader: AudioReader | VideoReader, frame: Any, clock: _StreamClock) -> None:
         at_s = self._clock()
         for part in reader.add(frame):
             clock.reach(end_of(part))
             self._stream.put(part, at_s)
 
-    def _flush(self, readers: Iterable[_AudioReader | _VideoReader], clock: _StreamClock) -> None:
+    def _flush(self, readers: Iterable[AudioReader | VideoReader], clock: _StreamClock) -> None:
         for reader in readers:
             for part in reader.flush():
                 clock.reach(end_of(part))
@@ -363,86 +362,3 @@ def _time_of(packet: Packet[Any]) -> float | None:
     """When a packet is due, in decoding order, in which packets arrive."""
     ticks = packet.dts if packet.dts is not None else packet.pts
     return None if ticks is None or packet.time_base is None else float(ticks * packet.time_base)
-
-
-class _StreamReader:
-    """Decodes one stream."""
-
-    def __init__(self, stream: AudioStream | VideoStream) -> None:
-        self._stream = stream
-
-    def drain(self) -> list[Any]:
-        """The frames that the decoder still holds at the end."""
-        frames = list(self._stream.codec_context.decode(None))
-        for frame in frames:
-            frame.time_base = self._stream.time_base  # PyAV sets it on packets only
-        return frames
-
-
-class _AudioReader(_StreamReader):
-    """Audio of one stream, at its initial rate and with its initial channels."""
-
-    def __init__(self, stream: AudioStream, origin: float) -> None:
-        super().__init__(stream)
-        self.start(origin)
-        self._format: tuple[int, str, str] | None = None
-        self._converter: AudioFormatConverter | None = None
-
-    def start(self, origin: float) -> None:
-        """From now on, count timestamps from another origin."""
-        self._origin_s = origin
-        self._blocks = AudioBlocks(Path("live"), origin_s=origin, block_s=_BLOCK_S)
-
-    def add(self, frame: AudioFrame) -> list[Waveform]:
-        given = audio_format(frame)
-        if self._converter is None:
-            rate, sample_format, layout = self._format = given
-            self._converter = AudioFormatConverter(sample_format, layout, rate)
-        blocks: list[Waveform] = []
-        for one in [frame] if given == self._format else self._converter.convert(frame):
-            if one.time is not None and one.time - self._origin_s - self._blocks.end_s > _SILENCE_S:
-                blocks += self.flush()
-                self.start(self._origin_s)  # the reader fills the gap
-            blocks += self._blocks.add(one)
-        return blocks
-
-    def flush(self) -> list[Waveform]:
-        return self._blocks.flush()
-
-
-class _VideoReader(_StreamReader):
-    """Frames of one stream."""
-
-    def __init__(self, stream: VideoStream, origin: float, sample_times: SampleTimes, sink: Sink) -> None:
-        super().__init__(stream)
-        self._video, self._sample_times, self._sink = stream, sample_times, sink
-        self._last_s = float("nan")
-        self.is_skipping = False
-        """The decoder has been told to skip frames."""
-        self._sampler: FrameSampler | None = None
-        self.start(origin)
-
-    def start(self, origin: float) -> None:
-        """From now on, count timestamps from another origin."""
-        size = None if self._sampler is None else self._sampler.size
-        self._sampler = FrameSampler(
-            self._sample_times,
-            origin_s=origin,
-            aspect=pixel_aspect(self._video),
-            frame_s=1 / float(nominal_rate(self._video)),
-            size=size,
-        )
-
-    def add(self, frame: VideoFrame) -> list[Frame]:
-        assert self._sampler is not None
-        sampled = self._sampler.add(frame)
-        if sampled is None:
-            return []
-        missing = (sampled.time_s - self._last_s) * self._sink.frames_per_s - 1
-        if self.is_skipping and missing > 0.5:
-            self._sink.drop_frames(round(missing))
-        self._last_s = sampled.time_s
-        return [sampled]
-
-    def flush(self) -> list[Frame]:
-        return []

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from emofuse.core.errors import EmofuseError, MediaError
-from emofuse.core.records import Waveform
+from emofuse.core.records import StreamChoice, Waveform
 from emofuse.media.frame_sampling import Frame
 from emofuse.media.live.capture import Capture, Clock, end_of
 from emofuse.media.live.inputs import InputRequest, devices_found
@@ -89,6 +89,7 @@ class LiveStream:
         pace: float = 1.0,
         loop: bool = False,
         timeout_s: float = 5.0,
+        streams: StreamChoice | None = None,
         stop: threading.Event | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
@@ -100,6 +101,7 @@ class LiveStream:
             pace: how many seconds of a file are played per second.
             loop: whether a file starts again at its end.
             timeout_s: how long a peer may stay silent, on opening and later.
+            streams: which streams of a file or an address are read where there are several.
             stop: set from elsewhere to cancel the opening.
             clock: seconds that never go back.
         """
@@ -108,7 +110,7 @@ class LiveStream:
         if not frames_per_s > 0:
             raise ValueError(f"frames_per_s must be positive, got {frames_per_s}")
         self.frames_per_s, self.pace, self.loop, self.timeout_s = frames_per_s, pace, loop, timeout_s
-        self.clock = clock
+        self.streams, self.clock = streams or StreamChoice(), clock
         self.started, self.stopping = threading.Event(), threading.Event()
         self.started_s = 0.0
         self.changed = threading.Condition()
@@ -173,12 +175,14 @@ class LiveStream:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Inputs that did not open and are left out."""
-        return tuple(
+        """Inputs that did not open and are left out, and which of several streams are read."""
+        absent = (
             f"no {one.request.what}: {'; '.join(one.attempts)}"
             for one in self._captures
             if not one.is_open and one.ended and one.attempts
         )
+        chosen = (note for one in self._captures if one.is_open for note in one.notes)
+        return (*absent, *chosen)
 
     @property
     def dropped_frames(self) -> int:
