@@ -26,6 +26,7 @@ from emofuse.features.extraction import extract
 from emofuse.recognition.bundle import FRAME_FILE, Bundle, check_free, save_bundle
 from emofuse.recognition.onnx_session import create_session, fold_constants
 from emofuse.recognition.recognizer import Recognizer
+from emofuse.system.shared_settings import SharedSetting
 
 MIN_FILES: Final = 4
 _QUANTIZED_OPS: Final = (
@@ -185,15 +186,14 @@ def _to_int8(network: bytes, arrays: Sequence[NDArray[Any]]) -> bytes:
         return quantized_path.read_bytes()
 
 
+_DISABLED_LOGS: Final = SharedSetting(lambda: logging.root.manager.disable, logging.disable)
+
+
 @contextlib.contextmanager
 def _no_warnings() -> Iterator[None]:
     """Suppress advice that the quantizer logs on the root logger, and that is followed here already."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
+    with _DISABLED_LOGS.held(logging.WARNING):
         yield
-    finally:
-        logging.disable(before)
 
 
 def _clip_ms(network: bytes, arrays: Sequence[NDArray[Any]]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Final
@@ -27,11 +26,13 @@ def capture_cards() -> list[str]:
     return [f"{int(one[1])},{int(one[2])}" for one in found if one is not None]
 
 
-def show_alsa_its_files() -> None:
-    """Tell the ALSA library bundled with PyAV where this system keeps its configuration."""
+def alsa_files() -> dict[str, str]:
+    """Where this system keeps its configuration of ALSA: variables for the library bundled with PyAV."""
+    found = {}
     config = Path("/usr/share/alsa")
     if (config / "alsa.conf").exists():
-        os.environ.setdefault(_ALSA_CONFIG, str(config))
+        found[_ALSA_CONFIG] = str(config)
     for folder in (*Path("/usr/lib").glob("*-linux-gnu/alsa-lib"), Path("/usr/lib64/alsa-lib")):
         if folder.is_dir():
-            os.environ.setdefault(_ALSA_PLUGINS, str(folder))
+            found.setdefault(_ALSA_PLUGINS, str(folder))
+    return found

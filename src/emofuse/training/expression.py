@@ -26,7 +26,7 @@ from emofuse.corpus.fer2013 import Faces, clean_training_faces
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.checksums import file_digest
 from emofuse.system.file_lock import locked_folder
-from emofuse.training.loop import one_cycle
+from emofuse.training.loop import TORCH_THREADS, one_cycle
 from emofuse.training.networks.emotion_cnn import EmotionCnn
 from emofuse.training.networks.expression_cnn import (
     NETWORKS,
@@ -186,25 +186,20 @@ def _train_epochs(
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
     """The trained network in evaluation mode, and its curve; resumes from the folder's checkpoint."""
     checkpoint = folder / "checkpoint.safetensors"
-    before = torch.get_num_threads()
-    torch.set_num_threads(settings.threads)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            run = _Run(faces, settings, load_expression(teacher) if teacher else None)
-            curve = run.resume(checkpoint)
-            on_epoch(len(curve), settings.epochs)
-            for epoch in range(len(curve) + 1, settings.epochs + 1):
-                loss = run.train_epoch(epoch)
-                if not np.isfinite(loss):
-                    raise ExperimentError(f"epoch {epoch}: the loss is not a number")
-                figures = measure(run.network, held_out)
-                curve.append({"epoch": epoch, "train_loss": loss, **asdict(figures)})
-                run.save(checkpoint, curve)
-                on_epoch(epoch, settings.epochs)
-            return run.network.eval(), curve
-    finally:
-        torch.set_num_threads(before)
+    with TORCH_THREADS.held(settings.threads), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        run = _Run(faces, settings, load_expression(teacher) if teacher else None)
+        curve = run.resume(checkpoint)
+        on_epoch(len(curve), settings.epochs)
+        for epoch in range(len(curve) + 1, settings.epochs + 1):
+            loss = run.train_epoch(epoch)
+            if not np.isfinite(loss):
+                raise ExperimentError(f"epoch {epoch}: the loss is not a number")
+            figures = measure(run.network, held_out)
+            curve.append({"epoch": epoch, "train_loss": loss, **asdict(figures)})
+            run.save(checkpoint, curve)
+            on_epoch(epoch, settings.epochs)
+        return run.network.eval(), curve
 
 
 def _with_sorted_metadata(data: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.fusion import MIN_STD, Classifier, Fusion, NeuralFusion
 from emofuse.core.recipes.part import Training
+from emofuse.system.shared_settings import ignored_warnings
 
 
 class FusionClassifier(Protocol):
@@ -177,9 +177,8 @@ class SklearnClassifier(_SeededClassifier):
                 f"too few takes: fusing by {self.name} needs clips of two emotions, an SVM two clips of each"
             )
         self.pipeline = self._build(len(X), self.n_inputs, int(counts.min()))
-        with warnings.catch_warnings():
-            # nearly unregularized regressions do not converge; the search discards them
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        # nearly unregularized regressions do not converge; the search discards them
+        with ignored_warnings(ConvergenceWarning):
             self.pipeline.fit(X.astype(np.float64), y)
         return self
 
@@ -195,9 +194,8 @@ class SklearnClassifier(_SeededClassifier):
         from skl2onnx import to_onnx
         from skl2onnx.common.data_types import FloatTensorType
 
-        with warnings.catch_warnings():
-            # skl2onnx 1.20 reads attributes of SVC that scikit-learn 1.9 deprecates
-            warnings.simplefilter("ignore", FutureWarning)
+        # skl2onnx 1.20 reads attributes of SVC that scikit-learn 1.9 deprecates
+        with ignored_warnings(FutureWarning):
             model = to_onnx(
                 self.pipeline,
                 initial_types=[("inputs", FloatTensorType([None, self.n_inputs]))],

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.part import Training
 from emofuse.core.recipes.voice import VoiceFeatures
+from emofuse.system.shared_settings import SharedSetting
 from emofuse.training.augmentation import augment_faces, augment_log_mel
 
 
@@ -86,15 +87,15 @@ def augmentation_for(features: VoiceFeatures | FaceFeatures, settings: Training)
     return None
 
 
+TORCH_THREADS: Final = SharedSetting(torch.get_num_threads, torch.set_num_threads)
+"""On how many threads PyTorch computes, in the whole process."""
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Sums in a fixed order, so that results do not depend on the load. Parallel work goes over processes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with TORCH_THREADS.held(1):
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def train_network(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from emofuse.core.errors import ExperimentError
 from emofuse.core.metrics import log_loss
 from emofuse.core.recipes.fusion import Classifier, Fusion
+from emofuse.system.shared_settings import SharedSetting, ignored_warnings
 from emofuse.training.fusion_classifiers import make_classifier
 
 Parameters = Mapping[str, Any]
@@ -165,14 +166,13 @@ def search(
 @contextlib.contextmanager
 def _silent(optuna: Any) -> Iterator[None]:
     """Print nothing while Optuna searches; afterwards its settings, which are the caller's, are as before."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
+    with _verbosity(optuna).held(logging.CRITICAL), ignored_warnings():
+        yield
+
+
+@lru_cache(maxsize=1)
+def _verbosity(optuna: Any) -> SharedSetting[int]:
+    return SharedSetting(optuna.logging.get_verbosity, optuna.logging.set_verbosity)
 
 
 def study_name(classifier: Classifier, plan: str, seed: int) -> str:

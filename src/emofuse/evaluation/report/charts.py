@@ -18,6 +18,7 @@ from emofuse.evaluation.report.axes import in_percent, named_rows
 from emofuse.evaluation.report.svg import Ink, drawing, ink_of, to_png, to_svg
 from emofuse.evaluation.results import SystemFigures, in_order, natural, title
 from emofuse.evaluation.run_files import Example, FeatureMap, Scores
+from emofuse.system.shared_settings import one_native_thread
 
 FEWEST_FOR_TSNE: Final = 30
 """With fewer clips, t-SNE shows artifacts; principal components are drawn instead."""
@@ -254,12 +255,11 @@ def _plane(features: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float64
         two[:, : min(2, components.shape[1])] = components[:, :2]
         return two, "principal components"
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
 
     # Fifty components are enough for the map and make distances cheap (van der Maaten & Hinton 2008).
     tsne = TSNE(perplexity=min(30.0, (len(x) - 1) / 3), init="pca", random_state=seed)
     # For a few hundred points, threads cost more than they gain on a busy machine.
-    with threadpool_limits(1):
+    with one_native_thread("blas"), one_native_thread("openmp"):
         return np.asarray(tsne.fit_transform(components[:, :50]), dtype=np.float64), "t-SNE"
 
 

@@ -258,7 +258,12 @@ def landmarker() -> Landmarker:
         MissingExtraError: mediapipe is not installed.
         WeightsError: the file is missing (the message says how to get it) or altered.
     """
-    return _read(find_weights("face-landmarker"))
+    path = find_weights("face-landmarker")
+    with _reading:  # while it starts, the standard error stream of the process leads elsewhere
+        return _read(path)
+
+
+_reading = threading.Lock()
 
 
 @lru_cache(maxsize=1)

@@ -22,6 +22,7 @@ from emofuse.core.errors import WeightsError
 from emofuse.core.records import UInt8
 from emofuse.features.face.boxes import Box, FaceDetection, distinct_faces
 from emofuse.system.model_files import find_weights
+from emofuse.system.shared_settings import SharedSetting
 
 LEAST_SCORE: Final = 0.6
 """Of a face. Real faces of some size score above 0.9."""
@@ -33,6 +34,8 @@ _SIDE: Final = 0.95
 """Side of dlib's square over the root of the area of YuNet's box; its center is midway between eyes and
 mouth. On RAVDESS videos the squares overlap dlib's by 0.83 (intersection over union, 216 frames)."""
 
+_LOG_LEVEL: Final = SharedSetting(cv2.utils.logging.getLogLevel, cv2.utils.logging.setLogLevel)
+
 
 class YuNet:
     """Finds faces in gray images. Several threads may share one object; they take turns."""
@@ -43,17 +46,14 @@ class YuNet:
         Raises:
             WeightsError: OpenCV cannot read it.
         """
-        level = cv2.utils.logging.getLogLevel()
-        # OpenCV 5 warns that it will run the network on the CPU, which is what we want.
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         try:
-            self._network: Any = cv2.FaceDetectorYN.create(
-                str(path), "", (320, 320), LEAST_SCORE, _MOST_OVERLAP, 50
-            )
+            # OpenCV 5 warns that it will run the network on the CPU, which is what we want.
+            with _LOG_LEVEL.held(cv2.utils.logging.LOG_LEVEL_ERROR):
+                self._network: Any = cv2.FaceDetectorYN.create(
+                    str(path), "", (320, 320), LEAST_SCORE, _MOST_OVERLAP, 50
+                )
         except cv2.error as error:
             raise WeightsError(f"{path}: OpenCV cannot read this network: {error.err}") from None
-        finally:
-            cv2.utils.logging.setLogLevel(level)
         self._lock = threading.Lock()
 
     def find(self, image: UInt8, height_px: int) -> list[FaceDetection]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32
@@ -15,6 +13,7 @@ from emofuse.features.voice.descriptors import compute_descriptors, descriptor_s
 from emofuse.features.voice.pitch import pitch_rows
 from emofuse.features.voice.rosred import IMAGE_SIDE_PX, STATISTICS_SIZE, rosred_1d, rosred_image
 from emofuse.features.voice.spectrogram import log_mel
+from emofuse.system.shared_settings import one_native_thread
 
 
 def voice_array(segment: Float32, features: VoiceFeatures) -> NDArray[Any]:
@@ -27,17 +26,12 @@ def voice_array(segment: Float32, features: VoiceFeatures) -> NDArray[Any]:
     if features.kind == "descriptors":
         rows = log_mel(segment, features)
         pitch = pitch_rows(segment, features.sample_rate_hz, features.hop_length)
-        with _blas().limit(limits=1, user_api="blas"):
+        # small products: several threads, beside those that decode, make them three times slower
+        with one_native_thread("blas"):
             return compute_descriptors(np.vstack([rows, pitch]))
     if features.kind == "rosred-image":
         return rosred_image(segment, features)
     return rosred_1d(segment, features)
-
-
-@lru_cache(maxsize=1)
-def _blas() -> ThreadpoolController:
-    """The products are small: several threads, beside those that decode, make them three times slower."""
-    return ThreadpoolController()
 
 
 def voice_shape(features: VoiceFeatures) -> tuple[int, ...]:

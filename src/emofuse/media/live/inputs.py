@@ -20,6 +20,7 @@ from emofuse.core.limits import Limits
 from emofuse.media.container import LENIENT_METADATA, error_text, open_container
 from emofuse.media.decoder_setup import codec_options
 from emofuse.system import linux_devices
+from emofuse.system.shared_settings import environment_defaults
 
 Kind = Literal["file", "address", "device"]
 
@@ -238,15 +239,17 @@ def _open_address(name: str, timeout_s: float) -> InputContainer:
 
 def _open_device(given: LiveInput) -> InputContainer:
     device_format = given.device_format or ""
-    if device_format == "alsa":
-        linux_devices.show_alsa_its_files()
+    alsa = linux_devices.alsa_files() if device_format == "alsa" else {}
     attempts: Sequence[dict[str, str]] = ({},)
     if device_format in _PREFERRED_OPTIONS:
         attempts = (_PREFERRED_OPTIONS[device_format], {})
     for options in attempts:
         given_options = options | codec_options(Limits())
         try:
-            container: InputContainer = av.open(given.name, "r", format=device_format, options=given_options)
+            with environment_defaults(**alsa):
+                container: InputContainer = av.open(
+                    given.name, "r", format=device_format, options=given_options
+                )
         except (av.error.FFmpegError, ValueError):
             if options is attempts[-1]:
                 raise

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from emofuse.system.shared_settings import SharedSetting, ignored_warnings
 
 
 class Ensemble(nn.Module):
@@ -67,25 +68,22 @@ def export_frames(network: nn.Module, example: NDArray[Any]) -> bytes:
     return _export(network, torch.from_numpy(np.stack([example, example])), ["outputs"])
 
 
+_LOGGER: Final = logging.getLogger("torch.onnx")
+_LOG_LEVEL: Final = SharedSetting(lambda: _LOGGER.level, _LOGGER.setLevel)
+
+
 def _export(module: nn.Module, inputs: Tensor, output_names: list[str]) -> bytes:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logger = logging.getLogger("torch.onnx")
-        level = logger.level
-        logger.setLevel(logging.ERROR)
-        try:
-            program = torch.onnx.export(
-                module.eval(),
-                (inputs,),
-                input_names=["inputs"],
-                output_names=output_names,
-                dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
-                opset_version=18,
-                dynamo=True,
-                verbose=False,
-            )
-        finally:
-            logger.setLevel(level)
+    with ignored_warnings(), _LOG_LEVEL.held(logging.ERROR):
+        program = torch.onnx.export(
+            module.eval(),
+            (inputs,),
+            input_names=["inputs"],
+            output_names=output_names,
+            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+            opset_version=18,
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None
     model = program.model_proto
     for node in model.graph.node:
