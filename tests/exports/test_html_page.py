@@ -157,7 +157,7 @@ def test_the_table_lists_the_segments(tmp_path: Path) -> None:
     reader = read(write_timeline(talk(20.0), tmp_path / "a.html"))
     cells = [text for _, text in reader.all("td")][2 * 4 :]  # those before are of people
     assert cells[2:5] == ["Anna", "happy", "86 %"]
-    assert cells[7:10] == ['</script>"B&rt', "abstained", "30 %"]
+    assert cells[7:10] == ['</script>"B&rt', "not sure", "30 %"]
     buttons = [(a["data-time"], text) for a, text in reader.all("button") if "data-time" in a]
     assert buttons == [("0.0", "00:00:00.000"), ("0.0", "00:00:00.000"), ("10.0", "00:00:10.000")]
 
@@ -168,7 +168,7 @@ def test_the_page_sums_up_each_person(tmp_path: Path) -> None:
     assert names == ["Anna", '</script>"B&rt']
     cells = [text for _, text in reader.all("td")]
     assert cells[2:4] == ["happy 50 %, sad 50 %", "86 %"]
-    assert cells[6:8] == ["not sure 100 %", ""]
+    assert cells[6:8] == ["not sure 100 %", "–"]
 
 
 # --- in a browser
@@ -206,16 +206,41 @@ def colour(page: Any, x: float, y: float) -> Any:
 
 def row(page: Any, what: str) -> tuple[float, float, float]:
     """Left, right and middle of a track in the window, by the layout of the page: audio 76, speech 24 …"""
-    top, left, right = page.run(
+    top, left, right, names = page.run(
         "(() => { const b = document.getElementById('base').getBoundingClientRect();"
-        " return [b.top, b.left, b.right]; })()"
+        " const pen = document.createElement('canvas').getContext('2d');"
+        " pen.font = '600 12px system-ui, sans-serif';"
+        " const widths = JSON.parse(document.getElementById('timeline-data').textContent).ribbons"
+        ".map((one) => Math.ceil(pen.measureText(one.name).width));"
+        " return [b.top, b.left, b.right, Math.max(...widths)]; })()"
     )
     below = {"wave": 28 + 38, "speech": 114 + 12, "curves": 148 + 115, "Anna": 388 + 16, "other": 430 + 16}
-    return left + 76, right - 10, top + below[what]
+    return left + max(76, names + 18), right - 10, top + below[what]
 
 
 def now(page: Any) -> float:
     return float(page.run("document.getElementById('tracks').getAttribute('aria-valuenow')"))
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_names_of_rows_are_drawn_at_any_width(page: Any, tmp_path: Path, width: int) -> None:
+    timeline = talk(20.0)
+    path = write_timeline(timeline, tmp_path / "a.html", waveform=some_peaks(20.0))
+    record = (
+        "const old = CanvasRenderingContext2D.prototype.fillText; window.drawn = [];"
+        "CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {"
+        " window.drawn.push([text, x, y, this.font]); return old.apply(this, arguments); };"
+    )
+    found = page.send("Page.addScriptToEvaluateOnNewDocument", source=record)
+    try:
+        page.open(path, size=(width, 900))
+        drawn = page.run("window.drawn")
+    finally:
+        page.send("Page.removeScriptToEvaluateOnNewDocument", identifier=found["identifier"])
+    texts = {text for text, *_ in drawn}
+    assert {"audio", "speech", "fused", "Anna"} <= texts, texts
+    assert all(0 <= x <= width for text, x, *_ in drawn if text == "Anna")
+    assert page.run("document.documentElement.scrollWidth") <= width
 
 
 def test_a_click_seeks_in_the_recording(page: Any, tmp_path: Path) -> None:
@@ -315,16 +340,18 @@ def test_switches_change_what_is_drawn(page: Any, tmp_path: Path) -> None:
 def test_an_hour_can_be_zoomed(page: Any, tmp_path: Path) -> None:
     page.open(write_timeline(talk(3600.0), tmp_path / "a.html", waveform=some_peaks(3600.0)))
     left, right, middle = row(page, "curves")
-    place = left + (right - left) * 0.25
+    place = left + round((right - left) * 0.25)
     page.click(place, middle)
-    assert now(page) == pytest.approx(900, abs=3)
+    there = 3600 * (place - left) / (right - left)
+    assert now(page) == pytest.approx(there, abs=3)
     for _ in range(8):
         page.wheel(place, middle, -400)
     settle(page)
     page.click(place, middle)
-    assert now(page) == pytest.approx(900, abs=3)
+    zoomed = now(page)
+    assert zoomed == pytest.approx(there, abs=3)
     page.click(place + 200, middle)
-    assert 900 < now(page) < 902
+    assert zoomed < now(page) < zoomed + 3
     before = now(page)
     page.drag(place, middle, place + 300)
     page.click(place + 200, middle)

@@ -16,7 +16,7 @@ from emofuse.recognition.tables import check_table, columns, failure, table_row,
 PREDICTIONS = [
     Prediction(
         'a, "b"\n.wav', EMOTIONS, np.array([0.1234567, 0.8765433, 0, 0, 0, 0, 0, 0]), ("voice",),
-        face_missing="no video stream", notes=("short", "a face was borrowed"),
+        face_missing="no video stream", notes=("short", "no face in one frame"),
     ),
     Prediction.failed("caf\udce9.mp4", EMOTIONS, "caf\udce9.mp4: there is no such file"),
 ]  # fmt: skip
@@ -27,7 +27,7 @@ def test_a_row_holds_the_prediction() -> None:
     assert tuple(row) == columns(EMOTIONS)
     assert [row[e] for e in EMOTIONS] == [0.123457, 0.876543, 0, 0, 0, 0, 0, 0]
     assert (row["emotion"], row["used"], row["voice_missing"]) == ("calm", "voice", None)
-    assert (row["face_missing"], row["notes"]) == ("no video stream", "short; a face was borrowed")
+    assert (row["face_missing"], row["notes"]) == ("no video stream", "short; no face in one frame")
     failed = table_row(PREDICTIONS[1])
     assert failed["error"] == "caf\\xe9.mp4: there is no such file"
     assert {failed[e] for e in (*EMOTIONS, "emotion", "used", "notes")} == {None}

@@ -43,7 +43,8 @@ def timeline(
         list[Path] | None,
         typer.Option(
             "--out", "-o", metavar="NAME",
-            help="A file to write, in the format of its suffix: .html (a page with curves), .csv, "
+            help="A file to write, in the format of its suffix: .html (a page with curves), .svg or .png "
+            "(a picture of them), .csv, "
             ".windows.csv, .frames.csv, .summary.csv (one row per person), .json, .parquet, .vtt, .eaf "
             "(ELAN), .TextGrid (Praat), .mp4 (the video with boxes and bars). Can be given several times.",
         ),

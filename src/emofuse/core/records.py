@@ -185,7 +185,7 @@ class Features(ComparedByValue):
     voice_missing: str | None = None
     face_missing: str | None = None
     notes: tuple[str, ...] = ()
-    """What a user should know: a borrowed face, several faces, audio that was shorter than requested."""
+    """What a user should know: frames without a face, several faces, too little audio."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """Further values in JSON types: frames with a face, times, voiced duration."""
 

@@ -23,7 +23,7 @@ from emofuse.core.times import clock
 from emofuse.exports.media_links import has_address, relative_address
 from emofuse.exports.people_table import people_table
 from emofuse.exports.static_chart import css_colors, draw_chart
-from emofuse.exports.tiers import NOTHING, VOICE, label, plain_names
+from emofuse.exports.tiers import VOICE, WORDS, plain_names
 from emofuse.exports.waveform import Peaks
 from emofuse.timeline.records import Timeline, Window, part_ms
 
@@ -185,8 +185,8 @@ def _packed(array: NDArray[Any]) -> str:
 
 
 def _plain(reasons: tuple[str, ...]) -> str:
-    """``voice:too_short`` → ``voice: too short``."""
-    return "; ".join(code.replace(":", ": ").replace("_", " ") for code in reasons)
+    """In words: ``voice:of_another`` → ``the voice is someone else's``; ``a:b_c`` → ``a: b c``."""
+    return "; ".join(WORDS.get(code, code.replace(":", ": ").replace("_", " ")) for code in reasons)
 
 
 def _ribbons(timeline: Timeline, names: dict[str, str]) -> Iterator[dict[str, Any]]:
@@ -303,7 +303,8 @@ _LIVE: Final = (
     '<canvas id="overview" aria-hidden="true"></canvas></div>\n'
     '<p class="keys" id="keys" hidden><kbd>space</kbd> play · <kbd>←</kbd> <kbd>→</kbd> 1 s, with '
     "<kbd>shift</kbd> 10 s · <kbd>[</kbd> <kbd>]</kbd> segment · <kbd>+</kbd> <kbd>−</kbd> <kbd>0</kbd> "
-    "zoom · wheel to zoom, drag to pan, click to seek · hatched: abstained · pale: nothing to read</p>\n"
+    "zoom · wheel to zoom, drag to pan, click to seek · striped: not sure, no emotion is probable enough · "
+    "gray: nothing to read, no face and no voice</p>\n"
 )
 
 
@@ -321,7 +322,7 @@ def _table(timeline: Timeline) -> str:
             key = (
                 f'<span class="key" aria-hidden="true" style="--c:var(--e{numbers[segment.emotion]})"></span>'
             )
-        text = segment.shown_emotion or {NOTHING: "nothing to read"}.get(label(segment), label(segment))
+        text = segment.shown_emotion or ("not sure" if segment.abstained else "nothing to read")
         confidence = "" if segment.shown_confidence is None else f"{segment.shown_confidence * 100:.0f} %"
         rows.append(
             f'<tr><td><button type="button" data-time="{start / 1000}">{_signed_clock(start)}</button></td>'

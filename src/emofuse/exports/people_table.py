@@ -18,13 +18,15 @@ def people_table(timeline: Timeline) -> str:
     for one in summarize(timeline):
         name = VOICE if one.person is None else names[one.person]
         talking, seen = (_length(known) for known in (one.talking_s, one.seen_s))
-        sure = "" if one.confidence is None else f"{one.confidence * 100:.0f} %"
+        sure = "–" if one.confidence is None else f"{one.confidence * 100:.0f} %"
         rows.append(
-            f'<tr><th scope="row">{escape(name)}</th><td>{talking}</td><td>{seen}</td>'
-            f"<td>{_expressions(one, timeline)}</td><td>{sure}</td></tr>"
+            f'<tr><th scope="row">{escape(name)}</th><td data-name="talks">{talking}</td>'
+            f'<td data-name="in view">{seen}</td><td class="wide">{_expressions(one, timeline)}</td>'
+            f'<td data-name="sure">{sure}</td></tr>'
         )
     return (
-        '<section><h2>People</h2><div class="scroll" tabindex="0" role="region" aria-label="People"><table>'
+        '<section><h2>People</h2><div class="scroll" tabindex="0" role="region" aria-label="People">'
+        '<table class="people">'
         '<thead><tr><th scope="col">Person</th><th scope="col">Talks</th><th scope="col">In view</th>'
         '<th scope="col">Expresses, by time</th><th scope="col">Sure</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div></section>\n"
@@ -32,7 +34,7 @@ def people_table(timeline: Timeline) -> str:
 
 
 def _length(seconds: float | None) -> str:
-    return "" if seconds is None else short_clock(seconds)
+    return "–" if seconds is None else short_clock(seconds)
 
 
 def _expressions(one: PersonSummary, timeline: Timeline) -> str:

@@ -17,7 +17,9 @@ from emofuse.exports.waveform import Peaks
 from emofuse.timeline.records import Segment, Timeline, Window
 
 _WIDTH: Final = 1200
-_LEFT: Final = 92
+_LEFT: Final = 140
+_NAME_LENGTH: Final = 20
+"""Characters of a name that fit left of the tracks."""
 _RIGHT: Final = 1190
 _CURVES: Final = 220
 _WAVE: Final = 72
@@ -51,18 +53,31 @@ def _lifted(color: str) -> str:
     return "#" + "".join(f"{round(channel * 255):02x}" for channel in lifted)
 
 
-def draw_chart(timeline: Timeline, waveform: Peaks | None) -> str:
-    """An SVG of the whole recording: one person's curves, everyone's segments."""
+def draw_chart(timeline: Timeline, waveform: Peaks | None, *, everyone: bool = False) -> str:
+    """An SVG of the whole recording: one person's curves, everyone's segments.
+
+    Args:
+        timeline: what is drawn.
+        waveform: drawn above the curves, if given.
+        everyone: whether there are curves of the others too.
+    """
     names = plain_names(timeline.people)
-    person, kind, windows = _main_windows(timeline)
+    panels = _panels(timeline)
     parts: list[str] = []
     top = 30.0
     if waveform is not None and len(waveform.low):
         parts += [_name("audio", top + _WAVE / 2), _wave(timeline, waveform, top)]
         top += _WAVE + 8
-    title = kind if person is None else f"{kind}, {names[person]}"
-    parts += [_name(title, top + _CURVES / 2), *_curves(timeline, windows, kind, top)]
-    top += _CURVES + 10
+    for person, kind, windows in panels if everyone else panels[:1]:
+        middle = top + _CURVES / 2
+        if person is not None:
+            parts.append(_name(names[person], middle - 8))
+            middle += 8
+        elif timeline.people:
+            parts.append(_name(VOICE, middle - 8))
+            middle += 8
+        parts += [_name(kind, middle), *_curves(timeline, windows, kind, top)]
+        top += _CURVES + 10
     by_person = timeline.by_person(timeline.segments)
     for person, segments in (by_person or {None: []}).items():
         unattributed = VOICE if timeline.people else "segments"
@@ -81,19 +96,20 @@ def draw_chart(timeline: Timeline, waveform: Peaks | None) -> str:
     )
 
 
-def _main_windows(timeline: Timeline) -> tuple[str | None, str, list[Window]]:
-    """The person with the most windows, and the modality to show: fused where there is any."""
-    counts: dict[str | None, int] = {}
+def _panels(timeline: Timeline) -> list[tuple[str | None, str, list[Window]]]:
+    """Everybody's windows, and the modality to show of each: fused where there is any; most windows first."""
+    by_person: dict[str | None, list[Window]] = {}
     for window in timeline.windows:
-        counts[window.person] = counts.get(window.person, 0) + 1
-    if not counts:
-        return None, "fused", []
-    person = max(counts, key=lambda person: counts[person])
-    windows = [window for window in timeline.windows if window.person == person]
-    for kind in ("fused", "voice", "face"):
-        if any(window.probabilities[kind] is not None for window in windows):
-            return person, kind, windows
-    return person, "fused", windows
+        by_person.setdefault(window.person, []).append(window)
+    panels: list[tuple[str | None, str, list[Window]]] = []
+    for person, windows in sorted(by_person.items(), key=lambda one: -len(one[1])):
+        known = {
+            kind for window in windows for kind, array in window.probabilities.items() if array is not None
+        }
+        kind = next((kind for kind in ("fused", "voice", "face") if kind in known), "fused")
+        if known or not panels:
+            panels.append((person, kind, windows))
+    return panels or [(None, "fused", [])]
 
 
 def _x(timeline: Timeline, time_s: float) -> float:
@@ -102,7 +118,7 @@ def _x(timeline: Timeline, time_s: float) -> float:
 
 
 def _name(text: str, middle: float) -> str:
-    short = text if len(text) <= 13 else f"{text[:12]}…"
+    short = text if len(text) <= _NAME_LENGTH else f"{text[: _NAME_LENGTH - 1]}…"
     return (
         f'<text x="{_LEFT - 8}" y="{middle:g}" text-anchor="end" dominant-baseline="middle" '
         f'fill="var(--quiet)">{escape(short)}</text>'
@@ -202,7 +218,7 @@ def _ribbon(timeline: Timeline, segments: list[Segment], top: float) -> Iterator
         if right < drawn_to + 0.7 or (segment.emotion is None and not segment.abstained):
             continue
         drawn_to = right
-        text = f"{segment.shown_emotion} {segment.shown_confidence:.0%}" if segment.emotion else "abstained"
+        text = f"{segment.shown_emotion} {segment.shown_confidence:.0%}" if segment.emotion else "not sure"
         fill = "url(#hatch)" if segment.emotion is None else f"var(--e{indices[segment.emotion]})"
         width = max(right - left - (0.8 if right - left > 3 else 0), 0.7)
         yield (
@@ -218,5 +234,5 @@ def _legend(emotions: Sequence[str], top: float) -> str:
         f'<rect x="{_LEFT + index * width:.1f}" y="{top:g}" width="12" height="12" rx="3" fill="{fill}"/>'
         f'<text x="{_LEFT + index * width + 17:.1f}" y="{top + 10:g}" fill="var(--text)">'
         f"{escape(text)}</text>"
-        for index, (fill, text) in enumerate([*marks, ("url(#hatch)", "abstained")])
+        for index, (fill, text) in enumerate([*marks, ("url(#hatch)", "not sure")])
     )

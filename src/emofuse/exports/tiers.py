@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from emofuse.core.text import one_line
 from emofuse.timeline.records import Segment, Timeline, part_ms
@@ -14,6 +15,24 @@ NOTHING = "—"
 """The label of a segment in which there was nothing to read."""
 VOICE = "a voice"
 """The name of a speaker who is none of the visible people."""
+
+WORDS: Final = {
+    "voice:no_audio_stream": "no audio",
+    "voice:no_sound_here": "no audio here",
+    "voice:silent": "silence",
+    "voice:no_speech": "nobody speaks",
+    "voice:little_speech": "too little speech to read",
+    "voice:of_another": "the voice is someone else's",
+    "voice:unattributed": "a voice, but nobody's mouth moves with it",
+    "voice:unreadable": "the voice could not be read",
+    "face:no_video_stream": "no video",
+    "face:none_seen": "no face in view",
+    "face:seldom_seen": "the face is in view too seldom",
+    "face:never_moves": "a picture, not a person",
+    "face:unreadable": "the face could not be read",
+    "face:not_read_in_timelines": "this recognizer reads no faces in timelines",
+}
+"""The codes of reasons, as the page shows them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ format               suffix              content
 ``eaf``              ``.eaf``            ELAN: one tier per person and kind
 ``textgrid``         ``.TextGrid``       Praat: one interval tier per person and kind
 ``html``             ``.html``           a web page: curves, waveform, the recording itself
+``svg``              ``.svg``            a still picture of curves and segments
+``png``              ``.png``            the same in pixels
 ===================  ==================  =========================================================
 
 All times are presentation timestamps of the recording, rounded once to the millisecond and the same in every
@@ -30,6 +32,7 @@ from emofuse.core.errors import ExportError
 from emofuse.exports.elan import write_eaf
 from emofuse.exports.html_page import write_html
 from emofuse.exports.json_schema import write_json
+from emofuse.exports.picture import write_png, write_svg
 from emofuse.exports.praat import write_textgrid
 from emofuse.exports.tables import (
     write_frames_csv,
@@ -54,6 +57,8 @@ FORMATS: Final[dict[str, str]] = {
     "eaf": ".eaf",
     "textgrid": ".TextGrid",
     "html": ".html",
+    "svg": ".svg",
+    "png": ".png",
 }
 """Each format with the suffix that selects it, case-insensitively; the first match wins."""
 
@@ -66,6 +71,9 @@ _WRITERS: Final[dict[str, Callable[[Timeline, IO[bytes]], None]]] = {
     "vtt": write_vtt,
     "textgrid": write_textgrid,
 }
+
+
+_PICTURES: Final = {"svg": write_svg, "png": write_png}
 
 
 def write_timeline(
@@ -82,7 +90,7 @@ def write_timeline(
         timeline: what is written.
         path: the file; its folder is created.
         format: one of :data:`FORMATS`; None takes it from the file name.
-        waveform: what the page draws above its curves; the other formats do not use it.
+        waveform: what pages and pictures draw above the curves; the other formats do not use it.
         condition: of an experiment, for the summary.
 
     Returns:
@@ -102,6 +110,8 @@ def write_timeline(
             write_eaf(timeline, file, path)
         elif kind == "html":
             write_html(timeline, file, path, waveform)
+        elif kind in _PICTURES:
+            _PICTURES[kind](timeline, file, waveform)
         elif kind == "summary-csv":
             write_summary_csv(timeline, file, condition)
         else:

@@ -238,7 +238,7 @@ def _details(takes: list[dict[str, str]], rng: np.random.Generator) -> dict[str,
             for name in ("lr", "pca-lr", "svm", "nn")
         ],
         "sources": {t["take"]: {"voice": f"Actor_{t['actor']}/{t['clip']}.wav", "face": None} for t in takes},
-        "features_notes": {t["take"]: ["face borrowed in 3 of 20 frames"] for t in takes[:5]},
+        "features_notes": {t["take"]: ["no face in 3 of 20 frames: …"] for t in takes[:5]},
         "failed": [{"clip": "03-01-01-01-01-01-99.wav", "error": "no <audio> stream & nothing else"}],
     }
 

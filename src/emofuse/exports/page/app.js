@@ -211,7 +211,7 @@ function segmentText(ribbon) {
   if (!part) return [...who, "nothing to read here"];
   const guess = part.confidence === null ? "" : " (best guess " + part.confidence + " %)";
   const result = part.emotion >= 0 ? part.word + " " + part.confidence + " %"
-    : part.abstained ? "abstained" + guess : "nothing to read";
+    : part.abstained ? "not sure" + guess : "nothing to read";
   return [...who, result, clock(part.start) + " – " + clock(part.end)];
 }
 function windowText() {

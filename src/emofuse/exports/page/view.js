@@ -2,7 +2,7 @@
 
 const DATA = JSON.parse(document.getElementById("timeline-data").textContent);
 const N = DATA.emotions.length, FROM = DATA.start, TO = Math.max(DATA.end, DATA.start + 1e-3);
-const NARROWEST = Math.min(1, TO - FROM), UNKNOWN = 255, GUTTER = 76, FONT = "system-ui, sans-serif";
+const NARROWEST = Math.min(1, TO - FROM), UNKNOWN = 255, LABEL = 18, FONT = "system-ui, sans-serif";
 
 function bytes(text) {
   const raw = atob(text), out = new Uint8Array(raw.length);
@@ -97,6 +97,12 @@ function hatchPattern(pen) {
   return pattern;
 }
 
+/* The room that the names need beside the tracks. */
+function gutter(rows) {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = "600 12px " + FONT;
+  return Math.min(220, Math.max(76, ...rows.map((row) => (row.name ? Math.ceil(pen.measureText(row.name).width) + 18 : 0))));
+}
 /* The position of each track, from top to bottom. */
 function layout(width) {
   const rows = [{ what: "ruler", height: 26 }];
@@ -104,9 +110,14 @@ function layout(width) {
   if (HAS_SPEECH) rows.push({ what: "speech", name: "speech", height: 24 });
   rows.push({ what: "curves", name: view.kind, height: width < 600 ? 170 : 230 });
   for (const ribbon of RIBBONS) rows.push({ what: "ribbon", name: ribbon.name || "segments", ribbon, height: 32 });
+  // where there is no room for names beside the tracks, they stand above
+  const narrow = width < 600;
   let top = 0;
-  for (const row of rows) { row.top = top; top += row.height + (row.what === "ruler" ? 2 : 10); }
-  return { rows, height: top, left: width < 600 ? 8 : GUTTER, right: width - 10, width };
+  for (const row of rows) {
+    row.top = top + (narrow && row.name ? LABEL : 0);
+    top = row.top + row.height + (row.what === "ruler" ? 2 : 10);
+  }
+  return { rows, height: top, narrow, left: narrow ? 8 : gutter(rows), right: width - 10, width };
 }
 const toX = (area, time) => area.left + ((time - view.from) / (view.to - view.from)) * (area.right - area.left);
 const toTime = (area, x) => view.from + ((x - area.left) / (area.right - area.left)) * (view.to - view.from);
@@ -122,7 +133,7 @@ function sized(canvas, width, height) {
 
 function drawTracks(pen, area) {
   for (const row of area.rows) {
-    if (row.name && area.left >= GUTTER) drawName(pen, area, row);
+    if (row.name) drawName(pen, area, row);
     pen.save(); pen.beginPath();
     pen.rect(area.left, row.top, area.right - area.left, row.height + (row.what === "ruler" ? 9999 : 0));
     if (row.what !== "ruler") pen.clip();
@@ -134,10 +145,13 @@ function drawTracks(pen, area) {
 function drawName(pen, area, row) {
   const chosen = row.ribbon && RIBBONS.length > 1 && SERIES[view.series].person === row.ribbon.person;
   pen.fillStyle = chosen ? ink.text : ink.quiet;
-  pen.font = (chosen ? "600 " : "") + "12px " + FONT; pen.textAlign = "right"; pen.textBaseline = "middle";
+  const beside = !area.narrow, room = beside ? area.left - 16 : area.right - area.left;
+  pen.font = (chosen ? "600 " : "") + (beside ? "12px " : "13px ") + FONT; pen.textBaseline = "middle";
+  pen.textAlign = beside ? "right" : "left";
   let text = row.name;
-  while (text.length > 1 && pen.measureText(text).width > area.left - 16) text = text.slice(0, -2) + "…";
-  pen.fillText(text, area.left - 8, row.top + row.height / 2);
+  while (text.length > 1 && pen.measureText(text).width > room) text = text.slice(0, -2) + "…";
+  if (beside) pen.fillText(text, area.left - 8, row.top + row.height / 2);
+  else pen.fillText(text, area.left + 4, row.top - LABEL / 2);
 }
 
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000];
@@ -295,7 +309,7 @@ function drawSegment(pen, part, x, width, row) {
   pen.globalAlpha = 1;
   if (width < 30 || row.height < 18) return; // no room for a label
   pen.font = "600 12px " + FONT; pen.textAlign = "left"; pen.textBaseline = "middle";
-  const word = named ? part.word : "abstained", middle = row.top + row.height / 2 + 0.5;
+  const word = named ? part.word : "not sure", middle = row.top + row.height / 2 + 0.5;
   const texts = [word + (named ? "  " + part.confidence + " %" : ""), word];
   const text = texts.find((each) => pen.measureText(each).width < width - 14);
   if (!text) return;

@@ -89,12 +89,12 @@ def check_face_needs(features: FaceFeatures) -> None:
 
 
 def face_notes(track: FaceTrack | BlendshapeTrack) -> tuple[str, ...]:
-    """Notes for the user: borrowed or interpolated frames, several faces."""
+    """Notes for the user: frames without a face, several faces."""
     notes = []
     n_frames, n_found = len(track.found), int(track.found.sum())
     if n_found < n_frames:
-        what = "face borrowed" if isinstance(track, FaceTrack) else "blendshapes interpolated"
-        notes.append(f"{what} in {n_frames - n_found} of {n_frames} frames")
+        instead = "the nearest one was read" if isinstance(track, FaceTrack) else "blendshapes interpolated"
+        notes.append(f"no face in {n_frames - n_found} of {n_frames} frames: {instead}")
     most = int(track.n_faces.max())
     if most > 1:
         name = _NUMBERS[most] if most < len(_NUMBERS) else str(most)
