@@ -108,6 +108,8 @@ class Kind:
     """Of notes that only ``predict`` gives, after the others."""
     refused: str | None = None
     """A regular expression of the error, for what is not read at all."""
+    timeline: bool = True
+    """Whether a timeline of it is read too: not of what lasts half an hour."""
     pyav_encoder: str | None = None
     """What a step of Python needs."""
     tolerance_s: float = 0.1

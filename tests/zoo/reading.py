@@ -1,7 +1,7 @@
 """Read files by ``predict`` and ``timeline``, each in a fresh process that starts warm.
 
 A parent process loads the recognizer and forks for every file, so that what one file takes, time and memory,
-is what it takes alone. It gets a path per line and answers with a line of JSON.
+is what it takes alone. It reads a line of JSON per file, and answers with one.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Reader:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
         )
 
-    def read(self, path: Path) -> dict[str, Any]:
-        """What both found in a file; see :func:`_answer`."""
+    def read(self, path: Path, *, timeline: bool = True) -> dict[str, Any]:
+        """What ``predict`` and, where it is wanted, ``timeline`` found in a file, with time and memory."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(f"{path}\n")
+        self._process.stdin.write(json.dumps({"path": str(path), "timeline": timeline}) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         assert line, "the process that reads ended"
@@ -143,14 +143,14 @@ def _serve() -> None:
 
     recognizer = Recognizer.load()
     for line in sys.stdin:
-        path = line.rstrip("\n")
+        request = json.loads(line)
+        path = request["path"]
         child = os.fork()
         if child == 0:
             try:
-                answer = {
-                    "predict": _measured(_predict, recognizer, path),
-                    "timeline": _measured(_timeline, recognizer, path),
-                }
+                answer = {"predict": _measured(_predict, recognizer, path)}
+                if request["timeline"]:
+                    answer["timeline"] = _measured(_timeline, recognizer, path)
                 sys.stdout.write(json.dumps(answer) + "\n")
                 sys.stdout.flush()
                 os._exit(0)

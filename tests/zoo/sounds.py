@@ -151,4 +151,14 @@ LEVELS: Final = (
     ),
 )
 
-KINDS: Final = CODECS + FILES + RATES + CHANNELS + LEVELS
+LONG: Final = (
+    _mixed("half-an-hour.flac", "pad 0 1800", duration_s=1805.0, timeline=False),
+    sound(
+        "eight-channels-at-192-khz.flac",
+        "ffmpeg -i {voice} -af apad=whole_dur=60 -ac 8 -ar 192000 -c:a flac -compression_level 0 {out}",
+        duration_s=60.0,
+        timeline=False,
+    ),
+)
+
+KINDS: Final = CODECS + FILES + RATES + CHANNELS + LEVELS + LONG
