@@ -5,15 +5,19 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx import TensorProto, helper
 
+from emofuse import Recognizer
 from emofuse.core.errors import BundleError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.recognition.bundle import MANIFEST, Bundle, load_bundle, save_bundle
+from tests.support import small_corpora
 
 FILES = {"voice.onnx": b"voice", "face.onnx": b"face", "fusion-0.onnx": b"fusion"}
 
@@ -229,3 +233,71 @@ def test_a_trained_bundle_holds_no_pickle_and_has_its_provenance(au_bundle: Path
     moved = shutil.copytree(au_bundle, tmp_path / "moved")
     assert load_bundle(moved).files == bundle.files
     assert str(au_bundle.parent) not in (au_bundle / MANIFEST).read_text()
+
+
+def with_network(folder: Path, au_bundle: Path, network: bytes) -> Path:
+    """A bundle with another network for the voice, and the checksum of it."""
+    shutil.copytree(au_bundle, folder)
+    (folder / "voice.onnx").write_bytes(network)
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    files["voice.onnx"] = {"sha256": hashlib.sha256(network).hexdigest(), "bytes": len(network)}
+    edit(folder, files=files)
+    return folder
+
+
+def graph(nodes: list[Any], *initializers: Any, inputs: Sequence[str] = ("inputs",)) -> bytes:
+    given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inputs]
+    out = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+    made = helper.make_graph(nodes, "g", given, out, list(initializers))
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def declaring(n_values: int, **external: str) -> Any:
+    """Weights that declare more than they hold, or that lie in another file."""
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[n_values], raw_data=b"\0" * 8)
+    for key, value in external.items():
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    return tensor
+
+
+ADD = [helper.make_node("Add", ["inputs", "w"], ["y"])]
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        b"",
+        b"garbage" * 100,
+        graph(ADD, declaring(2**44)),
+        graph(ADD, declaring(2**28)),
+        graph(ADD, declaring(4, location="/etc/hostname")),
+        graph(ADD, declaring(4, location="../../../../../../etc/hostname")),
+        graph([helper.make_node("NoSuchOperator", ["inputs"], ["y"])]),
+        graph([helper.make_node("Add", ["inputs", "more"], ["y"])], inputs=("inputs", "more")),
+    ],
+    ids=["empty", "garbage", "64 TiB", "1 GiB", "absolute", "relative", "operator", "inputs"],
+)
+def test_networks_from_elsewhere_are_refused_in_one_line(
+    au_bundle: Path, tmp_path: Path, network: bytes
+) -> None:
+    folder = with_network(tmp_path / "b", au_bundle, network)
+    with pytest.raises(BundleError, match=r"voice\.onnx is not a network") as caught:
+        Recognizer.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_asks_for_64_tib_when_it_runs_is_named(au_bundle: Path, tmp_path: Path) -> None:
+    size = helper.make_tensor("size", TensorProto.INT64, [1], [2**44])
+    nodes = [
+        helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["sum"]),
+        helper.make_node("Add", ["inputs", "sum"], ["y"]),
+    ]
+    recognizer = Recognizer.load(with_network(tmp_path / "b", au_bundle, graph(nodes, size)))
+    with pytest.raises(BundleError, match=r"voice\.onnx is a network that fails: ") as caught:
+        recognizer.predict(small_corpora.speech(4, 0, 1), sample_rate_hz=small_corpora.RATE)
+    assert "\n" not in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,13 +52,16 @@ class BundleModel:
             raise BundleError(f"{bundle.folder}: this bundle has no fusion")
 
     def _session(self, name: str) -> Any:
-        network = self.bundle.read(name)
+        network, path = self.bundle.read(name), self.bundle.folder / name
         try:
-            return create_session(network, threads=self._threads)
+            session = create_session(network, threads=self._threads)
         except Exception as error:
-            raise BundleError(
-                f"{self.bundle.folder / name} is not a network that can be run: {error}"
-            ) from None
+            raise BundleError(f"{path} is not a network that can be run: {_first_line(error)}") from None
+        inputs = [one.name for one in session.get_inputs()]
+        if inputs != ["inputs"]:
+            names = ", ".join(inputs) or "none"
+            raise BundleError(f"{path} is not a network of a bundle: its inputs are {names}")
+        return _Network(session, path)
 
     @cached_property
     def enrolled(self) -> EnrolledModel:
@@ -127,6 +131,29 @@ class BundleModel:
                 joined = np.maximum(np.concatenate([voice[2], face[2]], axis=1), MIN_LOG_PROBABILITY)
             members.append(session.run(["probabilities"], {"inputs": joined.astype(np.float32)})[0][0])
         return _normalized(np.mean(members, axis=0).astype(np.float64))
+
+
+class _Network:
+    """A network of a bundle, whose failure is named as what it is: that of a file from elsewhere."""
+
+    def __init__(self, session: Any, path: Path) -> None:
+        self._session, self._path = session, path
+
+    def run(self, outputs: list[str] | None, inputs: dict[str, NDArray[Any]]) -> Outputs:
+        """What the network computes.
+
+        Raises:
+            BundleError: it fails, or asks for more memory than there is.
+        """
+        try:
+            found: Outputs = self._session.run(outputs, inputs)
+        except Exception as error:
+            raise BundleError(f"{self._path} is a network that fails: {_first_line(error)}") from None
+        return found
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def nothing_readable(features: Features) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from emofuse.system.atomic_write import write_atomically
 from emofuse.training.dataset import Branch, Inputs, ModalityName, Rows
 from emofuse.training.networks.descriptor_ensemble import DescriptorEnsemble, Layout
 from emofuse.training.plan import NetworkJob, derive_seed
+from emofuse.training.run_folder import read_run_weights
 
 if TYPE_CHECKING:
     from emofuse.training.loop import TrainedNetwork
@@ -189,8 +190,6 @@ def _write_draws(
 
 def load_ensemble(job: NetworkJob, recipe: Recipe, work: Path) -> DescriptorEnsemble:
     """An ensemble that :func:`train_ensemble_job` has fitted."""
-    from safetensors.torch import load
-
-    state: dict[str, Any] = load((work / job.name / "weights.safetensors").read_bytes())
+    state = read_run_weights(work / job.name / "weights.safetensors")
     layout = layout_of(job.modality, recipe, len(state["mean"]), enrolled=job.enrolled)
     return DescriptorEnsemble.of_state(layout, state)

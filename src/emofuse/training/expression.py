@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,6 +26,7 @@ from emofuse.corpus.fer2013 import Faces, clean_training_faces
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.checksums import file_digest
 from emofuse.system.file_lock import locked_folder
+from emofuse.system.json_files import parse_json
 from emofuse.training.loop import TORCH_THREADS, one_cycle
 from emofuse.training.networks.emotion_cnn import EmotionCnn
 from emofuse.training.networks.expression_cnn import (
@@ -36,7 +37,7 @@ from emofuse.training.networks.expression_cnn import (
     load_expression_weights,
     read_architecture,
 )
-from emofuse.training.run_folder import check_run, claim_run, write_json
+from emofuse.training.run_folder import check_run, claim_run, read_run_json, read_run_weights, write_json
 
 Architecture = Literal["emotion", "compact"]
 OnEpoch = Callable[[int, int], None]
@@ -155,7 +156,7 @@ def train_expression(
         claim_run(folder, marks)
         if results_path.is_file():
             on_epoch(settings.epochs, settings.epochs)
-            return ExpressionFigures(**json.loads(results_path.read_text(encoding="utf-8"))["figures"])
+            return ExpressionFigures(**read_run_json(results_path)["figures"])
         network, curve = _train_epochs(retained, held_out, settings, folder, teacher, on_epoch)
         final = network.fold() if isinstance(network, NormalizedEmotionCnn) else network
         weights = {name: value.contiguous() for name, value in final.state_dict().items()}
@@ -297,13 +298,13 @@ class _Run:
         """Load what :meth:`save` wrote; returns the learning curve, empty where there is none."""
         if not path.is_file():
             return []
-        state = load(path.read_bytes())
+        state = read_run_weights(path)
         self.network.load_state_dict(
             {k.removeprefix("network/"): v for k, v in state.items() if k.startswith("network/")}
         )
         for name, parameter in self.network.named_parameters():
             self.optimizer.state[parameter]["momentum_buffer"] = state[f"momentum/{name}"]
-        curve: list[dict[str, Any]] = json.loads(state["curve"].numpy().tobytes())
+        curve: list[dict[str, Any]] = parse_json(state["curve"].numpy().tobytes())
         return curve
 
 

@@ -20,6 +20,7 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.system.checksums import file_digest
 from emofuse.training.dataset import Branch, Inputs
 from emofuse.training.plan import NetworkJob, derive_seed
+from emofuse.training.run_folder import read_run_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -119,11 +120,9 @@ def _built(
         return TrainedNetwork.with_outputs(network, curve, features[list(job.score)])
 
     def load(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path) -> nn.Module:
-        from safetensors.torch import load as load_state
-
         assert job.modality != "both"
         network = build(recipe, inputs.load(job.modality).shape[1:])
-        network.load_state_dict(load_state((work / job.name / "weights.safetensors").read_bytes()))
+        network.load_state_dict(read_run_weights(work / job.name / "weights.safetensors"))
         return network.eval()
 
     return NetworkKind(train, load, pretrained_sha256)

@@ -108,6 +108,21 @@ def read_run_arrays(path: Path) -> Mapping[str, NDArray[Any]]:
         raise ExperimentError(_damaged(path, error)) from None
 
 
+def read_run_weights(path: Path) -> dict[str, Any]:
+    """The tensors of a safetensors file of a run.
+
+    Raises:
+        ExperimentError: it cannot be read, or is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(path.read_bytes())
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ExperimentError(_damaged(path, error)) from None
+
+
 def _damaged(path: Path, error: Exception) -> str:
     return f"{path} cannot be read ({error}): remove it and repeat the command, which computes it again"
 
