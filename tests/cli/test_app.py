@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import emofuse
+from emofuse.cli import app as cli_app
 from emofuse.cli.app import app
 from tests.support import small_corpora
 
@@ -133,3 +135,40 @@ def test_unencodable_characters_are_escaped(tmp_path: Path) -> None:
         assert b"Traceback" not in done.stderr
         text = done.stdout.decode("cp1252" if option == "table" else "utf-8")
         assert ("\\u65e5" if option == "table" else "日") in text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits as POSIX has them")
+def test_too_little_memory_is_one_line(tmp_path: Path, au_folder: Path, au_toml: Path) -> None:
+    """Too little to load the libraries: an ImportError, as the loader has it."""
+    limited = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_AS, (300 << 20, 300 << 20)); "
+    command = ["evaluate", au_folder, "-r", au_toml, "-p", "actors-2", "-o", tmp_path / "run", "-j", 2]
+    done = subprocess.run(
+        [sys.executable, "-c", f"{limited} runpy.run_module('emofuse', run_name='__main__')",
+         *map(str, command)],
+        capture_output=True, text=True, check=False, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "emofuse: there is not enough memory: close other programs, or use fewer jobs"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (MemoryError(), "not enough memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "not enough memory"),
+        (ImportError("x.so: failed to map segment from shared object"), "not enough memory"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x"), "/x: No space left on device"),
+    ],
+)
+def test_errors_of_the_system_are_told(
+    error: Exception, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(cli_app, "app", fail)
+    with pytest.raises(SystemExit, match="1"):
+        cli_app._run()
+    assert says in capsys.readouterr().err

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -30,6 +31,10 @@ from emofuse.cli.interrupts import end_if_received, end_on_signals, received
 from emofuse.cli.printing import print_message
 from emofuse.core.errors import EmofuseError
 from emofuse.core.version import __version__
+
+_NO_MEMORY: Final = "there is not enough memory: close other programs, or use fewer jobs"
+_NO_MEMORY_TO_LOAD: Final = ("failed to map segment", "cannot allocate memory", "cannot map zero-fill pages")
+"""What the loader of glibc says of a library for which there is no memory."""
 
 app = typer.Typer(
     name="emofuse",
@@ -99,8 +104,14 @@ def _run() -> None:
     except EmofuseError as error:
         _fail(str(error))
     except MemoryError:
-        _fail("there is not enough memory: close other programs, or use fewer jobs")
+        _fail(_NO_MEMORY)
+    except ImportError as error:
+        if not any(words in str(error) for words in _NO_MEMORY_TO_LOAD):
+            raise
+        _fail(_NO_MEMORY)
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            _fail(_NO_MEMORY)
         name = f"{error.filename}: " if error.filename else ""
         _fail(f"{name}{error.strerror or error}")
     except KeyboardInterrupt:
