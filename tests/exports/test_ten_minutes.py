@@ -70,7 +70,8 @@ def edges(interview: Timeline, person: str) -> list[float]:
 
 def test_every_format_is_written(written: dict[str, Path]) -> None:
     assert set(written) == set(FORMATS)
-    assert all(path.stat().st_size > 1000 for path in written.values())
+    least = dict.fromkeys(FORMATS, 1000) | {"summary-csv": 500}  # a row for each person
+    assert [kind for kind, path in written.items() if path.stat().st_size < least[kind]] == []
 
 
 def test_json(interview: Timeline, written: dict[str, Path]) -> None:
