@@ -184,3 +184,21 @@ def test_an_unknown_degradation_is_rejected_before_anything_is_read(
             Resources(),
         )
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("modality", ["voice", "face"])
+def test_features_that_are_the_same_in_all_takes_are_an_error(
+    modality: str, corpus: Path, au_toml: Path, tmp_path: Path
+) -> None:
+    if modality == "voice":
+        one, *others = sorted(corpus.rglob("*.wav"))
+        for other in others:
+            shutil.copy(one, other)
+    else:
+        (table,) = corpus.glob("*.csv")
+        header, first, *rest = table.read_text().splitlines()
+        values = first.split(",")[1:]
+        names = [line.split(",")[0] for line in (first, *rest)]
+        table.write_text("\n".join([header, *(",".join([name, *values]) for name in names)]))
+    with pytest.raises(ExperimentError, match=f"the {modality} features of all 16 takes are the same"):
+        read(corpus, au_toml, tmp_path / "work")

@@ -10,42 +10,22 @@ import threadpoolctl
 import torch
 from safetensors.torch import save
 from sklearn.linear_model import LogisticRegression
-from torch.nn import functional
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.part import Ensemble, Training
 from emofuse.training.ensemble import (
-    TEMPERATURES,
     _components,
     _damping,
-    _fit_kernel,
     _fit_linear,
     train_ensemble,
 )
 from emofuse.training.loop import infer
-from emofuse.training.networks.descriptor_ensemble import DescriptorEnsemble, Layout, kernel
+from emofuse.training.networks.descriptor_ensemble import DescriptorEnsemble, Layout
+from tests.support.ensemble_clips import clips
 
 LAYOUT = Layout(((0, 8), (8, 20)))
 BOTH = Layout(((0, 8), (8, 14), (14, 20)), second=1)
 TRAINING = Training(epochs=4, batch_size=16, learning_rate=5e-3)
-
-
-def clips(
-    n_actors: int = 5,
-    per_actor: int = 16,
-    d: int = 20,
-    n_emotions: int = 8,
-    noise: float = 1.0,
-    seed: int = 0,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features of several speakers' clips, their emotions, and their speakers."""
-    emotions = np.random.default_rng(50).standard_normal((n_emotions, d)) * 1.5
-    rng = np.random.default_rng(seed)
-    n = n_actors * per_actor
-    labels = np.arange(n) % n_emotions
-    who = np.arange(n) // per_actor
-    rows = emotions[labels] + rng.standard_normal((n_actors, d))[who] + noise * rng.standard_normal((n, d))
-    return rows.astype(np.float32), labels, np.array([f"{k:02d}" for k in who])
 
 
 def fit(
@@ -56,50 +36,6 @@ def fit(
         versions, labels, speakers, layout, Ensemble(**{"components": 6, "hidden": 12, **settings}), TRAINING,
         n_emotions=8, seed=3,
     )[0]  # fmt: skip
-
-
-@pytest.mark.parametrize("layout", [LAYOUT, BOTH], ids=["one", "both"])
-@pytest.mark.parametrize("ridges", [(0.2,), (0.05, 0.3, 2.0)])
-def test_leaving_actors_out_equals_refitting_without_them(
-    monkeypatch: pytest.MonkeyPatch, layout: Layout, ridges: tuple[float, ...]
-) -> None:
-    rows, labels, speakers = clips()
-    settings = Ensemble(components=6, ridges=ridges)
-    values = [torch.from_numpy(rows), torch.from_numpy(rows + 0.3 * clips(seed=9)[0])]
-    fitted, _ = _components(values, speakers, layout, settings)
-    targets = functional.one_hot(torch.from_numpy(labels), 8).double()
-    queried: list[torch.Tensor] = []
-    real = functional.cross_entropy
-
-    def watched(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        queried.append(scores)
-        return real(scores, truth)
-
-    monkeypatch.setattr(functional, "cross_entropy", watched)
-    _fit_kernel(fitted, targets, speakers, layout, settings, len(values))
-    monkeypatch.undo()
-
-    gram = kernel(fitted.supports, fitted.supports, settings.gamma, layout.second).double().numpy()
-    expected, speaker_ids = np.tile(targets.numpy() - 1 / 8, (2, 1)), np.tile(speakers, 2)
-    best = (np.inf, 0.0, 0.0)
-    for r, ridge in enumerate(ridges):
-        outputs = np.empty_like(expected)
-        for actor in np.unique(speaker_ids):
-            out, rest = speaker_ids == actor, speaker_ids != actor
-            inner = gram[np.ix_(rest, rest)] + ridge * np.eye(rest.sum())
-            outputs[out] = gram[np.ix_(out, rest)] @ np.linalg.solve(inner, expected[rest])
-        for t, temperature in enumerate(TEMPERATURES):
-            scores = outputs[: len(labels)] / temperature
-            # only outputs for the clips at their own speed count
-            np.testing.assert_allclose(
-                queried[r * len(TEMPERATURES) + t].numpy(), scores, atol=1e-7 / temperature
-            )
-            logs = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-            best = min(best, (-logs[np.arange(len(labels)), labels].mean(), ridge, temperature))
-    assert len(queried) == len(ridges) * len(TEMPERATURES)
-    assert fitted.temperature == best[2]
-    weights = np.linalg.solve(gram + best[1] * np.eye(len(gram)), expected)
-    np.testing.assert_allclose(fitted.weights.numpy(), weights, atol=1e-5)
 
 
 @pytest.mark.parametrize("retained", [list(range(8)), [0, 2, 3, 7], [1, 6]])

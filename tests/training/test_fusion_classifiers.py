@@ -175,3 +175,29 @@ def test_pca_has_no_more_components_than_there_are_clips() -> None:
     assert model.pipeline.named_steps["pca"].n_components == 23
     model = make_classifier("pca-lr", {"C": 1.0, "kept": 0.1}, SETTINGS, n_emotions=8, seed=0).fit(X, y)
     assert model.pipeline.named_steps["pca"].n_components == 2
+
+
+@pytest.mark.parametrize("name", ["lr", "pca-lr", "svm"])
+def test_the_same_outputs_for_all_takes_are_an_error(name: Any) -> None:
+    _, y = data()
+    parameters = {"C": 1.0, "kernel": "rbf", "kept": 0.5}
+    classifier = make_classifier(name, parameters, Fusion(), n_emotions=8, seed=0)
+    with pytest.raises(ExperimentError, match="are the same for all takes: there is nothing to fuse"):
+        classifier.fit(np.full((len(y), 16), -2.0, np.float32), y)
+
+
+@pytest.mark.parametrize("name", ["lr", "svm", "nn", "pool"])
+def test_outputs_that_are_not_numbers_are_an_error(name: Any) -> None:
+    _, y = data()
+    X = np.log(np.full((len(y), 16), 1 / 8, np.float32))
+    X[3, 2], X[7, 0], X[7, 1] = np.nan, np.inf, -np.inf
+    parameters = {
+        "C": 1.0,
+        "kernel": "rbf",
+        "offset_penalty": 1.0,
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+    }
+    classifier = make_classifier(name, parameters, Fusion(), n_emotions=8, seed=0)
+    with pytest.raises(ExperimentError, match="outputs for 2 of 96 takes are not numbers"):
+        classifier.fit(X, y)

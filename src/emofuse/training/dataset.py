@@ -116,7 +116,8 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
     modality that no take has is left out as a whole, with a note.
 
     Raises:
-        ExperimentError: no take has a voice or a face, or none is in the table of action units.
+        ExperimentError: no take has a voice or a face, or none is in the table of action units; or all takes
+            have the same features.
     """
     for name in recipe.voice.conditions:
         if name not in DEGRADATIONS:
@@ -149,6 +150,7 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
     others = recipe.voice.variants[1:] if has["voice"].any() else ()
     inputs = Inputs(folder, labels, speakers, has, 1 + len(others))
     fingerprint = _write_features(readable, inputs)
+    _check_differ(corpus, inputs)
     for variant, settings in enumerate(others, 1):
         fingerprint += _write_voice_variant(readable, inputs, recipe, variant, settings, resources)
     notes = [f"{len(failed)} of {len(takes)} takes could not be read"] if failed else []
@@ -170,6 +172,22 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
         feature_notes={take.take: list(features.notes) for take, features in readable if features.notes},
         action_units=() if table is None else table.names,
     )
+
+
+def _check_differ(corpus: Corpus, inputs: Inputs) -> None:
+    """Fail early where a modality has the same features in every take: training on it takes hours.
+
+    Raises:
+        ExperimentError: one has.
+    """
+    for modality in inputs.modalities:
+        rows = inputs.load(modality)
+        first, *others = np.flatnonzero(inputs.has[modality])
+        if len(others) and all(np.array_equal(rows[first], rows[other]) for other in others):
+            raise ExperimentError(
+                f"{corpus.root}: the {modality} features of all {1 + len(others)} takes are the same: there "
+                "is nothing to learn from"
+            )
 
 
 def _split(

@@ -1,8 +1,4 @@
-"""Fitting an ensemble: principal components, a kernel machine in closed form, dense networks, a linear model.
-
-The kernel machine is ridge regression onto the emotions. Its predictions for an actor who is left out follow
-from one matrix inverse (leave-one-group-out, Cook & Weisberg 1982); ridge and temperature are chosen by them.
-"""
+"""Fitting an ensemble: principal components, a kernel machine, dense networks, a linear model."""
 
 from __future__ import annotations
 
@@ -17,6 +13,7 @@ from torch.nn import functional
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.part import Ensemble, Training
+from emofuse.training.kernel_machine import fit_kernel
 from emofuse.training.loop import Epoch, one_cycle, one_thread
 from emofuse.training.networks.descriptor_ensemble import (
     CLIP,
@@ -24,11 +21,9 @@ from emofuse.training.networks.descriptor_ensemble import (
     Fitted,
     Layout,
     dense,
-    kernel,
 )
 
 INPUT_DROPOUT = 0.3
-TEMPERATURES = tuple(0.03 * 1.12**i for i in range(30))
 
 
 def train_ensemble(
@@ -71,7 +66,7 @@ def train_ensemble(
             values = [v.clamp(min=0).sqrt() for v in values]
         fitted, parts = _components(values, speakers, layout, settings)
         targets = functional.one_hot(torch.from_numpy(labels), n_emotions).double()
-        _fit_kernel(fitted, targets, speakers, layout, settings, len(values))
+        fit_kernel(fitted, targets, speakers, layout, settings, len(values))
         curve: list[Epoch] = []
         joined = [torch.cat(part, 1) for part in parts]
         if settings.networks:
@@ -131,36 +126,6 @@ def _damping(components: Tensor, speakers: NDArray[np.str_], strength: float) ->
     variances, axes = torch.linalg.eigh(covariance)
     damping: Tensor = axes / (1 + strength * variances.clamp(min=0)).sqrt()
     return damping
-
-
-def _fit_kernel(
-    fitted: Fitted,
-    targets: Tensor,
-    speakers: NDArray[np.str_],
-    layout: Layout,
-    settings: Ensemble,
-    n_variants: int,
-) -> None:
-    """Choose ridge and temperature by leaving actors out, and fit the weights."""
-    n, n_emotions = targets.shape
-    gram = kernel(fitted.supports, fitted.supports, settings.gamma, layout.second).double()
-    centered = (targets - 1 / n_emotions).repeat(n_variants, 1)
-    speaker_ids = np.tile(speakers, n_variants)
-    groups = [torch.from_numpy(np.flatnonzero(speaker_ids == s)) for s in np.unique(speaker_ids)]
-    best: tuple[float, float, Tensor] | None = None
-    for ridge in settings.ridges:
-        factor = torch.linalg.cholesky(gram + ridge * torch.eye(len(gram), dtype=gram.dtype))
-        inverse = torch.cholesky_inverse(factor)
-        weights = inverse @ centered
-        held_out = torch.empty_like(centered)
-        for rows in groups:
-            held_out[rows] = centered[rows] - torch.linalg.solve(inverse[rows][:, rows], weights[rows])
-        for temperature in TEMPERATURES:
-            loss = float(functional.cross_entropy(held_out[:n] / temperature, targets))
-            if best is None or loss < best[0]:
-                best = (loss, temperature, weights)
-    assert best is not None
-    fitted.temperature, fitted.weights = best[1], best[2].float()
 
 
 def _fit_dense(

@@ -39,6 +39,19 @@ def make_classifier(
     return SklearnClassifier(name=name, parameters=parameters, n_emotions=n_emotions, seed=seed)
 
 
+def _check_finite(X: NDArray[np.float32]) -> None:
+    """Check the networks' outputs, (n, n_inputs).
+
+    Raises:
+        ExperimentError: some are not numbers.
+    """
+    wrong = int((~np.isfinite(X)).any(axis=1).sum())
+    if wrong:
+        raise ExperimentError(
+            f"the networks' outputs for {wrong} of {len(X)} takes are not numbers: lower their learning_rate"
+        )
+
+
 class LogLinearPool:
     """Weighted product of the modalities' posteriors: log p = Σ w_m · log p_m + b, normalized.
 
@@ -56,12 +69,14 @@ class LogLinearPool:
         """Fit on (n, n_modalities · n_emotions) log-probabilities and (n,) emotions.
 
         Raises:
-            ExperimentError: the inputs are not log-probabilities of several modalities side by side.
+            ExperimentError: the inputs are not log-probabilities of several modalities side by side, or not
+                numbers.
         """
         from scipy.optimize import minimize
 
         if X.shape[1] % self.n_emotions or (X > 1e-3).any():
             raise ExperimentError("pool fuses log-probabilities: it needs fusion.inputs = 'probabilities'")
+        _check_finite(X)
         logs = X.astype(np.float64).reshape(len(X), -1, self.n_emotions)
         targets = np.eye(self.n_emotions)[y]
         n_weights = logs.shape[1]
@@ -166,10 +181,16 @@ class SklearnClassifier(_SeededClassifier):
         """Fit on (n, n_inputs) inputs and (n,) emotions.
 
         Raises:
-            ExperimentError: there is only one emotion, or an SVM has a single clip of one.
+            ExperimentError: there is only one emotion, or an SVM has a single clip of one; or the inputs are
+                not numbers, or the same for all clips.
         """
         from sklearn.exceptions import ConvergenceWarning
 
+        _check_finite(X)
+        if (np.ptp(X, axis=0) <= MIN_STD).all():
+            raise ExperimentError(
+                "the networks' outputs are the same for all takes: there is nothing to fuse"
+            )
         self.n_inputs = X.shape[1]
         self.classes, y, counts = np.unique(y, return_inverse=True, return_counts=True)
         if len(counts) < 2 or (self.name == "svm" and counts.min() < 2):
@@ -235,6 +256,7 @@ class NeuralClassifier(_SeededClassifier):
         from emofuse.training.loop import Examples, train_network
         from emofuse.training.networks.fusion_mlp import FusionNetwork
 
+        _check_finite(X)
         self.n_inputs = X.shape[1]
         X = X.astype(np.float32)
         training = Training(
