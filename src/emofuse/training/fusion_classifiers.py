@@ -74,9 +74,9 @@ class LogLinearPool:
         """
         from scipy.optimize import minimize
 
+        _check_finite(X)
         if X.shape[1] % self.n_emotions or (X > 1e-3).any():
             raise ExperimentError("pool fuses log-probabilities: it needs fusion.inputs = 'probabilities'")
-        _check_finite(X)
         logs = X.astype(np.float64).reshape(len(X), -1, self.n_emotions)
         targets = np.eye(self.n_emotions)[y]
         n_weights = logs.shape[1]
