@@ -186,6 +186,17 @@ def test_one_frame_beside_longer_audio_is_no_damage(tmp_path: Path, suffix: str)
     assert notes_of(ffmpeg(made, tmp_path / f"one.{suffix}")) == ()
 
 
+@needs_ffmpeg
+def test_audio_whose_clock_stands_still_is_read(tmp_path: Path) -> None:
+    path = ffmpeg("-f lavfi -i sine=440:d=5:r=8000 -c:a real_144 -f rm", tmp_path / "old.ra")
+    with open_stream(path, frames_per_s=None) as stream:
+        streamed = np.concatenate([one.samples for one in stream if isinstance(one, Waveform)], axis=1)
+    for samples in (streamed, not_none(decode(path).audio).samples):
+        assert samples.shape[1] / 8000 == pytest.approx(5.0, abs=0.03)
+        for first in range(0, 36000, 4000):
+            assert np.argmax(np.abs(np.fft.rfft(samples[0, first : first + 4000]))) * 2 == 440
+
+
 @needs_sox
 def test_a_padding_byte_in_the_data_is_no_damage(tmp_path: Path) -> None:
     wave = media_files.write_wav(tmp_path / "a.wav", media_files.tone(2.5, 8000), 8000)

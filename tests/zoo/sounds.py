@@ -41,6 +41,10 @@ CODECS: Final = (
     voice("mpeg2-rate.mp3", "-c:a libmp3lame -ar 16000"),
     voice("layer-2.mp2", "-c:a mp2"),
     voice("adts.aac", "-c:a aac"),
+    voice("tagged.aac", "-c:a aac -write_id3v2 1 -metadata title=x"),
+    voice("latm.aac", "-c:a aac -f latm"),
+    voice("mp3.wav", "-c:a libmp3lame"),
+    voice("opus.mp4", "-c:a libopus"),
     voice("audiobook.m4b", "-c:a aac -f ipod"),
     voice("alac.m4a", "-c:a alac"),
     voice("dolby.ac3", "-c:a ac3"),
@@ -53,6 +57,7 @@ CODECS: Final = (
     voice("speex.ogg", "-c:a libspeex -ar 16000"),
     voice("browser.weba", "-c:a libopus -f webm"),
     voice("matroska.mka", "-c:a libvorbis"),
+    voice("old.ra", "-c:a real_144 -ar 8000 -f rm"),
     voice("windows-media.wma", "-c:a wmav2"),
     voice("wavpack.wv", "-c:a wavpack"),
     voice("true-audio.tta", "-c:a tta"),
@@ -100,7 +105,8 @@ FILES: Final = (
 )  # fmt: skip
 
 RATES: Final = tuple(
-    voice(f"rate-{rate}.wav", f"-ar {rate}") for rate in (8000, 11025, 16000, 22050, 44100, 96000, 192000)
+    voice(f"rate-{rate}.wav", f"-ar {rate}")
+    for rate in (8000, 11025, 16000, 22050, 44100, 96000, 192000, 384000)
 )
 
 _CANCEL: Final = "the channels cancel each other out when mixed: the loudest one was read"
@@ -113,6 +119,7 @@ def _mixed(name: str, effects: str, **expected: Any) -> Kind:
 
 CHANNELS: Final = (
     *(_mixed(f"channels-{n}.wav", f"remix {' '.join('1' * n)}") for n in (2, 3, 4, 6, 8)),
+    voice("channels-16.wav", "-af pan=hexadecagonal|c0=c0|c1=c0 -c:a pcm_s16le"),
     voice("surround.ac3", "-ac 6 -c:a ac3"),
     voice("surround.opus", "-ac 8 -c:a libopus"),
     _mixed("left-is-silent.wav", "remix 0 1"),

@@ -87,6 +87,8 @@ class AudioBlocks:
         self._parts: list[Float32] = []
         self._resampler: AudioResampler | None = None
         self._resampled_format = (0, "", "")
+        self._stamp_s: float | None = None
+        """The timestamp of the last frame."""
         self._first_s: float | None = None
         self._n_out = 0
         self._n = 0
@@ -150,7 +152,10 @@ class AudioBlocks:
         """Add a frame of the right rate where its timestamp says."""
         n, time_s = frame.samples, self.end_s
         if frame.pts is not None and frame.time_base:
-            time_s = float(frame.pts * frame.time_base) - self._origin_s
+            stamp_s = float(frame.pts * frame.time_base) - self._origin_s
+            # A clock that stands still, as of some RealAudio, says nothing.
+            time_s = self.end_s if stamp_s == self._stamp_s else stamp_s
+            self._stamp_s = stamp_s
         if self._end_s is not None and time_s >= self._end_s:
             self.full = True
             return []
