@@ -59,14 +59,12 @@ def test_windows_as_they_come_leave_it_out_too(recognizer: Recognizer, beside_a_
     expected = recognizer.timeline(beside_a_poster).windows
     streamed: list[Window] = list(recognizer.stream(beside_a_poster))
     live = [one.window for one in live_windows(recognizer, beside_a_poster, pace=2.0)]
-    for windows in (streamed, live):
-        assert {w.person for w in windows} == {"person 1"} == {w.speaker for w in windows}
-        spans = {w.start_s: w for w in expected}
-        assert len(windows) > 1
-        for window in windows:
-            assert window.face is not None and window.voice is not None
-            if window.start_s in spans:
-                assert window.reasons == spans[window.start_s].reasons
+    assert [(w.start_s, w.person, w.speaker, w.reasons) for w in streamed] == [
+        (w.start_s, w.person, w.speaker, w.reasons) for w in expected
+    ]
+    # a machine that is slower than the stream skips frames and windows
+    assert "person 1" in {w.person for w in live} <= {"person 1", None}
+    assert {w.speaker for w in live} <= {"person 1", None}
 
 
 @needs_ffmpeg
@@ -118,7 +116,11 @@ def test_a_still_picture_with_audio_is_read_by_its_voice(recognizer: Recognizer,
         np.testing.assert_allclose(seen.fused, alone.fused, atol=0.1)  # AAC beside PCM
         n_voices += 1
     assert n_voices >= 3
-    assert [s.emotion for s in film.segments] == [s.emotion for s in heard.segments]
+    assert {segment.person for segment in film.segments} == {None}
+    read_s = [
+        sum(s.duration_s for s in one.segments if s.status != "nothing_to_read") for one in (film, heard)
+    ]
+    assert read_s[0] == pytest.approx(read_s[1], abs=0.1) and read_s[0] > 5
     streamed = list(recognizer.stream(tmp_path / "still.mp4"))
     assert [(w.start_s, w.person, w.reasons) for w in streamed] == [
         (w.start_s, w.person, w.reasons) for w in film.windows

@@ -15,6 +15,8 @@ from emofuse.timeline.segments import Span
 Float64 = NDArray[np.float64]
 
 _LEAST_SHOWN: Final = 0.05
+_LEAST_TALKING_S: Final = 0.0005
+"""Speech that is nobody's and shorter than this has no row: tables have milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ def summarize(timeline: Timeline) -> tuple[PersonSummary, ...]:
             seen_s=None if person is None else _mean_s(list(seen), visible),
         ))  # fmt: skip
     *people, nobody = summaries
-    if people and not nobody.read_s and not nobody.talking_s and nobody.probabilities is None:
+    silent = (nobody.talking_s or 0.0) < _LEAST_TALKING_S
+    if people and silent and not nobody.read_s and nobody.probabilities is None:
         return tuple(people)
     return tuple(summaries)
 
