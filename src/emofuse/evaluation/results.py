@@ -18,6 +18,7 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.text import printable_data
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Protocol
+from emofuse.evaluation.entry_types import Interval, check_entries
 from emofuse.system.json_files import read_json
 from emofuse.training.run_folder import software, write_json
 
@@ -48,6 +49,20 @@ class RecipeEntry(TypedDict, total=False):
     settings: dict[str, Any]
 
 
+class _BranchSettings(TypedDict, total=False):
+    features: dict[str, Any]
+    network: dict[str, Any]
+    training: dict[str, Any]
+
+
+class _Settings(TypedDict, total=False):
+    """The outline of a recipe, by which reports look settings up; those of any version have it."""
+
+    voice: _BranchSettings
+    face: _BranchSettings
+    fusion: dict[str, Any]
+
+
 class CorpusEntry(TypedDict, total=False):
     """The corpus that a recipe was measured on; ``clips`` counts takes."""
 
@@ -72,7 +87,7 @@ class CoveragePoint(TypedDict, total=False):
     """Accuracy on the takes of highest confidence, and the confidence from which a take is one of them."""
 
     accuracy: float
-    ci95: list[float]
+    ci95: Interval
     threshold: float
 
 
@@ -84,9 +99,9 @@ class AnsweredPoint(TypedDict):
     """
 
     answered: float
-    answered_ci95: list[float]
+    answered_ci95: Interval
     accuracy: float | None
-    ci95: list[float] | None
+    ci95: Interval | None
     threshold: float
 
 
@@ -113,9 +128,9 @@ class SystemFigures(TypedDict, total=False):
     f1_macro: float
     log_loss: float
     ece: float
-    accuracy_ci95: list[float]
-    uar_ci95: list[float]
-    ece_ci95: list[float]
+    accuracy_ci95: Interval
+    uar_ci95: Interval
+    ece_ci95: Interval
     n: int
     coverage: CoverageFigures
     folds: list[FoldFigures]
@@ -129,9 +144,9 @@ class GroupEntry(TypedDict, total=False):
     n: int
     n_actors: int
     accuracy: float
-    accuracy_ci95: list[float] | None
+    accuracy_ci95: Interval | None
     uar: float
-    uar_ci95: list[float] | None
+    uar_ci95: Interval | None
 
 
 class EnrollmentPoint(TypedDict, total=False):
@@ -139,7 +154,7 @@ class EnrollmentPoint(TypedDict, total=False):
 
     clips: int | str
     accuracy: float
-    ci95: list[float]
+    ci95: Interval
     log_loss: float
     ece: float
     draws: int
@@ -158,7 +173,7 @@ class RobustnessFigures(TypedDict, total=False):
     condition: str
     system: str
     accuracy: float
-    ci95: list[float]
+    ci95: Interval
     ece: float
     n: int
 
@@ -282,6 +297,11 @@ def read_results(path: Path) -> Results:
     systems = results.get("systems")
     if results.get("schema") != _SCHEMA or not isinstance(systems, dict) or not systems:
         raise ExperimentError(f"{path}: not results of emofuse evaluate, schema {_SCHEMA}: evaluate again")
+    try:
+        check_entries(results, Results)
+        check_entries(results.get("recipe", {}).get("settings", {}), _Settings, "recipe.settings")
+    except ValueError as error:
+        raise ExperimentError(f"{path}: not results of emofuse evaluate: {error}: evaluate again") from None
     return cast(Results, results)
 
 

@@ -369,3 +369,35 @@ def test_the_summary_needs_no_training_packages() -> None:
     for module in ("terminal", "write"):
         code = f"import sys, emofuse.evaluation.report.{module}; sys.exit(bool({heavy} & set(sys.modules)))"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        (("systems", "voice"), 5, r"systems\.voice must be an object, got 5"),
+        (("systems", "voice", "accuracy_ci95"), [0.5], r"systems\.voice\.accuracy_ci95 must be 2 numbers"),
+        (("systems", "voice", "folds"), {}, r"systems\.voice\.folds must be a list"),
+        (("corpus", "clips"), "many", r"corpus\.clips must be a whole number, got 'many'"),
+        (("notes",), "a note", "notes must be a list"),
+        (
+            ("recipe", "settings", "face", "features"),
+            [],
+            r"recipe\.settings\.face\.features must be an object",
+        ),
+        (("seconds",), {}, "seconds must be a number"),
+    ],
+)
+def test_results_of_other_types_are_named(
+    full_run: Path, tmp_path: Path, where: tuple[str, ...], value: Any, message: str
+) -> None:
+    run = shutil.copytree(full_run, tmp_path / "run")
+
+    def edit(results: dict[str, Any]) -> None:
+        for key in where[:-1]:
+            results = results[key]
+        results[where[-1]] = value
+
+    report_page.edit_results(run, edit)
+    with pytest.raises(ExperimentError, match=rf"results\.json: not results of .*: {message}") as caught:
+        write_report(run)
+    assert "\n" not in str(caught.value)
