@@ -148,3 +148,11 @@ def test_a_single_stream_of_a_kind_has_no_note(tmp_path: Path) -> None:
     path = made_of(tmp_path / "a.mkv", [SILENCE, picture(160, 96)], "-c:a", "flac", "-c:v", "mjpeg")
     media = decode(path, n_frames=1)
     assert media.notes == () and media.frames is not None
+
+
+def test_of_many_streams_some_are_named(tmp_path: Path) -> None:
+    options = ("-c:a", "pcm_s16le", "-metadata:s:a:1", "title=" + 500 * "long ")
+    path = made_of(tmp_path / "many.mkv", [tone(300), *[SILENCE] * 19], *options)
+    (note,) = decode(path).notes
+    assert note.startswith("audio stream 1 is read, and not 2 (long long") and len(note) < 200
+    assert note.endswith("9 and 11 more: see --audio-stream")

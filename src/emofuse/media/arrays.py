@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import FeatureError
 from emofuse.core.records import Float32, Recording, TimedFrames, UInt8, Waveform
-from emofuse.media.audio_blocks import RATES_HZ
+from emofuse.media.audio_blocks import MOST_CHANNELS, RATES_HZ
 from emofuse.media.audio_samples import LOUDEST
 from emofuse.media.channels import peak
 from emofuse.media.decoding import Media
@@ -24,7 +24,6 @@ ColorOrder = Literal["rgb", "bgr"]
 Span = tuple[float | None, float | None]
 """Start and end in seconds; None: at the start or the end of the recording."""
 
-_MOST_CHANNELS: Final = 64
 _MOST_COLORS: Final = 4
 """A gray frame this narrow is a row of a color image, whose pixels have up to four values."""
 
@@ -88,7 +87,7 @@ def waveform(samples: NDArray[Any], sample_rate_hz: float | None, *, start_s: fl
     if array.ndim not in (1, 2):
         raise FeatureError(f"samples must be (n,) or (n_channels, n), got {array.shape}")
     rows = np.atleast_2d(array)
-    if len(rows) > _MOST_CHANNELS:
+    if len(rows) > MOST_CHANNELS:
         raise FeatureError(
             f"samples must be (n_channels, n), got {array.shape}: {len(rows)} channels; pass samples.T"
         )

@@ -31,6 +31,7 @@ _SILENCE_S: Final = 60.0
 _SILENCE_SHARE: Final = 10.0
 """Silence that only timestamps call for is at most a minute plus ten times the audio that there is."""
 RATES_HZ: Final = range(1000, 768001)
+MOST_CHANNELS: Final = 64
 
 
 class AudioFormatConverter:
@@ -129,6 +130,9 @@ class AudioBlocks:
     def _start(self, frame: AudioFrame) -> None:
         if frame.sample_rate not in RATES_HZ:
             raise MediaError(self._path, f"a sample rate of {frame.sample_rate} Hz is out of range")
+        if frame.layout.nb_channels > MOST_CHANNELS:
+            problem = f"it has {frame.layout.nb_channels} channels: at most {MOST_CHANNELS} are read"
+            raise MediaError(self._path, problem)
         self._rate, self._channels = frame.sample_rate, frame.layout.nb_channels
         self._block_s = min(self._block_s, _BLOCK_VALUES / (self._rate * self._channels))
 

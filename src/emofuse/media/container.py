@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final, cast
 
 import av
 from av.audio.stream import AudioStream
@@ -25,6 +25,7 @@ from emofuse.media.byte_source import BYTES, ByteReader
 from emofuse.media.decode_errors import DecodeErrors
 from emofuse.media.decoder_setup import codec_options, set_up_decoder
 from emofuse.media.joined_flv import FLV, without_later_headers
+from emofuse.media.mp4_samples import begins_like_mp4, excess_samples
 from emofuse.media.packet_clock import PacketClock
 from emofuse.media.stream_choice import ChosenStreams, choose_streams
 from emofuse.media.unread_formats import HEAD_BYTES, JPEG, JPEG_BYTES, unread_format
@@ -204,6 +205,7 @@ def open_container(source: Source, limits: Limits | None = None) -> Iterator[Inp
     try:
         head = _first_bytes(source, HEAD_BYTES)
         problem = unread_format(_first_bytes(source, JPEG_BYTES) if head.startswith(JPEG) else head)
+        problem = problem or _excess(source, head)
         if problem is not None:
             raise MediaError(display_path(source), problem)
         with contextlib.ExitStack() as stack:
@@ -251,6 +253,20 @@ def _check(source: Source) -> None:
         problem = f"cannot be opened ({error_text(error)})"
     if problem is not None:
         raise MediaError(display_path(source), problem)
+
+
+def _excess(source: Source, head: bytes) -> str | None:
+    """Why a file would fill the memory as soon as it is opened."""
+    if not begins_like_mp4(head):
+        return None
+    if isinstance(source, str | Path):
+        with Path(source).open("rb") as file:
+            declared = excess_samples(file)
+    else:
+        declared = excess_samples(cast(IO[bytes], ByteReader(source)))
+    if declared is None:
+        return None
+    return f"damaged, or made to fill the memory: it declares {declared} samples"
 
 
 def _first_bytes(source: Source, n: int) -> bytes:

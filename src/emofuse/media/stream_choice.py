@@ -27,6 +27,10 @@ _Stream = TypeVar("_Stream", AudioStream, VideoStream)
 _NEITHER: Final = "it has neither audio nor video"
 _LISTEN_S: Final = 60.0
 """Streams that are equally likely are told apart by what is audible in the first minute."""
+_MOST_HEARD: Final = 8
+"""Of so many streams; a file may have a thousand."""
+_MOST_NAMED: Final = 8
+_LONGEST_TITLE: Final = 80
 _STILL_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpegls", "jpeg2000"})
 """Codecs of thumbnails; a recording may have one of them too, if it has no other video."""
 
@@ -112,6 +116,7 @@ def _first_audible(streams: Sequence[AudioStream], reopen: Reopen | None) -> Aud
     """The first stream in which anything is audible within a minute; else the first."""
     if len(streams) == 1 or reopen is None:
         return streams[0]
+    streams = streams[:_MOST_HEARD]
     silent = {stream.index for stream in streams}
     with reopen() as container:
         listened = [stream for stream in container.streams.audio if stream.index in silent]
@@ -141,7 +146,10 @@ def _note(kind: str, every: Sequence[Any], usable: Sequence[Any], chosen: Any) -
     if len(usable) < 2:
         return ()
     names = {stream.index: _described(number, stream) for number, stream in enumerate(every, 1)}
-    others = ", ".join(names[stream.index] for stream in usable if stream is not chosen)
+    unread = [names[stream.index] for stream in usable if stream is not chosen]
+    others = ", ".join(unread[:_MOST_NAMED])
+    if len(unread) > _MOST_NAMED:
+        others += f" and {len(unread) - _MOST_NAMED} more"
     return (f"{kind} stream {names[chosen.index]} is read, and not {others}: see --{kind}-stream",)
 
 
@@ -150,5 +158,5 @@ def _described(number: int, stream: AudioStream | VideoStream) -> str:
     facts = [stream.metadata.get("language", ""), stream.metadata.get("title", "")]
     if isinstance(stream, VideoStream):
         facts.append(f"{stream.width}x{stream.height}")
-    details = ", ".join(" ".join(fact.split()) for fact in facts if fact and fact != "und")
+    details = ", ".join(" ".join(fact[:_LONGEST_TITLE].split()) for fact in facts if fact and fact != "und")
     return f"{number} ({details})" if details else str(number)
