@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check coverage smoke fmt results lock clean
+.PHONY: help setup demo test soak check coverage smoke fmt results lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ demo: setup ## Run everything on a synthetic corpus: features, networks, fusion,
 
 test: check ## Run all checks and tests.
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+
+# Kills, interrupts and endurance, in 25 minutes on two cores that have nothing else to do. Not part of make test.
+soak: setup ## Kill, interrupt and resume everything at random points; read for an hour. By hand.
+	$(BIN)/pytest tests/soak -m soak -s -v $(PYTEST_ARGS)
 
 check: setup ## Check style, types, import contracts and CI workflows.
 	$(BIN)/ruff check .

@@ -31,6 +31,9 @@ TESTS_BESIDE_MODULES = {
     "recognition/test_memory_and_time.py": "what all steps of a prediction cost together",
     "media/test_bad_input.py": "damaged files, whichever module reads them",
     "zoo/test_zoo.py": "a file of every kind, read by predict and timeline",
+    "soak/test_endurance.py": "an hour in one process; by hand, by make soak",
+    "soak/test_interrupts.py": "signals to all commands; by hand, by make soak",
+    "soak/test_kills.py": "runs that are killed and resumed; by hand, by make soak",
     "training/test_leaks.py": "plan, jobs and fusion together: no test clip enters a fit",
 }
 """Test files that are not named after a module, and why."""
