@@ -23,7 +23,7 @@ import cv2
 from rich.console import Console
 
 from emofuse import Recognizer
-from emofuse.cli.printing import live_view, print_predictions, print_segments
+from emofuse.cli.printing import live_view, print_predictions, print_segments, print_summary
 from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.label_maps import CIRCUMPLEX_DEGREES
 from emofuse.timeline.live import LiveWindow, live_windows
@@ -100,10 +100,13 @@ def predictions(recognizer: Recognizer, toy: Path) -> None:
 
 
 def segments(timeline: Timeline) -> None:
-    """The table of ``emofuse timeline``."""
-    terminal(
-        "segments.svg", "emofuse timeline talk.mp4", lambda console: print_segments(timeline, console), 60
-    )
+    """The tables of ``emofuse timeline``."""
+
+    def show(console: Console) -> None:
+        print_segments(timeline, console)
+        print_summary(timeline, console)
+
+    terminal("segments.svg", "emofuse timeline talk.mp4", show, 60)
 
 
 def frame(video: Path, at_s: float) -> None:
@@ -217,7 +220,7 @@ def screenshot(browser: str, page: Path, work: Path) -> None:
     """The page of a timeline in a browser, with the first frame of the video."""
     name = PICTURES / "timeline.png"
     words = [
-        *CHROMIUM, f"--user-data-dir={(work / 'browser').absolute()}", "--window-size=1100,980",
+        *CHROMIUM, f"--user-data-dir={(work / 'browser').absolute()}", "--window-size=1100,1240",
         f"--screenshot={name.absolute()}",
     ]  # fmt: skip
     for patience_ms in (4_000, 8_000, 16_000, 32_000, 64_000):
