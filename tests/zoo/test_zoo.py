@@ -19,7 +19,7 @@ from tests.zoo.reading import Reader, reader
 from tests.zoo.zoo import KINDS
 
 LONGEST_S: Final = 10.0
-"""To read one file by both."""
+"""Of processor time, to read one file by both."""
 MOST_MB: Final = 300.0
 """Memory of ``predict``."""
 FRAME_S: Final = 0.3
