@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +171,22 @@ def test_a_bundle_of_one_modality_is_quantized(bundle: Path, recordings: Path, t
 def test_a_leakage_audit_says_what_it_needs(recordings: Path, recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="no take has a face: a leakage audit needs voice and face"):
         leak(load_corpus(recordings / "clips.csv"), recipe, "actors-2", tmp_path / "leak")
+
+
+@pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="file names are Unicode there")
+def test_folders_may_have_names_that_are_not_utf_8(recordings: Path, recipe: Recipe, tmp_path: Path) -> None:
+    """From the corpus to the report and the bundle; as text such a name is escaped."""
+    root = shutil.copytree(recordings, tmp_path / os.fsdecode(b"caf\xe9"))
+    table = (root / "clips.csv").rename(root / os.fsdecode(b"clips\xff.csv"))
+    corpus, run = load_corpus(table), tmp_path / os.fsdecode(b"run\xff")
+    evaluate(corpus, recipe, "actors-2", run)
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "clips\\xff" in page
+    for name in ("model-card.md", "data-card.md", "predictions.csv", "results.json", "work/LICENSE.txt"):
+        (run / name).read_text(encoding="utf-8")
+    bundle = train(corpus, recipe, tmp_path / os.fsdecode(b"bundle\xff"))
+    assert "clips\\xff" in (bundle.folder / "LICENSE.txt").read_text(encoding="utf-8")
+    assert Recognizer.load(bundle.folder).predict(next(root.glob("*.wav"))).used == ("voice",)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import typer
 from emofuse.cli import options
 from emofuse.cli.printing import print_line
 from emofuse.cli.progress import counting, transfers
-from emofuse.core.text import printable_data
+from emofuse.core.text import printable_data, shown
 
 app = typer.Typer(
     name="corpus",
@@ -46,7 +46,7 @@ def check(
     if as_json:
         typer.echo(json.dumps(printable_data(report.as_dict()), indent=2, ensure_ascii=False))
     else:
-        typer.echo(report.as_text(), nl=False)
+        typer.echo(shown(report.as_text()), nl=False)
     if not report.ok:
         raise typer.Exit(1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from emofuse.cli import options
+from emofuse.core.text import shown
 
 
 def report(run: options.RunFolder) -> None:
@@ -14,4 +15,4 @@ def report(run: options.RunFolder) -> None:
     """
     from emofuse.evaluation.report.write import write_report
 
-    typer.echo(write_report(run))
+    typer.echo(shown(str(write_report(run))))
