@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 
-from emofuse.system.csv_files import read_csv_table
+from emofuse.system.csv_files import LONGEST_LINE, bounded_lines, read_csv_table
 
 KNOWN = ("path", "label")
 
@@ -46,3 +47,14 @@ def test_rows_have_the_line_on_which_they_end(tmp_path: Path) -> None:
 def test_open_quotes_are_errors(tmp_path: Path, text: str) -> None:
     with pytest.raises(ValueError, match="unexpected end of data"):
         list(read_csv_table(table(tmp_path, text), KNOWN).rows())
+
+
+def test_a_line_without_end_is_not_read(tmp_path: Path) -> None:
+    text = "a,b\n" + "x" * (LONGEST_LINE - 2) + "\nlast"
+    assert [len(line) for line in bounded_lines(io.StringIO(text))][::2] == [4, 4]
+    with pytest.raises(ValueError, match="a line has more than 1048576 characters"):
+        list(bounded_lines(io.StringIO("a,b\n" + "x" * (LONGEST_LINE + 1))))
+    with (tmp_path / "t.csv").open("wb") as file:
+        file.truncate(2**40)  # sparse
+    with (tmp_path / "t.csv").open() as text_file, pytest.raises(ValueError, match="a line has more than"):
+        next(bounded_lines(text_file))

@@ -18,6 +18,7 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.evaluation.results import RESULTS_FILE, Results, in_order, read_json_object, read_results
 from emofuse.system.array_files import read_arrays
 from emofuse.system.atomic_write import write_atomically
+from emofuse.system.csv_files import bounded_lines
 
 PREDICTIONS_FILE: Final = "predictions.csv"
 DETAILS_FILE: Final = "details.json"
@@ -160,7 +161,7 @@ def _read_predictions(path: Path) -> dict[str, Scores]:
     by_system: dict[str, list[dict[str, str]]] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            for cells in csv.DictReader(file):
+            for cells in csv.DictReader(bounded_lines(file)):
                 row = {name: cell_text(cell) for name, cell in cells.items()}
                 by_system.setdefault(row["system"], []).append(row)
         return {name: _scores(by_system[name]) for name in in_order(by_system)}

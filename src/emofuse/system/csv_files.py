@@ -8,12 +8,14 @@ import io
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from emofuse.system.json_files import read_bounded
 
 LARGEST_BYTES: Final = 256 * 2**20
 """Of a table: some million rows."""
+LONGEST_LINE: Final = 2**20
+"""Characters; tables of OpenFace have less than a hundredth of it."""
 _DELIMITERS: Final = (",", ";", "\t")
 _BOMS: Final = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -47,6 +49,18 @@ class CsvTable:
                     yield reader.line_num + self._first_line - 1, row
         except csv.Error as error:
             raise ValueError(str(error)) from None
+
+
+def bounded_lines(file: IO[str]) -> Iterator[str]:
+    """The lines of a text file, for a table that is read line by line, whatever its size.
+
+    Raises:
+        ValueError: a line is too long to be one of a table.
+    """
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise ValueError(f"a line has more than {LONGEST_LINE} characters")
+        yield line
 
 
 def read_csv_table(path: Path, known: Collection[str]) -> CsvTable:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import FeatureError
+from emofuse.system.csv_files import bounded_lines
 
 LEAST_CONFIDENCE: Final = 0.7
 """OpenFace's confidence below which a frame is left out, even if marked as a success."""
@@ -265,7 +266,7 @@ def read_csv(path: Path) -> Iterator[list[str]]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from csv.reader(file)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            yield from csv.reader(bounded_lines(file))
+    except (OSError, ValueError, csv.Error) as error:
         problem = getattr(error, "strerror", None) or str(error)
         raise FeatureError(f"{path}: the table of action units cannot be read: {problem}") from None
