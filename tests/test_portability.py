@@ -313,6 +313,17 @@ def test_synthetic_corpora_and_enrollment(tmp_path: Path, ensemble_bundle: Path,
 
 
 @pytest.mark.usefixtures("windows")
+def test_live_lines(tmp_path: Path, video_clips: dict[str, Path]) -> None:
+    """A file of lines, and one that stays empty and is removed."""
+    emofuse("live", video_clips["happy"], "--save-to", tmp_path / "live.jsonl")
+    done = CliRunner().invoke(
+        app, ["live", str(tmp_path / "absent.mp4"), "--save-to", str(tmp_path / "empty")]
+    )
+    assert done.exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["live.jsonl"]
+
+
+@pytest.mark.usefixtures("windows")
 def test_downloads(tmp_path: Path, http_server: FileServer) -> None:
     """Whole, with a wrong checksum, and over an older file."""
     data = os.urandom(10_000)

@@ -38,5 +38,5 @@ def hour(home: Path, conversation: Path) -> Path:
                     packet.dts += shift
                     packet.stream = streams[packet.stream_index]
                     out.mux(packet)
-            offset_s += length_s
+            offset_s += length_s + 0.2  # decoding times start before 0
     return path
