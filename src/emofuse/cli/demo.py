@@ -13,7 +13,7 @@ from rich.console import Console
 from emofuse.cli import options
 from emofuse.cli.printing import print_line, print_predictions, print_results
 from emofuse.cli.progress import stages
-from emofuse.core.errors import ExperimentError
+from emofuse.core.errors import BundleError, ExperimentError
 
 RECIPE = "demo"
 PROTOCOL = "actors-3"
@@ -34,9 +34,9 @@ def demo(
 ) -> None:
     """Run every step in a few minutes, without any data.
 
-    Makes a synthetic corpus, evaluates the recipe `demo` on it with every actor held out once, trains a
-    bundle, and predicts a clip of an actor who is not in the corpus. Repeat the command to resume an
-    interrupted run.
+    Draws a clip and asks the recognizer that comes with emofuse. Then makes a synthetic corpus, evaluates the
+    recipe `demo` on it with every actor held out once, trains a bundle, and predicts the clip again, whose
+    actor is not in the corpus. Repeat the command to resume an interrupted run.
 
     Example: `emofuse demo --out demo-run`
     """
@@ -45,10 +45,12 @@ def demo(
 
     _claim(out, seed)
     n_processes = options.processes(jobs)
-    clip = _synthesize(out, seed, n_processes)
+    console = Console()
+    clip = _draw_unseen(out, seed, n_processes)
+    _answer_first(clip, console)
+    _synthesize(out, seed, n_processes)
     results = _evaluate(out, n_processes)
     bundle = _train(out, n_processes)
-    console = Console()
     print_line("")
     print_results(results, out / "run", console)
     recognizer = Recognizer.load(bundle)
@@ -72,18 +74,39 @@ def _claim(out: Path, seed: int) -> None:
     mark.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 
-def _synthesize(out: Path, seed: int, jobs: int) -> Path:
-    """Make the corpus and the unseen actor; return a clip of the latter."""
+def _draw_unseen(out: Path, seed: int, jobs: int) -> Path:
+    """Make the clips of the actor who is not in the corpus; return one."""
+    unseen = out / "unseen"
+    _draw("a first clip", unseen, n_actors=1, n_takes=1, seed=seed, jobs=jobs, first_actor=UNSEEN_ACTOR)
+    return sorted(unseen.rglob("01-01-05-*.mp4"))[0]
+
+
+def _answer_first(clip: Path, console: Console) -> None:
+    """Print what the recognizer that comes with emofuse predicts, if it is installed."""
+    from emofuse.recognition.recognizer import Recognizer
+
+    try:
+        recognizer = Recognizer.load()
+    except BundleError:
+        return
+    print_line(
+        f"\nA first answer, by emofuse predict {clip}. The recognizer that comes with emofuse is made for "
+        "people; this one is drawn, and acts angry:"
+    )
+    print_predictions([recognizer.predict(clip)], console)
+    print_line("\nNow every step to a recognizer of your own, on a corpus that is drawn:")
+
+
+def _synthesize(out: Path, seed: int, jobs: int) -> None:
+    """Make the corpus."""
+    _draw("drawing and speaking", out / "corpus", n_actors=N_ACTORS, n_takes=N_TAKES, seed=seed, jobs=jobs)
+
+
+def _draw(stage: str, folder: Path, **settings: int) -> None:
     from emofuse.corpus.synthetic.synthesis import synthesize
 
-    unseen = out / "unseen"
     with stages() as on_progress:
-        synthesize(
-            out / "corpus", n_actors=N_ACTORS, n_takes=N_TAKES, seed=seed, jobs=jobs,
-            on_clip=lambda done, total: on_progress("drawing and speaking", done, total),
-        )  # fmt: skip
-        synthesize(unseen, n_actors=1, n_takes=1, seed=seed, jobs=jobs, first_actor=UNSEEN_ACTOR)
-    return sorted(unseen.rglob("01-01-05-*.mp4"))[0]
+        synthesize(folder, **settings, on_clip=lambda done, total: on_progress(stage, done, total))
 
 
 def _evaluate(out: Path, jobs: int) -> Mapping[str, Any]:
