@@ -14,6 +14,7 @@ import pytest
 from emofuse.core.errors import CancelledError
 from emofuse.core.limits import ReadControl
 from emofuse.media.decoding import decode, probe
+from emofuse.media.frames import PacketListing
 from tests.support import media_files
 from tests.support.ffmpeg import luma_shown_by_ffmpeg, needs_ffmpeg
 from tests.support.media_files import KINDS, VARIABLE, full_range
@@ -307,3 +308,14 @@ def test_progress_and_cancelling(tmp_path: Path) -> None:
     assert all(duration_s == pytest.approx(10, abs=0.2) for _, duration_s in told)
     with pytest.raises(CancelledError):  # even before the first packet
         decode(path, n_frames=20, control=ReadControl(cancel=cancel))
+
+
+def test_a_listing_of_packets_is_small() -> None:
+    """Three hours at 60 frames per second are 650,000 packets."""
+    rows = ((None if i == 7 else 3 * i, i % 12 == 0, i > 4, 3) for i in range(10_000))
+    listing = PacketListing.of(rows)
+    parts = (listing.pts, listing.has_pts, listing.key, listing.shown, listing.durations)
+    assert sum(part.nbytes for part in parts) < 20 * 10_000
+    assert listing.pts[[6, 7, 8]].tolist() == [18, 0, 24] and not listing.timed
+    assert listing.has_pts[[6, 7, 8]].tolist() == [True, False, True]
+    assert np.flatnonzero(listing.key)[:3].tolist() == [0, 12, 24] and listing.shown.sum() == 9995

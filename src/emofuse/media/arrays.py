@@ -277,7 +277,7 @@ def _span_of_audio(audio: Waveform, span_s: Span) -> Waveform | None:
 
 def _chosen(frames: TimedFrames, n_frames: int, square: bool, span_s: Span) -> TimedFrames | None:
     """``n_frames`` frames evenly in time, chosen as from a file."""
-    plan = plan_frames(PacketListing((), ()), n_frames, span_s, (0.0, 0.0), frames.times_s)
+    plan = plan_frames(PacketListing.of(()), n_frames, span_s, (0.0, 0.0), frames.times_s)
     if len(plan.wanted) == 0:
         return None
     images = tuple(

@@ -141,7 +141,7 @@ def probe(source: Source, limits: Limits | None = None) -> MediaInfo:
             listing = list_packets(file.packets([video], DecodeErrors()), video, None, 0.0, keep=False)
             facts |= {
                 "average_fps": float(rate) if rate else None,
-                "n_frames": sum(packet.shown for packet in listing.listed),
+                "n_frames": int(listing.shown.sum()),
                 "video_duration_s": declared_s(video),
             }
     if video is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -28,12 +29,17 @@ class DecodingPass:
     frames: FrameCollector | None
     errors: DecodeErrors
     _reported_s: float = 0.0
+    _last_index: float = np.inf
+    _ticks_s: dict[int, float] = field(default_factory=dict)
+    """Of each stream: a fraction for each packet would take longer than reading it."""
 
     def run(self, packets: Iterable[Packet[Any]], *, threads: int, skip: bool) -> None:
         """Read packets once. With ``skip``, unneeded frames are not decoded."""
         if self.frames is not None and self.video is not None:
             self.file.set_up_decoder(threads)
             skip = skip and self.video.codec_context.name in CAN_SKIP and not self.frames.plan.by_order
+        if self.frames is not None:
+            self._last_index = self.frames.plan.last_index
         index = -1
         for packet in packets:
             if packet.stream is not self.video:
@@ -53,7 +59,10 @@ class DecodingPass:
 
     def _report(self, packet: Packet[Any]) -> None:
         stamp = packet.pts if packet.dts is None else packet.dts
-        time_s = self._reported_s if stamp is None else stamp * float(packet.time_base) - self.file.origin_s
+        index = packet.stream.index
+        if index not in self._ticks_s:
+            self._ticks_s[index] = float(packet.time_base or 0)
+        time_s = self._reported_s if stamp is None else stamp * self._ticks_s[index] - self.file.origin_s
         if time_s >= self._reported_s + _REPORT_EVERY_S:
             self._reported_s = time_s
             self.file.control.report(time_s, self.file.duration_s)
@@ -64,7 +73,7 @@ class DecodingPass:
     def _video_done(self, index: int) -> bool:
         if self.frames is None or self.frames.full:
             return True
-        return index >= self.frames.plan.last_index
+        return index >= self._last_index
 
     def _decode_audio(self, packet: Packet[Any]) -> None:
         if self.audio is None or self.audio.full:

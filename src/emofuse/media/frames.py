@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final, Protocol
 
@@ -30,36 +31,49 @@ _FULL_RANGE: Final = 2
 """AVCOL_RANGE_JPEG."""
 _KEEP_BYTES: Final = 24 * 2**20
 """Packets up to this total size are held between listing and decoding; beyond it, the file is read twice."""
+_OVERHEAD: Final = 600
+"""Bytes that a packet takes besides its content."""
 _ROUNDING_S: Final = 1e-6
 HELD_BYTES: Final = 32 * 2**20
 """Frames up to this total size are held: 20 of the central square of full HD, or of the whole of 720p."""
 
 
 @dataclass(frozen=True, slots=True)
-class PacketInfo:
-    """One video packet as the container lists it, in decoding order."""
-
-    pts: int | None
-    key: bool
-    shown: bool
-    """False for packets that an edit list hides: they are decoded and never shown."""
-    duration: int = 0
-    """How long the frame is shown; 0 where the container does not say."""
-
-
-@dataclass(frozen=True, slots=True)
 class PacketListing:
-    """The packets of a file, read without decoding."""
+    """The video packets of a file in decoding order, as the container lists them, read without decoding.
 
-    listed: tuple[PacketInfo, ...]
-    """The video packets."""
-    retained: tuple[Packet[Any], ...] | None
+    Plain numbers: three hours at 60 frames per second are 650,000 packets.
+    """
+
+    pts: NDArray[np.int64]
+    """(n,) presentation timestamps, 0 where there is none."""
+    has_pts: NDArray[np.bool_]
+    key: NDArray[np.bool_]
+    shown: NDArray[np.bool_]
+    """False for packets that an edit list hides: they are decoded and never shown."""
+    durations: NDArray[np.int64]
+    """How long each frame is shown; 0 where the container does not say."""
+    retained: tuple[Packet[Any], ...] | None = None
     """All packets read so far, so that the file is read once; None where that would take too much memory."""
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[int | None, bool, bool, int]]) -> PacketListing:
+        """From pts, key, shown and duration of each packet."""
+        stamps, durations, flags = array("q"), array("q"), bytearray()
+        for pts, key, shown, duration in rows:
+            stamps.append(pts or 0)
+            durations.append(duration)
+            flags.append((pts is not None) + 2 * key + 4 * shown)
+        bits = np.frombuffer(bytes(flags), np.uint8)
+        return cls(
+            np.array(stamps, dtype=np.int64), (bits & 1) > 0, (bits & 2) > 0, (bits & 4) > 0,
+            np.array(durations, dtype=np.int64),
+        )  # fmt: skip
 
     @property
     def timed(self) -> bool:
         """Whether every shown packet has its presentation timestamp."""
-        return all(packet.pts is not None for packet in self.listed if packet.shown)
+        return bool(self.has_pts[self.shown].all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +112,25 @@ def list_packets(
 ) -> PacketListing:
     """List the video packets, without decoding, until shortly after ``end_s``, and keep all packets read."""
     base = float(video.time_base or 0)
-    listed: list[PacketInfo] = []
     retained: list[Packet[Any]] | None = [] if keep else None
-    n_bytes = 0
-    for packet in packets:
-        n_bytes += packet.size
-        if retained is not None:
-            retained.append(packet)
-            retained = None if n_bytes > _KEEP_BYTES else retained
-        if packet.stream is not video or not packet.size:
-            continue
-        info = PacketInfo(packet.pts, bool(packet.is_keyframe), not packet.is_discard, packet.duration or 0)
-        listed.append(info)
-        # Decoding order is ahead of presentation order by less than a second.
-        if end_s is not None and packet.dts is not None and packet.dts * base - origin > end_s + 1.0:
-            break
-    return PacketListing(tuple(listed), None if retained is None else tuple(retained))
+
+    def rows() -> Iterator[tuple[int | None, bool, bool, int]]:
+        nonlocal retained
+        n_bytes = 0
+        for packet in packets:
+            n_bytes += packet.size + _OVERHEAD
+            if retained is not None:
+                retained.append(packet)
+                retained = None if n_bytes > _KEEP_BYTES else retained
+            if packet.stream is not video or not packet.size:
+                continue
+            yield packet.pts, bool(packet.is_keyframe), not packet.is_discard, packet.duration or 0
+            # Decoding order is ahead of presentation order by less than a second.
+            if end_s is not None and packet.dts is not None and packet.dts * base - origin > end_s + 1.0:
+                break
+
+    listing = PacketListing.of(rows())
+    return replace(listing, retained=None if retained is None else tuple(retained))
 
 
 def plan_frames(
@@ -134,14 +151,13 @@ def plan_frames(
         times = decoded_times_s
         keys = np.arange(len(times), dtype=np.int64)
     else:
-        stamps = [packet.pts for packet in listing.listed if packet.shown and packet.pts is not None]
-        keys = np.unique(np.array(stamps, dtype=np.int64))
+        keys = np.unique(listing.pts[listing.shown & listing.has_pts])
         times = np.asarray(keys * tick_s - origin, dtype=np.float64)
     last_s = float(times[-1]) if len(times) else 0.0
     shown_s = last_s
     if len(times) and not by_order:
-        lasts = max(packet.duration for packet in listing.listed if packet.pts == keys[-1]) * tick_s
-        shown_s = shown_until(last_s, lasts, float(np.diff(times).max(initial=0.0)))
+        lasts = listing.durations[listing.has_pts & (listing.pts == keys[-1])].max()
+        shown_s = shown_until(last_s, int(lasts) * tick_s, float(np.diff(times).max(initial=0.0)))
     start_s, end_s = span_s
     inside = times >= (-np.inf if start_s is None else start_s - _ROUNDING_S)
     inside &= times < (np.inf if end_s is None else end_s - _ROUNDING_S)
@@ -153,7 +169,7 @@ def plan_frames(
     keys, times = keys[chosen], times[chosen]
     feed, restart = None, frozenset[int]()
     if not by_order:
-        feed, restart = _needed(listing.listed, frozenset(keys.tolist()))
+        feed, restart = _needed(listing, keys)
     return FramePlan(keys, times, by_order, feed, restart, n_in_span, last_s, shown_s)
 
 
@@ -188,28 +204,24 @@ def decoded_times(
 
 
 def _needed(
-    packets: Sequence[PacketInfo], wanted: frozenset[int]
+    listing: PacketListing, wanted: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_] | None, frozenset[int]]:
     """Skip runs between key frames that hold no wanted frame, and everything after the last wanted one."""
-    starts = [i for i, packet in enumerate(packets) if packet.key]
-    if not starts or starts[0] != 0:
+    starts = np.flatnonzero(listing.key)
+    if not len(starts) or starts[0] != 0:
         return None, frozenset()
-    ends = [*starts[1:], len(packets)]
-    needed = [False] * len(starts)
-    last = 0
-    for run, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        indices = [i for i in range(start, end) if packets[i].pts in wanted]
-        if not indices:
-            continue
-        needed[run], last = True, indices[-1]
-        # Frames presented before the key frame that they follow may depend on the run before it.
-        key_pts = packets[start].pts
-        if run and key_pts is not None and any((packets[i].pts or 0) < key_pts for i in indices):
-            needed[run - 1] = True
-    feed = np.repeat(needed, np.subtract(ends, starts))
-    feed[last + 1 :] = False
-    restart = frozenset(starts[run] for run in range(1, len(starts)) if needed[run] and not needed[run - 1])
-    return feed, restart
+    indices = np.flatnonzero(listing.has_pts & np.isin(listing.pts, wanted))
+    runs = np.searchsorted(starts, indices, side="right") - 1
+    needed = np.zeros(len(starts), dtype=bool)
+    needed[runs] = True
+    # Frames presented before the key frame that they follow may depend on the run before it.
+    heads = starts[runs]
+    early = (runs > 0) & listing.has_pts[heads] & (listing.pts[indices] < listing.pts[heads])
+    needed[runs[early] - 1] = True
+    feed = np.repeat(needed, np.diff(starts, append=len(listing.pts)))
+    feed[(int(indices[-1]) if len(indices) else 0) + 1 :] = False
+    restart = np.flatnonzero(needed[1:] & ~needed[:-1]) + 1
+    return feed, frozenset(starts[restart].tolist())
 
 
 class FrameSink(Protocol):

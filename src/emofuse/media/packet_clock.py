@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 from av.packet import Packet
@@ -103,16 +104,17 @@ class PacketClock:
     def moved(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
         """The same packets in the same order, with timestamps on the one clock."""
         for packet in packets:
-            stamp_s = _seconds(packet, packet.pts if packet.dts is None else packet.dts)
+            base = packet.time_base
+            stamp_s = _seconds(base, packet.pts if packet.dts is None else packet.dts)
             if stamp_s is not None:
                 index = packet.stream.index
-                if self._jumped(index, stamp_s, _back_s(packet)):
+                if self._jumped(index, stamp_s, packet):
                     if index in self._moved:
                         yield from self._place()
                     self._moved.add(index)
                 self._stream(index).stamp_s = stamp_s
             if not self._moved:
-                yield self._shift(packet)
+                yield self._shift(packet, base)
                 continue
             self._wait(packet)
             if self._is_complete():
@@ -122,13 +124,13 @@ class PacketClock:
     def _stream(self, index: int) -> _StreamClock:
         return self._streams.setdefault(index, _StreamClock(self._offset_s))
 
-    def _jumped(self, index: int, stamp_s: float, back_s: float) -> bool:
-        """Whether a stream comes to a new part with this timestamp."""
+    def _jumped(self, index: int, stamp_s: float, packet: Packet[Any]) -> bool:
+        """Whether a stream comes to a new part with this timestamp, that of a packet."""
         stream = self._streams.get(index)
         if stream is None:  # A stream that starts while others are moving belongs to their new part.
             return bool(self._moved)
         step_s = stamp_s - stream.stamp_s
-        if -back_s <= step_s <= self._leap_s:
+        if 0 <= step_s <= self._leap_s or -_back_s(packet) <= step_s <= 0:
             return False
         at_s = stamp_s + stream.offset_s - self._origin_s
         if step_s > 0 and at_s <= max(self._length_s, self.reached_s(without=index) + self._leap_s):
@@ -143,7 +145,7 @@ class PacketClock:
     def _wait(self, packet: Packet[Any]) -> None:
         is_new = packet.stream.index in self._moved
         self._waiting.append((packet, is_new))
-        start_s = _seconds(packet, packet.dts if packet.pts is None else packet.pts)
+        start_s = _seconds(packet.time_base, packet.dts if packet.pts is None else packet.pts)
         if is_new and start_s is not None:
             known = not math.isinf(self._first_s)
             self._first_s = min(self._first_s, start_s)
@@ -160,7 +162,7 @@ class PacketClock:
             return
         for packet, is_new in waiting:
             if not is_new:
-                self._shift(packet)
+                self._shift(packet, packet.time_base)
         ends = [self._stream(index).end_s for index in self._moved]
         end_s = max((end for end in ends if not math.isinf(end)), default=0.0)
         if not math.isinf(self._first_s):
@@ -170,20 +172,19 @@ class PacketClock:
             self._stream(index).offset_s = self._offset_s
         self._moved, self._first_s, self._last_s = set(), math.inf, math.inf
         for packet, is_new in waiting:
-            yield self._shift(packet) if is_new else packet
+            yield self._shift(packet, packet.time_base) if is_new else packet
 
-    def _shift(self, packet: Packet[Any]) -> Packet[Any]:
+    def _shift(self, packet: Packet[Any], base: Fraction | None) -> Packet[Any]:
         stream = self._stream(packet.stream.index)
-        base = packet.time_base
         if not base:
             return packet
         if stream.offset_s:
             ticks = round(stream.offset_s / base)
             packet.dts = None if packet.dts is None else packet.dts + ticks
             packet.pts = None if packet.pts is None else packet.pts + ticks
-        start_s = _seconds(packet, packet.dts if packet.pts is None else packet.pts)
+        start_s = _seconds(base, packet.dts if packet.pts is None else packet.pts)
         if start_s is not None:
-            length_s = float((packet.duration or 0) * base)
+            length_s = _seconds(base, packet.duration or 0) or 0.0
             stream.end_s = max(stream.end_s, start_s + length_s - self._origin_s)
         return packet
 
@@ -194,5 +195,6 @@ def _back_s(packet: Packet[Any]) -> float:
     return max(_BACK_S, reordered * float((packet.duration or 0) * (packet.time_base or 0)))
 
 
-def _seconds(packet: Packet[Any], ticks: int | None) -> float | None:
-    return None if ticks is None or not packet.time_base else float(ticks * packet.time_base)
+def _seconds(base: Fraction | None, ticks: int | None) -> float | None:
+    """Without a product of fractions, which takes longer than reading a packet."""
+    return None if ticks is None or not base else ticks * base.numerator / base.denominator
