@@ -23,7 +23,13 @@ from emofuse.core.errors import BatchError, BundleError, IsolationError, Journal
 from emofuse.core.labels import EMOTIONS
 from emofuse.features.profile import Profile
 from emofuse.features.speaker_normalization import Moments
-from emofuse.recognition.batch import WorkerSettings, default_limit_s, predict_in_processes, predict_table
+from emofuse.recognition.batch import (
+    WorkerSettings,
+    default_limit_s,
+    predict_in_processes,
+    predict_table,
+    stamp,
+)
 from emofuse.recognition.batch_inputs import find_recordings
 from emofuse.recognition.bundle import SHIPPED, _warn_once, load_bundle
 from emofuse.recognition.tables import columns
@@ -212,6 +218,24 @@ def test_the_identity_covers_what_the_rows_depend_on(tmp_path: Path) -> None:
         assert setup["profile"] is not None
         handed = WorkerSettings(SHIPPED, EMOTIONS, profile=Profile.load(setup["profile"]))
         assert handed.identity() == all_of_them[3]
+
+
+def test_entries_of_a_journal_that_are_no_results_are_read_again(sounds: list[Path], tmp_path: Path) -> None:
+    wanted = predict_table(sounds[:1], SHIPPED, tmp_path / "wanted.csv")
+    name, stamped = str(sounds[0]), stamp(str(sounds[0]))
+    row = dict.fromkeys(columns(EMOTIONS))
+    with Journal(tmp_path / "t.csv.partial.jsonl", WorkerSettings.of(SHIPPED).identity()) as journal:
+        rows: list[Any] = [
+            None, 5, [], {}, {"error": None}, {**row, "more": 1}, {**row, "happy": "x"}, {**row, "error": 5},
+            {**row, "notes": []}, dict(reversed(row.items())),
+        ]  # fmt: skip
+        for one in rows:
+            journal.append({"file": name, "stamp": stamped, "row": one})
+        journal.append({"file": [name], "stamp": stamped, "row": row})
+        journal.append({"row": row})
+    result = predict_table(sounds[:1], SHIPPED, tmp_path / "t.csv")
+    assert (result.rows, result.resumed, result.failed) == (1, 0, wanted.failed)
+    assert (tmp_path / "t.csv").read_bytes() == (tmp_path / "wanted.csv").read_bytes()
 
 
 @pytest.mark.parametrize("changed", ["source_digest", "library_versions"])

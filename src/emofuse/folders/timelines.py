@@ -188,8 +188,10 @@ class _Run:
         """Find what an earlier run has read, if the recording has not changed and its files exist."""
         indices = {name: index for index, name in enumerate(self.names)}
         for _, entry in journal.entries():
-            index = indices.get(entry.get("file", ""))
+            index = indices.get(str(entry.get("file", "")))
             if index is None or entry.get("stamp") != stamp(self.files[index]):
+                continue
+            if not isinstance(entry.get("reply"), dict) or "error" not in entry["reply"]:
                 continue
             written = [Path(f"{self._out(index)}{suffix}").exists() for suffix in self.suffixes]
             if entry["reply"]["error"] is not None or all(written):

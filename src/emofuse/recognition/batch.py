@@ -30,7 +30,7 @@ from emofuse.core.version import __version__
 from emofuse.features.library_versions import OF_PREDICTION, library_versions
 from emofuse.recognition.batch_inputs import Listing, OnFile, find_recordings
 from emofuse.recognition.bundle import MANIFEST, Bundle, load_bundle, warn_of_licence
-from emofuse.recognition.tables import Row, check_table, failure, table_row, write_table
+from emofuse.recognition.tables import Row, check_table, failure, is_row, table_row, write_table
 from emofuse.system.checksums import file_digest
 from emofuse.system.isolated_workers import Lost, Task, isolated
 from emofuse.system.journal import Journal
@@ -200,7 +200,7 @@ def predict_table(
     if out.exists() and any(Path(file).exists() and out.samefile(file) for file in listing.files):
         raise BatchError(f"{out}: that is one of the recordings: choose another name for the table")
     with Journal(out.with_name(f"{out.name}.partial.jsonl"), settings.identity()) as journal:
-        run = _Run(listing, journal, on_progress or _no_progress)
+        run = _Run(listing, settings.emotions, journal, on_progress or _no_progress)
         run.recall()
         with contextlib.closing(_predictions(listing, settings, run.pending(), jobs, timeout_s)) as results:
             for index, prediction in results:
@@ -216,6 +216,7 @@ class _Run:
     """The state of one call: where in the journal each file's result is. Grows by eight bytes per file."""
 
     listing: Listing
+    emotions: tuple[str, ...]
     journal: Journal
     on_progress: OnFile
     offsets: array[int] = field(init=False)
@@ -232,8 +233,8 @@ class _Run:
         """Find what an earlier run has read, of files that have not changed since."""
         indices = {name: index for index, name in enumerate(self.listing.files)}
         for offset, entry in self.journal.entries():
-            index = indices.get(entry.get("file", ""))
-            if index is None or self.offsets[index] >= 0:
+            index = indices.get(str(entry.get("file", "")))
+            if index is None or self.offsets[index] >= 0 or not is_row(entry.get("row"), self.emotions):
                 continue
             if entry.get("stamp") == stamp(self.listing.files[index]):
                 self.offsets[index] = offset

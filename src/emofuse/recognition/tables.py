@@ -66,6 +66,17 @@ def table_row(prediction: Prediction) -> Row:
     return {name: round(v, _DECIMALS) if isinstance(v, float) else v for name, v in values}
 
 
+def is_row(row: object, emotions: Sequence[str]) -> bool:
+    """Whether data that was read from a file is a row as :func:`table_row` makes them."""
+    if not isinstance(row, dict) or tuple(row) != columns(emotions):
+        return False
+    texts = {"file", "emotion", *TEXT_COLUMNS}
+    return all(
+        value is None or isinstance(value, str if name in texts else int | float)
+        for name, value in row.items()
+    )
+
+
 def to_pandas(predictions: Prediction | Iterable[Prediction]) -> pd.DataFrame:
     """One row per recording, also for those that could not be read.
 
