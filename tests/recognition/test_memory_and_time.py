@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from emofuse import Limits, Recognizer
+from emofuse.core.errors import CancelledError, MediaError
+from tests.support import drawn_people
 from tests.support.ffmpeg import ffmpeg, needs_ffmpeg
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
@@ -79,3 +84,40 @@ def test_a_picture_bomb_is_refused_before_it_is_decoded(kind: str, tmp_path: Pat
     assert "frames of 8192x8192 are over the limit: 67 of 40 million pixels" in answer["error"]
     assert answer["spent_s"] < 1
     assert answer["peak_mb"] < MOST_MB
+
+
+@pytest.fixture
+def long_clip(tmp_path: Path) -> Path:
+    """Half a minute of a speaking person."""
+    one = drawn_people.draw_person(1)
+    return drawn_people.write_video(tmp_path / "long.mp4", one.speaking(30 * drawn_people.FPS))
+
+
+@pytest.mark.parametrize("read", ["predict", "timeline"])
+def test_reading_is_bounded_followed_and_cancelled(read: str, long_clip: Path) -> None:
+    how = getattr(Recognizer.load(), read)
+    with pytest.raises(MediaError, match=r"over the limit: \d+ of 0\.0001 million pixels"):
+        how(long_clip, limits=Limits(max_pixels=100))
+    cancel, told = threading.Event(), list[tuple[float, float | None]]()
+
+    def on_progress(read_s: float, duration_s: float | None) -> None:
+        told.append((read_s, duration_s))
+        if read_s > 10:
+            cancel.set()
+
+    start_s = time.monotonic()
+    with pytest.raises(CancelledError):
+        how(long_clip, cancel=cancel, on_progress=on_progress)
+    assert 10 < told[-1][0] < 13 and told[-1][1] == pytest.approx(30, abs=0.2)
+    assert time.monotonic() - start_s < 60
+    with pytest.raises(CancelledError):
+        how(long_clip, cancel=cancel)
+
+
+def test_a_cancelled_stream_of_windows_ends(long_clip: Path) -> None:
+    cancel = threading.Event()
+    windows = Recognizer.load().stream(long_clip, cancel=cancel)
+    next(windows)
+    cancel.set()
+    with pytest.raises(CancelledError):
+        list(windows)
