@@ -18,7 +18,7 @@ from emofuse.core.errors import BundleError, ExperimentError
 RECIPE = "demo"
 PROTOCOL = "actors-3"
 N_ACTORS = 9
-N_TAKES = 2
+N_TAKES = 1
 UNSEEN_ACTOR = 99
 """Number of the actor who is not in the corpus."""
 
