@@ -34,7 +34,10 @@ _SIDE: Final = 0.95
 """Side of dlib's square over the root of the area of YuNet's box; its center is midway between eyes and
 mouth. On RAVDESS videos the squares overlap dlib's by 0.83 (intersection over union, 216 frames)."""
 
-_LOG_LEVEL: Final = SharedSetting(cv2.utils.logging.getLogLevel, cv2.utils.logging.setLogLevel)
+_LOGGING: Final[Any] = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
+"""Where OpenCV 4 and OpenCV 5 have the level of their log."""
+_ERRORS_ONLY: Final = 2
+_LOG_LEVEL: Final = SharedSetting[int](_LOGGING.getLogLevel, _LOGGING.setLogLevel)
 
 
 class YuNet:
@@ -48,7 +51,7 @@ class YuNet:
         """
         try:
             # OpenCV 5 warns that it will run the network on the CPU, which is what we want.
-            with _LOG_LEVEL.held(cv2.utils.logging.LOG_LEVEL_ERROR):
+            with _LOG_LEVEL.held(_ERRORS_ONLY):
                 self._network: Any = cv2.FaceDetectorYN.create(
                     str(path), "", (320, 320), LEAST_SCORE, _MOST_OVERLAP, 50
                 )
