@@ -376,7 +376,8 @@ def test_the_table_of_labels_matches_the_maps() -> None:
 
 def test_all_window_reasons_are_explained() -> None:
     code = re.compile(r"\b(?:voice|face):[a-z_]+")
-    source = (ROOT / "src/emofuse/timeline/windows.py").read_text(encoding="utf-8")
+    modules = ("windows.py", "still_faces.py")
+    source = "".join((ROOT / "src/emofuse/timeline" / one).read_text(encoding="utf-8") for one in modules)
     assert set(code.findall((DOCS / "timeline.md").read_text(encoding="utf-8"))) == set(code.findall(source))
 
 

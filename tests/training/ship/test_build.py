@@ -39,6 +39,8 @@ hop_length = 200
 n_mels = 26
 fmax_hz = 8000.0
 duration_s = 1.0
+highpass_hz = "none"
+start_at_speech = false
 [voice.network.ensemble]
 components = 6
 networks = 1
