@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from emofuse.core.errors import ExperimentError
 from emofuse.core.metrics import log_loss
 from emofuse.core.recipes.fusion import Classifier, Fusion
 from emofuse.system.shared_settings import SharedSetting, ignored_warnings
-from emofuse.training.fusion_classifiers import make_classifier
+from emofuse.training.fusion_classifiers import FusionClassifier, make_classifier
 
 Parameters = Mapping[str, Any]
 
@@ -102,12 +102,8 @@ def tune(
     folds = group_folds(groups, settings.selection_folds)
 
     def loss(parameters: Parameters) -> float:
-        losses = []
-        for held_out in folds:
-            model = make_classifier(classifier, parameters, settings, n_emotions=n_emotions, seed=seed)
-            model.fit(X[~held_out], y[~held_out])
-            losses.append(log_loss(y[held_out], model.predict_proba(X[held_out])))
-        return float(np.mean(losses))
+        make = partial(make_classifier, classifier, parameters, settings, n_emotions=n_emotions, seed=seed)
+        return float(np.mean([log_loss(y[rows], found) for rows, found in _held_out(make, X, y, folds)]))
 
     return search(classifier, loss, settings, seed=seed, plan=plan, storage=storage)
 
@@ -126,14 +122,24 @@ def out_of_fold(
 
     Arguments as those of :func:`tune`, whose folds these are.
     """
+    make = partial(
+        make_classifier, tuned.classifier, tuned.parameters, settings, n_emotions=n_emotions, seed=seed
+    )
     probabilities = np.empty((len(X), n_emotions))
-    for held_out in group_folds(groups, settings.selection_folds):
-        model = make_classifier(
-            tuned.classifier, tuned.parameters, settings, n_emotions=n_emotions, seed=seed
-        )
-        model.fit(X[~held_out], y[~held_out])
-        probabilities[held_out] = model.predict_proba(X[held_out])
+    for rows, found in _held_out(make, X, y, group_folds(groups, settings.selection_folds)):
+        probabilities[rows] = found
     return probabilities
+
+
+def _held_out(
+    make: Callable[[], FusionClassifier],
+    X: NDArray[np.float32],
+    y: NDArray[np.int64],
+    folds: Sequence[NDArray[np.bool_]],
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.float64]]]:
+    """Per fold, the held-out rows and their probabilities, from a classifier fitted on the others."""
+    for rows in folds:
+        yield rows, make().fit(X[~rows], y[~rows]).predict_proba(X[rows])
 
 
 def search(
