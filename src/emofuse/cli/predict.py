@@ -15,7 +15,14 @@ import typer
 from rich.console import Console
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_bundle, print_message, print_predictions, print_remark
+from emofuse.cli.printing import (
+    counted,
+    print_bundle,
+    print_failures,
+    print_message,
+    print_predictions,
+    print_remark,
+)
 from emofuse.cli.progress import counting_failures
 from emofuse.cli.quiet import is_quiet
 from emofuse.core.records import Prediction, StreamChoice
@@ -147,15 +154,10 @@ def _to_table(
     except KeyboardInterrupt:
         print_message("interrupted; repeat the command to resume")
         raise typer.Exit(130) from None
-    for line in result.errors:
-        print_message(line)
-    if result.failed > len(result.errors):
-        print_message(f"and {result.failed - len(result.errors)} more; see column error")
-    resumed = f", {result.resumed} of them from an earlier run" if result.resumed else ""
-    failures = f", {result.failed} failed" if result.failed else ""
-    files = "1 file" if result.rows == 1 else f"{result.rows} files"
+    print_failures(result.errors, result.failed, "column error")
     if not is_quiet():
-        typer.echo(f"{shown(str(result.out))}: {files}{resumed}{failures}", err=True)
+        files = counted(result.rows, "file", resumed=result.resumed, failed=result.failed)
+        typer.echo(f"{shown(str(result.out))}: {files}", err=True)
     return result.failed
 
 

@@ -56,6 +56,25 @@ def print_line(text: str) -> None:
         typer.echo(shown(text))
 
 
+def print_failures(errors: Sequence[str], failed: int, where: str) -> None:
+    """Print the first errors of a batch to standard error, and where the others are."""
+    for line in errors:
+        print_message(line)
+    if failed > len(errors):
+        print_message(f"and {failed - len(errors)} more; see {where}")
+
+
+def counted(n: int, noun: str, *, resumed: int, failed: int) -> str:
+    """How many files a batch read, how many of them an earlier run had, and how many failed.
+
+    >>> counted(3, "file", resumed=1, failed=0)
+    '3 files, 1 of them from an earlier run'
+    """
+    earlier = f", {resumed} of them from an earlier run" if resumed else ""
+    failures = f", {failed} failed" if failed else ""
+    return f"{n} {noun}{'' if n == 1 else 's'}{earlier}{failures}"
+
+
 def print_bundle(bundle: Bundle, folder: Path | None) -> None:
     """Print to standard error which bundle is used, its license, and whether it was trained on people."""
     if is_quiet():

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_bundle, print_line, print_message, print_remark
+from emofuse.cli.printing import (
+    counted,
+    print_bundle,
+    print_failures,
+    print_line,
+    print_message,
+    print_remark,
+)
 from emofuse.cli.progress import counting_failures
 
 if TYPE_CHECKING:
@@ -65,13 +72,8 @@ def write_folder(
         raise typer.Exit(130) from None
     for line in result.left_out:
         print_remark(line)
-    for line in result.errors[:MAX_ERRORS]:
-        print_message(line)
-    if len(result.errors) > MAX_ERRORS:
-        print_message(f"and {len(result.errors) - MAX_ERRORS} more; see {FILES}")
-    resumed = f", {result.resumed} of them from an earlier run" if result.resumed else ""
-    failures = f", {result.failed} failed" if result.failed else ""
-    files = "1 recording" if result.files == 1 else f"{result.files} recordings"
-    print_line(f"wrote {result.folder / SUMMARY}: {files}{resumed}{failures}")
+    print_failures(result.errors[:MAX_ERRORS], len(result.errors), FILES)
+    files = counted(result.files, "recording", resumed=result.resumed, failed=result.failed)
+    print_line(f"wrote {result.folder / SUMMARY}: {files}")
     if result.failed:
         raise typer.Exit(1)
