@@ -8,7 +8,7 @@ import pytest
 
 from emofuse.core.errors import CorpusError
 from emofuse.core.labels import EMOTIONS
-from emofuse.corpus import crema_d, emo_db, savee, tess
+from emofuse.corpus import crema_d, emo_db, nemo, savee, tess
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.filename_corpora import NamedFile
 from emofuse.corpus.load import load_corpus
@@ -71,6 +71,14 @@ CASES = {
         3,
         (("03a01Fa", "03", "happy"), ("08b09Ac", "08", "fearful"), ("16b10Lb", "16", None)),
         ("03a01Xa.wav",), "free for research (check before use)",
+    ),
+    "nemo": Case(
+        nemo.read_nemo, "nEMO",
+        ("samples/SM0_surprised_90.wav", "EB0_anger_11.opus", "XY9_neutral_3.wav", "EB0_disgust_11.wav"),
+        3,
+        (("EB0_anger_11", "EB0", "angry"), ("SM0_surprised_90", "SM0", "surprised"),
+         ("XY9_neutral_3", "XY9", "neutral")),
+        ("EB0_disgust_11.wav",), "CC BY-NC-SA 4.0",
     ),
 }  # fmt: skip
 
@@ -147,6 +155,10 @@ def test_no_media_and_no_folder_are_errors(case: Case, tmp_path: Path) -> None:
         (emo_db.parse_name, "11b02Td.wav", NamedFile(
             "11b02Td", "11", "T",
             {"statement": "b02", "version": "d", "sex": "male", "age": "26", "language": "de"})),
+        (nemo.parse_name, "samples/KS0_fear_7.opus", NamedFile(
+            "KS0_fear_7", "KS0", "fear", {"sentence_number": "7", "language": "pl", "sex": "male"})),
+        (nemo.parse_name, "AB1_sadness_90.wav", NamedFile(
+            "AB1_sadness_90", "AB1", "sadness", {"sentence_number": "90", "language": "pl"})),
     ],
 )  # fmt: skip
 def test_names_are_parsed(parse: Callable[[Path], NamedFile], name: str, expected: NamedFile) -> None:
@@ -175,6 +187,11 @@ def test_names_are_parsed(parse: Callable[[Path], NamedFile], name: str, expecte
         (emo_db.parse_name, "03a03Fa", "sentence is 'a03'"),
         (emo_db.parse_name, "03a01Ha", "emotion is 'H'"),
         (emo_db.parse_name, "03a01F1", "an EMO-DB name is"),
+        (nemo.parse_name, "EB0_anger", "3 fields .* this has 2"),
+        (nemo.parse_name, "eb0_anger_11", "speaker is 'eb0'"),
+        (nemo.parse_name, "EB0_surprise_11", "emotion is 'surprise', must be one of anger, fear"),
+        (nemo.parse_name, "EB0_anger_91", "sentence is '91', must be 1 to 90"),
+        (nemo.parse_name, "EB0_anger_011", "sentence is '011'"),
     ],
 )
 def test_an_invalid_name_is_an_error_that_names_the_field(
@@ -223,5 +240,6 @@ def test_errors_about_unknown_names_list_the_known_ones(tmp_path: Path, files: t
     with pytest.raises(CorpusError) as caught:
         load_corpus(tmp_path)
     for known in (str(tmp_path), "(RAVDESS)", "1001_DFA_ANG_XX.wav (CREMA-D)", "DC_a01.wav (SAVEE)",
-                  "OAF_back_angry.wav (TESS)", "03a01Fa.wav (EMO-DB)", ".csv"):  # fmt: skip
+                  "OAF_back_angry.wav (TESS)", "03a01Fa.wav (EMO-DB)",
+                  "EB0_anger_11.wav (nEMO)", ".csv"):  # fmt: skip
         assert known in str(caught.value)

@@ -62,7 +62,7 @@ CorpusPath = Annotated[
     Path,
     typer.Argument(
         metavar="DIR",
-        help="A folder with file names as in RAVDESS, CREMA-D, SAVEE, TESS or EMO-DB, or a table (.csv).",
+        help="A folder with file names as in RAVDESS, CREMA-D, SAVEE, TESS, EMO-DB, nEMO; or a table (.csv).",
     ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder written by emofuse evaluate.")]

@@ -115,6 +115,14 @@ LABEL_SETS: Final[dict[str, dict[str, str]]] = {
         "T": "sad",
         "N": "neutral",
     },
+    "nemo-6": {
+        "anger": "angry",
+        "fear": "fearful",
+        "happiness": "happy",
+        "neutral": "neutral",
+        "sadness": "sad",
+        "surprised": "surprised",
+    },
 }
 """Label sets by name: their labels, in order, each with what it means.
 

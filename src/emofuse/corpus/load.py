@@ -10,6 +10,7 @@ from emofuse.corpus.clip_table import read_clip_table
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.crema_d import NAMING as CREMA_D
 from emofuse.corpus.emo_db import NAMING as EMO_DB
+from emofuse.corpus.nemo import NAMING as NEMO
 from emofuse.corpus.ravdess import read_ravdess
 from emofuse.corpus.savee import NAMING as SAVEE
 from emofuse.corpus.tess import NAMING as TESS
@@ -21,7 +22,8 @@ def load_corpus(path: str | Path) -> Corpus:
     """Read a corpus: a folder of files that are described by their names, or a table of clips (.csv,
     .parquet).
 
-    Names of RAVDESS are tried first; if no file has one, those of CREMA-D, SAVEE, TESS and EMO-DB.
+    Names of RAVDESS are tried first; if no file has one, those of CREMA-D, SAVEE, TESS, EMO-DB and
+    nEMO.
 
     Raises:
         CorpusError: there is nothing at ``path``, or it is neither, or the names in the folder are those of
@@ -39,7 +41,7 @@ def load_corpus(path: str | Path) -> Corpus:
 
 
 def _read_folder(root: Path) -> Corpus:
-    namings = (CREMA_D, SAVEE, TESS, EMO_DB)
+    namings = (CREMA_D, SAVEE, TESS, EMO_DB, NEMO)
     known = "known names: 03-01-05-02-01-01-12.wav (RAVDESS), " + ", ".join(
         f"{naming.example} ({naming.corpus})" for naming in namings
     )
