@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from emofuse.core.pretrained import WEIGHTS
+from emofuse.system.model_files import locate_weights
 from tests.support import small_corpora
 from tests.support.file_server import FileServer
+from tests.support.typed import not_none
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell starts what runs in the background with Ctrl-C ignored, and programs inherit that
@@ -198,4 +201,16 @@ def real_weights() -> Path:
     folder = Path(own) if own else Path(str(recordings)).parent / "weights"
     if not (folder / "face_landmarker.task").is_file():
         pytest.skip(f"no published weight files in {folder}")
+    return folder
+
+
+@pytest.fixture
+def identity_weights(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder with dlib's two files: EMOFUSE_IDENTITY, else where emofuse finds them; used by the test."""
+    named = os.environ.get("EMOFUSE_IDENTITY")
+    network = locate_weights(WEIGHTS["dlib-face-recognition"])
+    if named is None and network is None:
+        pytest.skip("no face recognition files: name their folder in EMOFUSE_IDENTITY, or install the extra")
+    folder = Path(named) if named else not_none(network).parent
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(folder))
     return folder

@@ -13,7 +13,7 @@ def test_registry() -> None:
     assert entry.sha256 == "e8e8851d3fa05c001b1c27fd8841dfe08d7f82bb786a53ad8776725b7a1e824c"
     assert entry.url.startswith("https://") and entry.url.endswith("/" + entry.file_name)
     assert entry.licence == "MIT"
-    assert list(WEIGHTS) == [NAME, "face-landmarker", "yunet"]
+    assert list(WEIGHTS) == [NAME, "face-landmarker", "yunet", "dlib-face-recognition", "dlib-face-points"]
     assert all(
         one.url.startswith("https://") and one.url.endswith("/" + one.file_name) for one in WEIGHTS.values()
     )

@@ -14,6 +14,7 @@ from emofuse.system.model_files import (
     MAX_BYTES,
     fetch_weights,
     find_weights,
+    locate_weights,
     take_weights,
     weights_folder,
 )
@@ -132,6 +133,31 @@ def test_fetch_refuses_a_huge_file(folder: Path, small: WeightFile, http_server:
     with pytest.raises(DownloadError, match="more than"):
         fetch_weights(small.name, url=url, retries=FAST)
     assert not (folder / small.file_name).exists()
+
+
+def test_a_package_that_brings_a_file_is_found_and_not_imported(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = hashlib.sha256(DATA).hexdigest()
+    known = WeightFile(
+        "brought", "b.dat", "", digest, "MIT", "tests", "nothing", package="brings_b", extra="tests"
+    )
+    monkeypatch.setitem(WEIGHTS, "brought", known)
+    with pytest.raises(WeightsError, match=r"fetch brought`, or install .*: pip install 'emofuse\[tests\]'"):
+        find_weights("brought")
+    models = tmp_path / "site" / "brings_b" / "models"
+    models.mkdir(parents=True)
+    (models.parent / "__init__.py").write_text("import pkg_resources_that_is_gone", encoding="utf-8")
+    (models / "b.dat").write_bytes(DATA)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert find_weights("brought") == locate_weights(known) == models / "b.dat"
+    assert "brings_b" not in sys.modules
+    (models / "b.dat").write_bytes(DATA + b"!")
+    with pytest.raises(WeightsError, match=f"b.dat: wrong sha256: expected {digest}"):
+        find_weights("brought")
+    folder.mkdir()
+    (folder / "b.dat").write_bytes(DATA)  # a fetched file goes before the package's
+    assert find_weights("brought") == folder / "b.dat"
 
 
 def test_import_needs_neither_torch_nor_h5py() -> None:

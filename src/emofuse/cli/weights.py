@@ -25,12 +25,13 @@ def list_weights() -> None:
     Example: `emofuse weights list`
     """
     from emofuse.core.pretrained import WEIGHTS
-    from emofuse.system.model_files import weights_folder
+    from emofuse.system.model_files import locate_weights, weights_folder
 
     folder = weights_folder()
     typer.echo(f"weights folder: {folder}")
     for file in WEIGHTS.values():
-        state = "here" if (folder / file.file_name).is_file() else "not here"
+        found = locate_weights(file)
+        state = "not here" if found is None else "here" if found.parent == folder else f"in {found.parent}"
         typer.echo(f"{file.name} ({state}): {file.about}. {file.licence}. sha256 {file.sha256}")
 
 

@@ -29,6 +29,10 @@ class WeightFile:
     """In bytes, where it is published."""
     recipe_key: str | None = None
     """The recipe key that takes the path of a copy, if any."""
+    package: str | None = None
+    """The import name of a package that brings the file, in a folder ``models``; it is never imported."""
+    extra: str | None = None
+    """The optional part of emofuse that installs this package."""
 
 
 WEIGHTS: Final[dict[str, WeightFile]] = {
@@ -68,6 +72,34 @@ WEIGHTS: Final[dict[str, WeightFile]] = {
             about="YuNet, a face detector (Wu et al. 2023): images to boxes and five landmarks (0.2 MB)",
             trained_on="WIDER FACE (Yang et al. 2016), images of crowds and people found on the web",
             size=232_589,
+        ),
+        WeightFile(
+            name="dlib-face-recognition",
+            file_name="dlib_face_recognition_resnet_model_v1.dat",
+            url="https://github.com/ageitgey/face_recognition_models/raw/master/face_recognition_models/"
+            "models/dlib_face_recognition_resnet_model_v1.dat",
+            sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+            licence="CC0-1.0",
+            about="dlib's face recognition network (King 2017): aligned faces to 128 numbers, which are "
+            "biometric data (22 MB)",
+            trained_on="three million images of 7,485 people, of FaceScrub, VGG Face and the web",
+            size=22_466_066,
+            package="face_recognition_models",
+            extra="identity",
+        ),
+        WeightFile(
+            name="dlib-face-points",
+            file_name="shape_predictor_5_face_landmarks.dat",
+            url="https://github.com/ageitgey/face_recognition_models/raw/master/face_recognition_models/"
+            "models/shape_predictor_5_face_landmarks.dat",
+            sha256="c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+            licence="CC0-1.0",
+            about="dlib's five points of a face (King 2017): the corners of the eyes and the base of the "
+            "nose (9.2 MB)",
+            trained_on="7,198 faces found on the web, marked by its author",
+            size=9_150_489,
+            package="face_recognition_models",
+            extra="identity",
         ),
     )
 }

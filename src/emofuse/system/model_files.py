@@ -1,11 +1,12 @@
 """Find and fetch the published weight files of :mod:`emofuse.core.pretrained`.
 
-Each is downloaded on request, copied from a file of the user's, or read from the path in a recipe; its sha256
-is always checked.
+Each is downloaded on request, copied from a file of the user's, read from the path in a recipe, or from an
+installed package that brings it; its sha256 is always checked.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -32,14 +33,16 @@ def weights_folder() -> Path:
 
 
 def find_weights(name: str, path: Path | None = None) -> Path:
-    """The weight file of that name, at ``path`` or else in :func:`weights_folder`, its sha256 checked.
+    """The weight file of that name, its sha256 checked.
+
+    It is read from ``path``, or else from where :func:`locate_weights` finds it.
 
     Raises:
-        WeightsError: the name is unknown, the file is missing (the message gives the two ways to get it), or
-            it has another sha256.
+        WeightsError: the name is unknown, the file is missing (the message gives the ways to get it), or it
+            has another sha256.
     """
     known = known_weights(name)
-    found = weights_folder() / known.file_name if path is None else path
+    found = locate_weights(known) or weights_folder() / known.file_name if path is None else path
     if not found.is_file():
         raise WeightsError(
             f"{found}: the weights {name} are missing: run `emofuse weights fetch {name}`, "
@@ -49,7 +52,26 @@ def find_weights(name: str, path: Path | None = None) -> Path:
     return found
 
 
+def locate_weights(known: WeightFile) -> Path | None:
+    """Where a weight file lies: in :func:`weights_folder`, else in the installed package that brings it.
+
+    The package is found without being imported. None: in neither; no checksum is compared.
+    """
+    fetched = weights_folder() / known.file_name
+    if fetched.is_file() or known.package is None:
+        return fetched if fetched.is_file() else None
+    try:
+        spec = find_spec(known.package)
+    except (ImportError, ValueError):  # a package that is half removed
+        return None
+    folders = () if spec is None else spec.submodule_search_locations or ()
+    files = (Path(folder, "models", known.file_name) for folder in folders)
+    return next((file for file in files if file.is_file()), None)
+
+
 def _other_way(known: WeightFile) -> str:
+    if known.extra is not None:
+        return f"or install the package that brings them: pip install 'emofuse[{known.extra}]'"
     if known.recipe_key is not None:
         return f"or set the path of your copy in the recipe, {known.recipe_key}"
     return f"or use your copy: `emofuse weights fetch {known.name} --from PATH`"
