@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Clip, Take
-from emofuse.corpus.folds import PROTOCOLS, get_protocol, inner_folds
+from emofuse.corpus.folds import PROTOCOLS, corpora_of, get_protocol, inner_folds
 from emofuse.corpus.ravdess import design, parse_name, sex_of_actor
 
 
@@ -191,3 +191,57 @@ def test_inner_folds_of_other_speakers() -> None:
 def test_inner_folds_need_one_speaker_each(speakers: list[str], k: int) -> None:
     with pytest.raises(ExperimentError, match="inner folds"):
         inner_folds(speakers, k)
+
+
+def joined_takes(*names: str, per_corpus: int = 6) -> list[Take]:
+    """RAVDESS' actors if it is named, and ``per_corpus`` women, then men, of each other corpus."""
+    out = []
+    for name in names:
+        if name == "RAVDESS":
+            own = ravdess_takes(range(1, 21))
+        else:
+            own = takes_of(*(f"{'FM'[i % 2]}{i}" for i in range(per_corpus)))
+        for take in own:
+            sex = take.facts.get("sex") or {"F": "female", "M": "male"}[take.speaker[0]]
+            facts = {"sex": sex, "corpus": name}
+            speaker, code = f"{name}:{take.speaker}", f"{name}:{take.take}"
+            out.append(Take(code, speaker, take.emotion, take.voice, None, facts))
+    return out
+
+
+@pytest.mark.parametrize("protocol", ["six-fold", "emobox-6", "luna-5", "actors-3", "actors-6"])
+def test_every_fold_has_speakers_of_every_joined_corpus(protocol: str) -> None:
+    takes = joined_takes("RAVDESS", "nEMO")
+    folds = get_protocol(protocol).folds(takes)
+    tested = Counter(i for fold in folds for i in fold.test)
+    assert tested == Counter(range(len(takes))), "each take is tested once"
+    for fold in folds:
+        for part in (fold.train, fold.test):
+            assert {takes[i].facts["corpus"] for i in part} == {"RAVDESS", "nEMO"}
+    if protocol == "actors-3":  # two of nEMO each: a woman and a man
+        of_nemo = [sorted(s[5] for s in fold.test_actors if s.startswith("nEMO:")) for fold in folds]
+        assert of_nemo == [["F", "M"]] * 3
+
+
+def test_named_actors_are_tested_where_they_always_are() -> None:
+    joined = get_protocol("six-fold").plan(joined_takes("RAVDESS", "nEMO"))
+    alone = get_protocol("six-fold").plan(ravdess_takes(range(1, 21)))
+    assert joined.notes == alone.notes
+    for one, other in zip(joined.folds, alone.folds, strict=False):
+        assert tuple(s[8:] for s in one.test_actors if s.startswith("RAVDESS:")) == other.test_actors
+
+
+def test_a_corpus_with_too_few_speakers_for_the_folds_is_an_error() -> None:
+    with pytest.raises(ExperimentError, match=r"6 groups: .* got 4 speakers of small"):
+        get_protocol("actors-6").plan(joined_takes("RAVDESS", "small", per_corpus=4))
+
+
+def test_inner_folds_have_every_corpus_and_both_sexes() -> None:
+    takes = joined_takes("RAVDESS", "nEMO")
+    corpora = corpora_of(takes)
+    groups = inner_folds(sorted(corpora), 4, corpora=corpora)
+    assert sorted(s for group in groups for s in group) == sorted(corpora)
+    for group in groups:
+        assert {corpora[s] for s in group} == {"RAVDESS", "nEMO"}
+        actors = [int(s[8:]) for s in group if s.startswith("RAVDESS:")]
+        assert {actor % 2 for actor in actors} == {0, 1}

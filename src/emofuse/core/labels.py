@@ -134,6 +134,20 @@ P (1992) An argument for basic emotions, Cognition and Emotion 6: 169-200.
 """
 
 
+def emotions_of(name: str) -> tuple[str, ...]:
+    """The emotions that a label set distinguishes, in the order of :data:`EMOTIONS`.
+
+    >>> emotions_of("nemo-6")
+    ('neutral', 'happy', 'sad', 'angry', 'fearful', 'surprised')
+
+    Raises:
+        ValueError: there is no set of this name.
+    """
+    if name not in LABEL_SETS:
+        raise ValueError(f"unknown label set {name!r}: use one of {', '.join(LABEL_SETS)}")
+    return tuple(emotion for emotion in EMOTIONS if emotion in LABEL_SETS[name].values())
+
+
 def emotion_index(emotion: str) -> int:
     """The index of an emotion in :data:`EMOTIONS`.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from emofuse.core.errors import CorpusError, MissingExtraError
-from emofuse.core.labels import EMOTIONS, LABEL_SETS
+from emofuse.core.label_maps import convert_label, label_map, label_set
+from emofuse.core.labels import EMOTIONS, LABEL_SETS, emotions_of
 from emofuse.core.records import Clip, Modality
 from emofuse.core.times import parse_seconds
 from emofuse.corpus.corpus import SYNTHETIC_MARK, Corpus
@@ -41,19 +43,27 @@ _OTHER_NAMES: Final = {
 Row = Mapping[str, object]
 
 
-def read_clip_table(table: str | Path) -> Corpus:
+def read_clip_table(table: str | Path, labels: str | None = None) -> Corpus:
     """Read a table of clips, CSV (with commas, semicolons or tabs) or Parquet; no clip is opened.
 
-    Columns: ``path`` (relative to the table), ``emotion`` (one of the eight), ``speaker``; optionally
+    Columns: ``path`` (relative to the table), ``emotion``, ``speaker``; optionally
     ``take`` (shared by the clips of one performance; by default each clip is its own), ``start`` and ``end``
     (seconds from the start of the file). Other columns are ignored.
 
+    Args:
+        table: the file.
+        labels: the label set in which its emotions are written, in capital or small letters; None: they are
+            the eight emotions. A label that is none of the eight, such as boredom, leaves the clip without
+            an emotion.
+
     Raises:
+        ValueError: there is no label set of this name.
         CorpusError: the table cannot be read, lacks a column or has invalid rows; the message gives their
             lines.
         MissingExtraError: a Parquet table, and pyarrow is not installed.
     """
     table = Path(table)
+    known = _Labels.of(labels)
     rows = _parquet_rows(table) if table.suffix.lower() == ".parquet" else _csv_rows(table)
     clips: list[Clip] = []
     lines: dict[str, str] = {}
@@ -61,9 +71,10 @@ def read_clip_table(table: str | Path) -> Corpus:
     people: dict[str, tuple[str, Clip]] = {}
     problems: list[str] = []
     unknown: dict[str, list[str]] = {}
+    seen: set[str] = set()
     for line, row in rows:
         try:
-            clip = _clip(row, table.parent)
+            clip = _clip(row, table.parent, known)
             _check_unique(clip, lines, takes, people)
         except _UnknownEmotionError as error:
             unknown.setdefault(error.emotion, []).append(line)
@@ -71,12 +82,13 @@ def read_clip_table(table: str | Path) -> Corpus:
         except ValueError as error:
             problems.append(f"{line}: {error}")
             continue
+        seen.add(str(clip.emotion))
         lines[clip.clip_id] = line
         takes[clip.take, clip.modality] = line
         people.setdefault(clip.take, (line, clip))
         clips.append(clip)
     if unknown:
-        problems.insert(0, _about_unknown(unknown))
+        problems.insert(0, _about_unknown(unknown, known) + _sets_with({*unknown, *seen}, labels))
     if problems:
         rest = len(problems) - _MAX_LISTED
         more = f"; and {rest} more" if rest > 0 else ""
@@ -88,7 +100,32 @@ def read_clip_table(table: str | Path) -> Corpus:
         root=table.parent,
         clips=tuple(clips),
         synthetic=(table.parent / SYNTHETIC_MARK).is_file(),
+        emotions=_distinguished(clips, labels),
     )
+
+
+def _distinguished(clips: Sequence[Clip], labels: str | None) -> tuple[str, ...]:
+    """The emotions of a label set; without one, those that occur."""
+    if labels is not None:
+        return emotions_of(labels)
+    found = {clip.emotion for clip in clips}
+    return tuple(emotion for emotion in EMOTIONS if emotion in found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """What the emotions of a table are called: each label in small letters, and the emotion it means."""
+
+    names: tuple[str, ...]
+    meant: Mapping[str, str | None]
+
+    @classmethod
+    def of(cls, labels: str | None) -> _Labels:
+        if labels is None:
+            return cls(EMOTIONS, {emotion: emotion for emotion in EMOTIONS})
+        to_emotions = label_map(labels, "ravdess-8")
+        names = label_set(labels)
+        return cls(names, {name.lower(): convert_label(name, to_emotions) for name in names})
 
 
 class _UnknownEmotionError(ValueError):
@@ -99,7 +136,7 @@ class _UnknownEmotionError(ValueError):
         self.emotion = emotion
 
 
-def _about_unknown(unknown: Mapping[str, Sequence[str]]) -> str:
+def _about_unknown(unknown: Mapping[str, Sequence[str]], known: _Labels) -> str:
     """One message for all labels that are no emotion: how often, where first, and what may be meant."""
     labels = sorted(unknown, key=lambda label: -len(unknown[label]))
     described = []
@@ -108,12 +145,22 @@ def _about_unknown(unknown: Mapping[str, Sequence[str]]) -> str:
         kind = lines[0].partition(" ")[0]
         numbers = [line.partition(" ")[2] for line in lines[:_MAX_LINES]]
         where = f"{len(lines)} {kind}s, first {', '.join(numbers)}" if len(lines) > 1 else lines[0]
-        meant = _nearest(label)
+        meant = _nearest(label) if known.names == EMOTIONS else None
         described.append(f"{label!r} ({where}{f'; did you mean {meant}?' if meant else ''})")
     rest = len(labels) - _MAX_LISTED
     more = f" and {rest} more" if rest > 0 else ""
     plural = "s" if len(labels) > 1 else ""
-    return f"unknown emotion{plural} {', '.join(described)}{more}, use one of {', '.join(EMOTIONS)}"
+    return f"unknown emotion{plural} {', '.join(described)}{more}, use one of {', '.join(known.names)}"
+
+
+def _sets_with(found: Collection[str], labels: str | None) -> str:
+    """Which label sets have all labels of a table that was read as the eight emotions, as advice."""
+    if labels is not None:
+        return ""
+    fitting = [name for name in LABEL_SETS if set(found) <= set(_Labels.of(name).meant)]
+    return (
+        f" (or, if they are labels of {' or '.join(fitting)}, give --labels {fitting[0]})" if fitting else ""
+    )
 
 
 def _nearest(label: str) -> str | None:
@@ -123,14 +170,14 @@ def _nearest(label: str) -> str | None:
     return names[alike[0]] if alike else None
 
 
-def _clip(row: Row, folder: Path) -> Clip:
+def _clip(row: Row, folder: Path, known: _Labels) -> Clip:
     """Convert one row to a clip. Raises ValueError that says what is wrong."""
     written, emotion, speaker = (_text(row, column) for column in REQUIRED)
     for column, value in zip(REQUIRED, (written, emotion, speaker), strict=True):
         if not value:
             raise ValueError(f"{column} is empty")
     emotion = emotion.lower()
-    if emotion not in EMOTIONS:
+    if emotion not in known.meant:
         raise _UnknownEmotionError(emotion)
     path = folder / written
     if not _is_file(path):
@@ -146,7 +193,7 @@ def _clip(row: Row, folder: Path) -> Clip:
         clip_id=clip_id,
         take=_text(row, "take") or clip_id,
         speaker=speaker,
-        emotion=emotion,
+        emotion=known.meant[emotion],
         modality="audio" if path.suffix.lower() in AUDIO_SUFFIXES else "audio-video",
         start_s=start_s,
         end_s=end_s,

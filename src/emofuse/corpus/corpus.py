@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Clip, Modality, Take
 
 SYNTHETIC_MARK: Final = "SYNTHETIC.json"
@@ -16,6 +17,25 @@ SYNTHETIC_MARK: Final = "SYNTHETIC.json"
 # A 02- file of RAVDESS has an audio stream, and it is silent: video alone is never a voice.
 _VOICE_FROM: Final[tuple[Modality, ...]] = ("audio", "audio-video")
 _FACE_FROM: Final[tuple[Modality, ...]] = ("audio-video", "video")
+
+
+NOT_STATED: Final = "not stated"
+"""The licence of a corpus that names none, such as a table."""
+CORPUS_FACT: Final = "corpus"
+"""The fact of a clip, and of a take, that names its part of a joined corpus."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusPart:
+    """One of the corpora that were joined into one, see :func:`emofuse.corpus.joined.join_corpora`."""
+
+    name: str
+    root: Path
+    licence: str
+    emotions: tuple[str, ...]
+    """The emotions that it distinguishes: its clips are no evidence about any other."""
+    weight: float = 1.0
+    """In training, one of its clips counts as much as this many clips of weight 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +52,11 @@ class Corpus:
     unlistable: tuple[Path, ...] = ()
     """Folders that could not be listed."""
     synthetic: bool = False
-    licence: str = "not stated"
+    licence: str = NOT_STATED
+    emotions: tuple[str, ...] = EMOTIONS
+    """The emotions that its labels distinguish, in the order of EMOTIONS."""
+    parts: tuple[CorpusPart, ...] = ()
+    """Of a joined corpus: what it was joined from; every clip then has the fact :data:`CORPUS_FACT`."""
 
     def takes(self, channel: str | None = "speech") -> tuple[Take, ...]:
         """The performances, sorted: each with the file of its voice and the file of its face.

@@ -12,6 +12,7 @@ from typing import Final
 
 from emofuse.core.errors import CorpusError
 from emofuse.core.label_maps import convert_label, label_map
+from emofuse.core.labels import emotions_of
 from emofuse.core.records import Clip, Modality
 from emofuse.corpus.corpus import Corpus
 from emofuse.system.media_files import media_files
@@ -75,6 +76,7 @@ class Naming:
             duplicate_names=tuple(duplicates),
             unlistable=unlistable,
             licence=self.licence,
+            emotions=emotions_of(self.labels),
         )
 
     def _clip(self, path: Path, named: NamedFile) -> Clip:

@@ -1,7 +1,8 @@
 """Protocols: which takes are tested in which fold, as established in the literature.
 
 A protocol with ``speaker_independent`` puts all takes of a speaker in one fold; the files of one take and
-byte-identical recordings share their speaker, so they share their fold too.
+byte-identical recordings share their speaker, so they share their fold too. Of several corpora that were
+joined, the speakers of each are dealt apart, so that every fold has speakers of every corpus.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
@@ -18,6 +20,9 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.records import Take
+from emofuse.corpus.corpus import CORPUS_FACT
+from emofuse.corpus.joined import local_name
+from emofuse.corpus.ravdess import NAME as RAVDESS
 from emofuse.corpus.ravdess import sex_of_actor
 
 
@@ -45,8 +50,9 @@ class FoldPlan:
 class Protocol:
     """A way to split takes into folds.
 
-    ``kind``: ``named-actors``: ``actors`` lists who is tested in which fold; ``any-actors``: the speakers of
-    the corpus, distributed over ``n_folds``; ``stratified``: takes by emotion, regardless of the speaker.
+    ``kind``: ``named-actors``: ``actors`` lists who of RAVDESS is tested in which fold, and speakers of
+    corpora that were joined with it are distributed over these folds; ``any-actors``: the speakers of the
+    corpus, distributed over ``n_folds``; ``stratified``: takes by emotion, regardless of the speaker.
     """
 
     name: str
@@ -88,22 +94,30 @@ class Protocol:
             return self._stratified(takes)
         if self.kind == "named-actors":
             return self._named(takes, speakers)
-        sexes = {take.speaker: take.facts.get("sex", "") for take in takes}
-        groups = _deal(sorted(speakers), sexes, self.n_folds, f"protocol {self.name}")
+        groups = _deal(
+            sorted(speakers), _sexes(takes), self.n_folds, f"protocol {self.name}", corpora_of(takes)
+        )
         return FoldPlan(tuple(_fold(i, group, takes) for i, group in enumerate(groups)), ())
 
     def _named(self, takes: Sequence[Take], speakers: set[str]) -> FoldPlan:
         folds, notes = [], []
+        corpora, dealt = corpora_of(takes), dict[int, tuple[str, ...]]()
+        named = {local_name(s, corpora.get(s)): s for s in speakers if corpora.get(s, RAVDESS) == RAVDESS}
+        filled = [i for i, actors in enumerate(self.actors) if named.keys() & set(actors)]
+        others = sorted(speakers.difference(named.values()))
+        if others and len(filled) > 1:
+            who = f"protocol {self.name}, beside {RAVDESS}"
+            dealt = dict(zip(filled, _deal(others, _sexes(takes), len(filled), who, corpora), strict=True))
         for index, actors in enumerate(self.actors):
-            present = tuple(actor for actor in actors if actor in speakers)
-            absent = [actor for actor in actors if actor not in speakers]
+            present = tuple(named[actor] for actor in actors if actor in named)
+            absent = [actor for actor in actors if actor not in named]
             if not present:
                 notes.append(f"fold {index + 1} is dropped: actors {', '.join(absent)} are absent")
                 continue
             if absent:
                 notes.append(f"fold {index + 1} is run without the absent actors {', '.join(absent)}")
-            folds.append(_fold(index, present, takes))
-        untested = sorted(speakers.difference(*self.actors))
+            folds.append(_fold(index, (*present, *dealt.get(index, ())), takes))
+        untested = sorted(set(named.values()).difference(*(fold.test_actors for fold in folds)))
         if untested:
             notes.append(f"speakers {', '.join(untested)} are in no test part of {self.name}")
         if not folds or any(not fold.train for fold in folds):
@@ -159,33 +173,60 @@ def get_protocol(name: str) -> Protocol:
 
 
 def inner_folds(
-    speakers: Sequence[str], k: int, *, sexes: Mapping[str, str] | None = None
+    speakers: Sequence[str],
+    k: int,
+    *,
+    sexes: Mapping[str, str] | None = None,
+    corpora: Mapping[str, str] | None = None,
 ) -> list[tuple[str, ...]]:
     """Split training speakers into ``k`` groups for selection inside a fold, the same groups every time.
 
     Groups differ by at most one speaker, and so do their numbers of men and of women. If ``sexes`` is not
-    given, two-digit names are taken for RAVDESS actors (odd male, even female).
+    given, two-digit names are taken for RAVDESS actors (odd male, even female). ``corpora`` names the corpus
+    of each speaker where several were joined; every group then has speakers of every corpus.
 
     Raises:
-        ExperimentError: fewer than two groups, or fewer speakers than groups.
+        ExperimentError: fewer than two groups, or fewer speakers (of one of the corpora) than groups.
     """
     unique = sorted(set(speakers))
+    corpora = corpora or {}
     if sexes is None:
-        ravdess = all(re.fullmatch(r"[0-9]{2}", speaker) for speaker in unique)
-        sexes = {speaker: sex_of_actor(int(speaker)) for speaker in unique} if ravdess else {}
-    return _deal(unique, sexes, k, f"{k} inner folds")
+        sexes = {}
+        for corpus in {corpora.get(speaker) for speaker in unique}:
+            own = {s: local_name(s, corpus) for s in unique if corpora.get(s) == corpus}
+            if all(re.fullmatch(r"[0-9]{2}", name) for name in own.values()):
+                sexes |= {speaker: sex_of_actor(int(name)) for speaker, name in own.items()}
+    return _deal(unique, sexes, k, f"{k} inner folds", corpora)
 
 
-def _deal(speakers: Sequence[str], sexes: Mapping[str, str], k: int, who: str) -> list[tuple[str, ...]]:
-    """Deal speakers round robin, first one sex, then the other, so that no group has one sex by accident.
+def corpora_of(takes: Sequence[Take]) -> dict[str, str]:
+    """The corpus of each speaker, where several were joined; empty otherwise."""
+    return {take.speaker: take.facts[CORPUS_FACT] for take in takes if CORPUS_FACT in take.facts}
+
+
+def _sexes(takes: Sequence[Take]) -> dict[str, str]:
+    return {take.speaker: take.facts.get("sex", "") for take in takes}
+
+
+def _deal(
+    speakers: Sequence[str], sexes: Mapping[str, str], k: int, who: str, corpora: Mapping[str, str]
+) -> list[tuple[str, ...]]:
+    """Deal speakers round robin: corpus by corpus, first one sex, then the other, so that no group has one
+    sex by accident, or lacks a corpus.
 
     RAVDESS alternates men and women: two folds dealt by number alone would be one of men and one of women.
     """
-    if k < 2 or len(speakers) < k:
+    sizes = Counter(corpora.get(speaker, "") for speaker in speakers)
+    smallest = min(sizes, key=lambda corpus: sizes[corpus], default="")
+    if k < 2 or sizes[smallest] < k:
+        of = f" of {smallest}" if smallest else ""
         raise ExperimentError(
-            f"{who}: {k} groups: there must be 2 or more, with a speaker each, got {len(speakers)} speakers"
+            f"{who}: {k} groups: there must be 2 or more, with a speaker each, got {sizes[smallest]} "
+            f"speakers{of}"
         )
-    ordered = sorted(speakers, key=lambda speaker: (sexes.get(speaker, ""), speaker))
+    ordered = sorted(
+        speakers, key=lambda speaker: (corpora.get(speaker, ""), sexes.get(speaker, ""), speaker)
+    )
     return [tuple(sorted(ordered[i::k])) for i in range(k)]
 
 
