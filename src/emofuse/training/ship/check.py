@@ -72,7 +72,7 @@ def _sequences(
 ) -> dict[str, Any]:
     features = recognizer.bundle.recipe.face.features
     takes = {take.take: take for take in corpus.takes() if take.voice is not None}
-    stacks = _read_stacks(path, features)
+    stacks = read_stacks(path, features)
     with_voice = [takes[take] for take in {parse_name(name).take: None for name in stacks} if take in takes]
     results = extract_takes(
         [replace(t, face=None) for t in with_voice], recognizer.bundle.recipe, store=store
@@ -97,7 +97,7 @@ def _sequences(
     return {name: {**_counted(found), "takes": len(emotions)} for name, found in rows.items()}
 
 
-def _read_stacks(path: Path, features: FaceFeatures) -> dict[str, NDArray[np.uint8]]:
+def read_stacks(path: Path, features: FaceFeatures) -> dict[str, NDArray[np.uint8]]:
     """Name → (n_frames, size, size) uint8."""
     try:
         arrays = read_arrays(path)
