@@ -13,6 +13,7 @@ from emofuse.cli.app import app
 from emofuse.core.errors import ProfileError
 from emofuse.core.labels import EMOTIONS
 from tests.support import small_corpora
+from tests.support.stand_in_landmarker import stand_in
 from tests.support.typed import not_none
 
 
@@ -106,6 +107,32 @@ def test_a_profile_of_another_recognizer_is_refused(
     result = run("predict", recordings[0], "--bundle", video_bundle, "--profile", out)
     assert isinstance(result.exception, ProfileError)
     assert "was not trained to enroll" in str(result.exception)
+
+
+def test_videos_of_a_person_without_a_table(
+    ensemble_bundle: Path, video_clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a landmarker: the face over the bridge; without one: the voice alone, and how to get it."""
+    out, films = tmp_path / "p.profile", [video_clips["happy"], video_clips["sad"]]
+    with monkeypatch.context() as patch:
+        stand_in(patch)
+        result = run("enroll", *films, "--bundle", ensemble_bundle, "--out", out)
+        assert result.exit_code == 0, result.output
+        assert "2 of 2 recordings read (voice 2, face over the bridge 2)" in result.stdout
+        assert "were not read" not in result.output
+        prediction = predicted(films[0], "--bundle", ensemble_bundle, "--profile", out)
+        assert prediction["used"] == ["voice", "face"] and prediction["meta"]["face_from"] == "bridge"
+        result = run("predict", films[0], "--bundle", ensemble_bundle, "--profile", out, "-f", "csv")
+        assert "came over the bridge" in result.stdout
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
+    prediction = predicted(films[0], "--bundle", ensemble_bundle, "--profile", out)  # exit status 0
+    assert prediction["used"] == ["voice"] and "face_from" not in prediction["meta"]
+    assert any("pip install 'emofuse[blendshapes]'" in note for note in prediction["notes"])
+    result = run("enroll", *films, "--bundle", ensemble_bundle, "--out", out)
+    assert result.exit_code == 0
+    assert "2 of 2 recordings read (voice 2, face 0, both 0)" in result.stdout
+    assert "emofuse weights fetch face-landmarker" in result.stderr
+    assert "weights" not in run("enroll", *films, "-b", ensemble_bundle, "-o", out, "--quiet").output
 
 
 def test_help_names_the_required_options() -> None:

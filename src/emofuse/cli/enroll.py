@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_bundle, print_line, print_message
+from emofuse.cli.printing import print_bundle, print_line, print_message, print_remark
+
+if TYPE_CHECKING:
+    from emofuse.features.profile import Profile
 
 
 def enroll(
@@ -34,6 +37,9 @@ def enroll(
     Eight recordings in several moods are a good number, and each further one helps. A file that cannot be
     read is reported with the reason, the others are used, and the exit status is 1.
 
+    A recognizer that reads action units takes them from --action-units, or, without it, reads the faces in
+    videos with the extra emofuse[blendshapes].
+
     Example: `emofuse enroll anna/*.mp4 --bundle demo-run/bundle --out anna.profile`
     """
     from emofuse.recognition.recognizer import Recognizer
@@ -46,11 +52,22 @@ def enroll(
     profile.save(out)
     for reason in profile.skipped:
         print_message(f"skipped {reason}")
-    counts = ", ".join(f"{name} {moments.n}" for name, moments in profile.moments.items())
-    print_line(f"{out}: {profile.clips} of {len(files)} recordings read ({counts})")
+    if recognizer.enrollment_note is not None:
+        print_remark(recognizer.enrollment_note)
+    print_line(f"{out}: {profile.clips} of {len(files)} recordings read ({_counts(profile)})")
     print_line(
         "A profile is personal data: it describes one person's voice and face. It holds means and standard "
         "deviations of features, but no audio, no video and no labels."
     )
     if profile.skipped:
         raise typer.Exit(1)
+
+
+def _counts(profile: Profile) -> str:
+    """How many of the recordings were read by what."""
+    from emofuse.recognition.enrolled_model import BRIDGED_FACE
+
+    n_clips = {name: moments.n for name, moments in profile.moments.items()}
+    if BRIDGED_FACE in n_clips:
+        n_clips = {"voice": n_clips.get("voice", 0), "face over the bridge": n_clips[BRIDGED_FACE]}
+    return ", ".join(f"{name} {n}" for name, n in n_clips.items())

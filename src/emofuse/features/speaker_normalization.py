@@ -49,6 +49,10 @@ class SpeakerPrior(ComparedByValue):
         arrays = read_arrays(file)
         return cls(arrays["mean"], arrays["spread"], arrays["within"])
 
+    def of_columns(self, columns: slice) -> SpeakerPrior:
+        """That of some of the features alone."""
+        return SpeakerPrior(self.mean[columns], self.spread[columns], self.within[columns])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpeakerScaler(ComparedByValue):

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from emofuse.core.errors import BundleError, ProfileError
 from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY
 from emofuse.core.records import Features
+from emofuse.features.face.bridge import bridged_scaler, is_bridged
 from emofuse.features.profile import Profile
 from emofuse.features.speaker_normalization import (
     Moments,
     SpeakerPrior,
+    SpeakerScaler,
     blend,
     speaker_scaler,
     unenrolled_weight,
@@ -25,6 +27,11 @@ from emofuse.recognition.bundle import Bundle
 Modality = Literal["voice", "face"]
 Branch = Literal["voice", "face", "both"]
 BRANCHES: Final[tuple[Branch, ...]] = ("voice", "face", "both")
+
+
+BRIDGED_FACE: Final = "face-bridge"
+"""A profile's moments of faces that came over the bridge (:mod:`emofuse.features.face.bridge`): they are on
+another scale than those of a table, so the two are never mixed."""
 
 
 def enrolled_file(part: str) -> str:
@@ -48,6 +55,7 @@ class EnrolledModel:
         self.prior_clips = settings.prior_clips
         self._networks = {b: session(f"{enrolled_file(b)}.onnx") for b in names}
         self._priors = {b: _read_prior(bundle, f"{enrolled_file(b)}.npz") for b in names}
+        self._n_units = len(bundle.action_units)
         fuses = len(bundle.modalities) > 1
         self._fusion = session(f"{enrolled_file('fusion')}.onnx") if fuses else None
         digests = "".join(bundle.files[f"{enrolled_file(b)}.onnx"]["sha256"] for b in names)
@@ -64,9 +72,11 @@ class EnrolledModel:
             raise ProfileError(f"nobody can be enrolled: {reasons}")
         moments: dict[str, Moments] = {}
         for branch, prior in self._priors.items():
-            rows = [row for row in (_values(branch, one) for one in clips) if row is not None]
-            stacked = np.stack(rows) if rows else np.zeros((0, len(prior.mean)))
-            moments[branch] = Moments.of(stacked)
+            read = [one for one in clips if branch == "voice" or not is_bridged(one)]
+            moments[branch] = _moments(branch, read, len(prior.mean))
+        over_bridge = [one for one in clips if is_bridged(one)]
+        if over_bridge:
+            moments[BRIDGED_FACE] = _moments("face", over_bridge, self._n_units)
         return Profile(self.fingerprint, moments, len(clips), skipped)
 
     def check(self, profile: Profile) -> None:
@@ -77,11 +87,14 @@ class EnrolledModel:
         """
         if profile.recogniser != self.fingerprint:
             raise ProfileError("the profile was made with another recognizer: enroll the person again")
-        for branch, prior in self._priors.items():
-            moments = profile.moments.get(branch)
-            if moments is None or moments.mean.shape != prior.mean.shape:
+        lengths: dict[str, int] = {branch: len(prior.mean) for branch, prior in self._priors.items()}
+        if BRIDGED_FACE in profile.moments:
+            lengths[BRIDGED_FACE] = self._n_units
+        for name, length in lengths.items():
+            moments = profile.moments.get(name)
+            if moments is None or moments.mean.shape != (length,):
                 raise ProfileError(
-                    f"the profile does not fit the recognizer's {branch}: enroll the person again"
+                    f"the profile does not fit the recognizer's {name}: enroll the person again"
                 )
 
     def blend(
@@ -96,21 +109,31 @@ class EnrolledModel:
         Args:
             features: of the clip.
             profile: of the person.
-            single: of each modality without the profile, (n_emotions,) probabilities.
+            single: of each modality without the profile, (n_emotions,) probabilities; all equal for a face
+                that came over the bridge, which says nothing without one.
             fused: of both together without it.
 
         Returns:
             The same two, for the enrolled person.
         """
         self.check(profile)
+        bridged = is_bridged(features)
         logs = {}
         for branch, network in self._networks.items():
             values = _values(branch, features)
             if values is not None:
-                standard = speaker_scaler(profile.moments[branch], self._priors[branch], self.prior_clips)
+                standard = self._scaler(branch, profile, bridged=bridged)
                 logs[branch] = network.run(["log_probabilities"], {"inputs": standard.apply(values[None])})[0]
+
+        def weighted(
+            unenrolled: NDArray[np.float64], enrolled: NDArray[np.float64], branch: Branch
+        ) -> NDArray[np.float64]:
+            name = BRIDGED_FACE if bridged and branch != "voice" else branch
+            share = unenrolled_weight(profile.moments[name].n, self.prior_clips)
+            return np.asarray(blend(unenrolled[None], enrolled, share)[0], dtype=np.float64)
+
         blended = {
-            name: self._weighted(unenrolled, np.exp(logs[name].astype(np.float64)), profile, name)
+            name: weighted(unenrolled, np.exp(logs[name].astype(np.float64)), name)
             for name, unenrolled in single.items()
         }
         if len(single) < 2:
@@ -119,15 +142,32 @@ class EnrolledModel:
         joined = np.maximum(joined, MIN_LOG_PROBABILITY).astype(np.float32)
         assert self._fusion is not None
         enrolled = self._fusion.run(["probabilities"], {"inputs": joined})[0].astype(np.float64)
-        return blended, self._weighted(
-            fused, enrolled, profile, "both" if "both" in self._networks else "voice"
+        return blended, weighted(fused, enrolled, "both" if "both" in self._networks else "voice")
+
+    def _scaler(self, branch: Branch, profile: Profile, *, bridged: bool) -> SpeakerScaler:
+        """What standardizes the values of a branch for a person."""
+        prior, n_voice = self._priors[branch], len(self._priors[branch].mean) - self._n_units
+        if branch == "voice" or not bridged:
+            return speaker_scaler(profile.moments[branch], prior, self.prior_clips)
+        own, faces = profile.moments[BRIDGED_FACE], prior.of_columns(slice(n_voice, None))
+        face = bridged_scaler(own, faces, self.prior_clips)
+        if branch == "face":
+            return face
+        voices = prior.of_columns(slice(n_voice))
+        voice = speaker_scaler(profile.moments["voice"], voices, self.prior_clips)
+        return SpeakerScaler(
+            np.concatenate([voice.center, face.center]), np.concatenate([voice.scale, face.scale])
         )
 
-    def _weighted(
-        self, unenrolled: NDArray[np.float64], enrolled: NDArray[np.float64], profile: Profile, branch: Branch
-    ) -> NDArray[np.float64]:
-        share = unenrolled_weight(profile.moments[branch].n, self.prior_clips)
-        return np.asarray(blend(unenrolled[None], enrolled, share)[0], dtype=np.float64)
+
+def has_bridged_face(profile: Profile) -> bool:
+    """Whether a person was enrolled with faces that came over the bridge."""
+    return BRIDGED_FACE in profile.moments and profile.moments[BRIDGED_FACE].n > 0
+
+
+def _moments(branch: Branch, clips: Sequence[Features], n_values: int) -> Moments:
+    rows = [row for row in (_values(branch, one) for one in clips) if row is not None]
+    return Moments.of(np.stack(rows) if rows else np.zeros((0, n_values)))
 
 
 def _values(branch: Branch, features: Features) -> NDArray[np.float32] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 from emofuse.core.errors import BundleError
 from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY
 from emofuse.core.records import Features, Prediction
+from emofuse.features.face.bridge import BRIDGE_NOTE, FACE_FROM, is_bridged
 from emofuse.recognition.bundle import FRAME_FILE, UNTRAINED, Bundle
-from emofuse.recognition.enrolled_model import EnrolledModel, Modality
+from emofuse.recognition.enrolled_model import EnrolledModel, Modality, has_bridged_face
 from emofuse.recognition.onnx_session import create_session
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
+
+NO_STANDARD: Final = (
+    "a face that came over the bridge is read against the person's own, which no profile gave"
+)
+"""Why blendshapes are not read in the place of action units."""
 
 Outputs = list[NDArray[np.float32]]
 """Of a voice or face network for one clip: features of each member, (1, n_members, n_features); their
@@ -78,18 +84,21 @@ class BundleModel:
         Raises:
             ProfileError: the profile belongs to another recognizer.
         """
-        features = self._readable(features)
+        features = self._readable(features, profile)
+        bridged = is_bridged(features)
         outputs: dict[Modality, Outputs] = {}
         if features.voice is not None:
             outputs["voice"] = self._networks["voice"].run(None, {"inputs": features.voice[None]})
-        if features.face is not None:
+        if features.face is not None and not bridged:
             frames = self.face_frames(features.face)[None]
             outputs["face"] = self._networks["face"].run(None, {"inputs": frames})
         single = {name: _normalized(np.exp(one[2][0].astype(np.float64))) for name, one in outputs.items()}
+        if bridged:  # it says nothing but against the person's own clips
+            single["face"] = np.full(len(self.bundle.emotions), 1 / len(self.bundle.emotions))
         fused: NDArray[np.float64] | None = None
         if len(outputs) == 2:
             fused = self._fuse(outputs["voice"], outputs["face"])
-        elif outputs:
+        elif single:
             fused = next(iter(single.values()))
         if profile is not None and fused is not None:
             single, fused = self.enrolled.blend(features, profile, single, fused)
@@ -97,7 +106,7 @@ class BundleModel:
             source=source,
             emotions=self.bundle.emotions,
             probabilities=fused,
-            used=tuple(outputs),
+            used=tuple(single),
             voice=single.get("voice"),
             face=single.get("face"),
             voice_missing=features.voice_missing,
@@ -107,8 +116,16 @@ class BundleModel:
             error=nothing_readable(features) if fused is None else None,
         )
 
-    def _readable(self, features: Features) -> Features:
-        """Without what a recognizer of one modality was not trained on."""
+    def _readable(self, features: Features, profile: Profile | None) -> Features:
+        """Without what a recognizer of one modality was not trained on, or has no standard for."""
+        if is_bridged(features) and (profile is None or not has_bridged_face(profile)):
+            features = replace(
+                features,
+                face=None,
+                face_missing=NO_STANDARD,
+                notes=tuple(note for note in features.notes if note != BRIDGE_NOTE),
+                meta={key: value for key, value in features.meta.items() if key != FACE_FROM},
+            )
         if "voice" not in self._networks:
             features = replace(features, voice=None, voice_missing=UNTRAINED.format("voice"))
         if "face" not in self._networks:

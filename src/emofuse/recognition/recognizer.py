@@ -19,6 +19,7 @@ from emofuse.features.extraction import Readable, extract
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
 from emofuse.media.arrays import ColorOrder
 from emofuse.recognition.batch_inputs import Listing, OnFile
+from emofuse.recognition.bridged_face import FaceReading, face_reading
 from emofuse.recognition.bundle import SHIPPED, Bundle, load_bundle, warn_of_licence
 from emofuse.recognition.given_recording import as_recording, name_of, take_of
 from emofuse.recognition.model import BundleModel, nothing_readable
@@ -85,7 +86,8 @@ class Recognizer:
             path: the bundle's folder; None: the recognizer that comes with emofuse, for non-commercial use.
             threads: of each network.
             decoder_threads: of each decoder; 0: one per core. 1 is best for several recognizers side by side.
-            action_units: a table of action units, for a bundle whose face branch reads one.
+            action_units: a table of action units, for a bundle whose face branch reads one. Without it, such
+                a bundle reads the faces of enrolled people from blendshapes.
 
         Raises:
             BundleError: the bundle is missing, incomplete or altered, or none comes with this installation.
@@ -127,11 +129,12 @@ class Recognizer:
         if isinstance(files, str | bytes | Path):
             raise TypeError(f"files must be recordings of a person, got one {type(files).__name__}")
         enrolled = self._model.enrolled
+        reading = self._face_reading(enrolling=True)
         clips, skipped = [], []
         for source in files:
             name = name_of(source)
             try:
-                features = self._extract(source, name)
+                features = self._extract(source, name, reading)
             except EmofuseError as error:
                 skipped.append(str(error))
                 continue
@@ -140,6 +143,11 @@ class Recognizer:
             else:
                 clips.append(features)
         return enrolled.profile(clips, tuple(skipped))
+
+    @property
+    def enrollment_note(self) -> str | None:
+        """Why :meth:`enroll` reads no faces in video, and how it can; None if it does, or reads a table."""
+        return self._face_reading(enrolling=True).note
 
     def check_profile(self, profile: Profile) -> None:
         """Check that a profile was made with this recognizer.
@@ -207,18 +215,22 @@ class Recognizer:
         readable = as_recording(source, sample_rate_hz, frames, frame_times_s, fps, colour)
         name = name_of(readable)
         features = self._extract(
-            readable, name, start_s=start_s, end_s=end_s, judge_speech=True,
+            readable, name, self._face_reading(profile), start_s=start_s, end_s=end_s, judge_speech=True,
             streams=StreamChoice(audio_stream, video_stream), control=_control(limits, cancel, on_progress),
         )  # fmt: skip
         return self.predict_features(features, source=name, profile=profile)
 
-    def _extract(self, source: Readable, name: str, **options: Any) -> Features:
+    def _face_reading(self, profile: Profile | None = None, *, enrolling: bool = False) -> FaceReading:
+        return face_reading(self.bundle, self.action_units, profile=profile, enrolling=enrolling)
+
+    def _extract(self, source: Readable, name: str, reading: FaceReading, **options: Any) -> Features:
         wanted = self.bundle.modalities
-        return extract(
-            source, self.recipe, voice="voice" in wanted, face="face" in wanted,
+        features = extract(
+            source, reading.recipe, voice="voice" in wanted, face="face" in wanted,
             take=take_of(name), table=self.action_units, threads=self.decoder_threads,
             **options,
         )  # fmt: skip
+        return reading.finished(features)
 
     def predict_many(
         self,
