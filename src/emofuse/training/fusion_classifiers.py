@@ -1,14 +1,10 @@
-"""The classifiers of late fusion, with one interface: ``fit(X, y)``, ``predict_proba(X)``, ``to_onnx()``.
-
-``fit`` takes a supervision where clips come from several corpora: emotions that a clip's corpus does not
-distinguish are left out of its loss.
-"""
+"""The classifiers of late fusion, with one interface: ``fit(X, y)``, ``predict_proba(X)``, ``to_onnx()``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +13,17 @@ from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.fusion import MIN_STD, Classifier, Fusion, NeuralFusion
 from emofuse.core.recipes.part import Training
 from emofuse.system.shared_settings import ignored_warnings
-from emofuse.training.supervision import Supervision, fit_logistic, log_softmax
+from emofuse.training.face_likelihood import LEAST_LIKELIHOOD, likelihood_of_clips, log_likelihood
+
+_FACE: Final = 1
+"""Where the face stands among the modalities that are fused: after the voice."""
 
 
 class FusionClassifier(Protocol):
     """The interface of every classifier of late fusion."""
 
-    def fit(
-        self, X: NDArray[np.float32], y: NDArray[np.int64], supervision: Supervision | None = None
-    ) -> FusionClassifier:
-        """Fit on (n, n_inputs) inputs and (n,) emotions, each of which counts as ``supervision`` says."""
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> FusionClassifier:
+        """Fit on (n, n_inputs) inputs and (n,) emotions."""
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, n_inputs) → (n, n_emotions) probabilities."""
@@ -40,7 +37,7 @@ def make_classifier(
 ) -> FusionClassifier:
     """An unfitted classifier with the given hyperparameters."""
     if name == "pool":
-        return LogLinearPool(parameters, n_emotions=n_emotions)
+        return LogLinearPool(parameters, n_emotions=n_emotions, by_likelihood=settings.face_likelihood)
     if name == "nn":
         return NeuralClassifier(settings=settings.nn, parameters=parameters, n_emotions=n_emotions, seed=seed)
     return SklearnClassifier(name=name, parameters=parameters, n_emotions=n_emotions, seed=seed)
@@ -64,17 +61,22 @@ class LogLinearPool:
 
     It has one weight per modality, its inverse temperature, and one offset per emotion: the calibrated
     product of posteriors (logarithmic opinion pool, Genest & Zidek 1986). So few parameters need few actors.
+    With ``by_likelihood``, the face's posterior is replaced by the likelihood of the face given each emotion
+    (:mod:`emofuse.training.face_likelihood`).
     """
 
-    def __init__(self, parameters: Mapping[str, Any], *, n_emotions: int) -> None:
+    def __init__(
+        self, parameters: Mapping[str, Any], *, n_emotions: int, by_likelihood: bool = False
+    ) -> None:
         self.parameters = parameters
         self.n_emotions = n_emotions
+        self.by_likelihood = by_likelihood
         self.weights: NDArray[np.float64] = np.zeros(0)
         self.offsets: NDArray[np.float64] = np.zeros(n_emotions)
+        self.face_likelihood: NDArray[np.float64] | None = None
+        """(n_emotions, n_emotions) of what the face network outputs given each emotion; None: not used."""
 
-    def fit(
-        self, X: NDArray[np.float32], y: NDArray[np.int64], supervision: Supervision | None = None
-    ) -> LogLinearPool:
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> LogLinearPool:
         """Fit on (n, n_modalities · n_emotions) log-probabilities and (n,) emotions.
 
         Raises:
@@ -86,7 +88,9 @@ class LogLinearPool:
         _check_finite(X)
         if X.shape[1] % self.n_emotions or (X > 1e-3).any():
             raise ExperimentError("pool fuses log-probabilities: it needs fusion.inputs = 'probabilities'")
-        logs = X.astype(np.float64).reshape(len(X), -1, self.n_emotions)
+        if self.by_likelihood:
+            self.face_likelihood = likelihood_of_clips(self._split(X)[:, _FACE], y)
+        logs = self._evidence(X)
         targets = np.eye(self.n_emotions)[y]
         n_weights = logs.shape[1]
         strength = float(self.parameters["offset_penalty"])
@@ -94,13 +98,8 @@ class LogLinearPool:
         def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             weights, offsets = values[:n_weights], values[n_weights:]
             scores = np.einsum("nme,m->ne", logs, weights) + offsets
-            if supervision is None:
-                log_posterior = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-                error = np.exp(log_posterior) - targets
-            else:
-                log_posterior = log_softmax(scores, supervision.known)
-                error = np.where(supervision.known, np.exp(log_posterior), 0) - targets
-                error, log_posterior = (supervision.weights[:, None] * x for x in (error, log_posterior))
+            log_posterior = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+            error = np.exp(log_posterior) - targets
             gradient = np.concatenate([np.einsum("nme,ne->m", logs, error), error.sum(0)]) / len(X)
             gradient[n_weights:] += 2 * strength * offsets
             value = -(log_posterior * targets).sum() / len(X) + strength * np.square(offsets).sum()
@@ -114,34 +113,68 @@ class LogLinearPool:
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, n_inputs) → (n, n_emotions) probabilities."""
-        logs = X.astype(np.float64).reshape(len(X), -1, self.n_emotions)
-        scores = np.einsum("nme,m->ne", logs, self.weights) + self.offsets
+        scores = np.einsum("nme,m->ne", self._evidence(X), self.weights) + self.offsets
         return np.asarray(np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)))
 
+    def _split(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, n_modalities, n_emotions) log-probabilities."""
+        return X.astype(np.float64).reshape(len(X), -1, self.n_emotions)
+
+    def _evidence(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The same, with the face's likelihood in place of its posterior if it is used."""
+        logs = self._split(X)
+        if self.face_likelihood is None:
+            return logs
+        logs[:, _FACE] = log_likelihood(logs[:, _FACE], self.face_likelihood)
+        return logs
+
     def to_onnx(self) -> bytes:
-        """One matrix product and a softmax."""
+        """One matrix product and a softmax; before them, the likelihood of the face if it is used."""
         from onnx import TensorProto, checker, helper, numpy_helper
 
         n_inputs = len(self.weights) * self.n_emotions
         matrix = np.concatenate([w * np.eye(self.n_emotions) for w in self.weights]).astype(np.float32)
         shape_in: list[str | int | None] = ["n", n_inputs]
         shape_out: list[str | int | None] = ["n", self.n_emotions]
+        nodes, values = self._face_nodes() if self.face_likelihood is not None else ([], {})
+        evidence = "evidence" if nodes else "inputs"
+        values |= {"weights": matrix, "offsets": self.offsets.astype(np.float32)}
         graph = helper.make_graph(
             [
-                helper.make_node("Gemm", ["inputs", "weights", "offsets"], ["scores"]),
+                *nodes,
+                helper.make_node("Gemm", [evidence, "weights", "offsets"], ["scores"]),
                 helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
             ],
             "pool",
             [helper.make_tensor_value_info("inputs", TensorProto.FLOAT, shape_in)],
             [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape_out)],
-            [
-                numpy_helper.from_array(matrix, "weights"),
-                numpy_helper.from_array(self.offsets.astype(np.float32), "offsets"),
-            ],
+            [numpy_helper.from_array(value, name) for name, value in values.items()],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         checker.check_model(model)
         return bytes(model.SerializeToString())
+
+    def _face_nodes(self) -> tuple[list[Any], dict[str, NDArray[Any]]]:
+        """Nodes ``inputs`` → ``evidence``, as :meth:`_evidence`, and their constants."""
+        from onnx import helper
+
+        assert self.face_likelihood is not None
+        parts = [f"logs-{m}" for m in range(len(self.weights))]
+        face = parts[_FACE]
+        nodes = [
+            helper.make_node("Split", ["inputs"], parts, axis=1),
+            helper.make_node("Exp", [face], ["shares"]),
+            helper.make_node("MatMul", ["shares", "face-likelihood"], ["likelihood"]),
+            helper.make_node("Max", ["likelihood", "least"], ["positive"]),
+            helper.make_node("Log", ["positive"], ["log-likelihood"]),
+            helper.make_node(
+                "Concat", ["log-likelihood" if part == face else part for part in parts], ["evidence"], axis=1
+            ),
+        ]
+        return nodes, {
+            "face-likelihood": self.face_likelihood.T.astype(np.float32),
+            "least": np.array(LEAST_LIKELIHOOD, dtype=np.float32),
+        }
 
 
 @dataclass(eq=False, kw_only=True)
@@ -191,15 +224,12 @@ class SklearnClassifier(_SeededClassifier):
         components = max(1, round(p["kept"] * most))
         return make_pipeline(*scaled, PCA(components, random_state=self.seed), regression)
 
-    def fit(
-        self, X: NDArray[np.float32], y: NDArray[np.int64], supervision: Supervision | None = None
-    ) -> SklearnClassifier:
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> SklearnClassifier:
         """Fit on (n, n_inputs) inputs and (n,) emotions.
 
         Raises:
-            ExperimentError: an SVM is to leave emotions out, which it cannot; or there is only one
-                emotion, or an SVM has a single clip of one; or the inputs are not numbers, or the same
-                for all clips.
+            ExperimentError: there is only one emotion, or an SVM has a single clip of one; or the inputs are
+                not numbers, or the same for all clips.
         """
         from sklearn.exceptions import ConvergenceWarning
 
@@ -207,11 +237,6 @@ class SklearnClassifier(_SeededClassifier):
         if (np.ptp(X, axis=0) <= MIN_STD).all():
             raise ExperimentError(
                 "the networks' outputs are the same for all takes: there is nothing to fuse"
-            )
-        if supervision is not None and self.name == "svm":
-            raise ExperimentError(
-                "an SVM cannot leave out emotions that a corpus does not distinguish: with several corpora, "
-                "fusion.classifiers are of pool, lr, pca-lr and nn"
             )
         self.n_inputs = X.shape[1]
         self.classes, y, counts = np.unique(y, return_inverse=True, return_counts=True)
@@ -222,22 +247,8 @@ class SklearnClassifier(_SeededClassifier):
         self.pipeline = self._build(len(X), self.n_inputs, int(counts.min()))
         # nearly unregularized regressions do not converge; the search discards them
         with ignored_warnings(ConvergenceWarning):
-            if supervision is None:
-                self.pipeline.fit(X.astype(np.float64), y)
-            else:
-                self._fit_supervised(X.astype(np.float64), y, supervision)
+            self.pipeline.fit(X.astype(np.float64), y)
         return self
-
-    def _fit_supervised(self, X: NDArray[np.float64], y: NDArray[np.int64], supervision: Supervision) -> None:
-        """Fit the pipeline, whose regression scikit-learn cannot fit; ``y``: indices into the classes."""
-        inputs = self.pipeline[:-1].fit_transform(X)
-        of_classes = Supervision(supervision.known[:, self.classes], supervision.weights)
-        regression = self.pipeline[-1]
-        classes, coefficients, intercepts = fit_logistic(inputs, y, of_classes, regression.C)
-        if len(classes) == 2:  # as scikit-learn keeps them
-            coefficients, intercepts = coefficients[1:] - coefficients[:1], intercepts[1:] - intercepts[:1]
-        regression.classes_, regression.coef_, regression.intercept_ = classes, coefficients, intercepts
-        regression.n_features_in_, regression.n_iter_ = inputs.shape[1], np.ones(1, dtype=np.int32)
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, n_inputs) → (n, n_emotions) probabilities; 0 for emotions that are not in the training data."""
@@ -287,9 +298,7 @@ class NeuralClassifier(_SeededClassifier):
     settings: NeuralFusion
     network: Any = field(default=None, init=False)
 
-    def fit(
-        self, X: NDArray[np.float32], y: NDArray[np.int64], supervision: Supervision | None = None
-    ) -> NeuralClassifier:
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> NeuralClassifier:
         """Fit on (n, n_inputs) inputs and (n,) emotions."""
         from emofuse.training.loop import Examples, train_network
         from emofuse.training.networks.fusion_mlp import FusionNetwork
@@ -308,7 +317,7 @@ class NeuralClassifier(_SeededClassifier):
             lambda: FusionNetwork(
                 mean, spread, self.n_emotions, hidden=self.settings.hidden, dropout=self.settings.dropout
             ),
-            Examples(X, y.astype(np.int64), supervision),
+            Examples(X, y.astype(np.int64)),
             training,
             n_emotions=self.n_emotions,
             seed=self.seed,

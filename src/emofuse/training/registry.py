@@ -108,10 +108,7 @@ def _built(
         features = inputs.load(job.modality)
 
         def examples(rows: Sequence[int]) -> Examples:
-            chosen = list(rows)
-            return Examples(
-                np.ascontiguousarray(features[chosen]), inputs.labels[chosen], inputs.supervised(chosen)
-            )
+            return Examples(np.ascontiguousarray(features[list(rows)]), inputs.labels[list(rows)])
 
         network, curve = fit(
             lambda: build(recipe, features.shape[1:]),
@@ -186,7 +183,8 @@ def _blendshape_weights(_: Recipe) -> str | None:
 def _expression(recipe: Recipe, _: Sequence[int]) -> nn.Module:
     from emofuse.training.networks.expression_over_time import load_expression_over_time
 
-    return load_expression_over_time(recipe.face.network.expression_weights)
+    settings = recipe.face.network
+    return load_expression_over_time(settings.expression_weights, settings.pooling)
 
 
 def _expression_weights(recipe: Recipe) -> str | None:

@@ -20,7 +20,11 @@ from emofuse.recognition.bundle import load_bundle
 from emofuse.system.checksums import file_digest
 from emofuse.training.expression import read_faces
 from emofuse.training.networks.expression_cnn import CompactExpressionCnn
-from emofuse.training.networks.expression_over_time import ExpressionOverTime, load_expression_over_time
+from emofuse.training.networks.expression_over_time import (
+    ExpressionOfClip,
+    ExpressionOverTime,
+    load_expression_over_time,
+)
 from emofuse.training.networks.float16 import store_as_float16
 from emofuse.training.networks.onnx_export import export_ensemble
 from emofuse.training.resources import Resources
@@ -79,6 +83,88 @@ def test_outputs_agree_with_numpy(cnn: CompactExpressionCnn, stacks: np.ndarray)
     assert np.ptp(expected, axis=0).max() > 0.05
     plain = by_numpy(cnn, stacks, 1.0, np.zeros(8))
     assert np.abs(plain - expected).max() > 0.01
+
+
+def peaks_by_numpy(logs: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Step by step: a root of the weighted mean of squared probabilities; (n_frames, 8) → (8,)."""
+    total, squares = 0.0, np.zeros(8)
+    for frame in logs.astype(np.float64) + offsets:
+        shares = np.exp(frame) / np.exp(frame).sum()
+        weight = 1.05 - shares[FER_PLUS.index("neutral")]
+        total += weight
+        squares += weight * shares**2
+    roots = np.sqrt(squares / total)
+    ours: np.ndarray = np.sum([roots[i] * TO_OURS[name] for i, name in enumerate(FER_PLUS)], axis=0)
+    return np.asarray(ours / ours.sum())
+
+
+def test_peaks_agree_with_numpy(cnn: CompactExpressionCnn, stacks: np.ndarray) -> None:
+    offsets = np.linspace(-0.7, 0.7, 8)
+    settings: Any = {"temperature": 1.7, "offsets": offsets.tolist()}
+    network = ExpressionOverTime(cnn, **settings, pooling="peaks").eval()
+    with torch.no_grad():
+        frames = network.frames(torch.from_numpy(stacks.reshape(-1, 48, 48)))
+        features, logs = network(torch.from_numpy(stacks))
+        mean_features, mean = ExpressionOverTime(cnn, **settings).eval()(torch.from_numpy(stacks))
+    expected = np.stack([peaks_by_numpy(clip[:, -8:], offsets) for clip in frames.numpy().reshape(3, 4, -1)])
+    np.testing.assert_allclose(logs.exp().numpy(), expected, atol=1e-5)
+    assert (logs - mean).abs().max() > 0.01
+    torch.testing.assert_close(features, mean_features)
+
+
+def clip_of(frames: list[dict[str, float]], pooling: Any) -> np.ndarray:
+    """The probabilities of a clip whose frames have these shares of FER+; the rest is spread evenly."""
+    rows = []
+    for shares in frames:
+        row = np.full(len(FER_PLUS), (1 - sum(shares.values())) / (len(FER_PLUS) - len(shares)))
+        for name, share in shares.items():
+            row[FER_PLUS.index(name)] = share
+        rows.append(np.concatenate([np.zeros(256), np.log(row)]))
+    stack = torch.tensor(np.stack(rows)[None], dtype=torch.float32)
+    with torch.no_grad():
+        return np.asarray(ExpressionOfClip([0.0] * 8, pooling)(stack)[1][0].exp())
+
+
+def test_of_equal_frames_peaks_is_the_frame() -> None:
+    """A still is a clip of equal frames: pooling cannot change what is seen on it."""
+    frame = {"neutral": 0.6, "happiness": 0.2, "sadness": 0.1}
+    np.testing.assert_allclose(clip_of([frame] * 20, "peaks"), clip_of([frame], "mean"), atol=1e-6)
+
+
+def test_few_frames_with_an_expression_outweigh_many_without() -> None:
+    neutral, happy = {"neutral": 0.95}, {"happiness": 0.95}
+    clip = [neutral] * 14 + [happy] * 6
+    assert EMOTIONS[clip_of(clip, "mean").argmax()] in ("neutral", "calm")
+    assert EMOTIONS[clip_of(clip, "peaks").argmax()] == "happy"
+    assert EMOTIONS[clip_of([neutral] * 20, "peaks").argmax()] in ("neutral", "calm")
+    # the more frames show it, the surer
+    shares = [
+        clip_of([neutral] * (20 - n) + [happy] * n, "peaks")[EMOTIONS.index("happy")] for n in range(21)
+    ]
+    assert (np.diff(shares) > 0).all()
+
+
+def test_peaks_of_extreme_frames_are_numbers() -> None:
+    frames = np.full((1, 5, 264), 0.0, dtype=np.float32)
+    frames[..., -8:] = -80.0
+    frames[0, :, -8] = 0.0  # certainly neutral: in float32 the others are nothing
+    with torch.no_grad():
+        logs = ExpressionOfClip([0.0] * 8, "peaks")(torch.from_numpy(frames))[1]
+    assert torch.isfinite(logs).all()
+    assert logs[0].exp()[:2].sum() == pytest.approx(1)
+
+
+def test_exported_peaks_have_the_same_outputs(stacks: np.ndarray, cnn: CompactExpressionCnn) -> None:
+    """In one network, and in the half that reads frames that were read before."""
+    network = ExpressionOverTime(cnn, pooling="peaks").eval()
+    with torch.no_grad():
+        frames = network.frames(torch.from_numpy(stacks.reshape(-1, 48, 48))).reshape(3, 4, -1)
+        expected = network(torch.from_numpy(stacks))[1].numpy()
+    clip = ExpressionOfClip([0.0] * 8, "peaks")
+    halves = export_ensemble([clip], frames[0].numpy()), export_ensemble([network], stacks[0])
+    for data, inputs in zip(halves, (frames.numpy(), stacks), strict=True):
+        found = onnxruntime.InferenceSession(data).run(["log_probabilities"], {"inputs": inputs})[0]
+        np.testing.assert_allclose(np.exp(found), np.exp(expected), atol=1e-5)
 
 
 def test_exported_it_has_the_same_outputs_at_half_the_size(
@@ -173,6 +259,7 @@ def test_weights_must_exist(video_folder: Path, tmp_path: Path) -> None:
     [
         ({"network": {"kind": "expression"}, "features": {"size": 64}}, "features.size must be 48"),
         ({"network": {"expression_weights": "w"}}, "expression_weights goes with network.kind"),
+        ({"network": {"pooling": "peaks"}}, "pooling goes with network.kind"),
         (
             {"network": {"kind": "expression"}, "features": {"kind": "au-table", "table": "t.csv"}},
             "'expression' reads features 'stack'",

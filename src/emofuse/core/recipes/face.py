@@ -96,7 +96,7 @@ class FaceNetwork(Part):
     ``lrcn``: an optional spatial transformer, the Emotion CNN on each frame, an LSTM over the frames;
     ``au-mlp``: a small ensemble of dense networks on a row of action units; ``ensemble``: kernel machine,
     dense networks and logistic regression, on the same; ``expression``: the compact expression CNN on each
-    frame, averaged over time, not trained on the corpus; ``lstm``: the LSTM of ``lrcn`` without the CNN, on a
+    frame, pooled over time, not trained on the corpus; ``lstm``: the LSTM of ``lrcn`` without the CNN, on a
     sequence of blendshapes.
     """
 
@@ -106,6 +106,9 @@ class FaceNetwork(Part):
     emotion_cnn: EmotionCnnWeights = EmotionCnnWeights()
     expression_weights: str | None = None
     """For ``expression``: the weights.safetensors of ``emofuse faces train --architecture compact``."""
+    pooling: Annotated[Literal["mean", "peaks"], ADDED_LATER] = "mean"
+    """For ``expression``, how the frames of a clip become one reading: the mean of their log-probabilities,
+    or with more weight for frames that show an expression."""
     lstm_units: Positive = 200
     bidirectional: bool = True
     dropout: Fraction = 0.3
@@ -141,4 +144,6 @@ class FacePart(Part):
             raise ValueError("the CNN reads faces of 48×48: features.size must be 48")
         if self.network.expression_weights is not None and self.network.kind != "expression":
             raise ValueError("expression_weights goes with network.kind = 'expression'")
+        if self.network.pooling != "mean" and self.network.kind != "expression":
+            raise ValueError("pooling goes with network.kind = 'expression'")
         return self

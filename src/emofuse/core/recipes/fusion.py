@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from emofuse.core.recipes.part import Fraction, Part, Positive
+from emofuse.core.recipes.part import ADDED_LATER, Fraction, Part, Positive
 
 Classifier = Literal["pool", "lr", "pca-lr", "svm", "nn"]
 
@@ -50,6 +50,9 @@ class Fusion(Part):
     refit: bool = False
     """Train one more pair of networks on all training actors and predict with it instead of the others'
     mean."""
+    face_likelihood: Annotated[bool, ADDED_LATER] = False
+    """Fuse the likelihood of what the face network outputs, given each emotion, in place of its own
+    probabilities: a face that shows nothing then says little. For ``pool`` alone."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Fusion:
@@ -61,4 +64,6 @@ class Fusion(Part):
             raise ValueError("members goes with inputs = 'features': probabilities need every inner fold")
         if self.refit and self.inputs != "probabilities":
             raise ValueError("refit goes with inputs = 'probabilities': feature layers are not comparable")
+        if self.face_likelihood and (self.inputs != "probabilities" or self.classifiers != ("pool",)):
+            raise ValueError("face_likelihood goes with inputs = 'probabilities' and classifiers = ['pool']")
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +13,40 @@ from emofuse.core.errors import WeightsError
 from emofuse.core.labels import EMOTIONS, FER_PLUS, FER_PLUS_TO_EMOTION
 from emofuse.training.networks.expression_cnn import CompactExpressionCnn, load_expression_weights
 
-_LEAST_PROBABILITY = 1e-9
+Pooling = Literal["mean", "peaks"]
+"""How the frames of a clip become one reading: a value of the recipe's ``face.network.pooling``."""
+
+PEAK_POWER: Final = 2.0
+"""Of ``peaks``, the power of the mean: 1 is the mean of the frames' probabilities, infinity their maximum.
+
+This and the next were chosen on pseudo-clips made of FER2013's public_test.
+"""
+LEAST_FRAME_WEIGHT: Final = 0.05
+"""Of ``peaks``, the weight of a frame that is certainly neutral, beside 1 of one that certainly is not."""
+
+_NEUTRAL: Final = FER_PLUS.index("neutral")
+_LEAST_PROBABILITY: Final = 1e-9
 
 
 class ExpressionOverTime(nn.Module):
-    """Log-probabilities of FER+ averaged over the frames of a clip, then mapped to the eight emotions.
+    """Log-probabilities of FER+ pooled over the frames of a clip, then mapped to the eight emotions.
 
-    ``temperature`` divides the logits of each frame. ``offsets`` are added to the log-probabilities of FER+
-    after averaging: logarithms of the ratio of an emotion's expected frequency to that in FER+.
+    ``temperature`` divides the logits of each frame. ``offsets`` are added to the log-probabilities of FER+:
+    logarithms of the ratio of an emotion's expected frequency to that in FER+. ``pooling``: see
+    :func:`features_and_emotions`.
     """
 
     def __init__(
-        self, cnn: CompactExpressionCnn, *, temperature: float = 1.0, offsets: Sequence[float] | None = None
+        self,
+        cnn: CompactExpressionCnn,
+        *,
+        temperature: float = 1.0,
+        offsets: Sequence[float] | None = None,
+        pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
         self.cnn = cnn
+        self.pooling: Pooling = pooling
         self.temperature: Tensor
         self.offsets: Tensor
         self.mapping: Tensor
@@ -48,10 +68,7 @@ class ExpressionOverTime(nn.Module):
 
     def over_time(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_frames, 256 + 8) → features (n, 256) and log-probabilities (n, n_emotions)."""
-        mean = frames.mean(1)
-        features, logs = mean[:, : -len(FER_PLUS)], mean[:, -len(FER_PLUS) :]
-        shares = (logs + self.offsets).softmax(1) @ self.mapping
-        return features, shares.clamp(min=_LEAST_PROBABILITY).log().log_softmax(1)
+        return features_and_emotions(frames, self.offsets, self.mapping, self.pooling)
 
 
 class ExpressionOfFrames(nn.Module):
@@ -67,15 +84,64 @@ class ExpressionOfFrames(nn.Module):
 
 
 class ExpressionOfClip(nn.Module):
-    """The second half of :class:`ExpressionOverTime`, from the frames of a clip to one output."""
+    """The second half of :class:`ExpressionOverTime`, from the frames of a clip to one output.
 
-    def __init__(self, network: ExpressionOverTime) -> None:
+    It needs no CNN, so that a face that was exported before can be pooled in another way.
+    """
+
+    def __init__(self, offsets: Sequence[float], pooling: Pooling = "mean") -> None:
         super().__init__()
-        self.network = network
+        self.pooling: Pooling = pooling
+        self.offsets: Tensor
+        self.mapping: Tensor
+        self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.float32))
+        self.register_buffer("mapping", fer_plus_mapping())
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_frames, 256 + 8) → features (n, 256) and log-probabilities (n, n_emotions)."""
-        return self.network.over_time(frames)
+        return features_and_emotions(frames, self.offsets, self.mapping, self.pooling)
+
+
+def features_and_emotions(
+    frames: Tensor, offsets: Tensor, mapping: Tensor, pooling: Pooling
+) -> tuple[Tensor, Tensor]:
+    """The frames of clips as one feature layer and one reading each.
+
+    Args:
+        frames: (n, n_frames, 256 + 8) float32, of :meth:`ExpressionOverTime.frames`.
+        offsets: (8,) float32, added to log-probabilities of FER+.
+        mapping: (8, n_emotions) float32, of :func:`fer_plus_mapping`.
+        pooling: ``mean`` of the log-probabilities before the offsets, or ``peaks``, see :func:`pool_peaks`.
+
+    Returns:
+        Features (n, 256), their mean whatever the pooling, and log-probabilities (n, n_emotions).
+    """
+    mean = frames.mean(1)
+    features, logs = mean[:, : -len(FER_PLUS)], mean[:, -len(FER_PLUS) :]
+    if pooling == "peaks":
+        scores = pool_peaks((frames[..., -len(FER_PLUS) :] + offsets).log_softmax(2))
+    else:
+        scores = logs + offsets
+    shares = scores.softmax(1) @ mapping
+    return features, shares.clamp(min=_LEAST_PROBABILITY).log().log_softmax(1)
+
+
+def pool_peaks(logs: Tensor) -> Tensor:
+    """The frames of clips as one score per emotion of FER+, whose softmax are probabilities.
+
+    A power mean of the frames' probabilities, in which a frame weighs by how little it is neutral. Speech
+    hides an expression in most frames of a clip, and a frame that shows none says little about the clip. Of
+    equal frames, as of a still, it is the frame itself.
+
+    Args:
+        logs: (n, n_frames, 8) float32 log-probabilities, for emotions that are equally common.
+
+    Returns:
+        (n, 8) float32.
+    """
+    weights = 1 - logs[..., _NEUTRAL : _NEUTRAL + 1].exp() + LEAST_FRAME_WEIGHT
+    shares = weights / weights.sum(1, keepdim=True)
+    return (PEAK_POWER * logs + shares.log()).logsumexp(1) / PEAK_POWER
 
 
 def fer_plus_mapping() -> Tensor:
@@ -84,8 +150,12 @@ def fer_plus_mapping() -> Tensor:
     return torch.tensor(rows)
 
 
-def load_expression_over_time(path: str | Path | None) -> ExpressionOverTime:
+def load_expression_over_time(path: str | Path | None, pooling: Pooling = "mean") -> ExpressionOverTime:
     """The branch with weights that `emofuse faces train --architecture compact` wrote.
+
+    Args:
+        path: of the weights.
+        pooling: see :func:`features_and_emotions`.
 
     Raises:
         WeightsError: no path is given, or the file is absent, damaged, or of another network.
@@ -97,4 +167,4 @@ def load_expression_over_time(path: str | Path | None) -> ExpressionOverTime:
         )
     cnn = CompactExpressionCnn()
     load_expression_weights(cnn, Path(path))
-    return ExpressionOverTime(cnn).eval()
+    return ExpressionOverTime(cnn, pooling=pooling).eval()

@@ -51,7 +51,9 @@ class FaceCalibration:
 
     def applied_to(self, face: ExpressionOverTime) -> ExpressionOverTime:
         """The same network, calibrated."""
-        return ExpressionOverTime(face.cnn, temperature=self.temperature, offsets=self.offsets).eval()
+        return ExpressionOverTime(
+            face.cnn, temperature=self.temperature, offsets=self.offsets, pooling=face.pooling
+        ).eval()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def export_face(face: ExpressionOverTime, n_frames: int, faces: Faces) -> tuple[
     frames = [frame_outputs(one, np.resize(faces.images, (n * n_frames, *faces.images.shape[1:])))
               for one in (full, small)]  # fmt: skip
     example = np.zeros((n_frames, frames[0].shape[1]), dtype=np.float32)
-    clip = export_ensemble([ExpressionOfClip(face)], example)
+    clip = export_ensemble([ExpressionOfClip(face.offsets.tolist(), face.pooling)], example)
     of_full, of_small = (log_probabilities(clip, one.reshape(n, n_frames, -1)) for one in frames)
     rounding = float(np.abs(np.exp(of_full) - np.exp(of_small)).max())
     return {FRAME_FILE: small, _CLIP_FILE: clip}, rounding
