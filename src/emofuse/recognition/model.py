@@ -16,7 +16,7 @@ from emofuse.core.records import Features, Prediction
 from emofuse.features.face.bridge import BRIDGE_NOTE, FACE_FROM, is_bridged
 from emofuse.recognition.bundle import FRAME_FILE, UNTRAINED, Bundle
 from emofuse.recognition.enrolled_model import EnrolledModel, Modality, has_bridged_face
-from emofuse.recognition.onnx_session import create_session
+from emofuse.system.onnx_session import create_session
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile

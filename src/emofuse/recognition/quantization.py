@@ -24,8 +24,8 @@ from emofuse.core.progress import OnProgress
 from emofuse.core.records import Features
 from emofuse.features.extraction import extract
 from emofuse.recognition.bundle import FRAME_FILE, Bundle, check_free, save_bundle
-from emofuse.recognition.onnx_session import create_session, fold_constants
 from emofuse.recognition.recognizer import Recognizer
+from emofuse.system.onnx_session import create_session, fold_constants
 from emofuse.system.shared_settings import SharedSetting
 
 MIN_FILES: Final = 4

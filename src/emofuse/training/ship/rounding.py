@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.recognition.onnx_session import create_session
+from emofuse.system.onnx_session import create_session
 
 
 def differences(model: bytes, other: bytes, inputs: NDArray[Any]) -> tuple[float, int]:

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from emofuse.recognition.onnx_session import create_session, fold_constants
+from emofuse.system.onnx_session import create_session, fold_constants
 
 
 @pytest.fixture
