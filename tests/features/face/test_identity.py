@@ -12,7 +12,6 @@ import pytest
 from emofuse.core.errors import WeightsError
 from emofuse.core.pretrained import WEIGHTS
 from emofuse.core.records import Float32, UInt8
-from emofuse.features.face.boxes import Box
 from emofuse.features.face.identity import (
     LEAST_FACE_PX,
     NETWORK,
@@ -29,28 +28,8 @@ from emofuse.features.face.identity import (
 from emofuse.features.face.tracker import FaceTracker
 from emofuse.media.file_stream import open_stream
 from emofuse.media.frame_sampling import Frame
+from tests.support.real_people import box_in, frame_of, read_stills
 from tests.support.typed import not_none
-
-
-def frame_of(image: UInt8, time_s: float = 0.0) -> Frame:
-    """A frame from (height, width, 3) BGR, as decoding makes it."""
-    rows = min(360, image.shape[0])
-    size = (round(image.shape[1] * rows / image.shape[0]), rows)
-    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-    small = image if rows == image.shape[0] else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return Frame(time_s, gray, np.asarray(small, np.uint8))
-
-
-def box_in(frame: Frame) -> Box:
-    """The box of the one face in a frame."""
-    tracker = FaceTracker()
-    faces = [*tracker.update(frame), *tracker.finish()]
-    assert len(faces) == 1
-    return faces[0].box
-
-
-def read_still(path: Path) -> Frame:
-    return frame_of(np.asarray(not_none(cv2.imread(str(path))), np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -136,13 +115,13 @@ def embedder(identity_weights: Path) -> FaceEmbedder:
 @pytest.fixture
 def stills(ravdess: Path, embedder: FaceEmbedder) -> Float32:
     """(24, 128) the embeddings of the actors' stills."""
-    frames = [read_still(path) for path in sorted((ravdess / "stills").glob("*.png"))]
+    frames = [frame_of(picture) for picture in read_stills(ravdess)]
     return np.stack([embedder.embed(not_none(cut_patch(one, box_in(one)))) for one in frames])
 
 
 @pytest.mark.ravdess
 def test_embeddings_are_those_of_dlibs_own_pipeline(ravdess: Path, embedder: FaceEmbedder) -> None:
-    image = np.asarray(not_none(cv2.imread(str(ravdess / "stills" / "Actor_07.png"))), np.uint8)
+    image = read_stills(ravdess)[6]
     frame = frame_of(image)
     box = box_in(frame)
     mine = embedder.embed(not_none(cut_patch(frame, box)))

@@ -51,3 +51,22 @@ def test_a_scene_after_black_is_a_new_shot() -> None:
     assert shots.update(scene(1))
     shots.update(np.zeros_like(scene(1)))
     assert shots.update(scene(2))
+
+
+def test_a_jump_that_is_no_cut_for_certain_is_noted() -> None:
+    first = scene(1)
+    part = first.copy()
+    part[:90, :240] = scene(2)[:90, :240]  # a tenth of the frame is replaced at once
+    shots = Shots()
+    jumps: list[bool] = []
+    for frame in (first, first, part, part):
+        assert shots.update(frame) == (len(jumps) == 0)
+        jumps.append(shots.may_be_cut)
+    assert jumps == [False, False, True, False]
+    moved = [np.roll(first, 4 * i, axis=1) for i in range(6)]  # a camera that pans
+    panning = Shots()
+    noted = []
+    for frame in moved:
+        panning.update(frame)
+        noted.append(panning.may_be_cut)
+    assert not any(noted[2:])

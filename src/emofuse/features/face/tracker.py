@@ -4,10 +4,15 @@ Within a shot, a face is where it was a moment ago; after a cut it may be anywhe
 tells who it is (``appearance``). Both are weighed for every frame, so that two people who swap sides between
 two frames keep their numbers even if no cut was detected.
 
+With a :class:`Reidentifier`, face embeddings decide instead of the appearance wherever a face is not simply
+where it was: in the first frame of a shot, and when a face appears within one. Then a person keeps the number
+in other clothes and light, and people who look alike have different ones.
+
 Limits: two people who look alike to it (twins, in the same uniform before the same wall) may swap numbers
-once they have crossed or changed sides, or when one takes the other's place. A person gets a new number who
-returns after a cut with other clothes, light and background at once. Faces turned further than the frontal
-detector allows, and faces narrower than a ninth of the frame's shorter side, are not found.
+once they have crossed or changed sides; without embeddings, also when one takes the other's place, and a
+person gets a new number who returns after a cut with other clothes, light and background at once. Faces
+turned further than the detector allows, and faces narrower than a ninth of the frame's shorter side, are not
+found.
 """
 
 from __future__ import annotations
@@ -29,6 +34,15 @@ from emofuse.features.face.appearance import (
     pattern_difference,
 )
 from emofuse.features.face.boxes import Box, FaceDetection, crop
+from emofuse.features.face.identity import SAME_PERSON
+from emofuse.features.face.reidentification import (
+    AT_ONCE,
+    IN_DOUBT,
+    SOMEBODY_ELSE,
+    FaceLook,
+    Identity,
+    Reidentifier,
+)
 from emofuse.features.face.shots import Shots
 from emofuse.features.face.stillness import Stillness
 from emofuse.features.face.video_search import FaceSearch
@@ -64,6 +78,10 @@ _NEW: Final = 10.0
 """Cost of a person who was never seen before."""
 _SETTLED: Final = 4.0
 """With a lower cost a face is taken for that person, and no absent person is considered."""
+_DOUBT_S: Final = 0.9
+"""A face that is nearly somebody's is held back for this long, to be seen better."""
+_AWAY_S: Final = 5.0
+"""Who was away from a shot for longer may be anybody, even in the same place."""
 _VARIED: Final = 1.5
 """An appearance that differs this much from those stored of a person is stored as well."""
 _APPEARANCES: Final = 4
@@ -107,6 +125,7 @@ class _Track:
     person: int = 0
     evidence: float = 0.0
     pending: list[TrackedFace] = field(default_factory=list)
+    identity: Identity = field(default_factory=Identity)
 
     def update(self, box: Box, time_s: float, frame: int, shot: int, appearance: Appearance) -> None:
         """Note where it is now, and what it looks like."""
@@ -124,7 +143,12 @@ class FaceTracker:
     """
 
     def __init__(
-        self, detect_height_px: int = 240, size: int = 48, *, detector: Literal["dlib", "yunet"] = "dlib"
+        self,
+        detect_height_px: int = 240,
+        size: int = 48,
+        *,
+        detector: Literal["dlib", "yunet"] = "dlib",
+        reidentifier: Reidentifier | None = None,
     ) -> None:
         """Start before the first frame.
 
@@ -132,12 +156,14 @@ class FaceTracker:
             detect_height_px: as in recipes; smaller faces are searched less often.
             size: of crops.
             detector: as in recipes.
+            reidentifier: tells people apart by face embeddings; None: by their appearance.
 
         Raises:
             WeightsError: the detector is YuNet, and its weights are missing or altered.
         """
         self._search = _search(detector, detect_height_px)
         self._size = size
+        self._reidentifier = reidentifier
         self._tracks: list[_Track] = []
         self._n_people = 0
         self._n_frames = 0
@@ -157,12 +183,13 @@ class FaceTracker:
         scale = frame.small.shape[0] / frame.image.shape[0]
         appearances = [describe_appearance(frame.small, face.box, scale) for face in faces]
         tracked: list[TrackedFace] = []
-        matches = self._match(faces, appearances, frame.time_s)
+        looks = [FaceLook(frame, face) for face in faces]
+        matches = self._match(looks, appearances, fresh=fresh)
         for track in matches:
             if track is not None:
                 track.frame = self._n_frames  # all are marked as present before any face is confirmed
         for i, track in enumerate(matches):
-            tracked += self._add(frame, faces[i], appearances[i], track)
+            tracked += self._add(looks[i], appearances[i], track)
         self._forget(frame.time_s)
         return tracked
 
@@ -177,37 +204,60 @@ class FaceTracker:
         return few or now_s - track.time_s <= _PRESENT_S
 
     def _match(
-        self, faces: list[FaceDetection], appearances: list[Appearance], now_s: float
+        self, looks: list[FaceLook], appearances: list[Appearance], *, fresh: bool
     ) -> list[_Track | None]:
-        """The track that each face belongs to; None: an unknown person."""
-        if not faces:
+        """The track that each face belongs to; None: an unknown person. ``fresh``: the first of a shot."""
+        if not looks:
             return []
+        now_s = looks[0].frame.time_s
         candidates = [track for track in self._tracks if self._present(track, now_s)]
-        matches, costs = _assigned(self._costs(faces, appearances, candidates, now_s))
+        matches, costs = _assigned(self._costs(looks, appearances, candidates, fresh=fresh))
         if max(costs) > _SETTLED and len(candidates) < len(self._tracks):
             candidates = self._tracks
-            matches, _ = _assigned(self._costs(faces, appearances, candidates, now_s))
+            matches, _ = _assigned(self._costs(looks, appearances, candidates, fresh=fresh))
         return [None if i is None else candidates[i] for i in matches]
 
     def _costs(
-        self, faces: list[FaceDetection], appearances: list[Appearance], tracks: list[_Track], now_s: float
+        self, looks: list[FaceLook], appearances: list[Appearance], tracks: list[_Track], *, fresh: bool
     ) -> Float64:
         """(n_faces, n_tracks) the cost of a face belonging to a track."""
-        costs = np.empty((len(faces), len(tracks)))
+        costs = np.empty((len(looks), len(tracks)))
         most_color = _MOST_RELIT if self._shots.light_changed else _MOST_COLOR
         for j, track in enumerate(tracks):
-            gap_s = now_s - track.time_s
-            same_shot = track.shot == self._shots.number
-            for i, (face, appearance) in enumerate(zip(faces, appearances, strict=True)):
-                position = _motion_cost(track.box, face.box, gap_s) if same_shot else _AFTER_CUT
+            for i, (look, appearance) in enumerate(zip(looks, appearances, strict=True)):
+                by_face = self._cost_by_face(track, look, fresh=fresh)
+                if by_face is not None:
+                    costs[i, j] = by_face
+                    continue
+                same_shot = track.shot == self._shots.number
+                gap_s = look.frame.time_s - track.time_s
+                position = _motion_cost(track.box, look.detection.box, gap_s) if same_shot else _AFTER_CUT
                 cost = _appearance_cost(track, appearance, _NEW, most_color)
                 costs[i, j] = position + (min(cost, _MOST_IN_SHOT) if same_shot else cost)
         return costs
 
-    def _add(
-        self, frame: Frame, face: FaceDetection, appearance: Appearance, track: _Track | None
-    ) -> list[TrackedFace]:
+    def _cost_by_face(self, track: _Track, look: FaceLook, *, fresh: bool) -> float | None:
+        """The cost of a face belonging to a person, by its embedding; None: place and appearance decide.
+
+        A face that appears within a shot is not compared at once: it becomes a track of its own, and is
+        compared when that is confirmed.
+        """
+        if self._reidentifier is None or not track.person:
+            return None
+        may_be_cut = self._shots.may_be_cut
+        stays = track.shot == self._shots.number and look.frame.time_s - track.time_s <= _AWAY_S
+        if stays and not may_be_cut:
+            return None
+        if not (fresh or may_be_cut):
+            return None if look.patch is None or track.identity.is_unknown else 2 * _NEW
+        far = self._reidentifier.face_distance(track.identity, look)
+        if far is None or (stays and track.frame == self._n_frames - 1 and far < SOMEBODY_ELSE):
+            return None
+        return _AFTER_CUT + (_NEW - _AFTER_CUT) * (far / AT_ONCE) ** 2
+
+    def _add(self, look: FaceLook, appearance: Appearance, track: _Track | None) -> list[TrackedFace]:
         """Add a face to its track; return the faces that are confirmed now."""
+        frame, face = look.frame, look.detection
         now_s = frame.time_s
         if track is None:
             track = _Track(face.box, now_s, self._n_frames, self._shots.number, appearance, [])
@@ -218,32 +268,66 @@ class FaceTracker:
         still = track.stillness
         still.update(frame.image, face.box, now_s, self._shots.lighting)
         tracked = TrackedFace(track.person, now_s, face.box, cropped, mouth, still.rest_s, still.moves)
+        if self._reidentifier is not None:
+            self._reidentifier.observe(track.person, track.identity, look)
         if track.person:
             return [tracked]
         track.pending.append(tracked)
         track.evidence += face.score + _SCORE_BASE
-        if len(track.pending) < 2 or track.evidence < _CONFIRMED:
+        if len(track.pending) < 2 or track.evidence < _CONFIRMED or self._in_doubt(track):
             return []
         return self._confirm(track)
 
+    def _in_doubt(self, track: _Track) -> bool:
+        """Whether a face is nearly that of somebody absent, and was not looked at for long."""
+        if self._reidentifier is None or track.time_s - track.pending[0].time_s >= _DOUBT_S:
+            return False
+        nearest = min((far for far, _ in self._absent_by_face(track)), default=IN_DOUBT)
+        return SAME_PERSON <= nearest < IN_DOUBT
+
     def _confirm(self, track: _Track) -> list[TrackedFace]:
         """Give a track its number: that of an absent person, or a new one."""
-        absent = [other for other in self._tracks if other.person and other.frame < track.first_frame]
-        scores = [
-            (min(_appearance_cost(other, seen, _NEW) for seen in track.appearances), other.person)
-            for other in absent
-        ]
-        cost, person = min(scores, default=(_NEW, 0))
-        if cost + _AFTER_CUT < _NEW:
-            track.person = person
-            before = next(other for other in absent if other.person == person)
-            track.appearances = (before.appearances + track.appearances)[-_APPEARANCES:]
-            self._tracks.remove(before)
-        else:
+        before = self._returned(track)
+        if before is None:
             self._n_people += 1
             track.person = self._n_people
+        else:
+            track.person = before.person
+            track.appearances = (before.appearances + track.appearances)[-_APPEARANCES:]
+            track.identity = before.identity.joined(track.identity)
+            self._tracks.remove(before)
+        if self._reidentifier is not None:
+            self._reidentifier.recognize(track.person, track.identity)
         pending, track.pending = track.pending, []
         return [replace(face, person=track.person) for face in pending]
+
+    def _returned(self, track: _Track) -> _Track | None:
+        """The absent person whose face a new track shows; None: somebody who was never seen."""
+        by_face = self._absent_by_face(track)
+        if by_face and by_face[0][0] < SAME_PERSON:
+            return by_face[0][1]
+        compared = {id(other) for _, other in by_face}
+        scores = [
+            (min(_appearance_cost(other, seen, _NEW) for seen in track.appearances), other.person, other)
+            for other in self._absent(track)
+            if id(other) not in compared
+        ]
+        cost, _, person = min(scores, default=(_NEW, 0, None))
+        return person if cost + _AFTER_CUT < _NEW else None
+
+    def _absent(self, track: _Track) -> list[_Track]:
+        """The people who were seen before a track, and not since."""
+        return [other for other in self._tracks if other.person and other.frame < track.first_frame]
+
+    def _absent_by_face(self, track: _Track) -> list[tuple[float, _Track]]:
+        """The absent people whose faces can be compared, and how far each is; the nearest first."""
+        if self._reidentifier is None:
+            return []
+        found = [
+            (self._reidentifier.distance(other.identity, track.identity), other)
+            for other in self._absent(track)
+        ]
+        return sorted(((far, other) for far, other in found if far is not None), key=lambda one: one[0])
 
     def _forget(self, now_s: float) -> None:
         """Drop unconfirmed faces that are gone, and the people who have been absent longest."""
