@@ -20,7 +20,8 @@ from emofuse.training.ensemble import (
     train_ensemble,
 )
 from emofuse.training.loop import infer
-from emofuse.training.networks.descriptor_ensemble import DescriptorEnsemble, Layout
+from emofuse.training.networks.descriptor_ensemble import DescriptorEnsemble, Layout, dense
+from emofuse.training.supervision import Supervision
 from tests.support.ensemble_clips import clips
 
 LAYOUT = Layout(((0, 8), (8, 20)))
@@ -228,3 +229,48 @@ def test_constant_values() -> None:
     rows[:, :8] = 1.0  # a whole view
     logs = infer(fit(rows, labels, speakers, networks=1, linear=0.3, person_damping=1.0), rows)[1]
     assert np.isfinite(logs).all()
+
+
+MASKED: dict[str, dict[str, Any]] = {
+    "kernel machine": {"networks": 0},
+    "dense networks": {"networks": 3, "hidden": 24},
+    "linear model": {"networks": 0, "linear": 1.0},
+}
+
+
+@pytest.mark.parametrize("settings", MASKED.values(), ids=MASKED)
+def test_a_corpus_without_an_emotion_is_no_evidence_against_it(settings: dict[str, Any]) -> None:
+    """A second corpus calls what the first calls 1 and 6 by the names of others: 0 and 4."""
+    rows, labels, speakers = clips(n_actors=8, noise=0.5)
+    more, more_labels, more_speakers = clips(n_actors=8, noise=0.5, seed=5)
+    more_labels = np.select([more_labels == 1, more_labels == 6], [0, 4], more_labels)
+    new, truth, _ = clips(n_actors=4, noise=0.5, seed=77)
+    known = np.ones((len(labels) + len(more), 8), dtype=bool)
+    known[len(labels) :, [1, 6]] = False
+    supervision = Supervision.of(known, np.ones(len(known)))
+    rare = np.isin(truth, [1, 6])
+    recalls = []
+    for given in (supervision, None):
+        network, _ = train_ensemble(
+            [np.concatenate([rows, more])],
+            np.concatenate([labels, more_labels]),
+            np.concatenate([speakers, np.char.add("other:", more_speakers)]),
+            LAYOUT,
+            Ensemble(components=12, **settings),
+            TRAINING.model_copy(update={"epochs": 30}),
+            n_emotions=8,
+            seed=3,
+            supervision=given,
+        )
+        if "linear" in settings:  # alone
+            weights, offset = network.get_buffer("linear_0"), network.get_buffer("linear_1")
+            parts = torch.cat(network.components(torch.from_numpy(new)), 1)
+            predicted = (parts @ weights + offset).argmax(1).numpy()
+        elif settings["networks"]:
+            layers = [network.get_buffer(f"dense_{i}") for i in range(network.n_dense)]
+            parts = torch.cat(network.components(torch.from_numpy(new)), 1)
+            predicted = dense(parts, layers)[1].log_softmax(2).mean(0).argmax(1).numpy()
+        else:
+            predicted = infer(network, new)[1].argmax(1)
+        recalls.append(float((predicted == truth)[rare].mean()))
+    assert recalls[0] > recalls[1] + 0.1

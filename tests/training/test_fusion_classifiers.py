@@ -14,6 +14,7 @@ from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.fusion import Fusion, NeuralFusion
 from emofuse.training.face_likelihood import likelihood_of_clips, log_likelihood
 from emofuse.training.fusion_classifiers import LogLinearPool, make_classifier
+from emofuse.training.supervision import Supervision
 
 SETTINGS = Fusion(nn=NeuralFusion(hidden=(32, 16), epochs=40, dropout=0.1))
 CASES: list[Any] = [
@@ -236,3 +237,77 @@ def test_the_recipe_says_whether_the_pool_fuses_by_likelihood() -> None:
         Fusion(classifiers=("pool", "lr"), face_likelihood=True)
     with pytest.raises(ValueError, match="face_likelihood goes with"):
         Fusion(classifiers=("pool",), inputs="features", face_likelihood=True)
+
+
+def of_two_corpora(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, Supervision]:
+    """The clips, and as many of a corpus that calls emotions 1 and 6 by the names 0 and 4."""
+    others = np.select([y == 1, y == 6], [0, 4], y)
+    known = np.ones((2 * len(y), 8), dtype=bool)
+    known[len(y) :, [1, 6]] = False
+    supervision = Supervision.of(known, np.repeat([1.0, 3.0], len(y)))
+    assert supervision is not None
+    return np.concatenate([X, X]), np.concatenate([y, others]), supervision
+
+
+@pytest.mark.parametrize(("name", "parameters"), [case for case in CASES if case[0] != "svm"])
+def test_a_corpus_without_an_emotion_is_no_evidence_against_it(name: Any, parameters: dict[str, Any]) -> None:
+    X, y, supervision = of_two_corpora(*data())
+    new, truth = data(seed=1)
+    rare = np.isin(truth, [1, 6])
+    recalls = []
+    for given in (supervision, None):
+        model = make_classifier(name, parameters, SETTINGS, n_emotions=8, seed=3).fit(X, y, given)
+        outputs = model.predict_proba(new)
+        recalls.append(float((outputs.argmax(1) == truth)[rare].mean()))
+        np.testing.assert_allclose(through_onnx(model.to_onnx(), new), outputs, atol=1e-4)
+    assert recalls[0] > 0.6
+    assert recalls[0] > recalls[1]
+
+
+def test_two_emotions_left_are_as_scikit_learn_keeps_them() -> None:
+    X, y = data()
+    two = np.isin(y, [2, 5])
+    weights = np.where(np.arange(two.sum()) % 2, 0.5, 1.5)
+    supervision = Supervision(np.ones((two.sum(), 8), dtype=bool), weights)
+    model = make_classifier("lr", {"C": 0.3}, SETTINGS, n_emotions=8, seed=0).fit(X[two], y[two], supervision)
+    Z = StandardScaler().fit_transform(X[two].astype(np.float64))
+    # two coefficients of opposite sign are penalized like one of √2 their size
+    expected = LogisticRegression(C=0.6, max_iter=3000, tol=1e-9).fit(Z, y[two], sample_weight=weights)
+    outputs = model.predict_proba(X[two])
+    np.testing.assert_allclose(outputs[:, [2, 5]], expected.predict_proba(Z), atol=2e-3)
+    np.testing.assert_allclose(through_onnx(model.to_onnx(), X[two]), outputs, atol=1e-4)
+
+
+def test_the_pool_weighs_clips_and_leaves_emotions_out() -> None:
+    """At its optimum no small change of a weight or an offset lowers the masked loss."""
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 8
+    logs = np.stack([np.eye(8)[y] * s + rng.standard_normal((120, 8)) for s in (2.0, 1.0)], axis=1)
+    logs -= np.logaddexp.reduce(logs, axis=2, keepdims=True)
+    X = logs.reshape(120, 16).astype(np.float32)
+    known = np.ones((120, 8), dtype=bool)
+    known[np.arange(120) % 3 == 0] = False
+    known[np.arange(120), y] = True
+    known[:, 0] = True
+    supervision = Supervision(known, np.where(np.arange(120) % 2, 0.5, 1.5))
+    model = LogLinearPool({"offset_penalty": 0.02}, n_emotions=8).fit(X, y, supervision)
+
+    def loss(weights: np.ndarray, offsets: np.ndarray) -> float:
+        scores = np.einsum("nme,m->ne", X.astype(np.float64).reshape(120, 2, 8), weights) + offsets
+        scores = np.where(known, scores, -np.inf)
+        right = scores[np.arange(120), y] - np.logaddexp.reduce(scores, axis=1)
+        return float(-(supervision.weights * right).mean() + 0.02 * np.square(offsets).sum())
+
+    best = loss(model.weights, model.offsets)
+    for i in range(10):
+        for step in (-1e-2, 1e-2):
+            changed = np.concatenate([model.weights, model.offsets])
+            changed[i] += step
+            assert loss(changed[:2], changed[2:]) > best - 1e-7
+
+
+def test_an_svm_with_several_corpora_is_an_error() -> None:
+    X, y, supervision = of_two_corpora(*data())
+    model = make_classifier("svm", {"C": 1.0, "kernel": "linear"}, SETTINGS, n_emotions=8, seed=0)
+    with pytest.raises(ExperimentError, match="an SVM cannot leave out emotions"):
+        model.fit(X, y, supervision)

@@ -15,6 +15,7 @@ from emofuse.training.ensemble import _components, train_ensemble
 from emofuse.training.kernel_machine import TEMPERATURES, fit_kernel
 from emofuse.training.loop import infer
 from emofuse.training.networks.descriptor_ensemble import DescriptorEnsemble, Layout, kernel
+from emofuse.training.supervision import Supervision
 from tests.support.ensemble_clips import clips
 
 LAYOUT = Layout(((0, 8), (8, 20)))
@@ -108,3 +109,77 @@ def test_many_rows_need_no_square_matrix(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(kernel_machine, "N_LANDMARKS", 100)
     fitted_on(rows, labels, speakers)
     assert largest == 1000 * 100
+
+
+def two_corpora() -> tuple[Any, Any, Any, Supervision]:
+    """Five speakers; the last two are of a corpus without emotions 1 and 6, whose clips count twice."""
+    rows, labels, speakers = clips()
+    second = np.isin(speakers, np.unique(speakers)[-2:])
+    retained = ~(second & np.isin(labels, [1, 6]))
+    rows, labels, speakers, second = rows[retained], labels[retained], speakers[retained], second[retained]
+    known = np.ones((len(labels), 8), dtype=bool)
+    for emotion in (1, 6):
+        known[second, emotion] = False
+    supervision = Supervision.of(known, np.where(second, 2.0, 1.0))
+    assert supervision is not None
+    return rows, labels, speakers, supervision
+
+
+@pytest.mark.parametrize("all_rows", [True, False])
+def test_emotions_that_a_corpus_lacks_are_fitted_without_its_clips(
+    monkeypatch: pytest.MonkeyPatch, all_rows: bool
+) -> None:
+    """Against weighted ridge regressions in NumPy, an emotion and a left-out speaker at a time."""
+    rows, labels, speakers, supervision = two_corpora()
+    n = 2 * len(labels)
+    monkeypatch.setattr(kernel_machine, "MOST_ROWS", n if all_rows else n - 1)
+    settings = Ensemble(components=6, ridges=(0.05, 0.4))
+    values = [torch.from_numpy(rows), torch.from_numpy(rows + 0.3 * clips(seed=9)[0][: len(rows)])]
+    fitted, _ = _components(values, speakers, LAYOUT, settings)
+    gram = kernel(fitted.supports, fitted.supports, settings.gamma, 0).double().numpy()
+    targets = functional.one_hot(torch.from_numpy(labels), 8).double()
+    fit_kernel(fitted, targets, speakers, LAYOUT, settings, 2, supervision)
+
+    known, weights = np.tile(supervision.known, (2, 1)), np.tile(supervision.weights, 2)
+    centered = np.tile(targets.numpy(), (2, 1)) - 1 / known.sum(1, keepdims=True)
+    speaker_ids = np.tile(speakers, 2)
+
+    def weighted_ridge(train: Any, emotion: int, ridge: float) -> Any:
+        rows_of = np.flatnonzero(train & known[:, emotion])
+        system = gram[np.ix_(rows_of, rows_of)] + ridge * np.diag(1 / weights[rows_of])
+        alpha = np.zeros(n)
+        alpha[rows_of] = np.linalg.solve(system, centered[rows_of, emotion])
+        return alpha
+
+    best: tuple[float, float, float] = (np.inf, 0, 0)
+    for ridge in settings.ridges:
+        held_out = np.full((n, 8), -np.inf)
+        for speaker in np.unique(speakers):
+            out = speaker_ids == speaker
+            for emotion in range(8):
+                of = out & known[:, emotion]
+                held_out[of, emotion] = gram[of] @ weighted_ridge(~out, emotion, ridge)
+        for temperature in TEMPERATURES:
+            scores = held_out[: len(labels)] / temperature
+            logs = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+            loss = -(supervision.weights * logs[np.arange(len(labels)), labels]).mean()
+            best = min(best, (loss, ridge, temperature))
+    assert fitted.temperature == pytest.approx(best[2], rel=1e-9 if all_rows else 0.13)
+    expected = np.stack([weighted_ridge(np.ones(n, dtype=bool), e, best[1]) for e in range(8)], axis=1)
+    found = fitted.weights.double().numpy()
+    np.testing.assert_allclose(gram @ found, gram @ expected, atol=1e-4)
+    if all_rows:
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        assert (found[~known[:, 1], 1] == 0).all()
+
+
+def test_a_supervision_of_everything_alike_changes_nothing() -> None:
+    rows, labels, speakers = clips()
+    plain = fitted_on(rows, labels, speakers)
+    every = Supervision(np.ones((len(labels), 8), dtype=bool), np.ones(len(labels)))
+    masked = train_ensemble(
+        [rows], labels, speakers, LAYOUT, Ensemble(components=6, networks=0), Training(),
+        n_emotions=8, seed=0, supervision=every,
+    )[0]  # fmt: skip
+    torch.testing.assert_close(plain.weights, masked.weights, rtol=1e-4, atol=1e-5)
+    assert float(plain.scalars[1]) == float(masked.scalars[1])

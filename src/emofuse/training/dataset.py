@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,17 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import EmofuseError, ExperimentError
-from emofuse.core.labels import emotion_index
+from emofuse.core.labels import EMOTIONS, emotion_index
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Features, Take
-from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.corpus import CORPUS_FACT, Corpus
+from emofuse.corpus.folds import corpora_of
+from emofuse.corpus.joined import BETWEEN
 from emofuse.corpus.ravdess import NAME as RAVDESS
 from emofuse.features.extraction import extract_takes
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
 from emofuse.features.voice.degradations import DEGRADATIONS
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.resources import Resources
+from emofuse.training.supervision import Supervision, of_rows
 
 ModalityName = Literal["voice", "face"]
 MODALITIES: tuple[ModalityName, ...] = ("voice", "face")
@@ -42,6 +45,10 @@ class Inputs:
     has: dict[ModalityName, NDArray[np.bool_]]
     n_voice_variants: int = 1
     """How many versions of each voice there are: as recorded, then at the recipe's other speeds and so on."""
+    supervision: Supervision | None = None
+    """Of takes of several corpora: which emotions their labels are evidence about, and how they count."""
+    corpora: Mapping[str, str] = field(default_factory=dict)
+    """The corpus of each speaker, where several were joined."""
 
     @property
     def modalities(self) -> tuple[ModalityName, ...]:
@@ -53,6 +60,10 @@ class Inputs:
         path = self.folder / (f"{modality}-{variant}.npy" if variant else f"{modality}.npy")
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
+
+    def supervised(self, rows: Sequence[int] | Rows) -> Supervision | None:
+        """The supervision of some rows."""
+        return of_rows(self.supervision, np.asarray(rows, dtype=np.int64))
 
     def having(self, branch: Branch, rows: Rows) -> Rows:
         """Those of the rows that have every modality that a network reads; ``both``: all of the corpus."""
@@ -99,6 +110,8 @@ def find_action_units(corpus: Corpus, recipe: Recipe) -> ActionUnitTable | None:
     name = recipe.face.features.table
     if name is None:
         return None
+    if corpus.parts:
+        return _joined_action_units(corpus, recipe)
     root = corpus.root if corpus.root.is_dir() else corpus.root.parent
     path = root / name
     if not path.exists():
@@ -107,6 +120,31 @@ def find_action_units(corpus: Corpus, recipe: Recipe) -> ActionUnitTable | None:
             return None
         raise ExperimentError(f"recipe {recipe.name} reads action units from {path}, which does not exist")
     return read_action_units(path)
+
+
+def _joined_action_units(corpus: Corpus, recipe: Recipe) -> ActionUnitTable | None:
+    """The tables of the joined corpora that have one, as one table."""
+    name = str(recipe.face.features.table)
+    tables = [
+        (part.name, read_action_units(part.root / name))
+        for part in corpus.parts
+        if (part.root / name).exists()
+    ]
+    if not tables:
+        if not any(part.name == RAVDESS for part in corpus.parts) and not any(
+            take.face for take in corpus.takes()
+        ):
+            return None
+        roots = " or ".join(str(part.root / name) for part in corpus.parts)
+        raise ExperimentError(f"recipe {recipe.name} reads action units from {roots}, neither exists")
+    first = tables[0][1]
+    of_all = [(part, table.in_order(first.names)) for part, table in tables]
+    return ActionUnitTable(
+        first.names,
+        {f"{part}{BETWEEN}{take}": row for part, table in of_all for take, row in table.rows.items()},
+        first.path,
+        frozenset(f"{part}{BETWEEN}{take}" for part, table in of_all for take in table.faceless),
+    )
 
 
 def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resources) -> Dataset:
@@ -148,7 +186,10 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
     labels = np.array([emotion_index(str(take.emotion)) for take, _ in readable], dtype=np.int64)
     speakers = np.array([take.speaker for take, _ in readable])
     others = recipe.voice.variants[1:] if has["voice"].any() else ()
-    inputs = Inputs(folder, labels, speakers, has, 1 + len(others))
+    read = [take for take, _ in readable]
+    inputs = Inputs(
+        folder, labels, speakers, has, 1 + len(others), supervision_of(read, corpus), corpora_of(read)
+    )
     fingerprint = _write_features(readable, inputs)
     _check_differ(corpus, inputs)
     for variant, settings in enumerate(others, 1):
@@ -168,10 +209,23 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
         fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest()[:16] if others else fingerprint,
         notes=tuple(notes),
         failed=failed,
-        sources={take.take: _sources(take, corpus.root) for take, _ in readable},
+        sources={take.take: _sources(take, _root_of(take, corpus)) for take, _ in readable},
         feature_notes={take.take: list(features.notes) for take, features in readable if features.notes},
         action_units=() if table is None else table.names,
     )
+
+
+def supervision_of(takes: Sequence[Take], corpus: Corpus) -> Supervision | None:
+    """What the labels of takes are evidence about; None where they are of a single corpus."""
+    parts = {part.name: part for part in corpus.parts}
+    if not parts:
+        return None
+    known = {
+        name: np.array([emotion in part.emotions for emotion in EMOTIONS]) for name, part in parts.items()
+    }
+    names = [take.facts[CORPUS_FACT] for take in takes]
+    weights = np.array([parts[name].weight for name in names])
+    return Supervision.of(np.array([known[name] for name in names]), weights)
 
 
 def _check_differ(corpus: Corpus, inputs: Inputs) -> None:
@@ -206,6 +260,11 @@ def _split(
     return readable, failed
 
 
+def _root_of(take: Take, corpus: Corpus) -> Path:
+    part = take.facts.get(CORPUS_FACT)
+    return next((one.root for one in corpus.parts if one.name == part), corpus.root)
+
+
 def _sources(take: Take, root: Path) -> dict[str, str | None]:
     """The files of a take, relative to the corpus where they are inside it."""
 
@@ -224,6 +283,8 @@ def _write_features(readable: Sequence[tuple[Take, Features]], inputs: Inputs) -
     digest = hashlib.sha256()
     for take, _ in readable:
         digest.update(f"{take.take}\t{take.speaker}\t{take.emotion}\n".encode())
+    if inputs.supervision is not None:
+        digest.update(inputs.supervision.mark())
     for modality in inputs.modalities:
         rows: list[NDArray[Any] | None] = [getattr(features, modality) for _, features in readable]
         if sum(row.nbytes for row in rows if row is not None) > free:

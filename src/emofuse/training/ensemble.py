@@ -14,7 +14,7 @@ from torch.nn import functional
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.part import Ensemble, Training
 from emofuse.training.kernel_machine import fit_kernel
-from emofuse.training.loop import Epoch, one_cycle, one_thread
+from emofuse.training.loop import CrossEntropy, Epoch, one_cycle, one_thread
 from emofuse.training.networks.descriptor_ensemble import (
     CLIP,
     DescriptorEnsemble,
@@ -22,6 +22,7 @@ from emofuse.training.networks.descriptor_ensemble import (
     Layout,
     dense,
 )
+from emofuse.training.supervision import Supervision, fit_logistic
 
 INPUT_DROPOUT = 0.3
 
@@ -36,6 +37,7 @@ def train_ensemble(
     *,
     n_emotions: int,
     seed: int,
+    supervision: Supervision | None = None,
 ) -> tuple[DescriptorEnsemble, list[Epoch]]:
     """Fit an ensemble on some clips.
 
@@ -48,6 +50,7 @@ def train_ensemble(
         training: how its dense networks are trained.
         n_emotions: width of the output.
         seed: random seed of the dense networks.
+        supervision: which emotions each clip is evidence about, and how it counts; None: about all, the same.
 
     Returns:
         The ensemble in evaluation mode, and the learning curve of its dense networks.
@@ -66,13 +69,13 @@ def train_ensemble(
             values = [v.clamp(min=0).sqrt() for v in values]
         fitted, parts = _components(values, speakers, layout, settings)
         targets = functional.one_hot(torch.from_numpy(labels), n_emotions).double()
-        fit_kernel(fitted, targets, speakers, layout, settings, len(values))
+        fit_kernel(fitted, targets, speakers, layout, settings, len(values), supervision)
         curve: list[Epoch] = []
         joined = [torch.cat(part, 1) for part in parts]
         if settings.networks:
-            fitted.dense, curve = _fit_dense(joined, targets.float(), settings, training, seed)
+            fitted.dense, curve = _fit_dense(joined, targets.float(), settings, training, seed, supervision)
         if settings.linear is not None:
-            fitted.linear = _fit_linear(joined[0], labels, settings.linear, n_emotions)
+            fitted.linear = _fit_linear(joined[0], labels, settings.linear, n_emotions, supervision)
     return DescriptorEnsemble(layout, fitted).eval(), curve
 
 
@@ -129,7 +132,12 @@ def _damping(components: Tensor, speakers: NDArray[np.str_], strength: float) ->
 
 
 def _fit_dense(
-    variants: Sequence[Tensor], targets: Tensor, settings: Ensemble, training: Training, seed: int
+    variants: Sequence[Tensor],
+    targets: Tensor,
+    settings: Ensemble,
+    training: Training,
+    seed: int,
+    supervision: Supervision | None = None,
 ) -> tuple[list[Tensor], list[Epoch]]:
     """Every member sees the clips in its own order, each time one variant, with noise and dropout."""
     members, n = settings.networks, len(targets)
@@ -147,6 +155,9 @@ def _fit_dense(
         layer.requires_grad_()
     smoothing = training.augmentation.label_smoothing
     soft = targets * (1 - smoothing) + smoothing / targets.shape[1]
+    cross_entropy = CrossEntropy(supervision)
+    if supervision is not None:
+        soft = torch.from_numpy(supervision.soft_targets(targets.argmax(1).numpy(), smoothing)).float()
     optimizer = torch.optim.AdamW(layers, training.learning_rate, weight_decay=training.weight_decay)
     batch_size = min(training.batch_size, n)
     n_batches = n // batch_size
@@ -165,7 +176,8 @@ def _fit_dense(
             x = x + training.augmentation.noise * torch.randn(x.shape, generator=generator)
             x = functional.dropout(x, INPUT_DROPOUT, training=True)
             _, logits = dense(x, layers, settings.dropout)
-            loss = functional.cross_entropy(logits.flatten(0, 1), soft[order[:, batch]].flatten(0, 1))
+            clips = order[:, batch].flatten()
+            loss = cross_entropy(logits.flatten(0, 1), soft[clips], clips)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -177,19 +189,28 @@ def _fit_dense(
     return [trained[0] * scale, *trained[1:]], curve
 
 
-def _fit_linear(joined: Tensor, labels: NDArray[np.int64], strength: float, n_emotions: int) -> list[Tensor]:
+def _fit_linear(
+    joined: Tensor,
+    labels: NDArray[np.int64],
+    strength: float,
+    n_emotions: int,
+    supervision: Supervision | None = None,
+) -> list[Tensor]:
     """Logistic regression; C refers to components whose variances add up to their number."""
     from sklearn.linear_model import LogisticRegression
 
     scale = float(joined.square().mean().clamp(min=1e-12).rsqrt())
     x = joined.double().numpy() * scale
-    model = LogisticRegression(C=strength, max_iter=1000).fit(x, labels)
+    if supervision is None:
+        model = LogisticRegression(C=strength, max_iter=1000).fit(x, labels)
+        classes, coefficients, intercepts = model.classes_, model.coef_, model.intercept_
+        if len(classes) == 2:
+            coefficients = np.concatenate([-coefficients, coefficients]) / 2
+            intercepts = np.concatenate([-intercepts, intercepts]) / 2
+    else:
+        classes, coefficients, intercepts = fit_logistic(x, labels, supervision, strength)
     weights = np.zeros((x.shape[1], n_emotions))
     offset = np.full(n_emotions, -30.0)
-    coefficients, intercepts = model.coef_, model.intercept_
-    if len(model.classes_) == 2:
-        coefficients = np.concatenate([-coefficients, coefficients]) / 2
-        intercepts = np.concatenate([-intercepts, intercepts]) / 2
-    weights[:, model.classes_] = coefficients.T * scale
-    offset[model.classes_] = intercepts
+    weights[:, classes] = coefficients.T * scale
+    offset[classes] = intercepts
     return [torch.from_numpy(weights).float(), torch.from_numpy(offset).float()]

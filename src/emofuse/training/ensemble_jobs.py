@@ -103,6 +103,7 @@ def train_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: 
         *_settings(job.modality, recipe),
         n_emotions=len(EMOTIONS),
         seed=derive_seed(recipe.seed, job.plan, job.member, job.modality, "enrolled" if job.enrolled else ""),
+        supervision=inputs.supervised(train),
     )
     score = np.asarray(job.score, dtype=np.int64)
     queries = values[0][score]

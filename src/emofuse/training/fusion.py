@@ -79,17 +79,23 @@ def fit_fusion(
         classifiers[name] = []
         parts = []
         for index, (X, rows) in sets:
-            y, groups = inputs.labels[rows], inputs.speakers[rows]
+            y, groups, supervision = inputs.labels[rows], inputs.speakers[rows], inputs.supervised(rows)
             seed = derive_seed(recipe.seed, plan.name, index, prefix + name)
             storage = work / plan.name / f"tuning-{prefix}{index}.sqlite3"
             best = tune(
                 name, X, y, groups, recipe.fusion,
                 n_emotions=len(EMOTIONS), seed=seed, plan=plan.name, storage=storage,
+                supervision=supervision,
             )  # fmt: skip
             model = make_classifier(name, best.parameters, recipe.fusion, n_emotions=len(EMOTIONS), seed=seed)
-            classifiers[name].append(model.fit(X, y))
+            classifiers[name].append(model.fit(X, y, supervision))
             tuned.append(best)
-            parts.append(out_of_fold(best, X, y, groups, recipe.fusion, n_emotions=len(EMOTIONS), seed=seed))
+            parts.append(
+                out_of_fold(
+                    best, X, y, groups, recipe.fusion,
+                    n_emotions=len(EMOTIONS), seed=seed, supervision=supervision,
+                )
+            )  # fmt: skip
         held_out[name] = np.concatenate(parts)
     scores = {
         name: float(np.mean([t.score for t in tuned if t.classifier == name]))

@@ -1,4 +1,8 @@
-"""The classifiers of late fusion, with one interface: ``fit(X, y)``, ``predict_proba(X)``, ``to_onnx()``."""
+"""The classifiers of late fusion, with one interface: ``fit(X, y)``, ``predict_proba(X)``, ``to_onnx()``.
+
+``fit`` takes a supervision where clips come from several corpora: emotions that a clip's corpus does not
+distinguish are left out of its loss.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from emofuse.core.recipes.fusion import MIN_STD, Classifier, Fusion, NeuralFusio
 from emofuse.core.recipes.part import Training
 from emofuse.system.shared_settings import ignored_warnings
 from emofuse.training.face_likelihood import LEAST_LIKELIHOOD, likelihood_of_clips, log_likelihood
+from emofuse.training.supervision import Supervision, fit_logistic, log_softmax
 
 _FACE: Final = 1
 """Where the face stands among the modalities that are fused: after the voice."""
@@ -22,8 +27,10 @@ _FACE: Final = 1
 class FusionClassifier(Protocol):
     """The interface of every classifier of late fusion."""
 
-    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> FusionClassifier:
-        """Fit on (n, n_inputs) inputs and (n,) emotions."""
+    def fit(
+        self, X: NDArray[np.float32], y: NDArray[np.int64], supervision: Supervision | None = None
+    ) -> FusionClassifier:
+        """Fit on (n, n_inputs) inputs and (n,) emotions, each of which counts as ``supervision`` says."""
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, n_inputs) → (n, n_emotions) probabilities."""
@@ -76,7 +83,9 @@ class LogLinearPool:
         self.face_likelihood: NDArray[np.float64] | None = None
         """(n_emotions, n_emotions) of what the face network outputs given each emotion; None: not used."""
 
-    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> LogLinearPool:
+    def fit(
+        self, X: NDArray[np.float32], y: NDArray[np.int64], supervision: Supervision | None = None
+    ) -> LogLinearPool:
         """Fit on (n, n_modalities · n_emotions) log-probabilities and (n,) emotions.
 
         Raises:
@@ -98,8 +107,13 @@ class LogLinearPool:
         def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             weights, offsets = values[:n_weights], values[n_weights:]
             scores = np.einsum("nme,m->ne", logs, weights) + offsets
-            log_posterior = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-            error = np.exp(log_posterior) - targets
+            if supervision is None:
+                log_posterior = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+                error = np.exp(log_posterior) - targets
+            else:
+                log_posterior = log_softmax(scores, supervision.known)
+                error = np.where(supervision.known, np.exp(log_posterior), 0) - targets
+                error, log_posterior = (supervision.weights[:, None] * x for x in (error, log_posterior))
             gradient = np.concatenate([np.einsum("nme,ne->m", logs, error), error.sum(0)]) / len(X)
             gradient[n_weights:] += 2 * strength * offsets
             value = -(log_posterior * targets).sum() / len(X) + strength * np.square(offsets).sum()
@@ -224,12 +238,15 @@ class SklearnClassifier(_SeededClassifier):
         components = max(1, round(p["kept"] * most))
         return make_pipeline(*scaled, PCA(components, random_state=self.seed), regression)
 
-    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> SklearnClassifier:
+    def fit(
+        self, X: NDArray[np.float32], y: NDArray[np.int64], supervision: Supervision | None = None
+    ) -> SklearnClassifier:
         """Fit on (n, n_inputs) inputs and (n,) emotions.
 
         Raises:
-            ExperimentError: there is only one emotion, or an SVM has a single clip of one; or the inputs are
-                not numbers, or the same for all clips.
+            ExperimentError: an SVM is to leave emotions out, which it cannot; or there is only one
+                emotion, or an SVM has a single clip of one; or the inputs are not numbers, or the same
+                for all clips.
         """
         from sklearn.exceptions import ConvergenceWarning
 
@@ -237,6 +254,11 @@ class SklearnClassifier(_SeededClassifier):
         if (np.ptp(X, axis=0) <= MIN_STD).all():
             raise ExperimentError(
                 "the networks' outputs are the same for all takes: there is nothing to fuse"
+            )
+        if supervision is not None and self.name == "svm":
+            raise ExperimentError(
+                "an SVM cannot leave out emotions that a corpus does not distinguish: with several corpora, "
+                "fusion.classifiers are of pool, lr, pca-lr and nn"
             )
         self.n_inputs = X.shape[1]
         self.classes, y, counts = np.unique(y, return_inverse=True, return_counts=True)
@@ -247,8 +269,22 @@ class SklearnClassifier(_SeededClassifier):
         self.pipeline = self._build(len(X), self.n_inputs, int(counts.min()))
         # nearly unregularized regressions do not converge; the search discards them
         with ignored_warnings(ConvergenceWarning):
-            self.pipeline.fit(X.astype(np.float64), y)
+            if supervision is None:
+                self.pipeline.fit(X.astype(np.float64), y)
+            else:
+                self._fit_supervised(X.astype(np.float64), y, supervision)
         return self
+
+    def _fit_supervised(self, X: NDArray[np.float64], y: NDArray[np.int64], supervision: Supervision) -> None:
+        """Fit the pipeline, whose regression scikit-learn cannot fit; ``y``: indices into the classes."""
+        inputs = self.pipeline[:-1].fit_transform(X)
+        of_classes = Supervision(supervision.known[:, self.classes], supervision.weights)
+        regression = self.pipeline[-1]
+        classes, coefficients, intercepts = fit_logistic(inputs, y, of_classes, regression.C)
+        if len(classes) == 2:  # as scikit-learn keeps them
+            coefficients, intercepts = coefficients[1:] - coefficients[:1], intercepts[1:] - intercepts[:1]
+        regression.classes_, regression.coef_, regression.intercept_ = classes, coefficients, intercepts
+        regression.n_features_in_, regression.n_iter_ = inputs.shape[1], np.ones(1, dtype=np.int32)
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, n_inputs) → (n, n_emotions) probabilities; 0 for emotions that are not in the training data."""
@@ -298,7 +334,9 @@ class NeuralClassifier(_SeededClassifier):
     settings: NeuralFusion
     network: Any = field(default=None, init=False)
 
-    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64]) -> NeuralClassifier:
+    def fit(
+        self, X: NDArray[np.float32], y: NDArray[np.int64], supervision: Supervision | None = None
+    ) -> NeuralClassifier:
         """Fit on (n, n_inputs) inputs and (n,) emotions."""
         from emofuse.training.loop import Examples, train_network
         from emofuse.training.networks.fusion_mlp import FusionNetwork
@@ -317,7 +355,7 @@ class NeuralClassifier(_SeededClassifier):
             lambda: FusionNetwork(
                 mean, spread, self.n_emotions, hidden=self.settings.hidden, dropout=self.settings.dropout
             ),
-            Examples(X, y.astype(np.int64)),
+            Examples(X, y.astype(np.int64), supervision),
             training,
             n_emotions=self.n_emotions,
             seed=self.seed,

@@ -22,6 +22,7 @@ from emofuse.core.recipes.part import Training
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.system.shared_settings import SharedSetting
 from emofuse.training.augmentation import augment_faces, augment_log_mel
+from emofuse.training.supervision import LEFT_OUT, Supervision
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class Examples:
 
     inputs: NDArray[Any]
     labels: NDArray[np.int64]
+    supervision: Supervision | None = None
+    """Which emotions each clip is evidence about, and how it counts; None: about all, the same."""
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.labels):
@@ -182,6 +185,10 @@ def _epoch_runner(
     smoothing = settings.augmentation.label_smoothing
     targets = functional.one_hot(torch.from_numpy(examples.labels), n_emotions).to(torch.float32)
     targets = targets * (1 - smoothing) + smoothing / n_emotions
+    if examples.supervision is not None:
+        soft = examples.supervision.soft_targets(examples.labels, smoothing)
+        targets = torch.from_numpy(soft).to(torch.float32)
+    cross_entropy = CrossEntropy(examples.supervision)
     optimizer = torch.optim.AdamW(
         [p for p in network.parameters() if p.requires_grad],
         settings.learning_rate,
@@ -202,7 +209,7 @@ def _epoch_runner(
                 x = augment(x, generator)
             if settings.augmentation.mixup > 0:
                 x, y = _mix(x, y, settings.augmentation.mixup, order)
-            loss = _cross_entropy(network(x)[1], y)
+            loss = cross_entropy(network(x)[1], y, batch)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -234,21 +241,50 @@ def _mix(x: Tensor, y: Tensor, alpha: float, rng: np.random.Generator) -> tuple[
     return mixed.to(dtype), share * y + (1 - share) * y[other]
 
 
-def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Averaged over the clips, and over the members of a network that has several."""
-    if logits.dim() == 3:
-        targets = targets[:, None].expand(-1, logits.shape[1], -1).flatten(0, 1)
-        logits = logits.flatten(0, 1)
-    return functional.cross_entropy(logits, targets)
+class CrossEntropy:
+    """The mean cross-entropy of clips, each over its own emotions; with members, averaged over them too.
+
+    Args:
+        supervision: of all clips; None: each is evidence about every emotion, and counts the same.
+    """
+
+    def __init__(self, supervision: Supervision | None) -> None:
+        self._known = None if supervision is None else torch.from_numpy(supervision.known)
+        self._weights = None if supervision is None else torch.from_numpy(supervision.weights).float()
+
+    def __call__(self, logits: Tensor, targets: Tensor, clips: Tensor) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            logits: (n, n_emotions), or (n, n_members, n_emotions).
+            targets: (n, n_emotions) float32.
+            clips: (n,) indices of the clips among all.
+        """
+        n_members = 1
+        if logits.dim() == 3:
+            n_members = logits.shape[1]
+            targets = targets[:, None].expand(-1, n_members, -1).flatten(0, 1)
+            logits = logits.flatten(0, 1)
+        if self._known is None or self._weights is None:
+            return functional.cross_entropy(logits, targets)
+        # a clip that was mixed with one of another corpus keeps the emotions of both
+        known = self._known[clips].repeat_interleave(n_members, 0) | (targets > 0)
+        losses = functional.cross_entropy(logits.masked_fill(~known, LEFT_OUT), targets, reduction="none")
+        return (losses * self._weights[clips].repeat_interleave(n_members)).mean()
 
 
 def _evaluated(network: nn.Module, number: int, train_loss: float, held_out: Examples | None) -> Epoch:
     if held_out is None or len(held_out.labels) == 0:
         return Epoch(number, train_loss)
     _, log_probabilities = infer(network, held_out.inputs)
+    if held_out.supervision is not None:
+        log_probabilities = np.where(held_out.supervision.known, log_probabilities, LEFT_OUT)
+        log_probabilities -= np.logaddexp.reduce(log_probabilities, axis=1, keepdims=True)
     right = log_probabilities[np.arange(len(held_out.labels)), held_out.labels]
+    weights = None if held_out.supervision is None else held_out.supervision.weights
+    loss = -right.mean() if weights is None else -(weights * right).mean()
     accuracy = float((log_probabilities.argmax(1) == held_out.labels).mean())
-    return Epoch(number, train_loss, float(-right.mean()), accuracy)
+    return Epoch(number, train_loss, float(loss), accuracy)
 
 
 def infer(

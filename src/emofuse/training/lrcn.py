@@ -19,6 +19,7 @@ from emofuse.training.augmentation import augment_faces
 from emofuse.training.loop import Epoch, Examples, augmentation_for, one_thread, train_network
 from emofuse.training.networks.emotion_cnn import N_FEATURES, EmotionCnn, standardize_images
 from emofuse.training.networks.face import Lrcn
+from emofuse.training.supervision import of_rows
 
 
 class FrameNetwork(nn.Module):
@@ -82,6 +83,7 @@ def _train_on_frames(examples: Examples, part: FacePart, *, n_emotions: int, see
     frames = Examples(
         examples.inputs[:, selected].reshape(-1, *examples.inputs.shape[2:]),
         np.repeat(examples.labels, len(selected)),
+        of_rows(examples.supervision, np.repeat(np.arange(len(examples.labels)), len(selected))),
     )
     settings = Training(
         epochs=weights.frame_epochs,
@@ -157,4 +159,4 @@ def encode(lrcn: Lrcn, examples: Examples, *, batch_size: int = 16) -> Examples:
             lrcn.encode(torch.from_numpy(np.ascontiguousarray(examples.inputs[i : i + batch_size]))).numpy()
             for i in range(0, len(examples.inputs), batch_size)
         ]
-    return Examples(np.concatenate(parts), examples.labels)
+    return Examples(np.concatenate(parts), examples.labels, examples.supervision)

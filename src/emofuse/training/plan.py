@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,7 +87,12 @@ def make_plan(name: str, inputs: Inputs, train: Sequence[int], test: Sequence[in
     least = 3 if patience else 2
     if len(speakers) < least:
         raise ExperimentError(f"{name}: {len(speakers)} training actors are too few, {least} are needed")
-    groups = inner_folds(speakers, min(recipe.fusion.inner_folds, len(speakers)))
+    sizes = Counter(inputs.corpora.get(speaker, "") for speaker in speakers)
+    for corpus, n in sizes.items():
+        if corpus and n < 2:
+            raise ExperimentError(f"{name}: {n} training actor of {corpus} is too few, 2 are needed")
+    n_groups = min(recipe.fusion.inner_folds, *sizes.values())
+    groups = inner_folds(speakers, n_groups, corpora=inputs.corpora)
     if patience and len(groups) < 3:
         raise ExperimentError("patience needs fusion.inner_folds of 3 or more: one fold stops the networks")
     n_members = recipe.fusion.members if recipe.fusion.inputs == "features" else None

@@ -108,7 +108,10 @@ def _built(
         features = inputs.load(job.modality)
 
         def examples(rows: Sequence[int]) -> Examples:
-            return Examples(np.ascontiguousarray(features[list(rows)]), inputs.labels[list(rows)])
+            chosen = list(rows)
+            return Examples(
+                np.ascontiguousarray(features[chosen]), inputs.labels[chosen], inputs.supervised(chosen)
+            )
 
         network, curve = fit(
             lambda: build(recipe, features.shape[1:]),

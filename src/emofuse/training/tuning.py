@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import ExperimentError
-from emofuse.core.metrics import log_loss
 from emofuse.core.recipes.fusion import Classifier, Fusion
 from emofuse.system.shared_settings import SharedSetting, ignored_warnings
 from emofuse.training.fusion_classifiers import FusionClassifier, make_classifier
+from emofuse.training.supervision import Supervision, of_rows, supervised_log_loss
 
 Parameters = Mapping[str, Any]
 
@@ -81,6 +81,7 @@ def tune(
     seed: int,
     plan: str = "",
     storage: Path | None = None,
+    supervision: Supervision | None = None,
 ) -> Tuned:
     """Search the settings of a classifier on folds of training actors.
 
@@ -95,6 +96,7 @@ def tune(
             finds what an uninterrupted one would have found.
         plan: whose training actors they are: trials of another plan are not these, wherever they lie.
         storage: SQLite file that keeps the trials; None keeps them in memory.
+        supervision: of the rows, in the loss of a fit and of its held-out rows.
 
     Returns:
         The settings with the lowest log loss, a proper scoring rule: it rewards calibrated probabilities.
@@ -103,7 +105,12 @@ def tune(
 
     def loss(parameters: Parameters) -> float:
         make = partial(make_classifier, classifier, parameters, settings, n_emotions=n_emotions, seed=seed)
-        return float(np.mean([log_loss(y[rows], found) for rows, found in _held_out(make, X, y, folds)]))
+        held_out = _held_out(make, X, y, folds, supervision)
+        return float(
+            np.mean(
+                [supervised_log_loss(y[rows], found, of_rows(supervision, rows)) for rows, found in held_out]
+            )
+        )
 
     return search(classifier, loss, settings, seed=seed, plan=plan, storage=storage)
 
@@ -117,6 +124,7 @@ def out_of_fold(
     *,
     n_emotions: int,
     seed: int,
+    supervision: Supervision | None = None,
 ) -> NDArray[np.float64]:
     """(n, n_emotions) probabilities for training actors, each from a classifier that had not seen the actor.
 
@@ -126,7 +134,7 @@ def out_of_fold(
         make_classifier, tuned.classifier, tuned.parameters, settings, n_emotions=n_emotions, seed=seed
     )
     probabilities = np.empty((len(X), n_emotions))
-    for rows, found in _held_out(make, X, y, group_folds(groups, settings.selection_folds)):
+    for rows, found in _held_out(make, X, y, group_folds(groups, settings.selection_folds), supervision):
         probabilities[rows] = found
     return probabilities
 
@@ -136,10 +144,11 @@ def _held_out(
     X: NDArray[np.float32],
     y: NDArray[np.int64],
     folds: Sequence[NDArray[np.bool_]],
+    supervision: Supervision | None,
 ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.float64]]]:
     """Per fold, the held-out rows and their probabilities, from a classifier fitted on the others."""
     for rows in folds:
-        yield rows, make().fit(X[~rows], y[~rows]).predict_proba(X[rows])
+        yield rows, make().fit(X[~rows], y[~rows], of_rows(supervision, ~rows)).predict_proba(X[rows])
 
 
 def search(

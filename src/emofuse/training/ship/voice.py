@@ -16,9 +16,10 @@ from emofuse.core.metrics import accuracy, bootstrap_interval, expected_calibrat
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features, Take
 from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.folds import corpora_of
 from emofuse.features.extraction import extract_takes
 from emofuse.system.atomic_write import write_atomically
-from emofuse.training.dataset import Inputs
+from emofuse.training.dataset import Inputs, supervision_of
 from emofuse.training.fusion_classifiers import LogLinearPool
 from emofuse.training.jobs import load_network, load_outputs, run_network_jobs
 from emofuse.training.plan import NetworkJob, Plan
@@ -77,6 +78,8 @@ def read_voices(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resourc
         np.array([take.speaker for take in takes]),
         {"voice": np.ones(len(takes), dtype=bool), "face": np.zeros(len(takes), dtype=bool)},
         len(recipe.voice.variants),
+        supervision_of(takes, corpus),
+        corpora_of(takes),
     )
 
 
@@ -103,6 +106,8 @@ def voices_fingerprint(inputs: Inputs) -> str:
     """Changes when a speaker, a label or a voice changes."""
     digest = hashlib.sha256("\n".join(inputs.speakers.tolist()).encode())
     digest.update(inputs.labels.tobytes())
+    if inputs.supervision is not None:
+        digest.update(inputs.supervision.mark())
     for variant in range(inputs.n_voice_variants):
         digest.update(inputs.load("voice", variant).tobytes())
     return digest.hexdigest()[:16]
@@ -124,7 +129,9 @@ def fit_voice(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, resources:
     logs = np.concatenate([of_member.log_probabilities for of_member in outputs])
     rows = np.concatenate([member.fusion_rows for member in plan.members])
     truth = inputs.labels[rows]
-    pool = LogLinearPool(NO_OFFSETS, n_emotions=len(EMOTIONS)).fit(logs.astype(np.float32), truth)
+    pool = LogLinearPool(NO_OFFSETS, n_emotions=len(EMOTIONS)).fit(
+        logs.astype(np.float32), truth, inputs.supervised(rows)
+    )
     predicted = logs.argmax(1)
     speakers, probabilities = inputs.speakers[rows], np.exp(logs)
     return FittedVoice(
