@@ -24,6 +24,7 @@ LONGEST = 450
 
 TESTS_BESIDE_MODULES = {
     "evaluation/test_one_modality.py": "one rule for evaluation, training, prediction and report",
+    "evaluation/test_several_corpora.py": "one rule for evaluation, training, prediction and report",
     "cli/test_predict_batch.py": "the command predict on many files",
     "cli/test_streams.py": "one choice of streams in predict, timeline and the overlay",
     "core/recipes/test_recipes.py": "the shipped recipes, and what every recipe shares",

@@ -16,6 +16,7 @@ from emofuse.core.label_maps import (
     heuristic_valence_arousal,
     label_map,
     label_set,
+    restrict,
 )
 from emofuse.core.labels import (
     EMOTIONS,
@@ -223,3 +224,29 @@ def test_valence_arousal_is_an_expectation() -> None:
 def test_valence_arousal_needs_probabilities(given: np.ndarray) -> None:
     with pytest.raises(ValueError, match="probabilities must be"):
         heuristic_valence_arousal(given)
+
+
+def test_restricted_probabilities_are_those_of_the_map() -> None:
+    given = np.random.default_rng(1).dirichlet(np.ones(8), 20)
+    for name in ("nemo-6", "crema-d-6", "savee-7", "ekman-6", "emo-db-7"):
+        meanings = [meaning for meaning in LABEL_SETS[name].values() if meaning in EMOTIONS]
+        expected = convert(given, label_map("ravdess-8", name))
+        places = [EMOTIONS.index(meaning) for meaning in meanings]
+        kept = [i for i, meaning in enumerate(LABEL_SETS[name].values()) if meaning in EMOTIONS]
+        found = restrict(given, meanings)
+        np.testing.assert_allclose(found[:, places], expected[:, kept])
+        assert found[:, [i for i in range(8) if i not in places]].max(initial=0) == 0
+    np.testing.assert_allclose(restrict(given, EMOTIONS), given)
+
+
+def test_restricting_to_what_has_no_probability_says_nothing() -> None:
+    only_disgust = np.eye(8)[[6]]
+    np.testing.assert_allclose(restrict(only_disgust, ("happy", "sad")), [[0, 0, 0.5, 0.5, 0, 0, 0, 0]])
+    with pytest.raises(ValueError, match="emotions must be some of"):
+        restrict(only_disgust, ("happy", "joy"))
+    with pytest.raises(ValueError, match="got none"):
+        restrict(only_disgust, ())
+    with pytest.raises(ValueError, match=r"must be \(n, 8\)"):
+        restrict([[0.5, 0.5]], ("happy",))
+    with pytest.raises(ValueError, match="not negative"):
+        restrict(-only_disgust, ("happy",))

@@ -13,10 +13,13 @@ from emofuse.cli.progress import stages
 
 
 def evaluate(
-    corpus: options.CorpusPath,
+    corpus: options.CorpusPaths,
     *,
     out: options.RunOut,
     recipe: options.RecipeName = "default",
+    labels: options.LabelSets = None,
+    weight: options.Weights = None,
+    license_: options.Licenses = None,
     protocol: options.ProtocolName = "six-fold",
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="S", help="Random seed, in place of the recipe's.")
@@ -28,18 +31,18 @@ def evaluate(
     """Evaluate a recipe on a corpus. Every fold is held out from everything that is fitted.
 
     Writes results.json, predictions.csv, report.html, model-card.md and data-card.md to RUN. Repeat the
-    command to resume an interrupted run.
+    command to resume an interrupted run. Several corpora are joined: every fold has speakers of each, and the
+    results have the figures of each, over its own emotions.
 
     Example: `emofuse evaluate ravdess --recipe ravdess-au --protocol six-fold --out runs/au`
     """
     options.check_training()
     from emofuse.core.recipes.load import load_recipe
-    from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.cross_validation import evaluate as cross_validate
     from emofuse.evaluation.report.write import write_report
     from emofuse.training.resources import Resources
 
-    settings, clips = load_recipe(recipe), load_corpus(corpus)
+    settings, clips = load_recipe(recipe), options.load_corpora(corpus, labels, weight, license_)
     if seed is not None:
         settings = settings.model_copy(update={"seed": seed})
     with stages() as on_progress:

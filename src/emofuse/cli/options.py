@@ -17,6 +17,7 @@ from emofuse.core.times import parse_seconds
 from emofuse.system.cores import usable_cores
 
 if TYPE_CHECKING:
+    from emofuse.corpus.corpus import Corpus
     from emofuse.features.store import FeatureStore
     from emofuse.timeline.windows import WindowRules
 
@@ -64,6 +65,33 @@ CorpusPath = Annotated[
         metavar="DIR",
         help="A folder with file names as in RAVDESS, CREMA-D, SAVEE, TESS, EMO-DB, nEMO; or a table (.csv).",
     ),
+]
+CorpusPaths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="DIR…",
+        help="One corpus, or several that are joined: folders with file names as in RAVDESS, CREMA-D, SAVEE, "
+        "TESS, EMO-DB, nEMO; or tables (.csv).",
+    ),
+]
+LabelSets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--labels", metavar="[NAME=]SET",
+        help="In which labels tables name emotions, such as nemo-6; NAME: only of that corpus. File names "
+        "say theirs.",
+    ),
+]  # fmt: skip
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weight", metavar="NAME=W",
+        help="How much a clip of that corpus counts in training, where there are several; default: 1.",
+    ),
+]  # fmt: skip
+Licenses = Annotated[
+    list[str] | None,
+    typer.Option("--license", metavar="NAME=TEXT", help="License of a corpus that is a table."),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder written by emofuse evaluate.")]
 RunOut = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder for the results.")]
@@ -136,6 +164,45 @@ def recording(name: str) -> Path:
 def recordings(help_text: str) -> Any:
     """The argument FILE… of a command that reads several recordings."""
     return typer.Argument(metavar="FILE…", help=help_text, parser=recording)
+
+
+def load_corpora(
+    paths: Sequence[Path],
+    labels: Sequence[str] | None,
+    weights: Sequence[str] | None = None,
+    licenses: Sequence[str] | None = None,
+) -> Corpus:
+    """The corpus of :data:`CorpusPaths` and the options beside it; several are joined.
+
+    Raises:
+        CorpusError: one cannot be read, or an option contradicts it.
+    """
+    from emofuse.corpus import load
+
+    sets = {}
+    for text in labels or ():
+        name, _, known = text.rpartition("=")
+        sets[name.strip()] = known.strip()
+    try:
+        counts = {name: float(value) for name, value in _named("--weight", weights).items()}
+    except ValueError as error:
+        raise typer.BadParameter(f"--weight: {error}") from None
+    terms = _named("--license", licenses)
+    try:
+        return load.load_corpora(paths, labels=sets, weights=counts, licences=terms)
+    except ValueError as error:
+        raise typer.BadParameter(f"--labels: {error}") from None
+
+
+def _named(option: str, given: Sequence[str] | None) -> dict[str, str]:
+    """Values by the name of a corpus, from texts such as ``nemo=2``."""
+    out = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not (equals and name.strip() and value.strip()):
+            raise typer.BadParameter(f"{option} {text}: write the name of a corpus and a value, as in nemo=2")
+        out[name.strip()] = value.strip()
+    return out
 
 
 def people_names(given: Sequence[str]) -> dict[str, str]:

@@ -13,7 +13,11 @@ from emofuse.cli.progress import stages
 
 def ship(
     corpus: Annotated[
-        Path, typer.Argument(metavar="RAVDESS", help="The corpus: audio of all speakers, and video of one.")
+        list[Path],
+        typer.Argument(
+            metavar="RAVDESS…",
+            help="The corpus: audio of all speakers, and video of one. Others may follow, for their voices.",
+        ),
     ],
     *,
     out: options.BundleOut,
@@ -42,6 +46,15 @@ def ship(
         Path | None,
         typer.Option(metavar="NPZ", help="More faces of that speaker: arrays codes and frames (grayscale)."),
     ] = None,
+    labels: options.LabelSets = None,
+    weight: options.Weights = None,
+    license_: options.Licenses = None,
+    measure: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR", help="A corpus on which the result is measured, once; nothing is fitted on it."
+        ),
+    ] = None,
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
     _quiet: options.Quiet = False,
@@ -64,25 +77,27 @@ def ship(
     else:
         raise typer.BadParameter("the face comes from --expression and --fer2013, or from --face-from alone")
     from emofuse.core.recipes.load import load_recipe
-    from emofuse.corpus.load import load_corpus
     from emofuse.training.resources import Resources
     from emofuse.training.ship.build import ship as build
 
     with stages() as on_progress:
         resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress)
         bundle = build(
-            load_corpus(corpus),
+            options.load_corpora(corpus, labels, weight, license_),
             load_recipe(recipe),
             face_source,
             out,
             check_speaker=check_speaker,
             check_faces=check_faces,
+            measure_on=[options.load_corpora([path], None) for path in measure or ()],
             resources=resources,
         )
     provenance = bundle.provenance
     size = sum(int(facts["bytes"]) for facts in bundle.files.values())
     typer.echo(f"bundle: {bundle.folder}, {size / 1e6:.1f} MB, license: {bundle.licence}")
     typer.echo(f"voice, on held-out speakers: {_accuracy(provenance['voice'])}")
+    for found in (*provenance["voice"].get("corpora", ()), *provenance.get("measured", ())):
+        typer.echo(_of_corpus(found))
     face = provenance["face"]
     typer.echo(f"face: temperature {face['temperature']:.2f} on {face['n_faces']} faces of public_test")
     weights = provenance["weights"]
@@ -101,6 +116,16 @@ def ship(
     typer.echo(f"  videos: {check['films']['right']} of {check['films']['n']}")
     for name, counts in check.get("face_sequences", {}).items():
         typer.echo(f"  face sequences, {name}: {counts['right']} of {counts['n']}")
+
+
+def _of_corpus(found: dict[str, Any]) -> str:
+    """The voice on one corpus, among the emotions that it has."""
+    bounds = found["uar_ci95"]
+    interval = f" [{bounds[0]:.1%}, {bounds[1]:.1%}]" if bounds else ""
+    return (
+        f"  {found['name']}, {len(found['emotions'])} emotions: UAR {found['uar']:.1%}{interval}, "
+        f"accuracy {found['accuracy']:.1%}, n = {found['n']}, {found['n_actors']} speakers"
+    )
 
 
 def _accuracy(voice: dict[str, Any]) -> str:

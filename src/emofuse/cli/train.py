@@ -1,4 +1,4 @@
-"""``emofuse train``: train a bundle on a whole corpus."""
+"""``emofuse train``: train a bundle on whole corpora."""
 
 from __future__ import annotations
 
@@ -8,27 +8,33 @@ from emofuse.cli.progress import stages
 
 
 def train(
-    corpus: options.CorpusPath,
+    corpus: options.CorpusPaths,
     *,
     out: options.BundleOut,
     recipe: options.RecipeName = "default",
+    labels: options.LabelSets = None,
+    weight: options.Weights = None,
+    license_: options.Licenses = None,
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
     _quiet: options.Quiet = False,
 ) -> None:
-    """Train a recognizer on a whole corpus and write it as a bundle for `emofuse predict`.
+    """Train a recognizer on whole corpora and write it as a bundle for `emofuse predict`.
 
-    The bundle holds ONNX networks, the fusion, the recipe, labels, license, provenance and checksums.
+    The bundle holds ONNX networks, the fusion, the recipe, labels, license, provenance and checksums. Several
+    corpora are joined: a corpus that lacks an emotion is no evidence against it, and the strictest license
+    holds.
 
     Example: `emofuse train ravdess --recipe default --out bundles/mine`
+
+    Several: `emofuse train ravdess nemo mine.csv --labels mine=ekman-6 --weight nemo=0.5 --out bundles/all`
     """
     options.check_training()
     from emofuse.core.recipes.load import load_recipe
-    from emofuse.corpus.load import load_corpus
     from emofuse.training.resources import Resources
     from emofuse.training.train_bundle import train as train_bundle
 
-    settings, clips = load_recipe(recipe), load_corpus(corpus)
+    settings, clips = load_recipe(recipe), options.load_corpora(corpus, labels, weight, license_)
     with stages() as on_progress:
         resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress)
         train_bundle(clips, settings, out, resources)

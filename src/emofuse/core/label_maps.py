@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -163,6 +163,41 @@ def convert(probabilities: ArrayLike, mapping: LabelMap) -> NDArray[np.float64]:
             f"all of it is on labels that are dropped ({', '.join(mapping.dropped) or 'none'}), or it is zero"
         )
     return np.asarray(out / retained, dtype=np.float64)
+
+
+def restrict(probabilities: ArrayLike, emotions: Sequence[str]) -> NDArray[np.float64]:
+    """Probabilities as they are where only some emotions are possible, as in a corpus without calm.
+
+    The probability of calm goes to neutral if that is possible and calm is not (rule 2); that of any other
+    emotion that is not possible is dropped, and the rest renormalized.
+
+    Args:
+        probabilities: (n, 8), finite and not negative.
+        emotions: those that are possible.
+
+    Returns:
+        (n, 8) float64, 0 for emotions that are not possible. Where everything is dropped, all that are
+        possible are equally probable.
+
+    Raises:
+        ValueError: another shape or value, or no emotion or an unknown one.
+    """
+    values = np.asarray(probabilities, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != len(EMOTIONS):
+        raise ValueError(f"probabilities must be (n, {len(EMOTIONS)}), not {values.shape}")
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise ValueError("probabilities must be finite and not negative")
+    if not emotions or set(emotions) - set(EMOTIONS):
+        raise ValueError(
+            f"emotions must be some of {', '.join(EMOTIONS)}, got {', '.join(emotions) or 'none'}"
+        )
+    possible = np.array([emotion in emotions for emotion in EMOTIONS])
+    out = np.where(possible, values, 0)
+    if "calm" not in emotions and "neutral" in emotions:
+        out[:, EMOTIONS.index("neutral")] += values[:, EMOTIONS.index("calm")]
+    kept = out.sum(axis=1, keepdims=True)
+    lost = kept <= MIN_RETAINED * values.sum(axis=1, keepdims=True)
+    return np.where(lost, possible / possible.sum(), out / np.where(lost, 1, kept))
 
 
 def convert_label(label: str, mapping: LabelMap) -> str | None:

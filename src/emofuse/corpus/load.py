@@ -81,12 +81,12 @@ def load_corpora(
     for known in sets.values():
         emotions_of(known)
     corpora = [_load(Path(path), sets, alone=len(paths) == 1) for path in paths]
-    _check_names(corpora, {"labels": labels, "weight": weights, "licence": licences})
+    _check_names(corpora, {"labels": labels, "weight": weights, "license": licences})
     terms = {name.lower(): text for name, text in (licences or {}).items()}
     for index, corpus in enumerate(corpora):
         licence = terms.get(corpus.name.lower())
         if licence is not None and corpus.licence not in (licence, NOT_STATED):
-            raise CorpusError(f"--licence: the licence of {corpus.name} is {corpus.licence}")
+            raise CorpusError(f"--license: the licence of {corpus.name} is {corpus.licence}")
         corpora[index] = replace(corpus, licence=licence or corpus.licence)
     by_name = {name.lower(): weight for name, weight in (weights or {}).items()}
     return join_corpora(corpora, [by_name.get(corpus.name.lower(), 1.0) for corpus in corpora])

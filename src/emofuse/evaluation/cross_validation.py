@@ -91,7 +91,7 @@ def _evaluate(corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resource
     results = run_results(
         recipe,
         chosen,
-        corpus_entry(corpus, clips=len(dataset.takes), actors=dataset.n_speakers),
+        corpus_entry(corpus, clips=len(dataset.takes), actors=dataset.n_speakers, takes=dataset.takes),
         figures_of(table, split.folds, dataset, recipe, enrolled, fold_thresholds(split.folds, fused)),
         pretrained_sha256=pretrained,
         notes=[*split.notes, *warnings, *dataset.notes],

@@ -15,11 +15,14 @@ from typing import Any, Final, Literal, TypedDict, cast
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
+from emofuse.core.records import Take
 from emofuse.core.text import printable_data
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Protocol
 from emofuse.evaluation.entry_types import Interval, check_entries
 from emofuse.system.json_files import read_json
+from emofuse.training.corpus_figures import CorpusFigures
+from emofuse.training.dataset import PartEntry, part_entries
 from emofuse.training.run_folder import software, write_json
 
 RESULTS_FILE: Final = "results.json"
@@ -71,6 +74,8 @@ class CorpusEntry(TypedDict, total=False):
     actors: int
     synthetic: bool
     licence: str
+    parts: list[PartEntry]
+    """Where several corpora were joined: each apart."""
 
 
 class FoldFigures(TypedDict, total=False):
@@ -183,6 +188,8 @@ class Figures(TypedDict, total=False):
 
     systems: dict[str, SystemFigures]
     groups: dict[str, list[GroupEntry]]
+    corpora: dict[str, list[CorpusFigures]]
+    """Each system on each of several corpora, in the same order everywhere."""
     enrolment: EnrollmentFigures
 
 
@@ -224,15 +231,21 @@ class Stopwatch:
         return round(time.monotonic() - self.clock, 1)
 
 
-def corpus_entry(corpus: Corpus, *, clips: int, actors: int) -> CorpusEntry:
-    """What results say of a corpus, of which ``clips`` takes by ``actors`` speakers could be read."""
-    return {
+def corpus_entry(corpus: Corpus, *, clips: int, actors: int, takes: Sequence[Take] = ()) -> CorpusEntry:
+    """What results say of a corpus, of which ``clips`` takes by ``actors`` speakers could be read.
+
+    ``takes``: these; needed where several corpora were joined.
+    """
+    entry: CorpusEntry = {
         "name": corpus.name,
         "clips": clips,
         "actors": actors,
         "synthetic": corpus.synthetic,
         "licence": corpus.licence,
     }
+    if corpus.parts:
+        entry["parts"] = part_entries(corpus, takes)
+    return entry
 
 
 def run_results(
@@ -272,6 +285,8 @@ def run_results(
     }
     if "groups" in figures:
         results["groups"] = figures["groups"]
+    if "corpora" in figures:
+        results["corpora"] = figures["corpora"]
     if "enrolment" in figures:
         results["enrolment"] = figures["enrolment"]
     results["fused_choice"] = fused_choice

@@ -26,6 +26,7 @@ from emofuse.evaluation.results import (
     SystemFigures,
 )
 from emofuse.evaluation.run_files import PredictionRow
+from emofuse.training.corpus_figures import figures_by_corpus
 from emofuse.training.dataset import MODALITIES, Dataset
 
 _MOST_CURVE_POINTS = 200
@@ -42,22 +43,30 @@ def figures_of(
     enrolled: Sequence[EnrolledOutputs],
     thresholds: FoldThresholds,
 ) -> Figures:
-    """Every system's figures, figures by group, and the enrollment curve where the recipe has one."""
+    """Every system's figures; by group; by corpus, if several; the enrollment curve if the recipe has one."""
+    inputs = dataset.inputs
     measured = [name for name in MAIN_SYSTEMS if _rows_of(table, name)]
     out: Figures = {
         "systems": system_figures(table, folds, recipe, thresholds),
         "groups": {name: _groups(_rows_of(table, name), dataset, recipe.seed) for name in measured},
     }
+    if inputs.distinguished:
+        out["corpora"] = {
+            name: figures_by_corpus(
+                *_arrays(_rows_of(table, name)), inputs.corpora, inputs.distinguished, recipe.seed
+            )
+            for name in measured
+        }
     if enrolled:
         unenrolled: dict[System, dict[int, NDArray[np.float64]]] = {
             name: {
                 row.row: row.probabilities
                 for row in _rows_of(table, name)
-                if all(dataset.inputs.has[modality][row.row] for modality in dataset.inputs.modalities)
+                if all(inputs.has[modality][row.row] for modality in inputs.modalities)
             }
             for name in measured
         }
-        out["enrolment"] = curve_over_clips(enrolled, unenrolled, dataset.inputs, recipe.seed)
+        out["enrolment"] = curve_over_clips(enrolled, unenrolled, inputs, recipe.seed)
     return out
 
 

@@ -62,6 +62,12 @@ derived from it, this recogniser too, carries the same licence: name the source,
 share alike.
 """
 
+_NEMO_TERMS: Final = """\
+nEMO (Christop I 2024, LREC-COLING) is licensed under Creative Commons
+Attribution-NonCommercial-ShareAlike 4.0, https://creativecommons.org/licenses/by-nc-sa/4.0/: whatever is
+derived from it carries the same licence.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
@@ -137,7 +143,11 @@ def licence_text(licence: str, corpus: str, more: str = "") -> str:
         corpus: the training data.
         more: terms of further training data.
     """
-    terms = (_RAVDESS_TERMS if NON_COMMERCIAL in licence else "") + more
+    terms = more
+    if NON_COMMERCIAL in licence:
+        of_nemo = "nEMO" in corpus
+        of_ravdess = "RAVDESS" in corpus or not of_nemo
+        terms = _RAVDESS_TERMS * of_ravdess + _NEMO_TERMS * of_nemo + more
     return _LICENCE_TEXT.format(licence=licence, corpus=printable(corpus), terms=terms)
 
 

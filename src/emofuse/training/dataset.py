@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,8 @@ class Inputs:
     """Of takes of several corpora: which emotions their labels are evidence about, and how they count."""
     corpora: Mapping[str, str] = field(default_factory=dict)
     """The corpus of each speaker, where several were joined."""
+    distinguished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The emotions that each of these corpora distinguishes."""
 
     @property
     def modalities(self) -> tuple[ModalityName, ...]:
@@ -188,8 +190,9 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
     others = recipe.voice.variants[1:] if has["voice"].any() else ()
     read = [take for take, _ in readable]
     inputs = Inputs(
-        folder, labels, speakers, has, 1 + len(others), supervision_of(read, corpus), corpora_of(read)
-    )
+        folder, labels, speakers, has, 1 + len(others),
+        supervision_of(read, corpus), corpora_of(read), {part.name: part.emotions for part in corpus.parts},
+    )  # fmt: skip
     fingerprint = _write_features(readable, inputs)
     _check_differ(corpus, inputs)
     for variant, settings in enumerate(others, 1):
@@ -213,6 +216,35 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
         feature_notes={take.take: list(features.notes) for take, features in readable if features.notes},
         action_units=() if table is None else table.names,
     )
+
+
+class PartEntry(TypedDict):
+    """What bundles and results say of one of several joined corpora; ``clips`` counts takes."""
+
+    name: str
+    clips: int
+    actors: int
+    licence: str
+    emotions: list[str]
+    weight: float
+
+
+def part_entries(corpus: Corpus, takes: Sequence[Take]) -> list[PartEntry]:
+    """The corpora that a corpus was joined from, and how many of the takes that could be read are theirs."""
+    out: list[PartEntry] = []
+    for part in corpus.parts:
+        own = [take for take in takes if take.facts[CORPUS_FACT] == part.name]
+        out.append(
+            {
+                "name": part.name,
+                "clips": len(own),
+                "actors": len({take.speaker for take in own}),
+                "licence": part.licence,
+                "emotions": list(part.emotions),
+                "weight": part.weight,
+            }
+        )
+    return out
 
 
 def supervision_of(takes: Sequence[Take], corpus: Corpus) -> Supervision | None:

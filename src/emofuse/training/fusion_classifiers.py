@@ -1,7 +1,8 @@
 """The classifiers of late fusion, with one interface: ``fit(X, y)``, ``predict_proba(X)``, ``to_onnx()``.
 
 ``fit`` takes a supervision where clips come from several corpora: emotions that a clip's corpus does not
-distinguish are left out of its loss.
+distinguish are left out of its loss. An SVM, which cannot do that, is fitted on the clips of corpora that
+distinguish all of them, each of which counts the same.
 """
 
 from __future__ import annotations
@@ -244,9 +245,8 @@ class SklearnClassifier(_SeededClassifier):
         """Fit on (n, n_inputs) inputs and (n,) emotions.
 
         Raises:
-            ExperimentError: an SVM is to leave emotions out, which it cannot; or there is only one
-                emotion, or an SVM has a single clip of one; or the inputs are not numbers, or the same
-                for all clips.
+            ExperimentError: there is only one emotion, or an SVM has a single clip of one, or none of a
+                corpus with every emotion; or the inputs are not numbers, or the same for all clips.
         """
         from sklearn.exceptions import ConvergenceWarning
 
@@ -256,10 +256,9 @@ class SklearnClassifier(_SeededClassifier):
                 "the networks' outputs are the same for all takes: there is nothing to fuse"
             )
         if supervision is not None and self.name == "svm":
-            raise ExperimentError(
-                "an SVM cannot leave out emotions that a corpus does not distinguish: with several corpora, "
-                "fusion.classifiers are of pool, lr, pca-lr and nn"
-            )
+            # an SVM cannot leave emotions out: it learns from corpora that have them all
+            whole = supervision.known.all(axis=1)
+            X, y, supervision = X[whole], y[whole], None
         self.n_inputs = X.shape[1]
         self.classes, y, counts = np.unique(y, return_inverse=True, return_counts=True)
         if len(counts) < 2 or (self.name == "svm" and counts.min() < 2):

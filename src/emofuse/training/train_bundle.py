@@ -14,7 +14,7 @@ from emofuse.corpus.corpus import Corpus
 from emofuse.recognition.bundle import Bundle, check_free, save_bundle
 from emofuse.recognition.enrolled_model import enrolled_file
 from emofuse.system.file_lock import empty_locked, locked_folder
-from emofuse.training.dataset import Inputs, read_dataset
+from emofuse.training.dataset import Inputs, part_entries, read_dataset
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import load_network, pretrained_sha256, run_network_jobs
 from emofuse.training.networks.onnx_export import export_ensemble
@@ -87,6 +87,7 @@ def _train(corpus: Corpus, recipe: Recipe, out: Path, run: Path, resources: Reso
             "synthetic": corpus.synthetic,
             "takes": len(dataset.takes),
             "speakers": sorted(set(inputs.speakers.tolist())),
+            **({"corpora": part_entries(corpus, dataset.takes)} if corpus.parts else {}),
             "features_fingerprint": dataset.fingerprint,
             "recipe_hash": recipe.hash(),
             "pretrained_sha256": pretrained,

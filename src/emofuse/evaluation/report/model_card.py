@@ -14,7 +14,13 @@ from emofuse.core.number_format import MISSING, number
 from emofuse.evaluation.report.pretrained import pretrained_parts
 from emofuse.evaluation.report.provenance import duration
 from emofuse.evaluation.report.selection import GROUP_KINDS, main_systems, named
-from emofuse.evaluation.report.tables import coverage_rows, enrollment_rows, group_rows, robustness_rows
+from emofuse.evaluation.report.tables import (
+    corpus_rows,
+    coverage_rows,
+    enrollment_rows,
+    group_rows,
+    robustness_rows,
+)
 from emofuse.evaluation.results import GroupEntry, Results, SystemFigures, in_order, title
 from emofuse.evaluation.run_files import Run
 from emofuse.recognition.bundle import NON_COMMERCIAL
@@ -39,6 +45,8 @@ def model_card(run: Run) -> str:
     corpus = about_corpus(results)
     groups = {name: records for name, records in (results.get("groups") or {}).items() if records}
     group_names = main_systems(groups)
+    corpora = {name: found for name, found in (results.get("corpora") or {}).items() if found}
+    corpus_names = main_systems(corpora)
     return render_markdown(
         __package__,
         "model-card.md.j2",
@@ -62,6 +70,8 @@ def model_card(run: Run) -> str:
         group_systems=[named(name) for name in group_names],
         emotion_rows=group_rows(groups, group_names, ("emotion",)),
         group_rows=group_rows(groups, group_names, [kind for kind in GROUP_KINDS if kind != "emotion"]),
+        corpus_systems=[named(name) for name in corpus_names],
+        corpus_rows=corpus_rows(corpora, corpus_names),
         actor_ranges=[found for name in group_names for found in _actor_range(name, groups[name])],
         enrollment=_enrollment(results),
         robustness=_robustness(results),
@@ -88,7 +98,8 @@ def about_corpus(results: Results) -> dict[str, Any]:
 def is_ravdess(results: Results) -> bool:
     """Whether the recordings are those of RAVDESS itself, so that what is published about it holds."""
     corpus = results.get("corpus") or {}
-    return str(corpus.get("name", "")).startswith("RAVDESS") and not corpus.get("synthetic")
+    alone = not corpus.get("synthetic") and not corpus.get("parts")
+    return str(corpus.get("name", "")).startswith("RAVDESS") and alone
 
 
 def _system(name: str, found: SystemFigures) -> dict[str, Any]:

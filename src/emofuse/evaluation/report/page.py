@@ -159,6 +159,18 @@ def _groups(run: Run) -> Facts | None:
     }
 
 
+def _corpora(run: Run) -> Facts | None:
+    by_system = {name: found for name, found in (run.results.get("corpora") or {}).items() if found}
+    if not by_system:
+        return None
+    names = main_systems(by_system)
+    return {
+        "systems": [named(name) for name in names],
+        "rows": tables.corpus_rows(by_system, names),
+        "parts": run.results.get("corpus", {}).get("parts") or [],
+    }
+
+
 def _enrollment(run: Run) -> Facts | None:
     systems = (run.results.get("enrolment") or {}).get("systems") or {}
     if not any(systems.values()):
@@ -253,6 +265,7 @@ _SECTIONS: Final[tuple[tuple[str, str, Callable[[Run], Facts | None]], ...]] = (
     ("folds", "Folds", _folds),
     ("mistakes", "Confusions", _mistakes),
     ("actors", "Actors", _actors),
+    ("corpora", "Corpora", _corpora),
     ("groups", "Groups", _groups),
     ("calibration", "Calibration", _calibration),
     ("abstaining", "Abstaining", _abstaining),

@@ -33,6 +33,7 @@ from emofuse.evaluation.results import (
     title,
 )
 from emofuse.evaluation.run_files import Scores
+from emofuse.training.corpus_figures import CorpusFigures
 
 _FIGURES: Final = (
     ("accuracy", percent, max),
@@ -223,6 +224,26 @@ def group_rows(
                 "records": [{figure: record.get(figure) for figure in figures} for record in records],
                 "n": size.get("n"),
                 "n_actors": size.get("n_actors"),
+            }
+        )
+    return rows
+
+
+def corpus_rows(by_system: Mapping[str, Sequence[CorpusFigures]], names: Sequence[str]) -> list[Row]:
+    """Accuracy and UAR of the named systems on each of several corpora, over the corpus' own emotions."""
+    found = [{one["name"]: one for one in by_system[name]} for name in names]
+    figures = ("accuracy", "accuracy_ci95", "uar", "uar_ci95")
+    rows = []
+    for corpus in dict.fromkeys(one["name"] for name in names for one in by_system[name]):
+        records = [by_name.get(corpus, {}) for by_name in found]
+        known = next(record for record in records if record)
+        rows.append(
+            {
+                "name": corpus,
+                "emotions": known.get("emotions") or [],
+                "n": max(record.get("n") or 0 for record in records),
+                "n_actors": known.get("n_actors"),
+                "records": [{figure: record.get(figure) for figure in figures} for record in records],
             }
         )
     return rows

@@ -44,3 +44,24 @@ def summary_table(results: Mapping[str, Any]) -> Table:
             end_section=name == "face",
         )
     return table
+
+
+def corpora_table(corpora: Mapping[str, Any]) -> Table:
+    """The figures of each system on each of several corpora, as a table for a Rich console."""
+    table = Table(title="By corpus, among the emotions that it has · in %", title_justify="left")
+    table.add_column("corpus", no_wrap=True)
+    table.add_column("system", no_wrap=True)
+    for heading in ("emotions", "takes", "accuracy", "UAR", "95 % interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name in in_order(corpora):
+        for one in corpora[name]:
+            table.add_row(
+                one["name"],
+                name,
+                str(len(one["emotions"])),
+                str(one["n"]),
+                percent(one["accuracy"]),
+                percent(one["uar"]),
+                interval(one.get("uar_ci95")),
+            )
+    return table

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,11 +20,13 @@ from emofuse.core.errors import BundleError, ExperimentError
 from emofuse.core.labels import EMOTIONS, FER_PLUS_TO_EMOTION, FER_PLUS_TO_EMOTION_VERSION
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.joined import BETWEEN
 from emofuse.recognition.bundle import Bundle, check_free, save_bundle
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.file_lock import empty_locked, locked_folder
-from emofuse.training.dataset import Inputs
+from emofuse.training.dataset import Inputs, part_entries
 from emofuse.training.fusion_classifiers import LogLinearPool
+from emofuse.training.measured import measure_bundle
 from emofuse.training.networks.float16 import store_as_float16
 from emofuse.training.networks.onnx_export import export_ensemble
 from emofuse.training.plan import Plan, make_plan
@@ -34,7 +37,14 @@ from emofuse.training.ship.card import shipped_card
 from emofuse.training.ship.check import check_recognizer
 from emofuse.training.ship.face import ShippedFace, face_from_bundle, face_from_weights
 from emofuse.training.ship.rounding import differences
-from emofuse.training.ship.voice import NO_OFFSETS, FittedVoice, fit_voice, read_voices, voices_fingerprint
+from emofuse.training.ship.voice import (
+    NO_OFFSETS,
+    FittedVoice,
+    fit_voice,
+    read_voices,
+    voiced_takes,
+    voices_fingerprint,
+)
 
 LARGEST_BYTES: Final = 12_000_000
 """Of a bundle that comes with the package."""
@@ -73,12 +83,14 @@ def ship(
     *,
     check_speaker: str = "01",
     check_faces: Path | None = None,
+    measure_on: Sequence[Corpus] = (),
     resources: Resources = ONE_PROCESS,
 ) -> Bundle:
     """Build the recognizer that comes with emofuse.
 
     Args:
-        corpus: the voice branch is trained on its voices; its videos are used in the check alone.
+        corpus: the voice branch is trained on its voices; its videos are used in the check alone. It may be
+            joined from several, see :func:`emofuse.corpus.joined.join_corpora`.
         recipe: face.network.kind must be ``expression``.
         face_source: weights.safetensors of ``emofuse faces train --architecture compact`` and the folder of
             FER2013, with train.npz (for frequencies) and public_test.npz (for calibration); or a bundle that
@@ -86,6 +98,8 @@ def ship(
         out: folder of the bundle; must not exist or be empty. Work goes to ``out``.work beside it.
         check_speaker: the speaker whose videos are the check, with a voice that is trained without them.
         check_faces: more faces of that speaker, an .npz of ``codes`` and grey ``frames``.
+        measure_on: corpora that the finished recognizer reads once, to say how well; nothing is fitted on
+            them.
         resources: processes, stored features, progress.
 
     Raises:
@@ -108,7 +122,7 @@ def ship(
     _refuse_large(face.files)  # fail early: hours of work follow
     with locked_folder(run):
         check_free(out)  # another run may just have ended
-        bundle = _ship(corpus, recipe, face, out, run, check_speaker, check_faces, resources)
+        bundle = _ship(corpus, recipe, face, out, run, check_speaker, check_faces, measure_on, resources)
         empty_locked(run)
     return bundle
 
@@ -121,8 +135,10 @@ def _ship(
     run: Path,
     check_speaker: str,
     check_faces: Path | None,
+    measure_on: Sequence[Corpus],
     resources: Resources,
 ) -> Bundle:
+    check_speaker = _speaker_in(corpus, check_speaker)
     marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": face.pretrained_sha256}
     check_run(run, marks)
     inputs = read_voices(corpus, recipe, run / "work", resources)
@@ -146,9 +162,21 @@ def _ship(
         checked = check_recognizer(unseen, corpus, check_speaker, faces=check_faces, store=resources.store)
         provenance["check"] = {"voice": voices[1].as_dict(), **checked}
         resources.on_progress("check", 1, 1)
+    if measure_on:
+        shutil.rmtree(run / "draft", ignore_errors=True)
+        draft = _save(run / "draft", files, recipe, corpus, provenance)
+        provenance["measured"] = [
+            measure_bundle(draft, other, recipe.seed, resources) for other in measure_on
+        ]
     bundle = _save(out, files, recipe, corpus, provenance)
     write_atomically(out / CARD, shipped_card(bundle).encode())
     return bundle
+
+
+def _speaker_in(corpus: Corpus, speaker: str) -> str:
+    """The speaker as the corpus calls him: a part of a joined corpus has its name in front."""
+    names = [f"{part.name}{BETWEEN}{speaker}" for part in corpus.parts]
+    return next((name for name in names if name in corpus.speakers), speaker)
 
 
 def _refuse_large(files: dict[str, bytes]) -> None:
@@ -191,6 +219,7 @@ def _provenance(
         "synthetic": corpus.synthetic,
         "takes": len(inputs.labels),
         "speakers": sorted(set(inputs.speakers.tolist())),
+        **({"corpora": part_entries(corpus, voiced_takes(corpus))} if corpus.parts else {}),
         "recipe_hash": recipe.hash(),
         "pretrained_sha256": face.pretrained_sha256,
         "pretrained_on": "FER2013 with the votes of FER+: faces found on the web, years before RAVDESS was "

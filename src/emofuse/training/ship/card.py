@@ -40,6 +40,11 @@ def shipped_card(bundle: Bundle) -> str:
         n_takes=sequences.get("face", {}).get("takes"),
         favorite=_favorite(sequences.get("face", {})),
         float16=facts["float16_largest_difference"],
+        parts=facts.get("corpora", ()),
+        by_corpus=[
+            *({**one, "measured": False} for one in facts["voice"].get("corpora", ())),
+            *({**one, "measured": True} for one in facts.get("measured", ())),
+        ],
         changed=facts.get("float16_changed_answers", {}).get("voice"),
     )
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from emofuse.core.errors import CorpusError, EmofuseError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.face import FaceFeatures
-from emofuse.core.records import Features, Prediction
-from emofuse.corpus.corpus import Corpus
+from emofuse.core.records import Features, Prediction, Take
+from emofuse.corpus.corpus import CORPUS_FACT, Corpus
+from emofuse.corpus.joined import local_name
 from emofuse.corpus.ravdess import parse_name
 from emofuse.features.extraction import extract_takes
 from emofuse.features.store import FeatureStore
@@ -71,14 +72,14 @@ def _sequences(
     recognizer: Recognizer, corpus: Corpus, path: Path, store: FeatureStore | None
 ) -> dict[str, Any]:
     features = recognizer.bundle.recipe.face.features
-    takes = {take.take: take for take in corpus.takes() if take.voice is not None}
+    takes = {_local(take): take for take in corpus.takes() if take.voice is not None}
     stacks = read_stacks(path, features)
     with_voice = [takes[take] for take in {parse_name(name).take: None for name in stacks} if take in takes]
     results = extract_takes(
         [replace(t, face=None) for t in with_voice], recognizer.bundle.recipe, store=store
     )
     voices = {
-        take.take: result.voice
+        _local(take): result.voice
         for take, result in zip(with_voice, results, strict=True)
         if not isinstance(result, EmofuseError)
     }
@@ -95,6 +96,11 @@ def _sequences(
         if voice is not None:
             rows["fused"].append((emotion, predict(Features(voice, stack))))
     return {name: {**_counted(found), "takes": len(emotions)} for name, found in rows.items()}
+
+
+def _local(take: Take) -> str:
+    """The take as RAVDESS calls it, also where it was joined with other corpora."""
+    return local_name(take.take, take.facts.get(CORPUS_FACT))
 
 
 def read_stacks(path: Path, features: FaceFeatures) -> dict[str, NDArray[np.uint8]]:

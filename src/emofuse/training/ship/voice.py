@@ -19,6 +19,7 @@ from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import corpora_of
 from emofuse.features.extraction import extract_takes
 from emofuse.system.atomic_write import write_atomically
+from emofuse.training.corpus_figures import CorpusFigures, figures_by_corpus
 from emofuse.training.dataset import Inputs, supervision_of
 from emofuse.training.fusion_classifiers import LogLinearPool
 from emofuse.training.jobs import load_network, load_outputs, run_network_jobs
@@ -45,10 +46,12 @@ class FittedVoice:
     interval: tuple[float, float]
     calibration_error: float
     calibration_interval: tuple[float, float]
+    corpora: tuple[CorpusFigures, ...] = ()
+    """Of each corpus apart, where several were joined."""
 
     def as_dict(self) -> dict[str, Any]:
         """What the bundle says of the voice."""
-        return {
+        facts: dict[str, Any] = {
             "weight": self.weight,
             "takes": self.n_takes,
             "accuracy_on_held_out_speakers": self.accuracy,
@@ -56,6 +59,9 @@ class FittedVoice:
             "calibration_error": self.calibration_error,
             "calibration_interval_over_speakers": list(self.calibration_interval),
         }
+        if self.corpora:
+            facts["corpora"] = list(self.corpora)
+        return facts
 
 
 def read_voices(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resources) -> Inputs:
@@ -64,7 +70,7 @@ def read_voices(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resourc
     Raises:
         ExperimentError: a voice cannot be read; a shipped recognizer is not trained on part of a corpus.
     """
-    takes = [t for t in corpus.takes() if t.emotion is not None and t.voice is not None]
+    takes = voiced_takes(corpus)
     if not takes:
         raise ExperimentError(f"{corpus.root}: no recordings with a known emotion")
     for variant, features in enumerate(recipe.voice.variants):
@@ -80,7 +86,13 @@ def read_voices(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resourc
         len(recipe.voice.variants),
         supervision_of(takes, corpus),
         corpora_of(takes),
+        {part.name: part.emotions for part in corpus.parts},
     )
+
+
+def voiced_takes(corpus: Corpus) -> list[Take]:
+    """The takes that a voice can learn from."""
+    return [take for take in corpus.takes() if take.emotion is not None and take.voice is not None]
 
 
 def _voices_at(takes: list[Take], recipe: Recipe, resources: Resources) -> NDArray[np.float32]:
@@ -143,5 +155,10 @@ def fit_voice(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, resources:
         calibration_error=expected_calibration_error(truth, probabilities),
         calibration_interval=bootstrap_interval(
             expected_calibration_error, truth, probabilities, speakers, seed=recipe.seed
+        ),
+        corpora=tuple(
+            figures_by_corpus(
+                truth, probabilities, speakers, inputs.corpora, inputs.distinguished, recipe.seed
+            )
         ),
     )

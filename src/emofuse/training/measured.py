@@ -1,0 +1,63 @@
+"""A finished recognizer on a corpus that it never trained on: read once, and nothing is chosen by it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from emofuse.core.errors import EmofuseError, ExperimentError
+from emofuse.core.labels import emotion_index
+from emofuse.corpus.corpus import Corpus
+from emofuse.features.extraction import extract_takes
+from emofuse.recognition.bundle import Bundle
+from emofuse.recognition.recognizer import Recognizer
+from emofuse.training.corpus_figures import CorpusFigures, corpus_figures
+from emofuse.training.resources import Resources
+
+
+class MeasuredFigures(CorpusFigures, total=False):
+    """The figures on one corpus."""
+
+    unread: int
+    """How many of its takes could not be read, or had neither a voice nor a face."""
+
+
+def measure_bundle(bundle: Bundle, corpus: Corpus, seed: int, resources: Resources) -> MeasuredFigures:
+    """Accuracy and UAR of a bundle on a corpus, over the emotions that it distinguishes and that occur.
+
+    Args:
+        bundle: the recognizer, as it will be used.
+        corpus: none of its clips may have been trained on.
+        seed: of the resampling of speakers.
+        resources: processes, stored features, progress.
+
+    Raises:
+        ExperimentError: no take with a known emotion can be read.
+    """
+    recognizer = Recognizer(bundle)
+    takes = [take for take in corpus.takes() if take.emotion is not None]
+    found = extract_takes(
+        takes,
+        bundle.recipe,
+        store=resources.store,
+        jobs=resources.jobs,
+        on_done=resources.on_done(f"measuring on {corpus.name}"),
+    )
+    rows = []
+    for take, features in zip(takes, found, strict=True):
+        if isinstance(features, EmofuseError) or (features.voice is None and features.face is None):
+            continue
+        probabilities = recognizer.predict_features(features).probabilities
+        if probabilities is not None:
+            rows.append((take, np.asarray(probabilities, dtype=np.float64)))
+    if not rows:
+        raise ExperimentError(f"{corpus.root}: no take with a known emotion can be read")
+    occurring = {take.emotion for take, _ in rows}
+    figures = corpus_figures(
+        corpus.name,
+        tuple(emotion for emotion in corpus.emotions if emotion in occurring),
+        np.array([emotion_index(str(take.emotion)) for take, _ in rows], dtype=np.int64),
+        np.array([probabilities for _, probabilities in rows]),
+        np.array([take.speaker for take, _ in rows]),
+        seed,
+    )
+    return {**figures, "unread": len(takes) - len(rows)}
