@@ -106,7 +106,7 @@ def test_a_profile_of_another_recognizer_is_refused(
     assert run("enroll", recordings[0], *given, "-o", out).exit_code == 0
     result = run("predict", recordings[0], "--bundle", video_bundle, "--profile", out)
     assert isinstance(result.exception, ProfileError)
-    assert "was not trained to enroll" in str(result.exception)
+    assert "made with another recognizer" in str(result.exception)
 
 
 def test_videos_of_a_person_without_a_table(
@@ -135,7 +135,29 @@ def test_videos_of_a_person_without_a_table(
     assert "weights" not in run("enroll", *films, "-b", ensemble_bundle, "-o", out, "--quiet").output
 
 
-def test_help_names_the_required_options() -> None:
+def test_the_recognizer_that_comes_with_emofuse_keeps_its_own_baseline(
+    recordings: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "p.profile"
+    result = run("enroll", *recordings[:3], "--out", out)
+    assert result.exit_code == 0, result.output
+    assert f"{out}: 3 of 3 recordings read (voice 3)" in result.stdout
+    assert "own baseline, voice: " in result.stdout
+    assert "It holds mean log-probabilities" in result.stdout
+    profile = Profile.load(out)
+    assert (dict(profile.moments), set(profile.baselines)) == ({}, {"voice"})
+    found = predicted(recordings[5], "--profile", out)
+    assert any(note.startswith("own baseline, voice: ") for note in found["notes"])
+    plain = predicted(recordings[5])
+    assert found["meta"]["own_baseline"]["plain"]["voice"] == pytest.approx(plain["voice"])
+    subtracted = found["meta"]["own_baseline"]["subtracted"]["voice"]
+    expected = profile.baselines["voice"].subtract(
+        np.array([plain["voice"][name] for name in EMOTIONS]), subtracted
+    )
+    np.testing.assert_allclose([found["probabilities"][name] for name in EMOTIONS], expected, atol=1e-6)
+
+
+def test_help_names_the_options() -> None:
     text = " ".join(run("enroll", "--help").stdout.split())
     assert "--bundle" in text
     assert "--out" in text

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from emofuse import Recognizer
 from emofuse.cli.app import app
 from emofuse.cli.predict import as_csv
 from emofuse.core.csv_tables import cell_text
@@ -225,3 +226,51 @@ def test_no_bundle(tmp_path: Path, recording: Path) -> None:
         done.stderr
         == f"emofuse: {tmp_path} is not a bundle: it has no bundle.json (emofuse train makes one)\n"
     )
+
+
+def shipped(*args: object) -> Result:
+    return CliRunner().invoke(app, ["predict", *map(str, args)], env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def same_person(tmp_path: Path) -> list[Path]:
+    return [
+        small_corpora.write_wav(tmp_path / f"{emotion}.wav", small_corpora.speech(emotion, 0, 1))
+        for emotion in range(3)
+    ]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_files_of_the_same_person_are_read_against_each_other(same_person: list[Path], jobs: int) -> None:
+    result = shipped(*same_person, "--same-person", "-f", "json", "--jobs", jobs)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    recognizer = Recognizer.load()
+    expected = recognizer.same_person(recognizer.predict_files(same_person))
+    assert [one["notes"] for one in found] == [list(one.notes) for one in expected]
+    for one, wanted in zip(found, expected, strict=True):
+        assert wanted.probabilities is not None
+        np.testing.assert_allclose([one["probabilities"][e] for e in EMOTIONS], wanted.probabilities)
+        assert one["notes"][-1].startswith("own baseline of the other recordings, voice: ")
+        assert set(one["meta"]["own_baseline"]) == {"subtracted", "plain"}
+
+
+def test_a_table_of_the_same_person(same_person: list[Path], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"nothing")
+    out = tmp_path / "table.csv"
+    result = shipped(*same_person, broken, "--same-person", "--out", out)
+    assert result.exit_code == 1
+    assert f"emofuse: {broken}: " in result.stderr
+    assert f"{out}: 4 files, 1 failed" in result.stderr
+    with out.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    printed = list(csv.DictReader(io.StringIO(shipped(*same_person, "--same-person", "-f", "csv").stdout)))
+    assert [row for row in rows if not row["error"]] == printed
+    assert all("own baseline of the other recordings" in row["notes"] for row in printed)
+
+
+def test_a_profile_and_the_same_person_exclude_each_other(same_person: list[Path], tmp_path: Path) -> None:
+    result = shipped(*same_person, "--same-person", "--profile", tmp_path / "p")
+    assert result.exit_code == 2
+    assert "leave out --profile" in result.stderr

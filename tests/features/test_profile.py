@@ -13,6 +13,7 @@ import pytest
 
 from emofuse import Profile
 from emofuse.core.errors import ProfileError
+from emofuse.features.own_baseline import Kind, OwnBaseline
 from emofuse.features.speaker_normalization import Moments
 
 
@@ -39,6 +40,46 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         np.testing.assert_array_equal(again.moments[name].mean, moments.mean)
         np.testing.assert_array_equal(again.moments[name].deviations, moments.deviations)
     assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def own() -> Profile:
+    """That of a recognizer without networks for enrolled people."""
+    baselines: dict[Kind, OwnBaseline] = {
+        "voice": OwnBaseline(8, np.linspace(-1, 1, 8), 0.5),
+        "face": OwnBaseline(2.5, np.zeros(8), 0),
+    }
+    return Profile("0123456789abcdef", {}, 8, baselines=baselines)
+
+
+def test_baselines_are_saved_and_loaded(tmp_path: Path) -> None:
+    own().save(tmp_path / "p")
+    again = Profile.load(tmp_path / "p")
+    assert (again.clips, again.moments, again.baselines) == (8, {}, own().baselines)
+
+
+def test_a_profile_of_an_earlier_version_has_no_baselines(tmp_path: Path) -> None:
+    profile().save(tmp_path / "p")
+    with np.load(tmp_path / "p", allow_pickle=False) as file:
+        assert "baselines" not in json.loads(file["about"].tobytes())
+    assert Profile.load(tmp_path / "p").baselines == {}
+
+
+@pytest.mark.parametrize(
+    ("baselines", "message"),
+    [
+        ({"voice": {"n": -1, "spread_nats": 0.5}}, "of a baseline, n and spread_nats must not be negative"),
+        ({"voice": {"n": 3, "spread_nats": float("nan")}}, "of a baseline"),
+        ({"voice": {"n": 3}}, "is not a profile"),
+        ({"face": {"n": 3, "spread_nats": 0.5}}, "is not a profile"),  # without its mean
+        ([], "is not a profile"),
+    ],
+)
+def test_a_damaged_baseline_is_named(tmp_path: Path, baselines: Any, message: str) -> None:
+    path = rewritten(
+        tmp_path / "p.profile", about=about(baselines=baselines), **{"voice-baseline": np.zeros(8)}
+    )
+    with pytest.raises(ProfileError, match=message):
+        Profile.load(path)
 
 
 def test_nothing_but_moments_is_stored(tmp_path: Path) -> None:

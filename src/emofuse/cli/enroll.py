@@ -21,27 +21,30 @@ def enroll(
         options.recordings("Recordings of one person. They need no labels."),
     ],
     *,
-    bundle: Annotated[
-        Path,
-        typer.Option("--bundle", "-b", metavar="BUNDLE", help="A trained recognizer (see: emofuse train)."),
-    ],
     out: Annotated[
         Path,
         typer.Option("--out", "-o", metavar="PROFILE", help="File for the profile; replaced if it exists."),
     ],
+    bundle: options.BundleFolder = None,
     action_units: options.ActionUnits = None,
     _quiet: options.Quiet = False,
 ) -> None:
     """Learn how one person's voice and face differ from others', for `emofuse predict --profile`.
 
-    Eight recordings in several moods are a good number, and each further one helps. A file that cannot be
-    read is reported with the reason, the others are used, and the exit status is 1.
+    Eight recordings in several moods are a good number, and each further one helps. Where the recognizer has
+    no networks for enrolled people, as the one that comes with emofuse, the profile holds how it reads the
+    person on average, and the command says how much of that will be subtracted: nothing, if the recordings
+    may be of one mood. A file that cannot be read is reported with the reason, the others are used, and the
+    exit status is 1.
+
+    Example: `emofuse enroll anna/*.mp4 --out anna.profile`
 
     A recognizer that reads action units takes them from --action-units, or, without it, reads the faces in
     videos with the extra emofuse[blendshapes].
 
     Example: `emofuse enroll anna/*.mp4 --bundle demo-run/bundle --out anna.profile`
     """
+    from emofuse.features.own_baseline import described
     from emofuse.recognition.recognizer import Recognizer
 
     # print_bundle reports the license
@@ -55,9 +58,14 @@ def enroll(
     if recognizer.enrollment_note is not None:
         print_remark(recognizer.enrollment_note)
     print_line(f"{out}: {profile.clips} of {len(files)} recordings read ({_counts(profile)})")
+    if profile.baselines:
+        print_line(described(profile.baselines, recognizer.baseline_strengths(profile.baselines)))
+        held = "mean log-probabilities"
+    else:
+        held = "means and standard deviations of features"
     print_line(
-        "A profile is personal data: it describes one person's voice and face. It holds means and standard "
-        "deviations of features, but no audio, no video and no labels."
+        f"A profile is personal data: it describes one person's voice and face. It holds {held}, "
+        "but no audio, no video and no labels."
     )
     if profile.skipped:
         raise typer.Exit(1)
@@ -67,6 +75,8 @@ def _counts(profile: Profile) -> str:
     """How many of the recordings were read by what."""
     from emofuse.recognition.enrolled_model import BRIDGED_FACE
 
+    if profile.baselines:
+        return ", ".join(f"{kind} {one.n:.0f}" for kind, one in profile.baselines.items())
     n_clips = {name: moments.n for name, moments in profile.moments.items()}
     if BRIDGED_FACE in n_clips:
         n_clips = {"voice": n_clips.get("voice", 0), "face over the bridge": n_clips[BRIDGED_FACE]}

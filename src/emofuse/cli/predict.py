@@ -28,7 +28,7 @@ from emofuse.cli.quiet import is_quiet
 from emofuse.core.records import Prediction, StreamChoice
 from emofuse.core.text import printable_data, shown
 from emofuse.recognition.batch_inputs import Listing, find_recordings
-from emofuse.recognition.tables import check_table, columns, failure, table_row, write_csv
+from emofuse.recognition.tables import check_table, columns, failure, table_row, write_csv, write_table
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
@@ -72,6 +72,14 @@ def predict(
     ] = None,
     action_units: options.ActionUnits = None,
     profile: options.ProfileFile = None,
+    same_person: Annotated[
+        bool,
+        typer.Option(
+            "--same-person",
+            help="All files are of one person: each is read against that person's own baseline, which the "
+            "other files make. They need no labels, but should be in several moods.",
+        ),
+    ] = False,
     audio_stream: options.AudioStream = None,
     video_stream: options.VideoStream = None,
     _quiet: options.Quiet = False,
@@ -87,9 +95,13 @@ def predict(
     Example: `emofuse predict clip.mp4`
 
     Example: `emofuse predict interviews/ --jobs 4 --out interviews.csv`
+
+    Example: `emofuse predict anna-*.mp4 --same-person`
     """
     from emofuse.recognition.bundle import load_bundle
 
+    if same_person and profile is not None:
+        raise typer.BadParameter("--same-person makes a baseline of the files: leave out --profile")
     if out is not None:
         check_table(out)
     # print_bundle reports the license
@@ -106,31 +118,59 @@ def predict(
         print_remark(line)
     n_processes = min(options.processes(jobs), max(len(listing.files), 1))
     recognizer = None
-    if action_units is not None or (out is None and n_processes == 1):
+    if action_units is not None or same_person or (out is None and n_processes == 1):
         from emofuse.features.face.action_units import read_action_units
         from emofuse.recognition.recognizer import Recognizer
 
         table = None if action_units is None else read_action_units(action_units)
         recognizer = Recognizer(loaded, action_units=table)
-    if out is not None:
+    if out is not None and not same_person:
         failed = _to_table(listing, recognizer or loaded, person, streams, out, n_processes, timeout)
     else:
-        with counting_failures("predicting", transient=True) as on_progress:
-            if recognizer is not None and n_processes == 1:  # in this process, which saves starting one
-                predictions = list(recognizer.predict_many(
-                    listing, profile=person, streams=streams, on_progress=on_progress,
-                ))  # fmt: skip
-            else:
-                # not needed for one file, and slow to import
-                from emofuse.recognition.batch import WorkerSettings, predict_in_processes
-
-                predictions = predict_in_processes(
-                    listing, WorkerSettings.of(recognizer or loaded, person, streams), jobs=n_processes,
-                    timeout_s=timeout, on_progress=on_progress,
-                )  # fmt: skip
-        failed = _print(predictions, loaded.emotions, output)
+        predictions = _predicted(listing, recognizer, loaded, person, streams, n_processes, timeout)
+        if same_person and recognizer is not None:
+            predictions = recognizer.same_person(predictions)
+        if out is None:
+            failed = _print(predictions, loaded.emotions, output)
+        else:
+            failed = _write(predictions, loaded.emotions, out)
     if failed:
         raise typer.Exit(1)
+
+
+def _predicted(
+    listing: Listing,
+    recognizer: Recognizer | None,
+    bundle: Bundle,
+    person: Profile | None,
+    streams: StreamChoice,
+    n_processes: int,
+    timeout: float | None,
+) -> Sequence[Prediction]:
+    """All predictions, in this process if one is enough, which saves starting one."""
+    with counting_failures("predicting", transient=True) as on_progress:
+        if recognizer is not None and n_processes == 1:
+            return list(recognizer.predict_many(
+                listing, profile=person, streams=streams, on_progress=on_progress,
+            ))  # fmt: skip
+        # not needed for one file, and slow to import
+        from emofuse.recognition.batch import WorkerSettings, predict_in_processes
+
+        return predict_in_processes(
+            listing, WorkerSettings.of(recognizer or bundle, person, streams), jobs=n_processes,
+            timeout_s=timeout, on_progress=on_progress,
+        )  # fmt: skip
+
+
+def _write(predictions: Sequence[Prediction], emotions: Sequence[str], out: Path) -> int:
+    """Write predictions as a table; return the number of failed files."""
+    write_table(out, map(table_row, predictions), emotions)
+    failed = [p for p in predictions if p.error is not None]
+    print_failures([failure(p.source, str(p.error)) for p in failed], len(failed), "column error")
+    if not is_quiet():
+        files = counted(len(predictions), "file", resumed=0, failed=len(failed))
+        typer.echo(f"{shown(str(out))}: {files}", err=True)
+    return len(failed)
 
 
 def _to_table(

@@ -19,7 +19,7 @@ How the constants were chosen, and what the rule gains and costs on real voices 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -31,6 +31,7 @@ from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY
 
 Float64 = NDArray[np.float64]
 Modality = Literal["voice", "face"]
+Kind = Literal["voice", "face", "fused"]
 
 PRIOR_CLIPS: Final = 2.0
 """How many clips without any habit the recognizer is given credit for."""
@@ -41,6 +42,21 @@ ENOUGH_SPREAD_NATS: Final = 0.55
 TYPICAL_NATS: Final = 1.0
 """What a clip tells on average, ln 8 - mean H(p), for the recognizers that the two limits were chosen on. One
 that is surer than this sees more spread in one mood as well: its limits rise in proportion."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading(ComparedByValue):
+    """What was read of one clip or window: (n_emotions,) probabilities each, None where there are none."""
+
+    voice: Float64 | None = None
+    face: Float64 | None = None
+    fused: Float64 | None = None
+
+    @property
+    def single(self) -> dict[Modality, Float64]:
+        """Those of voice and face that there are."""
+        both: tuple[tuple[Modality, Float64 | None], ...] = (("voice", self.voice), ("face", self.face))
+        return {name: one for name, one in both if one is not None}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +120,43 @@ class OwnBaseline(ComparedByValue):
             (..., n_emotions) probabilities.
         """
         return _softmax(centered_logs(probabilities) - strength * self.mean)
+
+
+def baselines_of(readings: Iterable[Reading]) -> dict[Kind, OwnBaseline]:
+    """A person's baseline of voice, face, and both at once, of those that there are readings of."""
+    found = list(readings)
+    rows: dict[Kind, list[Float64]] = {
+        "voice": [one.voice for one in found if one.voice is not None],
+        "face": [one.face for one in found if one.face is not None],
+        "fused": [
+            one.fused
+            for one in found
+            if one.fused is not None and one.voice is not None and one.face is not None
+        ],
+    }
+    return {kind: OwnBaseline.of(np.stack(own)) for kind, own in rows.items() if own}
+
+
+def described(
+    baselines: Mapping[Kind, OwnBaseline], strengths: Mapping[Modality, float], of: str = ""
+) -> str:
+    """In words, how much of each baseline is subtracted, or why nothing is.
+
+    Args:
+        baselines: of one person.
+        strengths: how much of each is subtracted.
+        of: which recordings they are of, where that is not clear.
+    """
+    parts = []
+    for name, strength in strengths.items():
+        one = baselines[name]
+        clips = f"{one.n:.0f} clip{'' if round(one.n) == 1 else 's'}"
+        told = f"{one.spread_nats:.2f} nats"
+        if strength:
+            parts.append(f"{name}: {strength * 100:.0f} % of the mean of {clips} subtracted")
+        else:
+            parts.append(f"{name}: nothing subtracted, {clips} may be of one mood ({told} told apart)")
+    return f"own baseline{' of ' + of if of else ''}, {'; '.join(parts) or 'nothing to make one of'}"
 
 
 def centered_logs(probabilities: NDArray[np.floating]) -> Float64:

@@ -1,7 +1,8 @@
 """A person's profile: what enrollment stores of some recordings of that person. No audio, no video, no label.
 
-A profile is a small file of means and deviations of features. It works only with the recognizer that made it.
-It describes how a person's voice and face differ from others', so treat it as personal data.
+A profile is a small file of means and deviations of features; or, where the recognizer has no networks for
+enrolled people, of mean log-probabilities. It works only with the recognizer that made it. It describes
+how a person's voice and face differ from others', so treat it as personal data.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import ProfileError
+from emofuse.features.own_baseline import Kind, OwnBaseline
 from emofuse.features.speaker_normalization import Moments
 from emofuse.system.array_files import read_arrays
 from emofuse.system.atomic_write import write_atomically
@@ -25,6 +27,7 @@ from emofuse.system.json_files import parse_json, read_bounded
 SCHEMA: Final = 1
 LARGEST_BYTES: Final = 16 * 2**20
 """Of a profile, unpacked: some hundred times what those of the shipped recipes take."""
+_KINDS: Final[tuple[Kind, ...]] = ("voice", "face", "fused")
 _DAMAGED: Final = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 """What reading a file that is not a profile raises."""
 
@@ -39,18 +42,26 @@ class Profile:
     clips: int
     skipped: tuple[str, ...] = ()
     """Recordings with neither voice nor face, and why; not saved: file names can reveal emotions."""
+    baselines: Mapping[Kind, OwnBaseline] = field(default_factory=dict)
+    """How the recognizer reads the person on average, if it has no networks for enrolled people."""
 
     def save(self, path: str | Path) -> None:
         """Write the profile atomically."""
-        about = {
+        about: dict[str, Any] = {
             "schema": SCHEMA,
             "recogniser": self.recogniser,
             "clips": self.clips,
             "n": {name: moments.n for name, moments in self.moments.items()},
         }
+        if self.baselines:
+            about["baselines"] = {
+                kind: {"n": one.n, "spread_nats": one.spread_nats} for kind, one in self.baselines.items()
+            }
         arrays: dict[str, NDArray[Any]] = {"about": np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)}
         for name, moments in self.moments.items():
             arrays[f"{name}-mean"], arrays[f"{name}-deviations"] = moments.mean, moments.deviations
+        for kind, one in self.baselines.items():
+            arrays[f"{kind}-baseline"] = one.mean
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         write_atomically(Path(path), buffer.getvalue())
@@ -80,13 +91,26 @@ class Profile:
                 name: _moments(int(n), arrays[f"{name}-mean"], arrays[f"{name}-deviations"])
                 for name, n in about["n"].items()
             }
-            return cls(str(about["recogniser"]), moments, int(about["clips"]))
+            baselines = {
+                kind: _baseline(known, arrays[f"{kind}-baseline"])
+                for kind, known in about.get("baselines", {}).items()
+                if kind in _KINDS
+            }
+            return cls(str(about["recogniser"]), moments, int(about["clips"]), baselines=baselines)
         except _NotMomentsError as error:
             raise ProfileError(f"{path} is not a profile: {error}") from None
         except _DAMAGED:  # the libraries' messages are meant for programmers
             raise ProfileError(
                 f"{path} is not a profile of emofuse, or damaged: create it again (emofuse enroll)"
             ) from None
+
+
+def _baseline(known: Mapping[str, Any], mean: NDArray[Any]) -> OwnBaseline:
+    """A baseline as read from a file, checked."""
+    try:
+        return OwnBaseline(float(known["n"]), mean.astype(np.float64), float(known["spread_nats"]))
+    except ValueError as error:
+        raise _NotMomentsError(f"of a baseline, {error}") from None
 
 
 class _NotMomentsError(ValueError):

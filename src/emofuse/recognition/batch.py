@@ -153,6 +153,8 @@ def _digest(profile: Profile) -> str:
     for name, known in sorted(profile.moments.items()):
         digest.update(f"{name} {known.n}".encode())
         digest.update(known.mean.tobytes() + known.deviations.tobytes())
+    for kind, one in sorted(profile.baselines.items()):
+        digest.update(f"{kind} {one.n} {one.spread_nats}".encode() + one.mean.tobytes())
     return digest.hexdigest()
 
 

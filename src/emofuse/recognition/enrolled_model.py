@@ -13,6 +13,7 @@ from emofuse.core.errors import BundleError, ProfileError
 from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY
 from emofuse.core.records import Features
 from emofuse.features.face.bridge import bridged_scaler, is_bridged
+from emofuse.features.own_baseline import Modality
 from emofuse.features.profile import Profile
 from emofuse.features.speaker_normalization import (
     Moments,
@@ -24,14 +25,18 @@ from emofuse.features.speaker_normalization import (
 )
 from emofuse.recognition.bundle import Bundle
 
-Modality = Literal["voice", "face"]
 Branch = Literal["voice", "face", "both"]
 BRANCHES: Final[tuple[Branch, ...]] = ("voice", "face", "both")
-
 
 BRIDGED_FACE: Final = "face-bridge"
 """A profile's moments of faces that came over the bridge (:mod:`emofuse.features.face.bridge`): they are on
 another scale than those of a table, so the two are never mixed."""
+
+
+def enrolls(bundle: Bundle) -> bool:
+    """Whether a bundle has networks for enrolled people."""
+    has_networks = any(f"{enrolled_file(branch)}.onnx" in bundle.files for branch in BRANCHES)
+    return bundle.recipe.enrolment is not None and has_networks
 
 
 def enrolled_file(part: str) -> str:
@@ -43,15 +48,10 @@ class EnrolledModel:
     """Networks for enrolled people, and the fusion of their outputs."""
 
     def __init__(self, bundle: Bundle, session: Callable[[str], Any]) -> None:
-        """Load the networks.
-
-        Raises:
-            ProfileError: the bundle has none.
-        """
+        """Load the networks of a bundle that :func:`enrolls`."""
         settings = bundle.recipe.enrolment
         names = [b for b in BRANCHES if f"{enrolled_file(b)}.onnx" in bundle.files]
-        if settings is None or not names:
-            raise ProfileError(f"{bundle.folder}: this recognizer was not trained to enroll people")
+        assert settings is not None
         self.prior_clips = settings.prior_clips
         self._networks = {b: session(f"{enrolled_file(b)}.onnx") for b in names}
         self._priors = {b: _read_prior(bundle, f"{enrolled_file(b)}.npz") for b in names}

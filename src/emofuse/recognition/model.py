@@ -14,8 +14,10 @@ from emofuse.core.errors import BundleError
 from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY
 from emofuse.core.records import Features, Prediction
 from emofuse.features.face.bridge import BRIDGE_NOTE, FACE_FROM, is_bridged
+from emofuse.features.own_baseline import Modality, Reading, described
+from emofuse.recognition.baseline_model import BaselineModel, as_data
 from emofuse.recognition.bundle import FRAME_FILE, UNTRAINED, Bundle
-from emofuse.recognition.enrolled_model import EnrolledModel, Modality, has_bridged_face
+from emofuse.recognition.enrolled_model import EnrolledModel, enrolls, has_bridged_face
 from emofuse.system.onnx_session import create_session
 
 if TYPE_CHECKING:
@@ -71,12 +73,23 @@ class BundleModel:
 
     @cached_property
     def enrolled(self) -> EnrolledModel:
-        """The networks for enrolled people.
-
-        Raises:
-            ProfileError: the bundle has none.
-        """
+        """The networks for enrolled people, of a bundle that has some."""
         return EnrolledModel(self.bundle, self._session)
+
+    @cached_property
+    def baselines(self) -> BaselineModel:
+        """People's own baselines, of any bundle."""
+        pools = self.bundle.recipe.fusion.inputs == "probabilities"
+        return BaselineModel(
+            self.bundle,
+            lambda features: self._read(self._readable(features, None)),
+            self._fused_again if pools else None,
+        )
+
+    @property
+    def enrollment(self) -> EnrolledModel | BaselineModel:
+        """What profiles are made and used by: networks for enrolled people, else own baselines."""
+        return self.enrolled if enrolls(self.bundle) else self.baselines
 
     def predict(self, features: Features, *, source: str, profile: Profile | None = None) -> Prediction:
         """Probabilities of one clip, or the reasons why there are none.
@@ -85,6 +98,34 @@ class BundleModel:
             ProfileError: the profile belongs to another recognizer.
         """
         features = self._readable(features, profile)
+        reading, notes, meta = self._read(features), features.notes, features.meta
+        if profile is not None and reading.fused is not None:
+            plain, enrollment = reading, self.enrollment
+            if isinstance(enrollment, EnrolledModel):
+                single, fused = enrollment.blend(features, profile, plain.single, reading.fused)
+                reading = Reading(single.get("voice"), single.get("face"), fused)
+            else:
+                enrollment.check(profile)
+                strengths = enrollment.strengths(profile.baselines)
+                reading = enrollment.against(plain, profile.baselines, strengths)
+                notes = (*notes, described(profile.baselines, strengths))
+                meta = {**meta, "own_baseline": as_data(plain, strengths, self.bundle.emotions)}
+        return Prediction(
+            source=source,
+            emotions=self.bundle.emotions,
+            probabilities=reading.fused,
+            used=tuple(reading.single),
+            voice=reading.voice,
+            face=reading.face,
+            voice_missing=features.voice_missing,
+            face_missing=features.face_missing,
+            notes=notes,
+            meta=meta,
+            error=nothing_readable(features) if reading.fused is None else None,
+        )
+
+    def _read(self, features: Features) -> Reading:
+        """What the networks and the fusion say of a clip, without a profile."""
         bridged = is_bridged(features)
         outputs: dict[Modality, Outputs] = {}
         if features.voice is not None:
@@ -100,21 +141,7 @@ class BundleModel:
             fused = self._fuse(outputs["voice"], outputs["face"])
         elif single:
             fused = next(iter(single.values()))
-        if profile is not None and fused is not None:
-            single, fused = self.enrolled.blend(features, profile, single, fused)
-        return Prediction(
-            source=source,
-            emotions=self.bundle.emotions,
-            probabilities=fused,
-            used=tuple(single),
-            voice=single.get("voice"),
-            face=single.get("face"),
-            voice_missing=features.voice_missing,
-            face_missing=features.face_missing,
-            notes=features.notes,
-            meta=features.meta,
-            error=nothing_readable(features) if fused is None else None,
-        )
+        return Reading(single.get("voice"), single.get("face"), fused)
 
     def _readable(self, features: Features, profile: Profile | None) -> Features:
         """Without what a recognizer of one modality was not trained on, or has no standard for."""
@@ -140,14 +167,26 @@ class BundleModel:
 
     def _fuse(self, voice: Outputs, face: Outputs) -> NDArray[np.float64]:
         """The mean over the fusion's members, each on what it was fitted on."""
+        if self.bundle.recipe.fusion.inputs == "probabilities":
+            return self._fuse_logs(voice[2], face[2])
         members = []
         for k, session in enumerate(self._fusions):
-            if self.bundle.recipe.fusion.inputs == "features":
-                joined = np.concatenate([voice[0][:, k], face[0][:, k]], axis=1)
-            else:
-                joined = np.maximum(np.concatenate([voice[2], face[2]], axis=1), MIN_LOG_PROBABILITY)
+            joined = np.concatenate([voice[0][:, k], face[0][:, k]], axis=1)
             members.append(session.run(["probabilities"], {"inputs": joined.astype(np.float32)})[0][0])
         return _normalized(np.mean(members, axis=0).astype(np.float64))
+
+    def _fuse_logs(self, voice: NDArray[Any], face: NDArray[Any]) -> NDArray[np.float64]:
+        """The mean over the fusion's members of (1, n_emotions) log-probabilities."""
+        joined = np.maximum(np.concatenate([voice, face], axis=1), MIN_LOG_PROBABILITY).astype(np.float32)
+        members = [session.run(["probabilities"], {"inputs": joined})[0][0] for session in self._fusions]
+        return _normalized(np.mean(members, axis=0).astype(np.float64))
+
+    def _fused_again(self, reading: Reading) -> Reading:
+        """The reading with both modalities, fused from them."""
+        assert reading.voice is not None and reading.face is not None
+        least = np.exp(MIN_LOG_PROBABILITY)
+        voice, face = (np.log(np.maximum(one, least))[None] for one in (reading.voice, reading.face))
+        return replace(reading, fused=self._fuse_logs(voice, face))
 
 
 class _Network:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import length_hint
 from pathlib import Path
@@ -27,6 +27,7 @@ from emofuse.recognition.model import BundleModel, nothing_readable
 if TYPE_CHECKING:
     from threading import Event
 
+    from emofuse.features.own_baseline import Kind, Modality, OwnBaseline, Reading
     from emofuse.features.profile import Profile
     from emofuse.media.container import Source
     from emofuse.timeline.reader import OnSound
@@ -117,18 +118,19 @@ class Recognizer:
         """Learn a person's own voice and face from some unlabeled recordings of that person.
 
         Eight clips in several moods are a good number, and every further one helps. The profile holds means
-        and deviations of features, no recordings.
+        and deviations of features, no recordings. Where the recognizer has no networks for enrolled people,
+        it holds how it reads the person on average, which :meth:`predict` subtracts in part
+        (:mod:`emofuse.features.own_baseline`).
 
         Args:
             files: recordings of one person, of the kinds that :meth:`predict` takes. One that cannot be read
                 is skipped and named in the profile.
 
         Raises:
-            ProfileError: none of them has a voice or a face, or this recognizer cannot enroll people.
+            ProfileError: none of them has a voice or a face.
         """
         if isinstance(files, str | bytes | Path):
             raise TypeError(f"files must be recordings of a person, got one {type(files).__name__}")
-        enrolled = self._model.enrolled
         reading = self._face_reading(enrolling=True)
         clips, skipped = [], []
         for source in files:
@@ -142,7 +144,7 @@ class Recognizer:
                 skipped.append(f"{name}: {nothing_readable(features)}")
             else:
                 clips.append(features)
-        return enrolled.profile(clips, tuple(skipped))
+        return self._model.enrollment.profile(clips, tuple(skipped))
 
     @property
     def enrollment_note(self) -> str | None:
@@ -153,9 +155,19 @@ class Recognizer:
         """Check that a profile was made with this recognizer.
 
         Raises:
-            ProfileError: it was not, or this recognizer cannot enroll people.
+            ProfileError: it was not.
         """
-        self._model.enrolled.check(profile)
+        self._model.enrollment.check(profile)
+
+    def baseline_strengths(self, baselines: Mapping[Kind, OwnBaseline]) -> dict[Modality, float]:
+        """Which shares of a person's mean log-probabilities are subtracted, 0 to 1, by modality."""
+        return self._model.baselines.strengths(baselines)
+
+    def against_baselines(
+        self, reading: Reading, baselines: Mapping[Kind, OwnBaseline], strengths: Mapping[Modality, float]
+    ) -> Reading:
+        """A reading of the same person less these shares of the means, then fused again."""
+        return self._model.baselines.against(reading, baselines, strengths)
 
     def predict(
         self,
@@ -286,6 +298,21 @@ class Recognizer:
         except Exception as error:  # one recording must not stop the others; the type shows a bug
             reason = f"{type(error).__name__}: {error}"
         return Prediction.failed(name_of(source), self.emotions, reason)
+
+    def same_person(self, predictions: Iterable[Prediction]) -> list[Prediction]:
+        """Predictions of one person's recordings, each read against the person's own baseline.
+
+        >>> recognizer.same_person(recognizer.predict_files(paths))                  # doctest: +SKIP
+
+        The baseline of a recording is made of the others, never of itself. No label is needed. What was
+        read without is in ``meta["own_baseline"]``.
+
+        Args:
+            predictions: of this recognizer, without a profile.
+        """
+        from emofuse.recognition.same_person import against_the_others
+
+        return against_the_others(self._model.baselines, list(predictions))
 
     def predict_files(
         self, sources: Iterable[Readable], *, profile: Profile | None = None

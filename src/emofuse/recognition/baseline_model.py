@@ -1,0 +1,130 @@
+"""What a recognizer knows of a person without networks for enrolled people: the person's own baseline."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from emofuse.core.errors import ProfileError
+from emofuse.core.records import Features
+from emofuse.features.own_baseline import (
+    TYPICAL_NATS,
+    Kind,
+    Modality,
+    OwnBaseline,
+    Reading,
+    baselines_of,
+    fused_strength,
+)
+from emofuse.features.profile import Profile
+from emofuse.recognition.bundle import FRAME_FILE, Bundle
+
+Baselines = Mapping[Kind, OwnBaseline]
+Strengths = Mapping[Modality, float]
+
+INFORMATION: Final = "information_nats"
+"""The key of a bundle's provenance that says what a clip tells its networks on average, by modality."""
+
+
+class BaselineModel:
+    """Own baselines of people, and readings against them."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        read: Callable[[Features], Reading],
+        fuse: Callable[[Reading], Reading] | None,
+    ) -> None:
+        """Read no network: those of the bundle are given.
+
+        Args:
+            bundle: whose outputs are shifted.
+            read: features of a clip → its reading.
+            fuse: the same reading with ``fused`` made of its voice and face; None where the fusion reads
+                features, so that what it says is shifted itself.
+        """
+        self._bundle, self._read, self._fuse = bundle, read, fuse
+        names = [*(f"{name}.onnx" for name in bundle.modalities), *bundle.fusions]
+        names += [FRAME_FILE] if FRAME_FILE in bundle.files else []
+        digests = "".join(bundle.files[name]["sha256"] for name in names)
+        self.fingerprint = hashlib.sha256(digests.encode()).hexdigest()[:16]
+
+    def profile(self, clips: Sequence[Features], skipped: tuple[str, ...]) -> Profile:
+        """A profile of one person from the features of some recordings.
+
+        Raises:
+            ProfileError: there are none.
+        """
+        if not clips:
+            reasons = "; ".join(skipped[:3]) or "no recordings were given"
+            raise ProfileError(f"nobody can be enrolled: {reasons}")
+        baselines = baselines_of(self._read(one) for one in clips)
+        return Profile(self.fingerprint, {}, len(clips), skipped, baselines=baselines)
+
+    def check(self, profile: Profile) -> None:
+        """Check that a profile was made with this recognizer.
+
+        Raises:
+            ProfileError: it was not.
+        """
+        if profile.recogniser != self.fingerprint:
+            raise ProfileError("the profile was made with another recognizer: enroll the person again")
+        n = len(self._bundle.emotions)
+        if any(one.mean.shape != (n,) for one in profile.baselines.values()):
+            raise ProfileError("the profile does not fit the recognizer's emotions: enroll the person again")
+
+    def strengths(self, baselines: Baselines) -> dict[Modality, float]:
+        """How much of each modality's mean is subtracted, 0 to 1, by the rule of :class:`OwnBaseline`."""
+        modalities: tuple[Modality, ...] = ("voice", "face")
+        return {
+            name: baselines[name].strength(self._typical_nats(name))
+            for name in modalities
+            if name in baselines
+        }
+
+    def _typical_nats(self, modality: Modality) -> float:
+        stated = self._bundle.provenance.get(INFORMATION)
+        value: Any = stated.get(modality) if isinstance(stated, Mapping) else None
+        return float(value) if isinstance(value, int | float) else TYPICAL_NATS
+
+    def against(self, reading: Reading, baselines: Baselines, strengths: Strengths) -> Reading:
+        """A reading of the same person against the baselines; ``reading`` itself where nothing is subtracted.
+
+        Args:
+            reading: of a clip.
+            baselines: of the person.
+            strengths: how much of each modality's mean is subtracted.
+        """
+        shifted = Reading(
+            _subtracted(reading.voice, baselines.get("voice"), strengths.get("voice", 0.0)),
+            _subtracted(reading.face, baselines.get("face"), strengths.get("face", 0.0)),
+        )
+        if shifted.voice is reading.voice and shifted.face is reading.face:
+            return reading
+        if shifted.voice is None or shifted.face is None:
+            return Reading(
+                shifted.voice, shifted.face, shifted.face if shifted.voice is None else shifted.voice
+            )
+        if self._fuse is not None:
+            return self._fuse(shifted)
+        fused = _subtracted(reading.fused, baselines.get("fused"), fused_strength(strengths))
+        return Reading(shifted.voice, shifted.face, fused)
+
+
+def _subtracted(probabilities: Any, baseline: OwnBaseline | None, strength: float) -> Any:
+    if probabilities is None or baseline is None or not strength:
+        return probabilities
+    return baseline.subtract(probabilities, strength)
+
+
+def as_data(plain: Reading, strengths: Strengths, emotions: Sequence[str]) -> dict[str, Any]:
+    """The share of each mean that was subtracted, and the reading without, in JSON types."""
+    readings = {"voice": plain.voice, "face": plain.face, "fused": plain.fused}
+    return {
+        "subtracted": {name: round(share, 6) for name, share in strengths.items()},
+        "plain": {
+            name: None if one is None else dict(zip(emotions, one.tolist(), strict=True))
+            for name, one in readings.items()
+        },
+    }
