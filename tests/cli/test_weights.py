@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -51,3 +53,25 @@ def test_fetch_from_a_copy_or_a_mirror(
 
 def test_fetch_needs_a_name() -> None:
     assert CliRunner().invoke(app, ["weights", "fetch"]).exit_code == 2
+
+
+def test_an_encoder_is_made_and_found_by_its_sha256(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from emofuse.features.voice.speech_encoder import encode_speech, read_encoder_graph
+    from emofuse.training.networks.speech_encoder import SpeechEncoder
+
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path / "kept"))
+    torch.manual_seed(0)
+    save_file(SpeechEncoder(512, 8).state_dict(), tmp_path / "w.safetensors")
+    sizes = []
+    for options in ([], ["--float32"]):
+        result = CliRunner().invoke(app, ["weights", "encoder", str(tmp_path / "w.safetensors"), *options])
+        assert result.exit_code == 0, result.output
+        sha256 = re.findall("encoder_sha256 = ([0-9a-f]{64})", result.stdout)[0]
+        sizes.append(len(read_encoder_graph(sha256)))
+        assert encode_speech(np.ones(8000, np.float32), sha256).shape == (3072,)
+    assert sizes[1] > 3.5 * sizes[0]
+    missing = CliRunner().invoke(app, ["weights", "encoder", str(tmp_path / "absent.safetensors")])
+    assert isinstance(missing.exception, WeightsError)

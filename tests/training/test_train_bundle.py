@@ -11,6 +11,7 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.load import load_recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.recognition.bundle import load_bundle
+from emofuse.recognition.recognizer import Recognizer
 from emofuse.training.resources import Resources
 from emofuse.training.train_bundle import train
 from tests.support import small_corpora
@@ -72,3 +73,18 @@ def test_the_current_folder_as_output(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(EmofuseError):
         train(load_corpus(corpus), load_recipe(au_toml), Path())
     shutil.rmtree(tmp_path / "here", ignore_errors=True)
+
+
+def test_a_recipe_of_the_voice_alone_reads_no_face(tmp_path: Path, au_folder: Path, store: Any) -> None:
+    """Though the corpus has action units, and a film a face."""
+    corpus = load_corpus(au_folder)
+    bundle = train(corpus, load_recipe("whisper-only"), tmp_path / "b", Resources(store=store))
+    assert bundle.modalities == ("voice",)
+    assert sorted(bundle.files) == ["LICENSE.txt", "voice.onnx"]
+    assert any("the recipe reads the voice alone" in note for note in bundle.provenance["notes"])
+    recognizer = Recognizer.load(tmp_path / "b")
+    take = next(take for take in corpus.takes() if take.voice is not None)
+    assert take.voice is not None
+    prediction = recognizer.predict(take.voice.path)
+    assert prediction.used == ("voice",)
+    assert prediction.face_missing is not None

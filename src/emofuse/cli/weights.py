@@ -59,3 +59,41 @@ def fetch(
     with transfers() as on_progress:
         path = fetch_weights(name, on_progress=on_progress, url=source)
     typer.echo(path)
+
+
+@app.command()
+def encoder(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="WEIGHTS",
+            help="Weights of Whisper base: .safetensors, tensors named as by OpenAI or Hugging Face.",
+        ),
+    ],
+    *,
+    float32: Annotated[
+        bool, typer.Option("--float32", help="Store the weights as they are: 43 MB instead of 12.")
+    ] = False,
+) -> None:
+    """Make a speech encoder from the weights of Whisper base, and keep it in the weights folder.
+
+    Prints its sha256, by which a recipe names it (voice.features.encoder_sha256). The one that comes with
+    emofuse was made so.
+
+    Example: `emofuse weights encoder model.safetensors`
+    """
+    options.check_training()
+    import hashlib
+
+    from emofuse.features.voice.speech_encoder import encoder_file
+    from emofuse.system.atomic_write import write_atomically
+    from emofuse.system.model_files import weights_folder
+    from emofuse.training.networks.speech_encoder import export_encoder, read_encoder, store_as_int8
+
+    graph = export_encoder(read_encoder(source))
+    if not float32:
+        graph = store_as_int8(graph)
+    sha256 = hashlib.sha256(graph).hexdigest()
+    path = weights_folder() / encoder_file(sha256)
+    write_atomically(path, graph)
+    typer.echo(f"{path}\nencoder_sha256 = {sha256}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,12 +10,14 @@ from typing import Final, Literal
 
 from emofuse.core.errors import EmofuseError, FeatureError, MediaError, StoreError
 from emofuse.core.limits import ReadControl
+from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.recipe import Recipe
+from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Clip, Features, Recording, StreamChoice, Take, TimedFrames, Waveform
 from emofuse.features.face.action_units import ActionUnitTable
 from emofuse.features.face.inputs import FacePart, check_face_needs
 from emofuse.features.store import FeatureStore, ModalityFeatures, part_key
-from emofuse.features.voice.clip_voice import voice_part
+from emofuse.features.voice.clip_voice import join_parts, voice_parts
 from emofuse.media.arrays import media_from_recording
 from emofuse.media.decoding import Media, Source, decode
 from emofuse.media.frames import FrameSink
@@ -25,6 +27,9 @@ _NOT_REQUESTED: Final = ModalityFeatures(None, "not requested")
 WHOLE_FRAME: Final = "no face in the middle of the frame: the whole frame was searched"
 
 Modality = Literal["voice", "face"]
+MODALITIES: Final[tuple[Modality, ...]] = ("voice", "face")
+Settings = VoiceFeatures | FaceFeatures
+"""What is computed, and stored, apart: a voice has one or two of them, a face one."""
 
 Readable = Source | Recording | Waveform | TimedFrames
 """What features can be extracted from: a path, bytes, a binary file object, or arrays on one clock."""
@@ -72,11 +77,15 @@ def extract(
         MissingExtraError: the recipe's features need an optional part of the package.
         WeightsError: they need a weight file that is missing or altered.
     """
+    asked = {"voice": voice, "face": face}
+    wanted = [one for name in recipe.modalities if asked[name] for one in _settings(recipe, name)]
     parts = _extract_parts(
-        _Span(source, start_s, end_s, threads, streams, control), recipe, _wanted(voice, face),
+        _Span(source, start_s, end_s, threads, streams, control), wanted,
         take=take, table=table, judge_speech=judge_speech,
     )  # fmt: skip
-    return _joined(parts.get("voice", _NOT_REQUESTED), parts.get("face", _NOT_REQUESTED))
+    return _joined(
+        *(_modality(parts, recipe, name) if asked[name] else _NOT_REQUESTED for name in MODALITIES)
+    )
 
 
 def extract_takes(
@@ -123,7 +132,7 @@ def extract_takes(
             done(index, stored)
         else:
             left.append(index)
-    if any(takes[index].face is not None for index in left):
+    if "face" in recipe.modalities and any(takes[index].face is not None for index in left):
         check_face_needs(recipe.face.features)
     if jobs == 1:
         for index in left:
@@ -143,11 +152,18 @@ def extract_takes(
     return [results[index] for index in range(len(takes))]
 
 
-def _wanted(voice: bool, face: bool) -> tuple[Modality, ...]:
-    wanted: list[Modality] = []
-    wanted += ["voice"] if voice else []
-    wanted += ["face"] if face else []
-    return tuple(wanted)
+def _settings(recipe: Recipe, modality: Modality) -> tuple[Settings, ...]:
+    """What is computed, and stored, apart, of one modality."""
+    return recipe.voice.features.parts if modality == "voice" else (recipe.face.features,)
+
+
+def _modality(
+    parts: Mapping[Settings, ModalityFeatures], recipe: Recipe, modality: Modality
+) -> ModalityFeatures:
+    """One modality, of which all parts are there, if the recipe reads it at all."""
+    if modality not in recipe.modalities:
+        return ModalityFeatures(None, f"the recipe reads the {recipe.modalities[0]} alone")
+    return join_parts([parts[settings] for settings in _settings(recipe, modality)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,36 +206,35 @@ class _Span:
 
 def _extract_parts(
     span: _Span,
-    recipe: Recipe,
-    wanted: Sequence[Modality],
+    wanted: Sequence[Settings],
     *,
     take: str | None,
     table: ActionUnitTable | None,
     judge_speech: bool = False,
-) -> dict[Modality, ModalityFeatures]:
-    parts: dict[Modality, ModalityFeatures] = {}
-    features = recipe.face.features
-    if "face" in wanted and features.kind == "au-table":
-        parts["face"] = _row(take, table)
-    frames = "face" in wanted and features.kind != "au-table"
-    if "voice" not in wanted and not frames:
+) -> dict[Settings, ModalityFeatures]:
+    """Everything that is wanted, in one pass over the recording."""
+    parts: dict[Settings, ModalityFeatures] = {}
+    voices = [settings for settings in wanted if isinstance(settings, VoiceFeatures)]
+    face = next((settings for settings in wanted if isinstance(settings, FaceFeatures)), None)
+    if face is not None and face.kind == "au-table":
+        parts[face], face = _row(take, table), None
+    if not voices and face is None:
         return parts
-    reader = partial(FacePart, features)
+    reader = None if face is None else partial(FacePart, face)
     media = span.media(
-        audio="voice" in wanted,
-        n_frames=features.n_frames if frames else None,
-        square=features.square,
+        audio=bool(voices),
+        n_frames=None if face is None else face.n_frames,
+        square=face is not None and face.square,
         sink=reader,
     )
-    if "voice" in wanted:
+    if voices:
         given, media = [media], replace(media, audio=None)  # the voice's part alone holds the audio
-        parts["voice"] = voice_part(
-            given.pop(), recipe.voice.features, span.audio_from, judge_speech=judge_speech
-        )
-    if frames:
-        parts["face"] = part = _face(media, reader, span.control)
-        if part.array is None and media.has_frames and features.whole_if_empty:
-            parts["face"] = _face_anywhere(span, recipe) or part
+        found = voice_parts(given.pop(), voices, span.audio_from, judge_speech=judge_speech)
+        parts |= zip(voices, found, strict=True)
+    if face is not None and reader is not None:
+        parts[face] = part = _face(media, reader, span.control)
+        if part.array is None and media.has_frames and face.whole_if_empty:
+            parts[face] = _face_anywhere(span, face) or part
     return parts
 
 
@@ -251,9 +266,8 @@ def _face_of(
     return part.result(times_s), part.all_square
 
 
-def _face_anywhere(span: _Span, recipe: Recipe) -> ModalityFeatures | None:
+def _face_anywhere(span: _Span, features: FaceFeatures) -> ModalityFeatures | None:
     """The face of a clip whose middle is empty, or None. Only such clips are decoded again."""
-    features = recipe.face.features
     reader = partial(FacePart, features, cropped=False)
     media = span.media(audio=False, n_frames=features.n_frames, sink=reader)
     if media.frames is not None and all(image.shape[0] == image.shape[1] for image in media.frames.images):
@@ -320,11 +334,10 @@ class _Work:
                 content = media_sha256(clip.path)
             except MediaError:
                 return None
-            for modality in wanted:
-                part = self.store.get(self._key(modality, content, clip))
-                if part is None:
-                    return None
-                parts[modality] = part
+            stored = self._stored(wanted, content, clip)
+            if any(settings not in stored for modality in wanted for settings in self._settings(modality)):
+                return None
+            parts |= {modality: _modality(stored, self.recipe, modality) for modality in wanted}
         return self._whole(take, parts)
 
     def _features(self, take: Take) -> Features:
@@ -344,33 +357,47 @@ class _Work:
 
     def _of_file(self, clip: Clip, wanted: Sequence[Modality]) -> dict[Modality, ModalityFeatures]:
         content = "" if self.store is None else media_sha256(clip.path)
-        parts: dict[Modality, ModalityFeatures] = {}
-        if self.store is not None:
-            for modality in wanted:
-                part = self.store.get(self._key(modality, content, clip))
-                if part is not None:
-                    parts[modality] = part
-        missing = [modality for modality in wanted if modality not in parts]
+        parts = self._stored(wanted, content, clip)
+        missing = [
+            settings for modality in wanted for settings in self._settings(modality) if settings not in parts
+        ]
         if missing:
-            new = _extract_parts(
-                _Span(clip.path, clip.start_s, clip.end_s, self.threads), self.recipe, missing,
-                take=None, table=None,
-            )  # fmt: skip
-            for modality, part in new.items():
-                parts[modality] = part
+            span = _Span(clip.path, clip.start_s, clip.end_s, self.threads)
+            for settings, part in _extract_parts(span, missing, take=None, table=None).items():
+                parts[settings] = part
                 if self.store is not None:
-                    self.store.put(self._key(modality, content, clip), part)
-        return parts
+                    self.store.put(_key(settings, content, clip), part)
+        return {modality: _modality(parts, self.recipe, modality) for modality in wanted}
+
+    def _stored(
+        self, wanted: Sequence[Modality], content_sha256: str, clip: Clip
+    ) -> dict[Settings, ModalityFeatures]:
+        """What the store has of a clip."""
+        if self.store is None:
+            return {}
+        found = {}
+        for settings in (one for modality in wanted for one in self._settings(modality)):
+            part = self.store.get(_key(settings, content_sha256, clip))
+            if part is not None:
+                found[settings] = part
+        return found
+
+    def _settings(self, modality: Modality) -> tuple[Settings, ...]:
+        return _settings(self.recipe, modality)
 
     def _whole(self, take: Take, parts: dict[Modality, ModalityFeatures]) -> Features:
-        voice = parts.get("voice", ModalityFeatures(None, "the take has no recording of the voice"))
+        missing = {"voice": "the take has no recording of the voice", "face": "the take has no video"}
+        whole = {name: parts.get(name, ModalityFeatures(None, missing[name])) for name in MODALITIES}
         if self.recipe.face.features.kind == "au-table":
-            return _joined(voice, _row(take.take, self.table))
-        return _joined(voice, parts.get("face", ModalityFeatures(None, "the take has no video")))
+            whole["face"] = _row(take.take, self.table)
+        for name in set(MODALITIES) - set(self.recipe.modalities):
+            whole[name] = _modality({}, self.recipe, name)
+        return _joined(whole["voice"], whole["face"])
 
     def _files(self, take: Take) -> list[tuple[Clip, tuple[Modality, ...]]]:
         """Which file is read for what; one that holds both is read once."""
-        voice, face = take.voice, take.face
+        voice = take.voice if "voice" in self.recipe.modalities else None
+        face = take.face if "face" in self.recipe.modalities else None
         if self.recipe.face.features.kind == "au-table":
             face = None
         if voice is not None and face is not None and _span(voice) == _span(face):
@@ -382,9 +409,10 @@ class _Work:
             files.append((face, ("face",)))
         return files
 
-    def _key(self, modality: Modality, content_sha256: str, clip: Clip) -> str:
-        part = self.recipe.voice.features if modality == "voice" else self.recipe.face.features
-        return part_key(modality, content_sha256, part, clip.start_s, clip.end_s)
+
+def _key(settings: Settings, content_sha256: str, clip: Clip) -> str:
+    modality: Modality = "voice" if isinstance(settings, VoiceFeatures) else "face"
+    return part_key(modality, content_sha256, settings, clip.start_s, clip.end_s)
 
 
 def _span(clip: Clip) -> tuple[Path, float | None, float | None]:

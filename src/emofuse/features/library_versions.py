@@ -21,6 +21,7 @@ _DISTRIBUTIONS: Final[dict[Library, tuple[str, ...]]] = {
 }  # fmt: skip
 """Under which names each can be installed; of several, the first counts."""
 OF_VOICE: Final[tuple[Library, ...]] = ("av", "numpy", "opencv", "soxr")
+OF_ENCODER: Final[tuple[Library, ...]] = (*OF_VOICE, "onnxruntime")
 OF_FACE: Final[tuple[Library, ...]] = ("av", "dlib", "numpy", "opencv")
 OF_BLENDSHAPES: Final[tuple[Library, ...]] = (*OF_FACE, "mediapipe")
 OF_PREDICTION: Final[tuple[Library, ...]] = (*OF_BLENDSHAPES, "onnxruntime", "soxr")

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from emofuse.core.errors import StoreError
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.voice import VoiceFeatures
-from emofuse.features.library_versions import OF_BLENDSHAPES, OF_FACE, OF_VOICE, library_versions
+from emofuse.features.library_versions import OF_BLENDSHAPES, OF_ENCODER, OF_FACE, OF_VOICE, library_versions
 from emofuse.system.array_files import read_arrays
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.cache_dirs import cache_folder
@@ -59,7 +59,7 @@ def part_key(
 ) -> str:
     """The key under which one modality of one clip is stored: 64 hexadecimal digits."""
     if modality == "voice":
-        libraries = OF_VOICE
+        libraries = OF_ENCODER if getattr(features, "kind", None) == "encoder" else OF_VOICE
     else:
         libraries = OF_BLENDSHAPES if getattr(features, "kind", None) == "blendshapes" else OF_FACE
     versions = library_versions(libraries)

@@ -103,14 +103,14 @@ class Dataset:
 def find_action_units(corpus: Corpus, recipe: Recipe) -> ActionUnitTable | None:
     """The table of action units, or the folder of tables, that the recipe names in the corpus folder.
 
-    None, too, where it is not there and no file of the corpus has a face: audio alone needs none. RAVDESS'
-    audio does, whose table is published.
+    None, too, where the recipe reads no face, or where the table is not there and no file of the corpus has a
+    face: audio alone needs none. RAVDESS' audio does, whose table is published.
 
     Raises:
         ExperimentError: the recipe names a table that is not there.
     """
     name = recipe.face.features.table
-    if name is None:
+    if name is None or "face" not in recipe.modalities:
         return None
     if corpus.parts:
         return _joined_action_units(corpus, recipe)

@@ -19,7 +19,7 @@ from emofuse.features.speaker_normalization import (
     speaker_scaler,
     standardize_speakers,
 )
-from emofuse.features.voice.descriptors import descriptor_views
+from emofuse.features.voice.inputs import voice_views
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.dataset import Branch, Inputs, ModalityName, Rows
 from emofuse.training.networks.descriptor_ensemble import DescriptorEnsemble, Layout
@@ -29,8 +29,9 @@ from emofuse.training.run_folder import read_run_weights
 if TYPE_CHECKING:
     from emofuse.training.loop import TrainedNetwork
 
-UNENROLLED_VIEWS: Final = ("functionals", "percentiles", "correlations", "contours", "convolutions")
-"""Loudness is little use for an unenrolled speaker, whose distance and gain are unknown; it is for others."""
+LEVEL: Final = "level"
+"""The view that only the networks for enrolled speakers read: loudness is little use for an unenrolled one,
+whose distance and gain are unknown."""
 
 
 class EnrollmentDraw(NamedTuple):
@@ -55,8 +56,8 @@ def layout_of(branch: Branch, recipe: Recipe, n_values: int, *, enrolled: bool) 
     """
     views: list[tuple[int, int]] = []
     if branch != "face":
-        columns = descriptor_views(recipe.voice.features.n_mels)
-        views = [(v.start, v.stop) for name, v in columns.items() if enrolled or name in UNENROLLED_VIEWS]
+        columns = voice_views(recipe.voice.features)
+        views = [(v.start, v.stop) for name, v in columns.items() if enrolled or name != LEVEL]
         if branch == "voice":
             return Layout(tuple(views))
         return Layout((*views, (max(v.stop for v in columns.values()), n_values)), second=1)

@@ -27,11 +27,13 @@ from emofuse.training.run_folder import read_run_arrays
 def pretrained_sha256(recipe: Recipe, corpus: Corpus) -> str | None:
     """The sha256 of the pre-trained weights that a recipe's face needs; None where it needs none.
 
-    None too where no take of the corpus has a video.
+    None too where the recipe reads no face, or no take of the corpus has a video.
 
     Raises:
         WeightsError: they are missing or altered. Training would find out after hours of work.
     """
+    if "face" not in recipe.modalities:
+        return None
     if recipe.face.features.table is None and all(take.face is None for take in corpus.takes()):
         return None
     return network_kind("face", recipe).pretrained_sha256(recipe)

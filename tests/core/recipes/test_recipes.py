@@ -21,7 +21,10 @@ HASHES = {
     "ravdess-blendshapes": "7486cf7e4ac25cbe",
     "ravdess-ensemble": "baa046e1abcb1c81",
     "ravdess-robust": "f289c7e335544a4b",
+    "ravdess-whisper": "00120f184cfea6ee",
+    "ravdess-whisper-robust": "6d813024c5cfcaea",
     "rosred-2022": "f163e4b96f36beba",
+    "whisper-only": "c43d7626d4e96bd7",
 }
 SHIPPED = tuple(HASHES)
 
@@ -127,7 +130,7 @@ def test_extends_changes_only_what_is_set(tmp_path: Path) -> None:
         ),
         (
             "[voice.network]\nkind = 'ensemble'",
-            ["network 'ensemble' reads features 'descriptors', got 'log-mel'"],
+            ["network 'ensemble' reads features 'descriptors' or 'encoder', got 'log-mel'"],
         ),
         ("[face.network]\nkind = 'ensemble'", ["network 'ensemble' reads features 'au-table', got 'stack'"]),
         ("[voice.network.ensemble]\nridges = []", ["voice.network.ensemble.ridges", "at least 1"]),

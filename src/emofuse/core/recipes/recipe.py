@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from emofuse.core.recipes.face import FacePart
 from emofuse.core.recipes.fusion import Fusion
-from emofuse.core.recipes.part import Ensemble, Part, Positive
+from emofuse.core.recipes.part import ADDED_LATER, Ensemble, Part, Positive
 from emofuse.core.recipes.voice import VoiceFeatures, VoicePart
 
 
@@ -31,6 +31,10 @@ class Recipe(Part):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    modalities: Annotated[
+        tuple[Literal["voice", "face"], ...], Field(strict=False, min_length=1), ADDED_LATER
+    ] = ("voice", "face")
+    """What is read; with one of them, the other part says nothing, and nothing is fused."""
     voice: VoicePart = VoicePart()
     face: FacePart = FacePart()
     fusion: Fusion = Fusion()
@@ -38,7 +42,9 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        kinds = {self.voice.network.kind, self.face.network.kind}
+        if len(set(self.modalities)) != len(self.modalities):
+            raise ValueError("modalities must name each once")
+        kinds = {getattr(self, modality).network.kind for modality in self.modalities}
         if self.enrolment is not None and kinds != {"ensemble"}:
             raise ValueError("enrolment needs network.kind = 'ensemble' for voice and face")
         if self.fusion.refit and (self.voice.training.patience or self.face.training.patience):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from emofuse.core.recipes.part import ADDED_LATER, Ensemble, Fraction, Part, Positive, Training
+
+ENCODER_RATE_HZ: Final = 16_000
+ENCODER_DURATION_S: Final = 10.0
+"""The longest utterance that a speech encoder reads; longer ones are cut."""
 
 
 class VoiceFeatures(Part):
@@ -15,13 +19,15 @@ class VoiceFeatures(Part):
     ``log-mel``: (n_mels, n_frames) float32, natural log of power, floored; two more rows with ``pitch``;
     ``rosred-image``: the notebooks' spectrogram image, (224, 224, 3) uint8 RGB; ``rosred-1d``: (n_values,)
     float32, the notebooks' statistics; ``descriptors``: (n_values,) float32, several views of a log-mel with
-    pitch (see :mod:`emofuse.features.voice.descriptors`).
+    pitch (see :mod:`emofuse.features.voice.descriptors`), and with ``encoder_sha256`` those of the encoder
+    after them; ``encoder``: (n_values,) float32, what a speech encoder says of the utterance (see
+    :mod:`emofuse.features.voice.speech_encoder`).
     """
 
-    kind: Literal["log-mel", "rosred-image", "rosred-1d", "descriptors"] = "log-mel"
+    kind: Literal["log-mel", "rosred-image", "rosred-1d", "descriptors", "encoder"] = "log-mel"
     sample_rate_hz: Annotated[int, Field(ge=8000, le=96000)] = 16000
     duration_s: Annotated[float, Field(gt=0.2, le=30)] = 3.0
-    """The segment is cut or zero-padded to this."""
+    """The segment is cut or zero-padded to this; for an encoder, only cut."""
     trim_db: Annotated[float, Field(gt=0, le=120)] | None = 35.0
     """Leading and trailing audio this far below the loudest is silence; none: keep everything."""
     trim_margin_s: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -40,6 +46,8 @@ class VoiceFeatures(Part):
     highpass_hz: Annotated[Annotated[float, Field(ge=20, le=200)] | None, ADDED_LATER] = None
     """Remove what lies below before anything else, trimming included: all of it from three quarters of this
     down. 80 keeps voices, and stops an offset, rumble and the hum of mains; none: keep it."""
+    encoder_sha256: Annotated[Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None, ADDED_LATER] = None
+    """Which speech encoder reads the utterance, of up to 10 s: the sha256 of its graph. None: none."""
     start_at_speech: Annotated[bool, ADDED_LATER] = False
     """Start where somebody starts to speak, whatever sounds before: a click, a ring tone, steps."""
 
@@ -51,7 +59,34 @@ class VoiceFeatures(Part):
             raise ValueError(f"fmax_hz {self.fmax_hz} must lie between fmin_hz and half of sample_rate_hz")
         if self.kind == "descriptors" and not (self.pitch and self.n_mels >= 26):
             raise ValueError("descriptors need pitch = true and 26 or more n_mels")
+        if self.kind == "encoder":
+            if self.encoder_sha256 is None:
+                raise ValueError("kind 'encoder' needs encoder_sha256")
+            if self.sample_rate_hz != ENCODER_RATE_HZ or self.duration_s > ENCODER_DURATION_S:
+                raise ValueError(
+                    f"an encoder reads sample_rate_hz = {ENCODER_RATE_HZ} and duration_s of at most "
+                    f"{ENCODER_DURATION_S:g}"
+                )
+        elif self.encoder_sha256 is not None and self.kind != "descriptors":
+            raise ValueError("encoder_sha256 goes with kind 'descriptors' or 'encoder'")
         return self
+
+    @property
+    def parts(self) -> tuple[VoiceFeatures, ...]:
+        """What is computed, and stored, apart: descriptors and encoder, if it is both; else this alone."""
+        if self.kind != "descriptors" or self.encoder_sha256 is None:
+            return (self,)
+        shared = (
+            "trim_db", "trim_margin_s", "speed", "condition", "highpass_hz",
+            "start_at_speech", "encoder_sha256",
+        )  # fmt: skip
+        encoder = VoiceFeatures(
+            kind="encoder",
+            sample_rate_hz=ENCODER_RATE_HZ,
+            duration_s=ENCODER_DURATION_S,
+            **{key: getattr(self, key) for key in shared},
+        )
+        return self.model_copy(update={"encoder_sha256": None}), encoder
 
 
 class VoiceNetwork(Part):
@@ -59,7 +94,7 @@ class VoiceNetwork(Part):
 
     ``alexnet``: the notebooks' network, on ``rosred-image``; ``default``: a compact network of our own,
     on ``log-mel``; ``mlp``: a small dense network, on ``rosred-1d``; ``ensemble``: kernel machine
-    and dense networks, on ``descriptors``.
+    and dense networks, on ``descriptors`` or on an ``encoder``.
     """
 
     kind: Literal["alexnet", "default", "mlp", "ensemble"] = "default"
@@ -90,13 +125,15 @@ class VoicePart(Part):
     @model_validator(mode="after")
     def _consistent(self) -> VoicePart:
         wanted = {
-            "alexnet": "rosred-image", "default": "log-mel", "mlp": "rosred-1d", "ensemble": "descriptors",
+            "alexnet": ("rosred-image",), "default": ("log-mel",), "mlp": ("rosred-1d",),
+            "ensemble": ("descriptors", "encoder"),
         }[self.network.kind]  # fmt: skip
         if (self.speeds or self.conditions) and self.network.kind != "ensemble":
             raise ValueError("speeds and conditions go with network.kind = 'ensemble'")
-        if self.features.kind != wanted:
+        if self.features.kind not in wanted:
             raise ValueError(
-                f"network {self.network.kind!r} reads features {wanted!r}, got {self.features.kind!r}"
+                f"network {self.network.kind!r} reads features {' or '.join(map(repr, wanted))}, got "
+                f"{self.features.kind!r}"
             )
         return self
 

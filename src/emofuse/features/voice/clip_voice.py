@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,7 +14,7 @@ from emofuse.core.records import Waveform
 from emofuse.features.store import ModalityFeatures
 from emofuse.features.voice.inputs import voice_array
 from emofuse.features.voice.quality import quality_notes
-from emofuse.features.voice.segment import voice_segment
+from emofuse.features.voice.segment import voice_segments
 from emofuse.features.voice.speech_start import SPEECH_LEAD_S
 from emofuse.media.channels import SILENT_BELOW, channels_cancel, is_silent
 from emofuse.media.decoding import Media
@@ -42,35 +42,53 @@ class _Found:
     """Whether the voice need not be searched in the next part."""
 
 
-def voice_part(
-    media: Media, features: VoiceFeatures, rest: Callable[[float], Media], *, judge_speech: bool = False
-) -> ModalityFeatures:
-    """What a voice network reads of a recording, or the reason why there is nothing.
+def voice_parts(
+    media: Media,
+    settings: Sequence[VoiceFeatures],
+    rest: Callable[[float], Media],
+    *,
+    judge_speech: bool = False,
+) -> list[ModalityFeatures]:
+    """What a voice network reads of a recording, or the reason why there is nothing, by setting.
 
     A long recording comes part by part; the next one is read only as long as there is no voice.
 
     Args:
         media: the recording, or its first part.
-        features: what to compute.
+        settings: what to compute: :attr:`VoiceFeatures.parts` of a recipe, or some of them.
         rest: reads the audio from a time on.
         judge_speech: whether to note if there is hardly any speech, or if it is clipped.
     """
     from_s = 0.0 if media.audio is None else media.audio.start_s
-    best: ModalityFeatures | None = None
+    best: dict[VoiceFeatures, ModalityFeatures] = {}
+    left = list(settings)
     for number in range(_MOST_PARTS):
-        found = _in_part(media, features, from_s, judge_speech=judge_speech)
-        if found.final or best is None or best.array is None:
-            best = found.features
-        if found.final or number == _MOST_PARTS - 1 or media.audio_rest_s is None:
+        found = _in_part(media, left, from_s, judge_speech=judge_speech)
+        for features, one in zip(left, found, strict=True):
+            if one.final or features not in best or best[features].array is None:
+                best[features] = one.features
+        left = [features for features, one in zip(left, found, strict=True) if not one.final]
+        if not left or number == _MOST_PARTS - 1 or media.audio_rest_s is None:
             break
         # What starts at the very end of a part is read as a whole in the next one.
-        next_s, notes = media.audio_rest_s - _reach_s(features), media.notes
+        next_s, notes = media.audio_rest_s - max(map(_reach_s, left)), media.notes
         del media  # two parts are not held at once
         media = replace(rest(next_s), notes=notes)
         if media.audio is None:
             break
-    assert best is not None
-    return best
+    return [best[features] for features in settings]
+
+
+def join_parts(parts: Sequence[ModalityFeatures]) -> ModalityFeatures:
+    """The parts of a voice as one array, in their order; facts are those of the first one."""
+    if len(parts) == 1:
+        return parts[0]
+    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+    missing = next((part.missing for part in parts if part.missing is not None), None)
+    if missing is not None:
+        return ModalityFeatures(None, missing, notes)
+    array = np.concatenate([part.array for part in parts if part.array is not None])
+    return ModalityFeatures(array, None, notes, parts[0].meta)
 
 
 def _reach_s(features: VoiceFeatures) -> float:
@@ -78,13 +96,15 @@ def _reach_s(features: VoiceFeatures) -> float:
     return features.duration_s * features.speed + 2 * SPEECH_LEAD_S
 
 
-def _in_part(media: Media, features: VoiceFeatures, from_s: float, *, judge_speech: bool) -> _Found:
+def _in_part(
+    media: Media, settings: Sequence[VoiceFeatures], from_s: float, *, judge_speech: bool
+) -> list[_Found]:
     """The voice in one part of a recording whose audio starts at ``from_s``."""
-    audio = media.audio
+    audio, first = media.audio, settings[0]
     goes_on = media.audio_rest_s is not None
 
-    def nothing(reason: str, *, final: bool = True) -> _Found:
-        return _Found(ModalityFeatures(None, reason, media.notes), final)
+    def nothing(reason: str, *, final: bool = True) -> list[_Found]:
+        return [_Found(ModalityFeatures(None, reason, media.notes), final)] * len(settings)
 
     if not media.has_audio:
         return nothing("no audio stream")
@@ -97,28 +117,32 @@ def _in_part(media: Media, features: VoiceFeatures, from_s: float, *, judge_spee
     if audio.duration_s < _SHORTEST_S:
         return nothing(f"audio too short: {audio.duration_s:.2f} s")
     cancelled = media.cancelled or channels_cancel(audio)
-    if features.condition is not None:
-        audio = _degraded(audio, features.condition)
-    segment, facts = voice_segment(audio, features)
-    if features.highpass_hz is not None and facts["peak"] < SILENT_BELOW:
+    if first.condition is not None:
+        audio = _degraded(audio, first.condition)
+    segments = voice_segments(audio, settings)
+    if first.highpass_hz is not None and segments[0][1]["peak"] < SILENT_BELOW:
         return nothing(f"the {stream} silent, apart from what lies below a voice", final=False)
-    speech_s = facts.get("speech_s")
     before_s = audio.start_s - from_s
-    starts_s = None
-    if speech_s is not None and before_s + speech_s >= _OTHER_SOUND_S:
-        starts_s = audio.start_s + speech_s - SPEECH_LEAD_S
-    notes = media.notes + ((CHANNELS_CANCEL,) if cancelled else ())
-    notes += _place_notes(features, audio.duration_s, read_s, starts_s, goes_on=goes_on)
-    if judge_speech:
-        notes += quality_notes(audio, segment, facts, features)
-    if media.mixed:
-        facts["n_channels"] = media.n_channels
-    if before_s > 0:  # facts about all that was read
-        facts["sound_s"] = round(read_s, 4)
-        facts |= {} if speech_s is None else {"speech_s": round(before_s + speech_s, 4)}
-    complete = speech_s is not None and speech_s + _reach_s(features) <= audio.duration_s
-    found = ModalityFeatures(voice_array(segment, features), None, notes, facts)
-    return _Found(found, final=complete or not features.start_at_speech)
+    found = []
+    for features, (segment, facts) in zip(settings, segments, strict=True):
+        speech_s = facts.get("speech_s")
+        starts_s = None
+        if speech_s is not None and before_s + speech_s >= _OTHER_SOUND_S:
+            starts_s = audio.start_s + speech_s - SPEECH_LEAD_S
+        notes = media.notes + ((CHANNELS_CANCEL,) if cancelled else ())
+        notes += _place_notes(features, audio.duration_s, read_s, starts_s, goes_on=goes_on)
+        if judge_speech and features is first:
+            notes += quality_notes(audio, segment, facts, features)
+        if media.mixed:
+            facts["n_channels"] = media.n_channels
+        if before_s > 0:  # facts about all that was read
+            facts["sound_s"] = round(read_s, 4)
+            if speech_s is not None:
+                facts["speech_s"] = round(before_s + speech_s, 4)
+        complete = speech_s is not None and speech_s + _reach_s(features) <= audio.duration_s
+        part = ModalityFeatures(voice_array(segment, features), None, notes, facts)
+        found.append(_Found(part, final=complete or not features.start_at_speech))
+    return found
 
 
 def _place_notes(

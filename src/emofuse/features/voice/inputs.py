@@ -9,15 +9,23 @@ from numpy.typing import NDArray
 
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32
-from emofuse.features.voice.descriptors import compute_descriptors, descriptor_size
+from emofuse.features.voice.descriptors import (
+    compute_descriptors,
+    descriptor_size,
+    descriptor_views,
+)
 from emofuse.features.voice.pitch import pitch_rows
 from emofuse.features.voice.rosred import IMAGE_SIDE_PX, STATISTICS_SIZE, rosred_1d, rosred_image
 from emofuse.features.voice.spectrogram import log_mel
+from emofuse.features.voice.speech_encoder import ENCODER_SIZE, encode_speech, encoder_views
 from emofuse.system.shared_settings import one_native_thread
 
 
 def voice_array(segment: Float32, features: VoiceFeatures) -> NDArray[Any]:
-    """The array of kind ``features.kind``, from the output of ``voice_segment``."""
+    """The array of kind ``features.kind``, from the output of ``voice_segment``.
+
+    Of several :attr:`VoiceFeatures.parts`, each is computed alone.
+    """
     if features.kind == "log-mel":
         rows = log_mel(segment, features)
         if not features.pitch:
@@ -29,18 +37,30 @@ def voice_array(segment: Float32, features: VoiceFeatures) -> NDArray[Any]:
         # small products: several threads, beside those that decode, make them three times slower
         with one_native_thread("blas"):
             return compute_descriptors(np.vstack([rows, pitch]))
+    if features.kind == "encoder":
+        return encode_speech(segment, str(features.encoder_sha256))
     if features.kind == "rosred-image":
         return rosred_image(segment, features)
     return rosred_1d(segment, features)
 
 
 def voice_shape(features: VoiceFeatures) -> tuple[int, ...]:
-    """The shape that :func:`voice_array` returns."""
+    """The shape of a recording's features, all parts joined."""
     if features.kind == "log-mel":
         n_samples = round(features.duration_s * features.sample_rate_hz)
         return features.n_mels + 2 * features.pitch, 1 + n_samples // features.hop_length
     if features.kind == "rosred-image":
         return IMAGE_SIDE_PX, IMAGE_SIDE_PX, 3
+    if features.kind == "encoder":
+        return (ENCODER_SIZE,)
     if features.kind == "descriptors":
-        return (descriptor_size(features.n_mels),)
+        return (descriptor_size(features.n_mels) + (ENCODER_SIZE if features.encoder_sha256 else 0),)
     return (STATISTICS_SIZE,)
+
+
+def voice_views(features: VoiceFeatures) -> dict[str, slice]:
+    """Where each view is in the values of an ensemble's voice: descriptors first, then the encoder's."""
+    views = descriptor_views(features.n_mels) if features.kind == "descriptors" else {}
+    if features.encoder_sha256 is not None:
+        views |= encoder_views(max((view.stop for view in views.values()), default=0))
+    return views

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -95,33 +96,53 @@ def voice_segment(waveform: Waveform, features: VoiceFeatures) -> tuple[Float32,
     """The samples that the voice features are computed from, and facts about them.
 
     Returns:
-        (n_samples,) float32 of ``features.duration_s`` at ``features.sample_rate_hz``; JSON-ready facts.
+        (n_samples,) float32 of ``features.duration_s`` at ``features.sample_rate_hz``, at most as long for a
+        speech encoder; JSON-ready facts.
     """
-    rate, unsure_s, from_s = features.sample_rate_hz, 0.0, 0.0
+    return voice_segments(waveform, (features,))[0]
+
+
+def voice_segments(
+    waveform: Waveform, settings: Sequence[VoiceFeatures]
+) -> list[tuple[Float32, dict[str, Any]]]:
+    """The same for several settings, which differ in rate and length alone: speech is searched once."""
+    first = settings[0]
+    unsure_s, from_s = 0.0, 0.0
     facts: dict[str, Any] = {}
-    if features.highpass_hz is not None:
-        waveform = highpass(waveform, features.highpass_hz)
-        unsure_s = reach_s(features.highpass_hz) / features.speed
+    if first.highpass_hz is not None:
+        waveform = highpass(waveform, first.highpass_hz)
+        unsure_s = reach_s(first.highpass_hz) / first.speed
     mono = to_mono(waveform)
-    if features.start_at_speech:
+    if first.start_at_speech:
         speech_s = first_utterance_s(Waveform(mono[None], waveform.sample_rate_hz))
         facts["speech_s"] = None if speech_s is None else round(speech_s, 4)
-        from_s = max(0.0, (facts["speech_s"] or 0.0) - SPEECH_LEAD_S) / features.speed
-    from_hz = round(waveform.sample_rate_hz * features.speed)
-    samples = resample(mono, from_hz, rate)
-    if features.trim_db is not None:
-        voiced = trim_silence(
-            samples, rate, features.trim_db, features.trim_margin_s, unsure_s=unsure_s, from_s=from_s
-        )
-    else:
-        voiced = samples[round(from_s * rate) :]
-    segment = cut_or_pad(voiced, round(features.duration_s * rate))
-    info = {
+        from_s = max(0.0, (facts["speech_s"] or 0.0) - SPEECH_LEAD_S) / first.speed
+    facts = {
         "sound_s": round(waveform.duration_s, 4),
-        "voiced_s": round(len(voiced) / rate, 4),
         "sample_rate_hz": waveform.sample_rate_hz,
         "n_channels": waveform.n_channels,
         "peak": round(peak(waveform.samples), 6),
         **facts,
     }
-    return np.ascontiguousarray(segment), info
+    out = []
+    for features in settings:
+        rate = features.sample_rate_hz
+        samples = resample(mono, round(waveform.sample_rate_hz * features.speed), rate)
+        voiced = _voiced(samples, features, unsure_s=unsure_s, from_s=from_s)
+        segment = _cut(voiced, features)
+        out.append((np.ascontiguousarray(segment), {**facts, "voiced_s": round(len(voiced) / rate, 4)}))
+    return out
+
+
+def _voiced(samples: Float32, features: VoiceFeatures, *, unsure_s: float, from_s: float) -> Float32:
+    if features.trim_db is None:
+        return samples[round(from_s * features.sample_rate_hz) :]
+    return trim_silence(
+        samples, features.sample_rate_hz, features.trim_db, features.trim_margin_s,
+        unsure_s=unsure_s, from_s=from_s,
+    )  # fmt: skip
+
+
+def _cut(voiced: Float32, features: VoiceFeatures) -> Float32:
+    n_samples = round(features.duration_s * features.sample_rate_hz)
+    return voiced[:n_samples] if features.kind == "encoder" else cut_or_pad(voiced, n_samples)

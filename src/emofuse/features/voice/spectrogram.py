@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 import cv2
 import numpy as np
@@ -49,6 +49,8 @@ def mel_power(
     stft: tuple[int, int, int],
     n_mels: int,
     range_hz: tuple[float, float | None],
+    *,
+    beyond_ends: Literal["constant", "reflect"] = "constant",
 ) -> Float32:
     """Power in mel bands.
 
@@ -58,13 +60,14 @@ def mel_power(
         stft: n_fft, win_length and hop_length, in samples.
         n_mels: number of bands.
         range_hz: lowest and highest frequency; None: half of the rate.
+        beyond_ends: what the first and the last frames see there: zeros, or the sound mirrored.
 
     Returns:
         (n_mels, 1 + n_samples // hop_length) float32.
     """
     n_fft, win_length, hop = stft
     # The same number of frames for an odd n_fft as for an even one.
-    padded = np.pad(samples, (n_fft // 2, n_fft - n_fft // 2))
+    padded = np.pad(samples, (n_fft // 2, n_fft - n_fft // 2), mode=beyond_ends)
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
     power = _power_spectrum(frames, _window(n_fft, win_length))
     low_hz, high_hz = range_hz

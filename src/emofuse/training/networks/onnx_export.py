@@ -68,18 +68,35 @@ def export_frames(network: nn.Module, example: NDArray[Any]) -> bytes:
     return _export(network, torch.from_numpy(np.stack([example, example])), ["outputs"])
 
 
+def export_over_time(network: nn.Module, example: NDArray[Any], most: int) -> bytes:
+    """ONNX of a network that reads a sequence: ``inputs`` (n_values, n_times) → ``outputs``.
+
+    Args:
+        network: reads one sequence, without a batch axis.
+        example: (n_values, n_times) of any length.
+        most: the largest n_times.
+    """
+    times = torch.export.Dim("n_times", min=2, max=most)
+    return _export(network, torch.from_numpy(example), ["outputs"], {1: times})
+
+
 _LOGGER: Final = logging.getLogger("torch.onnx")
 _LOG_LEVEL: Final = SharedSetting(lambda: _LOGGER.level, _LOGGER.setLevel)
 
 
-def _export(module: nn.Module, inputs: Tensor, output_names: list[str]) -> bytes:
+def _export(
+    module: nn.Module, inputs: Tensor, output_names: list[str], dynamic: dict[int, Any] | None = None
+) -> bytes:
+    """``dynamic``: axes of any length; None: the first one, of clips."""
+    if dynamic is None:
+        dynamic = {0: torch.export.Dim("n", min=1)}
     with ignored_warnings(), _LOG_LEVEL.held(logging.ERROR):
         program = torch.onnx.export(
             module.eval(),
             (inputs,),
             input_names=["inputs"],
             output_names=output_names,
-            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+            dynamic_shapes=(dynamic,),
             opset_version=18,
             dynamo=True,
             verbose=False,
