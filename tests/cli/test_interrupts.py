@@ -101,3 +101,34 @@ def test_what_does_not_end_by_itself_is_ended(tmp_path: Path, what: str) -> None
         assert (process.returncode, stdout, stderr) == (130, "", "emofuse: interrupted\n")
     else:
         assert (process.returncode, stdout, stderr) == (0, "ended by itself\n", "")
+
+
+IMPORTING = """
+import os, sys, time
+from pathlib import Path
+try:
+    Path(sys.argv[1], "ready").touch()
+    time.sleep(60)
+except BaseException:
+    os.abort()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_library_that_is_being_imported_meets_no_exception(tmp_path: Path, number: signal.Signals) -> None:
+    """Torch's C++ aborts the process when one passes through it; so does this module."""
+    (tmp_path / "fragile.py").write_text(IMPORTING)
+    code = "from emofuse.cli.interrupts import end_on_signals; end_on_signals(); import fragile"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+    )  # fmt: skip
+    try:
+        assert wait_until((tmp_path / "ready").exists, limit_s=60)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=LIMIT_S)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + number
+    assert stderr == ("emofuse: interrupted\n" if number == signal.SIGINT else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -66,19 +67,26 @@ def test_commands_end_within_two_seconds(
     }  # fmt: skip
     command = commands[name]()
     out.parent.mkdir(exist_ok=True)
-    wait_s, start = random.uniform(EARLIEST_S, LATEST_S), time.monotonic()
-    ended = interrupted(
-        command, lambda: time.monotonic() - start > wait_s, number, folder=tmp_path,
-        to_all=random.random() < 0.5,
-    )  # fmt: skip
-    if ended is None:
-        text = (tmp_path / "stderr.txt").read_text(encoding="utf-8")
-        pytest.fail(f"emofuse {name} had ended within {wait_s:.1f} s: {text}")
+    latest_s, ended = LATEST_S, None
+    while ended is None:  # some commands end sooner on some machines: what has ended cannot be interrupted
+        shutil.rmtree(out, ignore_errors=True)
+        wait_s = random.uniform(EARLIEST_S, latest_s)
+        ended = interrupted(
+            command, _past(time.monotonic() + wait_s), number, folder=tmp_path, to_all=random.random() < 0.5
+        )
+        if ended is None and latest_s == EARLIEST_S:
+            text = (tmp_path / "stderr.txt").read_text(encoding="utf-8")
+            pytest.fail(f"emofuse {name} had ended within {wait_s:.1f} s: {text}")
+        latest_s = max(EARLIEST_S, wait_s - 1)
     print(f"emofuse {name}, {jobs} jobs, {number.name} after {wait_s:.1f} s: ended in {ended.took_s:.2f} s")
     assert ended.status == 128 + number, ended
     assert ended.took_s < LIMIT_S, ended
     assert ended.left == (), ended
     assert not any(text in ended.stderr for text in ("Traceback", "Exception ignored", "leaked")), ended
+
+
+def _past(at_s: float) -> Callable[[], bool]:
+    return lambda: time.monotonic() > at_s
 
 
 def _shipped() -> Path:

@@ -3,7 +3,8 @@
 First they raise an exception, which removes partial files and kills worker processes on its way. It is raised
 between two steps of Python only, and a callback of a C library may swallow it: what has not ended after
 :data:`GRACE_S` is therefore ended by a thread. Nothing finished is lost by that, for files are written whole
-or not at all, and a repeated command resumes.
+or not at all, and a repeated command resumes. While a library is being imported, the process is ended at
+once: an exception in the midst of its C++ would abort it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import FrameType
 from typing import Final
 
 from emofuse.system.worker_lifetime import kill_workers
 
 GRACE_S: Final = 1.0
 """How long a command may take to end by itself."""
+_IMPORT_CODE: Final = "<frozen importlib._bootstrap_external>"
 _SHOW_CURSOR: Final = "\x1b[?25h"
 """What a progress bar would write at its end."""
 
@@ -77,13 +80,24 @@ def left_to_command() -> Iterator[None]:
         _State.left_to_command -= 1
 
 
-def _on_signal(number: int, _frame: object) -> None:
+def _on_signal(number: int, frame: FrameType | None) -> None:
     if _State.received is not None:
         return  # it is ending
     _State.received = number
+    if _is_importing(frame):
+        _end(number)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether Python runs the body of a module that is being imported, or what that calls."""
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORT_CODE and frame.f_code.co_name == "exec_module":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _watch(signals: socket.socket) -> None:
