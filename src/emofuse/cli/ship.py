@@ -32,7 +32,15 @@ def ship(
     ] = None,
     face_from: Annotated[
         Path | None,
-        typer.Option(metavar="BUNDLE", help="Instead of both: take the face of an earlier bundle as it is."),
+        typer.Option(
+            metavar="BUNDLE",
+            help="Instead of the weights: take the face of an earlier bundle as it is. With --fer2013, how "
+            "likely its outputs are is measured again.",
+        ),
+    ] = None,
+    voice_from: Annotated[
+        Path | None,
+        typer.Option(metavar="BUNDLE", help="Train no voice: take that of an earlier bundle as it is."),
     ] = None,
     recipe: Annotated[
         str,
@@ -64,18 +72,20 @@ def ship(
     The voice network is fitted on the corpus; the face network is an expression CNN trained on FER2013; the
     fusion weight of each is determined separately. Fails if the bundle exceeds 12 MB. The check uses a second
     voice network, trained without the speaker of the check. To change only the voice, `--face-from` names the
-    bundle that the face comes from.
+    bundle that the face comes from; to change only the face or the fusion, `--voice-from` that of the voice.
 
     Example: `emofuse ship ravdess --expression compact/weights.safetensors --fer2013 fer2013 --out bundle`
     """
     options.check_training()
     face_source: Path | tuple[Path, Path]
-    if face_from is not None and expression is None and fer2013 is None:
+    if face_from is not None and expression is None:
         face_source = face_from
     elif face_from is None and expression is not None and fer2013 is not None:
         face_source = expression, fer2013
     else:
-        raise typer.BadParameter("the face comes from --expression and --fer2013, or from --face-from alone")
+        raise typer.BadParameter(
+            "the face comes from --expression and --fer2013, or from --face-from without --expression"
+        )
     from emofuse.core.recipes.load import load_recipe
     from emofuse.training.resources import Resources
     from emofuse.training.ship.build import ship as build
@@ -90,6 +100,8 @@ def ship(
             check_speaker=check_speaker,
             check_faces=check_faces,
             measure_on=[options.load_corpora([path], None) for path in measure or ()],
+            voice_from=voice_from,
+            fer2013=fer2013,
             resources=resources,
         )
     provenance = bundle.provenance

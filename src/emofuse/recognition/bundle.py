@@ -114,7 +114,15 @@ class Bundle:
     @property
     def fusions(self) -> tuple[str, ...]:
         """The names of the fusion files, one per member, in the order of the members: 2 before 10."""
-        names = [name for name in self.files if name.startswith("fusion-")]
+        return self._members("fusion-")
+
+    @property
+    def baseline_fusions(self) -> tuple[str, ...]:
+        """The same, for a face that is read against the person's own baseline; empty: ``fusions`` serve."""
+        return self._members("baseline-fusion-")
+
+    def _members(self, prefix: str) -> tuple[str, ...]:
+        names = [name for name in self.files if name.startswith(prefix)]
         return tuple(sorted(names, key=lambda name: (len(name), name)))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from emofuse.core.errors import WeightsError
 from emofuse.core.labels import EMOTIONS, FER_PLUS, FER_PLUS_TO_EMOTION
-from emofuse.training.networks.expression_cnn import CompactExpressionCnn, load_expression_weights
+from emofuse.training.networks.expression_cnn import WIDTHS, CompactExpressionCnn, load_expression_weights
 
 Pooling = Literal["mean", "peaks"]
 """How the frames of a clip become one reading: a value of the recipe's ``face.network.pooling``."""
@@ -23,6 +23,9 @@ This and the next were chosen on pseudo-clips made of FER2013's public_test.
 """
 LEAST_FRAME_WEIGHT: Final = 0.05
 """Of ``peaks``, the weight of a frame that is certainly neutral, beside 1 of one that certainly is not."""
+
+N_FRAME_OUTPUTS: Final = WIDTHS[-1] + len(FER_PLUS)
+"""Of a frame: its features and log-probabilities of FER+."""
 
 _NEUTRAL: Final = FER_PLUS.index("neutral")
 _LEAST_PROBABILITY: Final = 1e-9

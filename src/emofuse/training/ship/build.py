@@ -25,10 +25,8 @@ from emofuse.recognition.bundle import Bundle, check_free, save_bundle
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.file_lock import empty_locked, locked_folder
 from emofuse.training.dataset import Inputs, part_entries
-from emofuse.training.fusion_classifiers import LogLinearPool
+from emofuse.training.face_likelihood import Matrix
 from emofuse.training.measured import measure_bundle
-from emofuse.training.networks.float16 import store_as_float16
-from emofuse.training.networks.onnx_export import export_ensemble
 from emofuse.training.plan import Plan, make_plan
 from emofuse.training.resources import ONE_PROCESS, Resources
 from emofuse.training.run_folder import RunMarks, check_run, claim_run, software
@@ -36,25 +34,19 @@ from emofuse.training.ship.card import NAME as CARD
 from emofuse.training.ship.card import shipped_card
 from emofuse.training.ship.check import check_recognizer
 from emofuse.training.ship.face import ShippedFace, face_from_bundle, face_from_weights
-from emofuse.training.ship.rounding import differences
+from emofuse.training.ship.fusion import face_weights, fusion_files
 from emofuse.training.ship.voice import (
-    NO_OFFSETS,
-    FittedVoice,
+    ShippedVoice,
+    export_voice,
     fit_voice,
     read_voices,
+    voice_from_bundle,
     voiced_takes,
     voices_fingerprint,
 )
 
 LARGEST_BYTES: Final = 12_000_000
 """Of a bundle that comes with the package."""
-FACE_CAUTION: Final = 0.5
-"""The face counts for half of what FER2013 says it is worth.
-
-FER2013's faces are single, posed or found images. The frames of one clip err together, and a mouth that
-speaks looks like surprise or joy. By how much cannot be measured without faces of many actors, so half is a
-choice that was made beforehand.
-"""
 
 _TERMS: Final = """\
 The face branch was trained on FER2013 (Goodfellow et al. 2013, images for research use) with the votes of
@@ -84,6 +76,8 @@ def ship(
     check_speaker: str = "01",
     check_faces: Path | None = None,
     measure_on: Sequence[Corpus] = (),
+    voice_from: Path | None = None,
+    fer2013: Path | None = None,
     resources: Resources = ONE_PROCESS,
 ) -> Bundle:
     """Build the recognizer that comes with emofuse.
@@ -100,6 +94,10 @@ def ship(
         check_faces: more faces of that speaker, an .npz of ``codes`` and grey ``frames``.
         measure_on: corpora that the finished recognizer reads once, to say how well; nothing is fitted on
             them.
+        voice_from: a bundle that was shipped before, whose voice is taken as it is. Only the voice without
+            the speaker of the check is trained.
+        fer2013: with the face of a bundle, the folder of FER2013, on whose public_test the likelihood of the
+            face's outputs is measured; for a recipe with fusion.face_likelihood whose bundle lacks it.
         resources: processes, stored features, progress.
 
     Raises:
@@ -116,13 +114,16 @@ def ship(
         )
     run = out.with_name(out.name + ".work")
     if isinstance(face_source, Path):
-        face = face_from_bundle(face_source, _without_path(recipe).face)
+        face = face_from_bundle(face_source, _without_path(recipe).face, fer2013)
     else:
-        face = face_from_weights(*face_source, recipe.face.features.n_frames)
+        face = face_from_weights(*face_source, recipe.face)
     _refuse_large(face.files)  # fail early: hours of work follow
+    _face_likelihood(face, recipe)
     with locked_folder(run):
         check_free(out)  # another run may just have ended
-        bundle = _ship(corpus, recipe, face, out, run, check_speaker, check_faces, measure_on, resources)
+        bundle = _ship(
+            corpus, recipe, face, voice_from, out, run, check_speaker, check_faces, measure_on, resources
+        )
         empty_locked(run)
     return bundle
 
@@ -131,6 +132,7 @@ def _ship(
     corpus: Corpus,
     recipe: Recipe,
     face: ShippedFace,
+    voice_from: Path | None,
     out: Path,
     run: Path,
     check_speaker: str,
@@ -144,23 +146,27 @@ def _ship(
     inputs = read_voices(corpus, recipe, run / "work", resources)
     claim_run(run, {**marks, "corpus": voices_fingerprint(inputs)})
     plans = _plans(inputs, recipe, check_speaker)
-    voices = [fit_voice(plan, inputs, recipe, run / "work", resources) for plan in plans]
-    files, voice_rounding, n_changed = _bundle_files(voices[0], face.files, inputs)
+    likelihood = _face_likelihood(face, recipe)
+    given = [] if voice_from is None else [voice_from_bundle(voice_from, recipe, inputs)]
+    fitted = [fit_voice(plan, inputs, recipe, run / "work", resources) for plan in plans[len(given) :]]
+    voices = [*given, *(export_voice(voice, inputs) for voice in fitted)]
+    files = _bundle_files(voices[0], face, likelihood)
     _refuse_large(files)
     provenance = {
         **_provenance(corpus, recipe, inputs, voices[0], face),
-        "float16_largest_difference": {"face": face.rounding, "voice": voice_rounding},
-        "float16_changed_answers": {"voice": {"n": len(inputs.labels), "changed": n_changed}},
+        "weights": {"voice": voices[0].weight, **face_weights(likelihood)},
+        "float16_largest_difference": {"face": face.rounding, "voice": voices[0].rounding},
+        "float16_changed_answers": {"voice": {"n": voices[0].n, "changed": voices[0].n_changed}},
         "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": software(),
     }
     if len(voices) > 1:
         resources.on_progress("check", 0, 1)
         shutil.rmtree(run / "check", ignore_errors=True)
-        without, *_ = _bundle_files(voices[1], face.files, inputs)
+        without = _bundle_files(voices[1], face, likelihood)
         unseen = _save(run / "check", without, recipe, corpus, provenance)
         checked = check_recognizer(unseen, corpus, check_speaker, faces=check_faces, store=resources.store)
-        provenance["check"] = {"voice": voices[1].as_dict(), **checked}
+        provenance["check"] = {"voice": dict(voices[1].facts), **checked}
         resources.on_progress("check", 1, 1)
     if measure_on:
         shutil.rmtree(run / "draft", ignore_errors=True)
@@ -195,23 +201,19 @@ def _plans(inputs: Inputs, recipe: Recipe, check_speaker: str) -> list[Plan]:
     return plans
 
 
-def _bundle_files(
-    voice: FittedVoice, face_files: dict[str, bytes], inputs: Inputs
-) -> tuple[dict[str, bytes], float, int]:
-    """The networks of a bundle; the voice's largest change by float16, and how many of its answers change."""
-    full = export_ensemble([voice.network], inputs.load("voice")[0].copy())
-    small = store_as_float16(full)
-    rounding, n_changed = differences(full, small, np.asarray(inputs.load("voice")))
-    pool = LogLinearPool(NO_OFFSETS, n_emotions=len(EMOTIONS))
-    pool.weights = np.array([voice.weight, FACE_CAUTION])
-    return {"voice.onnx": small, **face_files, "fusion-0.onnx": pool.to_onnx()}, rounding, n_changed
+def _face_likelihood(face: ShippedFace, recipe: Recipe) -> Matrix | None:
+    return face.likelihood if recipe.fusion.face_likelihood else None
+
+
+def _bundle_files(voice: ShippedVoice, face: ShippedFace, likelihood: Matrix | None) -> dict[str, bytes]:
+    return {"voice.onnx": voice.file, **face.files, **fusion_files(voice.weight, likelihood)}
 
 
 def _provenance(
     corpus: Corpus,
     recipe: Recipe,
     inputs: Inputs,
-    voice: FittedVoice,
+    voice: ShippedVoice,
     face: ShippedFace,
 ) -> dict[str, Any]:
     return {
@@ -226,8 +228,7 @@ def _provenance(
         "published",
         "fer_plus_to_emotion": {"version": FER_PLUS_TO_EMOTION_VERSION, "shares": FER_PLUS_TO_EMOTION},
         "fusion": "pool",
-        "weights": {"voice": voice.weight, "face": FACE_CAUTION},
-        "voice": voice.as_dict(),
+        "voice": dict(voice.facts),
         "face": dict(face.calibration),
     }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import (
@@ -18,10 +19,12 @@ from emofuse.core.labels import (
 )
 from emofuse.core.recipes.face import FacePart
 from emofuse.corpus.fer2013 import Faces, read_fer2013
-from emofuse.recognition.bundle import FRAME_FILE, load_bundle
+from emofuse.recognition.bundle import FRAME_FILE, Bundle, load_bundle
 from emofuse.system.checksums import file_digest
 from emofuse.training.expression import read_faces
+from emofuse.training.face_likelihood import Matrix, likelihood_of_faces
 from emofuse.training.networks.expression_over_time import (
+    N_FRAME_OUTPUTS,
     ExpressionOfClip,
     ExpressionOfFrames,
     ExpressionOverTime,
@@ -33,6 +36,13 @@ from emofuse.training.ship.rounding import frame_outputs, log_probabilities
 
 _CLIP_FILE: Final = "face.onnx"
 _LEAST_SHARE: Final = 1e-3
+_LIKELIHOOD: Final = "likelihood"
+_EMOTION_OF: Final = {
+    name: EMOTIONS.index(max(shares, key=lambda emotion: (shares[emotion], -EMOTIONS.index(emotion))))
+    for name, shares in FER_PLUS_TO_EMOTION.items()
+    if shares
+}
+"""The emotion of each class of FER+; neutral, which is also calm, counts as neutral."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,34 +79,54 @@ class ShippedFace:
     pretrained_sha256: str
     """Of the weights that it was exported from."""
 
+    @property
+    def likelihood(self) -> Matrix:
+        """(8, 8), of what it outputs given each emotion: :mod:`emofuse.training.face_likelihood`.
 
-def face_from_weights(weights: Path, fer2013: Path, n_frames: int) -> ShippedFace:
+        Raises:
+            ExperimentError: it was shipped before that was measured.
+        """
+        if _LIKELIHOOD not in self.calibration:
+            raise ExperimentError(
+                "the recipe has fusion.face_likelihood, and the bundle that the face is taken from does not "
+                "say how likely its outputs are: also name FER2013 (--fer2013 DIR), on which it is measured"
+            )
+        return np.array(self.calibration[_LIKELIHOOD], dtype=np.float64)
+
+
+def face_from_weights(weights: Path, fer2013: Path, part: FacePart) -> ShippedFace:
     """Calibrate and export an expression CNN.
 
     Raises:
         WeightsError, CorpusError: the weights or FER2013 are not what they should be.
     """
-    face = load_expression_over_time(weights)
+    face = load_expression_over_time(weights, part.network.pooling)
     faces = read_fer2013(fer2013, "public_test")
     calibration = calibrate_face(face, read_fer2013(fer2013, "train"), faces)
-    files, rounding = export_face(calibration.applied_to(face), n_frames, faces)
-    return ShippedFace(files, asdict(calibration), rounding, file_digest(weights, "sha256"))
+    files, rounding = export_face(calibration.applied_to(face), part.features.n_frames, faces)
+    measured = _with_likelihood(asdict(calibration), files, faces)
+    return ShippedFace(files, measured, rounding, file_digest(weights, "sha256"))
 
 
-def face_from_bundle(folder: Path, part: FacePart) -> ShippedFace:
+def face_from_bundle(folder: Path, part: FacePart, fer2013: Path | None = None) -> ShippedFace:
     """The face of a bundle that was shipped before, byte for byte, with what was measured of it then.
+
+    If the recipe pools frames in another way, the half that pools them is exported again.
 
     Args:
         folder: the bundle; its checksums are compared.
         part: of the recipe that the face is wanted for.
+        fer2013: folder of FER2013; the likelihood of the face's outputs is measured on its public_test, on
+            which nothing of the face was trained. None: what the bundle says of it, if it does.
 
     Raises:
         BundleError: there is no such bundle, or it is altered.
         ExperimentError: it was not shipped, or its face is another than the recipe's.
+        CorpusError: FER2013 is not what it should be.
     """
     bundle = load_bundle(folder)
     facts = bundle.provenance
-    if bundle.recipe.face != part or "fer_plus_to_emotion" not in facts:
+    if _pooled(bundle.recipe.face, part) != part or "fer_plus_to_emotion" not in facts:
         raise ExperimentError(
             f"{folder}: its face is another than the recipe's: name a bundle of emofuse ship"
         )
@@ -104,12 +134,40 @@ def face_from_bundle(folder: Path, part: FacePart) -> ShippedFace:
         raise ExperimentError(
             f"{folder}: its face was calibrated for another map of FER+: name its weights and FER2013"
         )
-    return ShippedFace(
-        {name: bundle.read(name) for name in (FRAME_FILE, _CLIP_FILE)},
-        facts["face"],
-        facts["float16_largest_difference"]["face"],
-        facts["pretrained_sha256"],
-    )
+    files = {name: bundle.read(name) for name in (FRAME_FILE, _CLIP_FILE)}
+    if bundle.recipe.face != part:
+        files[_CLIP_FILE] = _pooled_clip(bundle, part)
+    calibration: Mapping[str, Any] = facts["face"]
+    if fer2013 is not None:
+        calibration = _with_likelihood(calibration, files, read_fer2013(fer2013, "public_test"))
+    rounding = facts["float16_largest_difference"]["face"]
+    return ShippedFace(files, calibration, rounding, facts["pretrained_sha256"])
+
+
+def _pooled(face: FacePart, wanted: FacePart) -> FacePart:
+    """A face with the pooling of another."""
+    network = face.network.model_copy(update={"pooling": wanted.network.pooling})
+    return face.model_copy(update={"network": network})
+
+
+def _pooled_clip(bundle: Bundle, part: FacePart) -> bytes:
+    """The half of a bundle's face that pools frames, exported again for a recipe's pooling."""
+    pooling = ExpressionOfClip(bundle.provenance["face"]["offsets"], part.network.pooling)
+    return export_ensemble([pooling], np.zeros((part.features.n_frames, N_FRAME_OUTPUTS), dtype=np.float32))
+
+
+def _with_likelihood(
+    calibration: Mapping[str, Any], files: Mapping[str, bytes], faces: Faces
+) -> dict[str, Any]:
+    """What is known of a face, and how likely its outputs are, from held-out faces with a majority label."""
+    emotions = np.array([_EMOTION_OF.get(name, -1) for name in FER_PLUS])
+    labels = np.where(faces.majority >= 0, emotions[faces.majority], -1)
+    known = labels >= 0
+    outputs = frame_outputs(files[FRAME_FILE], faces.images[known])
+    with torch.inference_mode():  # of a single frame, which no pooling changes
+        logs = ExpressionOfClip(calibration["offsets"])(torch.from_numpy(outputs)[:, None])[1].numpy()
+    matrix = likelihood_of_faces(logs, labels[known])
+    return {**calibration, _LIKELIHOOD: matrix.round(6).tolist(), "n_majority_faces": int(known.sum())}
 
 
 def calibrate_face(network: ExpressionOverTime, known: Faces, held_out: Faces) -> FaceCalibration:

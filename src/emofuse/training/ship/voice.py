@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +19,18 @@ from emofuse.core.records import Features, Take
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import corpora_of
 from emofuse.features.extraction import extract_takes
+from emofuse.recognition.bundle import load_bundle
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.corpus_figures import CorpusFigures, figures_by_corpus
 from emofuse.training.dataset import Inputs, supervision_of
 from emofuse.training.fusion_classifiers import LogLinearPool
 from emofuse.training.jobs import load_network, load_outputs, run_network_jobs
+from emofuse.training.networks.float16 import store_as_float16
+from emofuse.training.networks.onnx_export import export_ensemble
 from emofuse.training.plan import NetworkJob, Plan
 from emofuse.training.resources import Resources
-
-NO_OFFSETS: Final = {"offset_penalty": 1e6}
-"""Parameters of a pool without offsets: they are penalized to 0."""
+from emofuse.training.ship.fusion import NO_OFFSETS
+from emofuse.training.ship.rounding import differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,63 @@ class FittedVoice:
         if self.corpora:
             facts["corpora"] = list(self.corpora)
         return facts
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedVoice:
+    """The voice branch of a bundle, whatever face it goes with.
+
+    ``file``: its network as ONNX; ``weight``: in the fusion; ``facts``: what a bundle says of it, see
+    :meth:`FittedVoice.as_dict`; ``rounding``: by how much float16 changes its probabilities; ``n_changed``:
+    of how many of ``n`` answers.
+    """
+
+    file: bytes
+    weight: float
+    facts: Mapping[str, Any]
+    rounding: float
+    n: int
+    n_changed: int
+
+
+def export_voice(voice: FittedVoice, inputs: Inputs) -> ShippedVoice:
+    """The network with its weights in float16, and what this changes on the takes it was trained on."""
+    rows = np.asarray(inputs.load("voice"))
+    full = export_ensemble([voice.network], rows[0].copy())
+    small = store_as_float16(full)
+    rounding, n_changed = differences(full, small, rows)
+    return ShippedVoice(small, voice.weight, voice.as_dict(), rounding, len(rows), n_changed)
+
+
+def voice_from_bundle(folder: Path, recipe: Recipe, inputs: Inputs) -> ShippedVoice:
+    """The voice of a bundle that was shipped before, byte for byte, with what was measured of it then.
+
+    Args:
+        folder: the bundle; its checksums are compared.
+        recipe: that the voice is wanted for.
+        inputs: the voices that it must have been trained on.
+
+    Raises:
+        BundleError: there is no such bundle, or it is altered.
+        ExperimentError: its voice is another than the recipe's, or was trained on other recordings.
+    """
+    bundle = load_bundle(folder)
+    facts = bundle.provenance
+    if bundle.recipe.voice != recipe.voice or "float16_changed_answers" not in facts:
+        raise ExperimentError(
+            f"{folder}: its voice is another than the recipe's: name a bundle of emofuse ship"
+        )
+    speakers = sorted(set(inputs.speakers.tolist()))
+    if facts["takes"] != len(inputs.labels) or facts["speakers"] != speakers:
+        raise ExperimentError(
+            f"{folder}: its voice was trained on {facts['takes']} recordings of {len(facts['speakers'])} "
+            f"speakers, the corpus has {len(inputs.labels)} of {len(speakers)}: name the corpus it is from"
+        )
+    changed = facts["float16_changed_answers"]["voice"]
+    return ShippedVoice(
+        bundle.read("voice.onnx"), facts["voice"]["weight"], facts["voice"],
+        facts["float16_largest_difference"]["voice"], changed["n"], changed["changed"],
+    )  # fmt: skip
 
 
 def read_voices(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resources) -> Inputs:
