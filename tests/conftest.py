@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,11 @@ def identity_weights(monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = Path(named) if named else not_none(network).parent
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(folder))
     return folder
+
+
+@pytest.fixture
+def no_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test finds no face recognition files, wherever they are."""
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path / "no weights"))
+    for name in ("dlib-face-recognition", "dlib-face-points"):
+        monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], package="not_installed_anywhere"))

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from emofuse.timeline.people import rename_people
+from emofuse.core.errors import ProfileError
+from emofuse.features.profile import Profile
+from emofuse.timeline.people import KnownPeople, rename_people
 from emofuse.timeline.records import FaceBox, Segment
 from tests.support import timelines
 
@@ -33,3 +36,24 @@ def test_names_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="not a valid name"):
         rename_people(timeline, {"person 1": " "})
     assert rename_people(timeline, {}) == (timeline, ())
+
+
+def test_one_profile_is_everybodys_and_several_are_found_by_their_faces() -> None:
+    face = np.zeros(128, np.float32)
+    anna, bert = Profile("r", {}, 8, face=face), Profile("r", {}, 9, face=face + 1)
+    everybody = KnownPeople.of(anna)
+    assert everybody.profile_of(None) is anna and everybody.profile_of("Bert") is anna
+    assert everybody.faces == {}
+    both = KnownPeople.of({"Anna": anna, "Bert": bert})
+    assert both.profile_of(None) is None and both.profile_of("Bert") is bert
+    assert list(both.faces) == ["Anna", "Bert"] and both.faces["Bert"] is bert.face
+    nobody = KnownPeople.of(None)
+    assert nobody.profile_of(None) is None and nobody.faces == {}
+
+
+def test_several_profiles_need_faces_and_names() -> None:
+    with pytest.raises(ProfileError, match=r"profile of Anna holds no face.*--with-face"):
+        KnownPeople.of({"Anna": Profile("r", {}, 8)})
+    for name in (" ", "person 3", "Person 1"):
+        with pytest.raises(ValueError, match="cannot be the name"):
+            KnownPeople.of({name: Profile("r", {}, 8, face=np.zeros(128, np.float32))})

@@ -17,7 +17,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from emofuse.core.errors import MediaError
+from emofuse.core.errors import MediaError, WeightsError
 from emofuse.core.records import Waveform
 from emofuse.exports.json_schema import timeline_schema
 from emofuse.exports.write import FORMATS, write_timeline
@@ -25,8 +25,8 @@ from emofuse.recognition.recognizer import Recognizer
 from emofuse.timeline.reader import presence
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 from emofuse.timeline.segments import SegmentRules
-from emofuse.timeline.windows import WindowRules
-from tests.support import drawn_people, media_files
+from emofuse.timeline.windows import TOLD_APART_BY_FACE, WindowRules
+from tests.support import drawn_people, media_files, real_people
 from tests.support.typed import not_none
 
 EVERY_PICTURE = 60.0
@@ -250,6 +250,61 @@ def test_a_real_pair(recognizer: Recognizer, ravdess: Path, tmp_path: Path) -> N
         assert left == ((box.person == "person 1") == (box.time_s < half_s - 1e-6)), box
     speakers = {w.speaker for w in found.windows if w.speech is not None and w.speech > 0.5}
     assert "person 1" in speakers and "person 2" not in speakers
+
+
+@pytest.fixture
+def film_of_stills(ravdess: Path, tmp_path: Path) -> Path:
+    """The 24 actors, each for 1.2 s."""
+    rng = np.random.default_rng(0)
+    frames = [real_people.noisy(one, rng) for one in real_people.read_stills(ravdess) for _ in range(6)]
+    ticks = [6000 * i for i in range(len(frames))]
+    return drawn_people.write_video(tmp_path / "stills.mp4", frames, ticks=ticks)
+
+
+@pytest.mark.ravdess
+@pytest.mark.usefixtures("identity_weights")
+def test_a_film_of_24_real_people_has_24(recognizer: Recognizer, film_of_stills: Path) -> None:
+    found = recognizer.timeline(film_of_stills)
+    assert found.people == tuple(f"person {i + 1}" for i in range(24))
+    assert [box.person for box in found.faces] == [f"person {i // 6 + 1}" for i in range(144)]
+    assert found.notes == (TOLD_APART_BY_FACE,)
+    streamed = list(recognizer.stream(film_of_stills))
+    assert [(one.person, one.start_s) for one in streamed] == [
+        (one.person, one.start_s) for one in found.windows
+    ]
+    by_looks = recognizer.timeline(film_of_stills, identity=False)
+    assert len(by_looks.people) < 24 and by_looks.notes == ()
+
+
+@pytest.mark.ravdess
+@pytest.mark.usefixtures("identity_weights")
+def test_a_real_person_keeps_the_name_in_other_light_and_before_another_wall(
+    recognizer: Recognizer, ravdess: Path, tmp_path: Path
+) -> None:
+    clips = [real_people.read_clip(path)[:14] for path in sorted(ravdess.glob("video/*/*.mp4"))[1::2][:3]]
+    frames = [
+        *real_people.warm_and_close(clips[0]), *real_people.before_a_green_wall(clips[1]), *clips[2],
+        *real_people.warm_and_close(clips[1]),
+    ]  # fmt: skip
+    path = drawn_people.write_video(
+        tmp_path / "cuts.mp4", frames, ticks=[6000 * i for i in range(len(frames))]
+    )
+    found = recognizer.timeline(path, identity=True)
+    assert found.people == ("person 1",)
+    assert len(found.faces) == len(frames)
+    assert len(recognizer.timeline(path, identity=False).people) > 1
+
+
+@pytest.mark.usefixtures("no_identity")
+def test_without_the_network_nothing_is_embedded_unless_asked_for(
+    recognizer: Recognizer, conversation: Path
+) -> None:
+    found = recognizer.timeline(conversation, identity=False)
+    again = recognizer.timeline(conversation)
+    assert (again.people, again.faces, again.notes) == (found.people, found.faces, found.notes)
+    assert again.segments == found.segments
+    with pytest.raises(WeightsError, match=r"pip install 'emofuse\[identity\]'"):
+        recognizer.timeline(conversation, identity=True)
 
 
 def test_stream_gives_the_windows_of_the_timeline(

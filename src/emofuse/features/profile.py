@@ -2,7 +2,8 @@
 
 A profile is a small file of means and deviations of features; or, where the recognizer has no networks for
 enrolled people, of mean log-probabilities. It works only with the recognizer that made it. It describes
-how a person's voice and face differ from others', so treat it as personal data.
+how a person's voice and face differ from others', so treat it as personal data. On request it also holds an
+embedding of the face, which is biometric data: it finds the person in other recordings.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ SCHEMA: Final = 1
 LARGEST_BYTES: Final = 16 * 2**20
 """Of a profile, unpacked: some hundred times what those of the shipped recipes take."""
 _KINDS: Final[tuple[Kind, ...]] = ("voice", "face", "fused")
+FACE_NUMBERS: Final = 128
+"""Of an embedding."""
+_FACE: Final = "face-embedding"
 _DAMAGED: Final = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 """What reading a file that is not a profile raises."""
 
@@ -44,6 +48,9 @@ class Profile:
     """Recordings with neither voice nor face, and why; not saved: file names can reveal emotions."""
     baselines: Mapping[Kind, OwnBaseline] = field(default_factory=dict)
     """How the recognizer reads the person on average, if it has no networks for enrolled people."""
+    face: NDArray[np.float32] | None = None
+    """(128,) the embedding of the person's face, biometric data; None unless it was asked for. See
+    :mod:`emofuse.features.face.identity`."""
 
     def save(self, path: str | Path) -> None:
         """Write the profile atomically."""
@@ -62,6 +69,8 @@ class Profile:
             arrays[f"{name}-mean"], arrays[f"{name}-deviations"] = moments.mean, moments.deviations
         for kind, one in self.baselines.items():
             arrays[f"{kind}-baseline"] = one.mean
+        if self.face is not None:
+            arrays[_FACE] = self.face.astype(np.float32)
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         write_atomically(Path(path), buffer.getvalue())
@@ -96,13 +105,21 @@ class Profile:
                 for kind, known in about.get("baselines", {}).items()
                 if kind in _KINDS
             }
-            return cls(str(about["recogniser"]), moments, int(about["clips"]), baselines=baselines)
+            face = _face(arrays[_FACE]) if _FACE in arrays else None
+            return cls(str(about["recogniser"]), moments, int(about["clips"]), baselines=baselines, face=face)
         except _NotMomentsError as error:
             raise ProfileError(f"{path} is not a profile: {error}") from None
         except _DAMAGED:  # the libraries' messages are meant for programmers
             raise ProfileError(
                 f"{path} is not a profile of emofuse, or damaged: create it again (emofuse enroll)"
             ) from None
+
+
+def _face(values: NDArray[Any]) -> NDArray[np.float32]:
+    """An embedding as read from a file, checked."""
+    if values.shape != (FACE_NUMBERS,) or not np.isfinite(values).all():
+        raise _NotMomentsError(f"the embedding of its face is not {FACE_NUMBERS} finite numbers")
+    return values.astype(np.float32)
 
 
 def _baseline(known: Mapping[str, Any], mean: NDArray[Any]) -> OwnBaseline:

@@ -155,6 +155,8 @@ def _digest(profile: Profile) -> str:
         digest.update(known.mean.tobytes() + known.deviations.tobytes())
     for kind, one in sorted(profile.baselines.items()):
         digest.update(f"{kind} {one.n} {one.spread_nats}".encode() + one.mean.tobytes())
+    if profile.face is not None:
+        digest.update(profile.face.tobytes())
     return digest.hexdigest()
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from emofuse.features.own_baseline import Kind, Modality, OwnBaseline, Reading
     from emofuse.features.profile import Profile
     from emofuse.media.container import Source
+    from emofuse.timeline.people import Profiles
     from emofuse.timeline.reader import OnSound
     from emofuse.timeline.records import Timeline, Window
     from emofuse.timeline.segments import SegmentRules
@@ -331,7 +332,8 @@ class Recognizer:
         segment_rules: SegmentRules | None = None,
         start_s: float | None = None,
         end_s: float | None = None,
-        profile: Profile | None = None,
+        profile: Profiles | None = None,
+        identity: bool | None = None,
         audio_stream: int | None = None,
         video_stream: int | None = None,
         limits: Limits | None = None,
@@ -356,7 +358,9 @@ class Recognizer:
             segment_rules: what a change of emotion costs, and below which probability to abstain.
             start_s: where to start; None: at the start of the recording.
             end_s: where to end; None: at its end.
-            profile: of the one person who is seen and heard, if enrolled.
+            profile: of the one person who is seen and heard, if enrolled; or those of several by name, made
+                ``with_face``: they are found by their faces and named, and others are not.
+            identity: whether to tell people apart by face embeddings; None: if the extra is installed.
             audio_stream: the number of the audio stream to read, as for :meth:`predict`.
             video_stream: the number of the video stream.
             limits: what the recording may ask for, as for :meth:`predict`.
@@ -367,18 +371,21 @@ class Recognizer:
         Raises:
             MediaError: the file cannot be read, or its frames are too large.
             CancelledError: ``cancel`` was set.
+            ProfileError: a profile was made with another recognizer, or is one of several and has no face.
+            WeightsError: faces are to be embedded, and the network is missing or altered.
         """
         from emofuse.timeline.reader import ReadingOptions, read_timeline
 
         streams = StreamChoice(audio_stream, video_stream)
         control = _control(limits, cancel, on_progress)
-        options = ReadingOptions(rules, start_s, end_s, profile, streams, control)
+        options = ReadingOptions(rules, start_s, end_s, profile, streams, control, identity)
         return read_timeline(self, source, options, segment_rules=segment_rules, on_sound=on_sound)
 
     def stream(
         self, source: Source, *, rules: WindowRules | None = None, start_s: float | None = None,
-        end_s: float | None = None, profile: Profile | None = None, audio_stream: int | None = None,
-        video_stream: int | None = None, limits: Limits | None = None, cancel: Event | None = None,
+        end_s: float | None = None, profile: Profiles | None = None, identity: bool | None = None,
+        audio_stream: int | None = None, video_stream: int | None = None, limits: Limits | None = None,
+        cancel: Event | None = None,
     ) -> Iterator[Window]:  # fmt: skip
         """The windows of :meth:`timeline`, each as soon as it is read; the arguments are the same.
 
@@ -392,7 +399,8 @@ class Recognizer:
 
         streams = StreamChoice(audio_stream, video_stream)
         control = _control(limits, cancel, None)
-        return stream_windows(self, source, ReadingOptions(rules, start_s, end_s, profile, streams, control))
+        options = ReadingOptions(rules, start_s, end_s, profile, streams, control, identity)
+        return stream_windows(self, source, options)
 
     def predict_features(
         self, features: Features, *, source: str = "features", profile: Profile | None = None

@@ -21,6 +21,7 @@ from emofuse.features.extraction import extract
 from emofuse.media.frame_sampling import Frame
 from emofuse.media.live.inputs import requested_inputs
 from emofuse.media.live.stream import CapturedPart, LiveStream
+from emofuse.timeline.people import KnownPeople
 from emofuse.timeline.records import Window, rounded
 from emofuse.timeline.windows import WindowReader, WindowRules
 
@@ -253,7 +254,7 @@ class _Session:
             has_audio=self._stream.has_audio,
             has_video=self._stream.has_video,
             start_s=start_s,
-            profile=self._profile,
+            people=KnownPeople.of(self._profile),
             as_they_come=True,
         )
 

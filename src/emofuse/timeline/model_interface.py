@@ -39,6 +39,14 @@ class EmotionModel(Protocol):
         """Probabilities from features that were extracted with ``recipe``."""
         ...
 
+    def check_profile(self, profile: Profile) -> None:
+        """Check that a profile was made with this recognizer.
+
+        Raises:
+            ProfileError: it was not.
+        """
+        ...
+
     def face_frames(self, face: NDArray[Any]) -> NDArray[Any]:
         """(n, height, width) crops as the last part of the face network reads them, frame by frame."""
         ...

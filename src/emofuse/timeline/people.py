@@ -1,11 +1,62 @@
-"""The names of people in a timeline."""
+"""The people of a timeline: who is known by a profile, and their names."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.errors import ProfileError
+from emofuse.features.profile import Profile
 from emofuse.timeline.records import Timeline
+
+Profiles = Profile | Mapping[str, Profile]
+"""That of the one person in a recording; or those of several, by name, who are found by their faces."""
+
+_NUMBERED: Final = re.compile(r"person \d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPeople:
+    """Who is known of those in a recording."""
+
+    only: Profile | None = None
+    """Of the one person who is seen and heard."""
+    by_name: Mapping[str, Profile] = field(default_factory=dict)
+    """Of people who are found by their faces."""
+
+    @classmethod
+    def of(cls, profiles: Profiles | None) -> KnownPeople:
+        """From the argument of :meth:`Recognizer.timeline`.
+
+        Raises:
+            ProfileError: of several profiles, one has no face.
+            ValueError: a name is blank or that of an unknown person, such as ``person 1``.
+        """
+        if profiles is None or isinstance(profiles, Profile):
+            return cls(profiles)
+        for name, profile in profiles.items():
+            if not name.strip() or _NUMBERED.fullmatch(name.strip()):
+                raise ValueError(f"{name!r} cannot be the name of a known person: it is blank or a number")
+            if profile.face is None:
+                raise ProfileError(
+                    f"the profile of {name} holds no face, by which to tell {name} from others: "
+                    "enroll again with --with-face"
+                )
+        return cls(None, dict(profiles))
+
+    @property
+    def faces(self) -> dict[str, NDArray[np.float32]]:
+        """(128,) the embedding of each by name."""
+        return {name: one.face for name, one in self.by_name.items() if one.face is not None}
+
+    def profile_of(self, name: str | None) -> Profile | None:
+        """The profile with which to read somebody; ``name``: of a known person, None: nobody known."""
+        return self.only if name is None else self.by_name.get(name, self.only)
 
 
 def rename_people(timeline: Timeline, names: Mapping[str, str]) -> tuple[Timeline, tuple[str, ...]]:

@@ -17,13 +17,13 @@ from emofuse.core.records import StreamChoice, Waveform
 from emofuse.media.container import Source, display_path
 from emofuse.media.file_stream import MediaStream, open_stream
 from emofuse.system.memory import trim_heap
+from emofuse.timeline.people import KnownPeople, Profiles, rename_people
 from emofuse.timeline.records import FaceBox, Timeline, Window
 from emofuse.timeline.segments import SegmentRules, make_segments
 from emofuse.timeline.still_faces import Seen, without_still_faces
 from emofuse.timeline.windows import WindowReader, WindowRules
 
 if TYPE_CHECKING:
-    from emofuse.features.profile import Profile
     from emofuse.timeline.model_interface import EmotionModel
 
 OnSound = Callable[[Waveform], None]
@@ -44,9 +44,10 @@ class ReadingOptions:
     rules: WindowRules | None = None
     start_s: float | None = None
     end_s: float | None = None
-    profile: Profile | None = None
+    profile: Profiles | None = None
     streams: StreamChoice | None = None
     control: ReadControl = field(default_factory=ReadControl)
+    identity: bool | None = None
 
 
 @dataclass(slots=True)
@@ -155,14 +156,17 @@ def read_timeline(
     trim_heap()
     boxes = sorted(reader.take_boxes(), key=lambda box: (box.time_s, box.person))
     seen = Seen(list(compact.windows()), boxes, tuple(reader.people))
-    seen = without_still_faces(seen, reader.still_people())
+    still = reader.still_people()
+    seen = without_still_faces(seen, still)
+    numbers = dict(zip((one for one in reader.people if one not in still), seen.people, strict=True))
+    names = {numbers[one]: name for one, name in reader.names.items() if one in numbers}
     windows, faces = seen.windows, seen.faces
     frame_times = np.array(reader.frame_times, dtype=np.float64)
     segments = make_segments(
         windows, span, recognizer.emotions,
         presence=presence(faces, frame_times, span[1]), frame_times=frame_times, rules=segment_rules,
     )  # fmt: skip
-    return Timeline(
+    timeline = Timeline(
         source=str(display_path(source)),
         duration_s=span[1] - span[0],
         start_s=span[0],
@@ -176,6 +180,7 @@ def read_timeline(
         picture_size=(stream.width, stream.height) if stream.has_video else None,
         notes=stream.notes + reader.notes + seen.notes,
     )
+    return rename_people(timeline, names)[0]
 
 
 @contextmanager
@@ -184,6 +189,9 @@ def _opened(
 ) -> Iterator[_Reading]:
     options = options or ReadingOptions()
     rules = options.rules or WindowRules()
+    people = KnownPeople.of(options.profile)
+    for profile in people.by_name.values():
+        recognizer.check_profile(profile)
     start_s = None if options.start_s is None else max(options.start_s, 0.0)
     with open_stream(
         source, frames_per_s=rules.pictures_per_s, start_s=start_s, end_s=options.end_s,
@@ -196,7 +204,8 @@ def _opened(
             has_audio=stream.has_audio,
             has_video=stream.has_video,
             start_s=first_s,
-            profile=options.profile,
+            people=people,
+            identity=options.identity,
             as_they_come=as_they_come,
         )
         yield _Reading(stream, reader, first_s, first_s, options.control)

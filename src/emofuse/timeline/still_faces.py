@@ -84,13 +84,15 @@ class MovingPeople:
     def __init__(self) -> None:
         self._renamed: dict[str, str] = {}
 
-    def select(self, windows: Sequence[Window], still: Collection[str]) -> list[Window]:
-        """The windows of those who are not ``still``, and of voices."""
+    def select(
+        self, windows: Sequence[Window], still: Collection[str], names: Mapping[str, str] | None = None
+    ) -> list[Window]:
+        """The windows of those who are not ``still``, and of voices; ``names``: of known people."""
         for window in windows:
             for person in (window.person, window.speaker):
                 if person is not None and person not in still and person not in self._renamed:
                     self._renamed[person] = person_name(len(self._renamed) + 1)
-        return list(_windows(windows, still, self._renamed))
+        return list(_windows(windows, still, self._renamed | dict(names or {})))
 
 
 def _windows(

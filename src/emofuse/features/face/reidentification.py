@@ -16,7 +16,15 @@ import numpy as np
 
 from emofuse.core.records import Float32
 from emofuse.features.face.boxes import FaceDetection
-from emofuse.features.face.identity import SAME_PERSON, FacePatch, cut_patch, distance
+from emofuse.features.face.identity import (
+    SAME_PERSON,
+    FacePatch,
+    LazyEmbedder,
+    cut_patch,
+    distance,
+    identity_installed,
+    load_embedder,
+)
 
 if TYPE_CHECKING:
     from emofuse.media.frame_sampling import Frame
@@ -130,6 +138,8 @@ class Reidentifier:
     """The embeddings of known people, (128,) float32, by name."""
     names: dict[int, str] = field(default_factory=dict)
     """Who was recognized: the name of each, by the number of the person."""
+    has_compared: bool = False
+    """Whether any face was embedded."""
 
     def face_distance(self, identity: Identity, look: FaceLook) -> float | None:
         """How far a face is from a person; None: one of them cannot be embedded."""
@@ -145,6 +155,7 @@ class Reidentifier:
 
     def _distance(self, identity: Identity, embedding: Float32 | None) -> float | None:
         mean = identity.embedded(self.embedder)
+        self.has_compared |= mean is not None
         if embedding is None or mean is None:
             return None
         others = (mean,) if identity.known is None else (mean, identity.known)
@@ -169,6 +180,27 @@ class Reidentifier:
         mean = identity.embedded(self.embedder)
         if mean is None:
             return
+        self.has_compared = True
         nearest = min(left, key=lambda name: distance(left[name], mean))
         if distance(left[nearest], mean) < SAME_PERSON:
             self.names[person], identity.known = nearest, left[nearest]
+
+
+def reidentifier(wanted: bool | None, known: Mapping[str, Float32]) -> Reidentifier | None:
+    """What tells the people of a recording apart by their faces; None: nothing does.
+
+    Args:
+        wanted: whether to embed faces; None: if the network is there, or somebody is known.
+        known: the embeddings of known people, by name.
+
+    Raises:
+        WeightsError: it is wanted, and a file is missing (the message says how to get it) or altered.
+        ValueError: it is not wanted, and somebody is known.
+    """
+    if known and wanted is False:
+        raise ValueError("known people are found by their faces: identity must not be False")
+    if known or wanted:
+        return Reidentifier(load_embedder(), known)
+    if wanted is None and identity_installed():
+        return Reidentifier(LazyEmbedder())
+    return None
