@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 
 from emofuse import Profile
 from emofuse.core.errors import ProfileError
+from emofuse.features.face import identity
 from emofuse.features.own_baseline import Kind, OwnBaseline
+from emofuse.features.profile import FACE_NUMBERS
 from emofuse.features.speaker_normalization import Moments
 
 
@@ -235,3 +238,22 @@ def test_no_byte_makes_it_fail_in_another_way(tmp_path: Path) -> None:
         except ProfileError:
             rejected += 1
     assert rejected > 200
+
+
+def test_a_face_is_kept_where_there_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "p"
+    profile().save(path)
+    assert Profile.load(path).face is None
+    face = np.linspace(-0.5, 0.5, FACE_NUMBERS, dtype=np.float32)
+    replace(profile(), face=face).save(path)
+    loaded = Profile.load(path).face
+    assert loaded is not None and loaded.dtype == np.float32
+    np.testing.assert_array_equal(loaded, face)
+    assert FACE_NUMBERS == identity.SIZE
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(127), np.zeros((1, 128)), np.full(128, np.nan)])
+def test_a_face_that_is_none(tmp_path: Path, wrong: np.ndarray) -> None:
+    replace(profile(), face=wrong).save(tmp_path / "p")
+    with pytest.raises(ProfileError, match="p is not a profile: the embedding of its face is not 128 finite"):
+        Profile.load(tmp_path / "p")
