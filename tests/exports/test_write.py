@@ -17,6 +17,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pympi
 import pytest
 import textgrid
@@ -25,9 +26,12 @@ import webvtt
 from emofuse.core.csv_tables import csv_cell
 from emofuse.core.errors import EmofuseError, ExportError, MissingExtraError
 from emofuse.exports.json_schema import timeline_schema
+from emofuse.exports.overlay_drawing import Drawing
 from emofuse.exports.tables import face_rows, frame_rows, segment_rows, summary_rows, window_rows
 from emofuse.exports.write import FORMATS, write_timeline
-from emofuse.timeline.records import Segment, Timeline, Window
+from emofuse.features.own_baseline import OwnBaseline, Reading
+from emofuse.timeline.person_baseline import Leading, PersonBaseline
+from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 from tests.support import timelines
 from tests.support.typed import not_none
 
@@ -85,7 +89,9 @@ def test_textgrid_is_read_by_two_readers(any_timeline: Timeline, tmp_path: Path)
     last = max(end_ms(any_timeline), 1)
     assert (read.minTime, milliseconds_read(read.maxTime)) == (0, last)
     assert (other.xmin, milliseconds_read(other.xmax)) == (0, last)
-    assert len({tier.name for tier in other.tiers}) == len(other.tiers) == 2 * len(tier_owners(any_timeline))
+    own = [one for one in any_timeline.baselines.values() if one.leading == "own"]
+    wanted = 2 * len(tier_owners(any_timeline)) + (1 if own else 0)
+    assert len({tier.name for tier in other.tiers}) == len(other.tiers) == wanted
     for n, person in enumerate(tier_owners(any_timeline)):
         tiers = [
             [(milliseconds_read(i.minTime), milliseconds_read(i.maxTime), i.mark) for i in read[2 * n]],
@@ -278,8 +284,71 @@ def test_frames_and_summaries_are_read_by_pandas(any_timeline: Timeline, tmp_pat
             if name in {"person", "condition"}:
                 continue
             expected = [np.nan if row[name] is None else row[name] for row in rows]
+            if name == "baseline":
+                assert [None if pd.isna(one) else one for one in frame[name]] == [r[name] for r in rows]
+                continue
             tolerance = 0.0051 if name.endswith(("_px", "_s")) else 1e-6
             np.testing.assert_allclose(frame[name].astype(float), expected, rtol=0, atol=tolerance)
+
+
+def test_an_own_baseline_is_marked_in_every_export(tmp_path: Path) -> None:
+    """Anna is read against her own, Bert is not, of Cleo none is known."""
+    mean = OwnBaseline(9.0, np.linspace(-1, 1, 8), 0.7)
+    baselines = {
+        "Anna": PersonBaseline({"face": mean}, {"face": 0.8}),
+        "Bert": PersonBaseline({"face": mean}, {"face": 0.0}),
+    }
+    one, other = np.eye(8)[2], np.eye(8)[0]
+    leading: dict[str, Leading | None] = {"Anna": "own", "Bert": "plain", "Cleo": None}
+    windows = tuple(
+        timelines.window(
+            0.0, 3.0, face=one, fused=one, person=person, baseline=which,
+            other=None if which is None else Reading(None, other, other),
+        )
+        for person, which in leading.items()
+    )  # fmt: skip
+    timeline = timelines.timeline(
+        people=tuple(leading),
+        windows=windows,
+        segments=tuple(Segment(0.0, 3.0, "happy", 1.0, person=person) for person in leading),
+        faces=tuple(FaceBox(1.0, person, 10 * n, 0, 10 * n + 9, 9) for n, person in enumerate(leading)),
+        picture_size=(320, 240),
+        baselines=baselines,
+    )
+    says = "against their own baseline: Anna"
+
+    def text(suffix: str) -> str:
+        return write_timeline(timeline, tmp_path / f"a{suffix}").read_bytes().decode("utf-8", "replace")
+
+    for suffix in (".csv", ".windows.csv", ".frames.csv", ".summary.csv"):
+        frame = pd.read_csv(io.StringIO(text(suffix)), keep_default_na=False)
+        assert dict(zip(frame["person"], frame["baseline"], strict=True)) == {
+            "Anna": "own", "Bert": "plain", "Cleo": "",
+        }  # fmt: skip
+    frame = pd.read_csv(tmp_path / "a.windows.csv")
+    assert frame["fused_happy"].tolist() == [1, 1, 1]
+    assert frame["other_fused_neutral"].tolist()[:2] == [1, 1] and np.isnan(frame["other_fused_neutral"][2])
+    document = json.loads(text(".json"))
+    jsonschema.validate(document, timeline_schema())
+    assert document["baselines"]["Anna"] == {
+        "leading": "own",
+        "face": {"clips": 9.0, "spread_nats": 0.7, "subtracted": 0.8},
+    }
+    assert document["windows"][0]["other"]["fused"]["neutral"] == 1
+    assert [window["baseline"] for window in document["windows"]] == ["own", "plain", None]
+    assert f"NOTE Read {says}\n" in text(".vtt")
+    assert len(webvtt.read(str(tmp_path / "a.vtt")).captions) > 0
+    assert text(".eaf").count("(against the person's own baseline)") == 2  # emotion and confidence of Anna
+    assert f'text = "{says}"' in text(".TextGrid")
+    page = text(".html")
+    assert "Anna is read against their own baseline, face: 80 %" in page
+    assert "Bert is not read against their own baseline, face: nothing subtracted" in page
+    assert says in text(".svg")
+    assert write_timeline(timeline, tmp_path / "a.png").stat().st_size > 1000
+    metadata = pq.read_schema(write_timeline(timeline, tmp_path / "a.parquet")).metadata
+    assert metadata[b"emofuse.baselines"].decode() == says
+    drawing = Drawing(timeline, 320, 240)
+    assert drawing._names == {"Anna": "Anna*", "Bert": "Bert", "Cleo": "Cleo"}
 
 
 def test_nothing_to_read_is_an_empty_cell_with_a_status(tmp_path: Path) -> None:
@@ -416,7 +485,7 @@ def test_timelines_become_pandas_tables(any_timeline: Timeline, what: Any, rows:
     frame = any_timeline.to_pandas(what)
     assert_same_rows(frame, list(rows(any_timeline)), atol=0)
     kinds = {name: str(kind) for name, kind in frame.dtypes.items()}
-    texts = {"person", "speaker", "emotion", "quality", "reasons", "status"}
+    texts = {"person", "speaker", "emotion", "quality", "reasons", "status", "baseline"}
     wanted = {name: "object" if name in texts else "float64" for name in kinds} | (
         {"abstained": "bool"} if what == "segments" else {}
     )

@@ -38,15 +38,15 @@ BASELINES: dict[Kind, OwnBaseline] = {
 
 
 def profile(recognizer: Recognizer, baselines: dict[Kind, OwnBaseline] | None = None) -> Profile:
-    fingerprint = recognizer._model.baselines.fingerprint
+    fingerprint = recognizer.baselines.fingerprint
     return Profile(fingerprint, {}, 8, baselines=BASELINES if baselines is None else baselines)
 
 
 def test_both_are_shifted_before_they_are_fused(recognizer: Recognizer) -> None:
     plain = reading(0)
-    strengths = recognizer.baseline_strengths(BASELINES)
+    strengths = recognizer.baselines.strengths(BASELINES)
     assert strengths == pytest.approx({"voice": 0.8, "face": 0.9})
-    found = recognizer.against_baselines(plain, BASELINES, strengths)
+    found = recognizer.baselines.against(plain, BASELINES, strengths)
     voice = log_softmax(np.log(not_none(plain.voice)) - 0.8 * BASELINES["voice"].mean)
     face = log_softmax(np.log(not_none(plain.face)) - 0.9 * BASELINES["face"].mean)
     weights = recognizer.bundle.provenance["weights"]
@@ -59,7 +59,7 @@ def test_both_are_shifted_before_they_are_fused(recognizer: Recognizer) -> None:
 def test_one_modality_alone_is_its_own_fusion(recognizer: Recognizer) -> None:
     plain = reading(1)
     alone = Reading(plain.voice, None, plain.voice)
-    found = recognizer.against_baselines(alone, BASELINES, {"voice": 0.8, "face": 0.9})
+    found = recognizer.baselines.against(alone, BASELINES, {"voice": 0.8, "face": 0.9})
     assert found.face is None
     expected = BASELINES["voice"].subtract(not_none(plain.voice), 0.8)
     np.testing.assert_array_equal(not_none(found.voice), expected)
@@ -71,13 +71,13 @@ def test_where_nothing_is_subtracted_nothing_changes(
     recognizer: Recognizer, strengths: dict[str, float]
 ) -> None:
     plain = reading(2)
-    assert recognizer.against_baselines(plain, BASELINES, strengths) is plain  # type: ignore[arg-type]
+    assert recognizer.baselines.against(plain, BASELINES, strengths) is plain  # type: ignore[arg-type]
 
 
 def test_a_surer_bundle_says_so(recognizer: Recognizer) -> None:
     stated = {**recognizer.bundle.provenance, INFORMATION: {"voice": 1.4}}
     surer = Recognizer(replace(recognizer.bundle, provenance=stated))
-    assert surer.baseline_strengths(BASELINES) == pytest.approx(
+    assert surer.baselines.strengths(BASELINES) == pytest.approx(
         {"voice": 0.8 * (0.5 - 0.45) / (0.55 - 0.45), "face": 0.9}
     )
 
@@ -133,8 +133,8 @@ def test_the_face_of_actor_1_against_his_other_sequences(recognizer: Recognizer,
             if parse_name(code).take != own.take
         ]
         baselines = baselines_of(others)
-        found = recognizer.against_baselines(
-            Reading(None, one.face, one.face), baselines, recognizer.baseline_strengths(baselines)
+        found = recognizer.baselines.against(
+            Reading(None, one.face, one.face), baselines, recognizer.baselines.strengths(baselines)
         )
         plain += one.emotion == own.emotion
         right += EMOTIONS[int(not_none(found.fused).argmax())] == own.emotion

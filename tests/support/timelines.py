@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from emofuse.core.labels import EMOTIONS
+from emofuse.features.own_baseline import Kind, OwnBaseline, Reading
+from emofuse.timeline.person_baseline import PersonBaseline
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 
 HOSTILE = (
@@ -91,6 +94,24 @@ def _faces(rng: np.random.Generator, start_s: float, duration_s: float, people: 
                 yield FaceBox(start_s + float(time_s), person, left, top, left + width, top + height)
 
 
+def _baselines(people: tuple[str, ...]) -> dict[str, PersonBaseline]:
+    """The first person's leads, the second's does not, others have none."""
+    own: dict[Kind, OwnBaseline] = {"voice": OwnBaseline(9.5, np.linspace(-1, 1, 8), 0.7)}
+    shares = ({"voice": 0.8}, {"voice": 0.0})
+    return {
+        person: PersonBaseline(own, share)  # type: ignore[arg-type]
+        for person, share in zip(people, shares, strict=False)
+    }
+
+
+def _with_other(window: Window, baselines: dict[str, PersonBaseline]) -> Window:
+    """The window with another reading, where its person's baseline is known and its voice was read."""
+    if window.person not in baselines or window.voice is None:
+        return window
+    other = Reading(np.roll(window.voice, 1), window.face, window.fused)
+    return replace(window, baseline=baselines[window.person].leading, other=other)
+
+
 def random_timeline(seed: int) -> Timeline:
     """A tenth of a second to ten hours long, starting before or after zero, with up to five people."""
     rng = np.random.default_rng(seed)
@@ -98,12 +119,14 @@ def random_timeline(seed: int) -> Timeline:
     start_s = float(rng.choice([0.0, 0.0, -0.023, 0.5, rng.uniform(0, 5)]))
     people = tuple(rng.permutation(np.array(HOSTILE, dtype=object))[: rng.integers(0, 6)].tolist())
     names = (None, *people)
+    baselines = _baselines(people)
     segments = [s for person in names for s in _segments(rng, start_s, duration_s, person)]
     return timeline(
         source=f"takes/{HOSTILE[seed % len(HOSTILE)]}.mp4",
         duration_s=duration_s,
         start_s=start_s,
-        windows=tuple(_windows(rng, start_s, duration_s, names)),
+        windows=tuple(_with_other(one, baselines) for one in _windows(rng, start_s, duration_s, names)),
+        baselines=baselines,
         segments=tuple(sorted(segments, key=lambda segment: segment.start_s)),
         people=people,
         faces=tuple(_faces(rng, start_s, duration_s, people)),

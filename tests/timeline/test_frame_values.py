@@ -43,4 +43,4 @@ def test_probabilities_of_a_frame_are_those_of_the_windows_over_it() -> None:
 
 def test_units_are_in_the_names() -> None:
     columns = ("time_s", "person", "left_px", "top_px", "right_px", "bottom_px")
-    assert frame_columns(("happy", "sad")) == (*columns, "face_happy", "face_sad")
+    assert frame_columns(("happy", "sad")) == (*columns, "face_happy", "face_sad", "baseline")

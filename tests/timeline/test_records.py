@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from emofuse.core.labels import EMOTIONS
+from emofuse.features.own_baseline import Reading
+from emofuse.timeline.person_baseline import PersonBaseline
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 
 EVEN = np.full(8, 0.125)
@@ -67,6 +69,8 @@ def test_a_whole_timeline() -> None:
         ({"windows": (window(2, 3), window(1, 4))}, "ordered by time"),
         ({"windows": (window(1, 2, person="Carl"),)}, "Carl"),
         ({"windows": (window(1, 2, speaker="Carl"),)}, "Carl"),
+        ({"baselines": {"Carl": PersonBaseline({}, {})}}, "a baseline of 'Carl'"),
+        ({"windows": (window(1, 2, baseline="own", other=Reading(EVEN[:1] * 8)),)}, "one for each emotion"),
         ({"faces": (face(1),)}, "picture_size"),
         ({"picture_size": (640, 0)}, "picture_size"),
         ({"picture_size": (640, 360), "faces": (face(0.4),)}, "outside"),
@@ -102,6 +106,9 @@ def test_timelines_check_themselves(more: dict[str, Any], problem: str) -> None:
         ({"quality": {"box": [1, 2]}}, "box"),
         ({"quality": {"snr_db": np.float32(1)}}, "snr_db"),
         ({"reasons": ("no face; dark",)}, "reason code"),
+        ({"baseline": "own"}, "if, and only if"),
+        ({"other": Reading(None, EVEN, EVEN)}, "if, and only if"),
+        ({"baseline": "plain", "other": Reading(None, EVEN * 2, EVEN)}, "other face: .* sum to 1"),
     ],
 )
 def test_windows_check_themselves(more: dict[str, Any], problem: str) -> None:

@@ -59,7 +59,7 @@ def enroll(
         print_remark(recognizer.enrollment_note)
     print_line(f"{out}: {profile.clips} of {len(files)} recordings read ({_counts(profile)})")
     if profile.baselines:
-        print_line(described(profile.baselines, recognizer.baseline_strengths(profile.baselines)))
+        print_line(described(profile.baselines, recognizer.baselines.strengths(profile.baselines)))
         held = "mean log-probabilities"
     else:
         held = "means and standard deviations of features"

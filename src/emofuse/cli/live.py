@@ -84,6 +84,7 @@ def live(
         ),
     ] = 5.0,
     profile: options.ProfileFile = None,
+    no_baseline: options.NoBaseline = False,
     audio_stream: options.AudioStream = None,
     video_stream: options.VideoStream = None,
     _quiet: options.Quiet = False,
@@ -118,7 +119,7 @@ def live(
         windows = live_windows(
             recognizer, source, microphone=microphone, camera=camera, rules=rules, profile=person,
             seconds=seconds, loop=loop, timeout_s=timeout, streams=StreamChoice(audio_stream, video_stream),
-            stop=stop, on_open=_print_stream, on_note=print_remark,
+            own_baseline=not no_baseline, stop=stop, on_open=_print_stream, on_note=print_remark,
         )  # fmt: skip
         stack.callback(windows.close)
         writers.append(_view_writer(emotions, stack) if view else _stdout_writer(emotions, stop))

@@ -136,6 +136,14 @@ ProfileFile = Annotated[
     Path | None,
     typer.Option(metavar="PROFILE", help="Profile of the person in the recording (see: emofuse enroll)."),
 ]
+NoBaseline = Annotated[
+    bool,
+    typer.Option(
+        "--no-baseline",
+        help="Do not read people against their own baseline, which the recording gives once it holds 24 s of "
+        "their voice or face (8 windows) in several moods.",
+    ),
+]
 AudioStream = Annotated[
     int | None, _stream("Which of several audio streams; default: the marked or audible one.")
 ]

@@ -224,7 +224,8 @@ def _live_person(one: LiveWindow, emotions: Sequence[str]) -> Table:
 
     window = one.window
     table = Table.grid(padding=(0, 1))
-    table.title = escape(window.person or "a voice")
+    own = ", against their own baseline" if window.baseline == "own" else ""
+    table.title = escape(window.person or "a voice") + own
     table.title_justify = "left"
     fused = window.fused
     face_alone = window.voice is None and window.face is not None

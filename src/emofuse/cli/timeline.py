@@ -78,6 +78,7 @@ def timeline(
         ),
     ] = None,
     profile: options.ProfileFile = None,
+    no_baseline: options.NoBaseline = False,
     audio_stream: options.AudioStream = None,
     video_stream: options.VideoStream = None,
     out_dir: Annotated[
@@ -133,7 +134,7 @@ def timeline(
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     how = _how(
         options.window_rules(window, hop, faces_per_second), abstain_below, start, end,
-        StreamChoice(audio_stream, video_stream),
+        StreamChoice(audio_stream, video_stream), own_baseline=not no_baseline,
     )  # fmt: skip
     given_names = options.people_names(names or [])
     if out_dir is None:
@@ -153,8 +154,9 @@ def timeline(
 
 
 def _how(
-    rules: WindowRules, abstain_below: float, start: float | None, end: float | None, streams: StreamChoice
-) -> TimelineOptions:
+    rules: WindowRules, abstain_below: float, start: float | None, end: float | None, streams: StreamChoice,
+    *, own_baseline: bool,
+) -> TimelineOptions:  # fmt: skip
     """How recordings are read; an invalid span is a usage error."""
     from emofuse.folders.timelines import TimelineOptions
     from emofuse.media.container import check_span
@@ -164,7 +166,8 @@ def _how(
         check_span(None if start is None else max(start, 0.0), end)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    return TimelineOptions(rules, SegmentRules(abstain_below=abstain_below), start, end, streams)
+    segment_rules = SegmentRules(abstain_below=abstain_below)
+    return TimelineOptions(rules, segment_rules, start, end, streams, own_baseline)
 
 
 def _read_one(
@@ -191,7 +194,7 @@ def _read_one(
     with stages() as on_progress:
         result = recognizer.timeline(
             file, rules=how.rules, segment_rules=how.segment_rules, start_s=how.start_s, end_s=how.end_s,
-            profile=person, on_sound=peaks.add, audio_stream=how.streams.audio,
+            profile=person, own_baseline=how.own_baseline, on_sound=peaks.add, audio_stream=how.streams.audio,
             video_stream=how.streams.video,
             on_progress=lambda done, total: on_progress(label, int(done), int(total or 0)),
         )  # fmt: skip
@@ -204,7 +207,7 @@ def _read_one(
                 _write_overlay(file, result, name, how.streams, on_progress)
             else:
                 write_timeline(result, name, waveform=waveform)
-    for note in result.notes:
+    for note in result.remarks:
         print_remark(f"{file}: {note}")
     for who in unused:
         print_remark(f"{file}: there is no {who}, whom --names calls {names[who]}")

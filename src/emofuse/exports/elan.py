@@ -55,7 +55,10 @@ def write_eaf(timeline: Timeline, file: IO[bytes], path: Path) -> None:
     vocabulary = {name: f"cve{n}" for n, name in enumerate(_vocabulary(timeline.emotions))}
     n_annotations = 0
     for tier, tier_slots in zip(tiers, slots, strict=True):
-        n_annotations = _add_tier(root, tier, tier_slots, vocabulary, n_annotations, timeline.recogniser)
+        reader = timeline.recogniser
+        if timeline.leading(tier.person) == "own":
+            reader += " (against the person's own baseline)"
+        n_annotations = _add_tier(root, tier, tier_slots, vocabulary, n_annotations, reader)
     ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(n_annotations)
     _add_types(root, vocabulary)
     ET.indent(root)

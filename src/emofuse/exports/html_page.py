@@ -222,7 +222,7 @@ def _header(timeline: Timeline, name: str) -> str:
         *([f"license {escape(one_line(timeline.licence))}"] if timeline.licence else []),
         "expression, not inner feeling",
     ]
-    notes = "".join(f'<p class="note">{escape(one_line(note))}</p>' for note in timeline.notes)
+    notes = "".join(f'<p class="note">{escape(one_line(note))}</p>' for note in timeline.remarks)
     return (
         f'<header><p class="kicker">emofuse timeline</p><h1>{escape(name)}</h1>'
         f'<p class="facts">{" · ".join(facts)}</p>{notes}</header>\n'

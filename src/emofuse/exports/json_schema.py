@@ -8,12 +8,14 @@ from importlib import resources
 from typing import IO, Any
 
 from emofuse.core.text import encodable
-from emofuse.timeline.records import Timeline, rounded
+from emofuse.timeline.plain_rows import rounded
+from emofuse.timeline.records import Timeline
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Incremented whenever a new document would be invalid under the old schema, or change its meaning.
 
 2: windows name the ``speaker``; ``faces``, ``picture_size`` and ``notes``.
+3: ``baselines``; windows hold both readings (``baseline``, ``other``).
 """
 SCHEMA_ID = f"urn:emofuse:timeline:{SCHEMA_VERSION}"
 
@@ -49,6 +51,7 @@ def write_json(timeline: Timeline, file: IO[bytes]) -> None:
         "people": list(timeline.people),
         "picture_size": None if timeline.picture_size is None else list(timeline.picture_size),
         "notes": list(timeline.notes),
+        "baselines": {person: one.as_data() for person, one in timeline.baselines.items()},
     }
     file.write(b"{\n")
     for key, value in head.items():

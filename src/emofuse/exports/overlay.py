@@ -29,6 +29,7 @@ from av.video.stream import VideoStream
 from emofuse.core.errors import ExportError
 from emofuse.core.records import StreamChoice, UInt8
 from emofuse.exports.overlay_drawing import Drawing
+from emofuse.exports.tiers import against_own_baseline
 from emofuse.media.audio_blocks import AudioFormatConverter
 from emofuse.media.container import MediaFile, open_media
 from emofuse.media.decode_errors import DecodeErrors
@@ -135,6 +136,8 @@ class _OverlayPass:
         ticks = str(base.denominator)
         options = {"video_track_timescale": ticks, "movie_timescale": ticks}
         with av.open(file, "w", format="mp4", options=options) as out:
+            if (own := against_own_baseline(self._timeline)) is not None:
+                out.metadata["comment"] = f"* read {own}"
             video_out = _VideoWriter(out, video, self._timeline, base, self._origin_s)
             video_out.sort_times = self._file.container.format.name == "avi"
             audio_out = _AudioWriter(out, self._audio) if self._audio is not None else None

@@ -50,6 +50,11 @@ def plain_text(text: str, otherwise: str) -> str:
     return printable if any(c.isalnum() for c in printable) else otherwise
 
 
+def _mark(timeline: Timeline, person: str) -> str:
+    """A star after the name of somebody who is read against their own baseline."""
+    return "*" if timeline.leading(person) == "own" else ""
+
+
 class _BoxTrack:
     """One person's face boxes over time."""
 
@@ -145,7 +150,8 @@ class Drawing:
         }
         self._box_tracks = {person: _BoxTrack(seen) for person, seen in faces.items()}
         self._names = {
-            person: plain_text(person, f"person {number}") for number, person in enumerate(timeline.people, 1)
+            person: plain_text(person, f"person {number}") + _mark(timeline, person)
+            for number, person in enumerate(timeline.people, 1)
         }
         self._width, self._height = width, height
         size = timeline.picture_size or (width, height)

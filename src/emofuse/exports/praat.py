@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from typing import IO
 
 from emofuse.core.times import decimal_seconds
-from emofuse.exports.tiers import Interval, complete_tiers, drawable_ms, label
+from emofuse.exports.tiers import Interval, against_own_baseline, complete_tiers, drawable_ms, label
 from emofuse.timeline.records import Timeline
 
 
 def write_textgrid(timeline: Timeline, file: IO[bytes]) -> None:
     """Two interval tiers per person, ``emotion`` and ``confidence``, from 0 to the end; gaps are empty.
 
-    Praat does not allow empty tiers: a recording without length becomes one millisecond long.
+    One more, ``baseline``, says who is read against their own baseline, if anybody is. Praat does not allow
+    empty tiers: a recording without length becomes one millisecond long.
     """
     last_ms = max(drawable_ms(timeline)[1], 1)
     tiers: list[tuple[str, list[tuple[int, int, str]]]] = []
@@ -21,6 +22,8 @@ def write_textgrid(timeline: Timeline, file: IO[bytes]) -> None:
         intervals = tier.intervals or (Interval(0, last_ms, None),)
         for kind, text in (("emotion", _emotion), ("confidence", _confidence)):
             tiers.append((tier.name(kind), [(i.start_ms, i.end_ms, text(i)) for i in intervals]))
+    if (own := against_own_baseline(timeline)) is not None:
+        tiers.append(("baseline", [(0, last_ms, own)]))
     for line in _lines(last_ms, tiers):
         file.write(line.encode() + b"\n")
 

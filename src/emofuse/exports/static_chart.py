@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.times import clock
-from emofuse.exports.tiers import VOICE, plain_names
+from emofuse.exports.tiers import VOICE, against_own_baseline, plain_names
 from emofuse.exports.waveform import Peaks
 from emofuse.timeline.records import Segment, Timeline, Window
 
@@ -86,6 +86,9 @@ def draw_chart(timeline: Timeline, waveform: Peaks | None, *, everyone: bool = F
         top += _RIBBON + 8
     legend = _legend(timeline.emotions, top + 8)
     height = top + 34
+    if (own := against_own_baseline(timeline)) is not None:
+        legend += f'<text x="{_LEFT}" y="{top + 38:g}" fill="var(--quiet)">{escape(own)}</text>'
+        height += 18
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height:g}" role="img" font-family="inherit" font-size="12" '
         'aria-label="Emotion curves and segments of the whole recording; the table below lists the segments">'

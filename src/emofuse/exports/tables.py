@@ -10,6 +10,7 @@ from emofuse.core.csv_tables import write_csv
 from emofuse.core.errors import MissingExtraError
 from emofuse.core.text import encodable
 from emofuse.core.times import decimal_seconds
+from emofuse.exports.tiers import against_own_baseline
 from emofuse.timeline.frame_values import frame_columns, frame_rows
 from emofuse.timeline.records import Timeline
 from emofuse.timeline.summary import summary_columns, summary_rows
@@ -108,6 +109,7 @@ def write_parquet(timeline: Timeline, file: IO[bytes]) -> None:
         "duration_s": decimal_seconds(end_ms - start_ms),
         "recogniser": timeline.recogniser,
         "licence": timeline.licence or "",
+        "baselines": against_own_baseline(timeline) or "",
     }
     schema = pa.schema(
         [

@@ -105,6 +105,13 @@ def plain_names(people: Iterable[str]) -> dict[str, str]:
     return keys
 
 
+def against_own_baseline(timeline: Timeline) -> str | None:
+    """On one line, who is read against their own baseline; None: nobody."""
+    names = plain_names(timeline.people)
+    who = [names[person] for person in timeline.people if timeline.leading(person) == "own"]
+    return f"against their own baseline: {', '.join(who)}" if who else None
+
+
 def complete_tiers(timeline: Timeline) -> tuple[Tier, ...]:
     """One tier per person, and one for unattributed segments if there are any, or if there are no people."""
     span = drawable_ms(timeline)

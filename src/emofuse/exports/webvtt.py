@@ -7,7 +7,15 @@ from typing import IO
 
 from emofuse.core.text import one_line
 from emofuse.core.times import clock
-from emofuse.exports.tiers import NOTHING, Interval, drawable_ms, filled, label, plain_names
+from emofuse.exports.tiers import (
+    NOTHING,
+    Interval,
+    against_own_baseline,
+    drawable_ms,
+    filled,
+    label,
+    plain_names,
+)
 from emofuse.timeline.records import Timeline
 
 
@@ -16,6 +24,8 @@ def write_vtt(timeline: Timeline, file: IO[bytes]) -> None:
     file.write(b"WEBVTT\n\n")
     about = f"{timeline.recogniser}; {timeline.licence}" if timeline.licence else timeline.recogniser
     file.write(f"NOTE Expressed emotion, read by {_escaped(about)}\n".encode())
+    if (own := against_own_baseline(timeline)) is not None:
+        file.write(f"\nNOTE Read {_escaped(own)}\n".encode())
     names = {person: _escaped(name) for person, name in plain_names(timeline.people).items()}
     for number, interval in enumerate(filled(timeline.segments, drawable_ms(timeline)), 1):
         times = f"{clock(interval.start_ms)} --> {clock(interval.end_ms)}"

@@ -53,6 +53,11 @@ class Reading(ComparedByValue):
     fused: Float64 | None = None
 
     @property
+    def by_name(self) -> dict[Kind, Float64 | None]:
+        """All three, in the order of every export."""
+        return {"voice": self.voice, "face": self.face, "fused": self.fused}
+
+    @property
     def single(self) -> dict[Modality, Float64]:
         """Those of voice and face that there are."""
         both: tuple[tuple[Modality, Float64 | None], ...] = (("voice", self.voice), ("face", self.face))

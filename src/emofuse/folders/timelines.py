@@ -58,6 +58,7 @@ class TimelineOptions:
     start_s: float | None = None
     end_s: float | None = None
     streams: StreamChoice = field(default_factory=StreamChoice)
+    own_baseline: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ def write_timelines(
     how = {
         "rules": asdict(options.rules), "segment_rules": asdict(options.segment_rules),
         "start_s": options.start_s, "end_s": options.end_s, "suffixes": list(suffixes),
+        "own_baseline": options.own_baseline,
     }  # fmt: skip
     about = settings.identity() | {"set of options": how, "table of conditions": run.conditions}
     with Journal(out / _JOURNAL, about) as journal:

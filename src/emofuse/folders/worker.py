@@ -37,6 +37,7 @@ def load_writer(setup: Mapping[str, Any]) -> Handler:
         "start_s": setup["start_s"],
         "end_s": setup["end_s"],
         "profile": profile,
+        "own_baseline": setup["own_baseline"],
         "audio_stream": streams["audio"],
         "video_stream": streams["video"],
     }
@@ -69,6 +70,6 @@ def _read(recognizer: Any, request: Request, suffixes: list[str], options: Mappi
         "error": None,
         "duration_s": timeline.duration_s,
         "n_people": len(timeline.people),
-        "notes": list(timeline.notes),
+        "notes": list(timeline.remarks),
         "summary": list(summary_rows(timeline, condition)),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import length_hint
 from pathlib import Path
@@ -18,6 +18,7 @@ from emofuse.core.records import Features, Prediction, StreamChoice, TimedFrames
 from emofuse.features.extraction import Readable, extract
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
 from emofuse.media.arrays import ColorOrder
+from emofuse.recognition.baseline_model import BaselineModel
 from emofuse.recognition.batch_inputs import Listing, OnFile
 from emofuse.recognition.bridged_face import FaceReading, face_reading
 from emofuse.recognition.bundle import SHIPPED, Bundle, load_bundle, warn_of_licence
@@ -27,7 +28,6 @@ from emofuse.recognition.model import BundleModel, nothing_readable
 if TYPE_CHECKING:
     from threading import Event
 
-    from emofuse.features.own_baseline import Kind, Modality, OwnBaseline, Reading
     from emofuse.features.profile import Profile
     from emofuse.media.container import Source
     from emofuse.timeline.people import Profiles
@@ -160,15 +160,10 @@ class Recognizer:
         """
         self._model.enrollment.check(profile)
 
-    def baseline_strengths(self, baselines: Mapping[Kind, OwnBaseline]) -> dict[Modality, float]:
-        """Which shares of a person's mean log-probabilities are subtracted, 0 to 1, by modality."""
-        return self._model.baselines.strengths(baselines)
-
-    def against_baselines(
-        self, reading: Reading, baselines: Mapping[Kind, OwnBaseline], strengths: Mapping[Modality, float]
-    ) -> Reading:
-        """A reading of the same person less these shares of the means, then fused again."""
-        return self._model.baselines.against(reading, baselines, strengths)
+    @property
+    def baselines(self) -> BaselineModel:
+        """People's own baselines: how much of them is subtracted, and readings against them."""
+        return self._model.baselines
 
     def predict(
         self,
@@ -313,7 +308,7 @@ class Recognizer:
         """
         from emofuse.recognition.same_person import against_the_others
 
-        return against_the_others(self._model.baselines, list(predictions))
+        return against_the_others(self.baselines, list(predictions))
 
     def predict_files(
         self, sources: Iterable[Readable], *, profile: Profile | None = None
@@ -334,6 +329,7 @@ class Recognizer:
         end_s: float | None = None,
         profile: Profiles | None = None,
         identity: bool | None = None,
+        own_baseline: bool = True,
         audio_stream: int | None = None,
         video_stream: int | None = None,
         limits: Limits | None = None,
@@ -361,6 +357,8 @@ class Recognizer:
             profile: of the one person who is seen and heard, if enrolled; or those of several by name, made
                 ``with_face``: they are found by their faces and named, and others are not.
             identity: whether to tell people apart by face embeddings; None: if the extra is installed.
+            own_baseline: whether each person is read against their own baseline, where the recording holds
+                enough of them (:mod:`emofuse.timeline.own_baselines`); not with a profile.
             audio_stream: the number of the audio stream to read, as for :meth:`predict`.
             video_stream: the number of the video stream.
             limits: what the recording may ask for, as for :meth:`predict`.
@@ -378,16 +376,19 @@ class Recognizer:
 
         streams = StreamChoice(audio_stream, video_stream)
         control = _control(limits, cancel, on_progress)
-        options = ReadingOptions(rules, start_s, end_s, profile, streams, control, identity)
+        options = ReadingOptions(rules, start_s, end_s, profile, streams, control, identity, own_baseline)
         return read_timeline(self, source, options, segment_rules=segment_rules, on_sound=on_sound)
 
     def stream(
         self, source: Source, *, rules: WindowRules | None = None, start_s: float | None = None,
         end_s: float | None = None, profile: Profiles | None = None, identity: bool | None = None,
+        own_baseline: bool = True,
         audio_stream: int | None = None, video_stream: int | None = None, limits: Limits | None = None,
         cancel: Event | None = None,
     ) -> Iterator[Window]:  # fmt: skip
         """The windows of :meth:`timeline`, each as soon as it is read; the arguments are the same.
+
+        A person's own baseline is then that of the windows before.
 
         >>> for window in recognizer.stream("interview.mp4"):                        # doctest: +SKIP
         ...     print(window.start_s, window.person, window.fused)
@@ -399,7 +400,7 @@ class Recognizer:
 
         streams = StreamChoice(audio_stream, video_stream)
         control = _control(limits, cancel, None)
-        options = ReadingOptions(rules, start_s, end_s, profile, streams, control, identity)
+        options = ReadingOptions(rules, start_s, end_s, profile, streams, control, identity, own_baseline)
         return stream_windows(self, source, options)
 
     def predict_features(

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.timeline.records import Row, Timeline, Window
+from emofuse.timeline.plain_rows import Row
+from emofuse.timeline.records import Timeline, Window
 
 Float64 = NDArray[np.float64]
 
@@ -19,7 +20,7 @@ _LEAST_WEIGHT: Final = 1e-3
 def frame_columns(emotions: Sequence[str]) -> tuple[str, ...]:
     """The columns of :func:`frame_rows`."""
     edges = ("left_px", "top_px", "right_px", "bottom_px")
-    return ("time_s", "person", *edges, *(f"face_{emotion}" for emotion in emotions))
+    return ("time_s", "person", *edges, *(f"face_{emotion}" for emotion in emotions), "baseline")
 
 
 def frame_rows(timeline: Timeline) -> Iterator[Row]:
@@ -37,7 +38,8 @@ def frame_rows(timeline: Timeline) -> Iterator[Row]:
     for face in timeline.faces:
         place = face.as_row(span)
         read = readings[face.person].at(face.time_s)
-        values = (*place.values(), *(blank if read is None else read.tolist()))
+        shares = blank if read is None else read.tolist()
+        values = (*place.values(), *shares, timeline.leading(face.person))
         yield dict(zip(names, values, strict=True))
 
 

@@ -21,8 +21,10 @@ from emofuse.features.extraction import extract
 from emofuse.media.frame_sampling import Frame
 from emofuse.media.live.inputs import requested_inputs
 from emofuse.media.live.stream import CapturedPart, LiveStream
+from emofuse.timeline.own_baselines import RunningBaselines
 from emofuse.timeline.people import KnownPeople
-from emofuse.timeline.records import Window, rounded
+from emofuse.timeline.plain_rows import rounded
+from emofuse.timeline.records import Window
 from emofuse.timeline.windows import WindowReader, WindowRules
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ def live_windows(
     pace: float = 1.0,
     timeout_s: float = 5.0,
     streams: StreamChoice | None = None,
+    own_baseline: bool = True,
     stop: threading.Event | None = None,
     on_open: OnOpen | None = None,
     on_note: OnNote | None = None,
@@ -118,6 +121,8 @@ def live_windows(
         timeout_s: how long a peer may send nothing.
         streams: which streams of a file or an address are read where there are several; None: those that fit
             best, as for a timeline.
+        own_baseline: whether each person is read against their own baseline, that of the windows before, once
+            these are enough (:mod:`emofuse.timeline.own_baselines`); not with a profile.
         stop: when set, from any thread, what has arrived by then is read and the windows end.
         on_open: called with the stream when it is open.
         on_note: called with what the user should know about the stream, once, when it shows.
@@ -144,6 +149,8 @@ def live_windows(
         if on_open is not None:
             on_open(stream)
         session = _Session(recognizer, stream, rules, profile, seconds)
+        if own_baseline and profile is None:
+            session.baselines = RunningBaselines(recognizer, rules.window_s)
         stream.start()
         while not stop.is_set() and not session.full:
             ended = stream.ended
@@ -188,6 +195,8 @@ class _Session:
         seconds: float | None,
     ) -> None:
         self._recognizer, self._profile, self._rules = recognizer, profile, rules
+        self.baselines: RunningBaselines | None = None
+        """People's own baselines so far; None: nobody is read against one."""
         self._stream, self._seconds = stream, seconds
         self._reader: WindowReader | None = None
         self._start_s = self._audio_s = self._video_s = -np.inf
@@ -283,6 +292,8 @@ class _Session:
 
     def _as_live(self, window: Window) -> LiveWindow:
         """The window as it is returned now."""
+        if self.baselines is not None:
+            window = self.baselines.read(window)
         arrivals = [self._last_before(times, window.end_s) for times in self._arrivals.values() if times]
         return LiveWindow(
             window,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
@@ -9,7 +10,22 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from emofuse.core.recipes.recipe import Recipe
     from emofuse.core.records import Features, Prediction
+    from emofuse.features.own_baseline import Kind, Modality, OwnBaseline, Reading
     from emofuse.features.profile import Profile
+
+
+class BaselineModel(Protocol):
+    """People's own baselines as this package sees them."""
+
+    def strengths(self, baselines: Mapping[Kind, OwnBaseline]) -> dict[Modality, float]:
+        """Which shares of a person's mean log-probabilities are subtracted, 0 to 1, by modality."""
+        ...
+
+    def against(
+        self, reading: Reading, baselines: Mapping[Kind, OwnBaseline], strengths: Mapping[Modality, float]
+    ) -> Reading:
+        """A reading of the same person less these shares of the means, then fused again."""
+        ...
 
 
 class EmotionModel(Protocol):
@@ -45,6 +61,11 @@ class EmotionModel(Protocol):
         Raises:
             ProfileError: it was not.
         """
+        ...
+
+    @property
+    def baselines(self) -> BaselineModel:
+        """People's own baselines."""
         ...
 
     def face_frames(self, face: NDArray[Any]) -> NDArray[Any]:

@@ -83,6 +83,8 @@ def rename_people(timeline: Timeline, names: Mapping[str, str]) -> tuple[Timelin
     windows = tuple(replace(one, person=of(one.person), speaker=of(one.speaker)) for one in timeline.windows)
     segments = tuple(replace(one, person=of(one.person)) for one in timeline.segments)
     faces = tuple(replace(one, person=new[one.person]) for one in timeline.faces)
+    baselines = {new[person]: baseline for person, baseline in timeline.baselines.items()}
     return replace(
-        timeline, people=tuple(new.values()), windows=windows, segments=segments, faces=faces
-    ), unused
+        timeline, people=tuple(new.values()), windows=windows, segments=segments, faces=faces,
+        baselines=baselines,
+    ), unused  # fmt: skip

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from emofuse.core.limits import ReadControl
 from emofuse.core.records import StreamChoice, Waveform
+from emofuse.features.profile import Profile
 from emofuse.media.container import Source, display_path
 from emofuse.media.file_stream import MediaStream, open_stream
 from emofuse.system.memory import trim_heap
+from emofuse.timeline.own_baselines import RunningBaselines, with_own_baselines
 from emofuse.timeline.people import KnownPeople, Profiles, rename_people
+from emofuse.timeline.person_baseline import PersonBaseline
 from emofuse.timeline.records import FaceBox, Timeline, Window
 from emofuse.timeline.segments import SegmentRules, make_segments
 from emofuse.timeline.still_faces import Seen, without_still_faces
@@ -48,6 +51,12 @@ class ReadingOptions:
     streams: StreamChoice | None = None
     control: ReadControl = field(default_factory=ReadControl)
     identity: bool | None = None
+    own_baseline: bool = True
+
+    @property
+    def makes_baselines(self) -> bool:
+        """Whether own baselines come from the recording: not if one profile stands in the place of all."""
+        return self.own_baseline and not isinstance(self.profile, Profile)
 
 
 @dataclass(slots=True)
@@ -132,10 +141,13 @@ def stream_windows(
     recognizer: EmotionModel, source: Source, options: ReadingOptions | None = None
 ) -> Iterator[Window]:
     """The windows of a recording, each as soon as it is read. See :meth:`Recognizer.stream`."""
+    options = options or ReadingOptions()
     with _opened(recognizer, source, options, as_they_come=True) as reading:
+        enrolled = KnownPeople.of(options.profile).by_name
+        running = RunningBaselines(recognizer, reading.reader.rules.window_s, enrolled=enrolled)
         for window in reading.windows():
             reading.reader.take_boxes()
-            yield window
+            yield running.read(window) if options.makes_baselines else window
 
 
 def read_timeline(
@@ -147,6 +159,7 @@ def read_timeline(
     on_sound: OnSound | None = None,
 ) -> Timeline:
     """The timeline of a recording. See :meth:`Recognizer.timeline`."""
+    options = options or ReadingOptions()
     with _opened(recognizer, source, options) as reading:
         compact = _CompactWindows(len(recognizer.emotions))
         for window in reading.windows(on_sound):
@@ -161,6 +174,9 @@ def read_timeline(
     numbers = dict(zip((one for one in reader.people if one not in still), seen.people, strict=True))
     names = {numbers[one]: name for one, name in reader.names.items() if one in numbers}
     windows, faces = seen.windows, seen.faces
+    baselines: dict[str, PersonBaseline] = {}
+    if options.makes_baselines:
+        windows, baselines = with_own_baselines(recognizer, windows, reader.rules.window_s, enrolled=names)
     frame_times = np.array(reader.frame_times, dtype=np.float64)
     segments = make_segments(
         windows, span, recognizer.emotions,
@@ -179,15 +195,15 @@ def read_timeline(
         faces=tuple(faces),
         picture_size=(stream.width, stream.height) if stream.has_video else None,
         notes=stream.notes + reader.notes + seen.notes,
+        baselines=baselines,
     )
     return rename_people(timeline, names)[0]
 
 
 @contextmanager
 def _opened(
-    recognizer: EmotionModel, source: Source, options: ReadingOptions | None, *, as_they_come: bool = False
+    recognizer: EmotionModel, source: Source, options: ReadingOptions, *, as_they_come: bool = False
 ) -> Iterator[_Reading]:
-    options = options or ReadingOptions()
     rules = options.rules or WindowRules()
     people = KnownPeople.of(options.profile)
     for profile in people.by_name.values():

@@ -7,9 +7,7 @@ earliest timestamp, as in :mod:`emofuse.media.decoding` and in players. The time
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -21,9 +19,18 @@ from numpy.typing import NDArray
 
 from emofuse.core.alike import joined_name
 from emofuse.core.by_value import ComparedByValue
-from emofuse.core.errors import MissingExtraError
-from emofuse.core.text import encodable
 from emofuse.core.times import milliseconds
+from emofuse.features.own_baseline import Reading
+from emofuse.timeline.person_baseline import Leading, PersonBaseline
+from emofuse.timeline.plain_rows import Row, by_emotion, data_frame, flat_row, probability_columns
+from emofuse.timeline.value_checks import (
+    check_codes,
+    check_name,
+    check_probabilities,
+    check_quality,
+    check_share,
+    check_span,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,17 +41,12 @@ OUTSIDE_S = 1e-6
 QualityValue = float | int | str | bool | None
 SpanMs = tuple[int, int]
 """Start and end in whole milliseconds."""
-Row = dict[str, Any]
 Table = Literal["windows", "segments", "faces"]
 
-_CODE = re.compile(r"[A-Za-z0-9_.:-]+")
-_KINDS: Final = ("voice", "face", "fused")
-_SHARES: Final = (*_KINDS, "speech", "face_present", "confidence")
-"""The entries of a row that are a probability or a share, or one for each emotion."""
 _SEGMENT_COLUMNS: Final = ("start_s", "end_s", "person", "emotion", "confidence", "abstained")
 _STATUS: Final = "status"
 _FACE_COLUMNS: Final = ("time_s", "person", "left", "top", "right", "bottom")
-_TEXT_COLUMNS: Final = frozenset({"person", "speaker", "emotion", "quality", "reasons", _STATUS})
+_TEXT_COLUMNS: Final = frozenset({"person", "speaker", "emotion", "quality", "reasons", "baseline", _STATUS})
 
 
 @lru_cache(maxsize=256)
@@ -60,27 +62,6 @@ def part_ms(part: Window | Segment, within: SpanMs | None = None) -> SpanMs:
         return start, end
     first, last = within
     return min(max(start, first), last), min(max(end, first), last)
-
-
-def rounded(row: Row) -> Row:
-    """A row for JSON: probabilities and shares rounded to six decimals."""
-    return row | {key: _rounded(row[key]) for key in _SHARES if key in row}
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: round(share, 6) for name, share in value.items()}
-    return None if value is None else round(float(value), 6)
-
-
-def _check_span(kind: str, start_s: float, end_s: float) -> None:
-    if not (math.isfinite(start_s) and math.isfinite(end_s) and start_s < end_s):
-        raise ValueError(f"a {kind} must start before it ends, got {start_s} to {end_s} s")
-
-
-def _check_name(name: str) -> None:
-    if not name.strip() or "\0" in name or any("\ud800" <= c <= "\udfff" for c in name):
-        raise ValueError(f"{name!r} is not a valid name for a person: it is blank or not valid UTF-8")
 
 
 def _no_table(name: str) -> ValueError:
@@ -111,26 +92,25 @@ class Window(ComparedByValue):
     """Whose face it is, where people are told apart."""
     speaker: str | None = None
     """Whose voice it is, judged by mouth movement; None where the voice is attributed to nobody."""
+    baseline: Leading | None = None
+    """Which reading the probabilities are, where the person's own baseline is known: ``own``, against it, or
+    ``plain``, without it."""
+    other: Reading | None = None
+    """The reading that does not lead, where the baseline is known."""
 
     def __post_init__(self) -> None:
-        _check_span("window", self.start_s, self.end_s)
+        check_span("window", self.start_s, self.end_s)
         for name, array in self.probabilities.items():
-            if array is None:
-                continue
-            if array.ndim != 1 or array.dtype != np.float64:
-                raise ValueError(f"{name} must be (n_emotions,) float64, got {array.shape} {array.dtype}")
-            if not np.isfinite(array).all() or array.min() < 0 or abs(float(array.sum()) - 1) > 1e-3:
-                raise ValueError(f"{name}: probabilities must be finite, not negative and sum to 1")
-        for name, share in (("speech", self.speech), ("face_present", self.face_present)):
-            if share is not None and not 0 <= share <= 1:
-                raise ValueError(f"{name} must be between 0 and 1, got {share}")
-        for key, value in self.quality.items():
-            plain = value is None or isinstance(value, (bool, int, float, str))
-            if not plain or (isinstance(value, float) and not math.isfinite(value)):
-                raise ValueError(f"quality {key!r} must be a finite number, a text or None, got {value!r}")
-        for code in self.reasons:
-            if not _CODE.fullmatch(code):
-                raise ValueError(f"{code!r} is not a valid reason code: use letters, digits and _.:-")
+            check_probabilities(name, array)
+        if (self.baseline is None) != (self.other is None):
+            raise ValueError("a window has another reading if, and only if, it says which one leads")
+        if self.other is not None:
+            for name, array in self.other.by_name.items():
+                check_probabilities(f"other {name}", array)
+        check_share("speech", self.speech)
+        check_share("face_present", self.face_present)
+        check_quality(self.quality)
+        check_codes(self.reasons)
 
     @property
     def probabilities(self) -> dict[str, NDArray[np.float64] | None]:
@@ -145,20 +125,18 @@ class Window(ComparedByValue):
             within: the span of the recording, to which times are clipped.
         """
         start_ms, end_ms = part_ms(self, within)
-        probabilities = {
-            kind: None if array is None else dict(zip(emotions, array.tolist(), strict=True))
-            for kind, array in self.probabilities.items()
-        }
         return {
             "start_s": start_ms / 1000,
             "end_s": end_ms / 1000,
             "person": self.person,
             "speaker": self.speaker,
-            **probabilities,
+            **by_emotion(self.probabilities, emotions),
             "speech": self.speech,
             "face_present": self.face_present,
             "quality": dict(self.quality),
             "reasons": list(self.reasons),
+            "baseline": self.baseline,
+            "other": None if self.other is None else by_emotion(self.other.by_name, emotions),
         }
 
 
@@ -180,9 +158,8 @@ class Segment:
     """Other emotions of the same probability, which a face alone does not tell apart from ``emotion``."""
 
     def __post_init__(self) -> None:
-        _check_span("segment", self.start_s, self.end_s)
-        if self.confidence is not None and not 0 <= self.confidence <= 1:
-            raise ValueError(f"confidence must be between 0 and 1, got {self.confidence}")
+        check_span("segment", self.start_s, self.end_s)
+        check_share("confidence", self.confidence)
         if self.emotion is not None and (self.abstained or self.confidence is None):
             raise ValueError("a segment with an emotion has a confidence and is not abstained")
         if self.emotion is None and not self.abstained and self.confidence is not None:
@@ -283,6 +260,8 @@ class Timeline:
     """Width and height, in pixels, of the upright frames that the faces lie in; None without video."""
     notes: tuple[str, ...] = ()
     """What a user should know about the recording, such as damage in it."""
+    baselines: Mapping[str, PersonBaseline] = field(default_factory=dict)
+    """Of people whose own baseline is known from this recording."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start_s) and math.isfinite(self.duration_s) and self.duration_s >= 0):
@@ -290,14 +269,17 @@ class Timeline:
         if not self.emotions or len(set(self.emotions)) != len(self.emotions):
             raise ValueError("emotions must be distinct, and at least one")
         for name in self.people:
-            _check_name(name)
+            check_name(name)
         if len(set(self.people)) != len(self.people):
             raise ValueError("people must have different names")
+        if unknown := set(self.baselines) - set(self.people):
+            raise ValueError(f"a baseline of {min(unknown)!r}, who is not among the people")
         self._check_parts("window", self.windows)
         self._check_parts("segment", self.segments)
         n = len(self.emotions)
         for window in self.windows:
-            for name, array in window.probabilities.items():
+            others = {} if window.other is None else window.other.by_name
+            for name, array in (*window.probabilities.items(), *others.items()):
                 if array is not None and array.shape != (n,):
                     raise ValueError(f"{name} must be ({n},), one for each emotion, got {array.shape}")
         self._check_segments()
@@ -360,6 +342,17 @@ class Timeline:
         end = round((Fraction(self.start_s) + Fraction(self.duration_s)) * 1000)
         return milliseconds(self.start_s), end
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, and what the baselines of people change."""
+        own = (f"{person} is {baseline.described}" for person, baseline in self.baselines.items())
+        return (*self.notes, *own)
+
+    def leading(self, person: str | None) -> Leading | None:
+        """Which reading leads for somebody; None: no baseline is known."""
+        baseline = None if person is None else self.baselines.get(person)
+        return None if baseline is None else baseline.leading
+
     def by_person(self, parts: Iterable[Part]) -> dict[str | None, list[Part]]:
         """Windows or segments by person, in the timeline's order; those of nobody last, if there are any."""
         found: dict[str | None, list[Part]] = {person: [] for person in self.people}
@@ -377,14 +370,14 @@ class Timeline:
         """
         names: tuple[str, ...]
         if what == "windows":
-            probabilities = (f"{kind}_{emotion}" for kind in _KINDS for emotion in self.emotions)
             names = (
                 *("start_s", "end_s", "person", "speaker"),
-                *probabilities,
-                *("speech", "face_present", "quality", "reasons"),
+                *probability_columns(self.emotions),
+                *("speech", "face_present", "quality", "reasons", "baseline"),
+                *probability_columns(self.emotions, "other_"),
             )
         elif what == "segments":
-            names = (*_SEGMENT_COLUMNS, _STATUS)
+            names = (*_SEGMENT_COLUMNS, _STATUS, "baseline")
         elif what == "faces":
             names = _FACE_COLUMNS
         else:
@@ -403,25 +396,15 @@ class Timeline:
         """
         within = self.span_ms
         if what == "windows":
-            return (self._flat(window.as_row(self.emotions, within)) for window in self.windows)
+            return (flat_row(window.as_row(self.emotions, within), self.emotions) for window in self.windows)
         if what == "segments":
-            return (segment.as_row(within) | {_STATUS: segment.status} for segment in self.segments)
+            return (
+                segment.as_row(within) | {_STATUS: segment.status, "baseline": self.leading(segment.person)}
+                for segment in self.segments
+            )
         if what == "faces":
             return (face.as_row(within) for face in self.faces)
         raise _no_table(what)
-
-    def _flat(self, row: Row) -> Row:
-        """The row of a window with a column for each probability, and texts in place of lists."""
-        flat: Row = {}
-        for name, value in row.items():
-            if name in _KINDS:
-                values = dict.fromkeys(self.emotions) if value is None else value
-                flat |= {f"{name}_{emotion}": share for emotion, share in values.items()}
-            elif name == "quality":
-                flat[name] = encodable(json.dumps(value, ensure_ascii=False)) if value else None
-            else:
-                flat[name] = ";".join(value) or None if name == "reasons" else value
-        return flat
 
     def to_pandas(self, what: Table = "windows") -> pd.DataFrame:
         """A table of the windows, the segments or the faces, with the columns of the exported tables.
@@ -431,13 +414,4 @@ class Timeline:
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ModuleNotFoundError:
-            raise MissingExtraError("tables", "a timeline as a pandas table") from None
-        columns = self.columns(what)
-        values: dict[str, list[Any]] = {name: [] for name in columns}
-        for row in self.rows(what):
-            for name, value in row.items():
-                values[name].append(value)
-        return pd.DataFrame({name: pd.Series(values[name], dtype=kind) for name, kind in columns.items()})
+        return data_frame(self.columns(what), self.rows(what))

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.timeline.records import Row, Segment, Timeline, Window
+from emofuse.timeline.plain_rows import Row
+from emofuse.timeline.records import Segment, Timeline, Window
 from emofuse.timeline.segments import Span
 
 Float64 = NDArray[np.float64]
@@ -148,7 +149,7 @@ def summary_columns(emotions: Sequence[str]) -> tuple[str, ...]:
         *("person", "condition", "talking_s", "seen_s"),
         *(f"share_{emotion}" for emotion in emotions),
         *(f"mean_probability_{emotion}" for emotion in emotions),
-        *("mean_confidence", "read_s", "share_abstained"),
+        *("mean_confidence", "read_s", "share_abstained", "baseline"),
     )
 
 
@@ -166,6 +167,6 @@ def summary_rows(timeline: Timeline, condition: str | None = None) -> Iterator[R
             *(one.person, condition, one.talking_s, one.seen_s),
             *(one.shares or blank),
             *(one.probabilities or blank),
-            *(one.confidence, one.read_s, one.abstained_share),
+            *(one.confidence, one.read_s, one.abstained_share, timeline.leading(one.person)),
         )
         yield dict(zip(names, values, strict=True))
