@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from emofuse.core.recipes.part import Ensemble
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.speaker_normalization import Moments, SpeakerPrior, speaker_scaler, standardize_speakers
 from emofuse.features.voice.descriptors import descriptor_size, descriptor_views
-from emofuse.training.dataset import Inputs
-from emofuse.training.ensemble_jobs import enrollment_draws, layout_of, load_ensemble, values_of
+from emofuse.features.voice.speech_encoder import SHIPPED_SHA256
+from emofuse.system.onnx_session import create_session
+from emofuse.training.dataset import Branch, Inputs
+from emofuse.training.ensemble_jobs import enrollment_draws, experts_of, load_ensemble, values_of
 from emofuse.training.jobs import run_network_job
 from emofuse.training.loop import infer
-from emofuse.training.networks.descriptor_ensemble import Layout
+from emofuse.training.networks.descriptor_ensemble import Layout, MeanOfEnsembles
+from emofuse.training.networks.onnx_export import export_ensemble
 from emofuse.training.plan import NetworkJob, Plan, make_plan, network_jobs
 from tests.support import small_ensembles
 
@@ -49,6 +54,11 @@ def jobs(inputs: Inputs, recipe: Recipe, plan: Plan) -> dict[str, NetworkJob]:
     return {job.name.removeprefix("p/member-2-"): job for job in found}
 
 
+def layout_of(branch: Branch, recipe: Recipe, n_values: int, *, enrolled: bool) -> Layout:
+    (expert,) = experts_of(branch, recipe, n_values, enrolled=enrolled)
+    return expert.layout
+
+
 def test_loudness_is_used_for_enrolled_speakers_only(recipe: Recipe) -> None:
     views = descriptor_views(26)
     size = descriptor_size(26)
@@ -62,6 +72,58 @@ def test_loudness_is_used_for_enrolled_speakers_only(recipe: Recipe) -> None:
     # for enrolled speakers, roots are taken before standardizing
     assert layout_of("face", recipe, 6, enrolled=True) == Layout(((0, 6),))
     assert layout_of("both", recipe, size + 6, enrolled=True) == Layout((*known.views, (size, size + 6)), 1)
+
+
+def test_an_encoder_may_have_an_ensemble_of_its_own(recipe: Recipe) -> None:
+    features = recipe.voice.features.model_copy(update={"encoder_sha256": SHIPPED_SHA256})
+    size, alone = descriptor_size(26), Ensemble(components=7)
+    together = recipe.with_voice_features(features)
+    blocks = tuple((size + 1024 * k, size + 1024 * (k + 1)) for k in range(3))
+    descriptors = layout_of("voice", recipe, size, enrolled=True).views
+    assert layout_of("voice", together, size + 3072, enrolled=True).views == (*descriptors, *blocks)
+    network = together.voice.network.model_copy(update={"encoder": alone})
+    apart = together.model_copy(update={"voice": together.voice.model_copy(update={"network": network})})
+    first, second = experts_of("voice", apart, size + 3072, enrolled=True)
+    assert first == (Layout(descriptors), recipe.voice.network.ensemble)
+    assert second == (Layout(blocks), alone)
+    both = layout_of("both", apart, size + 3072 + 6, enrolled=True)
+    assert both == Layout((*descriptors, *blocks, (size + 3072, size + 3078)), 1)
+
+
+def test_two_ensembles_of_a_voice_are_averaged(inputs: Inputs, recipe: Recipe, plan: Plan) -> None:
+    """Each is the one that would be fitted alone; a bundle's graph gives the same as torch."""
+    features = recipe.voice.features.model_copy(update={"encoder_sha256": SHIPPED_SHA256})
+    rng = np.random.default_rng(0)
+    folder = inputs.folder / "apart"
+    folder.mkdir()
+    signal = rng.standard_normal((8, 3072))[inputs.labels]
+    for name in ("voice", "voice-1"):
+        values = np.load(inputs.folder / f"{name}.npy")
+        more = (signal + 2 * rng.standard_normal(signal.shape)).astype(np.float32)
+        np.save(folder / f"{name}.npy", np.concatenate([values, more], axis=1))
+    given = replace(inputs, folder=folder)
+    settings = Ensemble(components=7, networks=0)
+    network = recipe.voice.network.model_copy(update={"encoder": settings})
+    voice = recipe.voice.model_copy(update={"features": features, "network": network})
+    apart = recipe.model_copy(update={"voice": voice})
+    (job,) = [
+        job for job in network_jobs(plan, inputs, apart)
+        if job.member == 2 and job.modality == "voice" and not job.enrolled
+    ]  # fmt: skip
+    run_network_job(job, given, apart, folder)
+    found = load_ensemble(job, apart, folder)
+    assert isinstance(found, MeanOfEnsembles)
+    rows = given.load("voice")[list(job.score)]
+    parts = [infer(one, rows)[1] for one in found.ensembles]
+    mean = np.mean(parts, axis=0)
+    expected = mean - np.logaddexp.reduce(mean, axis=1, keepdims=True)
+    with np.load(folder / job.name / "outputs.npz") as outputs:
+        np.testing.assert_allclose(outputs["log_probabilities"], expected, atol=1e-5)
+    graph = export_ensemble([found], rows[0])
+    (logs,) = create_session(graph).run(["log_probabilities"], {"inputs": rows})
+    np.testing.assert_allclose(logs, expected, atol=1e-4)
+    right = (parts[1].argmax(1) == given.labels[list(job.score)]).mean()
+    assert right > 0.5  # the encoder's ensemble reads the columns that were made to tell
 
 
 def test_values_cover_every_variant(inputs: Inputs) -> None:

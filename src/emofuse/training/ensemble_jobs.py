@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes.part import Ensemble, Training
+from emofuse.core.recipes.part import Ensemble
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.speaker_normalization import (
     Moments,
@@ -20,9 +20,14 @@ from emofuse.features.speaker_normalization import (
     standardize_speakers,
 )
 from emofuse.features.voice.inputs import voice_views
+from emofuse.features.voice.speech_encoder import encoder_views
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.dataset import Branch, Inputs, ModalityName, Rows
-from emofuse.training.networks.descriptor_ensemble import DescriptorEnsemble, Layout
+from emofuse.training.networks.descriptor_ensemble import (
+    DescriptorEnsemble,
+    Layout,
+    MeanOfEnsembles,
+)
 from emofuse.training.plan import NetworkJob, derive_seed
 from emofuse.training.run_folder import read_run_weights
 
@@ -44,8 +49,15 @@ class EnrollmentDraw(NamedTuple):
     scored: Rows
 
 
-def layout_of(branch: Branch, recipe: Recipe, n_values: int, *, enrolled: bool) -> Layout:
-    """Which columns of a branch's input are which view.
+class Expert(NamedTuple):
+    """One ensemble of a branch: what it reads, and how it is fitted."""
+
+    layout: Layout
+    settings: Ensemble
+
+
+def experts_of(branch: Branch, recipe: Recipe, n_values: int, *, enrolled: bool) -> list[Expert]:
+    """Which ensembles a branch has, and which columns of its input are which of their views.
 
     Args:
         branch: voice, face or both.
@@ -54,14 +66,19 @@ def layout_of(branch: Branch, recipe: Recipe, n_values: int, *, enrolled: bool) 
         enrolled: whether the values are those of enrolled speakers, whose square roots are taken before
             they are standardized.
     """
-    views: list[tuple[int, int]] = []
-    if branch != "face":
-        columns = voice_views(recipe.voice.features)
-        views = [(v.start, v.stop) for name, v in columns.items() if enrolled or name != LEVEL]
-        if branch == "voice":
-            return Layout(tuple(views))
-        return Layout((*views, (max(v.stop for v in columns.values()), n_values)), second=1)
-    return Layout(((0, n_values),), root=not enrolled)
+    if branch == "face":
+        return [Expert(Layout(((0, n_values),), root=not enrolled), recipe.face.network.ensemble)]
+    columns = voice_views(recipe.voice.features)
+    views = {name: (v.start, v.stop) for name, v in columns.items() if enrolled or name != LEVEL}
+    if branch == "both":
+        assert recipe.enrolment is not None and recipe.enrolment.both is not None
+        face = (max(v.stop for v in columns.values()), n_values)
+        return [Expert(Layout((*views.values(), face), second=1), recipe.enrolment.both)]
+    network = recipe.voice.network
+    if network.encoder is None:
+        return [Expert(Layout(tuple(views.values())), network.ensemble)]
+    encoder = tuple(views.pop(name) for name in encoder_views())
+    return [Expert(Layout(tuple(views.values())), network.ensemble), Expert(Layout(encoder), network.encoder)]
 
 
 def values_of(branch: Branch, inputs: Inputs, *, enrolled: bool) -> list[NDArray[np.float32]]:
@@ -96,16 +113,24 @@ def train_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: 
         prior = SpeakerPrior.of(variants[0], speaker_ids[train])
         n_prior = _prior_clips(recipe)
         variants = [standardize_speakers(rows, speaker_ids[train], prior, n_prior) for rows in variants]
-    network, curve = train_ensemble(
-        variants,
-        inputs.labels[train],
-        speaker_ids[train],
-        layout_of(job.modality, recipe, variants[0].shape[1], enrolled=job.enrolled),
-        *_settings(job.modality, recipe),
-        n_emotions=len(EMOTIONS),
-        seed=derive_seed(recipe.seed, job.plan, job.member, job.modality, "enrolled" if job.enrolled else ""),
-        supervision=inputs.supervised(train),
-    )
+    experts = experts_of(job.modality, recipe, variants[0].shape[1], enrolled=job.enrolled)
+    name = (job.plan, job.member, job.modality, "enrolled" if job.enrolled else "")
+    fitted, curves = [], []
+    for k, (layout, settings) in enumerate(experts):
+        one, curve = train_ensemble(
+            variants,
+            inputs.labels[train],
+            speaker_ids[train],
+            layout,
+            settings,
+            (recipe.face if job.modality == "face" else recipe.voice).training,
+            n_emotions=len(EMOTIONS),
+            seed=derive_seed(recipe.seed, *name, *((k,) if k else ())),
+            supervision=inputs.supervised(train),
+        )
+        fitted.append(one)
+        curves.append(curve)
+    network = fitted[0] if len(fitted) == 1 else MeanOfEnsembles(fitted).eval()
     score = np.asarray(job.score, dtype=np.int64)
     queries = values[0][score]
     if prior is not None:
@@ -122,20 +147,12 @@ def train_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: 
         _write_draws(
             folder / "draws.npz", enrollment_draws(test, inputs, recipe), values[0], recipe, prior, network
         )
-    return TrainedNetwork.with_outputs(network, curve, queries, batch_size=256)
+    return TrainedNetwork.with_outputs(network, max(curves, key=len), queries, batch_size=256)
 
 
 def _prior_clips(recipe: Recipe) -> float:
     assert recipe.enrolment is not None
     return recipe.enrolment.prior_clips
-
-
-def _settings(branch: Branch, recipe: Recipe) -> tuple[Ensemble, Training]:
-    if branch == "both":
-        assert recipe.enrolment is not None and recipe.enrolment.both is not None
-        return recipe.enrolment.both, recipe.voice.training
-    part = getattr(recipe, branch)
-    return part.network.ensemble, part.training
 
 
 def _write_prior(path: Path, prior: SpeakerPrior) -> None:
@@ -168,7 +185,7 @@ def _write_draws(
     values: NDArray[np.float32],
     recipe: Recipe,
     prior: SpeakerPrior,
-    network: DescriptorEnsemble,
+    network: DescriptorEnsemble | MeanOfEnsembles,
 ) -> None:
     """Write the network's outputs for the scored clips: rows, clips, draws, log_probabilities."""
     from emofuse.training.loop import infer
@@ -190,8 +207,11 @@ def _write_draws(
         )
 
 
-def load_ensemble(job: NetworkJob, recipe: Recipe, work: Path) -> DescriptorEnsemble:
-    """An ensemble that :func:`train_ensemble_job` has fitted."""
+def load_ensemble(job: NetworkJob, recipe: Recipe, work: Path) -> DescriptorEnsemble | MeanOfEnsembles:
+    """An ensemble, or several, that :func:`train_ensemble_job` has fitted."""
     state = read_run_weights(work / job.name / "weights.safetensors")
-    layout = layout_of(job.modality, recipe, len(state["mean"]), enrolled=job.enrolled)
-    return DescriptorEnsemble.of_state(layout, state)
+    n_values = len(state["mean"] if "mean" in state else state["ensembles.0.mean"])
+    layouts = [expert.layout for expert in experts_of(job.modality, recipe, n_values, enrolled=job.enrolled)]
+    if len(layouts) == 1:
+        return DescriptorEnsemble.of_state(layouts[0], state)
+    return MeanOfEnsembles.of_state(layouts, state)

@@ -99,6 +99,9 @@ class VoiceNetwork(Part):
 
     kind: Literal["alexnet", "default", "mlp", "ensemble"] = "default"
     ensemble: Ensemble = Ensemble()
+    encoder: Annotated[Ensemble | None, ADDED_LATER] = None
+    """An ensemble of its own for what the speech encoder says, beside that of the descriptors; what counts is
+    the mean of their log-probabilities. None: one ensemble reads all."""
     channels: Annotated[tuple[Positive, ...], Field(strict=False)] = (24, 48, 96, 160)
     dropout: Fraction = 0.4
     n_features: Positive = 1000
@@ -130,6 +133,9 @@ class VoicePart(Part):
         }[self.network.kind]  # fmt: skip
         if (self.speeds or self.conditions) and self.network.kind != "ensemble":
             raise ValueError("speeds and conditions go with network.kind = 'ensemble'")
+        both = self.features.kind == "descriptors" and self.features.encoder_sha256 is not None
+        if self.network.encoder is not None and not both:
+            raise ValueError("network.encoder goes with descriptors and encoder_sha256")
         if self.features.kind not in wanted:
             raise ValueError(
                 f"network {self.network.kind!r} reads features {' or '.join(map(repr, wanted))}, got "
