@@ -19,7 +19,7 @@ from emofuse.training.dataset import Branch, Inputs
 from emofuse.training.ensemble_jobs import enrollment_draws, experts_of, load_ensemble, values_of
 from emofuse.training.jobs import run_network_job
 from emofuse.training.loop import infer
-from emofuse.training.networks.descriptor_ensemble import Layout, MeanOfEnsembles
+from emofuse.training.networks.descriptor_ensemble import Layout, MeanOfExperts
 from emofuse.training.networks.onnx_export import export_ensemble
 from emofuse.training.plan import NetworkJob, Plan, make_plan, network_jobs
 from tests.support import small_ensembles
@@ -56,7 +56,8 @@ def jobs(inputs: Inputs, recipe: Recipe, plan: Plan) -> dict[str, NetworkJob]:
 
 def layout_of(branch: Branch, recipe: Recipe, n_values: int, *, enrolled: bool) -> Layout:
     (expert,) = experts_of(branch, recipe, n_values, enrolled=enrolled)
-    return expert.layout
+    assert isinstance(expert.view, Layout)
+    return expert.view
 
 
 def test_loudness_is_used_for_enrolled_speakers_only(recipe: Recipe) -> None:
@@ -112,9 +113,9 @@ def test_two_ensembles_of_a_voice_are_averaged(inputs: Inputs, recipe: Recipe, p
     ]  # fmt: skip
     run_network_job(job, given, apart, folder)
     found = load_ensemble(job, apart, folder)
-    assert isinstance(found, MeanOfEnsembles)
+    assert isinstance(found, MeanOfExperts)
     rows = given.load("voice")[list(job.score)]
-    parts = [infer(one, rows)[1] for one in found.ensembles]
+    parts = [infer(one, rows)[1] for one in found.experts]
     mean = np.mean(parts, axis=0)
     expected = mean - np.logaddexp.reduce(mean, axis=1, keepdims=True)
     with np.load(folder / job.name / "outputs.npz") as outputs:

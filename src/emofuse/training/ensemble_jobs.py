@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.labels import EMOTIONS
-from emofuse.core.recipes.part import Ensemble
+from emofuse.core.recipes.part import AttentionPooling, Ensemble, Training
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.features.speaker_normalization import (
     Moments,
@@ -19,20 +19,24 @@ from emofuse.features.speaker_normalization import (
     speaker_scaler,
     standardize_speakers,
 )
-from emofuse.features.voice.inputs import voice_views
-from emofuse.features.voice.speech_encoder import encoder_views
+from emofuse.features.voice.inputs import voice_shape, voice_views
+from emofuse.features.voice.speech_encoder import PARTS, encoder_views
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.dataset import Branch, Inputs, ModalityName, Rows
+from emofuse.training.networks.attention_pooling import AttentionNetworks, PartsView
 from emofuse.training.networks.descriptor_ensemble import (
     DescriptorEnsemble,
     Layout,
-    MeanOfEnsembles,
+    MeanOfExperts,
 )
 from emofuse.training.plan import NetworkJob, derive_seed
 from emofuse.training.run_folder import read_run_weights
 
 if TYPE_CHECKING:
-    from emofuse.training.loop import TrainedNetwork
+    from torch import Tensor, nn
+
+    from emofuse.training.loop import Epoch, TrainedNetwork
+    from emofuse.training.supervision import Supervision
 
 LEVEL: Final = "level"
 """The view that only the networks for enrolled speakers read: loudness is little use for an unenrolled one,
@@ -50,14 +54,14 @@ class EnrollmentDraw(NamedTuple):
 
 
 class Expert(NamedTuple):
-    """One ensemble of a branch: what it reads, and how it is fitted."""
+    """One of the networks whose log-probabilities a branch averages: what it reads, how it is fitted."""
 
-    layout: Layout
-    settings: Ensemble
+    view: Layout | PartsView
+    settings: Ensemble | AttentionPooling
 
 
 def experts_of(branch: Branch, recipe: Recipe, n_values: int, *, enrolled: bool) -> list[Expert]:
-    """Which ensembles a branch has, and which columns of its input are which of their views.
+    """Which networks a branch has, and which columns of its input each reads.
 
     Args:
         branch: voice, face or both.
@@ -69,16 +73,21 @@ def experts_of(branch: Branch, recipe: Recipe, n_values: int, *, enrolled: bool)
     if branch == "face":
         return [Expert(Layout(((0, n_values),), root=not enrolled), recipe.face.network.ensemble)]
     columns = voice_views(recipe.voice.features)
+    parts = columns.pop(PARTS, None)
     views = {name: (v.start, v.stop) for name, v in columns.items() if enrolled or name != LEVEL}
     if branch == "both":
         assert recipe.enrolment is not None and recipe.enrolment.both is not None
-        face = (max(v.stop for v in columns.values()), n_values)
+        face = (voice_shape(recipe.voice.features)[0], n_values)
         return [Expert(Layout((*views.values(), face), second=1), recipe.enrolment.both)]
     network = recipe.voice.network
-    if network.encoder is None:
-        return [Expert(Layout(tuple(views.values())), network.ensemble)]
-    encoder = tuple(views.pop(name) for name in encoder_views())
-    return [Expert(Layout(tuple(views.values())), network.ensemble), Expert(Layout(encoder), network.encoder)]
+    apart = {name: views.pop(name) for name in encoder_views()} if network.encoder is not None else {}
+    experts = [Expert(Layout(tuple(views.values())), network.ensemble)]
+    if network.encoder is not None:
+        experts.append(Expert(Layout(tuple(apart.values())), network.encoder))
+    if network.attention is not None:
+        assert parts is not None
+        experts.append(Expert(PartsView(parts, recipe.voice.features.encoder_parts), network.attention))
+    return experts
 
 
 def values_of(branch: Branch, inputs: Inputs, *, enrolled: bool) -> list[NDArray[np.float32]]:
@@ -102,7 +111,6 @@ def train_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: 
     For enrolled speakers, ``population.npz`` (the speaker prior) and ``draws.npz`` (outputs for test clips
     after a few of the speaker's other clips are enrolled) are written into ``folder``.
     """
-    from emofuse.training.ensemble import train_ensemble
     from emofuse.training.loop import TrainedNetwork
 
     values = values_of(job.modality, inputs, enrolled=job.enrolled)
@@ -116,21 +124,19 @@ def train_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: 
     experts = experts_of(job.modality, recipe, variants[0].shape[1], enrolled=job.enrolled)
     name = (job.plan, job.member, job.modality, "enrolled" if job.enrolled else "")
     fitted, curves = [], []
-    for k, (layout, settings) in enumerate(experts):
-        one, curve = train_ensemble(
+    for k, expert in enumerate(experts):
+        one, curve = _fit(
+            expert,
             variants,
             inputs.labels[train],
             speaker_ids[train],
-            layout,
-            settings,
             (recipe.face if job.modality == "face" else recipe.voice).training,
-            n_emotions=len(EMOTIONS),
             seed=derive_seed(recipe.seed, *name, *((k,) if k else ())),
             supervision=inputs.supervised(train),
         )
         fitted.append(one)
         curves.append(curve)
-    network = fitted[0] if len(fitted) == 1 else MeanOfEnsembles(fitted).eval()
+    network = fitted[0] if len(fitted) == 1 else MeanOfExperts(fitted).eval()
     score = np.asarray(job.score, dtype=np.int64)
     queries = values[0][score]
     if prior is not None:
@@ -148,6 +154,32 @@ def train_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: 
             folder / "draws.npz", enrollment_draws(test, inputs, recipe), values[0], recipe, prior, network
         )
     return TrainedNetwork.with_outputs(network, max(curves, key=len), queries, batch_size=256)
+
+
+def _fit(
+    expert: Expert,
+    variants: list[NDArray[np.float32]],
+    labels: Rows,
+    speaker_ids: NDArray[np.str_],
+    training: Training,
+    *,
+    seed: int,
+    supervision: Supervision | None,
+) -> tuple[nn.Module, list[Epoch]]:
+    from emofuse.training.attention import train_attention
+    from emofuse.training.ensemble import train_ensemble
+
+    view, settings = expert
+    if isinstance(view, PartsView):
+        assert isinstance(settings, AttentionPooling)
+        return train_attention(
+            variants, labels, view, settings, n_emotions=len(EMOTIONS), seed=seed, supervision=supervision
+        )
+    assert isinstance(settings, Ensemble)
+    return train_ensemble(
+        variants, labels, speaker_ids, view, settings, training,
+        n_emotions=len(EMOTIONS), seed=seed, supervision=supervision,
+    )  # fmt: skip
 
 
 def _prior_clips(recipe: Recipe) -> float:
@@ -185,7 +217,7 @@ def _write_draws(
     values: NDArray[np.float32],
     recipe: Recipe,
     prior: SpeakerPrior,
-    network: DescriptorEnsemble | MeanOfEnsembles,
+    network: nn.Module,
 ) -> None:
     """Write the network's outputs for the scored clips: rows, clips, draws, log_probabilities."""
     from emofuse.training.loop import infer
@@ -207,11 +239,27 @@ def _write_draws(
         )
 
 
-def load_ensemble(job: NetworkJob, recipe: Recipe, work: Path) -> DescriptorEnsemble | MeanOfEnsembles:
-    """An ensemble, or several, that :func:`train_ensemble_job` has fitted."""
+def load_ensemble(job: NetworkJob, recipe: Recipe, work: Path) -> DescriptorEnsemble | MeanOfExperts:
+    """What :func:`train_ensemble_job` has fitted."""
     state = read_run_weights(work / job.name / "weights.safetensors")
-    n_values = len(state["mean"] if "mean" in state else state["ensembles.0.mean"])
-    layouts = [expert.layout for expert in experts_of(job.modality, recipe, n_values, enrolled=job.enrolled)]
-    if len(layouts) == 1:
-        return DescriptorEnsemble.of_state(layouts[0], state)
-    return MeanOfEnsembles.of_state(layouts, state)
+    n_values = len(state["mean"] if "mean" in state else state["experts.0.mean"])
+    experts = experts_of(job.modality, recipe, n_values, enrolled=job.enrolled)
+    if len(experts) == 1:
+        assert isinstance(experts[0].view, Layout)
+        return DescriptorEnsemble.of_state(experts[0].view, state)
+    parts = []
+    for k, expert in enumerate(experts):
+        prefix = f"experts.{k}."
+        own = {name.removeprefix(prefix): one for name, one in state.items() if name.startswith(prefix)}
+        parts.append(_load(expert, own))
+    return MeanOfExperts(parts).eval()
+
+
+def _load(expert: Expert, state: dict[str, Tensor]) -> nn.Module:
+    view, settings = expert
+    if isinstance(view, Layout):
+        return DescriptorEnsemble.of_state(view, state)
+    assert isinstance(settings, AttentionPooling)
+    network = AttentionNetworks(view, len(EMOTIONS), settings)
+    network.load_state_dict(state)
+    return network.eval()

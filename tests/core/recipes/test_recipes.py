@@ -21,10 +21,10 @@ HASHES = {
     "ravdess-blendshapes": "7486cf7e4ac25cbe",
     "ravdess-ensemble": "baa046e1abcb1c81",
     "ravdess-robust": "f289c7e335544a4b",
-    "ravdess-whisper": "00120f184cfea6ee",
-    "ravdess-whisper-robust": "6d813024c5cfcaea",
+    "ravdess-whisper": "e7b8ca1a15d8131c",
+    "ravdess-whisper-robust": "eabbfb0460cc5264",
     "rosred-2022": "f163e4b96f36beba",
-    "whisper-only": "c43d7626d4e96bd7",
+    "whisper-only": "80d9bfec8e7c2c25",
 }
 SHIPPED = tuple(HASHES)
 

@@ -19,10 +19,10 @@ from emofuse.features.store import part_key
 from emofuse.features.voice import speech_encoder
 from emofuse.features.voice.inputs import voice_shape, voice_views
 from emofuse.features.voice.speech_encoder import (
-    ENCODER_SIZE,
     SHIPPED_SHA256,
     encode_speech,
     encoder_file,
+    encoder_size,
     encoder_views,
     read_encoder_graph,
     whisper_log_mel,
@@ -53,7 +53,7 @@ def test_values_are_mean_and_spread_of_each_block() -> None:
     weights = whisper_oracle.weights_of_graph(read_encoder_graph(SHIPPED_SHA256))
     blocks = whisper_oracle.blocks(whisper_oracle.log_mel(samples), weights)
     found = encode_speech(samples, SHIPPED_SHA256)
-    assert found.shape == (ENCODER_SIZE,) == (3072,) and found.dtype == np.float32
+    assert found.shape == (encoder_size(),) == (3072,) and found.dtype == np.float32
     for k, view in enumerate(encoder_views().values()):
         expected = np.concatenate([blocks[k].mean(0), blocks[k].std(0)])
         np.testing.assert_allclose(found[view], expected, atol=2e-3)
@@ -107,17 +107,17 @@ def test_the_shipped_graph_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_descriptors_and_encoder_are_parts_of_their_own() -> None:
     """What was stored of either alone is found again."""
     ensemble = load_recipe("ravdess-ensemble").voice.features
-    both = ensemble.model_copy(update={"encoder_sha256": SHIPPED_SHA256, "speed": 0.9})
+    both = ensemble.model_copy(update={"encoder_sha256": SHIPPED_SHA256, "encoder_parts": 12, "speed": 0.9})
     descriptors, encoder = both.parts
     assert descriptors.hash() == ensemble.model_copy(update={"speed": 0.9}).hash()
     alone = load_recipe("whisper-only").voice.features.model_copy(update={"speed": 0.9})
     assert alone.parts == (alone,)
     assert part_key("voice", "0", encoder, None, None) == part_key("voice", "0", alone, None, None)
-    assert voice_shape(both) == (voice_shape(descriptors)[0] + ENCODER_SIZE,)
+    assert voice_shape(both) == (voice_shape(descriptors)[0] + encoder_size(12),)
     views = voice_views(both)
-    assert list(views)[-4:] == ["level", "block-1", "block-2", "block-3"]
+    assert list(views)[-5:] == ["level", "block-1", "block-2", "block-3", "parts"]
     assert views["block-1"].start == views["level"].stop
-    assert views["block-3"].stop == voice_shape(both)[0]
+    assert views["parts"].stop == voice_shape(both)[0]
 
 
 def test_a_recording_has_both() -> None:
@@ -148,3 +148,17 @@ def test_other_networks_do_not_read_an_encoder() -> None:
     features = {"kind": "encoder", "sample_rate_hz": 16000, "encoder_sha256": SHIPPED_SHA256}
     with pytest.raises(Exception, match="reads features"):
         parse_recipe({"name": "a", "voice": {"features": features}})
+
+
+def test_parts_are_means_of_equal_parts_of_time() -> None:
+    samples = utterance(1.0)
+    weights = whisper_oracle.weights_of_graph(read_encoder_graph(SHIPPED_SHA256))
+    blocks = whisper_oracle.blocks(whisper_oracle.log_mel(samples), weights)
+    found = encode_speech(samples, SHIPPED_SHA256, 4)
+    assert len(found) == encoder_size(4)
+    assert np.array_equal(found[: encoder_size()], encode_speech(samples, SHIPPED_SHA256))
+    parts = found[encoder_views(0, 4)["parts"]].reshape(4, 3, 512)
+    for k, (first, last) in enumerate([(0, 13), (12, 25), (25, 38), (37, 50)]):  # quarters of 50 moments
+        np.testing.assert_allclose(parts[k], blocks[:, first:last].mean(1), atol=2e-3)
+    short = encode_speech(samples[:3200], SHIPPED_SHA256, 64)  # more parts than moments
+    assert np.isfinite(short).all()

@@ -112,3 +112,21 @@ class Ensemble(Part):
     dropout: Fraction = 0.4
     linear: Annotated[float, Field(gt=0)] | None = None
     """C of a logistic regression in the ensemble; none: without it."""
+
+
+class AttentionPooling(Part):
+    """Small networks that weigh the equal parts of an utterance, each by several heads, and pool them."""
+
+    networks: Annotated[int, Field(ge=1, le=32)] = 3
+    hidden: Positive = 96
+    heads: Positive = 4
+    input_dropout: Fraction = 0.3
+    dropout: Fraction = 0.4
+    training: Training = Training(
+        epochs=20,
+        batch_size=64,
+        learning_rate=2e-3,
+        weight_decay=0.05,
+        augmentation=Augmentation(noise=0.2, label_smoothing=0.1),
+    )
+    """Without patience, mixup and strength."""

@@ -6,7 +6,15 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from emofuse.core.recipes.part import ADDED_LATER, Ensemble, Fraction, Part, Positive, Training
+from emofuse.core.recipes.part import (
+    ADDED_LATER,
+    AttentionPooling,
+    Ensemble,
+    Fraction,
+    Part,
+    Positive,
+    Training,
+)
 
 ENCODER_RATE_HZ: Final = 16_000
 ENCODER_DURATION_S: Final = 10.0
@@ -48,6 +56,8 @@ class VoiceFeatures(Part):
     down. 80 keeps voices, and stops an offset, rumble and the hum of mains; none: keep it."""
     encoder_sha256: Annotated[Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None, ADDED_LATER] = None
     """Which speech encoder reads the utterance, of up to 10 s: the sha256 of its graph. None: none."""
+    encoder_parts: Annotated[Annotated[int, Field(ge=0, le=64)], ADDED_LATER] = 0
+    """Into how many equal parts of time an utterance is cut, whose means the encoder gives as well."""
     start_at_speech: Annotated[bool, ADDED_LATER] = False
     """Start where somebody starts to speak, whatever sounds before: a click, a ring tone, steps."""
 
@@ -69,6 +79,8 @@ class VoiceFeatures(Part):
                 )
         elif self.encoder_sha256 is not None and self.kind != "descriptors":
             raise ValueError("encoder_sha256 goes with kind 'descriptors' or 'encoder'")
+        if self.encoder_parts and self.encoder_sha256 is None:
+            raise ValueError("encoder_parts needs encoder_sha256")
         return self
 
     @property
@@ -78,7 +90,7 @@ class VoiceFeatures(Part):
             return (self,)
         shared = (
             "trim_db", "trim_margin_s", "speed", "condition", "highpass_hz",
-            "start_at_speech", "encoder_sha256",
+            "start_at_speech", "encoder_sha256", "encoder_parts",
         )  # fmt: skip
         encoder = VoiceFeatures(
             kind="encoder",
@@ -86,7 +98,7 @@ class VoiceFeatures(Part):
             duration_s=ENCODER_DURATION_S,
             **{key: getattr(self, key) for key in shared},
         )
-        return self.model_copy(update={"encoder_sha256": None}), encoder
+        return self.model_copy(update={"encoder_sha256": None, "encoder_parts": 0}), encoder
 
 
 class VoiceNetwork(Part):
@@ -102,6 +114,8 @@ class VoiceNetwork(Part):
     encoder: Annotated[Ensemble | None, ADDED_LATER] = None
     """An ensemble of its own for what the speech encoder says, beside that of the descriptors; what counts is
     the mean of their log-probabilities. None: one ensemble reads all."""
+    attention: Annotated[AttentionPooling | None, ADDED_LATER] = None
+    """More networks, which read the encoder's parts and count as much as an ensemble. None: without."""
     channels: Annotated[tuple[Positive, ...], Field(strict=False)] = (24, 48, 96, 160)
     dropout: Fraction = 0.4
     n_features: Positive = 1000
@@ -136,6 +150,8 @@ class VoicePart(Part):
         both = self.features.kind == "descriptors" and self.features.encoder_sha256 is not None
         if self.network.encoder is not None and not both:
             raise ValueError("network.encoder goes with descriptors and encoder_sha256")
+        if self.network.attention is not None and not self.features.encoder_parts:
+            raise ValueError("network.attention needs features.encoder_parts")
         if self.features.kind not in wanted:
             raise ValueError(
                 f"network {self.network.kind!r} reads features {' or '.join(map(repr, wanted))}, got "

@@ -11,13 +11,12 @@ from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32
 from emofuse.features.voice.descriptors import (
     compute_descriptors,
-    descriptor_size,
     descriptor_views,
 )
 from emofuse.features.voice.pitch import pitch_rows
 from emofuse.features.voice.rosred import IMAGE_SIDE_PX, STATISTICS_SIZE, rosred_1d, rosred_image
 from emofuse.features.voice.spectrogram import log_mel
-from emofuse.features.voice.speech_encoder import ENCODER_SIZE, encode_speech, encoder_views
+from emofuse.features.voice.speech_encoder import encode_speech, encoder_size, encoder_views
 from emofuse.system.shared_settings import one_native_thread
 
 
@@ -38,7 +37,7 @@ def voice_array(segment: Float32, features: VoiceFeatures) -> NDArray[Any]:
         with one_native_thread("blas"):
             return compute_descriptors(np.vstack([rows, pitch]))
     if features.kind == "encoder":
-        return encode_speech(segment, str(features.encoder_sha256))
+        return encode_speech(segment, str(features.encoder_sha256), features.encoder_parts)
     if features.kind == "rosred-image":
         return rosred_image(segment, features)
     return rosred_1d(segment, features)
@@ -52,9 +51,9 @@ def voice_shape(features: VoiceFeatures) -> tuple[int, ...]:
     if features.kind == "rosred-image":
         return IMAGE_SIDE_PX, IMAGE_SIDE_PX, 3
     if features.kind == "encoder":
-        return (ENCODER_SIZE,)
+        return (encoder_size(features.encoder_parts),)
     if features.kind == "descriptors":
-        return (descriptor_size(features.n_mels) + (ENCODER_SIZE if features.encoder_sha256 else 0),)
+        return (sum(view.stop - view.start for view in voice_views(features).values()),)
     return (STATISTICS_SIZE,)
 
 
@@ -62,5 +61,6 @@ def voice_views(features: VoiceFeatures) -> dict[str, slice]:
     """Where each view is in the values of an ensemble's voice: descriptors first, then the encoder's."""
     views = descriptor_views(features.n_mels) if features.kind == "descriptors" else {}
     if features.encoder_sha256 is not None:
-        views |= encoder_views(max((view.stop for view in views.values()), default=0))
+        before = max((view.stop for view in views.values()), default=0)
+        views |= encoder_views(before, features.encoder_parts)
     return views

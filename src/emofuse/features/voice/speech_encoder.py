@@ -8,8 +8,10 @@ with emofuse; others lie in the weights folder (``emofuse weights encoder``).
 from __future__ import annotations
 
 import hashlib
+import math
 from functools import lru_cache
 from importlib import resources
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -28,9 +30,8 @@ WIDTH: Final = 512
 """Values that a block gives at a time."""
 SHORTEST_S: Final = 0.2
 """Shorter sound is padded to this."""
-ENCODER_SIZE: Final = N_BLOCKS * 2 * WIDTH
-"""Number of values of an utterance."""
-
+PARTS: Final = "parts"
+"""The view of an utterance's parts."""
 _FILE: Final = "whisper-base-first3.onnx"
 SHIPPED_SHA256: Final = "55f855d40fd1a27dc3a904160ea855d81a8867ce2f2802e0260459cfa14e5ea6"
 """Of the graph that comes with emofuse."""
@@ -40,21 +41,36 @@ _RANGE: Final = np.float32(8)
 """Powers of ten below the loudest: what is further below is raised to it."""
 
 
-def encoder_views(n_before: int = 0) -> dict[str, slice]:
-    """Where the values of each block are, if ``n_before`` others come before them."""
+def encoder_size(n_parts: int = 0) -> int:
+    """Number of values of an utterance."""
+    return N_BLOCKS * WIDTH * (2 + n_parts)
+
+
+def encoder_views(n_before: int = 0, n_parts: int = 0) -> dict[str, slice]:
+    """Where the values of each block are, and those of the parts if there are any.
+
+    Args:
+        n_before: how many other values come before.
+        n_parts: of the utterance.
+    """
     size = 2 * WIDTH
-    return {f"block-{k + 1}": slice(n_before + k * size, n_before + (k + 1) * size) for k in range(N_BLOCKS)}
+    views = {f"block-{k + 1}": slice(n_before + k * size, n_before + (k + 1) * size) for k in range(N_BLOCKS)}
+    if n_parts:
+        views[PARTS] = slice(n_before + N_BLOCKS * size, n_before + encoder_size(n_parts))
+    return views
 
 
-def encode_speech(samples: Float32, sha256: str) -> Float32:
+def encode_speech(samples: Float32, sha256: str, n_parts: int = 0) -> Float32:
     """What the encoder says of an utterance.
 
     Args:
         samples: (n_samples,) float32 at 16 kHz, full scale ±1; padded with zeros to 0.2 s, cut to 10 s.
         sha256: of the graph.
+        n_parts: equal parts of time, whose means follow.
 
     Returns:
-        (3072,) float32: for each block the mean over time of its 512 values, then their standard deviations.
+        (3072 + 1536 · n_parts,) float32: for each block the mean over time of its 512 values, then their
+        standard deviations; then for each part the means of all blocks.
 
     Raises:
         WeightsError: there is no such graph, or it is none of an encoder.
@@ -63,8 +79,12 @@ def encode_speech(samples: Float32, sha256: str) -> Float32:
     samples = samples[:longest]
     samples = np.pad(samples, (0, max(0, shortest - len(samples))))
     blocks = _session(sha256).run(None, {"inputs": whisper_log_mel(samples)})[0].astype(np.float64)
-    values = np.stack([blocks.mean(1), blocks.std(1)], axis=1)
-    return values.ravel().astype(np.float32)
+    values = [np.stack([blocks.mean(1), blocks.std(1)], axis=1).ravel()]
+    edges = np.linspace(0, blocks.shape[1], n_parts + 1)
+    for first, last in pairwise(edges):
+        part = blocks[:, int(first) : max(int(first) + 1, math.ceil(last))]
+        values.append(part.mean(1).ravel())
+    return np.concatenate(values).astype(np.float32)
 
 
 def whisper_log_mel(samples: Float32) -> Float32:

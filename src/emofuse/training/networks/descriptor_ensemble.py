@@ -122,32 +122,21 @@ class DescriptorEnsemble(nn.Module):
         return features, torch.stack(logs).mean(0)
 
 
-class MeanOfEnsembles(nn.Module):
-    """Ensembles that read other views of the same values; its log-probabilities are the mean of theirs."""
+class MeanOfExperts(nn.Module):
+    """Networks that read the same values, or some of them; its log-probabilities are the mean of theirs."""
 
-    def __init__(self, ensembles: Sequence[DescriptorEnsemble]) -> None:
+    def __init__(self, experts: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.ensembles = nn.ModuleList(ensembles)
-
-    @classmethod
-    def of_state(cls, layouts: Sequence[Layout], state: dict[str, Tensor]) -> MeanOfEnsembles:
-        """The ensembles with this state dict."""
-        parts = []
-        for k, layout in enumerate(layouts):
-            prefix = f"ensembles.{k}."
-            own = {name.removeprefix(prefix): one for name, one in state.items() if name.startswith(prefix)}
-            parts.append(DescriptorEnsemble.of_state(layout, own))
-        return cls(parts).eval()
+        self.experts = nn.ModuleList(experts)
 
     @property
     def mean(self) -> Tensor:
-        """(n_values,) mean of the values."""
-        mean: Tensor = self.ensembles[0].get_buffer("mean")
-        return mean
+        """(n_values,) mean of the values, as the first one has it, an ensemble."""
+        return self.experts[0].get_buffer("mean")
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_values) float32 → features, log-probabilities."""
-        outputs = [ensemble(values) for ensemble in self.ensembles]
+        outputs = [expert(values) for expert in self.experts]
         logs = torch.stack([logits.log_softmax(1) for _, logits in outputs]).mean(0)
         return torch.cat([features for features, _ in outputs], 1), logs
 

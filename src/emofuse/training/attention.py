@@ -1,0 +1,132 @@
+"""Fitting networks that weigh the parts of an utterance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from emofuse.core.errors import ExperimentError
+from emofuse.core.recipes.part import AttentionPooling
+from emofuse.training.loop import CrossEntropy, Epoch, one_cycle, one_thread
+from emofuse.training.networks.attention_pooling import AttentionNetworks, PartsView
+from emofuse.training.supervision import Supervision
+
+
+def train_attention(
+    variants: Sequence[NDArray[np.float32]],
+    labels: NDArray[np.int64],
+    view: PartsView,
+    settings: AttentionPooling,
+    *,
+    n_emotions: int,
+    seed: int,
+    supervision: Supervision | None = None,
+) -> tuple[AttentionNetworks, list[Epoch]]:
+    """Fit the networks on some clips.
+
+    Args:
+        variants: (n, n_values) features of the clips, then of the same clips at other speeds or degraded.
+        labels: (n,) emotions.
+        view: which columns are the parts.
+        settings: how many networks, how large, how trained.
+        n_emotions: width of the output.
+        seed: random seed.
+        supervision: which emotions each clip is evidence about, and how it counts; None: about all, the same.
+
+    Returns:
+        The networks in evaluation mode, and their mean learning curve.
+
+    Raises:
+        ExperimentError: there are too few clips, or training diverges.
+    """
+    if len(labels) < 2:
+        raise ExperimentError("networks need at least two clips to train on")
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        networks = AttentionNetworks(view, n_emotions, settings)
+        own = [torch.from_numpy(rows[:, view.columns]) for rows in variants]
+        every_part = own[0].reshape(len(labels) * view.n_parts, -1)  # the same for all parts
+        networks.mean.copy_(every_part.mean(0).repeat(view.n_parts))
+        networks.spread.copy_((every_part.std(0, correction=0) + 1e-6).repeat(view.n_parts))
+        whole = PartsView(slice(0, own[0].shape[1]), view.n_parts)
+        standard = AttentionNetworks(whole, n_emotions, settings)
+        standard.load_state_dict(networks.state_dict())
+        parts = torch.stack([standard.parts(rows) for rows in own])
+        targets = _targets(labels, n_emotions, settings, supervision)
+        curves = [
+            _fit(member, parts, targets, settings, seed + k, CrossEntropy(supervision))
+            for k, member in enumerate(networks.members)
+        ]
+    if not all(torch.isfinite(one).all() for one in networks.state_dict().values()):
+        raise ExperimentError("some weights of the attention networks are not numbers: lower learning_rate")
+    losses = np.mean(curves, axis=0) if curves else []
+    return networks.eval(), [Epoch(number, float(loss)) for number, loss in enumerate(losses, 1)]
+
+
+def _targets(
+    labels: NDArray[np.int64],
+    n_emotions: int,
+    settings: AttentionPooling,
+    supervision: Supervision | None,
+) -> Tensor:
+    smoothing = settings.training.augmentation.label_smoothing
+    if supervision is not None:
+        return torch.from_numpy(supervision.soft_targets(labels, smoothing)).float()
+    one_hot = functional.one_hot(torch.from_numpy(labels), n_emotions).float()
+    return one_hot * (1 - smoothing) + smoothing / n_emotions
+
+
+def _fit(
+    member: nn.Module,
+    parts: Tensor,
+    targets: Tensor,
+    settings: AttentionPooling,
+    seed: int,
+    cross_entropy: CrossEntropy,
+) -> list[float]:
+    """Train one network; return its mean loss in each epoch.
+
+    Args:
+        member: the network.
+        parts: (n_variants, n, n_parts, n_values): every clip is met in one variant each time.
+        targets: (n, n_emotions).
+        settings: the training's.
+        seed: of the order of clips and of their variants.
+        cross_entropy: the loss.
+    """
+    training, n = settings.training, len(targets)
+    noise = training.augmentation.noise
+    batch_size = min(training.batch_size, n)
+    n_batches = n // batch_size
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(
+        member.parameters(), training.learning_rate, weight_decay=training.weight_decay
+    )
+    member.train()
+    curve = []
+    for epoch in range(training.epochs):
+        order = torch.randperm(n, generator=generator)
+        variant = torch.randint(len(parts), (n,), generator=generator)
+        total = 0.0
+        for i in range(n_batches):
+            for group in optimizer.param_groups:
+                step = epoch * n_batches + i
+                group["lr"] = training.learning_rate * one_cycle(step, n_batches * training.epochs)
+            batch = slice(i * batch_size, (i + 1) * batch_size)
+            clips = order[batch]
+            x = parts[variant[batch], clips]
+            if noise:  # the same on all parts
+                x = x + noise * torch.randn(len(x), 1, x.shape[2], generator=generator)
+            _, logits = member(x)
+            loss = cross_entropy(logits, targets[clips], clips)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += loss.item()
+        curve.append(total / n_batches)
+    return curve
