@@ -26,6 +26,7 @@ app = typer.Typer(
 def check(
     path: options.CorpusPath,
     *,
+    labels: options.LabelSets = None,
     jobs: options.Jobs = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     _quiet: options.Quiet = False,
@@ -38,9 +39,8 @@ def check(
     Example: `emofuse corpus check ravdess --jobs 2`
     """
     from emofuse.corpus.check import check_corpus
-    from emofuse.corpus.load import load_corpus
 
-    corpus = load_corpus(path)
+    corpus = options.load_corpora([path], labels)
     with counting("checking") as on_done:
         report = check_corpus(corpus, jobs=options.processes(jobs), on_done=on_done)
     if as_json:

@@ -17,8 +17,12 @@ from emofuse.cli.quiet import is_quiet
 
 def robustness(
     run: options.RunFolder,
-    corpus: Annotated[Path, typer.Argument(metavar="DIR", help="The corpus of the run.")],
+    corpus: Annotated[
+        list[Path], typer.Argument(metavar="DIR…", help="The corpus of the run; all, if there were several.")
+    ],
     *,
+    labels: options.LabelSets = None,
+    weight: options.Weights = None,
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
     _quiet: options.Quiet = False,
@@ -31,15 +35,15 @@ def robustness(
     Example: `emofuse robustness runs/ensemble ravdess`
     """
     options.check_training()
-    from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.report.write import write_report
     from emofuse.evaluation.robustness import measure_robustness
     from emofuse.features.voice.degradations import DEGRADATIONS
     from emofuse.training.resources import Resources
 
+    clips = options.load_corpora(corpus, labels, weight)
     with stages() as on_progress:
         resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress)
-        records = measure_robustness(run, load_corpus(corpus), resources)
+        records = measure_robustness(run, clips, resources)
         page = write_report(run)
     table = Table("condition", "system", "accuracy %", "95 % interval", title_justify="left")
     for one in records:

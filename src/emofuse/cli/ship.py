@@ -74,6 +74,8 @@ def ship(
     voice network, trained without the speaker of the check. To change only the voice, `--face-from` names the
     bundle that the face comes from; to change only the face or the fusion, `--voice-from` that of the voice.
 
+    Other corpora after RAVDESS join the voice; `--measure` names corpora that are only read, at the end.
+
     Example: `emofuse ship ravdess --expression compact/weights.safetensors --fer2013 fer2013 --out bundle`
     """
     options.check_training()

@@ -17,7 +17,7 @@ import emofuse
 from emofuse import Recognizer
 from emofuse.cli.app import app
 from emofuse.core.errors import BundleError, ExperimentError, WeightsError
-from emofuse.core.labels import EMOTIONS
+from emofuse.core.labels import EMOTIONS, LABEL_SETS
 from emofuse.core.recipes.load import load_recipe, parse_recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.features.extraction import extract
@@ -132,6 +132,45 @@ def test_the_check_uses_a_voice_that_had_not_seen_the_speaker(shipped: tuple[Pat
     assert check["voice"]["takes"] == facts["takes"] * 3 // 4
     assert check["voice"]["weight"] != facts["weights"]["voice"]
     assert "without this speaker" in check["note"]
+
+
+def test_other_corpora_join_the_voice_and_others_only_measure_it(
+    shipped: tuple[Path, str], video_folder: Path, toml: Path, faces_npz: Path, home: Path, tmp_path: Path
+) -> None:
+    for folder, names in (
+        ("nemo", {f"{who}_{label}_1": emotion for who in ("EB0", "IC0", "KS0")
+                  for label, emotion in LABEL_SETS["nemo-6"].items()}),
+        ("emodb", {f"{who}a01{letter}a": emotion for who in ("03", "08")
+                   for letter, emotion in (("W", "angry"), ("F", "happy"), ("T", "sad"), ("N", "neutral"))}),
+    ):  # fmt: skip
+        for number, (name, emotion) in enumerate(names.items()):
+            samples = small_corpora.speech(EMOTIONS.index(emotion), 0, 40 + number)
+            small_corpora.write_wav(tmp_path / folder / f"{name}.wav", samples)
+    out = tmp_path / "joined"
+    command = ["ship", video_folder, tmp_path / "nemo", "--weight", "nemo=2", "--measure", tmp_path / "emodb",
+               "--face-from", shipped[0], "--check-faces", faces_npz, "--out", out, "-r", toml,
+               "--jobs", 1, "--cache", home / "store"]  # fmt: skip
+    result = CliRunner().invoke(app, [*map(str, command)])
+    assert result.exit_code == 0, result.output
+    facts = load_bundle(out).provenance
+    assert facts["corpus"].startswith("RAVDESS + nEMO (voice)")
+    assert [(one["name"], one["clips"], one["weight"]) for one in facts["corpora"]] == [
+        ("RAVDESS", 32, 1.0), ("nEMO", 18, 2.0)
+    ]  # fmt: skip
+    assert facts["check"]["speaker"] == "RAVDESS:01"
+    assert facts["check"]["films"]["n"] == 8
+    assert facts["check"]["face_sequences"]["fused"]["n"] == 9
+    assert [one["name"] for one in facts["voice"]["corpora"]] == ["RAVDESS", "nEMO"]
+    (measured,) = facts["measured"]
+    assert (measured["name"], measured["n"], measured["unread"]) == ("EMO-DB", 8, 0)
+    assert measured["emotions"] == ["neutral", "happy", "sad", "angry"]
+    card = (out / "MODEL-CARD.md").read_text()
+    assert "| EMO-DB, never trained on | 4 | 8 | 2 |" in card
+    assert (
+        "| nEMO | 18 | 3 | neutral, happy, sad, angry, fearful, surprised | 2.00 | CC BY-NC-SA 4.0 |" in card
+    )
+    assert "nEMO (Christop" in (out / "LICENSE.txt").read_text()
+    assert "EMO-DB, 4 emotions: UAR" in result.stdout
 
 
 def test_the_face_of_an_earlier_bundle_is_taken_as_it_is(
