@@ -3,9 +3,10 @@
     python benchmarks/own_baseline.py --run RUN --ravdess DIR --nemo DIR --docs docs/enrollment.md
 
 Read are: voices and action units of RAVDESS by networks that had not seen the speaker (`predictions.csv` of
-`emofuse evaluate ravdess --recipe benchmarks/shipped-voice.toml --protocol six-fold --seed 0 --out RUN`), the
-face sequences of RAVDESS' actor 1, and the voices of nEMO, both by the recognizer that comes with emofuse,
-which was trained on neither. A baseline is made of some clips of a person, and the person's other takes are
+`emofuse evaluate ravdess --recipe benchmarks/shipped-voice-first.toml --protocol six-fold --seed 0
+--out RUN`), the face sequences of RAVDESS' actor 1, and the voices of nEMO, both by the first recognizer that
+came with emofuse, which was trained on neither. A baseline is made of some clips of a person, and the other
+takes of that person are
 read against it. Takes a minute or two.
 """
 
