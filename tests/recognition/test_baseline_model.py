@@ -75,7 +75,8 @@ def test_where_nothing_is_subtracted_nothing_changes(
 
 
 def test_a_surer_bundle_says_so(recognizer: Recognizer) -> None:
-    stated = {**recognizer.bundle.provenance, INFORMATION: {"voice": 1.4}}
+    facts = recognizer.bundle.provenance
+    stated = {**facts, "voice": {**facts["voice"], INFORMATION: 1.4}}
     surer = Recognizer(replace(recognizer.bundle, provenance=stated))
     assert surer.baselines.strengths(BASELINES) == pytest.approx(
         {"voice": 0.8 * (0.5 - 0.45) / (0.55 - 0.45), "face": 0.9}

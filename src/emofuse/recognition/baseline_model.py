@@ -24,7 +24,7 @@ Baselines = Mapping[Kind, OwnBaseline]
 Strengths = Mapping[Modality, float]
 
 INFORMATION: Final = "information_nats"
-"""The key of a bundle's provenance that says what a clip tells its networks on average, by modality."""
+"""The key, in what a bundle's provenance says of a modality, of what a clip tells the network on average."""
 
 
 class BaselineModel:
@@ -84,8 +84,8 @@ class BaselineModel:
         }
 
     def _typical_nats(self, modality: Modality) -> float:
-        stated = self._bundle.provenance.get(INFORMATION)
-        value: Any = stated.get(modality) if isinstance(stated, Mapping) else None
+        facts = self._bundle.provenance.get(modality)
+        value: Any = facts.get(INFORMATION) if isinstance(facts, Mapping) else None
         return float(value) if isinstance(value, int | float) else TYPICAL_NATS
 
     def against(self, reading: Reading, baselines: Baselines, strengths: Strengths) -> Reading:

@@ -19,6 +19,8 @@ from emofuse.core.records import Features, Take
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import corpora_of
 from emofuse.features.extraction import extract_takes
+from emofuse.features.own_baseline import information_nats
+from emofuse.recognition.baseline_model import INFORMATION
 from emofuse.recognition.bundle import load_bundle
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.corpus_figures import CorpusFigures, figures_by_corpus
@@ -49,6 +51,8 @@ class FittedVoice:
     interval: tuple[float, float]
     calibration_error: float
     calibration_interval: tuple[float, float]
+    information_nats: float
+    """What a clip of these takes tells on average: see :mod:`emofuse.features.own_baseline`."""
     corpora: tuple[CorpusFigures, ...] = ()
     """Of each corpus apart, where several were joined."""
 
@@ -61,6 +65,7 @@ class FittedVoice:
             "interval_over_speakers": list(self.interval),
             "calibration_error": self.calibration_error,
             "calibration_interval_over_speakers": list(self.calibration_interval),
+            INFORMATION: self.information_nats,
         }
         if self.corpora:
             facts["corpora"] = list(self.corpora)
@@ -216,6 +221,7 @@ def fit_voice(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, resources:
         calibration_interval=bootstrap_interval(
             expected_calibration_error, truth, probabilities, speakers, seed=recipe.seed
         ),
+        information_nats=information_nats(probabilities),
         corpora=tuple(
             figures_by_corpus(
                 truth, probabilities, speakers, inputs.corpora, inputs.distinguished, recipe.seed
