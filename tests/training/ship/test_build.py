@@ -131,6 +131,7 @@ def test_the_check_uses_a_voice_that_had_not_seen_the_speaker(shipped: tuple[Pat
         assert sum(row["said"].values()) == row["n"]
     assert check["voice"]["takes"] == facts["takes"] * 3 // 4
     assert check["voice"]["weight"] != facts["weights"]["voice"]
+    assert 0 < check["voice"]["information_nats"] < np.log(8)
     assert "without this speaker" in check["note"]
 
 
