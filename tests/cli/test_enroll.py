@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from emofuse import Profile, Recognizer
 from emofuse.cli.app import app
-from emofuse.core.errors import ProfileError
+from emofuse.core.errors import ProfileError, WeightsError
 from emofuse.core.labels import EMOTIONS
-from tests.support import small_corpora
+from emofuse.features.face.identity import distance
+from tests.support import drawn_people, small_corpora
+from tests.support.real_people import embedded, noisy, read_clip, read_stills
 from tests.support.stand_in_landmarker import stand_in
 from tests.support.typed import not_none
 
@@ -163,3 +167,46 @@ def test_help_names_the_options() -> None:
     assert "--out" in text
     assert "Recordings of one person" in text
     assert "--profile" in run("predict", "--help").stdout
+
+
+@pytest.mark.ravdess
+@pytest.mark.usefixtures("identity_weights")
+def test_a_face_is_kept_only_on_request_and_finds_its_person(ravdess: Path, tmp_path: Path) -> None:
+    films = sorted(ravdess.glob("video/Actor_01/01-*.mp4"))[:2]
+    plain = run("enroll", *films, "--out", tmp_path / "plain.profile")
+    assert plain.exit_code == 0, plain.output
+    assert "biometric" not in plain.output and Profile.load(tmp_path / "plain.profile").face is None
+    asked = run("enroll", *films, "--with-face", "--out", tmp_path / "Anna.profile")
+    assert asked.exit_code == 0, asked.output
+    assert "an embedding of the face: biometric data" in " ".join(asked.stdout.split())
+    face = not_none(Profile.load(tmp_path / "Anna.profile").face)
+    pictures = read_stills(ravdess)
+    near, far = (distance(face, embedded(picture)) for picture in pictures[:2])
+    assert near < 0.4 and far > 0.6
+    # a second person, of whom there are only pictures
+    other = replace(Profile.load(tmp_path / "Anna.profile"), face=embedded(pictures[6]))
+    other.save(tmp_path / "Bert.profile")
+    rng = np.random.default_rng(0)
+    size = (pictures[0].shape[1], pictures[0].shape[0])
+    clip = [np.asarray(cv2.resize(bgr, size), np.uint8) for bgr in read_clip(films[1])[:12]]
+    frames = [*clip, *(noisy(pictures[who], rng) for who in (6, 11) for _ in range(8))]
+    film = drawn_people.write_video(
+        tmp_path / "three.mp4", frames, ticks=[6000 * i for i in range(len(frames))]
+    )
+    both = ["--profile", tmp_path / "Anna.profile", "--profile", tmp_path / "Bert.profile"]
+    result = run("timeline", film, *both, "--out", tmp_path / "named.json")
+    assert result.exit_code == 0, result.output
+    named = json.loads((tmp_path / "named.json").read_text(encoding="utf-8"))
+    assert named["people"] == ["Anna", "Bert", "person 3"]
+    result = run("timeline", film, *both[:2], "--out", tmp_path / "one.json")
+    assert result.exit_code == 0, result.output
+    one = json.loads((tmp_path / "one.json").read_text(encoding="utf-8"))
+    assert one["people"] == ["person 1", "person 2", "person 3"]
+
+
+@pytest.mark.usefixtures("no_identity")
+def test_a_face_needs_the_network_before_anything_is_read(recordings: list[Path], tmp_path: Path) -> None:
+    result = run("enroll", recordings[0], "--with-face", "--out", tmp_path / "p")
+    assert isinstance(result.exception, WeightsError)
+    assert "pip install 'emofuse[identity]'" in str(result.exception)
+    assert not (tmp_path / "p").exists()

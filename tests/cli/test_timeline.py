@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from emofuse import Profile
 from emofuse.cli.app import app
+from emofuse.core.errors import ProfileError
 from tests.support import drawn_people, media_files
 
 SUFFIXES = (".html", ".csv", ".windows.csv", ".json", ".parquet", ".vtt", ".eaf", ".TextGrid")
@@ -140,6 +142,27 @@ def test_invalid_numbers_are_usage_errors(talk: Path, words: tuple[str, ...]) ->
     result = timeline(talk, *words)
     assert result.exit_code == 2 and "Usage" in result.stderr
     assert result.stdout == ""
+
+
+def test_several_profiles_need_names_faces_and_one_recording(talk: Path, tmp_path: Path) -> None:
+    face = np.zeros(128, np.float32)
+    for name, has_face in (("Anna", True), ("b/Anna", True), ("Bert", False), ("person 2", True)):
+        Profile("any", {}, 8, face=face if has_face else None).save(tmp_path / f"{name}.profile")
+    anna, again, bert, number = (
+        ["--profile", tmp_path / f"{name}.profile"] for name in ("Anna", "b/Anna", "Bert", "person 2")
+    )
+    for wrong, message in (
+        ([*anna, *again], "each of several needs a file name of its own"),
+        ([*anna, *number], "each of several needs a file name of its own"),
+        ([*anna, *bert, "--no-identity"], "leave out --no-identity"),
+        ([*anna, *bert, "--out-dir", tmp_path / "R"], "several --profile are for one recording"),
+    ):
+        result = timeline(talk, *wrong)
+        assert result.exit_code == 2, result.output
+        assert message in " ".join(result.stderr.replace("│", " ").split())
+    result = timeline(talk, *anna, *bert)
+    assert isinstance(result.exception, ProfileError)
+    assert "profile of Bert holds no face" in str(result.exception)
 
 
 def test_an_empty_name_is_a_usage_error() -> None:

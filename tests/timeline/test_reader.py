@@ -8,6 +8,7 @@ import logging
 import shutil
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ import jsonschema
 import numpy as np
 import pytest
 
-from emofuse.core.errors import MediaError, WeightsError
+from emofuse.core.errors import MediaError, ProfileError, WeightsError
 from emofuse.core.records import Waveform
 from emofuse.exports.json_schema import timeline_schema
 from emofuse.exports.write import FORMATS, write_timeline
+from emofuse.features.own_baseline import Kind, OwnBaseline
+from emofuse.features.profile import Profile
 from emofuse.recognition.recognizer import Recognizer
 from emofuse.timeline.reader import presence
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
@@ -293,6 +296,38 @@ def test_a_real_person_keeps_the_name_in_other_light_and_before_another_wall(
     assert found.people == ("person 1",)
     assert len(found.faces) == len(frames)
     assert len(recognizer.timeline(path, identity=False).people) > 1
+
+
+@pytest.mark.ravdess
+@pytest.mark.usefixtures("identity_weights")
+def test_a_profile_is_used_for_its_own_person_alone(
+    recognizer: Recognizer, ravdess: Path, tmp_path: Path
+) -> None:
+    pictures, rng = real_people.read_stills(ravdess), np.random.default_rng(0)
+    stands_for_films = [real_people.noisy(pictures[who], rng) for who in (0, 6) for _ in range(8)]
+    ticks = [9000 * i for i in range(len(stands_for_films))]
+    path = drawn_people.write_video(tmp_path / "two.mp4", stands_for_films, ticks=ticks)
+    fingerprint = recognizer._model.baselines.fingerprint
+    baselines: dict[Kind, OwnBaseline] = {"face": OwnBaseline(30, np.linspace(2, -2, 8), 2.0)}
+    anna, carla = (
+        Profile(fingerprint, {}, 8, baselines=baselines, face=real_people.embedded(pictures[who]))
+        for who in (0, 11)
+    )
+    plain = recognizer.timeline(path)
+    found = recognizer.timeline(path, profile={"Carla": carla, "Anna": anna})
+    assert plain.people == ("person 1", "person 2") and found.people == ("Anna", "person 2")
+    assert {box.person for box in found.faces if box.time_s < 2.3} == {"Anna"}
+    n_changed = 0
+    for one, other in zip(plain.windows, found.windows, strict=True):
+        assert (one.person == "person 1") == (other.person == "Anna")
+        if one.face is not None and other.face is not None:
+            assert np.array_equal(one.face, other.face) == (one.person == "person 2")
+            n_changed += one.person == "person 1"
+    assert n_changed >= 2
+    streamed = list(recognizer.stream(path, profile={"Anna": anna}))
+    assert {one.person for one in streamed} == {"Anna", "person 2"}
+    with pytest.raises(ProfileError, match="made with another recognizer"):
+        recognizer.timeline(path, profile={"Anna": replace(anna, recogniser="another")})
 
 
 @pytest.mark.usefixtures("no_identity")

@@ -27,6 +27,14 @@ def enroll(
     ],
     bundle: options.BundleFolder = None,
     action_units: options.ActionUnits = None,
+    with_face: Annotated[
+        bool,
+        typer.Option(
+            "--with-face",
+            help="Also keep an embedding of the face, by which emofuse timeline finds this person among "
+            "others. It is biometric data: ask the person first.",
+        ),
+    ] = False,
     _quiet: options.Quiet = False,
 ) -> None:
     """Learn how one person's voice and face differ from others', for `emofuse predict --profile`.
@@ -43,7 +51,12 @@ def enroll(
     videos with the extra emofuse[blendshapes].
 
     Example: `emofuse enroll anna/*.mp4 --bundle demo-run/bundle --out anna.profile`
+
+    With --with-face, which needs the extra emofuse[identity], several people can be told apart in a timeline.
+
+    Example: `emofuse enroll anna/*.mp4 --with-face --out anna.profile`
     """
+    from emofuse.features.face.identity import load_embedder
     from emofuse.features.own_baseline import described
     from emofuse.recognition.recognizer import Recognizer
 
@@ -51,7 +64,9 @@ def enroll(
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     recognizer = Recognizer.load(bundle, action_units=action_units)
     print_bundle(recognizer.bundle, bundle)
-    profile = recognizer.enroll(files)
+    if with_face:
+        load_embedder()  # fail early
+    profile = recognizer.enroll(files, with_face=with_face)
     profile.save(out)
     for reason in profile.skipped:
         print_message(f"skipped {reason}")
@@ -67,6 +82,11 @@ def enroll(
         f"A profile is personal data: it describes one person's voice and face. It holds {held}, "
         "but no audio, no video and no labels."
     )
+    if profile.face is not None:
+        print_line(
+            "It also holds an embedding of the face: biometric data, which finds this person in any other "
+            "recording. Keep it only as long as the person agrees."
+        )
     if profile.skipped:
         raise typer.Exit(1)
 

@@ -18,6 +18,7 @@ from emofuse.system.cores import usable_cores
 
 if TYPE_CHECKING:
     from emofuse.corpus.corpus import Corpus
+    from emofuse.features.profile import Profile
     from emofuse.features.store import FeatureStore
     from emofuse.timeline.windows import WindowRules
 
@@ -144,6 +145,14 @@ NoBaseline = Annotated[
         "their voice or face (8 windows) in several moods.",
     ),
 ]
+ProfileFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--profile", metavar="PROFILE",
+        help="Profile of the person in the recording (see: emofuse enroll). Given several times: people are "
+        "found by their faces and named after the files, which emofuse enroll --with-face made.",
+    ),
+]  # fmt: skip
 AudioStream = Annotated[
     int | None, _stream("Which of several audio streams; default: the marked or audible one.")
 ]
@@ -225,6 +234,24 @@ def people_names(given: Sequence[str]) -> dict[str, str]:
             raise typer.BadParameter(f"--names {part}: each person has one name, and no two have the same")
         names[f"person {number}"] = name
     return names
+
+
+def known_people(files: Sequence[Path]) -> Profile | dict[str, Profile] | None:
+    """What ``--profile`` gives: that of everybody; or of several, those of each, named after the files.
+
+    Raises:
+        ProfileError: a file is missing, damaged or not a profile.
+    """
+    from emofuse.features.profile import Profile
+
+    if len(files) < 2:
+        return Profile.load(files[0]) if files else None
+    people: dict[str, Profile] = {}
+    for file in files:
+        if file.stem in people or re.fullmatch(r"\s*(person \d+)?\s*", file.stem, re.IGNORECASE):
+            raise typer.BadParameter(f"--profile {file}: each of several needs a file name of its own")
+        people[file.stem] = Profile.load(file)
+    return people
 
 
 def processes(jobs: int) -> int:

@@ -77,8 +77,16 @@ def timeline(
             "or with commas: 1=Anna,2=Bert.",
         ),
     ] = None,
-    profile: options.ProfileFile = None,
+    profile: options.ProfileFiles = None,
     no_baseline: options.NoBaseline = False,
+    identity: Annotated[
+        bool | None,
+        typer.Option(
+            "--identity/--no-identity", show_default="if the extra is installed",
+            help="Tell people apart by embeddings of their faces, with the extra emofuse\\[identity]. They "
+            "are biometric data, and forgotten when the recording is read.",
+        ),
+    ] = None,
     audio_stream: options.AudioStream = None,
     video_stream: options.VideoStream = None,
     out_dir: Annotated[
@@ -129,12 +137,11 @@ def timeline(
 
     Example: `emofuse timeline interviews/ --out-dir results --jobs 4 --conditions conditions.csv`
     """
-    from emofuse.features.profile import Profile
-
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     how = _how(
         options.window_rules(window, hop, faces_per_second), abstain_below, start, end,
         StreamChoice(audio_stream, video_stream), own_baseline=not no_baseline,
+        identity=identity,
     )  # fmt: skip
     given_names = options.people_names(names or [])
     if out_dir is None:
@@ -143,19 +150,23 @@ def timeline(
         if formats or conditions is not None:
             raise typer.BadParameter("--format and --conditions are for folders: add --out-dir, or use --out")
         # the overlay takes longest: if it fails, the other files are already written
-        _read_one(file, sorted(out or [], key=_is_overlay), bundle, how, profile, given_names)
+        _read_one(file, sorted(out or [], key=_is_overlay), bundle, how, profile or [], given_names)
         return
+    if len(profile or []) > 1:
+        raise typer.BadParameter("several --profile are for one recording: with --out-dir, use one or none")
     if out or names:
         raise typer.BadParameter("--out and --names are for one recording: with --out-dir, use --format")
+    from emofuse.features.profile import Profile
+
     write_folder(
         file, out_dir, bundle, formats=formats, jobs=jobs, conditions=conditions, how=how,
-        profile=None if profile is None else Profile.load(profile), timeout=timeout,
+        profile=Profile.load(profile[0]) if profile else None, timeout=timeout,
     )  # fmt: skip
 
 
 def _how(
     rules: WindowRules, abstain_below: float, start: float | None, end: float | None, streams: StreamChoice,
-    *, own_baseline: bool,
+    *, own_baseline: bool, identity: bool | None,
 ) -> TimelineOptions:  # fmt: skip
     """How recordings are read; an invalid span is a usage error."""
     from emofuse.folders.timelines import TimelineOptions
@@ -167,7 +178,7 @@ def _how(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     segment_rules = SegmentRules(abstain_below=abstain_below)
-    return TimelineOptions(rules, segment_rules, start, end, streams, own_baseline)
+    return TimelineOptions(rules, segment_rules, start, end, streams, own_baseline, identity)
 
 
 def _read_one(
@@ -175,26 +186,28 @@ def _read_one(
     outputs: Sequence[Path],
     bundle: Path | None,
     how: TimelineOptions,
-    profile: Path | None,
+    profiles: Sequence[Path],
     names: Mapping[str, str],
 ) -> None:
     """Read one recording, and write or print its timeline."""
     from emofuse.exports.waveform import PeakMeter
     from emofuse.exports.write import write_timeline
-    from emofuse.features.profile import Profile
     from emofuse.recognition.recognizer import Recognizer
     from emofuse.timeline.people import rename_people
 
     _check_outputs(file, outputs, how.streams)
     recognizer = Recognizer.load(bundle)
     print_bundle(recognizer.bundle, bundle)
-    person = None if profile is None else Profile.load(profile)
+    people = options.known_people(profiles)
+    if len(profiles) > 1 and how.identity is False:
+        raise typer.BadParameter("several --profile are found by their faces: leave out --no-identity")
     peaks = PeakMeter(start_s=how.start_s or 0.0)
     label = f"seconds of {shown(file.name)}"
     with stages() as on_progress:
         result = recognizer.timeline(
             file, rules=how.rules, segment_rules=how.segment_rules, start_s=how.start_s, end_s=how.end_s,
-            profile=person, own_baseline=how.own_baseline, on_sound=peaks.add, audio_stream=how.streams.audio,
+            profile=people, identity=how.identity, own_baseline=how.own_baseline, on_sound=peaks.add,
+            audio_stream=how.streams.audio,
             video_stream=how.streams.video,
             on_progress=lambda done, total: on_progress(label, int(done), int(total or 0)),
         )  # fmt: skip

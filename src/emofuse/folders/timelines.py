@@ -20,6 +20,7 @@ from emofuse.core.records import StreamChoice
 from emofuse.core.text import printable
 from emofuse.exports.tables import write_rows
 from emofuse.exports.write import FORMATS
+from emofuse.features.face.identity import identity_installed
 from emofuse.folders.conditions import read_conditions
 from emofuse.recognition.batch import WorkerSettings, stamp
 from emofuse.recognition.batch_inputs import OnFile, find_recordings
@@ -59,6 +60,7 @@ class TimelineOptions:
     end_s: float | None = None
     streams: StreamChoice = field(default_factory=StreamChoice)
     own_baseline: bool = True
+    identity: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ def write_timelines(
         "rules": asdict(options.rules), "segment_rules": asdict(options.segment_rules),
         "start_s": options.start_s, "end_s": options.end_s, "suffixes": list(suffixes),
         "own_baseline": options.own_baseline,
+        "identity": identity_installed() if options.identity is None else options.identity,
     }  # fmt: skip
     about = settings.identity() | {"set of options": how, "table of conditions": run.conditions}
     with Journal(out / _JOURNAL, about) as journal:

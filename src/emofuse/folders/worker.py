@@ -38,6 +38,7 @@ def load_writer(setup: Mapping[str, Any]) -> Handler:
         "end_s": setup["end_s"],
         "profile": profile,
         "own_baseline": setup["own_baseline"],
+        "identity": setup["identity"],
         "audio_stream": streams["audio"],
         "video_stream": streams["video"],
     }

@@ -115,7 +115,7 @@ class Recognizer:
         """The license of the trained recognizer."""
         return self.bundle.licence
 
-    def enroll(self, files: Iterable[Readable]) -> Profile:
+    def enroll(self, files: Iterable[Readable], *, with_face: bool = False) -> Profile:
         """Learn a person's own voice and face from some unlabeled recordings of that person.
 
         Eight clips in several moods are a good number, and every further one helps. The profile holds means
@@ -126,15 +126,16 @@ class Recognizer:
         Args:
             files: recordings of one person, of the kinds that :meth:`predict` takes. One that cannot be read
                 is skipped and named in the profile.
+            with_face: whether the profile also keeps an embedding of the face, which is biometric data.
 
         Raises:
-            ProfileError: none of them has a voice or a face.
+            ProfileError: none of them has a voice or a face, or, ``with_face``, not one person's face.
         """
         if isinstance(files, str | bytes | Path):
             raise TypeError(f"files must be recordings of a person, got one {type(files).__name__}")
         reading = self._face_reading(enrolling=True)
         clips, skipped = [], []
-        for source in files:
+        for source in (recordings := list(files)):
             name = name_of(source)
             try:
                 features = self._extract(source, name, reading)
@@ -145,7 +146,10 @@ class Recognizer:
                 skipped.append(f"{name}: {nothing_readable(features)}")
             else:
                 clips.append(features)
-        return self._model.enrollment.profile(clips, tuple(skipped))
+        from emofuse.features.face.enrolled_face import with_face as add_face
+
+        profile = self._model.enrollment.profile(clips, tuple(skipped))
+        return add_face(profile, recordings) if with_face else profile
 
     @property
     def enrollment_note(self) -> str | None:

@@ -96,7 +96,7 @@ class TrackedFace:
 
     ``person``: from 1, in order of appearance; ``box``: in pixels of ``Frame.image``; ``crop``: (size, size)
     uint8 gray, the box as the networks read it; ``mouth``: (16, 24) uint8 gray, the mouth at a stabilized
-    position; ``rest_s``, ``moves``: see :class:`Stillness`.
+    position; ``rest_s``, ``moves``: see :class:`Stillness`; ``score``: the detector's, above its threshold.
     """
 
     person: int
@@ -106,6 +106,7 @@ class TrackedFace:
     mouth: UInt8
     rest_s: float = 0.0
     moves: bool = True
+    score: float = 0.0
 
 
 @dataclass(slots=True)
@@ -267,7 +268,9 @@ class FaceTracker:
         mouth = track.mouth.update(frame.image, face.box)
         still = track.stillness
         still.update(frame.image, face.box, now_s, self._shots.lighting)
-        tracked = TrackedFace(track.person, now_s, face.box, cropped, mouth, still.rest_s, still.moves)
+        tracked = TrackedFace(
+            track.person, now_s, face.box, cropped, mouth, still.rest_s, still.moves, face.score
+        )
         if self._reidentifier is not None:
             self._reidentifier.observe(track.person, track.identity, look)
         if track.person:
