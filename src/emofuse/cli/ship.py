@@ -115,7 +115,7 @@ def ship(
     face = provenance["face"]
     typer.echo(f"face: temperature {face['temperature']:.2f} on {face['n_faces']} faces of public_test")
     weights = provenance["weights"]
-    typer.echo(f"fusion weights: voice {weights['voice']:.2f}, face {weights['face']:.2f}")
+    typer.echo("fusion weights: " + ", ".join(f"{name} {value:.2f}" for name, value in weights.items()))
     for name, largest in provenance["float16_largest_difference"].items():
         typer.echo(f"float16 changes no probability of the {name} network by more than {largest:.1g}")
     changed = provenance["float16_changed_answers"]["voice"]

@@ -34,7 +34,7 @@ class BaselineModel:
         self,
         bundle: Bundle,
         read: Callable[[Features], Reading],
-        fuse: Callable[[Reading], Reading] | None,
+        fuse: Callable[[Reading, float], Reading] | None,
     ) -> None:
         """Read no network: those of the bundle are given.
 
@@ -45,7 +45,7 @@ class BaselineModel:
                 features, so that what it says is shifted itself.
         """
         self._bundle, self._read, self._fuse = bundle, read, fuse
-        names = [*(f"{name}.onnx" for name in bundle.modalities), *bundle.fusions]
+        names = [*(f"{name}.onnx" for name in bundle.modalities), *bundle.fusions, *bundle.baseline_fusions]
         names += [FRAME_FILE] if FRAME_FILE in bundle.files else []
         digests = "".join(bundle.files[name]["sha256"] for name in names)
         self.fingerprint = hashlib.sha256(digests.encode()).hexdigest()[:16]
@@ -107,7 +107,7 @@ class BaselineModel:
                 shifted.voice, shifted.face, shifted.face if shifted.voice is None else shifted.voice
             )
         if self._fuse is not None:
-            return self._fuse(shifted)
+            return self._fuse(shifted, strengths.get("face", 0.0))
         fused = _subtracted(reading.fused, baselines.get("fused"), fused_strength(strengths))
         return Reading(shifted.voice, shifted.face, fused)
 

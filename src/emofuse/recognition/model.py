@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +57,7 @@ class BundleModel:
             raise BundleError(f"{bundle.folder}: this bundle has neither voice.onnx nor face.onnx")
         self._frames = self._session(FRAME_FILE) if FRAME_FILE in bundle.files else None
         self._fusions = [self._session(name) for name in bundle.fusions]
+        self._baseline_fusions = [self._session(name) for name in bundle.baseline_fusions]
         if not self._fusions and len(self._networks) > 1:
             raise BundleError(f"{bundle.folder}: this bundle has no fusion")
 
@@ -168,25 +170,36 @@ class BundleModel:
     def _fuse(self, voice: Outputs, face: Outputs) -> NDArray[np.float64]:
         """The mean over the fusion's members, each on what it was fitted on."""
         if self.bundle.recipe.fusion.inputs == "probabilities":
-            return self._fuse_logs(voice[2], face[2])
+            return _fuse_logs(self._fusions, voice[2], face[2])
         members = []
         for k, session in enumerate(self._fusions):
             joined = np.concatenate([voice[0][:, k], face[0][:, k]], axis=1)
             members.append(session.run(["probabilities"], {"inputs": joined.astype(np.float32)})[0][0])
         return _normalized(np.mean(members, axis=0).astype(np.float64))
 
-    def _fuse_logs(self, voice: NDArray[Any], face: NDArray[Any]) -> NDArray[np.float64]:
-        """The mean over the fusion's members of (1, n_emotions) log-probabilities."""
-        joined = np.maximum(np.concatenate([voice, face], axis=1), MIN_LOG_PROBABILITY).astype(np.float32)
-        members = [session.run(["probabilities"], {"inputs": joined})[0][0] for session in self._fusions]
-        return _normalized(np.mean(members, axis=0).astype(np.float64))
+    def _fused_again(self, reading: Reading, face_strength: float) -> Reading:
+        """The reading with both modalities, fused from them.
 
-    def _fused_again(self, reading: Reading) -> Reading:
-        """The reading with both modalities, fused from them."""
+        Args:
+            reading: against a person's own baselines.
+            face_strength: how much of the face's mean was subtracted, 0 to 1. A bundle may fuse such a face
+                in another way; what both ways say is then weighted by it.
+        """
         assert reading.voice is not None and reading.face is not None
         least = np.exp(MIN_LOG_PROBABILITY)
         voice, face = (np.log(np.maximum(one, least))[None] for one in (reading.voice, reading.face))
-        return replace(reading, fused=self._fuse_logs(voice, face))
+        fused = _fuse_logs(self._fusions, voice, face)
+        if self._baseline_fusions and face_strength:
+            against = _fuse_logs(self._baseline_fusions, voice, face)
+            fused = _normalized((1 - face_strength) * fused + face_strength * against)
+        return replace(reading, fused=fused)
+
+
+def _fuse_logs(fusions: Sequence[_Network], voice: NDArray[Any], face: NDArray[Any]) -> NDArray[np.float64]:
+    """The mean over a fusion's members of (1, n_emotions) log-probabilities."""
+    joined = np.maximum(np.concatenate([voice, face], axis=1), MIN_LOG_PROBABILITY).astype(np.float32)
+    members = [session.run(["probabilities"], {"inputs": joined})[0][0] for session in fusions]
+    return _normalized(np.mean(members, axis=0).astype(np.float64))
 
 
 class _Network:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
+
+from emofuse.core.labels import EMOTIONS
 from emofuse.recognition.bundle import Bundle
 from emofuse.system.templates import render_markdown
 
 NAME: Final = "MODEL-CARD.md"
+_OWN: Final = "own baseline"
+"""In the names of counts against the speaker's own baseline."""
 
 
 def shipped_card(bundle: Bundle) -> str:
@@ -21,7 +26,7 @@ def shipped_card(bundle: Bundle) -> str:
     low, high = facts["voice"]["interval_over_speakers"]
     check = facts.get("check") or {}
     sequences = check.get("face_sequences", {})
-    right = [f"{name} {found['right']} of {found['n']}" for name, found in sequences.items()]
+    right = {name: _right(name, found) for name, found in sequences.items()}
     return render_markdown(
         __package__,
         "model-card.md.j2",
@@ -36,7 +41,9 @@ def shipped_card(bundle: Bundle) -> str:
         weights=facts["weights"],
         check=check,
         films=check.get("films"),
-        sequences=", ".join(right),
+        sequences=", ".join(text for name, text in right.items() if _OWN not in name),
+        against_own=", ".join(text for name, text in right.items() if _OWN in name),
+        hidden_ratio=_hidden_ratio(facts),
         n_takes=sequences.get("face", {}).get("takes"),
         favorite=_favorite(sequences.get("face", {})),
         float16=facts["float16_largest_difference"],
@@ -47,6 +54,24 @@ def shipped_card(bundle: Bundle) -> str:
         ],
         changed=facts.get("float16_changed_answers", {}).get("voice"),
     )
+
+
+def _right(name: str, found: Mapping[str, Any]) -> str:
+    """In words, how many answers are right, with the interval from drawing takes if there is one."""
+    text = f"{name} {found['right']} of {found['n']}"
+    if "interval_over_takes" not in found:
+        return text
+    low, high = (round(100 * one) for one in found["interval_over_takes"])
+    return f"{text} ({low} to {high} %)"
+
+
+def _hidden_ratio(facts: Mapping[str, Any]) -> float | None:
+    """How much likelier than another emotion a face that shows nothing makes neutral, at most."""
+    if "face_against_baseline" not in facts["weights"]:
+        return None
+    neutral = np.array(facts["face"]["likelihood"])[:, [EMOTIONS.index(name) for name in ("neutral", "calm")]]
+    shares = neutral.sum(axis=1)
+    return float(shares[0] / shares.min())
 
 
 def _favorite(counts: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,17 +14,22 @@ from numpy.typing import NDArray
 
 from emofuse.core.errors import CorpusError, EmofuseError
 from emofuse.core.labels import EMOTIONS
+from emofuse.core.metrics import accuracy, bootstrap_interval
 from emofuse.core.recipes.face import FaceFeatures
-from emofuse.core.records import Features, Prediction, Take
+from emofuse.core.records import Features, Take
 from emofuse.corpus.corpus import CORPUS_FACT, Corpus
 from emofuse.corpus.joined import local_name
 from emofuse.corpus.ravdess import parse_name
 from emofuse.features.extraction import extract_takes
+from emofuse.features.own_baseline import Kind, Reading, baselines_of
 from emofuse.features.store import FeatureStore
+from emofuse.recognition.baseline_model import Strengths
 from emofuse.recognition.bundle import Bundle
 from emofuse.recognition.recognizer import Recognizer
 from emofuse.system.array_files import read_arrays
 
+Answer = tuple[str, str, str]
+"""A take, what it expresses, and the emotion that was predicted."""
 NOTE: Final = (
     "The voice that was run here was trained without this speaker, the shipped one with. The face had never "
     "seen the speaker. One speaker, few clips: a check that it works, not a measurement."
@@ -58,7 +63,7 @@ def check_recognizer(
     predictions = recognizer.predict_files([clip.path for clip in videos])
     found = list(zip(videos, predictions, strict=True))
     out: dict[str, Any] = {"speaker": speaker, "note": NOTE}
-    out["films"] = _counted([(str(clip.emotion), p) for clip, p in found])
+    out["films"] = _counted([(clip.take, str(clip.emotion), str(p.emotion)) for clip, p in found])
     out["films"]["each"] = [
         {"clip": clip.clip_id, "expressed": clip.emotion, "said": p.emotion, "used": list(p.used)}
         for clip, p in found
@@ -81,21 +86,73 @@ def _sequences(
     voices = {
         _local(take): result.voice
         for take, result in zip(with_voice, results, strict=True)
-        if not isinstance(result, EmofuseError)
+        if not isinstance(result, EmofuseError) and result.voice is not None
     }
-    predict = recognizer.predict_features
-    rows: dict[str, list[tuple[str, Prediction]]] = {"face": [], "voice": [], "fused": []}
-    # the same performance with audio (01-) and without (02-) is two sequences of one take, with one voice
-    takes_of = {name: parse_name(name).take for name in stacks}
-    emotions = {parse_name(name).take: parse_name(name).emotion for name in stacks}
-    for take, voice in voices.items():
-        rows["voice"].append((emotions[take], predict(Features(voice, None, face_missing="left out"))))
+    rows: dict[str, list[Answer]] = {"face": [], "voice": [], "fused": []}
+    performances = _performances(recognizer, stacks, voices)
+    for one in performances:
+        rows[one.kind].append((one.take, one.emotion, _first(one.reading.fused)))
+    for title, answer in _against_own(recognizer, performances):
+        rows.setdefault(title, []).append(answer)
+    n_takes = len({one.take for one in performances})
+    return {name: {**_counted(found), "takes": n_takes} for name, found in rows.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Performance:
+    """What a recognizer reads of a face sequence, of the voice of a take, or of both."""
+
+    kind: Kind
+    take: str
+    emotion: str
+    """That is expressed."""
+    reading: Reading
+
+
+def _performances(
+    recognizer: Recognizer, stacks: Mapping[str, NDArray[np.uint8]], voices: Mapping[str, NDArray[np.float32]]
+) -> list[_Performance]:
+    """The same take with audio (01-) and without (02-) is two sequences, with one voice that counts once."""
+    names = {name: parse_name(name) for name in stacks}
+    emotions = {one.take: one.emotion for one in names.values()}
+
+    def read(kind: Kind, take: str, features: Features) -> _Performance:
+        found = recognizer.predict_features(features)
+        reading = Reading(found.voice, found.face, found.probabilities)
+        return _Performance(kind, take, emotions[take], reading)
+
+    out = [read("voice", take, Features(one, None, face_missing="left out")) for take, one in voices.items()]
     for name, stack in stacks.items():
-        emotion, voice = emotions[takes_of[name]], voices.get(takes_of[name])
-        rows["face"].append((emotion, predict(Features(None, stack, voice_missing="left out"))))
-        if voice is not None:
-            rows["fused"].append((emotion, predict(Features(voice, stack))))
-    return {name: {**_counted(found), "takes": len(emotions)} for name, found in rows.items()}
+        take = names[name].take
+        out.append(read("face", take, Features(None, stack, voice_missing="left out")))
+        if take in voices:
+            out.append(read("fused", take, Features(voices[take], stack)))
+    return out
+
+
+def _against_own(
+    recognizer: Recognizer, performances: Sequence[_Performance]
+) -> Iterator[tuple[str, Answer]]:
+    """The answers against the speaker's own baselines, which are made of the other takes."""
+    for one in performances:
+        others = [other.reading for other in performances if other.take != one.take and other.kind != "fused"]
+        baselines = baselines_of(others)
+        shares = recognizer.baseline_strengths(baselines)
+        asked: dict[str, Strengths] = {f"{one.kind} with own baseline": shares}
+        if one.kind == "fused":
+            of_face: Strengths = {name: share for name, share in shares.items() if name == "face"}
+            asked = {
+                "fused with own baseline of the face": of_face,
+                "fused with own baselines of both": shares,
+            }
+        for title, used in asked.items():
+            found = recognizer.against_baselines(one.reading, baselines, used)
+            yield title, (one.take, one.emotion, _first(found.fused))
+
+
+def _first(probabilities: NDArray[np.floating] | None) -> str:
+    """The emotion with the highest probability."""
+    return "None" if probabilities is None else EMOTIONS[int(probabilities.argmax())]
 
 
 def _local(take: Take) -> str:
@@ -127,13 +184,19 @@ def _crops(stack: NDArray[np.uint8], features: FaceFeatures) -> NDArray[np.uint8
     )
 
 
-def _counted(predictions: list[tuple[str, Prediction]]) -> dict[str, Any]:
-    right = sum(p.emotion == emotion for emotion, p in predictions)
-    out: dict[str, Any] = {"n": len(predictions), "right": right}
-    if predictions:
-        out["accuracy"] = right / len(predictions)
-        out["expressed"] = _times(emotion for emotion, _ in predictions)
-        out["said"] = _times(str(p.emotion) for _, p in predictions)
+def _counted(answers: Sequence[Answer]) -> dict[str, Any]:
+    """How many answers are right, with an interval from drawing takes, and what they are."""
+    right = [said == expressed for _, expressed, said in answers]
+    out: dict[str, Any] = {"n": len(answers), "right": sum(right)}
+    if answers:
+        out["accuracy"] = sum(right) / len(answers)
+        ones = np.ones(len(answers), dtype=np.int64)
+        takes = [take for take, *_ in answers]
+        out["interval_over_takes"] = list(
+            bootstrap_interval(accuracy, ones, np.array(right, dtype=np.int64), takes, seed=0)
+        )
+        out["expressed"] = _times(expressed for _, expressed, _ in answers)
+        out["said"] = _times(said for *_, said in answers)
     return out
 
 
