@@ -49,8 +49,12 @@ def test_both_are_shifted_before_they_are_fused(recognizer: Recognizer) -> None:
     found = recognizer.baselines.against(plain, BASELINES, strengths)
     voice = log_softmax(np.log(not_none(plain.voice)) - 0.8 * BASELINES["voice"].mean)
     face = log_softmax(np.log(not_none(plain.face)) - 0.9 * BASELINES["face"].mean)
-    weights = recognizer.bundle.provenance["weights"]
-    both = np.exp(log_softmax(weights["voice"] * voice + weights["face"] * face))
+    facts = recognizer.bundle.provenance
+    weights, likelihood = facts["weights"], np.array(facts["face"]["likelihood"])
+    # a face that is not read against all of its mean is partly fused by its likelihood
+    plain_face = weights["face"] * np.log(likelihood @ np.exp(face))
+    both = 0.1 * np.exp(log_softmax(weights["voice"] * voice + plain_face))
+    both += 0.9 * np.exp(log_softmax(weights["voice"] * voice + weights["face_against_baseline"] * face))
     np.testing.assert_allclose(not_none(found.voice), np.exp(voice), atol=1e-9)
     np.testing.assert_allclose(not_none(found.face), np.exp(face), atol=1e-9)
     np.testing.assert_allclose(not_none(found.fused), both, atol=1e-5)
