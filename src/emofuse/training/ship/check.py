@@ -137,7 +137,7 @@ def _against_own(
     for one in performances:
         others = [other.reading for other in performances if other.take != one.take and other.kind != "fused"]
         baselines = baselines_of(others)
-        shares = recognizer.baseline_strengths(baselines)
+        shares = recognizer.baselines.strengths(baselines)
         asked: dict[str, Strengths] = {f"{one.kind} with own baseline": shares}
         if one.kind == "fused":
             of_face: Strengths = {name: share for name, share in shares.items() if name == "face"}
@@ -146,7 +146,7 @@ def _against_own(
                 "fused with own baselines of both": shares,
             }
         for title, used in asked.items():
-            found = recognizer.against_baselines(one.reading, baselines, used)
+            found = recognizer.baselines.against(one.reading, baselines, used)
             yield title, (one.take, one.emotion, _first(found.fused))
 
 
