@@ -123,11 +123,20 @@ def test_report_cards_and_terminal_show_each_corpus(evaluated: tuple[Path, Resul
 
 @pytest.fixture(scope="module")
 def bundle(
-    tmp_path_factory: pytest.TempPathFactory, au_folder: Path, nemo_folder: Path, toml: Path, store: Any
+    tmp_path_factory: pytest.TempPathFactory,
+    au_folder: Path,
+    nemo_folder: Path,
+    emodb_folder: Path,
+    toml: Path,
+    store: Any,
 ) -> Path:
     out = tmp_path_factory.mktemp("bundles") / "both"
-    result = run("train", au_folder, nemo_folder, "-r", toml, "-o", out, "-j", 1, "--cache", store.root, "-q")
+    result = run(
+        "train", au_folder, nemo_folder, "-r", toml, "-o", out, "-j", 1, "--cache", store.root,
+        "--measure", emodb_folder,
+    )  # fmt: skip
     assert result.exit_code == 0, result.output
+    assert "EMO-DB, 4 emotions: UAR %" in result.output
     return out
 
 
@@ -150,6 +159,10 @@ def test_a_bundle_names_each_corpus_and_its_licence(bundle: Path, nemo_folder: P
 def test_a_corpus_that_is_only_measured_is_judged_among_what_occurs(
     bundle: Path, emodb_folder: Path, store: Any
 ) -> None:
+    (written,) = load_bundle(bundle).provenance["measured"]
+    assert written == measure_bundle(
+        load_bundle(bundle), load_corpus(emodb_folder), 3, Resources(store=store)
+    )
     (emodb_folder / "08b01Fa.wav").write_bytes(b"not a recording")
     found = measure_bundle(load_bundle(bundle), load_corpus(emodb_folder), 0, Resources(store=store))
     assert (found["name"], found["n"], found["n_actors"], found["unread"]) == ("EMO-DB", 8, 2, 1)

@@ -94,6 +94,13 @@ Licenses = Annotated[
     list[str] | None,
     typer.Option("--license", metavar="NAME=TEXT", help="License of a corpus that is a table."),
 ]
+MeasureOn = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--measure", metavar="DIR",
+        help="A corpus that the finished recognizer reads once, to say how well; nothing is fitted on it.",
+    ),
+]  # fmt: skip
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder written by emofuse evaluate.")]
 RunOut = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder for the results.")]
 BundleOut = Annotated[Path, typer.Option("--out", "-o", metavar="BUNDLE", help="Folder for the bundle.")]

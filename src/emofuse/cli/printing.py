@@ -103,6 +103,17 @@ def print_results(results: Mapping[str, Any], run: Path, console: Console) -> No
     print_line(f"report: {run / 'report.html'}")
 
 
+def corpus_line(found: Mapping[str, Any]) -> str:
+    """The figures of a recognizer on one corpus, among the emotions that it has, on one line."""
+    from emofuse.core.number_format import percent, with_interval
+
+    return (
+        f"  {found['name']}, {len(found['emotions'])} emotions: UAR % "
+        f"{with_interval(found['uar'], found['uar_ci95'])}, accuracy % {percent(found['accuracy'])}, "
+        f"n = {found['n']}, speakers: {found['n_actors']}"
+    )
+
+
 # Predictions
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from emofuse.cli import options
+from emofuse.cli.printing import corpus_line
 from emofuse.cli.progress import stages
 
 
@@ -57,12 +58,7 @@ def ship(
     labels: options.LabelSets = None,
     weight: options.Weights = None,
     license_: options.Licenses = None,
-    measure: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="DIR", help="A corpus on which the result is measured, once; nothing is fitted on it."
-        ),
-    ] = None,
+    measure: options.MeasureOn = None,
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
     _quiet: options.Quiet = False,
@@ -111,7 +107,7 @@ def ship(
     typer.echo(f"bundle: {bundle.folder}, {size / 1e6:.1f} MB, license: {bundle.licence}")
     typer.echo(f"voice, on held-out speakers: {_accuracy(provenance['voice'])}")
     for found in (*provenance["voice"].get("corpora", ()), *provenance.get("measured", ())):
-        typer.echo(_of_corpus(found))
+        typer.echo(corpus_line(found))
     face = provenance["face"]
     typer.echo(f"face: temperature {face['temperature']:.2f} on {face['n_faces']} faces of public_test")
     weights = provenance["weights"]
@@ -130,16 +126,6 @@ def ship(
     typer.echo(f"  videos: {check['films']['right']} of {check['films']['n']}")
     for name, counts in check.get("face_sequences", {}).items():
         typer.echo(f"  face sequences, {name}: {counts['right']} of {counts['n']}")
-
-
-def _of_corpus(found: dict[str, Any]) -> str:
-    """The voice on one corpus, among the emotions that it has."""
-    bounds = found["uar_ci95"]
-    interval = f" [{bounds[0]:.1%}, {bounds[1]:.1%}]" if bounds else ""
-    return (
-        f"  {found['name']}, {len(found['emotions'])} emotions: UAR {found['uar']:.1%}{interval}, "
-        f"accuracy {found['accuracy']:.1%}, n = {found['n']}, {found['n_actors']} speakers"
-    )
 
 
 def _accuracy(voice: dict[str, Any]) -> str:

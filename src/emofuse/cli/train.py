@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_line
+from emofuse.cli.printing import corpus_line, print_line
 from emofuse.cli.progress import stages
 
 
@@ -15,6 +15,7 @@ def train(
     labels: options.LabelSets = None,
     weight: options.Weights = None,
     license_: options.Licenses = None,
+    measure: options.MeasureOn = None,
     jobs: options.Jobs = 0,
     cache: options.CacheFolder = None,
     _quiet: options.Quiet = False,
@@ -37,6 +38,9 @@ def train(
     settings, clips = load_recipe(recipe), options.load_corpora(corpus, labels, weight, license_)
     with stages() as on_progress:
         resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress)
-        train_bundle(clips, settings, out, resources)
+        others = [options.load_corpora([path], None) for path in measure or ()]
+        bundle = train_bundle(clips, settings, out, resources, measure_on=others)
     print_line(f"bundle: {out}")
+    for found in bundle.provenance.get("measured", ()):
+        print_line(corpus_line(found))
     print_line(f"try it: emofuse predict FILE --bundle {out}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +20,21 @@ from emofuse.system.file_lock import empty_locked, locked_folder
 from emofuse.training.dataset import Inputs, part_entries, read_dataset
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import load_network, pretrained_sha256, run_network_jobs
+from emofuse.training.measured import measure_bundle
 from emofuse.training.networks.onnx_export import export_ensemble
 from emofuse.training.plan import NetworkJob, make_plan, network_jobs
 from emofuse.training.resources import ONE_PROCESS, Resources
 from emofuse.training.run_folder import RunMarks, check_run, claim_run, software
 
 
-def train(corpus: Corpus, recipe: Recipe, out: Path, resources: Resources = ONE_PROCESS) -> Bundle:
+def train(
+    corpus: Corpus,
+    recipe: Recipe,
+    out: Path,
+    resources: Resources = ONE_PROCESS,
+    *,
+    measure_on: Sequence[Corpus] = (),
+) -> Bundle:
     """Train a recognizer on every take of a corpus and write it as a bundle.
 
     The pairs of networks leave training actors out in turn, as in ``emofuse evaluate``, so that the fusion is
@@ -35,6 +46,8 @@ def train(corpus: Corpus, recipe: Recipe, out: Path, resources: Resources = ONE_
         out: folder of the bundle; must not exist or be empty. Work goes to ``out``.work beside it, from
             where an interrupted run resumes, and is removed at the end.
         resources: processes, stored features, progress.
+        measure_on: corpora that the finished bundle reads once; nothing is fitted on them. Their figures are
+            in its provenance, ``measured``.
 
     Raises:
         BundleError: ``out`` is not empty.
@@ -45,12 +58,19 @@ def train(corpus: Corpus, recipe: Recipe, out: Path, resources: Resources = ONE_
     run = out.with_name(out.name + ".work")
     with locked_folder(run):
         check_free(out)  # another run may just have ended
-        bundle = _train(corpus, recipe, out, run, resources)
+        bundle = _train(corpus, recipe, out, run, resources, measure_on)
         empty_locked(run)
     return bundle
 
 
-def _train(corpus: Corpus, recipe: Recipe, out: Path, run: Path, resources: Resources) -> Bundle:
+def _train(
+    corpus: Corpus,
+    recipe: Recipe,
+    out: Path,
+    run: Path,
+    resources: Resources,
+    measure_on: Sequence[Corpus],
+) -> Bundle:
     pretrained = pretrained_sha256(recipe, corpus)
     work = run / "work"
     marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained}
@@ -75,28 +95,35 @@ def _train(corpus: Corpus, recipe: Recipe, out: Path, run: Path, resources: Reso
         if len(inputs.modalities) > 1:
             enrolled = fit_fusion(plan, inputs, recipe, work, enrolled=True)
             files[f"{enrolled_file('fusion')}.onnx"] = enrolled.classifiers[enrolled.chosen][0].to_onnx()
-    return save_bundle(
-        out,
+    save = partial(
+        save_bundle,
         files=files,
         recipe=recipe,
         emotions=EMOTIONS,
         licence=corpus.licence,
         action_units=dataset.action_units,
-        provenance={
-            "corpus": corpus.name,
-            "synthetic": corpus.synthetic,
-            "takes": len(dataset.takes),
-            "speakers": sorted(set(inputs.speakers.tolist())),
-            **({"corpora": part_entries(corpus, dataset.takes)} if corpus.parts else {}),
-            "features_fingerprint": dataset.fingerprint,
-            "recipe_hash": recipe.hash(),
-            "pretrained_sha256": pretrained,
-            "fusion": chosen,
-            "trained": datetime.now(UTC).isoformat(timespec="seconds"),
-            "software": software(),
-            "notes": list(dataset.notes),
-        },
     )
+    provenance: dict[str, Any] = {
+        "corpus": corpus.name,
+        "synthetic": corpus.synthetic,
+        "takes": len(dataset.takes),
+        "speakers": sorted(set(inputs.speakers.tolist())),
+        **({"corpora": part_entries(corpus, dataset.takes)} if corpus.parts else {}),
+        "features_fingerprint": dataset.fingerprint,
+        "recipe_hash": recipe.hash(),
+        "pretrained_sha256": pretrained,
+        "fusion": chosen,
+        "trained": datetime.now(UTC).isoformat(timespec="seconds"),
+        "software": software(),
+        "notes": list(dataset.notes),
+    }
+    if measure_on:
+        shutil.rmtree(run / "draft", ignore_errors=True)
+        draft = save(run / "draft", provenance=provenance)
+        provenance["measured"] = [
+            measure_bundle(draft, other, recipe.seed, resources) for other in measure_on
+        ]
+    return save(out, provenance=provenance)
 
 
 def _network_files(
