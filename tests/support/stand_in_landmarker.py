@@ -21,7 +21,8 @@ class StandInLandmarker:
         pixels = image[:: max(1, height // 24), :: max(1, width // 24)].astype(np.float64) / 255
         weights = np.random.default_rng(len(pixels)).standard_normal((len(NAMES), pixels.size))
         values = 1 / (1 + np.exp(-weights @ pixels.ravel()))
-        return [FaceShape(values.astype(np.float32), (width / 4, height / 4, 3 * width / 4, 3 * height / 4))]
+        x, y, half = width / 2, height / 2, 0.2 * height
+        return [FaceShape(values.astype(np.float32), (x - half, y - half, x + half, y + half))]
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
+from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.part import Ensemble
 from emofuse.core.recipes.recipe import Recipe
+from emofuse.features.face.expression_frames import EXPRESSION_SHA256
+from emofuse.features.face.functionals import n_functionals
 from emofuse.features.speaker_normalization import Moments, SpeakerPrior, speaker_scaler, standardize_speakers
 from emofuse.features.voice.descriptors import descriptor_size, descriptor_views
 from emofuse.features.voice.speech_encoder import SHIPPED_SHA256
@@ -127,16 +131,37 @@ def test_two_ensembles_of_a_voice_are_averaged(inputs: Inputs, recipe: Recipe, p
     assert right > 0.5  # the encoder's ensemble reads the columns that were made to tell
 
 
-def test_values_cover_every_variant(inputs: Inputs) -> None:
+def test_functionals_of_a_face_are_views_of_their_own_and_no_roots_are_taken(
+    inputs: Inputs, recipe: Recipe
+) -> None:
+    features = FaceFeatures(kind="functionals", expression_sha256=EXPRESSION_SHA256)
+    video = recipe.model_copy(update={"face": recipe.face.model_copy(update={"features": features})})
+    # 51 movements, 3 angles, 6 values of a pose; 8 log-probabilities; two peaks
+    ends = [51 + 3, 51 + 6, 2 * 51, 4 * 8]
+    bounds = np.cumsum([0, *ends]).tolist()
+    faces = tuple(pairwise(bounds))
+    n = n_functionals(features)
+    assert n == bounds[-1] == 245
+    for enrolled in (False, True):
+        assert layout_of("face", video, n, enrolled=enrolled) == Layout(faces)
+    voice = layout_of("voice", video, 0, enrolled=True).views
+    size = max(stop for _, stop in voice)
+    both = layout_of("both", video, size + n, enrolled=True)
+    assert both == Layout((*voice, *((size + a, size + b) for a, b in faces)), second=4)
+    face = np.asarray(inputs.load("face"))
+    np.testing.assert_array_equal(values_of("face", inputs, video, enrolled=True)[0], face)
+
+
+def test_values_cover_every_variant(inputs: Inputs, recipe: Recipe) -> None:
     voice, faster = (np.asarray(inputs.load("voice", k)) for k in (0, 1))
     face = np.asarray(inputs.load("face"))
     assert all(
         (a == b).all()
-        for a, b in zip(values_of("voice", inputs, enrolled=True), (voice, faster), strict=True)
+        for a, b in zip(values_of("voice", inputs, recipe, enrolled=True), (voice, faster), strict=True)
     )
-    np.testing.assert_array_equal(values_of("face", inputs, enrolled=False), [face])
-    np.testing.assert_allclose(values_of("face", inputs, enrolled=True), [np.sqrt(face)])
-    both = values_of("both", inputs, enrolled=True)
+    np.testing.assert_array_equal(values_of("face", inputs, recipe, enrolled=False), [face])
+    np.testing.assert_allclose(values_of("face", inputs, recipe, enrolled=True), [np.sqrt(face)])
+    both = values_of("both", inputs, recipe, enrolled=True)
     np.testing.assert_allclose(both[1], np.concatenate([faster, np.sqrt(face)], axis=1))
     assert len(both) == 2
     assert all(one.dtype == np.float32 for one in both)
@@ -163,7 +188,7 @@ def test_a_loaded_ensemble_has_the_outputs_of_the_fitted_one(
 ) -> None:
     for job in jobs.values():
         rows = np.array(job.score)
-        values = values_of(job.modality, inputs, enrolled=job.enrolled)[0]
+        values = values_of(job.modality, inputs, recipe, enrolled=job.enrolled)[0]
         queried = values[rows]
         folder = inputs.folder / job.name
         if job.enrolled:
@@ -226,7 +251,7 @@ def test_outputs_after_few_enrolled_clips(
             outputs: dict[str, Any] = {key: file[key] for key in file.files}
         places.append([outputs[key].tolist() for key in ("rows", "clips", "draws")])
         person, clips, draw, enrolled, scored = draws[6]
-        values = values_of(job.modality, inputs, enrolled=True)[0]
+        values = values_of(job.modality, inputs, recipe, enrolled=True)[0]
         known = SpeakerPrior.read(inputs.folder / job.name / "population.npz")
         standard = speaker_scaler(Moments.of(values[enrolled]), known, 3.0)
         logs = infer(load_ensemble(job, recipe, inputs.folder), standard.apply(values[scored]))[1]

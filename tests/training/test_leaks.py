@@ -173,7 +173,7 @@ def test_a_leak_through_the_speaker_prior_is_caught(tmp_path: Path, monkeypatch:
 
     def of_all_speakers(rows: np.ndarray, _: np.ndarray) -> SpeakerPrior:
         branch: Any = "voice" if rows.shape[1] > 100 else "face"
-        return real(values_of(branch, side[0], enrolled=True)[0], side[0].speakers)
+        return real(values_of(branch, side[0], recipe, enrolled=True)[0], side[0].speakers)
 
     def follow(plan: Plan) -> Plan:
         if (tmp_path / "corrupted").exists() and (inputs.folder / "work").exists():

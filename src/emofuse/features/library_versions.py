@@ -24,6 +24,7 @@ OF_VOICE: Final[tuple[Library, ...]] = ("av", "numpy", "opencv", "soxr")
 OF_ENCODER: Final[tuple[Library, ...]] = (*OF_VOICE, "onnxruntime")
 OF_FACE: Final[tuple[Library, ...]] = ("av", "dlib", "numpy", "opencv")
 OF_BLENDSHAPES: Final[tuple[Library, ...]] = (*OF_FACE, "mediapipe")
+OF_FUNCTIONALS: Final[tuple[Library, ...]] = (*OF_BLENDSHAPES, "onnxruntime")
 OF_PREDICTION: Final[tuple[Library, ...]] = (*OF_BLENDSHAPES, "onnxruntime", "soxr")
 
 

@@ -23,7 +23,14 @@ from numpy.typing import NDArray
 from emofuse.core.errors import StoreError
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.voice import VoiceFeatures
-from emofuse.features.library_versions import OF_BLENDSHAPES, OF_ENCODER, OF_FACE, OF_VOICE, library_versions
+from emofuse.features.library_versions import (
+    OF_BLENDSHAPES,
+    OF_ENCODER,
+    OF_FACE,
+    OF_FUNCTIONALS,
+    OF_VOICE,
+    library_versions,
+)
 from emofuse.system.array_files import read_arrays
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.cache_dirs import cache_folder
@@ -61,7 +68,8 @@ def part_key(
     if modality == "voice":
         libraries = OF_ENCODER if getattr(features, "kind", None) == "encoder" else OF_VOICE
     else:
-        libraries = OF_BLENDSHAPES if getattr(features, "kind", None) == "blendshapes" else OF_FACE
+        kind = getattr(features, "kind", None)
+        libraries = {"blendshapes": OF_BLENDSHAPES, "functionals": OF_FUNCTIONALS}.get(str(kind), OF_FACE)
     versions = library_versions(libraries)
     facts = [FEATURES_VERSION, modality, content_sha256, features.hash(), start_s, end_s, versions]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -56,6 +56,7 @@ class EnrolledModel:
         self._networks = {b: session(f"{enrolled_file(b)}.onnx") for b in names}
         self._priors = {b: _read_prior(bundle, f"{enrolled_file(b)}.npz") for b in names}
         self._n_units = len(bundle.action_units)
+        self._takes_roots = bundle.recipe.face.features.takes_roots
         fuses = len(bundle.modalities) > 1
         self._fusion = session(f"{enrolled_file('fusion')}.onnx") if fuses else None
         digests = "".join(bundle.files[f"{enrolled_file(b)}.onnx"]["sha256"] for b in names)
@@ -73,11 +74,26 @@ class EnrolledModel:
         moments: dict[str, Moments] = {}
         for branch, prior in self._priors.items():
             read = [one for one in clips if branch == "voice" or not is_bridged(one)]
-            moments[branch] = _moments(branch, read, len(prior.mean))
+            moments[branch] = self._moments(branch, read, len(prior.mean))
         over_bridge = [one for one in clips if is_bridged(one)]
         if over_bridge:
-            moments[BRIDGED_FACE] = _moments("face", over_bridge, self._n_units)
+            moments[BRIDGED_FACE] = self._moments("face", over_bridge, self._n_units)
         return Profile(self.fingerprint, moments, len(clips), skipped)
+
+    def _moments(self, branch: Branch, clips: Sequence[Features], n_values: int) -> Moments:
+        rows = [row for row in (self._values(branch, one) for one in clips) if row is not None]
+        return Moments.of(np.stack(rows) if rows else np.zeros((0, n_values)))
+
+    def _values(self, branch: Branch, features: Features) -> NDArray[np.float32] | None:
+        """The values of a clip before standardization; None where the clip lacks what the branch reads."""
+        voice, face = features.voice, features.face
+        if face is not None and self._takes_roots:
+            face = np.sqrt(np.maximum(face, 0))
+        if branch == "voice":
+            return voice
+        if branch == "face":
+            return face
+        return None if voice is None or face is None else np.concatenate([voice, face])
 
     def check(self, profile: Profile) -> None:
         """Check that a profile was made with this recognizer.
@@ -120,7 +136,7 @@ class EnrolledModel:
         bridged = is_bridged(features)
         logs = {}
         for branch, network in self._networks.items():
-            values = _values(branch, features)
+            values = self._values(branch, features)
             if values is not None:
                 standard = self._scaler(branch, profile, bridged=bridged)
                 logs[branch] = network.run(["log_probabilities"], {"inputs": standard.apply(values[None])})[0]
@@ -163,22 +179,6 @@ class EnrolledModel:
 def has_bridged_face(profile: Profile) -> bool:
     """Whether a person was enrolled with faces that came over the bridge."""
     return BRIDGED_FACE in profile.moments and profile.moments[BRIDGED_FACE].n > 0
-
-
-def _moments(branch: Branch, clips: Sequence[Features], n_values: int) -> Moments:
-    rows = [row for row in (_values(branch, one) for one in clips) if row is not None]
-    return Moments.of(np.stack(rows) if rows else np.zeros((0, n_values)))
-
-
-def _values(branch: Branch, features: Features) -> NDArray[np.float32] | None:
-    """The values of a clip before standardization; None where the clip lacks what the branch reads."""
-    voice = features.voice
-    face = None if features.face is None else np.sqrt(np.maximum(features.face, 0))
-    if branch == "voice":
-        return voice
-    if branch == "face":
-        return face
-    return None if voice is None or face is None else np.concatenate([voice, face])
 
 
 def _read_prior(bundle: Bundle, name: str) -> SpeakerPrior:

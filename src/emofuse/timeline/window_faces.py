@@ -107,11 +107,15 @@ class Shapes(WindowFaces):
 
     def add(self, frame: Frame) -> list[FaceInput]:
         """Compute the blendshapes of all faces first: a face that is returned late needs its own frame's."""
-        self._recent[frame.time_s] = self._landmarker.faces(frame.image)
+        self._recent[frame.time_s] = self._shapes(frame)
         inputs = super().add(frame)
         for time_s in [old for old in self._recent if frame.time_s - old > _MAX_DELAY_S]:
             del self._recent[time_s]
         return inputs
+
+    def _shapes(self, frame: Frame) -> list[FaceShape]:
+        """What is read of every face in a frame."""
+        return self._landmarker.faces(frame.image)
 
     def _inputs(self, faces: Iterable[TrackedFace]) -> list[FaceInput]:
         return [FaceInput(one, _values_at(one, self._recent.get(one.time_s, []))) for one in faces]
@@ -126,6 +130,26 @@ class Shapes(WindowFaces):
         sample_times = self._sample_times(start_s, end_s)
         columns = [np.interp(sample_times, times, column) for column in values.T]
         return np.stack(columns, axis=1).astype(np.float32)
+
+
+class Functionals(Shapes):
+    """Functionals of blendshapes and pose, and of an expression network if the recipe names one."""
+
+    def _shapes(self, frame: Frame) -> list[FaceShape]:
+        from emofuse.features.face.blendshapes import FaceShape
+        from emofuse.features.face.functionals import frame_values
+
+        sha256 = self._recognizer.recipe.face.features.expression_sha256
+        return [
+            FaceShape(frame_values(face, frame.image, sha256), face.box) for face in super()._shapes(frame)
+        ]
+
+    def array(self, faces: Sequence[FaceInput], start_s: float, end_s: float) -> NDArray[Any] | None:
+        """(n_values,) float32, over as many frames as in a clip."""
+        from emofuse.features.face.functionals import functionals_of
+
+        values = super().array(faces, start_s, end_s)
+        return None if values is None else functionals_of(values)
 
 
 def _values_at(tracked: TrackedFace, shapes: Sequence[FaceShape]) -> NDArray[Any] | None:
@@ -144,4 +168,5 @@ def window_faces(recognizer: EmotionModel, reidentifier: Reidentifier | None = N
     kind = recognizer.recipe.face.features.kind
     if kind == "au-table":
         return None
-    return (Shapes if kind == "blendshapes" else Crops)(recognizer, reidentifier)
+    readers: dict[str, type[WindowFaces]] = {"blendshapes": Shapes, "functionals": Functionals}
+    return readers.get(kind, Crops)(recognizer, reidentifier)

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.labels import EMOTIONS
+from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.part import AttentionPooling, Ensemble, Training
 from emofuse.core.recipes.recipe import Recipe
+from emofuse.features.face.functionals import functional_views
 from emofuse.features.speaker_normalization import (
     Moments,
     SpeakerPrior,
@@ -71,14 +73,18 @@ def experts_of(branch: Branch, recipe: Recipe, n_values: int, *, enrolled: bool)
             they are standardized.
     """
     if branch == "face":
-        return [Expert(Layout(((0, n_values),), root=not enrolled), recipe.face.network.ensemble)]
+        layout = Layout(
+            tuple(_face_views(recipe.face.features, 0, n_values)),
+            root=recipe.face.features.takes_roots and not enrolled,
+        )
+        return [Expert(layout, recipe.face.network.ensemble)]
     columns = voice_views(recipe.voice.features)
     parts = columns.pop(PARTS, None)
     views = {name: (v.start, v.stop) for name, v in columns.items() if enrolled or name != LEVEL}
     if branch == "both":
         assert recipe.enrolment is not None and recipe.enrolment.both is not None
-        face = (voice_shape(recipe.voice.features)[0], n_values)
-        return [Expert(Layout((*views.values(), face), second=1), recipe.enrolment.both)]
+        faces = _face_views(recipe.face.features, voice_shape(recipe.voice.features)[0], n_values)
+        return [Expert(Layout((*views.values(), *faces), second=len(faces)), recipe.enrolment.both)]
     network = recipe.voice.network
     apart = {name: views.pop(name) for name in encoder_views()} if network.encoder is not None else {}
     experts = [Expert(Layout(tuple(views.values())), network.ensemble)]
@@ -90,12 +96,20 @@ def experts_of(branch: Branch, recipe: Recipe, n_values: int, *, enrolled: bool)
     return experts
 
 
-def values_of(branch: Branch, inputs: Inputs, *, enrolled: bool) -> list[NDArray[np.float32]]:
+def _face_views(features: FaceFeatures, start: int, stop: int) -> list[tuple[int, int]]:
+    """The views of the columns from ``start`` to ``stop``, which are those of a face."""
+    if features.kind != "functionals":
+        return [(start, stop)]
+    return [(start + view.start, start + view.stop) for view in functional_views(features).values()]
+
+
+def values_of(branch: Branch, inputs: Inputs, recipe: Recipe, *, enrolled: bool) -> list[NDArray[np.float32]]:
     """(n_takes, n_values) float32 for every voice variant, before they are standardized."""
+    takes_roots = enrolled and recipe.face.features.takes_roots
 
     def of(modality: ModalityName, variant: int) -> NDArray[np.float32]:
         rows = np.asarray(inputs.load(modality, variant), dtype=np.float32)
-        return np.sqrt(np.maximum(rows, 0)) if enrolled and modality == "face" else rows
+        return np.sqrt(np.maximum(rows, 0)) if takes_roots and modality == "face" else rows
 
     if branch == "face":
         return [of("face", 0)]
@@ -113,7 +127,7 @@ def train_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: 
     """
     from emofuse.training.loop import TrainedNetwork
 
-    values = values_of(job.modality, inputs, enrolled=job.enrolled)
+    values = values_of(job.modality, inputs, recipe, enrolled=job.enrolled)
     train, speaker_ids = list(job.train), inputs.speakers
     prior: SpeakerPrior | None = None
     variants = [rows[train] for rows in values]

@@ -201,6 +201,10 @@ def _train_ensemble(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: Pat
     return train_ensemble_job(job, inputs, recipe, folder)
 
 
+def _ensemble_weights(recipe: Recipe) -> str | None:
+    return _blendshape_weights(recipe) if recipe.face.features.reads_blendshapes else None
+
+
 def _load_ensemble(job: NetworkJob, _: Inputs, recipe: Recipe, work: Path) -> nn.Module:
     from emofuse.training.ensemble_jobs import load_ensemble
 
@@ -218,6 +222,6 @@ KINDS: Final[dict[str, NetworkKind]] = {
     "lstm": _built(_blendshapes, pretrained_sha256=_blendshape_weights),
     "expression": _built(_expression, fit=_fit_nothing, pretrained_sha256=_expression_weights),
     # voice, face, and both at once
-    "ensemble": NetworkKind(_train_ensemble, _load_ensemble, _no_weights),
+    "ensemble": NetworkKind(_train_ensemble, _load_ensemble, _ensemble_weights),
 }
 """By the recipe's network.kind."""

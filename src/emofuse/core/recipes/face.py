@@ -17,10 +17,12 @@ class FaceFeatures(Part):
 
     ``stack``: (n_frames, size, size) uint8 gray face crops; ``au-table``: (n_units,) float32, a row of a
     table of action units averaged over the clip, as written by OpenFace; ``blendshapes``: (n_frames, 58)
-    float32, MediaPipe's 52 blendshapes and the head pose (:mod:`emofuse.features.face.blendshapes`).
+    float32, MediaPipe's 52 blendshapes and the head pose (:mod:`emofuse.features.face.blendshapes`);
+    ``functionals``: (n_values,) float32, their means, spreads and peaks over the frames, and those of an
+    expression network (:mod:`emofuse.features.face.functionals`).
     """
 
-    kind: Literal["stack", "au-table", "blendshapes"] = "stack"
+    kind: Literal["stack", "au-table", "blendshapes", "functionals"] = "stack"
     n_frames: Annotated[int, Field(ge=1, le=200)] = 20
     size: Annotated[int, Field(ge=16, le=256)] = 48
     square: bool = True
@@ -34,6 +36,8 @@ class FaceFeatures(Part):
     weight file and also finds turned, tilted and partly hidden faces."""
     whole_if_empty: Annotated[bool, ADDED_LATER] = False
     """With ``square``: search the whole frames of a clip whose central squares have no face at all."""
+    expression_sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$"), ADDED_LATER] = None
+    """For ``functionals``: which expression network reads each frame as well; none: without one."""
 
     @model_validator(mode="after")
     def _consistent(self) -> FaceFeatures:
@@ -41,14 +45,26 @@ class FaceFeatures(Part):
             raise ValueError("table goes with kind = 'au-table', and only with it")
         if self.detector != "dlib" and self.kind != "stack":
             raise ValueError("detector goes with kind = 'stack'")
+        if self.expression_sha256 is not None and self.kind != "functionals":
+            raise ValueError("expression_sha256 goes with kind = 'functionals'")
         if self.whole_if_empty and not self.square:
             raise ValueError("whole_if_empty goes with square = true")
         return self
 
     @property
+    def reads_blendshapes(self) -> bool:
+        """Whether the frames are read by MediaPipe's Face Landmarker."""
+        return self.kind in ("blendshapes", "functionals")
+
+    @property
+    def takes_roots(self) -> bool:
+        """Whether ensembles take square roots of the values first, as of intensities that crowd near zero."""
+        return self.kind == "au-table"
+
+    @property
     def weights(self) -> tuple[str, ...]:
         """The published weight files that face features need: names in emofuse.core.pretrained."""
-        if self.kind == "blendshapes":
+        if self.reads_blendshapes:
             return ("face-landmarker",)
         return ("yunet",) if self.detector == "yunet" else ()
 
@@ -95,9 +111,9 @@ class FaceNetwork(Part):
 
     ``lrcn``: an optional spatial transformer, the Emotion CNN on each frame, an LSTM over the frames;
     ``au-mlp``: a small ensemble of dense networks on a row of action units; ``ensemble``: kernel machine,
-    dense networks and logistic regression, on the same; ``expression``: the compact expression CNN on each
-    frame, pooled over time, not trained on the corpus; ``lstm``: the LSTM of ``lrcn`` without the CNN, on a
-    sequence of blendshapes.
+    dense networks and logistic regression, on the same or on functionals; ``expression``: the compact
+    expression CNN on each frame, pooled over time, not trained on the corpus; ``lstm``: the LSTM of ``lrcn``
+    without the CNN, on a sequence of blendshapes.
     """
 
     kind: Literal["lrcn", "au-mlp", "ensemble", "expression", "lstm"] = "lrcn"
@@ -133,12 +149,13 @@ class FacePart(Part):
     @model_validator(mode="after")
     def _consistent(self) -> FacePart:
         wanted = {
-            "lrcn": "stack", "au-mlp": "au-table", "ensemble": "au-table", "expression": "stack",
-            "lstm": "blendshapes",
+            "lrcn": ("stack",), "au-mlp": ("au-table",), "ensemble": ("au-table", "functionals"),
+            "expression": ("stack",), "lstm": ("blendshapes",),
         }[self.network.kind]  # fmt: skip
-        if self.features.kind != wanted:
+        if self.features.kind not in wanted:
+            names = " or ".join(map(repr, wanted))
             raise ValueError(
-                f"network {self.network.kind!r} reads features {wanted!r}, got {self.features.kind!r}"
+                f"network {self.network.kind!r} reads features {names}, got {self.features.kind!r}"
             )
         if self.network.kind in ("lrcn", "expression") and self.features.size != 48:
             raise ValueError("the CNN reads faces of 48×48: features.size must be 48")

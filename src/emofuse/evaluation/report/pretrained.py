@@ -15,7 +15,9 @@ __all__ = ["Pretrained", "pretrained_parts"]
 Kind = Literal["expression", "blendshapes", "cnn"]
 FaceSource = Literal["dlib", "yunet", "action-units", "drawn-units"]
 
-_KINDS: Final[dict[str | None, Kind]] = {"expression": "expression", "lstm": "blendshapes"}
+_KINDS: Final[dict[str | None, Kind]] = {
+    "expression": "expression", "lstm": "blendshapes", "ensemble": "blendshapes",
+}  # fmt: skip
 """What is pretrained in a face network of this kind; in all others it is a CNN."""
 
 

@@ -131,12 +131,13 @@ class BlendshapeTracker:
         left, top, right, bottom = np.rint(self._chosen[0].box).astype(np.int32).tolist()
         return left, top, right, bottom
 
-    def add(self, image: UInt8) -> None:
-        """The next frame: (height, width) gray."""
+    def add(self, image: UInt8) -> FaceShape | None:
+        """The next frame: (height, width) gray. Returns the followed face in it; None: it is not there."""
         faces = self._detector.faces(image)
         self._n_faces.append(len(faces))
         self._chosen.append(_followed(faces, self._last))
         self._last = self._chosen[-1] or self._last
+        return self._chosen[-1]
 
     def track(self, times_s: NDArray[np.float64]) -> BlendshapeTrack | str:
         """The blendshapes at each of the times, or the reason why there are none."""

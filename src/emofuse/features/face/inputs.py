@@ -15,6 +15,7 @@ from emofuse.features.store import ModalityFeatures
 
 if TYPE_CHECKING:
     from emofuse.features.face.blendshapes import BlendshapeTrack, BlendshapeTracker
+    from emofuse.features.face.functionals import FunctionalsTrack, FunctionalsTracker
 
 STILL_FACE: Final = "the face never moves: it may be a picture of a person"
 _NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -28,6 +29,10 @@ def face_shape(features: FaceFeatures, n_units: int | None = None) -> tuple[int,
         from emofuse.features.face.blendshapes import NAMES
 
         return features.n_frames, len(NAMES)
+    if features.kind == "functionals":
+        from emofuse.features.face.functionals import n_functionals
+
+        return (n_functionals(features),)
     if n_units is None:
         raise ValueError("the shape of an au-table depends on the table: give n_units")
     return (n_units,)
@@ -43,11 +48,15 @@ class FacePart:
             MissingExtraError: the features need an optional part of the package.
             WeightsError: they need a weight file that is missing or altered.
         """
-        self._tracker: FaceTracker | BlendshapeTracker
+        self._tracker: FaceTracker | BlendshapeTracker | FunctionalsTracker
         if features.kind == "blendshapes":
             from emofuse.features.face.blendshapes import BlendshapeTracker
 
             self._tracker = BlendshapeTracker()
+        elif features.kind == "functionals":
+            from emofuse.features.face.functionals import FunctionalsTracker
+
+            self._tracker = FunctionalsTracker(features)
         else:
             self._tracker = FaceTracker(features, cropped=cropped)
         self._stillness = ClipStillness()
@@ -78,22 +87,30 @@ def check_face_needs(features: FaceFeatures) -> None:
         MissingExtraError: an optional part of the package is not installed.
         WeightsError: a weight file is missing (the message says how to get it) or altered.
     """
-    if features.kind == "blendshapes":
+    if features.reads_blendshapes:
         from emofuse.features.face.blendshapes import landmarker
 
         landmarker()
-    elif features.kind == "stack" and features.detector == "yunet":
+    if features.expression_sha256 is not None:
+        from emofuse.features.face.expression_frames import expression_network
+
+        expression_network(features.expression_sha256)
+    if features.kind == "stack" and features.detector == "yunet":
         from emofuse.features.face.yunet import load_yunet
 
         load_yunet()
 
 
-def face_notes(track: FaceTrack | BlendshapeTrack) -> tuple[str, ...]:
+def face_notes(track: FaceTrack | BlendshapeTrack | FunctionalsTrack) -> tuple[str, ...]:
     """Notes for the user: frames without a face, several faces."""
     notes = []
     n_frames, n_found = len(track.found), int(track.found.sum())
     if n_found < n_frames:
-        instead = "the nearest one was read" if isinstance(track, FaceTrack) else "blendshapes interpolated"
+        if isinstance(track, FaceTrack):
+            instead = "the nearest one was read"
+        else:
+            one_per_frame = track.values.ndim == 2
+            instead = "blendshapes interpolated" if one_per_frame else "they were left out"
         notes.append(f"no face in {n_frames - n_found} of {n_frames} frames: {instead}")
     most = int(track.n_faces.max())
     if most > 1:
@@ -102,7 +119,7 @@ def face_notes(track: FaceTrack | BlendshapeTrack) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def face_meta(track: FaceTrack | BlendshapeTrack) -> dict[str, Any]:
+def face_meta(track: FaceTrack | BlendshapeTrack | FunctionalsTrack) -> dict[str, Any]:
     """JSON-ready facts: times of the frames, boxes of the face, number of faces."""
     return {
         "n_frames": len(track.found),
