@@ -41,9 +41,9 @@ POINTS: Final = "dlib-face-points"
 SIZE: Final = 128
 """Numbers of an embedding."""
 SAME_PERSON: Final = 0.5
-"""Embeddings that are nearer (Euclidean) are of one person. 84 frames of RAVDESS' actor 1 are at most 0.36
-from a still of his and at least 0.64 from the stills of the 23 others, of which no two are nearer than
-0.58."""
+"""Embeddings that are nearer (Euclidean) are of one person. 80 frames of films of RAVDESS' actor 1 are at
+most 0.38 from a still of his and at least 0.66 from the stills of the 23 others, of which no two are nearer
+than 0.59 (benchmarks/identity.py)."""
 LEAST_FACE_PX: Final = 40
 """Narrower faces are not embedded: the network would read four times as many pixels as there are."""
 
