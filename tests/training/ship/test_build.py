@@ -128,7 +128,7 @@ def test_the_check_uses_a_voice_that_had_not_seen_the_speaker(shipped: tuple[Pat
         "fused with own baseline of the face",
         "fused with own baselines of both",
     )
-    counts = {"face": 9, "voice": 8, "fused": 9, **dict.fromkeys(own, 9)}
+    counts = {"face": 9, "voice": 8, "fused": 9, "voice with own baseline": 8, **dict.fromkeys(own, 9)}
     assert {name: row["n"] for name, row in sequences.items()} == counts
     assert sequences["voice"]["expressed"] == dict.fromkeys(EMOTIONS, 1)
     assert sequences["face"]["expressed"] == {**dict.fromkeys(EMOTIONS, 1), EMOTIONS[0]: 2}
