@@ -26,7 +26,7 @@ from emofuse import Recognizer
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Features
 from emofuse.corpus.ravdess import parse_name
-from emofuse.features.own_baseline import OwnBaseline, centered_logs, fused_strength
+from emofuse.features.own_baseline import OwnBaseline, Reading, centered_logs, fused_strength
 from emofuse.training.ship.check import read_stacks
 
 BEGIN, END = "<!-- made by benchmarks/own_baseline.py -->", "<!-- end -->"
@@ -120,7 +120,8 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, help="the page that has the table; default: print it")
     given = parser.parse_args()
     recognizer = Recognizer.load()
-    materials = [*of_run(given.run), of_faces(recognizer, given.ravdess), of_nemo(recognizer, given.nemo)]
+    of_actors, faces = list(of_run(given.run)), of_faces(recognizer, given.ravdess)
+    materials = [*of_actors, faces, of_both(recognizer, of_actors[0], faces), of_nemo(recognizer, given.nemo)]
     table = as_table({one.name: figures(one) for one in materials})
     if given.docs is None:
         sys.stdout.write(table)
@@ -165,6 +166,25 @@ def of_faces(recognizer: Recognizer, ravdess: Path) -> Material:
         np.array([one.take for one in names]),
         alone(np.array(read)),
     )
+
+
+def of_both(recognizer: Recognizer, voices: Material, faces: Material) -> Material:
+    """The same faces with the voices of their takes, in the shipped fusion."""
+    rows = {take: row for row, take in enumerate(voices.takes.tolist())}
+    # a sequence of a take has that take's voice, whether it is there with audio or without
+    of_voice = np.array([rows[take] for take in faces.takes.tolist()])
+
+    def read(own: Rows, queried: Rows, n: int, by_rule: bool) -> NDArray[np.float64]:
+        voice = voices.read(of_voice[own], of_voice[queried], n, by_rule)
+        face = faces.read(own, queried, n, by_rule)
+        strength = 1.0 if len(own) else 0.0
+        if len(own) and by_rule:
+            strength = OwnBaseline.of(faces.read(own[:0], own, 0, False), n).strength()
+        pairs = zip(voice, face, strict=True)
+        fused = [recognizer.baselines.fuse(Reading(*pair), strength).fused for pair in pairs]
+        return np.array(fused)
+
+    return Material("shipped fusion, actor 1", faces.labels, faces.speakers, faces.takes, read)
 
 
 def of_nemo(recognizer: Recognizer, nemo: Path) -> Material:

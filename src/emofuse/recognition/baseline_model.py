@@ -88,6 +88,16 @@ class BaselineModel:
         value: Any = facts.get(INFORMATION) if isinstance(facts, Mapping) else None
         return float(value) if isinstance(value, int | float) else TYPICAL_NATS
 
+    def fuse(self, reading: Reading, face_strength: float) -> Reading:
+        """The same reading, fused from its voice and face; only where the fusion reads probabilities.
+
+        Args:
+            reading: of both.
+            face_strength: how much of the face's mean was subtracted.
+        """
+        assert self._fuse is not None
+        return self._fuse(reading, face_strength)
+
     def against(self, reading: Reading, baselines: Baselines, strengths: Strengths) -> Reading:
         """A reading of the same person against the baselines; ``reading`` itself where nothing is subtracted.
 
@@ -107,7 +117,7 @@ class BaselineModel:
                 shifted.voice, shifted.face, shifted.face if shifted.voice is None else shifted.voice
             )
         if self._fuse is not None:
-            return self._fuse(shifted, strengths.get("face", 0.0))
+            return self.fuse(shifted, strengths.get("face", 0.0))
         fused = _subtracted(reading.fused, baselines.get("fused"), fused_strength(strengths))
         return Reading(shifted.voice, shifted.face, fused)
 
