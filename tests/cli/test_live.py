@@ -26,7 +26,7 @@ from tests.support import media_files
 
 KEYS = {
     *("start_s", "end_s", "person", "speaker", "emotion", "voice", "face", "fused", "speech"),
-    *("face_present", "quality", "reasons"),
+    *("face_present", "quality", "reasons", "baseline", "other"),
     *("latency_s", "dropped_pictures", "skipped_windows", "lost_sound_s"),
 }
 
