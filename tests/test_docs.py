@@ -41,6 +41,7 @@ PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")
 REASONS = {
     "make target", "needs RAVDESS", "needs FER2013", "needs CREMA-D", "needs the network",
     "needs a camera and a microphone", "needs a bundle trained on RAVDESS", "trains for minutes",
+    "needs Whisper's weights",
 }  # fmt: skip
 WHOLE = {"results.md": "needs RAVDESS", "CONTRIBUTING.md": "make target"}
 """Pages whose blocks are all not run."""

@@ -16,7 +16,7 @@ from emofuse.core.recipes.recipe import Recipe
 HASHES = {
     "default": "582e3b1724b3a011",
     "demo": "29533c4647dc9f12",
-    "out-of-the-box": "43729bc7f040a4b3",
+    "out-of-the-box": "0e8a62575df82da5",
     "ravdess-au": "ccd7c5457c2d4fab",
     "ravdess-blendshapes": "7486cf7e4ac25cbe",
     "ravdess-ensemble": "baa046e1abcb1c81",

@@ -162,3 +162,12 @@ def test_parts_are_means_of_equal_parts_of_time() -> None:
         np.testing.assert_allclose(parts[k], blocks[:, first:last].mean(1), atol=2e-3)
     short = encode_speech(samples[:3200], SHIPPED_SHA256, 64)  # more parts than moments
     assert np.isfinite(short).all()
+
+
+def test_notes_of_short_and_long_sound() -> None:
+    recipe = load_recipe("whisper-only")
+    short = extract(Waveform(utterance(0.5)[None], RATE), recipe, face=False)
+    assert short.notes == ("audio is 0.5 s: little to read a voice from",)
+    long = extract(Waveform(utterance(21.0)[None], RATE), recipe, face=False)
+    assert long.notes == ("voice read from the first 10 of 21 s; a timeline reads all",)
+    assert extract(Waveform(utterance(4.0)[None], RATE), recipe, face=False).notes == ()

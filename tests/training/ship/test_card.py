@@ -53,6 +53,6 @@ def test_text_from_a_bundle_cannot_make_markup(shipped: Path, tmp_path: Path) ->
     pieces = [child for token in tokens for child in token.children or [token]]
     one_line = " ".join(hostile.split())
     assert one_line in [piece.content for piece in pieces]
-    assert any(f"on {one_line}: 1,200 recordings" in piece.content for piece in pieces)
+    assert any(f"on {one_line}: 2,040 recordings" in piece.content for piece in pieces)
     assert {piece.type for piece in pieces if piece.content} == {"text"}
     assert sum(token.type == "heading_open" for token in tokens) == 5

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import numpy as np
 
 from emofuse.core.recipes.voice import VoiceFeatures
-from emofuse.core.records import Waveform
+from emofuse.core.records import Float32, Waveform
 from emofuse.features.store import ModalityFeatures
 from emofuse.features.voice.inputs import voice_array
 from emofuse.features.voice.quality import quality_notes
@@ -35,11 +35,20 @@ _MOST_PARTS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a part of a recording holds."""
+    """What a part of a recording holds: a segment of voice, or the reason why there is none."""
 
-    features: ModalityFeatures
+    segment: Float32 | None
+    missing: str | None
+    notes: tuple[str, ...]
     final: bool
     """Whether the voice need not be searched in the next part."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def computed(self, features: VoiceFeatures) -> ModalityFeatures:
+        """What the voice network reads of it."""
+        if self.segment is None:
+            return ModalityFeatures(None, self.missing, self.notes)
+        return ModalityFeatures(voice_array(self.segment, features), None, self.notes, self.facts)
 
 
 def voice_parts(
@@ -60,13 +69,13 @@ def voice_parts(
         judge_speech: whether to note if there is hardly any speech, or if it is clipped.
     """
     from_s = 0.0 if media.audio is None else media.audio.start_s
-    best: dict[VoiceFeatures, ModalityFeatures] = {}
+    best: dict[VoiceFeatures, _Found] = {}
     left = list(settings)
     for number in range(_MOST_PARTS):
         found = _in_part(media, left, from_s, judge_speech=judge_speech)
         for features, one in zip(left, found, strict=True):
-            if one.final or features not in best or best[features].array is None:
-                best[features] = one.features
+            if one.final or features not in best or best[features].segment is None:
+                best[features] = one
         left = [features for features, one in zip(left, found, strict=True) if not one.final]
         if not left or number == _MOST_PARTS - 1 or media.audio_rest_s is None:
             break
@@ -76,7 +85,8 @@ def voice_parts(
         media = replace(rest(next_s), notes=notes)
         if media.audio is None:
             break
-    return [best[features] for features in settings]
+    del media  # a network that reads the segment needs memory as well
+    return [best[features].computed(features) for features in settings]
 
 
 def join_parts(parts: Sequence[ModalityFeatures]) -> ModalityFeatures:
@@ -104,7 +114,7 @@ def _in_part(
     goes_on = media.audio_rest_s is not None
 
     def nothing(reason: str, *, final: bool = True) -> list[_Found]:
-        return [_Found(ModalityFeatures(None, reason, media.notes), final)] * len(settings)
+        return [_Found(None, reason, media.notes, final)] * len(settings)
 
     if not media.has_audio:
         return nothing("no audio stream")
@@ -140,8 +150,8 @@ def _in_part(
             if speech_s is not None:
                 facts["speech_s"] = round(before_s + speech_s, 4)
         complete = speech_s is not None and speech_s + _reach_s(features) <= audio.duration_s
-        part = ModalityFeatures(voice_array(segment, features), None, notes, facts)
-        found.append(_Found(part, final=complete or not features.start_at_speech))
+        final = complete or not features.start_at_speech
+        found.append(_Found(segment.copy(), None, notes, final, facts))  # not a view of all that was read
     return found
 
 
@@ -154,6 +164,8 @@ def _place_notes(
     starts, if other sound before it was left out.
     """
     if part_s < min(_SHORT_S, features.duration_s):
+        if features.kind == "encoder":  # which reads what there is
+            return (f"audio is {part_s:.1f} s: little to read a voice from",)
         return (f"audio is {part_s:.1f} s, padded to {features.duration_s:g} s",)
     if read_s > max(_LONG_S, 2 * features.duration_s):
         read = f"{features.duration_s:g} of {'the first ' if goes_on else ''}{read_s:.0f} s"

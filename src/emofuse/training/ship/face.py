@@ -126,7 +126,7 @@ def face_from_bundle(folder: Path, part: FacePart, fer2013: Path | None = None) 
     """
     bundle = load_bundle(folder)
     facts = bundle.provenance
-    if _pooled(bundle.recipe.face, part) != part or "fer_plus_to_emotion" not in facts:
+    if not _is_same(bundle.recipe.face, part) or "fer_plus_to_emotion" not in facts:
         raise ExperimentError(
             f"{folder}: its face is another than the recipe's: name a bundle of emofuse ship"
         )
@@ -135,7 +135,7 @@ def face_from_bundle(folder: Path, part: FacePart, fer2013: Path | None = None) 
             f"{folder}: its face was calibrated for another map of FER+: name its weights and FER2013"
         )
     files = {name: bundle.read(name) for name in (FRAME_FILE, _CLIP_FILE)}
-    if bundle.recipe.face != part:
+    if bundle.recipe.face.network.pooling != part.network.pooling:
         files[_CLIP_FILE] = _pooled_clip(bundle, part)
     calibration: Mapping[str, Any] = facts["face"]
     if fer2013 is not None:
@@ -144,10 +144,10 @@ def face_from_bundle(folder: Path, part: FacePart, fer2013: Path | None = None) 
     return ShippedFace(files, calibration, rounding, facts["pretrained_sha256"])
 
 
-def _pooled(face: FacePart, wanted: FacePart) -> FacePart:
-    """A face with the pooling of another."""
-    network = face.network.model_copy(update={"pooling": wanted.network.pooling})
-    return face.model_copy(update={"network": network})
+def _is_same(face: FacePart, wanted: FacePart) -> bool:
+    """Whether both read the same frames in the same way; how frames are pooled, and what such a face is not
+    trained by, may differ."""
+    return face.features == wanted.features and face.network.kind == wanted.network.kind
 
 
 def _pooled_clip(bundle: Bundle, part: FacePart) -> bytes:
