@@ -22,7 +22,7 @@ COMMANDS = [
     ("demo",), ("predict",), ("timeline",), ("live",), ("enroll",),
     ("evaluate",), ("leak",), ("robustness",), ("train",), ("report",), ("recipes",), ("quantize",),
     ("ship",), ("corpus", "check"), ("corpus", "fetch"), ("corpus", "synth"),
-    ("weights", "list"), ("weights", "fetch"), ("faces", "train"), ("faces", "test"),
+    ("weights", "list"), ("weights", "fetch"), ("weights", "encoder"), ("faces", "train"), ("faces", "test"),
 ]  # fmt: skip
 
 

@@ -90,7 +90,7 @@ def test_tables(interview: Timeline, written: dict[str, Path]) -> None:
     assert segments["end_s"].max() == windows["end_s"].max() == parquet["end_s"].max() == DURATION_S
     np.testing.assert_allclose(windows["fused_sad"], parquet["fused_sad"], atol=5e-7)
     assert set(windows["speaker"]) == {"Anna"}
-    texts = dict.fromkeys(("person", "speaker", "quality", "reasons"), object)
+    texts = dict.fromkeys(("person", "speaker", "quality", "reasons", "baseline"), object)
     read = parquet.astype(texts).where(lambda frame: frame.notna(), None)
     pd.testing.assert_frame_equal(interview.to_pandas(), read.astype(interview.to_pandas().dtypes))
 

@@ -24,7 +24,7 @@ MOST_MB: Final = 300.0
 """Memory of ``predict``."""
 FRAME_S: Final = 0.3
 """Five frames per second are searched for faces, and a picture may come a little late."""
-_LONG: Final = re.compile(r"voice read from the first 3 of (the first )?\d+ s; a timeline reads all")
+_LONG: Final = re.compile(r"voice read from the first 10 of (the first )?\d+ s; a timeline reads all")
 """Said of recordings of more than 10 s."""
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the zoo is read in forked processes")

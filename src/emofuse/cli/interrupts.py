@@ -3,8 +3,8 @@
 First they raise an exception, which removes partial files and kills worker processes on its way. It is raised
 between two steps of Python only, and a callback of a C library may swallow it: what has not ended after
 :data:`GRACE_S` is therefore ended by a thread. Nothing finished is lost by that, for files are written whole
-or not at all, and a repeated command resumes. While a library is being imported, the process is ended at
-once: an exception in the midst of its C++ would abort it.
+or not at all, and a repeated command resumes. While a library is being imported, the exception waits: in the
+midst of its C++ it would abort the process.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from emofuse.system.worker_lifetime import kill_workers
 
 GRACE_S: Final = 1.0
 """How long a command may take to end by itself."""
+_AGAIN_S: Final = 0.05
 _IMPORT_CODE: Final = "<frozen importlib._bootstrap_external>"
 _SHOW_CURSOR: Final = "\x1b[?25h"
 """What a progress bar would write at its end."""
@@ -35,6 +36,8 @@ class _State:
     watched = False
     received: int | None = None
     """The signal that ends this process."""
+    raised = False
+    """Whether its exception has been raised."""
     left_to_command = 0
 
 
@@ -81,11 +84,12 @@ def left_to_command() -> Iterator[None]:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    if _State.received is not None:
+    if _State.raised:
         return  # it is ending
     _State.received = number
     if _is_importing(frame):
-        _end(number)
+        return  # the thread that watches sends it again
+    _State.raised = True
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)
@@ -103,8 +107,17 @@ def _is_importing(frame: FrameType | None) -> bool:
 def _watch(signals: socket.socket) -> None:
     while number := signals.recv(1):
         if number[0] in (signal.SIGINT, signal.SIGTERM) and not _State.left_to_command:
-            time.sleep(GRACE_S)
+            _wait(number[0])
             _end(number[0])
+
+
+def _wait(number: int) -> None:
+    """Give the command its time, and the signal once more as long as its exception could not be raised."""
+    until = time.monotonic() + GRACE_S
+    while time.monotonic() < until:
+        time.sleep(_AGAIN_S)
+        if not _State.raised and sys.platform != "win32":
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
 
 
 def _end(number: int) -> None:
