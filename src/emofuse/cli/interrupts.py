@@ -20,6 +20,9 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Final
 
+import typer
+
+from emofuse.cli.printing import print_message
 from emofuse.system.worker_lifetime import kill_workers
 
 GRACE_S: Final = 1.0
@@ -39,6 +42,8 @@ class _State:
     raised = False
     """Whether its exception has been raised."""
     left_to_command = 0
+    says = "interrupted"
+    """Printed when Ctrl-C has ended a command."""
 
 
 def end_on_signals() -> None:
@@ -83,6 +88,19 @@ def left_to_command() -> Iterator[None]:
         _State.left_to_command -= 1
 
 
+@contextlib.contextmanager
+def resumable() -> Iterator[None]:
+    """Meanwhile a command that Ctrl-C ends says that it resumes, and exits with status 130."""
+    _State.says, before = "interrupted; repeat the command to resume", _State.says
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_message(_State.says)
+        raise typer.Exit(130) from None
+    finally:
+        _State.says = before
+
+
 def _on_signal(number: int, frame: FrameType | None) -> None:
     if _State.raised:
         return  # it is ending
@@ -124,6 +142,6 @@ def _end(number: int) -> None:
     kill_workers()
     with contextlib.suppress(OSError, ValueError):
         cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
-        said = "emofuse: interrupted\n" if number == signal.SIGINT else ""
+        said = f"emofuse: {_State.says}\n" if number == signal.SIGINT else ""
         os.write(2, f"{cursor}{said}".encode())
     os._exit(128 + number)

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from emofuse.cli import options
+from emofuse.cli.interrupts import resumable
 from emofuse.cli.printing import (
     counted,
     print_bundle,
@@ -185,15 +186,11 @@ def _to_table(
     """Write the table with a progress bar; return the number of failed files."""
     from emofuse.recognition.batch import predict_table
 
-    try:
-        with counting_failures("predicting") as on_progress:
-            result = predict_table(
-                listing, recognizer, out, jobs=n_processes, profile=person, timeout_s=timeout,
-                streams=streams, on_progress=on_progress,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        print_message("interrupted; repeat the command to resume")
-        raise typer.Exit(130) from None
+    with resumable(), counting_failures("predicting") as on_progress:
+        result = predict_table(
+            listing, recognizer, out, jobs=n_processes, profile=person, timeout_s=timeout,
+            streams=streams, on_progress=on_progress,
+        )  # fmt: skip
     print_failures(result.errors, result.failed, "column error")
     if not is_quiet():
         files = counted(result.rows, "file", resumed=result.resumed, failed=result.failed)

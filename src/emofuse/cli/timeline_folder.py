@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from emofuse.cli import options
+from emofuse.cli.interrupts import resumable
 from emofuse.cli.printing import (
     counted,
     print_bundle,
     print_failures,
     print_line,
-    print_message,
     print_remark,
 )
 from emofuse.cli.progress import counting_failures
@@ -60,16 +60,12 @@ def write_folder(
 
     chosen, loaded = suffixes(formats), load_bundle(bundle)
     print_bundle(loaded, bundle)
-    try:
-        with counting_failures("recordings") as on_progress:
-            result = write_timelines(
-                recordings, out_dir, loaded, suffixes=chosen, jobs=options.processes(jobs),
-                conditions=conditions, options=how, profile=profile, timeout_s=timeout,
-                on_progress=on_progress,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        print_message("interrupted; repeat the command to resume")
-        raise typer.Exit(130) from None
+    with resumable(), counting_failures("recordings") as on_progress:
+        result = write_timelines(
+            recordings, out_dir, loaded, suffixes=chosen, jobs=options.processes(jobs),
+            conditions=conditions, options=how, profile=profile, timeout_s=timeout,
+            on_progress=on_progress,
+        )  # fmt: skip
     for line in result.left_out:
         print_remark(line)
     print_failures(result.errors[:MAX_ERRORS], len(result.errors), FILES)
