@@ -23,6 +23,7 @@ from typing import Final
 import typer
 
 from emofuse.cli.printing import print_message
+from emofuse.system.main_thread import signal_main_thread
 from emofuse.system.worker_lifetime import kill_workers
 
 GRACE_S: Final = 1.0
@@ -134,8 +135,8 @@ def _wait(number: int) -> None:
     until = time.monotonic() + GRACE_S
     while time.monotonic() < until:
         time.sleep(_AGAIN_S)
-        if not _State.raised and sys.platform != "win32":
-            signal.pthread_kill(threading.main_thread().ident or 0, number)
+        if not _State.raised:
+            signal_main_thread(number)
 
 
 def _end(number: int) -> None:
