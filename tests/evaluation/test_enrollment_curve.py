@@ -13,8 +13,9 @@ from sklearn.metrics import accuracy_score, log_loss
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.evaluation.enrollment_curve import ALL, EnrolledOutputs, curve_over_clips, query_enrolled
 from emofuse.evaluation.results import MAIN_SYSTEMS
+from emofuse.features.extraction import MODALITIES
 from emofuse.features.speaker_normalization import blend
-from emofuse.training.dataset import MODALITIES, Inputs
+from emofuse.training.dataset import Inputs
 from emofuse.training.ensemble_jobs import enrollment_draws
 from emofuse.training.fusion import fit_fusion, join_inputs
 from emofuse.training.jobs import load_outputs, run_network_job

@@ -21,9 +21,10 @@ from emofuse.core.records import Features
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.enrollment_curve import query_enrolled
 from emofuse.evaluation.results import MAIN_SYSTEMS
+from emofuse.features.extraction import MODALITIES
 from emofuse.features.speaker_normalization import Moments, blend
 from emofuse.recognition.bundle import load_bundle
-from emofuse.training.dataset import MODALITIES, read_dataset
+from emofuse.training.dataset import read_dataset
 from emofuse.training.ensemble_jobs import enrollment_draws
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import load_outputs, run_network_job

@@ -24,12 +24,13 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.load import load_recipe
 from emofuse.core.records import Features, Recording, TimedFrames, Waveform
 from emofuse.corpus.load import load_corpus
+from emofuse.features.extraction import MODALITIES
 from emofuse.features.voice.segment import resample
 from emofuse.media.decoding import Media, decode, probe
 from emofuse.recognition.batch_inputs import find_recordings
 from emofuse.recognition.bundle import load_bundle
 from emofuse.timeline.model_interface import EmotionModel
-from emofuse.training.dataset import MODALITIES, read_dataset
+from emofuse.training.dataset import read_dataset
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import load_outputs, run_network_job
 from emofuse.training.plan import make_plan, network_jobs

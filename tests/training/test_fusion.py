@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY
-from emofuse.training.dataset import MODALITIES
+from emofuse.features.extraction import MODALITIES
 from emofuse.training.fusion import fit_fusion, join_inputs
 from emofuse.training.jobs import load_network, load_outputs, run_network_job
 from emofuse.training.plan import make_plan, network_jobs

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emofuse.core.errors import WeightsError
-from emofuse.training.dataset import MODALITIES
+from emofuse.features.extraction import MODALITIES
 from emofuse.training.jobs import load_network, load_outputs, run_network_job
 from emofuse.training.loop import infer
 from emofuse.training.plan import make_plan, network_jobs

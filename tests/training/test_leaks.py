@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from emofuse.core.recipes.recipe import Recipe
+from emofuse.features.extraction import MODALITIES
 from emofuse.features.speaker_normalization import SpeakerPrior
-from emofuse.training.dataset import MODALITIES, Inputs
+from emofuse.training.dataset import Inputs
 from emofuse.training.ensemble_jobs import values_of
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import load_outputs, run_network_job

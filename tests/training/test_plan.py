@@ -9,7 +9,8 @@ import pytest
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.recipe import Recipe
-from emofuse.training.dataset import MODALITIES, Inputs
+from emofuse.features.extraction import MODALITIES
+from emofuse.training.dataset import Inputs
 from emofuse.training.plan import derive_seed, make_plan, network_jobs
 from tests.support import small_ensembles
 from tests.support.small_inputs import make_inputs, small_recipe, with_patience

@@ -26,8 +26,9 @@ from emofuse.evaluation.results import (
     SystemFigures,
 )
 from emofuse.evaluation.run_files import PredictionRow
+from emofuse.features.extraction import MODALITIES
 from emofuse.training.corpus_figures import figures_by_corpus
-from emofuse.training.dataset import MODALITIES, Dataset
+from emofuse.training.dataset import Dataset
 
 _MOST_CURVE_POINTS = 200
 

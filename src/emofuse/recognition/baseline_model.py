@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from emofuse.core.errors import ProfileError
 from emofuse.core.records import Features
+from emofuse.features.extraction import MODALITIES
 from emofuse.features.own_baseline import (
     TYPICAL_NATS,
     Kind,
@@ -19,6 +20,7 @@ from emofuse.features.own_baseline import (
 )
 from emofuse.features.profile import Profile
 from emofuse.recognition.bundle import FRAME_FILE, Bundle
+from emofuse.timeline.plain_rows import by_emotion
 
 Baselines = Mapping[Kind, OwnBaseline]
 Strengths = Mapping[Modality, float]
@@ -76,10 +78,9 @@ class BaselineModel:
 
     def strengths(self, baselines: Baselines) -> dict[Modality, float]:
         """How much of each modality's mean is subtracted, 0 to 1, by the rule of :class:`OwnBaseline`."""
-        modalities: tuple[Modality, ...] = ("voice", "face")
         return {
             name: baselines[name].strength(self._typical_nats(name))
-            for name in modalities
+            for name in MODALITIES
             if name in baselines
         }
 
@@ -130,11 +131,7 @@ def _subtracted(probabilities: Any, baseline: OwnBaseline | None, strength: floa
 
 def as_data(plain: Reading, strengths: Strengths, emotions: Sequence[str]) -> dict[str, Any]:
     """The share of each mean that was subtracted, and the reading without, in JSON types."""
-    readings = {"voice": plain.voice, "face": plain.face, "fused": plain.fused}
     return {
         "subtracted": {name: round(share, 6) for name, share in strengths.items()},
-        "plain": {
-            name: None if one is None else dict(zip(emotions, one.tolist(), strict=True))
-            for name, one in readings.items()
-        },
+        "plain": by_emotion({"voice": plain.voice, "face": plain.face, "fused": plain.fused}, emotions),
     }

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.part import AttentionPooling
-from emofuse.training.loop import CrossEntropy, Epoch, one_cycle, one_thread
+from emofuse.training.loop import CrossEntropy, Epoch, one_cycle, one_thread, soft_targets
 from emofuse.training.networks.attention_pooling import AttentionNetworks, PartsView
 from emofuse.training.supervision import Supervision
 
@@ -57,7 +56,8 @@ def train_attention(
         standard = AttentionNetworks(whole, n_emotions, settings)
         standard.load_state_dict(networks.state_dict())
         parts = torch.stack([standard.parts(rows) for rows in own])
-        targets = _targets(labels, n_emotions, settings, supervision)
+        smoothing = settings.training.augmentation.label_smoothing
+        targets = soft_targets(labels, n_emotions, smoothing, supervision)
         curves = [
             _fit(member, parts, targets, settings, seed + k, CrossEntropy(supervision))
             for k, member in enumerate(networks.members)
@@ -66,19 +66,6 @@ def train_attention(
         raise ExperimentError("some weights of the attention networks are not numbers: lower learning_rate")
     losses = np.mean(curves, axis=0) if curves else []
     return networks.eval(), [Epoch(number, float(loss)) for number, loss in enumerate(losses, 1)]
-
-
-def _targets(
-    labels: NDArray[np.int64],
-    n_emotions: int,
-    settings: AttentionPooling,
-    supervision: Supervision | None,
-) -> Tensor:
-    smoothing = settings.training.augmentation.label_smoothing
-    if supervision is not None:
-        return torch.from_numpy(supervision.soft_targets(labels, smoothing)).float()
-    one_hot = functional.one_hot(torch.from_numpy(labels), n_emotions).float()
-    return one_hot * (1 - smoothing) + smoothing / n_emotions
 
 
 def _fit(

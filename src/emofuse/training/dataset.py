@@ -21,15 +21,14 @@ from emofuse.corpus.corpus import CORPUS_FACT, Corpus
 from emofuse.corpus.folds import corpora_of
 from emofuse.corpus.joined import BETWEEN
 from emofuse.corpus.ravdess import NAME as RAVDESS
-from emofuse.features.extraction import extract_takes
+from emofuse.features.extraction import MODALITIES, Modality, extract_takes
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
 from emofuse.features.voice.degradations import DEGRADATIONS
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.resources import Resources
 from emofuse.training.supervision import Supervision, of_rows
 
-ModalityName = Literal["voice", "face"]
-MODALITIES: tuple[ModalityName, ...] = ("voice", "face")
+ModalityName = Modality
 Branch = Literal["voice", "face", "both"]
 """What one network reads; ``both`` sees voice and face at once."""
 Rows = NDArray[np.int64]

@@ -14,7 +14,7 @@ from torch.nn import functional
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.part import Ensemble, Training
 from emofuse.training.kernel_machine import fit_kernel
-from emofuse.training.loop import CrossEntropy, Epoch, one_cycle, one_thread
+from emofuse.training.loop import CrossEntropy, Epoch, one_cycle, one_thread, soft_targets
 from emofuse.training.networks.descriptor_ensemble import (
     CLIP,
     DescriptorEnsemble,
@@ -73,7 +73,9 @@ def train_ensemble(
         curve: list[Epoch] = []
         joined = [torch.cat(part, 1) for part in parts]
         if settings.networks:
-            fitted.dense, curve = _fit_dense(joined, targets.float(), settings, training, seed, supervision)
+            fitted.dense, curve = _fit_dense(
+                joined, labels, n_emotions, settings, training, seed, supervision
+            )
         if settings.linear is not None:
             fitted.linear = _fit_linear(joined[0], labels, settings.linear, n_emotions, supervision)
     return DescriptorEnsemble(layout, fitted).eval(), curve
@@ -84,15 +86,17 @@ def _components(
 ) -> tuple[Fitted, list[list[Tensor]]]:
     """Standardize by the clips as recorded, and find components; also each variant's components."""
     mean, spread = values[0].mean(0), values[0].std(0, correction=0) + 1e-6
-    standard = [((v - mean) / spread).clamp(-CLIP, CLIP) for v in values]
     fitted = Fitted(mean, spread, [], [], [], torch.empty(0), settings.gamma, 1.0)
     parts: list[list[Tensor]] = [[] for _ in values]
     for first, last in layout.views:
-        all_variants = torch.cat([z[:, first:last] for z in standard])
+        # no view may read some columns, which can be most of them
+        own = slice(first, last)
+        standard = [((v[:, own] - mean[own]) / spread[own]).clamp(-CLIP, CLIP) for v in values]
+        all_variants = torch.cat(standard)
         center = all_variants.mean(0)
         basis = _principal_axes(all_variants - center, settings.components)
         if settings.person_damping > 0:
-            components = (standard[0][:, first:last] - center).double() @ basis
+            components = (standard[0] - center).double() @ basis
             basis = basis @ _damping(components, speakers, settings.person_damping)
         components = (all_variants - center).double() @ basis
         basis = (basis / components.square().sum(1).mean().clamp(min=1e-12).sqrt()).float()
@@ -100,7 +104,7 @@ def _components(
         fitted.bases.append(basis)
         fitted.supports.append((all_variants - center) @ basis)
         for part, z in zip(parts, standard, strict=True):
-            part.append((z[:, first:last] - center) @ basis)
+            part.append((z - center) @ basis)
     return fitted, parts
 
 
@@ -133,19 +137,20 @@ def _damping(components: Tensor, speakers: NDArray[np.str_], strength: float) ->
 
 def _fit_dense(
     variants: Sequence[Tensor],
-    targets: Tensor,
+    labels: NDArray[np.int64],
+    n_emotions: int,
     settings: Ensemble,
     training: Training,
     seed: int,
     supervision: Supervision | None = None,
 ) -> tuple[list[Tensor], list[Epoch]]:
     """Every member sees the clips in its own order, each time one variant, with noise and dropout."""
-    members, n = settings.networks, len(targets)
+    members, n = settings.networks, len(labels)
     stacked = torch.stack(list(variants))
     # unit variance per component on average, as the initial weights expect
     scale = stacked[0].square().mean().clamp(min=1e-12).rsqrt()
     stacked = stacked * scale
-    widths = (stacked.shape[2], settings.hidden, settings.hidden, targets.shape[1])
+    widths = (stacked.shape[2], settings.hidden, settings.hidden, n_emotions)
     layers: list[Tensor] = []
     for n_in, n_out in pairwise(widths):
         bound = (3 / n_in) ** 0.5
@@ -154,10 +159,8 @@ def _fit_dense(
     for layer in layers:
         layer.requires_grad_()
     smoothing = training.augmentation.label_smoothing
-    soft = targets * (1 - smoothing) + smoothing / targets.shape[1]
+    soft = soft_targets(labels, n_emotions, smoothing, supervision)
     cross_entropy = CrossEntropy(supervision)
-    if supervision is not None:
-        soft = torch.from_numpy(supervision.soft_targets(targets.argmax(1).numpy(), smoothing)).float()
     optimizer = torch.optim.AdamW(layers, training.learning_rate, weight_decay=training.weight_decay)
     batch_size = min(training.batch_size, n)
     n_batches = n // batch_size

@@ -183,11 +183,7 @@ def _epoch_runner(
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.from_numpy(np.ascontiguousarray(examples.inputs))
     smoothing = settings.augmentation.label_smoothing
-    targets = functional.one_hot(torch.from_numpy(examples.labels), n_emotions).to(torch.float32)
-    targets = targets * (1 - smoothing) + smoothing / n_emotions
-    if examples.supervision is not None:
-        soft = examples.supervision.soft_targets(examples.labels, smoothing)
-        targets = torch.from_numpy(soft).to(torch.float32)
+    targets = soft_targets(examples.labels, n_emotions, smoothing, examples.supervision)
     cross_entropy = CrossEntropy(examples.supervision)
     optimizer = torch.optim.AdamW(
         [p for p in network.parameters() if p.requires_grad],
@@ -239,6 +235,16 @@ def _mix(x: Tensor, y: Tensor, alpha: float, rng: np.random.Generator) -> tuple[
     if not dtype.is_floating_point:
         mixed = mixed.round()
     return mixed.to(dtype), share * y + (1 - share) * y[other]
+
+
+def soft_targets(
+    labels: NDArray[np.int64], n_emotions: int, smoothing: float, supervision: Supervision | None
+) -> Tensor:
+    """(n, n_emotions) float32 targets of (n,) labels, each smoothed over its clip's own emotions."""
+    if supervision is not None:
+        return torch.from_numpy(supervision.soft_targets(labels, smoothing)).float()
+    one_hot = functional.one_hot(torch.from_numpy(labels), n_emotions).float()
+    return one_hot * (1 - smoothing) + smoothing / n_emotions
 
 
 class CrossEntropy:

@@ -26,8 +26,9 @@ from emofuse.evaluation.leakage.audit import leak
 from emofuse.evaluation.leakage.conditions import CONDITIONS, SHORTCUTS
 from emofuse.evaluation.leakage.fitting import flattering_fusion, flattering_job, scoring_plan, selecting
 from emofuse.evaluation.report.leakage import leakage_markdown, leakage_tables, write_leakage
+from emofuse.features.extraction import MODALITIES
 from emofuse.features.store import FeatureStore
-from emofuse.training.dataset import MODALITIES, Inputs
+from emofuse.training.dataset import Inputs
 from emofuse.training.jobs import run_network_job
 from emofuse.training.plan import derive_seed
 from emofuse.training.resources import Resources

@@ -34,10 +34,11 @@ from emofuse.evaluation.results import (
 )
 from emofuse.evaluation.run_files import PREDICTIONS_FILE, Scores, read_run, write_predictions
 from emofuse.evaluation.system_metrics import system_figures
+from emofuse.features.extraction import MODALITIES
 from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.file_lock import locked_folder
-from emofuse.training.dataset import MODALITIES, Dataset, Inputs, read_dataset
+from emofuse.training.dataset import Dataset, Inputs, read_dataset
 from emofuse.training.jobs import pretrained_sha256, run_network_jobs
 from emofuse.training.plan import is_ensemble, make_plan, network_jobs
 from emofuse.training.resources import ONE_PROCESS, Resources

@@ -25,7 +25,8 @@ from emofuse.evaluation.fold_outputs import (
     read_fused_fold,
     tuning_entry,
 )
-from emofuse.training.dataset import MODALITIES, Inputs, ModalityName
+from emofuse.features.extraction import MODALITIES
+from emofuse.training.dataset import Inputs, ModalityName
 from emofuse.training.fusion import join_inputs
 from emofuse.training.fusion_classifiers import make_classifier
 from emofuse.training.jobs import load_outputs

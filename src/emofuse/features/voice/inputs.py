@@ -9,14 +9,11 @@ from numpy.typing import NDArray
 
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32
-from emofuse.features.voice.descriptors import (
-    compute_descriptors,
-    descriptor_views,
-)
+from emofuse.features.voice.descriptors import compute_descriptors, descriptor_views
 from emofuse.features.voice.pitch import pitch_rows
 from emofuse.features.voice.rosred import IMAGE_SIDE_PX, STATISTICS_SIZE, rosred_1d, rosred_image
 from emofuse.features.voice.spectrogram import log_mel
-from emofuse.features.voice.speech_encoder import encode_speech, encoder_size, encoder_views
+from emofuse.features.voice.speech_encoder import encode_speech, encoder_views
 from emofuse.system.shared_settings import one_native_thread
 
 
@@ -50,9 +47,7 @@ def voice_shape(features: VoiceFeatures) -> tuple[int, ...]:
         return features.n_mels + 2 * features.pitch, 1 + n_samples // features.hop_length
     if features.kind == "rosred-image":
         return IMAGE_SIDE_PX, IMAGE_SIDE_PX, 3
-    if features.kind == "encoder":
-        return (encoder_size(features.encoder_parts),)
-    if features.kind == "descriptors":
+    if features.kind in ("descriptors", "encoder"):
         return (sum(view.stop - view.start for view in voice_views(features).values()),)
     return (STATISTICS_SIZE,)
 

@@ -6,6 +6,7 @@ log-probabilities. Fitted by :mod:`emofuse.training.attention`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -20,17 +21,12 @@ _WIDTH: Final = 128
 _LEAST_VARIANCE: Final = 1e-4
 
 
+@dataclass(frozen=True, slots=True)
 class PartsView:
     """Which columns of a row are the values of an utterance's parts, one part after the other."""
 
-    def __init__(self, columns: slice, n_parts: int) -> None:
-        self.columns, self.n_parts = columns, n_parts
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, PartsView) and vars(self) == vars(other)
-
-    def __hash__(self) -> int:
-        return hash((self.columns.start, self.columns.stop, self.n_parts))
+    columns: slice
+    n_parts: int
 
 
 class _Member(nn.Module):
