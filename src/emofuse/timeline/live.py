@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from emofuse.timeline.records import Window
 from emofuse.timeline.windows import WindowReader, WindowRules
 
 if TYPE_CHECKING:
+    from emofuse.core.errors import EmofuseError
     from emofuse.features.profile import Profile
     from emofuse.timeline.model_interface import EmotionModel
 
@@ -45,6 +46,59 @@ _ARRIVALS_S: Final = 20.0
 """Arrival times are stored for a window and this much longer: no window is completed later."""
 _BLOCKS_PER_S: Final = 12.0
 """At least as many as audio sources deliver."""
+
+
+class LiveSource(Protocol):
+    """What live windows are read from: inputs of this machine
+    (:class:`~emofuse.media.live.stream.LiveStream`), or what somebody else captured
+    (:class:`~emofuse.media.live.pushed.PushedStream`)."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds that never go back."""
+        ...
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether there is audio."""
+        ...
+
+    @property
+    def has_video(self) -> bool:
+        """Whether there is video."""
+        ...
+
+    @property
+    def dropped_frames(self) -> int:
+        """Frames so far that arrived and were not read."""
+        ...
+
+    @property
+    def lost_audio_s(self) -> float:
+        """Seconds of audio so far that arrived and were not read."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        ...
+
+    @property
+    def problem(self) -> EmofuseError | None:
+        """Why it ended too early."""
+        ...
+
+    def start(self) -> None:
+        """From now on, keep what arrives."""
+        ...
+
+    def take(self, timeout_s: float = ...) -> list[CapturedPart]:
+        """Everything since the last call, in order of time; empty if nothing arrives in time."""
+        ...
+
+    def close(self) -> None:
+        """Keep nothing more."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,33 +196,61 @@ def live_windows(
         inputs, frames_per_s=rules.pictures_per_s, pace=pace, loop=loop, timeout_s=timeout_s, streams=streams,
         stop=stop, clock=clock,
     )  # fmt: skip
-    _warm_up(recognizer, rules)
+    warm_up(recognizer, rules)
     with stream:
         if stop.is_set():
             return
         if on_open is not None:
             on_open(stream)
-        session = _Session(recognizer, stream, rules, profile, seconds)
-        if own_baseline and profile is None:
-            session.baselines = RunningBaselines(recognizer, rules.window_s)
-        stream.start()
-        while not stop.is_set() and not session.full:
-            ended = stream.ended
-            parts = stream.take()
-            if ended and not parts:
-                break
-            yield from session.read(parts)
-            session.tell_notes(on_note)
-        problem = stream.problem
-        yield from session.read(stream.take(0.0))
-        stream.close()
-        yield from session.finish()
+        yield from read_live(
+            recognizer, stream, rules=rules, profile=profile, seconds=seconds, own_baseline=own_baseline,
+            stop=stop, on_note=on_note,
+        )  # fmt: skip
+
+
+def read_live(
+    recognizer: EmotionModel,
+    stream: LiveSource,
+    *,
+    rules: WindowRules | None = None,
+    profile: Profile | None = None,
+    seconds: float | None = None,
+    own_baseline: bool = True,
+    stop: threading.Event | None = None,
+    on_note: OnNote | None = None,
+) -> Generator[LiveWindow, None, None]:
+    """Read a stream that is open, until it ends. The first windows are late without :func:`warm_up`.
+
+    The arguments are those of :func:`live_windows`.
+
+    Yields:
+        Windows in order of time.
+
+    Raises:
+        EmofuseError: after the last windows, the stream's ``problem``.
+    """
+    stop = stop or threading.Event()
+    session = _Session(recognizer, stream, rules or WindowRules(), profile, seconds)
+    if own_baseline and profile is None:
+        session.baselines = RunningBaselines(recognizer, session.window_s)
+    stream.start()
+    while not stop.is_set() and not session.full:
+        ended = stream.ended
+        parts = stream.take()
+        if ended and not parts:
+            break
+        yield from session.read(parts)
         session.tell_notes(on_note)
-        if problem is not None:
-            raise problem
+    problem = stream.problem
+    yield from session.read(stream.take(0.0))
+    stream.close()
+    yield from session.finish()
+    session.tell_notes(on_note)
+    if problem is not None:
+        raise problem
 
 
-def _warm_up(recognizer: EmotionModel, rules: WindowRules) -> None:
+def warm_up(recognizer: EmotionModel, rules: WindowRules) -> None:
     """Load and run once what is loaded lazily, so that the first windows are not late."""
     reader = WindowReader(recognizer, rules, has_audio=True, has_video=True)
     rate = 16000
@@ -189,7 +271,7 @@ class _Session:
     def __init__(
         self,
         recognizer: EmotionModel,
-        stream: LiveStream,
+        stream: LiveSource,
         rules: WindowRules,
         profile: Profile | None,
         seconds: float | None,
@@ -208,6 +290,11 @@ class _Session:
         }
         """For audio and for video: the start of each part, and when it arrived."""
         self._clock = stream.clock
+
+    @property
+    def window_s(self) -> float:
+        """The length of its windows."""
+        return self._rules.window_s
 
     @property
     def full(self) -> bool:

@@ -19,9 +19,9 @@ from emofuse.media.frame_sampling import Frame
 from emofuse.media.live.capture import Capture, Clock, end_of
 from emofuse.media.live.inputs import InputRequest, devices_found
 
-_BEHIND_S: Final = 2.0
+BEHIND_S: Final = 2.0
 """Audio that has waited for the reader longer than this is discarded."""
-_POLL_S: Final = 0.2
+POLL_S: Final = 0.2
 _JOIN_S: Final = 2.0
 
 
@@ -43,7 +43,7 @@ class CapturedPart:
         return end_of(self.part)
 
 
-class _CaptureBuffer:
+class CaptureBuffer:
     """What has arrived and has not been read yet; bounded. Callers must hold the stream's lock."""
 
     def __init__(self, behind_s: float) -> None:
@@ -55,6 +55,7 @@ class _CaptureBuffer:
         self.lost_audio_s = 0.0
 
     def put(self, part: Waveform | Frame, at_s: float) -> None:
+        """Keep a part: of frames the newest, of audio as much as the reader may be behind."""
         if isinstance(part, Frame):
             self.dropped_frames += self._frame is not None
             self._frame = CapturedPart(part, at_s)
@@ -114,7 +115,7 @@ class LiveStream:
         self.started, self.stopping = threading.Event(), threading.Event()
         self.started_s = 0.0
         self.changed = threading.Condition()
-        self._buffer = _CaptureBuffer(_BEHIND_S * max(1.0, pace))
+        self._buffer = CaptureBuffer(BEHIND_S * max(1.0, pace))
         self._stop = stop or threading.Event()
         self._captures = [Capture(one, self) for one in requests]
 
@@ -127,7 +128,7 @@ class LiveStream:
                 while not all(one.is_open or one.ended for one in self._captures):
                     if self._stop.is_set():
                         break
-                    self.changed.wait(_POLL_S)
+                    self.changed.wait(POLL_S)
             self._check()
         except BaseException:
             self.close()
@@ -228,7 +229,7 @@ class LiveStream:
         with self.changed:
             self._buffer.dropped_frames += n
 
-    def take(self, timeout_s: float = _POLL_S) -> list[CapturedPart]:
+    def take(self, timeout_s: float = POLL_S) -> list[CapturedPart]:
         """Everything since the last call, in order of time; empty if nothing arrives in time."""
         self._raise_bug()
         with self.changed:
