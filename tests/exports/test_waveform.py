@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from emofuse.core.errors import TimelineError
 from emofuse.core.records import Waveform
 from emofuse.exports.waveform import PeakMeter, Peaks
 
@@ -94,3 +97,36 @@ def test_no_samples() -> None:
 def test_peaks_check_themselves(low: np.ndarray, high: np.ndarray, bin_s: float, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         Peaks(bin_s, low, high)
+
+
+def test_stored_peaks_are_the_same_to_the_last_bit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    for samples, start_s in ((rng.normal(size=(1, 9000)), -0.1), (np.zeros((1, 0)), 1 / 3)):
+        peaks = peaks_of(samples.astype(np.float32), 8000, 900, start_s)
+        peaks.save(tmp_path / "waveform.npz")
+        again = Peaks.load(tmp_path / "waveform.npz")
+        assert (again.bin_s, again.start_s) == (peaks.bin_s, peaks.start_s)
+        np.testing.assert_array_equal(again.low, peaks.low)
+        np.testing.assert_array_equal(again.high, peaks.high)
+        assert again.low.dtype == again.high.dtype == np.int8
+
+
+def test_what_is_not_stored_peaks_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "waveform.npz"
+    with pytest.raises(TimelineError, match="No such file"):
+        Peaks.load(path)
+    low, high = np.zeros(3, np.int8), np.ones(3, np.int8)
+    for arrays in (
+        {}, {"clock": np.array([0.1]), "low": low, "high": high},
+        {"clock": np.array([np.nan, 0.0]), "low": low, "high": high},
+        {"clock": np.array([0.1, 0.0]), "low": high, "high": low},
+        {"clock": np.array([0.1, 0.0]), "low": low, "high": high[:2]},
+        {"clock": np.array([0.1, 0.0]), "low": low.astype(float), "high": high},
+        {"clock": np.array(["a", "b"]), "low": low, "high": high},
+    ):  # fmt: skip
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+        with pytest.raises(TimelineError, match="no stored waveform, or is damaged"):
+            Peaks.load(path)
+    path.write_bytes(b"not a zip")
+    with pytest.raises(TimelineError, match="no stored waveform"):
+        Peaks.load(path)

@@ -17,6 +17,7 @@
     ├── JournalError       a batch cannot resume from its journal
     ├── IsolationError     worker processes cannot be started
     ├── BatchError         a batch has nothing to read, or its table cannot be written
+    ├── TimelineError      a stored timeline is missing, damaged or of another version
     ├── CancelledError     the reading of a recording was cancelled by its caller
     ├── ExportError        a timeline cannot be written: no such format, or a source that cannot be drawn on
     └── MissingExtraError  an optional part of the package is not installed
@@ -99,6 +100,10 @@ class IsolationError(EmofuseError):
 
 class BatchError(EmofuseError):
     """A batch has nothing to read, or its table cannot be written there or in that format."""
+
+
+class TimelineError(EmofuseError):
+    """A stored timeline is missing, damaged or of another version."""
 
 
 class CancelledError(EmofuseError):

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.errors import TimelineError
 from emofuse.core.records import Waveform
+from emofuse.system.array_files import read_arrays
+from emofuse.system.atomic_write import write_atomically
 
 _MOST = 127
 _SOFTEST = 1e-3
 """A recording that never exceeds this (-60 dBFS) has a flat waveform."""
+_LARGEST_BYTES: Final = 64 * 2**20
+"""Of stored peaks, unpacked: a meter makes a thousandth of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,34 @@ class Peaks:
                 raise ValueError(f"{name} must be (n_bins,) int8, got {array.shape} {array.dtype}")
         if self.low.shape != self.high.shape or np.any(self.low > self.high):
             raise ValueError("low and high must have the same length, and low must not lie above high")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the peaks to an ``.npz`` file atomically.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        clock = np.array([self.bin_s, self.start_s], dtype=np.float64)
+        with write_atomically(Path(path)) as file:
+            np.savez_compressed(file, allow_pickle=False, clock=clock, low=self.low, high=self.high)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Peaks:
+        """Read peaks that :meth:`save` wrote, the same to the last bit.
+
+        Raises:
+            TimelineError: they are missing, damaged or not stored peaks.
+        """
+        path = Path(path)
+        try:
+            arrays = read_arrays(path, limit_bytes=_LARGEST_BYTES)
+            bin_s, start_s = arrays["clock"].astype(np.float64).tolist()
+            return cls(bin_s, arrays["low"], arrays["high"], start_s)
+        except OSError as error:
+            raise TimelineError(f"{path}: {error.strerror or error}") from None
+        except (ValueError, KeyError, TypeError) as error:
+            problem = error if isinstance(error, ValueError) else "its parts do not fit together"
+            raise TimelineError(f"{path} holds no stored waveform, or is damaged: {problem}") from None
 
 
 class PeakMeter:
