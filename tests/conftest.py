@@ -14,6 +14,7 @@ import pytest
 
 from emofuse.core.pretrained import WEIGHTS
 from emofuse.system.model_files import locate_weights
+from tests.support import postgres as postgres_programs
 from tests.support import small_corpora
 from tests.support.file_server import FileServer
 from tests.support.typed import not_none
@@ -215,6 +216,26 @@ def identity_weights(monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = Path(named) if named else not_none(network).parent
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgres_programs.Postgres]:
+    """A PostgreSQL server that all tests share, each with a database of its own."""
+    programs = postgres_programs.find()
+    if programs is None:
+        pytest.skip("there is no PostgreSQL on this machine")
+    server = postgres_programs.Postgres(programs)
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database: the test runs once on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'jobs.sqlite3'}"
+    server: postgres_programs.Postgres = request.getfixturevalue("postgres")
+    return server.new_database()
 
 
 @pytest.fixture

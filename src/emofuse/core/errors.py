@@ -16,6 +16,10 @@
     │   └── FolderInUseError  another process works in the folder
     ├── JournalError       a batch cannot resume from its journal
     ├── IsolationError     worker processes cannot be started
+    ├── JobError           a job cannot be stored, found or changed
+    │   ├── JobQuotaError     too many jobs are open
+    │   ├── JobConflictError  a job was changed by somebody else meanwhile
+    │   └── JobStoreError     the database of jobs cannot be used
     ├── BatchError         a batch has nothing to read, or its table cannot be written
     ├── TimelineError      a stored timeline is missing, damaged or of another version
     ├── CancelledError     the reading of a recording was cancelled by its caller
@@ -96,6 +100,22 @@ class JournalError(EmofuseError):
 
 class IsolationError(EmofuseError):
     """Worker processes cannot be started, or refuse to work."""
+
+
+class JobError(EmofuseError):
+    """A job of the local service cannot be stored, found or changed."""
+
+
+class JobQuotaError(JobError):
+    """As many jobs are queued or running as the service allows."""
+
+
+class JobConflictError(JobError):
+    """A job was changed by somebody else since it was read."""
+
+
+class JobStoreError(JobError):
+    """The database of jobs cannot be reached, or another version of emofuse wrote it."""
 
 
 class BatchError(EmofuseError):

@@ -1,0 +1,1 @@
+"""The local service: an HTTP API over recognizers, timelines and exports."""
