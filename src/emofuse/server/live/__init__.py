@@ -1,0 +1,1 @@
+"""Live sessions: audio and pictures come over a WebSocket, windows go back."""
