@@ -24,6 +24,7 @@
     ├── TimelineError      a stored timeline is missing, damaged or of another version
     ├── CancelledError     the reading of a recording was cancelled by its caller
     ├── ExportError        a timeline cannot be written: no such format, or a source that cannot be drawn on
+    ├── ServiceError       the service cannot listen at its address, or its settings contradict each other
     └── MissingExtraError  an optional part of the package is not installed
 """
 
@@ -132,6 +133,10 @@ class CancelledError(EmofuseError):
 
 class ExportError(EmofuseError):
     """A timeline cannot be written: no such format, or a source that cannot be drawn on."""
+
+
+class ServiceError(EmofuseError):
+    """The service cannot listen at its address, or its settings contradict each other."""
 
 
 class MissingExtraError(EmofuseError):
