@@ -1,49 +1,28 @@
 """Run tasks that may crash or hang in worker processes; a task that does fails alone.
 
-Workers are started as ``python -c``, not by :mod:`multiprocessing`: a script that calls this needs no
-``if __name__ == "__main__"``, each worker's environment is set before any library loads, and each message is
-one line of JSON. A worker has one task at a time, so it is known which task ended it.
+A worker has one task at a time, so it is known which task ended it. For work that does not end, see
+:mod:`emofuse.system.worker_pool`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import json
-import os
 import queue
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, Final
+from typing import Any, Final
 
-from emofuse.core.errors import EmofuseError, IsolationError
-from emofuse.system.worker_lifetime import (
-    cause_of_death,
-    ignore_interrupts,
-    interrupts_held_back,
-    note_fewer_workers,
-    remember,
-)
+from emofuse.core.errors import IsolationError
+from emofuse.system.worker_lifetime import cause_of_death, note_fewer_workers
+from emofuse.system.worker_process import START_S, Channel, Reply, Request, WorkerProcess, load_target
 
-Request = Mapping[str, Any]
-Reply = dict[str, Any]
+__all__ = ["Handler", "Lost", "Reply", "Request", "Task", "isolated"]
+
 Handler = Callable[[Request], Reply]
 
-_ONE_THREAD: Final = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-)
-_BOOT: Final = (
-    "import sys, json; start = json.loads(sys.stdin.buffer.readline()); sys.path[:] = start['sys_path']; "
-    "from emofuse.system.isolated_workers import run_worker; run_worker(start)"
-)
-_START_S: Final = 300.0
-"""A worker that is not ready by then never will be; on a crowded machine imports alone can take a minute."""
+_RUN: Final = "emofuse.system.isolated_workers:handle_requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,76 +70,20 @@ def isolated(
 
 
 class _Worker:
-    """One process, and the thread that reads its replies."""
+    """One process, and the task that it has."""
 
     def __init__(self, target: str, setup: Mapping[str, Any], replies: queue.Queue[Any]) -> None:
         self.task: Task | None = None
-        self.deadline = time.monotonic() + _START_S
+        self.deadline = time.monotonic() + START_S
         self.ready = False
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        try:
-            with interrupts_held_back():
-                self._process = subprocess.Popen(
-                    # -P: nothing is imported from the working folder
-                    [sys.executable, "-P", "-c", _BOOT],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
-                    env={**os.environ, **_ONE_THREAD},
-                )  # fmt: skip
-        except BaseException:
-            self._stderr.close()
-            raise
-        remember(self._process)
-        try:
-            name = "read-replies"
-            threading.Thread(target=self._read_replies, args=(replies,), daemon=True, name=name).start()
-        except BaseException:
-            self.close()
-            raise
-        self._send({"sys_path": sys.path, "target": target, "setup": dict(setup)})
-
-    def _read_replies(self, replies: queue.Queue[Any]) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as lines, contextlib.suppress(ValueError, OSError):
-            for line in lines:
-                replies.put((self, json.loads(line)))
-        replies.put((self, None))
-
-    def _send(self, message: Mapping[str, Any]) -> None:
-        """Send a message; a worker that has died is noticed by the end of its replies."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
+        self.process = WorkerProcess(_RUN, target, setup)
+        self.process.follow(lambda reply: replies.put((self, reply)))
 
     def start(self, task: Task) -> None:
         """Send it a task; its time starts to count."""
         self.task = task
         self.deadline = float("inf") if task.limit_s is None else time.monotonic() + task.limit_s
-        self._send({"request": dict(task.request)})
-
-    def kill(self) -> int | None:
-        """Kill it unless it has ended; return its exit status, or None where even that does not end it."""
-        if self._process.poll() is None:
-            self._process.kill()
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        try:
-            return self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:  # asleep in the kernel, on a drive that does not answer
-            return None
-
-    def stderr_tail(self) -> str:
-        """The last line that it wrote on standard error."""
-        self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, self._stderr.tell() - 4000))
-        lines = self._stderr.read().decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "no message on stderr")
-
-    def close(self) -> None:
-        """Kill it, and close what :meth:`stderr_tail` reads."""
-        self.kill()
-        self._stderr.close()
+        self.process.send({"request": dict(task.request)})
 
 
 @dataclass
@@ -237,8 +160,8 @@ class _WorkerPool:
     def _on_exit(self, worker: _Worker) -> Iterator[tuple[int, Lost]]:
         """A worker died, or is killed here because its time is over."""
         late = worker.deadline <= time.monotonic()
-        status = worker.kill()
-        message = worker.stderr_tail()
+        status = worker.process.kill()
+        message = worker.process.stderr_tail()
         self._remove(worker)
         task = worker.task
         assert task is not None
@@ -264,7 +187,7 @@ class _WorkerPool:
 
     def _remove(self, worker: _Worker) -> None:
         self.workers.discard(worker)
-        worker.close()
+        worker.process.close()
 
     def shutdown(self) -> None:
         """End all workers, whatever they are doing."""
@@ -272,42 +195,13 @@ class _WorkerPool:
             self._remove(worker)
 
 
-def run_worker(start: Mapping[str, Any]) -> None:
+def handle_requests(start: Mapping[str, Any], channel: Channel) -> None:
     """What a worker process does: handle requests until there are no more."""
-    ignore_interrupts()
-    requests = _requests_until_parent_ends()
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is not a reply
-
-    def send(message: Mapping[str, Any]) -> None:
-        replies.write(json.dumps(message).encode() + b"\n")
-        replies.flush()
-
-    module, _, name = start["target"].partition(":")
-    try:
-        handle: Handler = getattr(importlib.import_module(module), name)(start["setup"])
-    except EmofuseError as error:
-        send({"failed": str(error)})
+    requests: queue.Queue[dict[str, Any]] = queue.Queue()
+    channel.follow(requests.put)
+    handle: Handler | None = load_target(start, channel)
+    if handle is None:
         return
-    send({"ready": True})
     with contextlib.suppress(BrokenPipeError):
         while True:
-            send({"result": handle(requests.get()["request"])})
-
-
-def _requests_until_parent_ends() -> queue.Queue[dict[str, Any]]:
-    """Requests as they come; at their end this process ends too, whatever it is doing.
-
-    Only the parent holds the other end of the pipe: its death, however it comes, is the end of the requests.
-    """
-    requests: queue.Queue[dict[str, Any]] = queue.Queue()
-    # not sys.stdin, which the interpreter could not close at its end while this thread waits for it
-    lines = os.fdopen(os.dup(0), "rb")
-
-    def read() -> None:
-        for line in lines:
-            requests.put(json.loads(line))
-        os._exit(0)
-
-    threading.Thread(target=read, daemon=True, name="end-with-parent").start()
-    return requests
+            channel.send({"result": handle(requests.get()["request"])})
