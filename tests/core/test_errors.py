@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from emofuse.core import errors
-from emofuse.core.errors import EmofuseError, MediaError, MissingExtraError
+from emofuse.core.errors import EmofuseError, MediaError, MissingExtraError, WorkerLostError
 
 
 def test_the_tree_in_the_docstring_is_complete_and_true() -> None:
@@ -33,3 +33,5 @@ def test_errors_keep_their_arguments_on_the_way_from_a_worker_process() -> None:
     assert (str(media), media.path, media.problem) == ("a.wav: has no audio", Path("a.wav"), "has no audio")
     extra = copy.copy(MissingExtraError("train", "training"))
     assert str(extra) == "training needs an optional part: pip install 'emofuse[train]'"
+    lost = copy.copy(WorkerLostError("took longer than 5 s", killed=True))
+    assert (str(lost), lost.reason, lost.killed) == ("took longer than 5 s", "took longer than 5 s", True)

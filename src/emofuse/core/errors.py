@@ -16,6 +16,7 @@
     │   └── FolderInUseError  another process works in the folder
     ├── JournalError       a batch cannot resume from its journal
     ├── IsolationError     worker processes cannot be started
+    ├── WorkerLostError    the process that worked on a task died or had to be killed
     ├── JobError           a job cannot be stored, found or changed
     │   ├── JobQuotaError     too many jobs are open
     │   ├── JobConflictError  a job was changed by somebody else meanwhile
@@ -101,6 +102,23 @@ class JournalError(EmofuseError):
 
 class IsolationError(EmofuseError):
     """Worker processes cannot be started, or refuse to work."""
+
+
+class WorkerLostError(EmofuseError):
+    """The process that worked on a task died, or had to be killed; or its pool was closed.
+
+    ``killed`` tells whether it was killed because the task took more time or memory than it may: it would
+    again. Otherwise the task may be tried again.
+    """
+
+    def __init__(self, reason: str, *, killed: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.killed = killed
+
+    def __reduce__(self) -> tuple[type[WorkerLostError], tuple[str], dict[str, bool]]:
+        """Pickle with both arguments, on the way back from a worker process."""
+        return type(self), (self.reason,), {"killed": self.killed}
 
 
 class JobError(EmofuseError):
