@@ -52,6 +52,15 @@ def test_nothing_can_be_published_that_was_not_made(files: JobFiles, job: str) -
         files.begin(new_job_id(), 1)
 
 
+def test_the_attempt_of_another_server_is_left_alone(files: JobFiles, job: str) -> None:
+    """One that was taken for dead begins or ends, while another is at work."""
+    theirs = files.begin(job, 2)
+    ours = files.begin(job, 1)
+    files.discard(job, 1)
+    files.discard(job, 1)
+    assert theirs.is_dir() and not ours.exists()
+
+
 def test_erasing(files: JobFiles, job: str) -> None:
     other = new_job_id()
     files.create(other)
@@ -71,7 +80,7 @@ def test_no_text_becomes_a_path(files: JobFiles, bad: str) -> None:
     for call in (files.create, files.folder, files.upload, files.result, files.erase, files.size_bytes):
         with pytest.raises(ValueError, match="is not the key of a job"):
             call(bad)
-    for with_attempt in (files.begin, files.publish):
+    for with_attempt in (files.begin, files.publish, files.discard):
         with pytest.raises(ValueError, match="is not the key of a job"):
             with_attempt(bad, 1)
 

@@ -205,7 +205,7 @@ def test_a_job_that_kills_three_workers_is_failed(store: JobStore) -> None:
         after = not_none(store.worker_died(job.lease, f"was killed, number {n}"))
         assert after.worker_deaths == n
     assert after.state == "failed" and after.keep_until is not None
-    assert after.error == "3 worker processes died of this job; the last was killed, number 3"
+    assert after.error == "3 worker processes died of this job; of the last: was killed, number 3"
     assert not_none(store.claim(OURS)).id == other.id
 
 
@@ -242,7 +242,11 @@ def test_beats(store: JobStore) -> None:
     assert store.held_by(OURS) == [] and len(store.held_by(THEIRS)) == 1
     assert store.beats() == {THEIRS: 1}
     assert store.release(OURS, beat=2) == 0
+    assert not_none(store.claim(OURS)).server == OURS, "it lives after all, and has not shown it yet"
+    assert store.release(OURS, beat=3) == 0
+    assert store.release(OURS, beat=0) == 1
     store.beat(OURS)
+    assert store.release(OURS, beat=0) == 0
     assert store.beats() == {OURS: 1, THEIRS: 1}
 
 

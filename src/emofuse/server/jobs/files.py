@@ -64,12 +64,15 @@ class JobFiles:
         return self.folder(job_id) / "result"
 
     def begin(self, job_id: str, attempt: int) -> Path:
-        """An empty folder for what the worker of an attempt writes; older attempts are deleted.
+        """An empty folder for what the worker of an attempt writes; what earlier attempts left is deleted.
 
         Raises:
             OSError: the job has no folder, or the disk is full.
         """
-        self.discard_attempts(job_id)
+        for path in self.folder(job_id).glob(f"{_ATTEMPT}*"):
+            number = path.name.removeprefix(_ATTEMPT)
+            if number.isdecimal() and int(number) <= attempt:
+                shutil.rmtree(path, ignore_errors=True)
         folder = self._attempt(job_id, attempt)
         folder.mkdir(mode=0o700)
         return folder
@@ -90,12 +93,9 @@ class JobFiles:
             shutil.rmtree(result)
         made.rename(result)
 
-    def discard_attempts(self, job_id: str) -> None:
-        """Delete what unfinished attempts wrote; what cannot be deleted now goes with the job."""
-        with contextlib.suppress(FileNotFoundError):
-            for path in self.folder(job_id).iterdir():
-                if path.name.startswith(_ATTEMPT):
-                    shutil.rmtree(path, ignore_errors=True)
+    def discard(self, job_id: str, attempt: int) -> None:
+        """Delete what an attempt wrote; what cannot be deleted now goes with the next one, or the job."""
+        shutil.rmtree(self._attempt(job_id, attempt), ignore_errors=True)
 
     def erase(self, job_id: str) -> None:
         """Delete everything of a job; what is not there is no error.

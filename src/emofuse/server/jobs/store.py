@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self
 
 from sqlalchemy import Connection, Update, and_, delete, func, insert, select, update
 
@@ -27,7 +27,8 @@ from emofuse.server.jobs.records import (
 from emofuse.server.jobs.table import job_of, jobs, servers
 from emofuse.system.steady_clock import SteadyClock
 
-_T = TypeVar("_T")
+_AT_ONCE: Final = 500
+"""How many jobs one query names: databases limit its parameters."""
 
 
 class JobStore:
@@ -212,10 +213,15 @@ class JobStore:
     def states(self, ids: Sequence[str]) -> Mapping[str, tuple[JobState, str | None, int]]:
         """State, server and attempt of each of these jobs that there is."""
         columns = (jobs.c.id, jobs.c.state, jobs.c.server, jobs.c.attempts)
-        wanted = select(*columns).where(jobs.c.id.in_(ids))
-        return self._database.read(
-            lambda connection: {row[0]: (row[1], row[2], row[3]) for row in connection.execute(wanted)}
-        )
+
+        def work(connection: Connection) -> dict[str, tuple[JobState, str | None, int]]:
+            found = {}
+            for start in range(0, len(ids), _AT_ONCE):
+                wanted = select(*columns).where(jobs.c.id.in_(ids[start : start + _AT_ONCE]))
+                found.update({row[0]: (row[1], row[2], row[3]) for row in connection.execute(wanted)})
+            return found
+
+        return self._database.read(work)
 
     def held_by(self, server: str) -> Sequence[Lease]:
         """The leases that a server has according to the database."""
@@ -266,7 +272,7 @@ class JobStore:
             change = update(jobs).where(jobs.c.id == lease.id)
             if job.worker_deaths < MAX_WORKER_DEATHS:
                 return _one(connection, change.values(state="queued", server=None, done_s=0.0))
-            error = f"{job.worker_deaths} worker processes died of this job; the last {reason}"
+            error = f"{job.worker_deaths} worker processes died of this job; of the last: {reason}"
             return self._end(connection, change, "failed", error=error)
 
         return self._database.write(work)
@@ -298,16 +304,16 @@ class JobStore:
 
         Args:
             server: the server.
-            beat: it is dead if its count is still this one; otherwise nothing happens. None: whatever it is.
+            beat: it is dead if its count is still this one (0: it has none); otherwise nothing happens. None:
+                it is dead whatever its count is.
         """
 
         def work(connection: Connection) -> int:
-            dead = delete(servers).where(servers.c.name == server)
-            if beat is not None:
-                if not connection.execute(dead.where(servers.c.beat == beat)).rowcount:
-                    return 0
-            else:
-                connection.execute(dead)
+            name = servers.c.name == server
+            found = connection.scalar(select(servers.c.beat).where(name).with_for_update()) or 0
+            if beat is not None and beat != found:
+                return 0
+            connection.execute(delete(servers).where(name))
             left = update(jobs).where(jobs.c.state == "running", jobs.c.server == server)
             return connection.execute(left.values(state="queued", server=None, done_s=0.0)).rowcount
 
