@@ -10,7 +10,9 @@ import numpy as np
 
 from emofuse.core.labels import EMOTIONS
 from emofuse.features.own_baseline import Kind, OwnBaseline, Reading
+from emofuse.timeline.marks import ExcludedSpan, Marker
 from emofuse.timeline.person_baseline import PersonBaseline
+from emofuse.timeline.provenance import Provenance
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 
 HOSTILE = (
@@ -131,4 +133,33 @@ def random_timeline(seed: int) -> Timeline:
         people=people,
         faces=tuple(_faces(rng, start_s, duration_s, people)),
         picture_size=(1280, 720),
+    )
+
+
+def marked_timeline(seed: int) -> Timeline:
+    """A random timeline with all that people add to one: purpose, markers, excluded spans and segments."""
+    rng = np.random.default_rng(1000 + seed)
+    plain = random_timeline(seed)
+    times = plain.start_s + np.sort(rng.uniform(0, plain.duration_s, 12))
+    edges = list(zip(times[::2].tolist(), times[1::2].tolist(), strict=True))
+    whose = (None, *plain.people)
+    texts = [*HOSTILE, "two\nlines"]
+    return replace(
+        plain,
+        purpose=texts[seed % len(texts)] + " study",
+        excluded=tuple(
+            ExcludedSpan(start, end, f"{texts[n]} because", whose[rng.integers(len(whose))])
+            for n, (start, end) in enumerate(edges[::2])
+        ),
+        markers=tuple(
+            Marker(start, f"{texts[-n - 1]} mark", end if n else None)
+            for n, (start, end) in enumerate([*edges[1::2], edges[0]])
+        ),
+        segments=tuple(
+            replace(one, excluded=one.status == "nothing_to_read" and rng.random() < 0.5)
+            for one in plain.segments
+        ),
+        provenance=Provenance(
+            3.0, 0.5, 0.4, np.sort(rng.uniform(0, plain.duration_s, 30)), True, "f00d", plain.people[:1]
+        ),
     )

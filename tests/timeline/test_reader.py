@@ -25,9 +25,8 @@ from emofuse.exports.write import FORMATS, write_timeline
 from emofuse.features.own_baseline import Kind, OwnBaseline
 from emofuse.features.profile import Profile
 from emofuse.recognition.recognizer import Recognizer
-from emofuse.timeline.reader import presence
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
-from emofuse.timeline.segments import SegmentRules
+from emofuse.timeline.segments import SegmentRules, presence
 from emofuse.timeline.windows import TOLD_APART_BY_FACE, WindowRules
 from tests.support import drawn_people, media_files, real_people
 from tests.support.typed import not_none

@@ -20,7 +20,7 @@ from emofuse.exports.write import FORMATS, write_timeline
 from emofuse.recognition.recognizer import Recognizer
 from emofuse.system.array_files import read_arrays
 from emofuse.timeline.records import FaceBox, Segment, Timeline
-from emofuse.timeline.stored import LARGEST_BYTES, load_timeline, save_timeline
+from emofuse.timeline.stored import LARGEST_BYTES, load_facts, load_timeline, save_timeline
 from tests.support import timelines
 
 QUALITY = {"a": True, "b": None, "c": 3, "d": "é", "": 0.1}
@@ -48,8 +48,20 @@ def test_any_timeline_comes_back_and_has_the_same_exports(seed: int, tmp_path: P
     again = there_and_back(timeline, tmp_path)
     assert again == timeline
     assert list(again.baselines) == list(timeline.baselines)
+    facts = load_facts(tmp_path / "timeline.npz")
+    assert (facts.source, facts.people) == (timeline.source, timeline.people)
+    assert (facts.start_s, facts.duration_s) == (timeline.start_s, timeline.duration_s)
     # drawing a picture in pixels takes a second
     assert_same_exports(timeline, again, tmp_path, FORMATS if seed < 3 else set(FORMATS) - {"png"})
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_people_add_comes_back_too(seed: int, tmp_path: Path) -> None:
+    timeline = timelines.marked_timeline(seed)
+    again = there_and_back(timeline, tmp_path)
+    assert again == timeline and again.excluded and again.markers and again.provenance is not None
+    assert any(segment.excluded for segment in again.segments) or not seed % 2
+    assert_same_exports(timeline, again, tmp_path, set(FORMATS) - {"png"})
 
 
 def test_corners_come_back(tmp_path: Path) -> None:
@@ -83,6 +95,7 @@ def test_a_recording_that_was_read_comes_back(conversation: Path, tmp_path: Path
     meter = PeakMeter()
     timeline = Recognizer.load().timeline(conversation, end_s=6.0, on_sound=meter.add)
     assert len(timeline.people) == 2 and timeline.faces
+    assert timeline.provenance is not None and len(timeline.provenance.frame_times) > 25
     again = there_and_back(timeline, tmp_path)
     assert again == timeline
     assert_same_exports(timeline, again, tmp_path)
@@ -112,7 +125,7 @@ def test_the_same_timeline_is_the_same_file(tmp_path: Path) -> None:
 
 
 def saved_arrays(folder: Path) -> dict[str, Any]:
-    save_timeline(timelines.random_timeline(5), folder / "whole.npz")
+    save_timeline(timelines.marked_timeline(5), folder / "whole.npz")
     return dict(read_arrays(folder / "whole.npz"))
 
 
@@ -144,12 +157,12 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
         spoiled[place] ^= 0x55
         (tmp_path / "spoiled.npz").write_bytes(spoiled)
         try:  # some bytes, as those of the dates in the archive, mean nothing
-            assert load_timeline(tmp_path / "spoiled.npz") == timelines.random_timeline(5)
+            assert load_timeline(tmp_path / "spoiled.npz") == timelines.marked_timeline(5)
         except TimelineError:
             continue
     for name in whole:
         refused(tmp_path, {key: array for key, array in whole.items() if key != name})
-        if name != "about":
+        if name not in {"about", "texts", "frame_times"}:
             refused(tmp_path, whole | {name: whole[name][:-1]})
             refused(tmp_path, whole | {name: whole[name].astype(np.float16)})
 

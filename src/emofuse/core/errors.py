@@ -23,6 +23,7 @@
     │   └── JobStoreError     the database of jobs cannot be used
     ├── BatchError         a batch has nothing to read, or its table cannot be written
     ├── TimelineError      a stored timeline is missing, damaged or of another version
+    ├── AnnotationError    annotations are malformed, or of another recording
     ├── CancelledError     the reading of a recording was cancelled by its caller
     ├── ExportError        a timeline cannot be written: no such format, or a source that cannot be drawn on
     ├── ServiceError       the service cannot listen at its address, or its settings contradict each other
@@ -143,6 +144,10 @@ class BatchError(EmofuseError):
 
 class TimelineError(EmofuseError):
     """A stored timeline is missing, damaged or of another version."""
+
+
+class AnnotationError(EmofuseError):
+    """Annotations are malformed, or of another recording."""
 
 
 class CancelledError(EmofuseError):

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 class BaselineModel(Protocol):
     """People's own baselines as this package sees them."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the networks that the baselines are of."""
+        ...
+
     def strengths(self, baselines: Mapping[Kind, OwnBaseline]) -> dict[Modality, float]:
         """Which shares of a person's mean log-probabilities are subtracted, 0 to 1, by modality."""
         ...

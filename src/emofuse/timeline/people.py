@@ -84,7 +84,11 @@ def rename_people(timeline: Timeline, names: Mapping[str, str]) -> tuple[Timelin
     segments = tuple(replace(one, person=of(one.person)) for one in timeline.segments)
     faces = tuple(replace(one, person=new[one.person]) for one in timeline.faces)
     baselines = {new[person]: baseline for person, baseline in timeline.baselines.items()}
+    excluded = tuple(replace(one, person=of(one.person)) for one in timeline.excluded)
+    how = timeline.provenance
+    if how is not None:
+        how = replace(how, enrolled=tuple(new.get(person, person) for person in how.enrolled))
     return replace(
         timeline, people=tuple(new.values()), windows=windows, segments=segments, faces=faces,
-        baselines=baselines,
+        baselines=baselines, excluded=excluded, provenance=how,
     ), unused  # fmt: skip

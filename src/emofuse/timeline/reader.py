@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emofuse.core.limits import ReadControl
 from emofuse.core.records import StreamChoice, Waveform
@@ -21,8 +20,9 @@ from emofuse.system.memory import trim_heap
 from emofuse.timeline.own_baselines import RunningBaselines, with_own_baselines
 from emofuse.timeline.people import KnownPeople, Profiles, rename_people
 from emofuse.timeline.person_baseline import PersonBaseline
-from emofuse.timeline.records import FaceBox, Timeline, Window
-from emofuse.timeline.segments import SegmentRules, make_segments
+from emofuse.timeline.provenance import Provenance
+from emofuse.timeline.records import Timeline, Window
+from emofuse.timeline.segments import SegmentRules, make_segments, presence
 from emofuse.timeline.still_faces import Seen, without_still_faces
 from emofuse.timeline.windows import WindowReader, WindowRules
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 OnSound = Callable[[Waveform], None]
 """Called with every block of audio, in order."""
 
-_ABSENT_S: Final = 1.0
-"""Somebody who is not seen for longer than this was absent."""
 _DAMAGED_S: Final = 0.5
 """A stream that ends this much before its declared end was cut off: the rest has no results."""
 _PADDING_S: Final = 0.1
@@ -177,10 +175,11 @@ def read_timeline(
     baselines: dict[str, PersonBaseline] = {}
     if options.makes_baselines:
         windows, baselines = with_own_baselines(recognizer, windows, reader.rules.window_s, enrolled=names)
+    used = segment_rules or SegmentRules()
     frame_times = np.array(reader.frame_times, dtype=np.float64)
     segments = make_segments(
         windows, span, recognizer.emotions,
-        presence=presence(faces, frame_times, span[1]), frame_times=frame_times, rules=segment_rules,
+        presence=presence(faces, frame_times, span[1]), frame_times=frame_times, rules=used,
     )  # fmt: skip
     timeline = Timeline(
         source=str(display_path(source)),
@@ -196,7 +195,11 @@ def read_timeline(
         picture_size=(stream.width, stream.height) if stream.has_video else None,
         notes=stream.notes + reader.notes + seen.notes,
         baselines=baselines,
-    )
+        provenance=Provenance(
+            reader.rules.window_s, used.change_cost, used.abstain_below, frame_times,
+            options.makes_baselines, recognizer.baselines.fingerprint, tuple(names),
+        ),
+    )  # fmt: skip
     return rename_people(timeline, names)[0]
 
 
@@ -225,28 +228,3 @@ def _opened(
             as_they_come=as_they_come,
         )
         yield _Reading(stream, reader, first_s, first_s, options.control)
-
-
-def presence(
-    faces: Sequence[FaceBox], frame_times: NDArray[np.float64], end_s: float
-) -> dict[str | None, list[tuple[float, float]]]:
-    """When each person was present: from the first frame with the face to the one after the last.
-
-    Args:
-        faces: in order of time.
-        frame_times: of all frames that were searched, increasing.
-        end_s: the end of the recording, for a face in the last frame; where the recording continues without
-            video, the last frame lasts as long as the others.
-    """
-    if len(frame_times) > 1 and end_s - frame_times[-1] > _ABSENT_S:
-        end_s = min(end_s, float(frame_times[-1] + np.median(np.diff(frame_times))))
-    spans: dict[str | None, list[tuple[float, float]]] = {}
-    for face in faces:
-        next_frame = int(np.searchsorted(frame_times, face.time_s, "right"))
-        until_s = float(frame_times[next_frame]) if next_frame < len(frame_times) else end_s
-        own_spans = spans.setdefault(face.person, [])
-        if own_spans and face.time_s - own_spans[-1][1] <= _ABSENT_S:
-            own_spans[-1] = own_spans[-1][0], until_s
-        else:
-            own_spans.append((face.time_s, until_s))
-    return spans

@@ -21,8 +21,10 @@ from emofuse.core.alike import joined_name
 from emofuse.core.by_value import ComparedByValue
 from emofuse.core.times import milliseconds
 from emofuse.features.own_baseline import Reading
+from emofuse.timeline.marks import ExcludedSpan, Marker
 from emofuse.timeline.person_baseline import Leading, PersonBaseline
 from emofuse.timeline.plain_rows import Row, by_emotion, data_frame, flat_row, probability_columns
+from emofuse.timeline.provenance import Provenance
 from emofuse.timeline.value_checks import (
     check_codes,
     check_name,
@@ -156,6 +158,8 @@ class Segment:
     person: str | None = None
     alike: tuple[str, ...] = ()
     """Other emotions of the same probability, which a face alone does not tell apart from ``emotion``."""
+    excluded: bool = False
+    """Whether somebody left this stretch out, which then has no result."""
 
     def __post_init__(self) -> None:
         check_span("segment", self.start_s, self.end_s)
@@ -164,6 +168,8 @@ class Segment:
             raise ValueError("a segment with an emotion has a confidence and is not abstained")
         if self.emotion is None and not self.abstained and self.confidence is not None:
             raise ValueError("a segment in which nothing could be read has no confidence")
+        if self.excluded and (self.emotion is not None or self.abstained):
+            raise ValueError("an excluded segment has no result")
 
     @property
     def duration_s(self) -> float:
@@ -171,8 +177,10 @@ class Segment:
         return self.end_s - self.start_s
 
     @property
-    def status(self) -> Literal["read", "abstained", "nothing_to_read"]:
-        """Which of the three kinds of results it has."""
+    def status(self) -> Literal["read", "abstained", "nothing_to_read", "excluded"]:
+        """Which kind of result it has."""
+        if self.excluded:
+            return "excluded"
         return "read" if self.emotion is not None else "abstained" if self.abstained else "nothing_to_read"
 
     @property
@@ -262,6 +270,13 @@ class Timeline:
     """What a user should know about the recording, such as damage in it."""
     baselines: Mapping[str, PersonBaseline] = field(default_factory=dict)
     """Of people whose own baseline is known from this recording."""
+    purpose: str | None = None
+    """For what the recording is read, as those who read it put it; every export says it."""
+    excluded: tuple[ExcludedSpan, ...] = ()
+    """Spans that do not count. The segments in them are excluded, and no window touches one."""
+    markers: tuple[Marker, ...] = ()
+    provenance: Provenance | None = None
+    """How it was made of the recording; None where that is not known."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start_s) and math.isfinite(self.duration_s) and self.duration_s >= 0):
@@ -284,6 +299,7 @@ class Timeline:
                     raise ValueError(f"{name} must be ({n},), one for each emotion, got {array.shape}")
         self._check_segments()
         self._check_faces()
+        self._check_marks()
 
     def _check_parts(self, kind: str, parts: tuple[Any, ...]) -> None:
         first, last = self.start_s - OUTSIDE_S, self.end_s + OUTSIDE_S
@@ -330,6 +346,16 @@ class Timeline:
             if seen.get(face.person) == face.time_s:
                 raise ValueError(f"two faces of {face.person!r} at {face.time_s} s")
             before = seen[face.person] = face.time_s
+
+    def _check_marks(self) -> None:
+        first, last = self.start_s - OUTSIDE_S, self.end_s + OUTSIDE_S
+        spans = [(one.start_s, one.end_s) for one in self.excluded]
+        spans += [one.order[:2] for one in self.markers]
+        for start_s, end_s in spans:
+            if start_s < first or end_s > last:
+                raise ValueError(f"a marker or excluded span at {start_s} s is outside the recording")
+        if unknown := {one.person for one in self.excluded} - {None, *self.people}:
+            raise ValueError(f"an excluded span of {unknown.pop()!r}, who is not among the people")
 
     @property
     def end_s(self) -> float:

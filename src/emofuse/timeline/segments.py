@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.alike import alike_indices
-from emofuse.timeline.records import Segment, Window
+from emofuse.timeline.records import FaceBox, Segment, Window
 
 Float64 = NDArray[np.float64]
 Span = tuple[float, float]
@@ -26,6 +26,8 @@ _ROUNDING_S: Final = 1e-6
 _MAX_GAP_S: Final = 0.1
 """A gap up to this length is not a segment of its own: the first frame comes a little after the start of the
 audio, and the last window ends a little before its end."""
+_ABSENT_S: Final = 1.0
+"""Somebody who is not seen for longer than this was absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,29 @@ def make_segments(
         steps = _average(own, present, len(emotions), frame_times)
         segments += _person_segments(steps, span, person, emotions, rules)
     return tuple(sorted(segments, key=lambda segment: (segment.start_s, segment.person or "")))
+
+
+def presence(faces: Sequence[FaceBox], frame_times: Float64, end_s: float) -> dict[str | None, list[Span]]:
+    """When each person was present: from the first frame with the face to the one after the last.
+
+    Args:
+        faces: in order of time.
+        frame_times: of all frames that were searched, increasing.
+        end_s: the end of the recording, for a face in the last frame; where the recording continues without
+            video, the last frame lasts as long as the others.
+    """
+    if len(frame_times) > 1 and end_s - frame_times[-1] > _ABSENT_S:
+        end_s = min(end_s, float(frame_times[-1] + np.median(np.diff(frame_times))))
+    spans: dict[str | None, list[Span]] = {}
+    for face in faces:
+        next_frame = int(np.searchsorted(frame_times, face.time_s, "right"))
+        until_s = float(frame_times[next_frame]) if next_frame < len(frame_times) else end_s
+        own_spans = spans.setdefault(face.person, [])
+        if own_spans and face.time_s - own_spans[-1][1] <= _ABSENT_S:
+            own_spans[-1] = own_spans[-1][0], until_s
+        else:
+            own_spans.append((face.time_s, until_s))
+    return spans
 
 
 def _average(

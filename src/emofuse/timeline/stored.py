@@ -1,7 +1,8 @@
 """A timeline on disk, and back without loss: every export of what was read is that of what was written.
 
-A stored timeline is an ``.npz`` file: numbers in float64, ``NaN`` where there is none, and all texts as JSON
-in the array ``about``. It is for emofuse itself, which makes the exports of it later; programs read those.
+A stored timeline is an ``.npz`` file: numbers in float64, ``NaN`` where there is none, and texts as JSON in
+two arrays, ``about`` of the recording and ``texts`` of its parts. It is for emofuse itself, which makes the
+exports of it later; programs read those.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,9 @@ from emofuse.features.own_baseline import Kind, Modality, OwnBaseline, Reading
 from emofuse.system.array_files import read_arrays
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.json_files import parse_json
+from emofuse.timeline.marks import ExcludedSpan, Marker
 from emofuse.timeline.person_baseline import Leading, PersonBaseline
+from emofuse.timeline.provenance import Provenance
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 
 SCHEMA: Final = 1
@@ -56,14 +60,20 @@ def save_timeline(timeline: Timeline, path: str | os.PathLike[str]) -> None:
         "picture_size": timeline.picture_size,
         "notes": timeline.notes,
         "baselines": {person: _baseline_data(one) for person, one in timeline.baselines.items()},
+        "purpose": timeline.purpose,
+        "excluded": [astuple(one) for one in timeline.excluded],
+        "markers": [astuple(one) for one in timeline.markers],
+        "provenance": None if timeline.provenance is None else _provenance_data(timeline.provenance),
+    }
+    texts: dict[str, Any] = {
         "quality": [dict(window.quality) for window in timeline.windows],
         "reasons": [window.reasons for window in timeline.windows],
         "alike": [segment.alike for segment in timeline.segments],
     }
-    # a file name may hold bytes that are not UTF-8; escapes would join two of them to one character
-    text = json.dumps(about, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
-    arrays = {
-        "about": np.frombuffer(text, dtype=np.uint8),
+    arrays: dict[str, NDArray[Any]] = {
+        "about": _json_array(about),
+        "texts": _json_array(texts),
+        **({} if timeline.provenance is None else {"frame_times": timeline.provenance.frame_times}),
         **_window_arrays(timeline),
         **_segment_arrays(timeline),
         **_face_arrays(timeline),
@@ -72,19 +82,47 @@ def save_timeline(timeline: Timeline, path: str | os.PathLike[str]) -> None:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
+@dataclass(frozen=True, slots=True)
+class StoredFacts:
+    """What a stored timeline is of."""
+
+    source: str
+    start_s: float
+    duration_s: float
+    people: tuple[str, ...]
+
+
+def load_facts(path: str | os.PathLike[str]) -> StoredFacts:
+    """What a stored timeline is of, without reading its parts, of which there may be many.
+
+    Raises:
+        TimelineError: see :func:`load_timeline`.
+    """
+    return _read(Path(path), ("about",), _facts)
+
+
 def load_timeline(path: str | os.PathLike[str]) -> Timeline:
     """Read a timeline that :func:`save_timeline` wrote.
 
     Raises:
         TimelineError: it is missing, damaged, of another version or not a stored timeline.
     """
-    path = Path(path)
+    return _read(Path(path), None, _timeline)
+
+
+_Made = TypeVar("_Made")
+
+
+def _read(
+    path: Path, names: Iterable[str] | None, make: Callable[[Mapping[str, Any], Arrays], _Made]
+) -> _Made:
+    """What ``make`` makes of the JSON ``about`` and the arrays with these names."""
     try:
-        arrays = read_arrays(path, limit_bytes=LARGEST_BYTES)
-        about = _about(arrays)
+        arrays = read_arrays(path, names, limit_bytes=LARGEST_BYTES)
+        about = _json(arrays, "about")
         schema = about.get("schema")
         if schema == SCHEMA:
-            return _timeline(about, arrays)
+            return make(about, arrays)
     except OSError as error:
         raise TimelineError(f"{path}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
@@ -95,14 +133,27 @@ def load_timeline(path: str | os.PathLike[str]) -> Timeline:
     )
 
 
-def _about(arrays: Arrays) -> dict[str, Any]:
-    raw = _array(arrays, "about", np.uint8, (None,))
+def _json_array(data: Mapping[str, Any]) -> NDArray[np.uint8]:
+    # a file name may hold bytes that are not UTF-8; escapes would join two of them to one character
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+    return np.frombuffer(text, dtype=np.uint8)
+
+
+def _json(arrays: Arrays, name: str) -> dict[str, Any]:
+    raw = _array(arrays, name, np.uint8, (None,))
     if raw.size > _LARGEST_TEXT:
         raise ValueError(f"its texts take more than {_LARGEST_TEXT / 2**20:.0f} MiB")
-    about = parse_json(raw.tobytes().decode("utf-8", "surrogatepass"))
-    if not isinstance(about, dict):
+    data = parse_json(raw.tobytes().decode("utf-8", "surrogatepass"))
+    if not isinstance(data, dict):
         raise TypeError
-    return about
+    return data
+
+
+def _facts(about: Mapping[str, Any], _arrays: Arrays) -> StoredFacts:
+    return StoredFacts(
+        _text(about["source"]), _number(about["start_s"]), _number(about["duration_s"]),
+        _texts(about["people"]),
+    )  # fmt: skip
 
 
 def _array(arrays: Arrays, name: str, dtype: type[np.generic], shape: tuple[int | None, ...]) -> NDArray[Any]:
@@ -118,13 +169,14 @@ def _array(arrays: Arrays, name: str, dtype: type[np.generic], shape: tuple[int 
 
 def _timeline(about: Mapping[str, Any], arrays: Arrays) -> Timeline:
     people, emotions = _texts(about["people"]), _texts(about["emotions"])
-    size, licence = about["picture_size"], about["licence"]
+    size, licence, purpose = about["picture_size"], about["licence"], about["purpose"]
+    texts = _json(arrays, "texts")
     return Timeline(
         source=_text(about["source"]),
         duration_s=_number(about["duration_s"]),
         start_s=_number(about["start_s"]),
-        windows=_windows(about, arrays, people, len(emotions)),
-        segments=_segments(about, arrays, people, emotions),
+        windows=_windows(texts, arrays, people, len(emotions)),
+        segments=_segments(texts, arrays, people, emotions),
         emotions=emotions,
         recogniser=_text(about["recogniser"]),
         licence=None if licence is None else _text(licence),
@@ -133,7 +185,34 @@ def _timeline(about: Mapping[str, Any], arrays: Arrays) -> Timeline:
         picture_size=None if size is None else (int(size[0]), int(size[1])),
         notes=_texts(about["notes"]),
         baselines={person: _baseline(data) for person, data in about["baselines"].items()},
+        purpose=None if purpose is None else _text(purpose),
+        excluded=tuple(
+            ExcludedSpan(
+                _number(start_s), _number(end_s), _text(reason), None if person is None else _text(person)
+            )
+            for start_s, end_s, reason, person in about["excluded"]
+        ),
+        markers=tuple(
+            Marker(_number(start_s), _text(text), None if end_s is None else _number(end_s))
+            for start_s, text, end_s in about["markers"]
+        ),
+        provenance=_provenance(about["provenance"], arrays),
     )
+
+
+def _provenance_data(how: Provenance) -> dict[str, Any]:
+    names = ("window_s", "change_cost", "abstain_below", "own_baseline", "model", "enrolled")
+    return {name: getattr(how, name) for name in names}
+
+
+def _provenance(data: Mapping[str, Any] | None, arrays: Arrays) -> Provenance | None:
+    if data is None:
+        return None
+    return Provenance(
+        _number(data["window_s"]), _number(data["change_cost"]), _number(data["abstain_below"]),
+        _array(arrays, "frame_times", np.float64, (None,)), bool(data["own_baseline"]),
+        _text(data["model"]), _texts(data["enrolled"]),
+    )  # fmt: skip
 
 
 # --- windows
@@ -166,7 +245,7 @@ def _window_arrays(timeline: Timeline) -> dict[str, NDArray[Any]]:
 
 
 def _windows(
-    about: Mapping[str, Any], arrays: Arrays, people: Sequence[str], n_emotions: int
+    texts: Mapping[str, Any], arrays: Arrays, people: Sequence[str], n_emotions: int
 ) -> tuple[Window, ...]:
     times = _array(arrays, "window_times", np.float64, (None, 2))
     n = len(times)
@@ -176,7 +255,7 @@ def _windows(
     who = _who(people)
     windows = []
     rows = zip(
-        times.tolist(), shares.tolist(), readings, codes, about["quality"], about["reasons"], strict=True
+        times.tolist(), shares.tolist(), readings, codes, texts["quality"], texts["reasons"], strict=True
     )
     for (start_s, end_s), (speech, face_present), vectors, numbers, quality, reasons in rows:
         person, speaker, leading = numbers
@@ -212,24 +291,34 @@ def _segment_arrays(timeline: Timeline) -> dict[str, NDArray[Any]]:
             (one.start_s, one.end_s, one.confidence) for one in timeline.segments
         ).reshape(n, 3),
         "segment_codes": np.array(
-            [(number[one.person], emotions[one.emotion], one.abstained) for one in timeline.segments],
+            [
+                (number[one.person], emotions[one.emotion], one.abstained, one.excluded)
+                for one in timeline.segments
+            ],
             dtype=np.int32,
-        ).reshape(n, 3),
+        ).reshape(n, 4),
     }
 
 
 def _segments(
-    about: Mapping[str, Any], arrays: Arrays, people: Sequence[str], emotions: Sequence[str]
+    texts: Mapping[str, Any], arrays: Arrays, people: Sequence[str], emotions: Sequence[str]
 ) -> tuple[Segment, ...]:
     numbers = _array(arrays, "segment_numbers", np.float64, (None, 3)).tolist()
-    codes = _array(arrays, "segment_codes", np.int32, (len(numbers), 3)).tolist()
+    codes = _array(arrays, "segment_codes", np.int32, (len(numbers), 4)).tolist()
     who, which = _who(people), _who(emotions)
     return tuple(
         Segment(
-            start_s, end_s, which(emotion), _share(confidence), bool(abstained), who(person), _texts(alike)
+            start_s,
+            end_s,
+            which(emotion),
+            _share(confidence),
+            bool(abstained),
+            who(person),
+            _texts(alike),
+            bool(excluded),
         )
-        for (start_s, end_s, confidence), (person, emotion, abstained), alike in zip(
-            numbers, codes, about["alike"], strict=True
+        for (start_s, end_s, confidence), (person, emotion, abstained, excluded), alike in zip(
+            numbers, codes, texts["alike"], strict=True
         )
     )
 
