@@ -27,6 +27,7 @@
     ├── CancelledError     the reading of a recording was cancelled by its caller
     ├── ExportError        a timeline cannot be written: no such format, or a source that cannot be drawn on
     ├── ServiceError       the service cannot listen at its address, or its settings contradict each other
+    ├── RequestError       a service refused a request of its client, or was not reached
     └── MissingExtraError  an optional part of the package is not installed
 """
 
@@ -160,6 +161,21 @@ class ExportError(EmofuseError):
 
 class ServiceError(EmofuseError):
     """The service cannot listen at its address, or its settings contradict each other."""
+
+
+class RequestError(EmofuseError):
+    """A service refused a request of its client, or was not reached."""
+
+    def __init__(self, status: int | None, title: str, detail: str) -> None:
+        super().__init__(f"{title}: {detail}")
+        self.status = status
+        """Of HTTP; None where there was no answer."""
+        self.title = title
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[RequestError], tuple[int | None, str, str]]:
+        """Pickle with all arguments."""
+        return type(self), (self.status, self.title, self.detail)
 
 
 class MissingExtraError(EmofuseError):
