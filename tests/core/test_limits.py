@@ -27,6 +27,8 @@ def test_the_environment_sets_the_default(monkeypatch: pytest.MonkeyPatch) -> No
 def test_no_frame_at_all_is_no_limit() -> None:
     with pytest.raises(ValueError, match="max_pixels must be positive, got 0"):
         Limits(max_pixels=0)
+    with pytest.raises(ValueError, match="max_duration_s must be positive, got nan"):
+        Limits(max_duration_s=float("nan"))
 
 
 def test_a_cancelled_reading_ends_before_it_reports() -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emofuse.core.errors import LimitError
+from emofuse.core.limits import Limits, ReadControl
 from emofuse.core.records import Waveform
+from emofuse.media.container import open_media
 from emofuse.media.decoding import decode, probe
 from emofuse.media.file_stream import Frame, open_stream
 from emofuse.media.frames import shown_until
@@ -203,3 +206,38 @@ def test_a_padding_byte_in_the_data_is_no_damage(tmp_path: Path) -> None:
     path = tmp_path / "gsm.wav"
     subprocess.run(["sox", wave, "-e", "gsm-full-rate", path], check=True, capture_output=True)
     assert path.read_bytes()[40:].count(b"data") == 1 and notes_of(path) == ()
+
+
+@pytest.mark.parametrize(
+    ("limits", "problem"),
+    [
+        (Limits(max_duration_s=1.9), r"it lasts 2 s, over the limit of 1.9"),
+        (Limits(max_channels=2), r"its audio has 3 channels, over the limit of 2"),
+        (
+            Limits(max_sample_rate_hz=16000),
+            r"its audio has 44100 samples per second, over the limit of 16000",
+        ),
+    ],
+)
+def test_what_declares_more_than_it_may_is_refused(tmp_path: Path, limits: Limits, problem: str) -> None:
+    path = media_files.write_wav(tmp_path / "a.wav", media_files.tone(2.0, 44_100, channels=3), 44_100)
+    with pytest.raises(LimitError, match=problem), open_media(path, control=ReadControl(limits)):
+        pass
+    enough = Limits(max_duration_s=2.0, max_channels=3, max_sample_rate_hz=44_100)
+    assert decode(path, control=ReadControl(enough)).audio is not None
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("suffix", ["mp3", "ts", "aac"])
+def test_what_turns_out_to_be_too_long_is_refused(tmp_path: Path, suffix: str) -> None:
+    """Where the file does not say it."""
+    path = ffmpeg("-f lavfi -i sine=d=20 -write_xing 0", tmp_path / f"a.{suffix}")
+    control = ReadControl(Limits(max_duration_s=12.0))
+    with pytest.raises(LimitError, match=r"it goes on beyond 12 s, the limit"):
+        decode(path, control=control)
+    with (
+        pytest.raises(LimitError, match="it goes on beyond"),
+        open_stream(path, frames_per_s=5.0, control=control) as stream,
+    ):
+        list(stream)
+    assert decode(path, control=ReadControl(Limits(max_duration_s=21.0))).audio is not None

@@ -6,6 +6,7 @@
     ├── CorpusError        a corpus, a clip name or a table of clips is not what it should be
     ├── DownloadError      a download failed, was too large or did not match its checksum
     ├── MediaError         a media file cannot be read, or lacks what is needed
+    │   └── LimitError        a media file asks for more than it may
     ├── FeatureError       features cannot be computed or found
     │   └── StoreError     the feature store cannot be written
     ├── RecipeError        a recipe has an unknown key or a value that is not allowed
@@ -64,6 +65,10 @@ class MediaError(EmofuseError):
     def __reduce__(self) -> tuple[type[MediaError], tuple[Path, str]]:
         """Pickle with both arguments, on the way back from a worker process."""
         return type(self), (self.path, self.problem)
+
+
+class LimitError(MediaError):
+    """A media file asks for more than it may: see :class:`~emofuse.Limits`."""
 
 
 class FeatureError(EmofuseError):

@@ -41,10 +41,19 @@ class Limits:
 
     max_pixels: int = field(default_factory=default_max_pixels)
     """Of a video frame as it is shown. 8K film has 33 million, the default is 40 million."""
+    max_duration_s: float | None = None
+    """Of the recording, as it declares it and as it turns out; None: any. What turns out to be longer is
+    refused once it is read so far."""
+    max_channels: int | None = None
+    """Of the audio that is read; None: as many as can be read."""
+    max_sample_rate_hz: int | None = None
+    """Of the audio that is read; None: what can be read."""
 
     def __post_init__(self) -> None:
-        if self.max_pixels < 1:
-            raise ValueError(f"max_pixels must be positive, got {self.max_pixels}")
+        for name in self.__slots__:
+            limit = getattr(self, name)
+            if limit is not None and not limit > 0:
+                raise ValueError(f"{name} must be positive, got {limit}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from emofuse.core.errors import MediaError
+from emofuse.core.errors import LimitError, MediaError
 from emofuse.core.limits import Limits, ReadControl
 from emofuse.core.records import StreamChoice
 from emofuse.media.byte_source import BYTES, ByteReader
@@ -169,8 +169,34 @@ class MediaFile:
             packets = _from_key_frame(packets, self.video if self.video in wanted else None, from_s)
         for packet in packets:
             self.control.check()
+            self._check_time(packet)
             if packet.stream in wanted:
                 yield packet
+
+    def check_limits(self) -> None:
+        """Refuse what declares more than it may.
+
+        Raises:
+            LimitError: it is too long, or its audio has too many channels or too high a sample rate.
+        """
+        limits, context = self.control.limits, self.audio and self.audio.codec_context
+        declared = {
+            "max_duration_s": (self.duration_s if self.declares_length else None, "it lasts {:.0f} s"),
+            "max_channels": (context and context.channels, "its audio has {} channels"),
+            "max_sample_rate_hz": (context and context.sample_rate, "its audio has {} samples per second"),
+        }
+        for name, (value, text) in declared.items():
+            most = getattr(limits, name)
+            if most is not None and value and value > most:
+                raise LimitError(self.display_path, f"{text.format(value)}, over the limit of {most:g}")
+
+    def _check_time(self, packet: Packet[Any]) -> None:
+        most_s = self.control.limits.max_duration_s
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if most_s is None or stamp is None or packet.time_base is None:
+            return
+        if stamp * float(packet.time_base) - self.origin_s > most_s:
+            raise LimitError(self.display_path, f"it goes on beyond {most_s:g} s, the limit")
 
     def set_up_decoder(self, threads: int) -> None:
         """Prepare the decoder of the video; see :func:`emofuse.media.decoder_setup.set_up_decoder`."""
@@ -188,11 +214,14 @@ def open_media(
 
     Raises:
         MediaError: the file is missing, empty, unreadable or not a recording, or lacks a wanted stream.
+        LimitError: it declares more than it may.
     """
     control = control or ReadControl()
     with open_container(source, control.limits) as container:
         chosen = choose_streams(display_path(source), container, wanted, lambda: open_container(source))
-        yield MediaFile(source, container, chosen, origin_s(container), packet_clock(container), control)
+        file = MediaFile(source, container, chosen, origin_s(container), packet_clock(container), control)
+        file.check_limits()
+        yield file
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from av.video.stream import VideoStream
 
-from emofuse.core.errors import MediaError
+from emofuse.core.errors import LimitError
 from emofuse.core.limits import MAX_PIXELS, Limits
 from emofuse.media.letterbox import pixel_aspect
 
@@ -31,7 +31,7 @@ def check_size(path: Path, video: VideoStream, limits: Limits) -> None:
     """Refuse a video before a frame of it is decoded.
 
     Raises:
-        MediaError: its frames have too many pixels.
+        LimitError: its frames have too many pixels.
     """
     width, height = video.codec_context.width, video.codec_context.height
     n_pixels = round(width * height * _stretch(video))
@@ -41,7 +41,7 @@ def check_size(path: Path, video: VideoStream, limits: Limits) -> None:
             f"frames of {width}x{height} are over the limit: {n_pixels / 1e6:.0f} of {most} million pixels; "
             f"raise it by {MAX_PIXELS} or Limits(max_pixels=…)"
         )
-        raise MediaError(path, problem)
+        raise LimitError(path, problem)
 
 
 def set_up_decoder(path: Path, video: VideoStream, threads: int, limits: Limits) -> None:
@@ -50,7 +50,7 @@ def set_up_decoder(path: Path, video: VideoStream, threads: int, limits: Limits)
     ``threads``: 0: one per core. What is decoded does not depend on it.
 
     Raises:
-        MediaError: its frames have too many pixels.
+        LimitError: its frames have too many pixels.
     """
     check_size(path, video, limits)
     context: Any = video.codec_context
