@@ -1,21 +1,19 @@
 """What a person's own baseline gains and costs, by the clips it is made of: a table in docs/enrollment.md.
 
-    python benchmarks/own_baseline.py --run RUN --ravdess DIR --nemo DIR --docs docs/enrollment.md
+    python benchmarks/own_baseline.py --ravdess DIR --nemo DIR --unheard EMODB --work WORK
 
-Read are: voices and action units of RAVDESS by networks that had not seen the speaker (`predictions.csv` of
-`emofuse evaluate ravdess --recipe benchmarks/shipped-voice-first.toml --protocol six-fold --seed 0
---out RUN`), the face sequences of RAVDESS' actor 1, and the voices of nEMO, both by the first recognizer that
-came with emofuse, which was trained on neither. A baseline is made of some clips of a person, and the other
-takes of that person are
-read against it. Takes a minute or two.
+Read are, by the recognizer that comes with emofuse and by networks of its recipe that had not seen the
+speaker: the voices of RAVDESS and nEMO, on which it was trained; voices of corpora that it never heard, by
+itself; and the face sequences of RAVDESS' actor 1, alone and with his voice. A baseline is made of some clips
+of a person, and the other takes of that person are read against it. Fits the voice's networks in the folder
+WORK: ten minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse import Recognizer
-from emofuse.core.labels import EMOTIONS
+from emofuse.core.labels import EMOTIONS, emotion_index
+from emofuse.core.recipes.load import load_recipe
 from emofuse.core.records import Features
+from emofuse.corpus.load import load_corpora, load_corpus
 from emofuse.corpus.ravdess import parse_name
-from emofuse.features.own_baseline import OwnBaseline, Reading, centered_logs, fused_strength
+from emofuse.features.own_baseline import Modality, OwnBaseline, Reading
+from emofuse.features.store import FeatureStore
+from emofuse.training.plan import make_plan
+from emofuse.training.resources import Resources
 from emofuse.training.ship.check import read_stacks
+from emofuse.training.ship.voice import fit_voice, held_out_readings, read_voices, voiced_takes
 
 BEGIN, END = "<!-- made by benchmarks/own_baseline.py -->", "<!-- end -->"
 N_DRAWS = 20
@@ -43,7 +47,6 @@ DRAWS = {
     "16 mixed": "16 clips at random",
     "all others": "all other takes, as they are",
 }
-NEMO_NAMES = {"anger": "angry", "fear": "fearful", "happiness": "happy", "sadness": "sad"}
 Rows = NDArray[np.int64]
 Reader = Callable[[Rows, Rows, int, bool], NDArray[np.float64]]
 
@@ -71,40 +74,15 @@ class Material:
         return np.asarray(self.emotions[probabilities.argmax(axis=1)] == self.labels[queried])
 
 
-def alone(probabilities: NDArray[np.float64]) -> Reader:
+def alone(probabilities: NDArray[np.float64], modality: Modality, recognizer: Recognizer) -> Reader:
     """One modality."""
 
     def read(own: Rows, queried: Rows, n: int, by_rule: bool) -> NDArray[np.float64]:
         if not len(own):
             return probabilities[queried]
         baseline = OwnBaseline.of(probabilities[own], n)
-        return baseline.subtract(probabilities[queried], baseline.strength() if by_rule else 1.0)
-
-    return read
-
-
-def product(voice: NDArray[np.float64], face: NDArray[np.float64]) -> Reader:
-    """Voice and face, each against its own baseline, then multiplied."""
-
-    def read(own: Rows, queried: Rows, n: int, by_rule: bool) -> NDArray[np.float64]:
-        readings = [alone(one)(own, queried, n, by_rule) for one in (voice, face)]
-        return np.exp(sum(centered_logs(one) for one in readings))
-
-    return read
-
-
-def joint(voice: NDArray[np.float64], face: NDArray[np.float64], fused: NDArray[np.float64]) -> Reader:
-    """A fusion of features, shifted as strongly as the weaker of the two."""
-
-    def read(own: Rows, queried: Rows, n: int, by_rule: bool) -> NDArray[np.float64]:
-        if not len(own):
-            return fused[queried]
-        strengths = {
-            "voice": OwnBaseline.of(voice[own], n).strength(),
-            "face": OwnBaseline.of(face[own], n).strength(),
-        }
-        strength = fused_strength(strengths) if by_rule else 1.0  # type: ignore[arg-type]
-        return OwnBaseline.of(fused[own], n).subtract(fused[queried], strength)
+        strength = recognizer.baselines.strengths({modality: baseline})[modality] if by_rule else 1.0
+        return baseline.subtract(probabilities[queried], strength)
 
     return read
 
@@ -114,14 +92,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", type=Path, required=True, help="folder of emofuse evaluate")
     parser.add_argument("--ravdess", type=Path, required=True, help="with faces/Actor_01.npz")
-    parser.add_argument("--nemo", type=Path, required=True, help="with clips.csv")
+    parser.add_argument("--nemo", type=Path, required=True)
+    parser.add_argument("--unheard", type=Path, nargs="*", default=[], help="corpora not trained on")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the networks; kept")
+    parser.add_argument("--cache", type=Path, help="folder of stored features")
     parser.add_argument("--docs", type=Path, help="the page that has the table; default: print it")
     given = parser.parse_args()
     recognizer = Recognizer.load()
-    of_actors, faces = list(of_run(given.run)), of_faces(recognizer, given.ravdess)
-    materials = [*of_actors, faces, of_both(recognizer, of_actors[0], faces), of_nemo(recognizer, given.nemo)]
+    store = None if given.cache is None else FeatureStore(given.cache)
+    voices = list(of_held_out_voices(recognizer, [given.ravdess, given.nemo], given.work, store))
+    unheard = [of_unheard_voices(recognizer, folder) for folder in given.unheard]
+    faces = of_faces(recognizer, given.ravdess)
+    both = [of_both(recognizer, voices[0], faces, own) for own in (False, True)]
+    materials = [*voices, *unheard, faces, *both]
     table = as_table({one.name: figures(one) for one in materials})
     if given.docs is None:
         sys.stdout.write(table)
@@ -131,24 +115,37 @@ def main() -> None:
     given.docs.write_text(f"{before}{BEGIN}\n{table}{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
-def of_run(run: Path) -> Iterator[Material]:
-    """Voice, face, and both, of speakers outside the training data."""
-    rows: dict[str, list[dict[str, str]]] = {}
-    with (run / "predictions.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            rows.setdefault(row["system"], []).append(row)
-    read = {
-        system: np.array([[float(row[name]) for name in EMOTIONS] for row in found])
-        for system, found in rows.items()
-    }
-    labels = np.array([EMOTIONS.index(row["emotion"]) for row in rows["voice"]])
-    speakers = np.array([row["actor"] for row in rows["voice"]])
-    takes = np.array([row["take"] for row in rows["voice"]])
-    voice, face = read["voice"], read["face"]
-    yield Material("voice", labels, speakers, takes, alone(voice))
-    yield Material("face, action units", labels, speakers, takes, alone(face))
-    yield Material("voice × face", labels, speakers, takes, product(voice, face))
-    yield Material("fusion of features", labels, speakers, takes, joint(voice, face, read["fused"]))
+def of_held_out_voices(
+    recognizer: Recognizer, corpora: Sequence[Path], work: Path, store: FeatureStore | None
+) -> Iterator[Material]:
+    """The voices that the shipped voice was trained on, by networks that had not seen the speaker."""
+    corpus, recipe = load_corpora(corpora), load_recipe("out-of-the-box")
+    resources = Resources(store=store)
+    inputs = read_voices(corpus, recipe, work, resources)
+    plan = make_plan("all", inputs, np.arange(len(inputs.labels)).tolist(), (), recipe)
+    fit_voice(plan, inputs, recipe, work, resources)
+    rows, logs = held_out_readings(plan, work)
+    takes = np.array([take.take for take in voiced_takes(corpus)])[rows]
+    labels, speakers = inputs.labels[rows], inputs.speakers[rows]
+    parts = np.array([inputs.corpora[speaker] for speaker in speakers.tolist()])
+    for part in dict.fromkeys(inputs.corpora.values()):
+        own = parts == part
+        read = alone(np.exp(logs[own].astype(np.float64)), "voice", recognizer)
+        yield Material(f"voice, {part}", labels[own], speakers[own], takes[own], read)
+
+
+def of_unheard_voices(recognizer: Recognizer, folder: Path) -> Material:
+    """The voices of a corpus that nothing was trained on, by the shipped voice."""
+    takes = voiced_takes(load_corpus(folder))
+    read = [recognizer.predict(take.voice.path).voice for take in takes if take.voice is not None]
+    clips = [(take, one) for take, one in zip(takes, read, strict=True) if one is not None]
+    return Material(
+        f"voice, {load_corpus(folder).name}",
+        np.array([emotion_index(str(take.emotion)) for take, _ in clips]),
+        np.array([take.speaker for take, _ in clips]),
+        np.array([take.take for take, _ in clips]),
+        alone(np.array([one for _, one in clips]), "voice", recognizer),
+    )
 
 
 def of_faces(recognizer: Recognizer, ravdess: Path) -> Material:
@@ -160,46 +157,40 @@ def of_faces(recognizer: Recognizer, ravdess: Path) -> Material:
         for stack in stacks.values()
     ]
     return Material(
-        "shipped face, actor 1",
+        "face, actor 1",
         np.array([EMOTIONS.index(one.emotion) for one in names]),
         np.array(["01"] * len(names)),
         np.array([one.take for one in names]),
-        alone(np.array(read)),
+        alone(np.array(read), "face", recognizer),
     )
 
 
-def of_both(recognizer: Recognizer, voices: Material, faces: Material) -> Material:
-    """The same faces with the voices of their takes, in the shipped fusion."""
-    rows = {take: row for row, take in enumerate(voices.takes.tolist())}
+def of_both(recognizer: Recognizer, voices: Material, faces: Material, own_voice: bool) -> Material:
+    """The same faces with the voices of their takes, in the shipped fusion.
+
+    Args:
+        recognizer: the shipped one.
+        voices: of RAVDESS.
+        faces: of actor 1.
+        own_voice: whether the voice is read against its own baseline as well.
+    """
+    rows = {take.rpartition(":")[2]: row for row, take in enumerate(voices.takes.tolist())}
     # a sequence of a take has that take's voice, whether it is there with audio or without
     of_voice = np.array([rows[take] for take in faces.takes.tolist()])
 
     def read(own: Rows, queried: Rows, n: int, by_rule: bool) -> NDArray[np.float64]:
-        voice = voices.read(of_voice[own], of_voice[queried], n, by_rule)
+        voice = voices.read(of_voice[own] if own_voice else own[:0], of_voice[queried], n, by_rule)
         face = faces.read(own, queried, n, by_rule)
         strength = 1.0 if len(own) else 0.0
         if len(own) and by_rule:
-            strength = OwnBaseline.of(faces.read(own[:0], own, 0, False), n).strength()
+            baseline = OwnBaseline.of(faces.read(own[:0], own, 0, False), n)
+            strength = recognizer.baselines.strengths({"face": baseline})["face"]
         pairs = zip(voice, face, strict=True)
         fused = [recognizer.baselines.fuse(Reading(*pair), strength).fused for pair in pairs]
         return np.array(fused)
 
-    return Material("shipped fusion, actor 1", faces.labels, faces.speakers, faces.takes, read)
-
-
-def of_nemo(recognizer: Recognizer, nemo: Path) -> Material:
-    """The voices of nEMO by the shipped voice."""
-    with (nemo / "clips.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    read = [recognizer.predict(nemo / row["path"]).voice for row in rows]
-    clips = [(row, one) for row, one in zip(rows, read, strict=True) if one is not None]
-    return Material(
-        "shipped voice, nEMO",
-        np.array([EMOTIONS.index(NEMO_NAMES.get(row["emotion"], row["emotion"])) for row, _ in clips]),
-        np.array([row["speaker"] for row, _ in clips]),
-        np.array([row["path"] for row, _ in clips]),
-        alone(np.array([one for _, one in clips])),
-    )
+    which = "both own" if own_voice else "face own"
+    return Material(f"fused, actor 1, {which}", faces.labels, faces.speakers, faces.takes, read)
 
 
 def figures(material: Material) -> dict[str, tuple[float, float] | float]:

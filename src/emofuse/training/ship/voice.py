@@ -190,6 +190,19 @@ def voices_fingerprint(inputs: Inputs) -> str:
     return digest.hexdigest()[:16]
 
 
+def held_out_readings(plan: Plan, work: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """What each network of a plan that :func:`fit_voice` has fitted says of the speakers it had not seen.
+
+    Returns:
+        (n,) rows of the inputs, and (n, n_emotions) log-probabilities.
+    """
+    outputs = [
+        load_outputs(plan, "voice", member.fusion_rows, [member.index], work) for member in plan.members
+    ]
+    rows = np.concatenate([member.fusion_rows for member in plan.members])
+    return rows, np.concatenate([of_member.log_probabilities for of_member in outputs])
+
+
 def fit_voice(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, resources: Resources) -> FittedVoice:
     """Train networks that leave speakers out, to measure the weight, and one on all speakers of the plan."""
     assert plan.refitted is not None
@@ -200,11 +213,7 @@ def fit_voice(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, resources:
         score = tuple(member.fusion_rows.tolist())
         jobs.append(NetworkJob(plan.name, member.index, "voice", tuple(train.tolist()), score, score))
     run_network_jobs(jobs, inputs, recipe, work, resources, stage=f"voices: {plan.name}")
-    outputs = [
-        load_outputs(plan, "voice", member.fusion_rows, [member.index], work) for member in plan.members
-    ]
-    logs = np.concatenate([of_member.log_probabilities for of_member in outputs])
-    rows = np.concatenate([member.fusion_rows for member in plan.members])
+    rows, logs = held_out_readings(plan, work)
     truth = inputs.labels[rows]
     pool = LogLinearPool(NO_OFFSETS, n_emotions=len(EMOTIONS)).fit(
         logs.astype(np.float32), truth, inputs.supervised(rows)
