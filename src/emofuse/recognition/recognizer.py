@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,9 @@ from emofuse.recognition.baseline_model import BaselineModel
 from emofuse.recognition.batch_inputs import Listing, OnFile
 from emofuse.recognition.bridged_face import FaceReading, face_reading
 from emofuse.recognition.bundle import SHIPPED, Bundle, load_bundle, warn_of_licence
+from emofuse.recognition.enrollment_clips import read_clips
 from emofuse.recognition.given_recording import as_recording, name_of, take_of
-from emofuse.recognition.model import BundleModel, nothing_readable
+from emofuse.recognition.model import BundleModel
 
 if TYPE_CHECKING:
     from threading import Event
@@ -115,7 +117,10 @@ class Recognizer:
         """The license of the trained recognizer."""
         return self.bundle.licence
 
-    def enroll(self, files: Iterable[Readable], *, with_face: bool = False) -> Profile:
+    def enroll(
+        self, files: Iterable[Readable], *, with_face: bool = False, limits: Limits | None = None,
+        cancel: Event | None = None,
+    ) -> Profile:  # fmt: skip
         """Learn a person's own voice and face from some unlabeled recordings of that person.
 
         Eight clips in several moods are a good number, and every further one helps. The profile holds means
@@ -127,29 +132,23 @@ class Recognizer:
             files: recordings of one person, of the kinds that :meth:`predict` takes. One that cannot be read
                 is skipped and named in the profile.
             with_face: whether the profile also keeps an embedding of the face, which is biometric data.
+            limits: what each recording may ask for, as for :meth:`predict`; what asks for more is skipped.
+            cancel: when set, from any thread, reading ends.
 
         Raises:
+            CancelledError: ``cancel`` was set.
             ProfileError: none of them has a voice or a face, or, ``with_face``, not one person's face.
         """
         if isinstance(files, str | bytes | Path):
             raise TypeError(f"files must be recordings of a person, got one {type(files).__name__}")
-        reading = self._face_reading(enrolling=True)
-        clips, skipped = [], []
-        for source in (recordings := list(files)):
-            name = name_of(source)
-            try:
-                features = self._extract(source, name, reading)
-            except EmofuseError as error:
-                skipped.append(str(error))
-                continue
-            if features.voice is None and features.face is None:
-                skipped.append(f"{name}: {nothing_readable(features)}")
-            else:
-                clips.append(features)
+        reading, control = self._face_reading(enrolling=True), _control(limits, cancel, None)
+        recordings = list(files)
+        extract = partial(self._extract, reading=reading, control=control)
+        clips, skipped = read_clips(recordings, extract)
         from emofuse.features.face.enrolled_face import with_face as add_face
 
-        profile = self._model.enrollment.profile(clips, tuple(skipped))
-        return add_face(profile, recordings) if with_face else profile
+        profile = self._model.enrollment.profile(clips, skipped)
+        return add_face(profile, recordings, control) if with_face else profile
 
     @property
     def enrollment_note(self) -> str | None:

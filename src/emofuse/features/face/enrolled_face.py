@@ -15,7 +15,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from emofuse.core.errors import EmofuseError, ProfileError
+from emofuse.core.errors import CancelledError, EmofuseError, ProfileError
+from emofuse.core.limits import ReadControl
 from emofuse.core.records import Float32, Recording, TimedFrames, UInt8, Waveform
 from emofuse.features.face.boxes import FaceDetection
 from emofuse.features.face.identity import FaceEmbedder, FacePatch, central_embedding, load_embedder
@@ -63,23 +64,31 @@ class _Seen:
                 heapq.heapreplace(self.best, entry)
 
 
-def with_face(profile: Profile, recordings: Iterable[Source | Recording | Waveform | TimedFrames]) -> Profile:
+def with_face(
+    profile: Profile,
+    recordings: Iterable[Source | Recording | Waveform | TimedFrames],
+    control: ReadControl | None = None,
+) -> Profile:
     """The profile with an embedding of the person's face: see :func:`enrolled_face`."""
-    return replace(profile, face=enrolled_face(recordings).embedding)
+    return replace(profile, face=enrolled_face(recordings, control).embedding)
 
 
-def enrolled_face(recordings: Iterable[Source | Recording | Waveform | TimedFrames]) -> EnrolledFace:
+def enrolled_face(
+    recordings: Iterable[Source | Recording | Waveform | TimedFrames], control: ReadControl | None = None
+) -> EnrolledFace:
     """The face of the one person in some recordings: in each, who is in view longest.
 
     Args:
         recordings: of one person; those that cannot be read, and those without video, are passed over.
+        control: what each may ask for, and whether the reading was cancelled.
 
     Raises:
+        CancelledError: it was.
         ProfileError: no recording shows a face that is large enough, or they show several people.
         WeightsError: the network is missing or altered.
     """
     embedder = load_embedder()
-    embeddings = [one for source in recordings for one in _embeddings(source, embedder)]
+    embeddings = [one for source in recordings for one in _embeddings(source, embedder, control)]
     if not embeddings:
         raise ProfileError(
             "no recording shows a face that is large enough to be recognized: use recordings with video, or "
@@ -94,17 +103,21 @@ def enrolled_face(recordings: Iterable[Source | Recording | Waveform | TimedFram
     return EnrolledFace(embedding, n, len(embeddings) - n)
 
 
-def _embeddings(source: Source | Recording | Waveform | TimedFrames, embedder: FaceEmbedder) -> list[Float32]:
+def _embeddings(
+    source: Source | Recording | Waveform | TimedFrames, embedder: FaceEmbedder, control: ReadControl | None
+) -> list[Float32]:
     """Of the best faces of the person who is in view longest; none if nobody is."""
     people: dict[int, _Seen] = {}
     try:
-        with _frames(source) as frames:
+        with _frames(source, control) as frames:
             tracker = FaceTracker()
             for frame in frames:
                 for face in tracker.update(frame):
                     if face.time_s == frame.time_s:  # others are held back from earlier frames
                         look = FaceLook(frame, FaceDetection(face.box, face.score))
                         people.setdefault(face.person, _Seen()).add(look)
+    except CancelledError:
+        raise
     except EmofuseError:  # enrollment names it
         return []
     if not people:
@@ -114,13 +127,15 @@ def _embeddings(source: Source | Recording | Waveform | TimedFrames, embedder: F
 
 
 @contextmanager
-def _frames(source: Source | Recording | Waveform | TimedFrames) -> Iterator[Iterable[Frame]]:
+def _frames(
+    source: Source | Recording | Waveform | TimedFrames, control: ReadControl | None
+) -> Iterator[Iterable[Frame]]:
     """Some frames of a recording, in order of time."""
     if isinstance(source, Recording | Waveform | TimedFrames):
         frames = source.frames if isinstance(source, Recording) else source
         yield () if frames is None or isinstance(frames, Waveform) else _of_arrays(frames)
         return
-    with open_stream(source, audio=False, frames_per_s=_FRAMES_PER_S) as stream:
+    with open_stream(source, audio=False, frames_per_s=_FRAMES_PER_S, control=control) as stream:
         yield (part for part in stream if isinstance(part, Frame))
 
 
