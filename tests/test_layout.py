@@ -34,6 +34,7 @@ TESTS_BESIDE_MODULES = {
     "zoo/test_zoo.py": "a file of every kind, read by predict and timeline",
     "soak/test_endurance.py": "an hour in one process; by hand, by make soak",
     "soak/test_interrupts.py": "signals to all commands; by hand, by make soak",
+    "soak/test_server_load.py": "what the service costs for minutes; by hand, by make soak",
     "soak/test_kills.py": "runs that are killed and resumed; by hand, by make soak",
     "training/test_leaks.py": "plan, jobs and fusion together: no test clip enters a fit",
 }
