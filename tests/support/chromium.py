@@ -100,6 +100,11 @@ class Page:
     def open(
         self, path: Path, *, size: tuple[int, int] = (1280, 900), dark: bool = False, script: bool = True
     ) -> None:
+        self.open_address(path.as_uri(), size=size, dark=dark, script=script)
+
+    def open_address(
+        self, url: str, *, size: tuple[int, int] = (1280, 900), dark: bool = False, script: bool = True
+    ) -> None:
         self.events.clear()
         self.send(
             "Emulation.setDeviceMetricsOverride",
@@ -111,7 +116,7 @@ class Page:
         scheme = "dark" if dark else "light"
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.send("Emulation.setScriptExecutionDisabled", value=not script)
-        self.send("Page.navigate", url=path.as_uri())
+        self.send("Page.navigate", url=url)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
         if script:
@@ -150,6 +155,12 @@ class Page:
         root = self.send("DOM.getDocument")["root"]["nodeId"]
         node = self.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.send("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+
+    def drop(self, x: float, y: float, path: Path) -> None:
+        """Drop a file there, as from a file manager."""
+        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.send("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
 
     def shoot(self, path: Path) -> None:
         shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=False)

@@ -9,7 +9,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from emofuse.core.errors import MediaError
+from emofuse.core.errors import LimitError, MediaError
 from emofuse.core.limits import Limits
 from emofuse.media.container import DECODING_ERRORS
 
@@ -25,7 +25,8 @@ def decode_picture(data: bytes, limits: Limits | None = None) -> VideoFrame:
         limits: how many pixels it may have.
 
     Raises:
-        MediaError: it is neither a JPEG nor a WebP picture, has too many pixels, or is damaged or cut off.
+        LimitError: it has too many pixels.
+        MediaError: it is neither a JPEG nor a WebP picture, or is damaged or cut off.
     """
     limits = limits or Limits()
     # a decoder for each picture: what one holds cannot change how the next is read
@@ -37,7 +38,7 @@ def decode_picture(data: bytes, limits: Limits | None = None) -> VideoFrame:
         frames = [*decoder.decode(Packet(data)), *decoder.decode(None)]
     except av.error.ArgumentError:
         most = f"{limits.max_pixels / 1e6:g}"
-        raise MediaError(PICTURE, f"it has more pixels than the limit, {most} million") from None
+        raise LimitError(PICTURE, f"it has more pixels than the limit, {most} million") from None
     except DECODING_ERRORS:
         frames = []
     if not frames:

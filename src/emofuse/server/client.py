@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import httpx
@@ -54,8 +54,6 @@ class Client:
         """Close all connections."""
         self._http.close()
 
-    # --- recordings
-
     def predict(self, file: File, **options: Any) -> schemas.PredictionAnswer:
         """Read a small recording and wait for the answer. ``options``: those of POST /v1/predictions."""
         return schemas.PredictionAnswer.model_validate(self._upload("/v1/predictions", file, options))
@@ -83,10 +81,7 @@ class Client:
         return self._job("GET", f"/{job_id}")
 
     def events(self, job_id: str, *, patience_s: float = 60.0) -> Iterator[schemas.JobAnswer]:
-        """The job, whenever it has changed, until it has ended.
-
-        ``patience_s``: how long the service may be gone, as while it is started again.
-        """
+        """The job whenever it has changed, until it has ended; ``patience_s``: how long nobody may answer."""
         gone_s: float | None = None
         while True:
             try:
@@ -143,8 +138,6 @@ class Client:
         """Name and merge people, leave spans out, set markers: see PATCH …/annotations."""
         return dict(self._json("PATCH", f"/v1/jobs/{job_id}/annotations", json=dict(changes)))
 
-    # --- people, and the service itself
-
     def people(self) -> list[schemas.PersonAnswer]:
         """Everybody who is enrolled."""
         return schemas.PersonList.model_validate(self._json("GET", "/v1/people")).people
@@ -179,17 +172,11 @@ class Client:
         self._request("PUT", "/v1/purpose", json={"purpose": purpose})
 
     def live(self, **options: Any) -> LiveSession:
-        """Open a live session; ``options``: those of ``session.update``, such as ``video=False``."""
-        address = self._url.replace("http", "ws", 1) + "/v1/live"
-        try:
-            connection = connect(address, additional_headers=self._headers, proxy=None, max_size=None)
-        except InvalidStatus as error:
-            raise _refusal(error.response.status_code, error.response.body or b"") from None
-        except (OSError, TimeoutError) as error:
-            raise _unreached(self._url, error) from error
-        return LiveSession(connection, options)
+        """A live session, which starts where its ``with`` block does.
 
-    # --- requests
+        ``options``: those of ``session.update``, such as ``video=False``.
+        """
+        return LiveSession(self._url, self._headers, options)
 
     def _upload(self, path: str, file: File, options: Mapping[str, Any]) -> Any:
         with Path(file).open("rb") as content:
@@ -216,55 +203,68 @@ class Client:
 
 
 class LiveSession:
-    """Audio and pictures go to the service, messages come back. A context manager, which ends it."""
+    """Audio and pictures go to the service, messages come back. A context manager."""
 
-    def __init__(self, connection: ClientConnection, options: Mapping[str, Any]) -> None:
-        """Wait until the service is ready for audio and pictures."""
-        self._connection = connection
-        self.created = self._expect("session.created")
-        """What the service said at the start: the session, the recognizer and its emotions."""
-        self.session: dict[str, Any] = self.created["session"]
-        """How the session is read."""
-        if options:
-            connection.send(json.dumps({"type": "session.update", "session": dict(options)}))
-            self.session = self._expect("session.updated")["session"]
+    created: dict[str, Any]
+    """What the service said at the start: the session, the recognizer and its emotions."""
+    session: dict[str, Any]
+    """How it is read."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], options: Mapping[str, Any]) -> None:
+        self._url, self._headers, self._options = url, headers, options
+        self.connection: ClientConnection
+
+    def __enter__(self) -> Self:
+        address = self._url.replace("http", "ws", 1) + "/v1/live"
+        with ExitStack() as stack:
+            try:
+                self.connection = stack.enter_context(
+                    connect(address, additional_headers=self._headers, proxy=None, max_size=None)
+                )
+            except InvalidStatus as error:
+                raise _refusal(error.response.status_code, error.response.body or b"") from None
+            except (OSError, TimeoutError) as error:
+                raise _unreached(self._url, error) from error
+            self.created = self._expect("session.created")
+            self.session = self.created["session"]
+            if self._options:
+                self._send(json.dumps({"type": "session.update", "session": self._options}))
+                self.session = self._expect("session.updated")["session"]
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
 
     def _expect(self, kind: str) -> dict[str, Any]:
         message = next(self, {"type": "session.closed", "reason": "the connection was closed"})
         if message["type"] != kind:
-            self._connection.close()
-            raise RequestError(None, "Live session", message.get("problem") or message.get("reason", ""))
+            raise RequestError(None, "Live session", message.get("problem") or message["reason"])
         return message
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._connection.close()
 
     def send_audio(self, samples: bytes | NDArray[np.int16], time_s: float) -> None:
         """Send about 100 ms of 16 kHz mono audio, and when it started on the clock of this client."""
         payload = samples if isinstance(samples, bytes) else np.asarray(samples).astype("<i2").tobytes()
-        self._send("audio", payload, time_s)
+        self._send(pack("audio", payload, time_s))
 
     def send_picture(self, picture: bytes, time_s: float) -> None:
         """Send a JPEG or WebP picture, and when it was taken on the same clock."""
-        self._send("picture", picture, time_s)
+        self._send(pack("picture", picture, time_s))
 
-    def _send(self, kind: Literal["audio", "picture"], payload: bytes, time_s: float) -> None:
+    def _send(self, message: bytes | str) -> None:
         try:
-            self._connection.send(pack(kind, payload, time_s))
+            self.connection.send(message)
         except ConnectionClosed as error:
             raise RequestError(None, "Live session", f"it was closed: {error}") from None
 
     def close(self) -> None:
         """Ask for the end: what was sent is read, and the last message is ``session.closed``."""
-        self._connection.send(json.dumps({"type": "session.close"}))
+        self._send(json.dumps({"type": "session.close"}))
 
     def receive(self, timeout_s: float | None = None) -> dict[str, Any] | None:
         """The next message; None: none comes in time, or the connection has ended."""
         try:
-            return dict(json.loads(self._connection.recv(timeout_s)))
+            return dict(json.loads(self.connection.recv(timeout_s)))
         except (TimeoutError, ConnectionClosed):
             return None
 

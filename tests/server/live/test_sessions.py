@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -48,11 +49,19 @@ def test_as_many_as_are_allowed_may_enter() -> None:
         assert first and second and live.open == 2
         with live.entered() as third:
             assert not third
-        assert live.open == 2
-    assert live.open == 0
+        assert live.open == 2 and not live.wait_until_none(0.0)
+    assert live.open == 0 and live.wait_until_none(0.0)
     with pytest.raises(KeyError), live.entered():
         raise KeyError
     assert live.open == 0
+
+
+def test_the_last_session_wakes_who_waits_for_it() -> None:
+    live = sessions()
+    with ThreadPoolExecutor(1) as waiter:
+        with live.entered():
+            none_left = waiter.submit(live.wait_until_none, float(WAIT_S))
+        assert none_left.result(WAIT_S)
 
 
 def test_processes_start_with_the_first_session_and_serve_the_next() -> None:

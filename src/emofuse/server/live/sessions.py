@@ -27,7 +27,7 @@ class LiveSessions:
         self._pool: WorkerPool | None = None
         self._starting = threading.Lock()
         """Held while processes start."""
-        self._changing = threading.Lock()
+        self._changing = threading.Condition()
         self._open = 0
         self._closed = False
 
@@ -47,6 +47,7 @@ class LiveSessions:
         finally:
             with self._changing:
                 self._open -= entered
+                self._changing.notify_all()
 
     def submit(self, request: Request, on_progress: Callable[[Reply], None]) -> Ticket:
         """Start the reading of a session; the first time, this waits for processes to start.
@@ -71,6 +72,11 @@ class LiveSessions:
         return self._pool.submit(
             request, urgent=True, limit_s=self.limits.ready_s + self.limits.session_s, on_progress=on_progress
         )
+
+    def wait_until_none(self, timeout_s: float) -> bool:
+        """Wait until no session is left; whether that is so."""
+        with self._changing:
+            return self._changing.wait_for(lambda: not self._open, timeout_s)
 
     def close(self) -> None:
         """End all sessions and processes at once."""

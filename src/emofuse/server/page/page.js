@@ -4,6 +4,7 @@
 const by = (id) => document.getElementById(id);
 const FOLLOWED = 3; // browsers open six connections to a server at most, and each followed job takes one
 const LOOK_MS = 4000;
+const SILENT = "The service does not answer; trying again.";
 const OPEN = new Set(["queued", "running"]);
 const WORDS = { queued: "waiting", running: "being read", done: "done", failed: "failed", cancelled: "cancelled" };
 
@@ -29,7 +30,7 @@ async function problemOf(reply) {
 // --- who asks, and what for
 
 function signIn() {
-  by("service").hidden = by("sign-out").hidden = true;
+  by("service").hidden = by("sign-out-line").hidden = true;
   by("sign-in").hidden = false;
   by("token").focus();
 }
@@ -40,7 +41,7 @@ by("sign-in").addEventListener("submit", async (event) => {
   if (!reply.ok) { say(reply.status === 401 ? "That is not the token of this service." : await problemOf(reply)); return; }
   by("token").value = "";
   by("sign-in").hidden = true;
-  by("sign-out").hidden = false;
+  by("sign-out-line").hidden = false;
   say("");
   await start();
 });
@@ -111,6 +112,7 @@ function sendNext() {
       const job = JSON.parse(request.responseText);
       item.remove();
       show(job);
+      follow();
       say(`${job.name} is sent.`);
     } else {
       showUpload(item, "not sent", [
@@ -209,8 +211,7 @@ function show(job) {
   const length = job.outcome.duration_s, people = job.outcome.n_people;
   const facts = length === undefined ? "" : `${clock(length)}, ${people} ${people === 1 ? "person" : "people"}`;
   showProgress(item, share, running ? `${clock(done)}${total ? ` of ${clock(total)}` : ""}` : job.error || facts);
-  const done_now = job.state === "done";
-  if (done_now && item.querySelector(".results").hidden) showResults(item, job);
+  if (job.state === "done" && item.querySelector(".results").hidden) showResults(item, job);
   showActions(item, OPEN.has(job.state) ? [["Cancel", () => end(job.id, "")]] : [["Erase", () => end(job.id, "?erase=true")]]);
 }
 
@@ -255,7 +256,8 @@ async function look() {
     for (const id of [...jobs.keys()]) if (!known.has(id)) forget(id);
     for (const job of found.reverse()) show(job);
     follow();
-  } catch (error) { say(error instanceof TypeError ? "The service does not answer; trying again." : error.message); }
+    if (by("message").textContent === SILENT) say("");
+  } catch (error) { say(error instanceof TypeError ? SILENT : error.message); } // fetch raises it where nobody answers
   if (!by("service").hidden) looking = setTimeout(look, LOOK_MS);
 }
 
