@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup
 DEMO_OUT ?= demo-run
 PYTEST_ARGS ?=
+SERVE_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test soak check coverage smoke fmt results lock clean
+.PHONY: help setup demo serve test soak check coverage smoke fmt results lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +30,9 @@ $(STAMP): pyproject.toml requirements.lock
 
 demo: setup ## Run everything on a synthetic corpus: features, networks, fusion, report, prediction.
 	$(BIN)/emofuse demo --out $(DEMO_OUT)
+
+serve: setup ## Start the local service at http://127.0.0.1:8000; SERVE_ARGS='--purpose "a study"'.
+	$(BIN)/emofuse serve $(SERVE_ARGS)
 
 test: check ## Run all checks and tests.
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS)

@@ -20,6 +20,18 @@ LONGEST: Final = 500
 _FILE: Final = "purpose.json"
 
 
+def checked_purpose(text: str) -> str:
+    """The text on one line.
+
+    Raises:
+        ValueError: it is empty or too long.
+    """
+    text = one_line(text)
+    if not text or len(text) > LONGEST:
+        raise ValueError(f"a purpose has 1 to {LONGEST} characters, got {len(text)}")
+    return text
+
+
 class Purpose:
     """The purpose of a data folder."""
 
@@ -44,9 +56,7 @@ class Purpose:
             ValueError: it is empty or too long.
             OSError: it cannot be written.
         """
-        text = one_line(text)
-        if not text or len(text) > LONGEST:
-            raise ValueError(f"a purpose has 1 to {LONGEST} characters, got {len(text)}")
+        text = checked_purpose(text)
         with self._lock:
             write_atomically(self._path, json.dumps({"purpose": text}).encode())
         return text

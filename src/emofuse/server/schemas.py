@@ -198,10 +198,12 @@ class JobAnswer(BaseModel):
 
     @classmethod
     def of(cls, job: Job) -> JobAnswer:
-        """A job as clients see it."""
+        """A job as clients see it; one that is done has been read to its end."""
+        end_s = job.outcome.get("duration_s") if job.state == "done" else None
+        progress = Progress(done_s=job.done_s if end_s is None else end_s, total_s=end_s or job.total_s)
         return cls(
             id=job.id, name=job.name, state=job.state,
-            progress=Progress(done_s=job.done_s, total_s=job.total_s), purpose=job.purpose,
+            progress=progress, purpose=job.purpose,
             options=dict(job.options), person=job.profile, created=job.created, started=job.started,
             finished=job.finished, keep_until=job.keep_until, attempts=job.attempts,
             worker_deaths=job.worker_deaths, error=job.error, outcome=dict(job.outcome),

@@ -18,6 +18,11 @@ DAY_S: Final = 86_400.0
 _MIB: Final = 2**20
 
 
+def default_workers() -> int:
+    """One worker per core; two at least, so that one can be kept free."""
+    return max(2, usable_cores())
+
+
 @dataclass(frozen=True, slots=True)
 class Quotas:
     """What a client may ask for. What asks for more is refused before it costs much."""
@@ -76,9 +81,11 @@ class ServerSettings:
     """Folders whose recordings may be named instead of uploaded."""
     token: str | None = field(default=None, repr=False)
     """What every request must carry; None: loopback needs none."""
+    token_file: Path | None = None
+    """Where it is kept."""
     keep_s: float | None = 7 * DAY_S
     """How long a finished job is kept; None: until it is erased."""
-    workers: int = field(default_factory=lambda: max(2, usable_cores()))
+    workers: int = field(default_factory=default_workers)
     """Processes that read recordings. One of several is kept free of long jobs."""
     bundle: Path | None = None
     """The recognizer; None: the one that comes with emofuse."""

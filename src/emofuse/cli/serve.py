@@ -1,0 +1,166 @@
+"""``emofuse serve``: a local service with an HTTP API."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from emofuse.cli import options
+from emofuse.cli.interrupts import left_to_command
+from emofuse.cli.printing import print_line, print_remark
+from emofuse.cli.quiet import is_quiet
+from emofuse.core.errors import MissingExtraError
+from emofuse.core.text import shown
+
+if TYPE_CHECKING:
+    from emofuse.server.settings import ServerSettings
+
+_MODULES: Final = ("fastapi", "prometheus_client", "python_multipart", "sqlalchemy", "uvicorn", "websockets")
+_WHO: Final = "Who may ask"
+
+
+def serve(
+    *,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", rich_help_panel=_WHO,
+            help="Where to listen. Any other than this machine's own loopback wants a token.",
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65_535, help="Where to listen; 0: any free port.")
+    ] = 8000,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", show_default="emofuse/service in the user's data folder",
+            help="The folder of all that is kept: jobs, recordings, results, profiles. For one service, "
+            "unless several share a PostgreSQL database.",
+        ),
+    ] = None,
+    purpose: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="What the service is used for. It is kept, and part of every export; until there is one, "
+            "nothing is read.",
+        ),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", show_default="SQLite in the data folder",
+            help="The database of jobs: postgresql://USER@HOST/NAME, with the extra emofuse\\[postgres], or "
+            "sqlite:///FILE.",
+        ),
+    ] = None,
+    folder: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR", exists=True, file_okay=False,
+            help="A folder whose recordings may be named instead of uploaded. Can be given several times.",
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=_WHO, show_default="DIR/token for a --host that needs one",
+            help="The file with the token that every request must carry; it is made if there is none.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", rich_help_panel=_WHO,
+            help="A further name of this service, as of a proxy before it. Can be given several times.",
+        ),
+    ] = None,
+    keep: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="How long a job is kept after its end: 12h, 7d, 2w, or forever."),
+    ] = "7d",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, show_default="one per core, at least 2",
+            help="Processes that read recordings. One of several is kept free of jobs, for what is asked at "
+            "once.",
+        ),
+    ] = None,
+    bundle: options.BundleFolder = None,
+    _quiet: options.Quiet = False,
+) -> None:  # fmt: skip
+    """Read recordings for other programs: an HTTP API, jobs that survive a crash, live sessions.
+
+    Recordings and results stay in the data folder, and leave this machine only to whoever asks for them here.
+    A killed service loses no accepted job: start it again. Ctrl-C and SIGTERM let what runs end for some
+    seconds; jobs that have not ended go on at the next start. Predictions are about expression as in the
+    training recordings, not about what somebody feels.
+
+    Example: `emofuse serve --purpose "a study of interviews"`, then `curl -F file=@clip.mp4
+    http://127.0.0.1:8000/v1/predictions`
+
+    Example: `emofuse serve --host 0.0.0.0 --token-file token --folder /data/films --keep 30d`
+    """
+    if any(find_spec(name) is None for name in _MODULES):
+        raise MissingExtraError("server", "a local service")
+    from emofuse.server.run import serve as run
+
+    settings = _settings(
+        host, port, data, purpose, database, folder or [], token_file, allow_host or [], keep, workers, bundle
+    )
+    _log_requests()
+    with left_to_command():
+        run(settings, lambda address: _say_where(address, settings))
+    print_remark("stopped")
+
+
+def _settings(
+    host: str, port: int, data: Path | None, purpose: str | None, database: str | None, folders: list[Path],
+    token_file: Path | None, hosts: list[str], keep: str, workers: int | None, bundle: Path | None,
+) -> ServerSettings:  # fmt: skip
+    """What the options mean; what cannot be is a usage error."""
+    import platformdirs
+
+    from emofuse.server.jobs.retention import parse_keep
+    from emofuse.server.purpose import checked_purpose
+    from emofuse.server.settings import ServerSettings, default_workers, is_loopback
+    from emofuse.server.token_file import read_token
+
+    data = data or platformdirs.user_data_path("emofuse", appauthor=False) / "service"
+    if token_file is None and not is_loopback(host):
+        token_file = data / "token"
+    try:
+        return ServerSettings(
+            data=data, host=host, port=port, database=database,
+            purpose=None if purpose is None else checked_purpose(purpose), folders=tuple(folders),
+            token=None if token_file is None else read_token(token_file), token_file=token_file,
+            keep_s=parse_keep(keep), workers=workers or default_workers(), bundle=bundle, hosts=tuple(hosts),
+        )  # fmt: skip
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _say_where(address: str, settings: ServerSettings) -> None:
+    print_line(f"emofuse serves at {address}")
+    if settings.token_file is not None:
+        print_remark(f"the token is in {shown(str(settings.token_file))}")
+    if settings.purpose is None:
+        print_remark("nothing is read before somebody has said what for: --purpose, or PUT /v1/purpose")
+    sys.stdout.flush()
+
+
+def _log_requests() -> None:
+    """A line for each request on standard error: method, route, status and time."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("emofuse")
+    logger.addHandler(handler)
+    logger.propagate = False
+    logger.setLevel(logging.WARNING if is_quiet() else logging.INFO)
