@@ -284,3 +284,48 @@ def test_damage_is_reported(tmp_path: Path) -> None:
     result = timeline(cut)
     assert result.exit_code == 0
     assert f"emofuse: {cut}: " in result.stderr and "nothing to read" in result.stdout
+
+
+def annotations_file(folder: Path, **data: object) -> Path:
+    path = folder / "changes.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    return path
+
+
+def test_purpose_and_annotations_are_in_every_file(talk: Path, tmp_path: Path) -> None:
+    changes = annotations_file(
+        tmp_path, names={"person 1": "Anna", "person 2": "Bert"},
+        excluded=[{"start_s": 3, "end_s": 5, "reason": "a phone rings"}],
+        markers=[{"start_s": 1, "text": "question 1"}],
+    )  # fmt: skip
+    out = tmp_path / "out.json"
+    words = ("--purpose", " a study ", "--annotations", changes, "--to", "8", "--names", "2=Zoë")
+    result = timeline(talk, *words, "-o", out, "-o", tmp_path / "out.csv", "-o", tmp_path / "out.mp4")
+    assert result.exit_code == 0, result.output
+    document = json.loads(out.read_text(encoding="utf-8"))
+    assert document["people"] == ["Anna", "Zoë"], "--names comes after the annotations"
+    assert document["purpose"] == "a study" and document["markers"][0]["text"] == "question 1"
+    assert not [one for one in document["windows"] if one["start_s"] < 5 and one["end_s"] > 3]
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()))
+    assert {row["excluded_reason"] for row in rows if row["status"] == "excluded"} == {"a phone rings"}
+    import av
+
+    with av.open(str(tmp_path / "out.mp4")) as video:
+        assert video.metadata["comment"] == "purpose: a study"
+    shown = timeline(talk, "--to", "8", "--annotations", changes)
+    assert shown.exit_code == 0 and "excluded" in shown.stdout and "Anna" in shown.stdout
+
+
+def test_annotations_that_cannot_be_fail_early_or_say_why(talk: Path, tmp_path: Path) -> None:
+    bad = process(talk, "--annotations", annotations_file(tmp_path, markers=[{"text": "x"}]))
+    assert bad.returncode == 1 and bad.stderr.splitlines()[-1].endswith(
+        "changes.json: markers[0] needs 'start_s'"
+    )
+    assert "seconds of" not in bad.stderr, "nothing was read"
+    unknown = process(
+        talk, "--to", "4", "--annotations", annotations_file(tmp_path, names={"person 9": "Ida"})
+    )
+    assert unknown.returncode == 1 and "there is no 'person 9' in the recording, but" in unknown.stderr
+    assert timeline(talk, "--purpose", " ").exit_code == 2
+    folder = timeline(talk.parent, "--out-dir", tmp_path / "r", "--annotations", tmp_path / "changes.json")
+    assert folder.exit_code == 2 and "of one recording" in folder.stderr

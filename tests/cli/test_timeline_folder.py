@@ -77,3 +77,13 @@ def test_options_that_do_not_fit_are_usage_errors(talks: Path, words: list[str],
 def test_options_of_folders_need_a_folder_for_the_results(talks: Path) -> None:
     status, _, errors = run(talks / "1.wav", "--format", "csv")
     assert status == 2 and "add --out-dir" in errors
+
+
+def test_the_purpose_is_in_every_file(talks: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    status, _, _ = run(talks, "--out-dir", out, "-f", "csv", "-f", "vtt", "--purpose", "a study")
+    assert status == 0
+    assert "NOTE Purpose: a study" in (out / "1.wav.vtt").read_text(encoding="utf-8")
+    for name in ("1.wav.csv", "summary.csv"):
+        head, *rows = (out / name).read_text(encoding="utf-8").splitlines()
+        assert head.endswith(",purpose") and rows and all(row.endswith(",a study") for row in rows)

@@ -578,9 +578,9 @@ def test_a_failure_leaves_the_old_file(kind: str, tmp_path: Path) -> None:
         "import resource, signal\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "from emofuse.exports.write import write_timeline\n"
-        "from tests.support.timelines import random_timeline\n"
+        "from tests.support.timelines import marked_timeline\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
-        f"write_timeline(random_timeline(2), {str(tmp_path / 'a')!r}, {kind!r})\n"
+        f"write_timeline(marked_timeline(2), {str(tmp_path / 'a')!r}, {kind!r})\n"
     )
     (tmp_path / "a").write_bytes(b"old")
     done = subprocess.run(

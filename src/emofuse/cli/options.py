@@ -243,6 +243,13 @@ def people_names(given: Sequence[str]) -> dict[str, str]:
     return names
 
 
+def purpose(text: str | None) -> str | None:
+    """What ``--purpose`` gives."""
+    if text is not None and not text.strip():
+        raise typer.BadParameter("--purpose needs a text, such as 'a study of interviews'")
+    return None if text is None else text.strip()
+
+
 def known_people(files: Sequence[Path]) -> Profile | dict[str, Profile] | None:
     """What ``--profile`` gives: that of everybody; or of several, those of each, named after the files.
 

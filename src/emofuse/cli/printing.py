@@ -210,6 +210,8 @@ def print_summary(timeline: Timeline, console: Console) -> None:
 def _emotion(segment: Segment) -> str:
     if segment.emotion is not None:
         return f"[{EMOTION_COLORS[segment.emotion]}]{segment.shown_emotion}[/]"
+    if segment.excluded:
+        return "[dim]excluded[/]"
     return "[dim]not sure[/]" if segment.abstained else "[dim]nothing to read[/]"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,8 @@ from emofuse.core.times import short_clock
 
 if TYPE_CHECKING:
     from emofuse.folders.timelines import TimelineOptions
+    from emofuse.recognition.recognizer import Recognizer
+    from emofuse.timeline.annotations import Annotations
     from emofuse.timeline.records import Timeline
     from emofuse.timeline.windows import WindowRules
 
@@ -44,8 +47,8 @@ def timeline(
         typer.Option(
             "--out", "-o", metavar="NAME",
             help="A file to write, in the format of its suffix: .html (a page with curves), .svg or .png "
-            "(a picture of them), .csv, "
-            ".windows.csv, .frames.csv, .summary.csv (one row per person), .json, .parquet, .vtt, .eaf "
+            "(a picture of them), .csv, .windows.csv, .frames.csv, .summary.csv (one row per person), "
+            ".markers.csv, .json, .parquet, .vtt, .eaf "
             "(ELAN), .TextGrid (Praat), .mp4 (the video with boxes and bars). Can be given several times.",
         ),
     ] = None,
@@ -76,6 +79,17 @@ def timeline(
             help="Names for people, by their numbers: 1=Anna, or person-1=Anna. Can be given several times, "
             "or with commas: 1=Anna,2=Bert.",
         ),
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="What to change about it: names and merges of people, spans to leave out, markers.",
+        ),
+    ] = None,
+    purpose: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="For what the recording is read; every file says it."),
     ] = None,
     profile: options.ProfileFiles = None,
     no_baseline: options.NoBaseline = False,
@@ -144,23 +158,27 @@ def timeline(
         identity=identity,
     )  # fmt: skip
     given_names = options.people_names(names or [])
+    purpose = options.purpose(purpose)
     if out_dir is None:
         if file.is_dir():
             raise typer.BadParameter(f"{file} is a folder: name one for the results with --out-dir")
         if formats or conditions is not None:
             raise typer.BadParameter("--format and --conditions are for folders: add --out-dir, or use --out")
         # the overlay takes longest: if it fails, the other files are already written
-        _read_one(file, sorted(out or [], key=_is_overlay), bundle, how, profile or [], given_names)
+        changes = _Changes.of(annotations, given_names, purpose)
+        _read_one(file, sorted(out or [], key=_is_overlay), bundle, how, profile or [], changes)
         return
     if len(profile or []) > 1:
         raise typer.BadParameter("several --profile are for one recording: with --out-dir, use one or none")
     if out or names:
         raise typer.BadParameter("--out and --names are for one recording: with --out-dir, use --format")
+    if annotations is not None:
+        raise typer.BadParameter("--annotations are of one recording: leave out --out-dir")
     from emofuse.features.profile import Profile
 
     write_folder(
         file, out_dir, bundle, formats=formats, jobs=jobs, conditions=conditions, how=how,
-        profile=Profile.load(profile[0]) if profile else None, timeout=timeout,
+        profile=Profile.load(profile[0]) if profile else None, timeout=timeout, purpose=purpose,
     )  # fmt: skip
 
 
@@ -187,13 +205,12 @@ def _read_one(
     bundle: Path | None,
     how: TimelineOptions,
     profiles: Sequence[Path],
-    names: Mapping[str, str],
+    changes: _Changes,
 ) -> None:
     """Read one recording, and write or print its timeline."""
     from emofuse.exports.waveform import PeakMeter
     from emofuse.exports.write import write_timeline
     from emofuse.recognition.recognizer import Recognizer
-    from emofuse.timeline.people import rename_people
 
     _check_outputs(file, outputs, how.streams)
     recognizer = Recognizer.load(bundle)
@@ -213,7 +230,7 @@ def _read_one(
         )  # fmt: skip
         if not result.duration_s:
             raise MediaError(file, f"there is nothing to read from {short_clock(result.start_s)} on")
-        result, unused = rename_people(result, names)
+        result, unused = changes.applied(result, recognizer)
         waveform = peaks.peaks()
         for name in outputs:
             if _is_overlay(name):
@@ -223,12 +240,45 @@ def _read_one(
     for note in result.remarks:
         print_remark(f"{file}: {note}")
     for who in unused:
-        print_remark(f"{file}: there is no {who}, whom --names calls {names[who]}")
+        print_remark(f"{file}: there is no {who}, whom --names calls {changes.names[who]}")
     for name in outputs:
         print_line(f"wrote {name}")
     if not outputs:
         print_segments(result, Console())
         print_summary(result, Console())
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """What the command line changes about a timeline that was read."""
+
+    annotations: Annotations
+    names: Mapping[str, str]
+    purpose: str | None
+
+    @classmethod
+    def of(cls, file: Path | None, names: Mapping[str, str], purpose: str | None) -> _Changes:
+        """Read the annotations before the recording, which may take an hour.
+
+        Raises:
+            AnnotationError: the file is missing or malformed.
+        """
+        from emofuse.timeline.annotations import Annotations
+
+        return cls(Annotations() if file is None else Annotations.load(file), names, purpose)
+
+    def applied(self, timeline: Timeline, recognizer: Recognizer) -> tuple[Timeline, tuple[str, ...]]:
+        """The timeline with all changes, and those of ``names`` who are not in it.
+
+        Raises:
+            AnnotationError: the annotations are of another recording, or two people would have one name.
+        """
+        from emofuse.timeline.annotated import annotated
+
+        known = {who: name for who, name in self.names.items() if who in timeline.people}
+        annotations = replace(self.annotations, names={**self.annotations.names, **known})
+        changed = annotated(timeline, annotations, model=recognizer)
+        return replace(changed, purpose=self.purpose), tuple(who for who in self.names if who not in known)
 
 
 def _is_overlay(name: Path) -> bool:

@@ -53,6 +53,7 @@ def write_folder(
     how: TimelineOptions,
     profile: Profile | None,
     timeout: float | None,
+    purpose: str | None,
 ) -> None:
     """Read the folder with a progress bar; exit with status 1 if a recording failed."""
     from emofuse.folders.timelines import FILES, SUMMARY, write_timelines
@@ -64,7 +65,7 @@ def write_folder(
         result = write_timelines(
             recordings, out_dir, loaded, suffixes=chosen, jobs=options.processes(jobs),
             conditions=conditions, options=how, profile=profile, timeout_s=timeout,
-            on_progress=on_progress,
+            purpose=purpose, on_progress=on_progress,
         )  # fmt: skip
     for line in result.left_out:
         print_remark(line)

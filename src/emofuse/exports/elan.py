@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import mimetypes
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
 from emofuse.core.text import one_line
+from emofuse.exports.marks import MARKER, MarkInterval, mark_tiers
 from emofuse.exports.media_links import has_address, relative_address
-from emofuse.exports.tiers import ABSTAINED, NOTHING, Tier, complete_tiers, label
-from emofuse.timeline.records import Timeline
+from emofuse.exports.tiers import ABSTAINED, EXCLUDED, NOTHING, Tier, complete_tiers, label
+from emofuse.timeline.records import SpanMs, Timeline
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
@@ -26,6 +27,8 @@ _ENGLISH = {
 
 def write_eaf(timeline: Timeline, file: IO[bytes], path: Path) -> None:
     """Two tiers per person: ``emotion``, with a dash in gaps, and its dependent tier ``confidence``.
+
+    Markers and excluded spans have tiers of their own, the purpose is a property of the document.
 
     Args:
         timeline: what is written.
@@ -51,22 +54,30 @@ def write_eaf(timeline: Timeline, file: IO[bytes], path: Path) -> None:
         ET.SubElement(header, "MEDIA_DESCRIPTOR", media)
     time_order = ET.SubElement(root, "TIME_ORDER")
     tiers = complete_tiers(timeline)
-    slots = _add_slots(time_order, tiers)
-    vocabulary = {name: f"cve{n}" for n, name in enumerate(_vocabulary(timeline.emotions))}
+    marks = list(mark_tiers(timeline))
+    spans = [[(one.start_ms, one.end_ms) for one in tier.intervals] for tier in tiers]
+    slots = _add_slots(time_order, [*spans, *([one[:2] for one in lane] for _, lane in marks)])
+    vocabulary = {name: f"cve{n}" for n, name in enumerate(_vocabulary(timeline))}
     n_annotations = 0
-    for tier, tier_slots in zip(tiers, slots, strict=True):
+    for tier, tier_slots in zip(tiers, slots, strict=False):
         reader = timeline.recogniser
         if timeline.leading(tier.person) == "own":
             reader += " (against the person's own baseline)"
         n_annotations = _add_tier(root, tier, tier_slots, vocabulary, n_annotations, reader)
+    for (name, lane), lane_slots in zip(marks, slots[len(tiers) :], strict=True):
+        n_annotations = _add_marks(root, name, lane, lane_slots, n_annotations)
+    if timeline.purpose is not None:
+        ET.SubElement(header, "PROPERTY", NAME="purpose").text = one_line(timeline.purpose)
     ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(n_annotations)
-    _add_types(root, vocabulary)
+    _add_types(root, vocabulary, with_marks=bool(marks))
     ET.indent(root)
     ET.ElementTree(root).write(file, encoding="UTF-8", xml_declaration=True)
 
 
-def _vocabulary(emotions: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys([*(one_line(emotion) for emotion in emotions), ABSTAINED, NOTHING]))
+def _vocabulary(timeline: Timeline) -> list[str]:
+    excluded = [EXCLUDED] if any(one.excluded for one in timeline.segments) else []
+    emotions = (one_line(emotion) for emotion in timeline.emotions)
+    return list(dict.fromkeys([*emotions, ABSTAINED, NOTHING, *excluded]))
 
 
 def _media(source: str, path: Path) -> dict[str, str] | None:
@@ -80,13 +91,13 @@ def _media(source: str, path: Path) -> dict[str, str] | None:
     return {"MEDIA_URL": address, "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": address}
 
 
-def _add_slots(time_order: ET.Element, tiers: Iterable[Tier]) -> list[list[tuple[str, str]]]:
+def _add_slots(time_order: ET.Element, tiers: Sequence[Sequence[SpanMs]]) -> list[list[tuple[str, str]]]:
     """Add two time slots per interval, numbered by time; return their names, tier by tier."""
     edges = [
         (ms, n_tier, n_interval, side)
         for n_tier, tier in enumerate(tiers)
-        for n_interval, interval in enumerate(tier.intervals)
-        for side, ms in enumerate((interval.start_ms, interval.end_ms))
+        for n_interval, interval in enumerate(tier)
+        for side, ms in enumerate(interval)
     ]
     names: dict[tuple[int, int, int], str] = {}
     for number, (ms, *key) in enumerate(sorted(edges), 1):
@@ -94,7 +105,7 @@ def _add_slots(time_order: ET.Element, tiers: Iterable[Tier]) -> list[list[tuple
         names[n_tier, n_interval, side] = f"ts{number}"
         ET.SubElement(time_order, "TIME_SLOT", TIME_SLOT_ID=f"ts{number}", TIME_VALUE=str(ms))
     return [
-        [(names[n_tier, n, 0], names[n_tier, n, 1]) for n in range(len(tier.intervals))]
+        [(names[n_tier, n, 0], names[n_tier, n, 1]) for n in range(len(tier))]
         for n_tier, tier in enumerate(tiers)
     ]
 
@@ -151,8 +162,29 @@ def _add_tier(
     return number
 
 
-def _add_types(root: ET.Element, vocabulary: dict[str, str]) -> None:
-    """Add the two linguistic types, and the controlled vocabulary of the emotion tier."""
+def _add_marks(
+    root: ET.Element,
+    name: str,
+    lane: Sequence[MarkInterval],
+    slots: Sequence[tuple[str, str]],
+    n_before: int,
+) -> int:
+    """Add a tier of markers or excluded spans; return the new number of annotations."""
+    tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF=MARKER, TIER_ID=name)
+    for number, ((_, _, text), (start_slot, end_slot)) in enumerate(zip(lane, slots, strict=True), 1):
+        annotation = ET.SubElement(
+            ET.SubElement(tier, "ANNOTATION"),
+            "ALIGNABLE_ANNOTATION",
+            ANNOTATION_ID=f"a{n_before + number}",
+            TIME_SLOT_REF1=start_slot,
+            TIME_SLOT_REF2=end_slot,
+        )
+        ET.SubElement(annotation, "ANNOTATION_VALUE").text = text
+    return n_before + len(lane)
+
+
+def _add_types(root: ET.Element, vocabulary: dict[str, str], *, with_marks: bool) -> None:
+    """Add the linguistic types, and the controlled vocabulary of the emotion tier."""
     association = "Symbolic_Association"
     ET.SubElement(
         root,
@@ -170,6 +202,14 @@ def _add_types(root: ET.Element, vocabulary: dict[str, str]) -> None:
         LINGUISTIC_TYPE_ID="confidence",
         TIME_ALIGNABLE="false",
     )
+    if with_marks:
+        ET.SubElement(
+            root,
+            "LINGUISTIC_TYPE",
+            GRAPHIC_REFERENCES="false",
+            LINGUISTIC_TYPE_ID=MARKER,
+            TIME_ALIGNABLE="true",
+        )
     ET.SubElement(root, "LANGUAGE", _ENGLISH)
     meaning = "1-1 association with a parent annotation"
     ET.SubElement(root, "CONSTRAINT", DESCRIPTION=meaning, STEREOTYPE=association)

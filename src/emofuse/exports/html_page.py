@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.text import one_line
-from emofuse.core.times import clock
+from emofuse.exports.marks import has_marks
+from emofuse.exports.marks_table import marks_table, page_marks, signed_clock
 from emofuse.exports.media_links import has_address, relative_address
 from emofuse.exports.people_table import people_table
 from emofuse.exports.static_chart import css_colors, draw_chart
-from emofuse.exports.tiers import VOICE, WORDS, plain_names
+from emofuse.exports.tiers import EXCLUDED, VOICE, WORDS, plain_names
 from emofuse.exports.waveform import Peaks
 from emofuse.timeline.records import Timeline, Window, part_ms
 
@@ -47,7 +48,7 @@ def write_html(timeline: Timeline, file: IO[bytes], path: Path, waveform: Peaks 
         waveform: drawn above the curves, if given.
     """
     data = _data(timeline, path, waveform)
-    style, script = _asset("page.css"), _script()
+    style, script = _asset("page.css"), _script(timeline)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     # the browser itself loads nothing but the recording beside the page
     policy = (
@@ -69,6 +70,7 @@ def write_html(timeline: Timeline, file: IO[bytes], path: Path, waveform: Peaks 
         f'<figure id="still" class="chart" style="margin:0">{draw_chart(timeline, waveform)}</figure>\n',
         _LIVE,
         people_table(timeline),
+        marks_table(timeline),
         _table(timeline),
         f"</main>\n<footer><p>{_CLOSING}</p></footer>\n",
         f'<script type="application/json" id="timeline-data">{_script_safe_json(data)}</script>\n',
@@ -81,8 +83,9 @@ def _asset(name: str) -> str:
     return (resources.files(__package__) / "page" / name).read_text(encoding="utf-8")
 
 
-def _script() -> str:
-    return f'"use strict";\n(() => {{\n{_asset("view.js")}{_asset("app.js")}}})();\n'
+def _script(timeline: Timeline) -> str:
+    marks = _asset("marks.js") if has_marks(timeline) else ""
+    return f'"use strict";\n(() => {{\n{_asset("view.js")}{marks}{_asset("app.js")}}})();\n'
 
 
 def _script_safe_json(data: dict[str, Any]) -> str:
@@ -124,6 +127,7 @@ def _data(timeline: Timeline, path: Path, waveform: Peaks | None) -> dict[str, A
         "reasons": list(reasons),
         "ribbons": list(_ribbons(timeline, names)),
         "peaks": None if waveform is None or not len(waveform.low) else _peaks(waveform),
+        **({"marks": list(page_marks(timeline))} if has_marks(timeline) else {}),
     }
 
 
@@ -203,6 +207,7 @@ def _ribbons(timeline: Timeline, names: dict[str, str]) -> Iterator[dict[str, An
                 None if segment.shown_confidence is None else round(segment.shown_confidence * 100),
                 int(segment.abstained),
                 *((segment.shown_emotion,) if segment.alike else ()),
+                *((EXCLUDED,) if segment.excluded else ()),
             ]
             for segment in segments
         ]
@@ -223,9 +228,12 @@ def _header(timeline: Timeline, name: str) -> str:
         "expression, not inner feeling",
     ]
     notes = "".join(f'<p class="note">{escape(one_line(note))}</p>' for note in timeline.remarks)
+    purpose = ""
+    if timeline.purpose is not None:
+        purpose = f'<p class="facts">Purpose: <strong>{escape(one_line(timeline.purpose))}</strong></p>'
     return (
         f'<header><p class="kicker">emofuse timeline</p><h1>{escape(name)}</h1>'
-        f'<p class="facts">{" · ".join(facts)}</p>{notes}</header>\n'
+        f'<p class="facts">{" · ".join(facts)}</p>{purpose}{notes}</header>\n'
     )
 
 
@@ -322,11 +330,12 @@ def _table(timeline: Timeline) -> str:
             key = (
                 f'<span class="key" aria-hidden="true" style="--c:var(--e{numbers[segment.emotion]})"></span>'
             )
-        text = segment.shown_emotion or ("not sure" if segment.abstained else "nothing to read")
+        nothing = EXCLUDED if segment.excluded else "nothing to read"
+        text = segment.shown_emotion or ("not sure" if segment.abstained else nothing)
         confidence = "" if segment.shown_confidence is None else f"{segment.shown_confidence * 100:.0f} %"
         rows.append(
-            f'<tr><td><button type="button" data-time="{start / 1000}">{_signed_clock(start)}</button></td>'
-            f"<td>{_signed_clock(end)}</td>"
+            f'<tr><td><button type="button" data-time="{start / 1000}">{signed_clock(start)}</button></td>'
+            f"<td>{signed_clock(end)}</td>"
             + (f"<td>{escape(names.get(segment.person or '', '–'))}</td>" if names else "")
             + f"<td>{key}{escape(text)}</td><td>{confidence}</td></tr>"
         )
@@ -339,7 +348,3 @@ def _table(timeline: Timeline) -> str:
         f'<th scope="col">Confidence</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
         "</div></details>\n"
     )
-
-
-def _signed_clock(ms: int) -> str:
-    return f"−{clock(-ms)}" if ms < 0 else clock(ms)

@@ -8,16 +8,21 @@ from importlib import resources
 from typing import IO, Any
 
 from emofuse.core.text import encodable
+from emofuse.exports.marks import MARKER, has_marks, mark_rows
+from emofuse.exports.tiers import EXCLUDED
 from emofuse.timeline.plain_rows import rounded
-from emofuse.timeline.records import Timeline
+from emofuse.timeline.records import Segment, SpanMs, Timeline
 
-SCHEMA_VERSION = 3
-"""Incremented whenever a new document would be invalid under the old schema, or change its meaning.
+SCHEMA_VERSION = 4
+"""Of documents with a purpose, markers or excluded spans; others are of version 3.
+
+Incremented whenever a new document would be invalid under the old schema, or change its meaning.
 
 2: windows name the ``speaker``; ``faces``, ``picture_size`` and ``notes``.
 3: ``baselines``; windows hold both readings (``baseline``, ``other``).
+4: ``purpose``, ``markers``, ``excluded``; segments that are ``excluded``.
 """
-SCHEMA_ID = f"urn:emofuse:timeline:{SCHEMA_VERSION}"
+_WITHOUT_MARKS = 3
 
 
 def timeline_schema() -> dict[str, Any]:
@@ -30,9 +35,11 @@ def timeline_schema() -> dict[str, Any]:
 def write_json(timeline: Timeline, file: IO[bytes]) -> None:
     """The whole timeline, one line per window, segment and face, written in constant memory."""
     start_ms, end_ms = timeline.span_ms
+    marks = _marks(timeline)
+    version = SCHEMA_VERSION if marks else _WITHOUT_MARKS
     head = {
-        "schema": SCHEMA_ID,
-        "schema_version": SCHEMA_VERSION,
+        "schema": f"urn:emofuse:timeline:{version}",
+        "schema_version": version,
         "units": {
             "times": "s",
             "probabilities": "1",
@@ -52,6 +59,7 @@ def write_json(timeline: Timeline, file: IO[bytes]) -> None:
         "picture_size": None if timeline.picture_size is None else list(timeline.picture_size),
         "notes": list(timeline.notes),
         "baselines": {person: one.as_data() for person, one in timeline.baselines.items()},
+        **marks,
     }
     file.write(b"{\n")
     for key, value in head.items():
@@ -60,10 +68,37 @@ def write_json(timeline: Timeline, file: IO[bytes]) -> None:
     windows = (window.as_row(timeline.emotions, span) for window in timeline.windows)
     _write_list(file, "windows", map(rounded, windows))
     file.write(b",\n")
-    _write_list(file, "segments", (rounded(segment.as_row(span)) for segment in timeline.segments))
+    _write_list(file, "segments", (_segment(one, span) for one in timeline.segments))
     file.write(b",\n")
     _write_list(file, "faces", map(_pixels, timeline.rows("faces")))
     file.write(b"\n}\n")
+
+
+def _marks(timeline: Timeline) -> dict[str, Any]:
+    """What people added, if they did."""
+    if timeline.purpose is None and not has_marks(timeline):
+        return {}
+    rows = list(mark_rows(timeline))
+    markers = [
+        {"start_s": row["start_s"], "end_s": row["end_s"], "text": row["text"]}
+        for row in rows
+        if row["kind"] == MARKER
+    ]
+    excluded = [
+        {
+            "start_s": row["start_s"],
+            "end_s": row["end_s"],
+            "person": row["person"],
+            "reason": row["text"],
+        }
+        for row in rows
+        if row["kind"] == EXCLUDED
+    ]
+    return {"purpose": timeline.purpose, "markers": markers, "excluded": excluded}
+
+
+def _segment(segment: Segment, span: SpanMs) -> dict[str, Any]:
+    return rounded(segment.as_row(span)) | ({"excluded": True} if segment.excluded else {})
 
 
 def _json(value: object) -> bytes:

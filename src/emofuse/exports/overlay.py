@@ -28,6 +28,7 @@ from av.video.stream import VideoStream
 
 from emofuse.core.errors import ExportError
 from emofuse.core.records import StreamChoice, UInt8
+from emofuse.core.text import one_line
 from emofuse.exports.overlay_drawing import Drawing
 from emofuse.exports.tiers import against_own_baseline
 from emofuse.media.audio_blocks import AudioFormatConverter
@@ -136,8 +137,8 @@ class _OverlayPass:
         ticks = str(base.denominator)
         options = {"video_track_timescale": ticks, "movie_timescale": ticks}
         with av.open(file, "w", format="mp4", options=options) as out:
-            if (own := against_own_baseline(self._timeline)) is not None:
-                out.metadata["comment"] = f"* read {own}"
+            if comment := _comment(self._timeline):
+                out.metadata["comment"] = comment
             video_out = _VideoWriter(out, video, self._timeline, base, self._origin_s)
             video_out.sort_times = self._file.container.format.name == "avi"
             audio_out = _AudioWriter(out, self._audio) if self._audio is not None else None
@@ -349,3 +350,10 @@ class _AudioWriter:
 def _family(audio: AudioStream) -> str:
     """``aac`` for the decoder ``aac_fixed``, ``mp3`` for ``mp3float``."""
     return str(audio.codec_context.codec.canonical_name)
+
+
+def _comment(timeline: Timeline) -> str:
+    """What the file says of itself: for what it was made, and what the stars after names mean."""
+    own = against_own_baseline(timeline)
+    purpose = [] if timeline.purpose is None else [f"purpose: {one_line(timeline.purpose)}"]
+    return "; ".join([*purpose, *([] if own is None else [f"* read {own}"])])

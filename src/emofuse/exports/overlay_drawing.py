@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.records import UInt8
-from emofuse.exports.tiers import VOICE
+from emofuse.exports.tiers import EXCLUDED, VOICE
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 
 MAX_GAP_S: Final = 1.0
@@ -119,9 +119,11 @@ class _State:
 
     @property
     def result(self) -> str:
-        """``happy 62%``, ``abstained`` or nothing."""
+        """``happy 62%``, ``abstained``, ``excluded`` or nothing."""
         if self.segment is None:
             return ""
+        if self.segment.excluded:
+            return EXCLUDED
         if self.segment.emotion is None:
             return "abstained" if self.segment.abstained else ""
         emotion, confidence = self.segment.shown_emotion or "", self.segment.shown_confidence

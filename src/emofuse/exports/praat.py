@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO
 
+from emofuse.core.text import one_line
 from emofuse.core.times import decimal_seconds
+from emofuse.exports.marks import MarkInterval, mark_tiers
 from emofuse.exports.tiers import Interval, against_own_baseline, complete_tiers, drawable_ms, label
 from emofuse.timeline.records import Timeline
 
@@ -13,8 +15,9 @@ from emofuse.timeline.records import Timeline
 def write_textgrid(timeline: Timeline, file: IO[bytes]) -> None:
     """Two interval tiers per person, ``emotion`` and ``confidence``, from 0 to the end; gaps are empty.
 
-    One more, ``baseline``, says who is read against their own baseline, if anybody is. Praat does not allow
-    empty tiers: a recording without length becomes one millisecond long.
+    One more, ``baseline``, says who is read against their own baseline, if anybody is; ``purpose``,
+    ``marker`` and ``excluded`` hold what people added, if they did. Praat does not allow empty tiers: a
+    recording without length becomes one millisecond long.
     """
     last_ms = max(drawable_ms(timeline)[1], 1)
     tiers: list[tuple[str, list[tuple[int, int, str]]]] = []
@@ -24,8 +27,23 @@ def write_textgrid(timeline: Timeline, file: IO[bytes]) -> None:
             tiers.append((tier.name(kind), [(i.start_ms, i.end_ms, text(i)) for i in intervals]))
     if (own := against_own_baseline(timeline)) is not None:
         tiers.append(("baseline", [(0, last_ms, own)]))
+    if timeline.purpose is not None:
+        tiers.append(("purpose", [(0, last_ms, one_line(timeline.purpose))]))
+    tiers += [(name, list(_filled(lane, last_ms))) for name, lane in mark_tiers(timeline)]
     for line in _lines(last_ms, tiers):
         file.write(line.encode() + b"\n")
+
+
+def _filled(lane: Iterable[MarkInterval], last_ms: int) -> Iterator[MarkInterval]:
+    """The intervals, with empty ones between them."""
+    reached = 0
+    for start_ms, end_ms, text in lane:
+        if start_ms > reached:
+            yield reached, start_ms, ""
+        yield start_ms, end_ms, text
+        reached = end_ms
+    if reached < last_ms:
+        yield reached, last_ms, ""
 
 
 def _emotion(interval: Interval) -> str:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.colors import EMOTION_COLORS
+from emofuse.core.text import one_line
 from emofuse.core.times import clock
-from emofuse.exports.tiers import VOICE, against_own_baseline, plain_names
+from emofuse.exports.marks import has_marks, mark_rows
+from emofuse.exports.tiers import EXCLUDED, VOICE, against_own_baseline, plain_names
 from emofuse.exports.waveform import Peaks
 from emofuse.timeline.records import Segment, Timeline, Window
 
@@ -24,6 +26,10 @@ _RIGHT: Final = 1190
 _CURVES: Final = 220
 _WAVE: Final = 72
 _RIBBON: Final = 28
+_MARKS: Final = 18
+_CHARACTER: Final = 7.0
+"""The width of a character, for texts that must not run into one another."""
+_EXCLUDED_FILL: Final = "var(--line)"
 _MAX_POINTS: Final = 550
 """Points of a curve, at two pixels each."""
 _STEPS_S: Final = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000, 36000)
@@ -84,10 +90,17 @@ def draw_chart(timeline: Timeline, waveform: Peaks | None, *, everyone: bool = F
         text = unattributed if person is None else names[person]
         parts += [_name(text, top + _RIBBON / 2), *_ribbon(timeline, segments, top)]
         top += _RIBBON + 8
-    legend = _legend(timeline.emotions, top + 8)
+    if has_marks(timeline):
+        parts += [_name("markers", top + _MARKS / 2), *_marks_row(timeline, top)]
+        top += _MARKS + 8
+    legend = _legend(timeline, top + 8)
     height = top + 34
+    if timeline.purpose is not None:
+        text = escape(f"Purpose: {one_line(timeline.purpose)}")
+        legend += f'<text x="{_LEFT}" y="{height + 4:g}" fill="var(--quiet)">{text}</text>'
+        height += 18
     if (own := against_own_baseline(timeline)) is not None:
-        legend += f'<text x="{_LEFT}" y="{top + 38:g}" fill="var(--quiet)">{escape(own)}</text>'
+        legend += f'<text x="{_LEFT}" y="{height + 4:g}" fill="var(--quiet)">{escape(own)}</text>'
         height += 18
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height:g}" role="img" font-family="inherit" font-size="12" '
@@ -218,11 +231,13 @@ def _ribbon(timeline: Timeline, segments: list[Segment], top: float) -> Iterator
     for segment in segments:
         left, right = _x(timeline, segment.start_s), _x(timeline, segment.end_s)
         # narrower than a pixel: the neighbor before it is shown instead
-        if right < drawn_to + 0.7 or (segment.emotion is None and not segment.abstained):
+        if right < drawn_to + 0.7 or segment.status == "nothing_to_read":
             continue
         drawn_to = right
         text = f"{segment.shown_emotion} {segment.shown_confidence:.0%}" if segment.emotion else "not sure"
         fill = "url(#hatch)" if segment.emotion is None else f"var(--e{indices[segment.emotion]})"
+        if segment.excluded:
+            text, fill = EXCLUDED, _EXCLUDED_FILL
         width = max(right - left - (0.8 if right - left > 3 else 0), 0.7)
         yield (
             f'<rect x="{left}" y="{top:g}" width="{width:.1f}" height="{_RIBBON}" fill="{fill}">'
@@ -230,12 +245,41 @@ def _ribbon(timeline: Timeline, segments: list[Segment], top: float) -> Iterator
         )
 
 
-def _legend(emotions: Sequence[str], top: float) -> str:
-    width = (_RIGHT - _LEFT) / max(len(emotions) + 1, 8)
+def _marks_row(timeline: Timeline, top: float) -> Iterator[str]:
+    """Markers as upright lines with their text, spans as bars; those of excluded spans are gray."""
+    rows = list(mark_rows(timeline))
+    lefts = [_x(timeline, row["start_s"]) for row in rows]
+    for row, left, after in zip(rows, lefts, [*lefts[1:], _RIGHT], strict=True):
+        right = left if row["end_s"] is None else _x(timeline, row["end_s"])
+        fill, edge = (
+            (_EXCLUDED_FILL, "var(--quiet)") if row["kind"] == EXCLUDED else ("var(--grid)", "var(--speech)")
+        )
+        text = one_line(row["text"])
+        for width, color in ((right - left, fill), (1.5, edge)):
+            if width:
+                yield (
+                    f'<rect x="{left}" y="{top:g}" width="{width:.1f}" height="{_MARKS}" '
+                    f'fill="{color}"><title>{escape(text)}</title></rect>'
+                )
+        n_fitting = int((after - left - 8) / _CHARACTER)
+        if n_fitting > 1:
+            short = text if len(text) <= n_fitting else f"{text[: n_fitting - 1]}…"
+            yield (
+                f'<text x="{left + 4}" y="{top + _MARKS / 2:g}" dominant-baseline="middle" '
+                f'fill="var(--text)">{escape(short)}</text>'
+            )
+
+
+def _legend(timeline: Timeline, top: float) -> str:
+    emotions = timeline.emotions
+    more = [("url(#hatch)", "not sure")]
+    if any(segment.excluded for segment in timeline.segments):
+        more.append((_EXCLUDED_FILL, EXCLUDED))
+    width = (_RIGHT - _LEFT) / max(len(emotions) + len(more), 8)
     marks = [(f"var(--e{index})", emotion) for index, emotion in enumerate(emotions)]
     return "".join(
         f'<rect x="{_LEFT + index * width:.1f}" y="{top:g}" width="12" height="12" rx="3" fill="{fill}"/>'
         f'<text x="{_LEFT + index * width + 17:.1f}" y="{top + 10:g}" fill="var(--text)">'
         f"{escape(text)}</text>"
-        for index, (fill, text) in enumerate([*marks, ("url(#hatch)", "not sure")])
+        for index, (fill, text) in enumerate([*marks, *more])
     )

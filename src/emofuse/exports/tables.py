@@ -1,8 +1,13 @@
-"""Tables: windows, segments, frames and people as CSV (RFC 4180, UTF-8), windows as Parquet."""
+"""Tables: windows, segments, frames, people and markers as CSV (RFC 4180, UTF-8), windows as Parquet.
+
+Where a timeline has a purpose, every table has a column with it at the end; where it has excluded spans,
+segments have a column with the reason, and people one with how long they are excluded.
+"""
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
@@ -10,10 +15,11 @@ from emofuse.core.csv_tables import write_csv
 from emofuse.core.errors import MissingExtraError
 from emofuse.core.text import encodable
 from emofuse.core.times import decimal_seconds
+from emofuse.exports.marks import MARK_COLUMNS, has_marks, mark_rows, reason_of
 from emofuse.exports.tiers import against_own_baseline
 from emofuse.timeline.frame_values import frame_columns, frame_rows
 from emofuse.timeline.records import Timeline
-from emofuse.timeline.summary import summary_columns, summary_rows
+from emofuse.timeline.summary import excluded_s, summary_columns, summary_rows
 
 __all__ = [
     "face_rows",
@@ -22,6 +28,7 @@ __all__ = [
     "summary_rows",
     "window_rows",
     "write_frames_csv",
+    "write_markers_csv",
     "write_parquet",
     "write_rows",
     "write_segments_csv",
@@ -47,22 +54,46 @@ def face_rows(timeline: Timeline) -> Iterator[dict[str, Any]]:
 
 def write_windows_csv(timeline: Timeline, file: IO[bytes]) -> None:
     """One row per window: times to three decimals, shares and probabilities to six, empty where unknown."""
-    write_rows(file, timeline.columns("windows"), timeline.rows("windows"))
+    _write_table(timeline, file, timeline.columns("windows"), timeline.rows("windows"))
 
 
 def write_segments_csv(timeline: Timeline, file: IO[bytes]) -> None:
     """One row per segment: times to three decimals, the confidence to six, empty where unknown."""
-    write_rows(file, timeline.columns("segments"), timeline.rows("segments"))
+    columns, rows = (*timeline.columns("segments"),), timeline.rows("segments")
+    if timeline.excluded:
+        columns = (*columns, "excluded_reason")
+        reasons = (reason_of(segment, timeline) for segment in timeline.segments)
+        rows = (row | {"excluded_reason": why} for row, why in zip(rows, reasons, strict=True))
+    _write_table(timeline, file, columns, rows)
 
 
 def write_frames_csv(timeline: Timeline, file: IO[bytes]) -> None:
     """One row per face and frame: see :func:`frame_rows`; edges to a hundredth of a pixel."""
-    write_rows(file, frame_columns(timeline.emotions), frame_rows(timeline))
+    _write_table(timeline, file, frame_columns(timeline.emotions), frame_rows(timeline))
 
 
 def write_summary_csv(timeline: Timeline, file: IO[bytes], condition: str | None = None) -> None:
     """One row per person: see :func:`summary_rows`."""
-    write_rows(file, summary_columns(timeline.emotions), summary_rows(timeline, condition))
+    columns, rows = summary_columns(timeline.emotions), summary_rows(timeline, condition)
+    if timeline.excluded:
+        columns = (*columns, "excluded_s")
+        rows = (row | {"excluded_s": excluded_s(timeline, row["person"])} for row in rows)
+    _write_table(timeline, file, columns, rows)
+
+
+def write_markers_csv(timeline: Timeline, file: IO[bytes]) -> None:
+    """One row per marker and excluded span: see :func:`emofuse.exports.marks.mark_rows`."""
+    _write_table(timeline, file, MARK_COLUMNS, mark_rows(timeline))
+
+
+def _write_table(
+    timeline: Timeline, file: IO[bytes], columns: Iterable[str], rows: Iterable[dict[str, Any]]
+) -> None:
+    """The rows, with a column for the purpose if the timeline has one."""
+    if timeline.purpose is not None:
+        columns = (*columns, "purpose")
+        rows = (row | {"purpose": timeline.purpose} for row in rows)
+    write_rows(file, columns, rows)
 
 
 def write_rows(file: IO[bytes], columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> None:
@@ -111,6 +142,10 @@ def write_parquet(timeline: Timeline, file: IO[bytes]) -> None:
         "licence": timeline.licence or "",
         "baselines": against_own_baseline(timeline) or "",
     }
+    if timeline.purpose is not None:
+        metadata["purpose"] = timeline.purpose
+    if has_marks(timeline):
+        metadata["marks"] = json.dumps(list(mark_rows(timeline)), ensure_ascii=False)
     schema = pa.schema(
         [
             (encodable(name), pa.string() if kind == "object" else pa.float64())

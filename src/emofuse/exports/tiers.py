@@ -11,6 +11,8 @@ from emofuse.timeline.records import Segment, Timeline, part_ms
 
 ABSTAINED = "abstained"
 """The label of a segment in which the recognizer abstained."""
+EXCLUDED = "excluded"
+"""The label of a segment that somebody left out."""
 NOTHING = "—"
 """The label of a segment in which there was nothing to read."""
 VOICE = "a voice"
@@ -58,9 +60,11 @@ class Tier:
 
 
 def label(segment: Segment) -> str:
-    """The emotion, ``abstained`` or a dash."""
+    """The emotion, ``abstained``, ``excluded`` or a dash."""
     if segment.emotion is not None:
         return one_line(segment.emotion)
+    if segment.excluded:
+        return EXCLUDED
     return ABSTAINED if segment.abstained else NOTHING
 
 

@@ -7,6 +7,7 @@ from typing import IO
 
 from emofuse.core.text import one_line
 from emofuse.core.times import clock
+from emofuse.exports.marks import mark_lines
 from emofuse.exports.tiers import (
     NOTHING,
     Interval,
@@ -26,6 +27,10 @@ def write_vtt(timeline: Timeline, file: IO[bytes]) -> None:
     file.write(f"NOTE Expressed emotion, read by {_escaped(about)}\n".encode())
     if (own := against_own_baseline(timeline)) is not None:
         file.write(f"\nNOTE Read {_escaped(own)}\n".encode())
+    if timeline.purpose is not None:
+        file.write(f"\nNOTE Purpose: {_escaped(timeline.purpose)}\n".encode())
+    for line in mark_lines(timeline):
+        file.write(f"\nNOTE {_escaped(line)}\n".encode())
     names = {person: _escaped(name) for person, name in plain_names(timeline.people).items()}
     for number, interval in enumerate(filled(timeline.segments, drawable_ms(timeline)), 1):
         times = f"{clock(interval.start_ms)} --> {clock(interval.end_ms)}"

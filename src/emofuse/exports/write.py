@@ -7,6 +7,7 @@ format               suffix              content
 ``windows-csv``      ``.windows.csv``    one row per window, with all probabilities
 ``summary-csv``      ``.summary.csv``    one row per person
 ``frames-csv``       ``.frames.csv``     one row per face and frame
+``markers-csv``      ``.markers.csv``    one row per marker and excluded span
 ``json``             ``.json``           everything, under a published JSON Schema
 ``parquet``          ``.parquet``        one row per window (needs ``emofuse[tables]``)
 ``vtt``              ``.vtt``            WebVTT: one cue per segment, for players
@@ -36,6 +37,7 @@ from emofuse.exports.picture import write_png, write_svg
 from emofuse.exports.praat import write_textgrid
 from emofuse.exports.tables import (
     write_frames_csv,
+    write_markers_csv,
     write_parquet,
     write_segments_csv,
     write_summary_csv,
@@ -50,6 +52,7 @@ FORMATS: Final[dict[str, str]] = {
     "windows-csv": ".windows.csv",
     "summary-csv": ".summary.csv",
     "frames-csv": ".frames.csv",
+    "markers-csv": ".markers.csv",
     "csv": ".csv",
     "json": ".json",
     "parquet": ".parquet",
@@ -65,6 +68,7 @@ FORMATS: Final[dict[str, str]] = {
 _WRITERS: Final[dict[str, Callable[[Timeline, IO[bytes]], None]]] = {
     "windows-csv": write_windows_csv,
     "frames-csv": write_frames_csv,
+    "markers-csv": write_markers_csv,
     "csv": write_segments_csv,
     "json": write_json,
     "parquet": write_parquet,

@@ -90,6 +90,7 @@ def write_timelines(
     options: TimelineOptions | None = None,
     profile: Profile | None = None,
     timeout_s: float | None = None,
+    purpose: str | None = None,
     on_progress: OnFile | None = None,
 ) -> FolderResult:
     """Read all recordings below a folder. The same call resumes after an interrupt or a kill.
@@ -106,6 +107,7 @@ def write_timelines(
         options: how each recording is read.
         profile: of the one person who is seen and heard in all of them, if enrolled.
         timeout_s: seconds a recording may take; None: half an hour, and one more for each 25 kB; 0: no limit.
+        purpose: for what the recordings are read; every file says it.
         on_progress: called after each recording.
 
     Returns:
@@ -128,6 +130,7 @@ def write_timelines(
         "start_s": options.start_s, "end_s": options.end_s, "suffixes": list(suffixes),
         "own_baseline": options.own_baseline,
         "identity": identity_installed() if options.identity is None else options.identity,
+        **({} if purpose is None else {"purpose": purpose}),
     }  # fmt: skip
     about = settings.identity() | {"set of options": how, "table of conditions": run.conditions}
     with Journal(out / _JOURNAL, about) as journal:
@@ -138,7 +141,7 @@ def write_timelines(
         ):
             for index, reply in replies:
                 run.record(index, {"error": reply.reason} if isinstance(reply, Lost) else reply, journal)
-        run.write_tables(settings.emotions)
+        run.write_tables(settings.emotions, purpose)
         journal.remove()
     return FolderResult(out, len(run.files), run.n_failed, run.n_resumed, tuple(run.errors()), run.left_out)
 
@@ -239,11 +242,12 @@ class _Run:
             if (error := self.replies[index]["error"]) is not None:
                 yield failure(file, str(error))
 
-    def write_tables(self, emotions: Sequence[str]) -> None:
+    def write_tables(self, emotions: Sequence[str], purpose: str | None) -> None:
         """Write the summary of all recordings, and what became of each."""
-        columns = ("file", *summary_columns(emotions))
+        more = {} if purpose is None else {"purpose": purpose}
+        columns = ("file", *summary_columns(emotions), *more)
         people = (
-            {"file": printable(name)} | row
+            {"file": printable(name)} | row | more
             for index, name in enumerate(self.names)
             for row in self.replies[index].get("summary", ())
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def load_writer(setup: Mapping[str, Any]) -> Handler:
 
     def read(request: Request) -> Reply:
         try:
-            return _read(recognizer, request, setup["suffixes"], options)
+            return _read(recognizer, request, setup["suffixes"], options, setup.get("purpose"))
         except EmofuseError as error:
             return {"error": str(error)}
         except Exception as error:  # one recording must not stop the others; the type shows a bug
@@ -54,7 +55,13 @@ def load_writer(setup: Mapping[str, Any]) -> Handler:
     return read
 
 
-def _read(recognizer: Any, request: Request, suffixes: list[str], options: Mapping[str, Any]) -> Reply:
+def _read(
+    recognizer: Any,
+    request: Request,
+    suffixes: list[str],
+    options: Mapping[str, Any],
+    purpose: str | None,
+) -> Reply:
     from emofuse.core.errors import MediaError
     from emofuse.exports.waveform import PeakMeter
     from emofuse.exports.write import write_timeline
@@ -62,6 +69,7 @@ def _read(recognizer: Any, request: Request, suffixes: list[str], options: Mappi
 
     meter = PeakMeter(start_s=options["start_s"] or 0.0)
     timeline = recognizer.timeline(request["file"], on_sound=meter.add, **options)
+    timeline = replace(timeline, purpose=purpose)
     if not timeline.duration_s:
         raise MediaError(request["file"], "there is nothing to read in this span")
     waveform, condition = meter.peaks(), request["condition"]

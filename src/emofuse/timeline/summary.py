@@ -143,6 +143,12 @@ def main_results(one: PersonSummary, emotions: Sequence[str]) -> list[tuple[str 
     return sorted(frequent, key=lambda result: -result[1])
 
 
+def excluded_s(timeline: Timeline, person: str | None) -> float:
+    """For how many seconds a person is excluded; None: voices of nobody."""
+    own = [one for one in timeline.segments if one.excluded and one.person == person]
+    return sum(one.duration_s for one in own)
+
+
 def summary_columns(emotions: Sequence[str]) -> tuple[str, ...]:
     """The columns of a summary as a table."""
     return (

@@ -1,0 +1,60 @@
+"""Markers and excluded spans on the page: a table to click in, and the data of the script that draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any, Final
+
+from emofuse.core.text import one_line
+from emofuse.core.times import clock
+from emofuse.exports.marks import EVERYBODY, MARKER, mark_rows
+from emofuse.exports.tiers import plain_names
+from emofuse.timeline.plain_rows import Row
+from emofuse.timeline.records import Timeline
+
+_MAX_ROWS: Final = 2000
+"""Browsers become slow with many more."""
+
+
+def marks_table(timeline: Timeline) -> str:
+    """One row per marker and excluded span; nothing where there are none."""
+    marks = list(mark_rows(timeline))
+    if not marks:
+        return ""
+    names = plain_names(timeline.people)
+    rows = []
+    for row in marks[:_MAX_ROWS]:
+        start, end = (None if row[key] is None else round(row[key] * 1000) for key in ("start_s", "end_s"))
+        assert start is not None
+        whose = "" if row["kind"] == MARKER else _whose(row, names)
+        rows.append(
+            f'<tr><td><button type="button" data-time="{start / 1000}">{signed_clock(start)}</button></td>'
+            f"<td>{'' if end is None else signed_clock(end)}</td><td>{row['kind']}</td>"
+            f"<td>{escape(whose)}</td><td>{escape(one_line(row['text']))}</td></tr>"
+        )
+    more = f"; the first {_MAX_ROWS} are shown" if len(marks) > _MAX_ROWS else ""
+    return (
+        f"<details open><summary>Markers and excluded spans ({len(marks)}{more})</summary>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Markers and excluded spans">'
+        '<table class="marks"><thead><tr><th scope="col">Start</th><th scope="col">End</th>'
+        '<th scope="col">Kind</th><th scope="col">Person</th><th scope="col">Text</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div></details>\n"
+    )
+
+
+def page_marks(timeline: Timeline) -> Iterator[list[Any]]:
+    """For the script: start and end in milliseconds, kind, whose, text; end None for one time."""
+    names = plain_names(timeline.people)
+    for row in mark_rows(timeline):
+        end = None if row["end_s"] is None else round(row["end_s"] * 1000)
+        yield [round(row["start_s"] * 1000), end, row["kind"], _whose(row, names), one_line(row["text"])]
+
+
+def _whose(row: Row, names: dict[str, str]) -> str:
+    return EVERYBODY if row["person"] is None else names[row["person"]]
+
+
+def signed_clock(ms: int) -> str:
+    """``00:00:12.345``, with a minus sign before zero."""
+    return f"−{clock(-ms)}" if ms < 0 else clock(ms)
