@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
@@ -33,6 +34,8 @@ def serving(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
     )
     assert process.stdout is not None
     printed = []
+    late = threading.Timer(FOREVER_S, process.kill)
+    late.start()
     try:
         for line in process.stdout:
             printed.append(line.strip())
@@ -42,6 +45,7 @@ def serving(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
         else:
             pytest.fail("\n".join(printed))
     finally:
+        late.cancel()
         process.kill()
         process.wait()
         process.stdout.close()

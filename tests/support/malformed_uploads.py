@@ -8,10 +8,15 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 from typing import Final
 
+import av
+import numpy as np
+
 from tests.support.service import form
+from tests.support.speech import speech_like
 
 PATH_NAMES: Final = (
     "../../../../etc/passwd", "/etc/passwd", "..\\..\\windows\\system.ini", "C:\\boot.ini",
@@ -202,12 +207,31 @@ def wav_header(*, rate: int, channels: int, data_bytes: int, bits: int = 16) -> 
 
 
 def _ten_hours(random: Random, _: bytes) -> tuple[str, bytes]:
-    """A header of ten hours and more, and a moment of sound."""
-    rate = 8000
-    hours = random.uniform(10, 70)
-    return _file(
-        wav_header(rate=rate, channels=1, data_bytes=2 * round(rate * 3600 * hours)) + random.randbytes(8000)
-    )
+    """A header of ten hours and more, and a second of sound.
+
+    In WAV, FFmpeg believes the size of the file; in FLAC, it has to believe the header.
+    """
+    rate, flac = 16_000, bytearray(_flac())
+    assert flac[:4] == b"fLaC"
+    samples = round(rate * 3600 * random.uniform(10, 1000))
+    packed = int.from_bytes(flac[18:26], "big")  # rate, channels, bits, and 36 bits of samples
+    flac[18:26] = (packed >> 36 << 36 | samples).to_bytes(8, "big")
+    return _file(bytes(flac), "clip.flac")
+
+
+@cache
+def _flac() -> bytes:
+    """A second of sound, as any encoder would write it."""
+    made = io.BytesIO()
+    with av.open(made, "w", format="flac") as file:
+        stream = file.add_stream("flac", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            (speech_like(16_000, 1.0)[None] * 32_767).astype(np.int16), format="s16", layout="mono"
+        )
+        frame.sample_rate = 16_000
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return made.getvalue()
 
 
 def _many_channels(random: Random, _: bytes) -> tuple[str, bytes]:

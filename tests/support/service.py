@@ -121,11 +121,11 @@ class RunningService:
                     raw.shutdown(socket.SHUT_WR)
             return RawAnswer.read(raw)
 
-    def leftovers(self) -> list[str]:
-        """Files of recordings that lie in the data folder, of jobs or of requests."""
+    def leftovers(self, *folders: str) -> list[str]:
+        """Files of recordings in the data folder: of requests (``incoming``), of jobs (``jobs``), or both."""
         return sorted(
             str(path.relative_to(self.data))
-            for folder in ("incoming", "jobs")
+            for folder in folders or ("incoming", "jobs")
             for path in (self.data / folder).rglob("*")
             if path.is_file() and path.name != ".lock"
         )

@@ -12,7 +12,7 @@ import typer
 
 from emofuse.cli import options
 from emofuse.cli.interrupts import left_to_command
-from emofuse.cli.printing import print_line, print_remark
+from emofuse.cli.printing import print_remark
 from emofuse.cli.quiet import is_quiet
 from emofuse.core.errors import MissingExtraError
 from emofuse.core.text import shown
@@ -148,7 +148,7 @@ def _settings(
 
 
 def _say_where(address: str, settings: ServerSettings) -> None:
-    print_line(f"emofuse serves at {address}")
+    typer.echo(f"emofuse serves at {shown(address)}")  # what it is asked for, also with --quiet
     if settings.token_file is not None:
         print_remark(f"the token is in {shown(str(settings.token_file))}")
     if settings.purpose is None:

@@ -166,6 +166,8 @@ def _probe(_: Recognizer, request: Request, talk: Talk, names: _Names) -> Reply:
     with _opened(request, names) as path, open_media(path, streams, control) as file:
         if file.video is not None:
             check_size(file.display_path, file.video, control.limits)
+            if file.audio is None and not file.video.codec_context.width:
+                raise MediaError(file.display_path, "its frames have no size")
     return {}
 
 

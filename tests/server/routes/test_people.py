@@ -32,7 +32,7 @@ def test_a_person_is_enrolled_used_listed_and_erased(service: RunningService, cl
     assert service.client.get(f"/v1/people/{anna['id']}").status_code == 404
     assert service.predict(clip, person=anna["id"]).status_code == 422
     assert list((service.data / "people").iterdir()) == []
-    assert not [name for name in service.leftovers() if name.startswith("incoming")]
+    assert service.leftovers("incoming") == []
 
 
 def test_a_recording_that_cannot_be_used_is_named(

@@ -17,7 +17,7 @@ def test_a_form_is_answered_as_the_library_answers(service: RunningService, clip
     assert got.pop("source") == clip.name
     expected.pop("source")
     assert got == expected
-    assert service.leftovers() == []
+    assert service.leftovers("incoming") == []
 
 
 def test_a_raw_body_is_read_and_its_name_comes_in_a_header(service: RunningService, clip: Path) -> None:
@@ -68,7 +68,7 @@ def test_what_is_no_recording_is_said_to_be_none(service: RunningService) -> Non
     assert problem["type"] == "urn:emofuse:problem:recording-not-readable"
     assert problem["detail"].startswith("notes.txt: ")
     assert str(service.data) not in answer.text
-    assert service.leftovers() == []
+    assert service.leftovers("incoming") == []
 
 
 def test_without_a_purpose_nothing_is_read(tmp_path: Path, clip: Path) -> None:
