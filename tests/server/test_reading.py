@@ -139,7 +139,7 @@ def test_annotations_and_the_purpose_are_in_an_export(
     given = {"timeline": str(out), "out": str(tmp_path / "a.json"), "format": "json", "purpose": "a study"}
     assert ask(pool, "export", **given, annotations={"names": {"person 1": "Anna"}}) == {}
     data = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
-    assert data["people"][0] == "Anna"
+    assert data["people"][0] == "Anna" and data["purpose"] == "a study"
     kind, text = refused(pool, "export", **given, annotations={"names": {"person 99": "Bert"}})
     assert kind == "annotations" and "person 99" in text
     kind, text = refused(pool, "export", **{**given, "format": "docx"}, annotations={})
