@@ -32,6 +32,8 @@ TESTS_BESIDE_MODULES = {
     "recognition/test_memory_and_time.py": "what all steps of a prediction cost together",
     "media/test_bad_input.py": "damaged files, whichever module reads them",
     "zoo/test_zoo.py": "a file of every kind, read by predict and timeline",
+    "server/test_faults.py": "jobs, workers and services that are killed",
+    "soak/test_server_faults.py": "the same for minutes, and a full disk; by hand, by make soak",
     "soak/test_endurance.py": "an hour in one process; by hand, by make soak",
     "soak/test_interrupts.py": "signals to all commands; by hand, by make soak",
     "soak/test_server_load.py": "what the service costs for minutes; by hand, by make soak",

@@ -405,7 +405,10 @@ def test_closing_ends_what_runs_and_what_waits() -> None:
     ("setup", "text"),
     [
         ({"refuse": True}, r"^no bundle here$"),
-        ({"stumble": True}, "could not start: RuntimeError: worker was not made for this"),
+        (
+            {"stumble": True},
+            r"could not start: it ended \(exit status 1\): RuntimeError: worker was not made for this",
+        ),
     ],
 )
 def test_a_pool_whose_workers_do_not_load_does_not_start(setup: dict[str, Any], text: str) -> None:

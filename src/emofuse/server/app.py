@@ -14,7 +14,8 @@ from emofuse.server.access import COOKIE, Access, Tokens
 from emofuse.server.bodies import Bodies
 from emofuse.server.observed import Observed
 from emofuse.server.problems import MEDIA_TYPE, answer_problems
-from emofuse.server.routes import about, events, jobs, people, predictions, session
+from emofuse.server.routes import about, events, jobs, people, predictions, results, session
+from emofuse.server.routes import annotations as annotation_routes
 from emofuse.server.schemas import ProblemDetails
 from emofuse.server.service import Service
 from emofuse.server.settings import ServerSettings
@@ -67,7 +68,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.add_middleware(Access, settings=settings, tokens=tokens)
     app.add_middleware(Observed, metrics=service.metrics)
     api = APIRouter(responses={"4XX": _PROBLEM, "5XX": _PROBLEM})
-    for module in (predictions, jobs, events, people, about, session):
+    for module in (predictions, jobs, annotation_routes, results, events, people, about, session):
         api.include_router(module.router)
     app.include_router(api)
     _describe(app)

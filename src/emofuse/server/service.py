@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection, Request
 
 from emofuse.core.errors import EmofuseError, WorkerLostError
 from emofuse.recognition.bundle import Bundle, load_bundle
+from emofuse.server.exports import Exports
 from emofuse.server.incoming import Incoming
 from emofuse.server.jobs.files import JobFiles
 from emofuse.server.jobs.records import Job
@@ -55,6 +56,7 @@ class Service:
         self.purpose: Purpose
         self.people: People
         self.files: JobFiles
+        self.exports: Exports
         self.jobs: JobStore
         self.pool: WorkerPool
         self.scheduler: Scheduler
@@ -81,6 +83,7 @@ class Service:
                 self.purpose.set(settings.purpose)
             self.people = People(settings.data, settings.quotas.people)
             self.files = JobFiles(settings.data)
+            self.exports = Exports(self.files)
             self.jobs = stack.enter_context(JobStore.open(settings.database_url))
             self.incoming = stack.enter_context(Incoming(settings.data))
             bundle = None if settings.bundle is None else os.fspath(settings.bundle.absolute())

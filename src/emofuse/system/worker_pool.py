@@ -50,8 +50,9 @@ _MOST_UNSENT_BYTES: Final = 64_000_000
 """What may wait to be sent to a worker that does not read."""
 _STARTS: Final = 3
 """How often workers may die while they load before :meth:`WorkerPool.start` gives up."""
-_LONGEST_PAUSE_S: Final = 30.0
-"""Between attempts to replace a worker that does not load."""
+_LONGEST_PAUSE_S: Final = 4.0
+_REFUSED_PAUSE_S: Final = 30.0
+"""Between attempts to replace a worker that dies while it loads, and one that says that it cannot load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +287,8 @@ class WorkerPool:
             if worker.ready:
                 self._died += 1
             elif not closed:
-                self._not_started(said if worker.cause is None else cause.reason, worker.refusal)
+                died = f"it {cause_of_death(status)}: {said}"
+                self._not_started(died if worker.cause is None else cause.reason, worker.refusal)
             if ticket is not None and not (worker.begun or worker.cancelled or worker.cause):
                 ticket.worker = None  # it had died before: this task is as good as new
                 self._waiting[ticket.urgent].appendleft(ticket)
@@ -302,7 +304,8 @@ class WorkerPool:
         """Wait before the next attempt, longer each time; the condition is held."""
         self._refusal = refusal or f"a worker process could not start: {reason}"
         self._failed_starts += _STARTS if refusal else 1
-        pause_s = min(_LONGEST_PAUSE_S, 0.25 * 2.0 ** min(self._failed_starts, 10))
+        longest_s = _REFUSED_PAUSE_S if refusal else _LONGEST_PAUSE_S
+        pause_s = min(longest_s, 0.25 * 2.0 ** min(self._failed_starts, 10))
         self._start_again = time.monotonic() + pause_s
         logger.warning("%s; the next attempt is in %.1f s", self._refusal, pause_s)
         self._changed.notify_all()

@@ -5,6 +5,7 @@
     DATA/jobs/ID/upload        the recording, if it was uploaded
     DATA/jobs/ID/attempt-N/    what a worker writes while it works on the job for the Nth time
     DATA/jobs/ID/result/       an attempt that was finished, renamed once
+    DATA/jobs/ID/exports/      exports of the result, made when they are asked for
 """
 
 from __future__ import annotations
