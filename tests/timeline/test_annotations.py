@@ -48,6 +48,7 @@ def test_the_order_of_entries_and_repeated_ones_mean_nothing() -> None:
         ([], "annotations must be an object, got a list"),
         (None, "annotations must be an object, got null"),
         ({"name": {}}, "annotations has no 'name': use names, merges, excluded, markers"),
+        ({"x" * 10**6: 1}, "annotations has no 'x{60}…': use"),
         ({"names": []}, "names must be an object, got a list"),
         ({"names": {"person 1": 3}}, r"names\['person 1'\] must be a text, got a number"),
         ({"names": {"person 1": " "}}, r"names\['person 1'\]: ' ' is not a valid name"),
@@ -108,6 +109,13 @@ def test_a_patch_changes_what_it_names() -> None:
     assert whole.patched({"excluded": []}).excluded == ()
     # taken back, a change leaves what was before
     assert named.patched({"names": {"person 1": "Zoë", "person 9": None}}) == whole
+    deep: Any = {}
+    for _ in range(50_000):
+        deep = {"names": deep}
+    with pytest.raises(AnnotationError, match="must be a text, got an object"):
+        whole.patched(deep)
+    while deep:  # one after the other: Python frees what is nested by recursion
+        deep = deep["names"]
     wrongs: tuple[Any, ...] = ([], None, "x", {"names": 3}, {"merges": {"person 1": "person 4"}}, {"a": {}})
     for wrong in wrongs:
         with pytest.raises(AnnotationError):

@@ -29,6 +29,10 @@ LONGEST_REASON: Final = 500
 LONGEST_TEXT: Final = 2_000
 """Characters of a name, of the reason of an excluded span, and of a marker's text."""
 _LATEST_S: Final = 1e9
+_SHOWN: Final = 60
+"""Characters of an unknown key that a message shows."""
+_MOST_SHOWN: Final = 10
+"""People that a message names."""
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 Span = tuple[float, float]
@@ -146,8 +150,7 @@ class Annotations:
         """
         if not isinstance(patch, dict):
             raise AnnotationError(f"annotations are changed by a JSON object, got {_kind(patch)}")
-        data = _merge_patch(self.as_data(), patch)
-        return Annotations.from_data(data)
+        return Annotations.from_data(_merge_patch(self.as_data(), patch))
 
     # --- against a timeline
 
@@ -164,7 +167,8 @@ class Annotations:
         }
         for kind, mentioned in whose.items():
             if unknown := next((one for one in mentioned if one not in people), None):
-                known = ", ".join(people) or "nobody"
+                known = ", ".join([*people][:_MOST_SHOWN]) or "nobody"
+                known += ", …" if len(people) > _MOST_SHOWN else ""
                 raise AnnotationError(f"{kind}: there is no {unknown!r} in the recording, but {known}")
         left = [person for person in people if person not in self.merges]
         named: dict[str, str] = {}
@@ -236,7 +240,7 @@ def _entries(
     if optional is not None:
         known = [*needed, *optional]
         if unknown := next((key for key in data if key not in known), None):
-            raise AnnotationError(f"{where} has no {unknown!r}: use {', '.join(known)}")
+            raise AnnotationError(f"{where} has no {_cut(unknown)}: use {', '.join(known)}")
     if missing := next((key for key in needed if key not in data), None):
         raise AnnotationError(f"{where} needs {missing!r}")
     if most is not None and len(data) > most:
@@ -292,14 +296,20 @@ def _kind(value: object) -> str:
     return kinds.get(type(value), "a number")
 
 
-def _merge_patch(target: object, patch: object) -> object:
-    """RFC 7396, section 2."""
-    if not isinstance(patch, dict):
-        return patch
-    merged: dict[str, object] = dict(target) if isinstance(target, dict) else {}
+def _merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 7396, section 2, to the depth that annotations have: names and merges are objects, no more is."""
+    merged = dict(target)
     for key, value in patch.items():
         if value is None:
             merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(before := merged.get(key, {}), dict):
+            inner = {**before, **value}
+            merged[key] = {name: one for name, one in inner.items() if one is not None}
         else:
-            merged[key] = _merge_patch(merged.get(key), value)
+            merged[key] = value
     return merged
+
+
+def _cut(text: str) -> str:
+    """A text from elsewhere, as much as a message needs of it."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
