@@ -311,6 +311,17 @@ def test_boxes_follow_straight_lines_and_vanish_in_gaps() -> None:
     assert seen((), 1.0) is None
 
 
+def test_what_is_excluded_is_named() -> None:
+    def drawn(**more: Any) -> Any:
+        image = np.zeros((400, 1000, 3), np.uint8)
+        segments = (Segment(0.0, 10.0, None, person="Anna", **more),)
+        timeline = talk(10.0, (1000, 400), windows=(), segments=segments, faces=())
+        Drawing(timeline, 1000, 400).draw(image, 5.0)
+        return image
+
+    assert (drawn(excluded=True) > 100).sum() > (drawn() > 100).sum() + 100
+
+
 def test_boxes_are_scaled_to_the_frame_and_may_leave_it() -> None:
     wide = FaceBox(1.0, "Anna", -1e9, -50.0, 1e9, 1e6)
     image = np.zeros((240, 320, 3), np.uint8)

@@ -17,8 +17,11 @@ Annotations without merges and names may be applied again: nothing changes.
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from emofuse.features.face.boxes import area
@@ -167,9 +170,11 @@ class _Parts:
         self.spans = spans
         left = []
         for window in self.windows:
-            if _touches(window, spans.get(window.person, ())):
+            if _touches(spans.get(window.person), window.start_s, window.end_s):
                 self.stale.add(window.person)
-            elif window.speaker is not None and _touches(window, spans.get(window.speaker, ())):
+            elif window.speaker is not None and _touches(
+                spans.get(window.speaker), window.start_s, window.end_s
+            ):
                 left.append(replace(window, speaker=None, speech=None))
             else:
                 left.append(window)
@@ -177,7 +182,7 @@ class _Parts:
         self.faces = [
             face
             for face in self.faces
-            if not any(start <= face.time_s < end for start, end in spans.get(face.person, ()))
+            if not _touches(spans.get(face.person), face.time_s, math.nextafter(face.time_s, math.inf))
         ]
 
     def make_baselines(self, model: EmotionModel | None) -> None:
@@ -223,8 +228,12 @@ class _Parts:
         )  # fmt: skip
 
 
-def _touches(window: Window, spans: Sequence[Span]) -> bool:
-    return any(start_s < window.end_s and window.start_s < end_s for start_s, end_s in spans)
+def _touches(spans: Sequence[Span] | None, start_s: float, end_s: float) -> bool:
+    """Whether a stretch of time overlaps one of the spans."""
+    if not spans:
+        return False
+    number = bisect_right(spans, start_s, key=itemgetter(1))  # the first that ends later
+    return number < len(spans) and spans[number][0] < end_s
 
 
 def _plain(window: Window) -> Window:
