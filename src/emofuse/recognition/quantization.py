@@ -25,7 +25,7 @@ from emofuse.core.records import Features
 from emofuse.features.extraction import extract
 from emofuse.recognition.bundle import FRAME_FILE, Bundle, check_free, save_bundle
 from emofuse.recognition.recognizer import Recognizer
-from emofuse.system.onnx_session import create_session, fold_constants
+from emofuse.system.onnx_session import create_session, fold_constants, onnx_runtime
 from emofuse.system.shared_settings import SharedSetting
 
 MIN_FILES: Final = 4
@@ -162,6 +162,7 @@ def _batch(features: Features, modality: str, name: str) -> NDArray[Any]:
 
 
 def _to_int8(network: bytes, arrays: Sequence[NDArray[Any]]) -> bytes:
+    onnx_runtime()
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Arrays(CalibrationDataReader):  # type: ignore[misc]
