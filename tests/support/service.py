@@ -23,6 +23,7 @@ FOREVER_S: Final = 180.0
 _RUN: Final = """\
 import json, logging, sys
 from pathlib import Path
+from emofuse.server.live.limits import LiveLimits
 from emofuse.server.run import serve
 from emofuse.server.settings import Quotas, ServerSettings
 given = json.loads(sys.argv[1])
@@ -31,6 +32,7 @@ for name in ("data", "bundle", "token_file"):
         given[name] = Path(given[name])
 given["folders"] = tuple(map(Path, given.get("folders", ())))
 given["hosts"] = tuple(given.get("hosts", ()))
+given["live"] = LiveLimits(**given.get("live", {}))
 given["quotas"] = Quotas(**given.get("quotas", {}))
 logging.basicConfig(level=logging.INFO)
 serve(ServerSettings(**given), lambda address: print(address, flush=True))

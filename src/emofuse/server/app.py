@@ -14,7 +14,7 @@ from emofuse.server.access import COOKIE, Access, Tokens
 from emofuse.server.bodies import Bodies
 from emofuse.server.observed import Observed
 from emofuse.server.problems import MEDIA_TYPE, answer_problems
-from emofuse.server.routes import about, events, jobs, people, predictions, results, session
+from emofuse.server.routes import about, events, jobs, live, page, people, predictions, results, session
 from emofuse.server.routes import annotations as annotation_routes
 from emofuse.server.schemas import ProblemDetails
 from emofuse.server.service import Service
@@ -71,6 +71,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
     for module in (predictions, jobs, annotation_routes, results, events, people, about, session):
         api.include_router(module.router)
     app.include_router(api)
+    for module in (live, page):
+        app.include_router(module.router)
     _describe(app)
     return app
 

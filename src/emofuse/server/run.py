@@ -22,6 +22,8 @@ _MESSAGE_BYTES: Final = 4 * 2**20
 _CONNECTIONS: Final = 1000
 """At once; more are answered 503."""
 _BACKLOG: Final = 512
+_LIVE_S: Final = 2.0
+"""How long live sessions may take to end with the service."""
 
 
 def serve(settings: ServerSettings, on_ready: Callable[[str], None] | None = None) -> None:
@@ -68,6 +70,8 @@ class _Server(uvicorn.Server):
         """Let what runs end: requests, and beside them jobs."""
         self._service.stopping.set()
         drained = asyncio.ensure_future(asyncio.to_thread(self._service.drain))
+        # connections are closed next: live sessions have their last word before
+        await asyncio.to_thread(self._service.live.wait_until_none, _LIVE_S)
         await super().shutdown(sockets)
         await drained
 

@@ -23,6 +23,7 @@ from emofuse.server.jobs.files import JobFiles
 from emofuse.server.jobs.records import Job
 from emofuse.server.jobs.scheduler import Scheduler
 from emofuse.server.jobs.store import JobStore
+from emofuse.server.live.sessions import LiveSessions
 from emofuse.server.metrics import Metrics
 from emofuse.server.people import People
 from emofuse.server.problems import Problem, disk_full, internal, stopping, too_many
@@ -60,6 +61,7 @@ class Service:
         self.jobs: JobStore
         self.pool: WorkerPool
         self.scheduler: Scheduler
+        self.live: LiveSessions
         self.incoming: Incoming
         self._stack = contextlib.ExitStack()
         self._started = False
@@ -99,6 +101,10 @@ class Service:
             )  # fmt: skip
             self.scheduler.start()
             stack.callback(self.scheduler.stop)
+            self.live = LiveSessions(
+                READING, {"bundle": bundle}, limits=settings.live, memory_bytes=settings.quotas.worker_bytes
+            )
+            stack.callback(self.live.close)
             self.metrics.watch(self.pool, self.jobs)
             self._stack = stack.pop_all()
         self._started = True

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from emofuse.core.limits import default_max_pixels
+from emofuse.server.live.limits import LiveLimits
 from emofuse.system.cores import usable_cores
 
 LOOPBACK_NAMES: Final = frozenset(("localhost", "127.0.0.1", "::1"))
@@ -92,6 +93,7 @@ class ServerSettings:
     hosts: tuple[str, ...] = ()
     """Further names under which clients reach the service, as behind a proxy."""
     quotas: Quotas = field(default_factory=Quotas)
+    live: LiveLimits = field(default_factory=LiveLimits)
 
     def __post_init__(self) -> None:
         if self.workers < 1:
