@@ -80,6 +80,7 @@ class Faults:
         self._clips, self._start = clips, start
         self._random = random.Random(seed)
         self.services: list[RunningService] = [start(0) for _ in range(services)]
+        self._killed: list[RunningService] = []
         self.accepted: list[str] = []
         self.done: dict[str, float] = {}
         """When each job was first seen to be done."""
@@ -90,7 +91,7 @@ class Faults:
         self._waiting_for: list[tuple[float, set[str]]] = []
 
     def close(self) -> None:
-        for service in self.services:
+        for service in (*self.services, *self._killed):
             service.__exit__(None, None, None)
 
     def send(self, n: int) -> None:
@@ -138,7 +139,7 @@ class Faults:
                     break
                 plan.pop(0)
             assert time.monotonic() < deadline, f"{len(self.done)} of {n} jobs are done"
-            time.sleep(0.1)
+            time.sleep(0.3)
         sender.join()
         assert not plan
 
@@ -190,7 +191,7 @@ class Faults:
         killed.process.wait()
         started = time.monotonic()
         self.services[n] = self._start(killed.port)
-        killed.__exit__(None, None, None)
+        self._killed.append(killed)  # closed later: the thread that sends may be using its client
         self._waiting_for.append((started, running))
         self.kills["service"] += 1
         return True

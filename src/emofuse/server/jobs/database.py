@@ -24,6 +24,8 @@ _T = TypeVar("_T")
 
 _BUSY_S: Final = 30.0
 """How long SQLite waits for another thread's transaction; all of ours take milliseconds."""
+_MOST_CONNECTIONS: Final = 30
+"""At once, beyond the few that are kept: no thread waits for the connection of another."""
 _LOCK: Final = 0x656D6F66
 """The number of PostgreSQL's advisory lock behind which jobs are counted and tables are made: "emof"."""
 _FIRST_WAIT_S: Final = 0.05
@@ -163,14 +165,15 @@ def _lock_file(where: URL) -> tuple[IO[bytes], Path]:
 
 def _engine_of(where: URL) -> Engine:
     if where.get_backend_name() == "sqlite":
-        engine = create_engine(where, connect_args={"timeout": _BUSY_S})
+        engine = create_engine(where, connect_args={"timeout": _BUSY_S}, max_overflow=_MOST_CONNECTIONS)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_on_sqlite)
         return engine
     try:
         return create_engine(
-            where, pool_pre_ping=True, connect_args={"connect_timeout": 10, "application_name": "emofuse"}
-        )
+            where, pool_pre_ping=True, max_overflow=_MOST_CONNECTIONS,
+            connect_args={"connect_timeout": 10, "application_name": "emofuse"},
+        )  # fmt: skip
     except (ImportError, NoSuchModuleError):
         raise MissingExtraError("postgres", "a PostgreSQL database of jobs") from None
 

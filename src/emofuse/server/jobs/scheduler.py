@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _LEAVE_S: Final = 1.5
 """How long a scheduler that ends waits for the database."""
+_WARN_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,8 @@ class Scheduler:
         self._stop_at: float | None = None
         self._ended = threading.Event()
         self._next_beat = 0.0
+        self._warned: dict[str, float] = {}
+        """When what was last logged."""
         self._threads = [
             threading.Thread(target=self._work, daemon=True, name="schedule-jobs"),
             threading.Thread(target=self._sweep, daemon=True, name="erase-expired-jobs"),
@@ -190,12 +193,19 @@ class Scheduler:
     def _try(self, step: Callable[[], None]) -> None:
         try:
             step()
-        except (JobStoreError, OSError) as error:
-            # the text of an OSError may hold a path, and with it a name
-            reason = errno.errorcode.get(error.errno or 0, "?") if isinstance(error, OSError) else error
-            logger.warning("jobs cannot be run for a moment: %s", reason)
+        except JobStoreError as error:
+            self._warn(str(error))
+        except OSError as error:  # its text may hold a path, and with it a name
+            self._warn(errno.errorcode.get(error.errno or 0, type(error).__name__))
         except Exception:
             logger.exception("jobs cannot be run for a moment")
+
+    def _warn(self, reason: str) -> None:
+        """Log why jobs cannot be run, once a minute: a disk may be full for a day."""
+        now = time.monotonic()
+        if now >= self._warned.get(reason, -float("inf")) + _WARN_S:
+            self._warned = {reason: now}
+            logger.warning("jobs cannot be run for now: %s", reason)
 
     def _beat(self) -> None:
         """Show that this server lives, and look whether the others do."""
