@@ -56,6 +56,24 @@ class AnnotationsPatch(BaseModel):
     markers: Annotated[list[MarkerBody], Field(max_length=MOST["markers"])] | None = None
 
 
+def patch_schema() -> dict[str, Any]:
+    """The JSON Schema of a change, without references: OpenAPI resolves them from elsewhere."""
+    schema = AnnotationsPatch.model_json_schema()
+    parts = schema.pop("$defs")
+
+    def inlined(value: Any) -> Any:
+        if isinstance(value, list):
+            return [inlined(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            return inlined(parts[value["$ref"].rpartition("/")[2]])
+        return {key: inlined(one) for key, one in value.items()}
+
+    made: dict[str, Any] = inlined(schema)
+    return made
+
+
 class AnnotationsAnswer(BaseModel):
     """All that was changed about a timeline."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 
 from tests.support.service import RunningService
@@ -159,6 +160,24 @@ def test_bodies_that_are_no_change(service: RunningService, done: str) -> None:
         assert answer.status_code == status, (content[:20], answer.text)
         assert answer.headers["content-type"] == "application/problem+json"
     assert service.client.patch(address, content=b"{}", headers=json_type).status_code == 200
+
+
+def test_openapi_describes_a_change(service: RunningService, film: dict[str, Any]) -> None:
+    """Its example is one, and what it forbids is refused."""
+    operation = service.client.get("/v1/openapi.json").json()["paths"]["/v1/jobs/{job_id}/annotations"][
+        "patch"
+    ]
+    schema = operation["requestBody"]["content"]["application/merge-patch+json"]["schema"]
+    assert "$ref" not in json.dumps(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    for change, is_valid in (
+        (schema["examples"][0], True), ({}, True), ({"names": {"person 1": None}, "markers": None}, True),
+        ({"markers": [{"start_s": 1}]}, False), ({"excluded": [{"start_s": 1, "end_s": 2}]}, False),
+        ({"name": {}}, False), ({"names": {"person 1": ""}}, False), ([], False),
+    ):  # fmt: skip
+        assert validator.is_valid(change) == is_valid, change
+        if not is_valid:
+            assert patch(service, film["id"], change).status_code == 422
 
 
 def test_jobs_without_a_result(service: RunningService, long_recording: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from emofuse.core.errors import AnnotationError, JobConflictError, TimelineError
-from emofuse.server.annotation_schemas import AnnotationsAnswer, AnnotationsPatch
+from emofuse.server.annotation_schemas import AnnotationsAnswer, patch_schema
 from emofuse.server.jobs.records import Job
 from emofuse.server.problems import Problem
 from emofuse.server.reading import TIMELINE
@@ -43,7 +43,7 @@ _PATCH: Final[dict[str, Any]] = {
         "required": True,
         "description": "A JSON merge patch (RFC 7396): what it does not mention stays, null takes back a "
         "name or a merge, lists are replaced.",
-        "content": {kind: {"schema": AnnotationsPatch.model_json_schema()} for kind in _MEDIA_TYPES},
+        "content": {kind: {"schema": patch_schema()} for kind in _MEDIA_TYPES},
     },
 }
 
