@@ -66,12 +66,15 @@ class Service:
 
     def resident_mb(self) -> float:
         """What they hold in memory, MiB."""
-        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids()) * PAGE_MB
+        return (
+            sum(int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) for pid in self.pids())
+            * PAGE_MB
+        )
 
 
 def _stat(pid: int) -> list[str]:
     """The fields of /proc/PID/stat after the name, which may hold anything."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
 
 
 def _children(pid: int) -> list[int]:
@@ -112,7 +115,9 @@ def _await_health(service: Service, log: Path) -> None:
                     return
             except RequestError:
                 if service.process.poll() is not None or time.monotonic() > end:
-                    raise SystemExit(f"the service did not start:\n{log.read_text()}") from None
+                    raise SystemExit(
+                        f"the service did not start:\n{log.read_text(encoding='utf-8')}"
+                    ) from None
             time.sleep(0.1)
 
 
