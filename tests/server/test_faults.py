@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.faults import Exports, Faults, check_results, command_line_exports
+from tests.support.faults import Exports, Faults, check_results, check_served, command_line_exports
 from tests.support.service import RunningService
 from tests.support.small_corpora import write_wav
 from tests.support.speech import speech_like
@@ -40,6 +40,8 @@ def test_killed_workers_and_services_lose_no_job(
         faults.run(JOBS, workers=1, services=1)
         assert faults.kills == {"worker": 1, "service": 1}
         check_results(data, faults.ended.values(), expected, tmp_path / "again")
+        for job in list(faults.ended.values())[:2]:
+            check_served(faults.services[0], job, expected)
         assert set(faults.accepted) <= set(faults.ended) and len(faults.accepted) == JOBS
     finally:
         faults.close()

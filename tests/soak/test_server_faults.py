@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.faults import Exports, Faults, check_results, command_line_exports
+from tests.support.faults import Exports, Faults, check_results, check_served, command_line_exports
 from tests.support.postgres import Postgres
 from tests.support.processes import children, wait_until
 from tests.support.service import RunningService
@@ -77,6 +77,8 @@ def test_killed_workers_and_services(
         assert faults.kills == {"worker": WORKER_KILLS, "service": SERVICE_KILLS}
         assert len(faults.recovered_s) == SERVICE_KILLS and max(faults.recovered_s) < RECOVERY_S
         check_results(tmp_path / "data", faults.ended.values(), expected, tmp_path / "again")
+        for job in list(faults.ended.values())[::20]:
+            check_served(faults.services[0], job, expected)
         assert set(faults.accepted) <= set(faults.ended) and len(set(faults.accepted)) == JOBS
     finally:
         faults.close()
@@ -98,6 +100,8 @@ def test_two_services_on_a_postgresql_that_restarts(
         assert faults.kills == {"worker": WORKER_KILLS, "service": SERVICE_KILLS}
         assert len(faults.recovered_s) == SERVICE_KILLS and max(faults.recovered_s) < RECOVERY_S
         check_results(tmp_path / "data", faults.ended.values(), expected, tmp_path / "again")
+        for job in list(faults.ended.values())[::20]:
+            check_served(faults.services[0], job, expected)
         assert set(faults.accepted) <= set(faults.ended) and len(set(faults.accepted)) == JOBS
     finally:
         faults.close()

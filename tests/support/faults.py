@@ -20,7 +20,7 @@ from emofuse.exports.waveform import Peaks
 from emofuse.exports.write import FORMATS, write_timeline
 from emofuse.timeline.stored import load_timeline
 from tests.support.processes import children
-from tests.support.service import RunningService
+from tests.support.service import PURPOSE, RunningService
 
 COMPARED: Final = ("json", "csv", "windows-csv", "frames-csv", "summary-csv", "vtt", "textgrid", "svg")
 """Export formats that are compared byte by byte."""
@@ -32,20 +32,20 @@ Exports = Mapping[str, bytes]
 
 
 def command_line_exports(clip: Path, folder: Path) -> Exports:
-    """What ``emofuse timeline`` writes of a clip, by format."""
+    """What ``emofuse timeline --purpose`` writes of a clip, by format."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {kind: folder / f"{clip.stem}{FORMATS[kind]}" for kind in COMPARED}
     outputs = [argument for path in paths.values() for argument in ("--out", str(path))]
-    command = [sys.executable, "-m", "emofuse", "timeline", clip.name, *outputs]
+    command = [sys.executable, "-m", "emofuse", "timeline", clip.name, "--purpose", PURPOSE, *outputs]
     done = subprocess.run(command, cwd=clip.parent, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     return {kind: path.read_bytes() for kind, path in paths.items()}
 
 
 def stored_exports(result: Path, folder: Path) -> Exports:
-    """The same of a job's result, but for its purpose, which the command line does not write."""
+    """The same of what a job has kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    timeline = replace(load_timeline(result / "timeline.npz"), purpose=None)
+    timeline = replace(load_timeline(result / "timeline.npz"), purpose=PURPOSE)
     waveform = Peaks.load(result / "waveform.npz")
     return {
         kind: write_timeline(timeline, folder / f"again{FORMATS[kind]}", waveform=waveform).read_bytes()
@@ -65,6 +65,14 @@ def check_results(
         made = stored_exports(folder / "result", scratch)
         for kind, content in expected[str(job["name"])].items():
             assert made[kind] == content, (job, kind)
+
+
+def check_served(service: RunningService, job: Mapping[str, Any], expected: Mapping[str, Exports]) -> None:
+    """The service's exports of a job are those of the command line."""
+    for kind, content in expected[str(job["name"])].items():
+        answer = service.client.get(f"/v1/jobs/{job['id']}/results/{kind}")
+        assert answer.status_code == 200, answer.text
+        assert answer.content == content, (job, kind)
 
 
 class Faults:
@@ -87,7 +95,7 @@ class Faults:
         self.ended: dict[str, dict[str, Any]] = {}
         self.kills: dict[str, int] = {"worker": 0, "service": 0}
         self.recovered_s: list[float] = []
-        """How long after its restart a killed service's jobs were done, kill by kill."""
+        """How long after a killed service ran again its jobs were done, kill by kill."""
         self._waiting_for: list[tuple[float, set[str]]] = []
 
     def close(self) -> None:
@@ -189,8 +197,8 @@ class Faults:
         killed = self.services[n]
         killed.process.kill()
         killed.process.wait()
-        started = time.monotonic()
         self.services[n] = self._start(killed.port)
+        started = time.monotonic()
         self._killed.append(killed)  # closed later: the thread that sends may be using its client
         self._waiting_for.append((started, running))
         self.kills["service"] += 1
