@@ -30,7 +30,7 @@ from emofuse import Recognizer
 from emofuse.core.labels import EMOTIONS, FER_PLUS
 from emofuse.corpus.fer2013 import read_fer2013
 from emofuse.corpus.ravdess import parse_name
-from emofuse.training.expression import augment_still_faces
+from emofuse.training.augmentation import augment_still_faces
 from emofuse.training.face_likelihood import HIDDEN_SHARE, log_likelihood
 from emofuse.training.networks.expression_over_time import fer_plus_mapping, pool_peaks
 from emofuse.training.ship.check import read_stacks

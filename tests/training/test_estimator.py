@@ -77,7 +77,8 @@ def fitted(data: Data, settings: dict[str, Any]) -> EmotionClassifier:
 def test_settings_are_kept_as_given(settings: dict[str, Any]) -> None:
     classifier = EmotionClassifier(**settings)
     assert classifier.get_params() == {
-        **settings, "speakers": None, "jobs": 1, "threads": 1, "verbose": False
+        **settings, "speakers": None, "jobs": 1, "threads": 1, "verbose": False,
+        "device": "cpu", "precision": "float32",
     }  # fmt: skip
     assert classifier.set_params(jobs=2, recipe="default").get_params()["jobs"] == 2
     recipe = load_recipe("demo")

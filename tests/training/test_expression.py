@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from emofuse.core.errors import CorpusError, ExperimentError, WeightsError
 from emofuse.core.labels import FER2013, FER_PLUS
 from emofuse.corpus.fer2013 import Faces
+from emofuse.training.augmentation import augment_still_faces
 from emofuse.training.expression import (
     ExpressionFigures,
     ExpressionSettings,
     assess,
-    augment_still_faces,
     load_expression,
     measure,
     train_expression,

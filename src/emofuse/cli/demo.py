@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from emofuse.cli import options
 from emofuse.cli.printing import print_line, print_predictions, print_results
 from emofuse.cli.progress import stages
 from emofuse.core.errors import BundleError, ExperimentError
+
+if TYPE_CHECKING:
+    from emofuse.training.compute import Compute
 
 RECIPE = "demo"
 PROTOCOL = "actors-3"
@@ -30,6 +33,8 @@ def demo(
     ),
     seed: Annotated[int, typer.Option(min=0, metavar="S", help="Another seed draws other people.")] = 1,
     jobs: options.Jobs = 0,
+    device: options.TrainingDevice = options.DeviceChoice.CPU,
+    precision: options.TrainingPrecision = options.Precision.FLOAT32,
     _quiet: options.Quiet = False,
 ) -> None:
     """Run every step in a few minutes, without any data.
@@ -43,14 +48,15 @@ def demo(
     options.check_training()
     from emofuse.recognition.recognizer import Recognizer
 
+    compute = options.compute(device, precision)
     _claim(out, seed)
     n_processes = options.processes(jobs)
     console = Console()
     clip = _draw_unseen(out, seed, n_processes)
     _answer_first(clip, console)
     _synthesize(out, seed, n_processes)
-    results = _evaluate(out, n_processes)
-    bundle = _train(out, n_processes)
+    results = _evaluate(out, n_processes, compute)
+    bundle = _train(out, n_processes, compute)
     print_line("")
     print_results(results, out / "run", console)
     recognizer = Recognizer.load(bundle)
@@ -109,7 +115,7 @@ def _draw(stage: str, folder: Path, **settings: int) -> None:
         synthesize(folder, **settings, on_clip=lambda done, total: on_progress(stage, done, total))
 
 
-def _evaluate(out: Path, jobs: int) -> Mapping[str, Any]:
+def _evaluate(out: Path, jobs: int, compute: Compute) -> Mapping[str, Any]:
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
     from emofuse.evaluation.cross_validation import evaluate
@@ -117,7 +123,7 @@ def _evaluate(out: Path, jobs: int) -> Mapping[str, Any]:
     from emofuse.training.resources import Resources
 
     with stages() as on_progress:
-        resources = Resources(jobs, options.feature_store(out / "features"), on_progress)
+        resources = Resources(jobs, options.feature_store(out / "features"), on_progress, compute)
         results = evaluate(load_corpus(out / "corpus"), load_recipe(RECIPE), PROTOCOL, out / "run", resources)
         on_progress("report", 0, 1)
         write_report(out / "run")
@@ -125,7 +131,7 @@ def _evaluate(out: Path, jobs: int) -> Mapping[str, Any]:
     return results
 
 
-def _train(out: Path, jobs: int) -> Path:
+def _train(out: Path, jobs: int, compute: Compute) -> Path:
     """Train a bundle on all actors, unless an earlier run has; return its folder."""
     from emofuse.core.recipes.load import load_recipe
     from emofuse.corpus.load import load_corpus
@@ -135,6 +141,6 @@ def _train(out: Path, jobs: int) -> Path:
     bundle = out / "bundle"
     if not (bundle / "bundle.json").is_file():
         with stages() as on_progress:
-            resources = Resources(jobs, options.feature_store(out / "features"), on_progress)
+            resources = Resources(jobs, options.feature_store(out / "features"), on_progress, compute)
             train(load_corpus(out / "corpus"), load_recipe(RECIPE), bundle, resources)
     return bundle

@@ -25,6 +25,8 @@ def evaluate(
         int | None, typer.Option(min=0, metavar="S", help="Random seed, in place of the recipe's.")
     ] = None,
     jobs: options.Jobs = 0,
+    device: options.TrainingDevice = options.DeviceChoice.CPU,
+    precision: options.TrainingPrecision = options.Precision.FLOAT32,
     cache: options.CacheFolder = None,
     _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
@@ -43,10 +45,11 @@ def evaluate(
     from emofuse.training.resources import Resources
 
     settings, clips = load_recipe(recipe), options.load_corpora(corpus, labels, weight, license_)
+    compute = options.compute(device, precision)
     if seed is not None:
         settings = settings.model_copy(update={"seed": seed})
     with stages() as on_progress:
-        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress)
+        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress, compute)
         results = cross_validate(clips, settings, protocol, out, resources)
         on_progress("report", 0, 1)
         write_report(out)

@@ -37,13 +37,6 @@ class Architecture(enum.StrEnum):
     COMPACT = "compact"
 
 
-class Precision(enum.StrEnum):
-    """Number format of multiplications in training."""
-
-    BFLOAT16 = "bfloat16"
-    FLOAT32 = "float32"
-
-
 Folder = Annotated[
     Path,
     typer.Argument(
@@ -76,10 +69,11 @@ def train(
     threads: Annotated[
         int, typer.Option(min=1, metavar="N", help="More are faster, and change the weights by rounding.")
     ] = 1,
+    device: options.TrainingDevice = options.DeviceChoice.CPU,
     precision: Annotated[
-        Precision,
+        options.Precision,
         typer.Option(help="bfloat16 is twice as fast where the processor supports it; float32 otherwise."),
-    ] = Precision.BFLOAT16,
+    ] = options.Precision.BFLOAT16,
     _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Train a network on FER2013's labels and FER+'s votes, and evaluate it on public_test after every epoch.
@@ -93,14 +87,15 @@ def train(
     """
     options.check_training()
     from emofuse.corpus.fer2013 import read_fer2013
+    from emofuse.training.compute import computing
     from emofuse.training.expression import DEFAULTS, train_expression
 
+    compute = options.compute(device)
     name: Literal["emotion", "compact"] = architecture.value
-    settings = replace(
-        DEFAULTS[name], epochs=epochs, seed=seed, threads=threads, bfloat16=precision is Precision.BFLOAT16
-    )
+    bfloat16 = precision is options.Precision.BFLOAT16
+    settings = replace(DEFAULTS[name], epochs=epochs, seed=seed, threads=threads, bfloat16=bfloat16)
     faces, held_out = (read_fer2013(folder, split) for split in ("train", "public_test"))
-    with stages() as on_progress:
+    with stages() as on_progress, computing(compute):
         result = train_expression(
             faces, held_out, settings, out, teacher=teacher,
             on_epoch=_EpochProgress(on_progress, architecture.value),

@@ -16,6 +16,8 @@ def leak(
     recipe: options.RecipeName = "default",
     protocol: options.SpeakerIndependentProtocol = "six-fold",
     jobs: options.Jobs = 0,
+    device: options.TrainingDevice = options.DeviceChoice.CPU,
+    precision: options.TrainingPrecision = options.Precision.FLOAT32,
     cache: options.CacheFolder = None,
     _quiet: options.Quiet = False,
 ) -> None:
@@ -35,9 +37,10 @@ def leak(
     from emofuse.training.resources import Resources
 
     settings, clips = load_recipe(recipe), load_corpus(corpus)
+    compute = options.compute(device, precision)
     store = options.feature_store(cache)
     with stages() as on_progress:
-        resources = Resources(options.processes(jobs), store, on_progress)
+        resources = Resources(options.processes(jobs), store, on_progress, compute)
         audit = measure_leakage(clips, settings, protocol, out, resources)
     page = write_leakage(out, audit)
     console = Console()

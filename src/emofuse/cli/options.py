@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -21,6 +22,22 @@ if TYPE_CHECKING:
     from emofuse.features.profile import Profile
     from emofuse.features.store import FeatureStore
     from emofuse.timeline.windows import WindowRules
+    from emofuse.training.compute import Compute
+
+
+class DeviceChoice(enum.StrEnum):
+    """Where networks run."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Precision(enum.StrEnum):
+    """Number format of products in training."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
 
 
 _NAME: Final = re.compile(r"(?:person[ -]?)?([1-9]\d{0,5})\s*=\s*(\S.*)", re.IGNORECASE | re.DOTALL)
@@ -124,6 +141,19 @@ Jobs = Annotated[
     int, typer.Option("--jobs", "-j", min=0, metavar="N", help="Number of processes; 0: one per core.")
 ]
 
+TrainingDevice = Annotated[
+    DeviceChoice,
+    typer.Option(
+        "--device",
+        help="Where networks are trained: cpu, as all published figures were; cuda: a GPU, with the same "
+        "figures up to rounding; auto: a GPU if there is one.",
+    ),
+]
+TrainingPrecision = Annotated[
+    Precision,
+    typer.Option("--precision", help="Products in training; bfloat16 is coarser, and changes the figures."),
+]
+
 # Reading recordings
 
 BundleFolder = Annotated[
@@ -133,6 +163,13 @@ BundleFolder = Annotated[
         help="A trained recognizer (see: emofuse train); default: the one that comes with emofuse.",
     ),
 ]  # fmt: skip
+SessionDevice = Annotated[
+    DeviceChoice,
+    typer.Option(
+        "--device",
+        help="Where networks run: cpu; cuda: a GPU, with onnxruntime-gpu; auto: a GPU if there is one.",
+    ),
+]
 ActionUnits = Annotated[
     Path | None,
     typer.Option(
@@ -271,6 +308,17 @@ def known_people(files: Sequence[Path]) -> Profile | dict[str, Profile] | None:
 def processes(jobs: int) -> int:
     """Number of processes for ``--jobs``: 0 means one per core that this process may use."""
     return jobs or usable_cores()
+
+
+def compute(device: DeviceChoice, precision: Precision = Precision.FLOAT32) -> Compute:
+    """What ``--device`` and ``--precision`` ask for.
+
+    Raises:
+        DeviceError: a GPU is asked for, and there is none.
+    """
+    from emofuse.training.compute import Compute
+
+    return Compute.of(device.value, precision.value)
 
 
 def feature_store(cache: Path | None) -> FeatureStore:

@@ -24,6 +24,7 @@ def robustness(
     labels: options.LabelSets = None,
     weight: options.Weights = None,
     jobs: options.Jobs = 0,
+    device: options.TrainingDevice = options.DeviceChoice.CPU,
     cache: options.CacheFolder = None,
     _quiet: options.Quiet = False,
 ) -> None:
@@ -41,8 +42,9 @@ def robustness(
     from emofuse.training.resources import Resources
 
     clips = options.load_corpora(corpus, labels, weight)
+    compute = options.compute(device)
     with stages() as on_progress:
-        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress)
+        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress, compute)
         records = measure_robustness(run, clips, resources)
         page = write_report(run)
     table = Table("condition", "system", "accuracy %", "95 % interval", title_justify="left")

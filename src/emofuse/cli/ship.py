@@ -60,6 +60,8 @@ def ship(
     license_: options.Licenses = None,
     measure: options.MeasureOn = None,
     jobs: options.Jobs = 0,
+    device: options.TrainingDevice = options.DeviceChoice.CPU,
+    precision: options.TrainingPrecision = options.Precision.FLOAT32,
     cache: options.CacheFolder = None,
     _quiet: options.Quiet = False,
 ) -> None:
@@ -88,8 +90,9 @@ def ship(
     from emofuse.training.resources import Resources
     from emofuse.training.ship.build import ship as build
 
+    compute = options.compute(device, precision)
     with stages() as on_progress:
-        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress)
+        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress, compute)
         bundle = build(
             options.load_corpora(corpus, labels, weight, license_),
             load_recipe(recipe),

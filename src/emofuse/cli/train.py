@@ -17,6 +17,8 @@ def train(
     license_: options.Licenses = None,
     measure: options.MeasureOn = None,
     jobs: options.Jobs = 0,
+    device: options.TrainingDevice = options.DeviceChoice.CPU,
+    precision: options.TrainingPrecision = options.Precision.FLOAT32,
     cache: options.CacheFolder = None,
     _quiet: options.Quiet = False,
 ) -> None:
@@ -36,8 +38,9 @@ def train(
     from emofuse.training.train_bundle import train as train_bundle
 
     settings, clips = load_recipe(recipe), options.load_corpora(corpus, labels, weight, license_)
+    compute = options.compute(device, precision)
     with stages() as on_progress:
-        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress)
+        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress, compute)
         others = [options.load_corpora([path], None) for path in measure or ()]
         bundle = train_bundle(clips, settings, out, resources, measure_on=others)
     print_line(f"bundle: {out}")

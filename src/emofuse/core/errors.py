@@ -13,6 +13,7 @@
     ├── WeightsError       a weight file is missing, altered or of another layout
     ├── BundleError        a trained recognizer is missing, incomplete or altered
     ├── ProfileError       a person's profile is missing, damaged or of another recognizer
+    ├── DeviceError        a GPU was asked for and cannot be used, or its memory is full
     ├── ExperimentError    a run cannot start or resume
     │   └── FolderInUseError  another process works in the folder
     ├── JournalError       a batch cannot resume from its journal
@@ -93,6 +94,10 @@ class BundleError(EmofuseError):
 
 class ProfileError(EmofuseError):
     """A person's profile is missing, damaged, or of another recognizer; or nobody can be enrolled."""
+
+
+class DeviceError(EmofuseError):
+    """A GPU was asked for and cannot be used, or its memory is full."""
 
 
 class ExperimentError(EmofuseError):

@@ -60,7 +60,7 @@ def evaluate(
         recipe: what is fitted, and how.
         protocol: name of the folds (see :mod:`emofuse.corpus.folds`).
         run: folder of the results; an interrupted run in it resumes.
-        resources: processes, stored features, progress.
+        resources: processes, device, stored features, progress.
 
     Returns:
         What ``run``/results.json holds.
@@ -68,7 +68,7 @@ def evaluate(
     Raises:
         ExperimentError: ``run`` holds another run or is in use, or the corpus is too small for the protocol.
     """
-    with locked_folder(run):
+    with locked_folder(run), resources.computing():
         return _evaluate(corpus, recipe, protocol, run, resources)
 
 
@@ -76,7 +76,12 @@ def _evaluate(corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resource
     stopwatch, work = Stopwatch(), run / "work"
     pretrained = pretrained_sha256(recipe, corpus)
     chosen = get_protocol(protocol)
-    marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained, "protocol": chosen.hash()}
+    marks: RunMarks = {
+        "recipe": recipe.hash(),
+        "pretrained_sha256": pretrained,
+        "protocol": chosen.hash(),
+        **resources.compute.marks,
+    }
     check_run(run, marks)
     dataset = read_dataset(corpus, recipe, work, resources)
     split = chosen.plan(dataset.takes)
@@ -96,6 +101,7 @@ def _evaluate(corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resource
         pretrained_sha256=pretrained,
         notes=[*split.notes, *warnings, *dataset.notes],
         fused_choice=fused_choice(split.folds, fused),
+        compute=resources.compute.entry(),
         stopwatch=stopwatch,
     )
     write_predictions(run, table)

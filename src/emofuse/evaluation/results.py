@@ -21,6 +21,7 @@ from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Protocol
 from emofuse.evaluation.entry_types import Interval, check_entries
 from emofuse.system.json_files import read_json
+from emofuse.training.compute import ComputeEntry
 from emofuse.training.corpus_figures import CorpusFigures
 from emofuse.training.dataset import PartEntry, part_entries
 from emofuse.training.run_folder import software, write_json
@@ -212,6 +213,8 @@ class Results(Figures, total=False):
     fused_choice: dict[str, str]
     """The classifier that inner folds chose in each fold."""
     software: dict[str, str]
+    compute: ComputeEntry
+    """On what the networks were trained."""
     started: str
     finished: str
     seconds: float
@@ -257,6 +260,7 @@ def run_results(
     pretrained_sha256: str | None,
     notes: Sequence[str],
     fused_choice: dict[str, str],
+    compute: ComputeEntry,
     stopwatch: Stopwatch,
 ) -> Results:
     """The results of a run that has just finished.
@@ -269,6 +273,7 @@ def run_results(
         pretrained_sha256: digest of the weights that the recipe's face started from.
         notes: what a reader of the figures must know.
         fused_choice: the classifier that was chosen in each fold.
+        compute: on what the networks were trained.
         stopwatch: started with the run.
     """
     results: Results = {
@@ -291,6 +296,7 @@ def run_results(
         results["enrolment"] = figures["enrolment"]
     results["fused_choice"] = fused_choice
     results["software"] = software()
+    results["compute"] = compute
     results["started"] = stopwatch.started.isoformat(timespec="seconds")
     results["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     results["seconds"] = stopwatch.seconds

@@ -53,13 +53,13 @@ def measure_robustness(
     Args:
         run: folder that :func:`emofuse.evaluation.cross_validation.evaluate` has written.
         corpus: the one it was evaluated on.
-        resources: processes, stored features, progress.
+        resources: processes, device, stored features, progress.
 
     Raises:
         ExperimentError: there is no such run, it is in use, its networks are gone, or the corpus is another.
     """
     results, recipe = _read(run)
-    with locked_folder(run):
+    with locked_folder(run), resources.computing():
         return _measure(run, corpus, results, recipe, resources)
 
 

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.part import AttentionPooling
-from emofuse.training.loop import CrossEntropy, Epoch, one_cycle, one_thread, soft_targets
+from emofuse.training.draws import sent
+from emofuse.training.loop import CrossEntropy, Epoch, mean_loss, one_cycle, soft_targets
 from emofuse.training.networks.attention_pooling import AttentionNetworks, PartsView
 from emofuse.training.supervision import Supervision
+from emofuse.training.torch_settings import autocast, reproducible
 
 
 def train_attention(
@@ -38,15 +40,15 @@ def train_attention(
         supervision: which emotions each clip is evidence about, and how it counts; None: about all, the same.
 
     Returns:
-        The networks in evaluation mode, and their mean learning curve.
+        The networks in evaluation mode, on the CPU, and their mean learning curve.
 
     Raises:
         ExperimentError: there are too few clips, or training diverges.
+        DeviceError: the GPU's memory is full.
     """
     if len(labels) < 2:
         raise ExperimentError("networks need at least two clips to train on")
-    with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with reproducible(seed) as device:
         networks = AttentionNetworks(view, n_emotions, settings)
         own = [torch.from_numpy(rows[:, view.columns]) for rows in variants]
         every_part = own[0].reshape(len(labels) * view.n_parts, -1)  # the same for all parts
@@ -55,13 +57,16 @@ def train_attention(
         whole = PartsView(slice(0, own[0].shape[1]), view.n_parts)
         standard = AttentionNetworks(whole, n_emotions, settings)
         standard.load_state_dict(networks.state_dict())
-        parts = torch.stack([standard.parts(rows) for rows in own])
+        parts = torch.stack([standard.parts(rows) for rows in own]).to(device)
         smoothing = settings.training.augmentation.label_smoothing
-        targets = soft_targets(labels, n_emotions, smoothing, supervision)
+        targets = soft_targets(labels, n_emotions, smoothing, supervision).to(device)
+        cross_entropy = CrossEntropy(supervision, device)
+        networks.to(device)
         curves = [
-            _fit(member, parts, targets, settings, seed + k, CrossEntropy(supervision))
+            _fit(member, parts, targets, settings, seed + k, cross_entropy)
             for k, member in enumerate(networks.members)
         ]
+        networks.to("cpu")
     if not all(torch.isfinite(one).all() for one in networks.state_dict().values()):
         raise ExperimentError("some weights of the attention networks are not numbers: lower learning_rate")
     losses = np.mean(curves, axis=0) if curves else []
@@ -97,9 +102,9 @@ def _fit(
     member.train()
     curve = []
     for epoch in range(training.epochs):
-        order = torch.randperm(n, generator=generator)
-        variant = torch.randint(len(parts), (n,), generator=generator)
-        total = 0.0
+        order = sent(torch.randperm(n, generator=generator), parts.device)
+        variant = sent(torch.randint(len(parts), (n,), generator=generator), parts.device)
+        losses = []
         for i in range(n_batches):
             for group in optimizer.param_groups:
                 step = epoch * n_batches + i
@@ -108,12 +113,14 @@ def _fit(
             clips = order[batch]
             x = parts[variant[batch], clips]
             if noise:  # the same on all parts
-                x = x + noise * torch.randn(len(x), 1, x.shape[2], generator=generator)
-            _, logits = member(x)
-            loss = cross_entropy(logits, targets[clips], clips)
+                drawn = torch.randn(len(x), 1, x.shape[2], generator=generator)
+                x = x + noise * sent(drawn, x.device)
+            with autocast():
+                _, logits = member(x)
+            loss = cross_entropy(logits.float(), targets[clips], clips)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            total += loss.item()
-        curve.append(total / n_batches)
+            losses.append(loss.detach())
+        curve.append(mean_loss(losses))
     return curve

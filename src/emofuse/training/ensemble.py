@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.part import Ensemble, Training
+from emofuse.training.draws import dropout, sent
 from emofuse.training.kernel_machine import fit_kernel
-from emofuse.training.loop import CrossEntropy, Epoch, one_cycle, one_thread, soft_targets
+from emofuse.training.loop import CrossEntropy, Epoch, mean_loss, one_cycle, soft_targets
 from emofuse.training.networks.descriptor_ensemble import (
     CLIP,
     DescriptorEnsemble,
@@ -23,6 +24,7 @@ from emofuse.training.networks.descriptor_ensemble import (
     dense,
 )
 from emofuse.training.supervision import Supervision, fit_logistic
+from emofuse.training.torch_settings import autocast, reproducible
 
 INPUT_DROPOUT = 0.3
 
@@ -53,32 +55,34 @@ def train_ensemble(
         supervision: which emotions each clip is evidence about, and how it counts; None: about all, the same.
 
     Returns:
-        The ensemble in evaluation mode, and the learning curve of its dense networks.
+        The ensemble in evaluation mode, on the CPU, and the learning curve of its dense networks.
 
     Raises:
         ExperimentError: there are too few clips or actors.
+        DeviceError: the GPU's memory is full.
     """
     if len(labels) < 2 or len(set(speakers.tolist())) < 2:
         raise ExperimentError("an ensemble needs clips of at least two actors to train on")
     if len(np.unique(labels)) < 2:
         raise ExperimentError("an ensemble needs clips of at least two emotions to train on")
-    with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with reproducible(seed) as device:
         values = [torch.from_numpy(np.ascontiguousarray(v, dtype=np.float32)) for v in variants]
         if layout.root:
             values = [v.clamp(min=0).sqrt() for v in values]
+        # on the CPU: axes of equal variance are known but for a rotation, which rounding decides
         fitted, parts = _components(values, speakers, layout, settings)
-        targets = functional.one_hot(torch.from_numpy(labels), n_emotions).double()
+        fitted.supports = [support.to(device) for support in fitted.supports]
+        targets = functional.one_hot(torch.from_numpy(labels), n_emotions).double().to(device)
         fit_kernel(fitted, targets, speakers, layout, settings, len(values), supervision)
         curve: list[Epoch] = []
-        joined = [torch.cat(part, 1) for part in parts]
+        joined = [torch.cat(part, 1).to(device) for part in parts]
         if settings.networks:
             fitted.dense, curve = _fit_dense(
                 joined, labels, n_emotions, settings, training, seed, supervision
             )
         if settings.linear is not None:
             fitted.linear = _fit_linear(joined[0], labels, settings.linear, n_emotions, supervision)
-    return DescriptorEnsemble(layout, fitted).eval(), curve
+        return DescriptorEnsemble(layout, fitted).to("cpu").eval(), curve
 
 
 def _components(
@@ -149,18 +153,18 @@ def _fit_dense(
     stacked = torch.stack(list(variants))
     # unit variance per component on average, as the initial weights expect
     scale = stacked[0].square().mean().clamp(min=1e-12).rsqrt()
-    stacked = stacked * scale
+    stacked, device = stacked * scale, stacked.device
     widths = (stacked.shape[2], settings.hidden, settings.hidden, n_emotions)
     layers: list[Tensor] = []
     for n_in, n_out in pairwise(widths):
         bound = (3 / n_in) ** 0.5
-        layers.append(torch.empty(members, n_in, n_out).uniform_(-bound, bound))
-        layers.append(torch.zeros(members, 1, n_out))
+        layers.append(torch.empty(members, n_in, n_out).uniform_(-bound, bound).to(device))
+        layers.append(torch.zeros(members, 1, n_out, device=device))
     for layer in layers:
         layer.requires_grad_()
     smoothing = training.augmentation.label_smoothing
-    soft = soft_targets(labels, n_emotions, smoothing, supervision)
-    cross_entropy = CrossEntropy(supervision)
+    soft = soft_targets(labels, n_emotions, smoothing, supervision).to(device)
+    cross_entropy = CrossEntropy(supervision, device)
     optimizer = torch.optim.AdamW(layers, training.learning_rate, weight_decay=training.weight_decay)
     batch_size = min(training.batch_size, n)
     n_batches = n // batch_size
@@ -169,23 +173,25 @@ def _fit_dense(
     for epoch in range(training.epochs):
         order = torch.stack([torch.randperm(n, generator=generator) for _ in range(members)])
         variant = torch.randint(len(variants), order.shape, generator=generator)
-        total = 0.0
+        order, variant = sent(order, device), sent(variant, device)
+        losses = []
         for i in range(n_batches):
             step = epoch * n_batches + i
             for group in optimizer.param_groups:
                 group["lr"] = training.learning_rate * one_cycle(step, n_batches * training.epochs)
             batch = slice(i * batch_size, (i + 1) * batch_size)
             x = stacked[variant[:, batch], order[:, batch]]
-            x = x + training.augmentation.noise * torch.randn(x.shape, generator=generator)
-            x = functional.dropout(x, INPUT_DROPOUT, training=True)
-            _, logits = dense(x, layers, settings.dropout)
+            x = x + training.augmentation.noise * sent(torch.randn(x.shape, generator=generator), device)
+            x = dropout(x, INPUT_DROPOUT)
+            with autocast():
+                _, logits = dense(x, layers, settings.dropout)
             clips = order[:, batch].flatten()
-            loss = cross_entropy(logits.flatten(0, 1), soft[clips], clips)
+            loss = cross_entropy(logits.float().flatten(0, 1), soft[clips], clips)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            total += loss.item()
-        curve.append(Epoch(epoch + 1, total / n_batches))
+            losses.append(loss.detach())
+        curve.append(Epoch(epoch + 1, mean_loss(losses)))
     trained = [layer.detach() for layer in layers]
     if not all(torch.isfinite(layer).all() for layer in trained):
         raise ExperimentError("some weights of the dense networks are not numbers: lower learning_rate")
@@ -203,7 +209,7 @@ def _fit_linear(
     from sklearn.linear_model import LogisticRegression
 
     scale = float(joined.square().mean().clamp(min=1e-12).rsqrt())
-    x = joined.double().numpy() * scale
+    x = joined.double().cpu().numpy() * scale
     if supervision is None:
         model = LogisticRegression(C=strength, max_iter=1000).fit(x, labels)
         classes, coefficients, intercepts = model.classes_, model.coef_, model.intercept_

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.devices import DeviceChoice
 from emofuse.core.errors import BundleError, CorpusError, ExperimentError, FeatureError, MissingExtraError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.progress import ignore_progress
@@ -30,6 +31,7 @@ from emofuse.corpus.corpus import SYNTHETIC_MARK, Corpus
 from emofuse.corpus.ravdess import LICENCE, SYNTHETIC_LICENCE, RavdessName, parse_name
 from emofuse.features.extraction import Readable
 from emofuse.recognition.recognizer import Recognizer
+from emofuse.training.compute import Compute, Precision
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -73,6 +75,8 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         jobs: int = 1,
         threads: int = 1,
         verbose: bool = False,
+        device: DeviceChoice = "cpu",
+        precision: Precision = "float32",
     ) -> None:
         """Nothing is read or checked before ``fit``.
 
@@ -85,6 +89,8 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             jobs: processes for training and extraction.
             threads: threads of each network in prediction.
             verbose: whether ``fit`` reports its progress on standard error.
+            device: where ``fit`` trains: ``cpu``, ``cuda`` (a GPU) or ``auto``.
+            precision: of products in training: ``float32`` or ``bfloat16``.
         """
         self.recipe = recipe
         self.speakers = speakers
@@ -93,6 +99,8 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.jobs = jobs
         self.threads = threads
         self.verbose = verbose
+        self.device = device
+        self.precision = precision
 
     def fit(
         self,
@@ -112,6 +120,7 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             ExperimentError: X, y and groups do not match, or are too few.
+            DeviceError: ``device`` is ``cuda``, and there is no GPU that PyTorch can use.
             MissingExtraError: the parts for training are not installed.
         """
         from emofuse.features.store import FeatureStore
@@ -130,6 +139,7 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 jobs=self.jobs,
                 store=None if self.cache is None else FeatureStore(Path(self.cache)),
                 on_progress=_print_progress if self.verbose else ignore_progress,
+                compute=Compute.of(self.device, self.precision),
             ),
         )
         self._folder = folder

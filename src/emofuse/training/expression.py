@@ -27,7 +27,10 @@ from emofuse.system.atomic_write import write_atomically
 from emofuse.system.checksums import file_digest
 from emofuse.system.file_lock import locked_folder
 from emofuse.system.json_files import parse_json
-from emofuse.training.loop import TORCH_THREADS, one_cycle
+from emofuse.training.augmentation import augment_still_faces
+from emofuse.training.compute import current_compute
+from emofuse.training.draws import sent
+from emofuse.training.loop import mean_loss, one_cycle
 from emofuse.training.networks.emotion_cnn import EmotionCnn
 from emofuse.training.networks.expression_cnn import (
     NETWORKS,
@@ -38,6 +41,7 @@ from emofuse.training.networks.expression_cnn import (
     read_architecture,
 )
 from emofuse.training.run_folder import check_run, claim_run, read_run_json, read_run_weights, write_json
+from emofuse.training.torch_settings import device_of, reproducible
 
 Architecture = Literal["emotion", "compact"]
 OnEpoch = Callable[[int, int], None]
@@ -150,6 +154,8 @@ def train_expression(
     if teacher is not None:
         check_architecture(teacher, "compact")
         marks["teacher_sha256"] = file_digest(teacher)
+    if (device := current_compute().device) != "cpu":
+        marks["device"] = device
     with locked_folder(folder):
         # a run that had a teacher must not resume without it
         check_run(folder, {"teacher_sha256": None, **marks})
@@ -169,6 +175,10 @@ def train_expression(
             "training_faces": len(retained),
             "left_out": asdict(cleaning),
             "teacher_sha256": marks.get("teacher_sha256"),
+            "compute": {
+                **current_compute().entry(),
+                "precision": "bfloat16" if settings.bfloat16 else "float32",
+            },
             "figures": asdict(figures),
             "curve": curve,
         }
@@ -187,9 +197,8 @@ def _train_epochs(
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
     """The trained network in evaluation mode, and its curve; resumes from the folder's checkpoint."""
     checkpoint = folder / "checkpoint.safetensors"
-    with TORCH_THREADS.held(settings.threads), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        run = _Run(faces, settings, load_expression(teacher) if teacher else None)
+    with reproducible(settings.seed, threads=settings.threads) as device:
+        run = _Run(faces, settings, load_expression(teacher) if teacher else None, device)
         curve = run.resume(checkpoint)
         on_epoch(len(curve), settings.epochs)
         for epoch in range(len(curve) + 1, settings.epochs + 1):
@@ -200,7 +209,7 @@ def _train_epochs(
             curve.append({"epoch": epoch, "train_loss": loss, **asdict(figures)})
             run.save(checkpoint, curve)
             on_epoch(epoch, settings.epochs)
-        return run.network.eval(), curve
+        return run.network.to("cpu").eval(), curve
 
 
 def _with_sorted_metadata(data: bytes) -> bytes:
@@ -220,13 +229,18 @@ def _quiet(_done: int, _total: int) -> None:
 class _Run:
     """The state of training: network, optimizer and data."""
 
-    def __init__(self, faces: Faces, settings: ExpressionSettings, teacher: nn.Module | None) -> None:
-        self.settings = settings
-        self.teacher = teacher.to(memory_format=torch.channels_last) if teacher else None  # type: ignore[call-overload]
-        self.network = build_expression_network(settings.architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.images = torch.from_numpy(faces.images)
-        self.labels = torch.from_numpy(faces.emotion)
-        self.shares = torch.from_numpy(faces.distribution)
+    def __init__(
+        self, faces: Faces, settings: ExpressionSettings, teacher: nn.Module | None, device: torch.device
+    ) -> None:
+        def ready(network: nn.Module) -> nn.Module:
+            return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+        self.settings, self.device = settings, device
+        self.teacher = ready(teacher) if teacher else None
+        self.network = ready(build_expression_network(settings.architecture))
+        self.images = torch.from_numpy(faces.images).to(device)
+        self.labels = torch.from_numpy(faces.emotion).to(device)
+        self.shares = torch.from_numpy(faces.distribution).to(device)
         self.n_batches = len(faces) // settings.batch_size
         self.optimizer = torch.optim.SGD(
             self.network.parameters(),
@@ -240,19 +254,20 @@ class _Run:
         """Train for one epoch; everything random in it follows from the seed and the epoch."""
         settings = self.settings
         seed = settings.seed * 100_003 + epoch
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self.images), generator=generator)[: self.n_batches * settings.batch_size]
+        order = sent(order, self.device)
         strength = GENTLE if epoch > settings.epochs - settings.gentle_epochs else 1.0
         self.network.train()
-        total = 0.0
+        losses = []
         for i, batch in enumerate(order.reshape(self.n_batches, -1)):
             step = (epoch - 1) * self.n_batches + i
             for group in self.optimizer.param_groups:
                 group["lr"] = settings.learning_rate * one_cycle(step, self.n_batches * settings.epochs)
             faces = augment_still_faces(self.images[batch], generator, strength)
             faces = faces.contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bfloat16):
+            with self._autocast():
                 fer, plus = self.network(faces)
             loss = self._loss(fer.float(), plus.float(), batch)
             if self.teacher is not None:
@@ -262,8 +277,11 @@ class _Run:
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
             self.optimizer.step()
-            total += loss.item()
-        return total / self.n_batches
+            losses.append(loss.detach())
+        return mean_loss(losses)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.bfloat16)
 
     def _loss(self, fer: Tensor, plus: Tensor, batch: Tensor) -> Tensor:
         settings = self.settings
@@ -275,7 +293,7 @@ class _Run:
     def _distillation_loss(self, teacher: nn.Module, faces: Tensor, logits: tuple[Tensor, Tensor]) -> Tensor:
         """Cross-entropy to the teacher's outputs for the same augmented faces, label sets by their shares."""
         settings, temperature = self.settings, self.settings.teacher_temperature
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bfloat16):
+        with torch.no_grad(), self._autocast():
             targets = teacher(faces)
         by_set = [
             -((target.float() / temperature).softmax(1) * (one / temperature).log_softmax(1)).sum(1).mean()
@@ -303,53 +321,9 @@ class _Run:
             {k.removeprefix("network/"): v for k, v in state.items() if k.startswith("network/")}
         )
         for name, parameter in self.network.named_parameters():
-            self.optimizer.state[parameter]["momentum_buffer"] = state[f"momentum/{name}"]
+            self.optimizer.state[parameter]["momentum_buffer"] = state[f"momentum/{name}"].to(self.device)
         curve: list[dict[str, Any]] = parse_json(state["curve"].numpy().tobytes())
         return curve
-
-
-def augment_still_faces(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Rotate, scale, shift, shear, mirror, relight and partly cover faces, each differently.
-
-    Args:
-        images: (n, 48, 48) uint8.
-        generator: random number generator.
-        strength: scales all changes but mirroring.
-
-    Returns:
-        (n, 1, 48, 48) float32 in [0, 1].
-    """
-    n, side = images.shape[0], images.shape[1]
-
-    def between(low: float, high: float) -> Tensor:
-        value = torch.rand(n, generator=generator) * (high - low) + low
-        center = (low + high) / 2
-        return value if strength == 1 else center + (value - center) * strength
-
-    angle, scale = between(-0.26, 0.26), between(0.82, 1.18)
-    shear = between(-0.12, 0.12)
-    mirror = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
-    matrix = torch.stack(
-        [
-            torch.stack([angle.cos() * mirror / scale, shear - angle.sin(), between(-0.16, 0.16)], 1),
-            torch.stack([angle.sin() * mirror, angle.cos() / scale, between(-0.16, 0.16)], 1),
-        ],
-        1,
-    )
-    x = images[:, None].to(torch.float32) / 255
-    grid = functional.affine_grid(matrix, [n, 1, side, side], align_corners=False)
-    x = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    mean = x.mean((1, 2, 3), keepdim=True)
-    contrast, light = between(0.6, 1.4), between(-0.15, 0.15)
-    x = ((x - mean) * contrast[:, None, None, None] + mean + light[:, None, None, None]).clamp(0, 1)
-    size = torch.rand(n, generator=generator) * 0.45 * strength
-    size = size * side * (torch.rand(n, generator=generator) < 0.6)
-    positions = torch.arange(side)
-    center_x, center_y = (torch.rand(n, generator=generator) * side for _ in range(2))
-    across = (positions[None] - center_x[:, None]).abs() < size[:, None] / 2
-    down = (positions[None] - center_y[:, None]).abs() < size[:, None] / 2
-    covered = (down[:, :, None] & across[:, None, :])[:, None]
-    return torch.where(covered, mean, x)
 
 
 def measure(network: nn.Module, faces: Faces) -> ExpressionFigures:
@@ -424,11 +398,11 @@ def read_faces(
 ) -> tuple[NDArray[np.float32], ...]:
     """Log-probabilities of FER2013 (n, 7) and, where the network has them, of FER+ (n, 8); float32."""
     network.eval()
-    outputs = []
+    outputs, device = [], device_of(network)
     with torch.inference_mode():
         for i in range(0, len(images), batch_size):
-            x = torch.from_numpy(images[i : i + batch_size])[:, None].to(torch.float32) / 255
+            x = torch.from_numpy(images[i : i + batch_size]).to(device)[:, None].to(torch.float32) / 255
             logits = network(x.contiguous(memory_format=torch.channels_last))
             logits = logits if isinstance(logits, tuple) else (logits,)
-            outputs.append([one.log_softmax(1).numpy() for one in logits])
+            outputs.append([one.log_softmax(1).cpu().numpy() for one in logits])
     return tuple(np.concatenate(one) for one in zip(*outputs, strict=True))

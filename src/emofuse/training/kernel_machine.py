@@ -94,9 +94,9 @@ def fit_kernel(
     if supervision is None:
         centered = targets - 1 / targets.shape[1]
     else:
-        known = torch.from_numpy(supervision.known)
+        known = torch.from_numpy(supervision.known).to(targets.device)
         centered = torch.where(known, targets - 1 / known.sum(1, keepdim=True), 0)
-        parts = _parts(supervision, speaker_ids, n_variants)
+        parts = _parts(supervision, speaker_ids, n_variants, targets.device)
     wanted = _Targets(targets, centered.repeat(n_variants, 1), groups, supervision, parts)
     if len(wanted.centered) <= MOST_ROWS:
         _fit_all(fitted, wanted, layout, settings)
@@ -104,7 +104,9 @@ def fit_kernel(
         _fit_landmarks(fitted, wanted, layout, settings)
 
 
-def _parts(supervision: Supervision, speaker_ids: NDArray[np.str_], n_variants: int) -> list[_Part]:
+def _parts(
+    supervision: Supervision, speaker_ids: NDArray[np.str_], n_variants: int, device: torch.device
+) -> list[_Part]:
     known = np.tile(supervision.known, (n_variants, 1))
     weights = np.tile(supervision.weights, n_variants)
     patterns = {tuple(column.tolist()): None for column in known.T}
@@ -114,9 +116,8 @@ def _parts(supervision: Supervision, speaker_ids: NDArray[np.str_], n_variants: 
         emotions = np.flatnonzero((np.array(pattern) == known.T).all(axis=1))
         own = speaker_ids[rows]
         groups = [torch.from_numpy(np.flatnonzero(own == s)) for s in np.unique(own)]
-        parts.append(
-            _Part(torch.from_numpy(emotions), torch.from_numpy(rows), torch.from_numpy(weights[rows]), groups)
-        )
+        own_weights = torch.from_numpy(weights[rows]).to(device)
+        parts.append(_Part(torch.from_numpy(emotions), torch.from_numpy(rows), own_weights, groups))
     return parts
 
 
@@ -126,7 +127,7 @@ def _fit_all(fitted: Fitted, targets: _Targets, layout: Layout, settings: Ensemb
     best: tuple[float, float, Tensor] | None = None
     for ridge in settings.ridges:
         if targets.parts is None:
-            penalty = ridge * torch.eye(len(gram), dtype=gram.dtype)
+            penalty = ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
             weights, held_out = _solve(gram + penalty, centered, targets.groups)
         else:
             weights, held_out = torch.zeros_like(centered), torch.zeros_like(centered)
@@ -161,7 +162,7 @@ def _fit_landmarks(fitted: Fitted, targets: _Targets, layout: Layout, settings: 
     values, axes = torch.linalg.eigh(among)
     used = values > _LEAST_EIGENVALUE * values[-1]
     root = axes[:, used] / values[used].sqrt()
-    features = torch.empty(n, root.shape[1], dtype=torch.float64)
+    features = torch.empty(n, root.shape[1], dtype=torch.float64, device=root.device)
     for first in range(0, n, _ROWS_AT_ONCE):
         some = [support[first : first + _ROWS_AT_ONCE] for support in fitted.supports]
         near = kernel(some, landmarks, settings.gamma, layout.second).double()
@@ -187,7 +188,7 @@ def _chosen_ridge(features: Tensor, targets: _Targets, settings: Ensemble) -> tu
         if targets.parts is None:
             coefficients, held_out = systems[0].solved(ridge)
         else:
-            coefficients = torch.zeros(features.shape[1], centered.shape[1], dtype=torch.float64)
+            coefficients = features.new_zeros(features.shape[1], centered.shape[1])
             held_out = torch.zeros_like(centered)
             for part, system in zip(targets.parts, systems, strict=True):
                 of_part, outputs = system.solved(ridge)
@@ -220,7 +221,7 @@ class _RidgeSystem:
             hat = (own / (self.strengths + ridge)) @ own.T
             residuals = self.centered[rows] - own @ coefficients
             held_out[rows] = self.centered[rows] - torch.linalg.solve(
-                torch.eye(len(rows), dtype=hat.dtype) - hat, residuals
+                torch.eye(len(rows), dtype=hat.dtype, device=hat.device) - hat, residuals
             )
         return coefficients, held_out
 
@@ -243,6 +244,6 @@ def _loss(scores: Tensor, targets: _Targets) -> Tensor:
     supervision = targets.supervision
     if supervision is None:
         return functional.cross_entropy(scores, targets.one_hot)
-    own = scores.masked_fill(~torch.from_numpy(supervision.known), LEFT_OUT)
-    losses = functional.cross_entropy(own, targets.one_hot, reduction="none")
-    return (losses * torch.from_numpy(supervision.weights)).mean()
+    known = torch.from_numpy(supervision.known).to(scores.device)
+    losses = functional.cross_entropy(scores.masked_fill(~known, LEFT_OUT), targets.one_hot, reduction="none")
+    return (losses * torch.from_numpy(supervision.weights).to(scores.device)).mean()

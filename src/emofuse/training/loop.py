@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -20,9 +19,10 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.part import Training
 from emofuse.core.recipes.voice import VoiceFeatures
-from emofuse.system.shared_settings import SharedSetting
 from emofuse.training.augmentation import augment_faces, augment_log_mel
+from emofuse.training.draws import sent
 from emofuse.training.supervision import LEFT_OUT, Supervision
+from emofuse.training.torch_settings import autocast, device_of, placed, reproducible
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +90,8 @@ def augmentation_for(features: VoiceFeatures | FaceFeatures, settings: Training)
     return None
 
 
-TORCH_THREADS: Final = SharedSetting(torch.get_num_threads, torch.set_num_threads)
-"""On how many threads PyTorch computes, in the whole process."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums in a fixed order, so that results do not depend on the load. Parallel work goes over processes."""
-    with TORCH_THREADS.held(1):
-        yield
+_MOST_ON_GPU_BYTES: Final = 2 * 2**30
+"""Features up to this size are on the GPU while a network is trained on them; of more, batch after batch."""
 
 
 def train_network(
@@ -127,18 +120,18 @@ def train_network(
         on_epoch: called after every epoch.
 
     Returns:
-        The trained network in evaluation mode, and its learning curve.
+        The trained network in evaluation mode, on the CPU, and its learning curve.
 
     Raises:
         ExperimentError: there are too few clips for one batch, or the loss is not finite.
+        DeviceError: the GPU's memory is full.
     """
     if settings.patience is not None and held_out is None:
         raise ValueError("patience needs held-out examples")
     if len(examples.labels) < 2:
         raise ExperimentError(f"{len(examples.labels)} clips are too few to train on")
-    with one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build()
+    with reproducible(seed) as device:
+        network = build().to(device)
         one_pass = _epoch_runner(
             network, examples, settings, n_emotions=n_emotions, seed=seed, augment=augment
         )
@@ -162,7 +155,7 @@ def train_network(
             network.load_state_dict(best[2])
         if not all(torch.isfinite(parameter).all() for parameter in network.parameters()):
             raise ExperimentError("after the last step some weights are not numbers: lower learning_rate")
-    return network.eval(), curve
+        return network.to("cpu").eval(), curve
 
 
 def _epoch_runner(
@@ -174,17 +167,19 @@ def _epoch_runner(
     seed: int,
     augment: Augment | None,
 ) -> Callable[[], float]:
-    """A function that trains for one epoch and returns the mean loss."""
-    n = len(examples.labels)
+    """A function that trains for one epoch, where the network is, and returns the mean loss."""
+    n, device = len(examples.labels), device_of(network)
     batch_size = min(settings.batch_size, n)
     # an incomplete last batch is left for the next epoch: batch normalization fails on a single clip
     n_batches = n // batch_size
     order = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.from_numpy(np.ascontiguousarray(examples.inputs))
+    if inputs.nbytes <= _MOST_ON_GPU_BYTES:
+        inputs = inputs.to(device)
     smoothing = settings.augmentation.label_smoothing
-    targets = soft_targets(examples.labels, n_emotions, smoothing, examples.supervision)
-    cross_entropy = CrossEntropy(examples.supervision)
+    targets = soft_targets(examples.labels, n_emotions, smoothing, examples.supervision).to(device)
+    cross_entropy = CrossEntropy(examples.supervision, device)
     optimizer = torch.optim.AdamW(
         [p for p in network.parameters() if p.requires_grad],
         settings.learning_rate,
@@ -197,24 +192,34 @@ def _epoch_runner(
 
     def one_pass() -> float:
         network.train()
-        total = 0.0
-        indices = torch.from_numpy(order.permutation(n))
+        losses = []
+        indices = sent(torch.from_numpy(order.permutation(n)), device)
         for batch in indices[: n_batches * batch_size].reshape(n_batches, batch_size):
-            x, y = inputs[batch], targets[batch]
+            x, y = inputs[batch.to(inputs.device)].to(device), targets[batch]
             if augment is not None:
                 x = augment(x, generator)
             if settings.augmentation.mixup > 0:
                 x, y = _mix(x, y, settings.augmentation.mixup, order)
-            loss = cross_entropy(network(x)[1], y, batch)
+            with autocast():
+                logits = network(x)[1]
+            loss = cross_entropy(logits.float(), y, batch)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimizer.step()
             schedule.step()
-            total += loss.item()
-        return total / n_batches
+            losses.append(loss.detach())
+        return mean_loss(losses)
 
     return one_pass
+
+
+def mean_loss(losses: Sequence[Tensor]) -> float:
+    """The mean of the batches' losses, read once: a GPU is not waited for after each of them."""
+    total = 0.0
+    for loss in torch.stack(list(losses)).tolist():
+        total += loss
+    return total / len(losses)
 
 
 def one_cycle(step: int, n_steps: int) -> float:
@@ -229,7 +234,7 @@ def _mix(x: Tensor, y: Tensor, alpha: float, rng: np.random.Generator) -> tuple[
     """Mix every clip of a batch with another (mixup, Zhang et al. 2018)."""
     share = float(rng.beta(alpha, alpha))
     share = max(share, 1 - share)
-    other = torch.from_numpy(rng.permutation(len(x)))
+    other = sent(torch.from_numpy(rng.permutation(len(x))), x.device)
     dtype = x.dtype
     mixed = share * x.to(torch.float32) + (1 - share) * x[other].to(torch.float32)
     if not dtype.is_floating_point:
@@ -252,11 +257,14 @@ class CrossEntropy:
 
     Args:
         supervision: of all clips; None: each is evidence about every emotion, and counts the same.
+        device: of the logits; the CPU where it is left out.
     """
 
-    def __init__(self, supervision: Supervision | None) -> None:
-        self._known = None if supervision is None else torch.from_numpy(supervision.known)
-        self._weights = None if supervision is None else torch.from_numpy(supervision.weights).float()
+    def __init__(self, supervision: Supervision | None, device: torch.device | None = None) -> None:
+        self._known = self._weights = None
+        if supervision is not None:
+            self._known = torch.from_numpy(supervision.known).to(device)
+            self._weights = torch.from_numpy(supervision.weights).float().to(device)
 
     def __call__(self, logits: Tensor, targets: Tensor, clips: Tensor) -> Tensor:
         """The loss of a batch.
@@ -300,13 +308,16 @@ def infer(
 
     Returns:
         The feature layer, (n, n_features) float32, and log-probabilities, (n, n_emotions) float64.
+
+    Raises:
+        DeviceError: the GPU's memory is full.
     """
     network.eval()
     features, logs = [], []
-    with one_thread(), torch.inference_mode():
+    with reproducible() as device, placed(network, device), torch.inference_mode():
         for i in range(0, len(inputs), batch_size):
             x = torch.from_numpy(np.ascontiguousarray(inputs[i : i + batch_size]))
-            f, logits = network(x)
-            features.append(f.numpy().astype(np.float32))
-            logs.append(logits.double().log_softmax(1).numpy())
+            f, logits = network(x.to(device))
+            features.append(f.cpu().numpy().astype(np.float32))
+            logs.append(logits.double().log_softmax(1).cpu().numpy())
     return np.concatenate(features), np.concatenate(logs)

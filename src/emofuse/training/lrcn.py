@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from emofuse.core.recipes.face import FacePart
 from emofuse.core.recipes.part import Augmentation, Training
 from emofuse.training.augmentation import augment_faces
-from emofuse.training.loop import Epoch, Examples, augmentation_for, one_thread, train_network
+from emofuse.training.loop import Epoch, Examples, augmentation_for, train_network
 from emofuse.training.networks.emotion_cnn import N_FEATURES, EmotionCnn, standardize_images
 from emofuse.training.networks.face import Lrcn
 from emofuse.training.supervision import of_rows
+from emofuse.training.torch_settings import placed, reproducible
 
 
 class FrameNetwork(nn.Module):
@@ -136,8 +137,7 @@ def _train_on_encodings(
     seed: int,
     held_out: Examples | None,
 ) -> tuple[nn.Module, list[Epoch]]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with reproducible(seed):
         lrcn = build().eval()
     assert isinstance(lrcn, Lrcn)
     after, curve = train_network(
@@ -154,9 +154,9 @@ def _train_on_encodings(
 
 def encode(lrcn: Lrcn, examples: Examples, *, batch_size: int = 16) -> Examples:
     """The CNN's features of every frame: inputs (n, n_frames, 1024) float32."""
-    with one_thread(), torch.inference_mode():
-        parts = [
-            lrcn.encode(torch.from_numpy(np.ascontiguousarray(examples.inputs[i : i + batch_size]))).numpy()
-            for i in range(0, len(examples.inputs), batch_size)
-        ]
+    parts = []
+    with reproducible() as device, placed(lrcn, device), torch.inference_mode():
+        for i in range(0, len(examples.inputs), batch_size):
+            stack = torch.from_numpy(np.ascontiguousarray(examples.inputs[i : i + batch_size]))
+            parts.append(lrcn.encode(stack.to(device)).cpu().numpy())
     return Examples(np.concatenate(parts), examples.labels, examples.supervision)

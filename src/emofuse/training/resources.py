@@ -1,21 +1,24 @@
-"""What a long run may use: processes, stored features, and a way to report progress."""
+"""What a long run may use: processes, a device, stored features, and a way to report progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from emofuse.core.progress import OnProgress, ignore_progress
 from emofuse.features.store import FeatureStore
 from emofuse.system.process_pool import in_processes
+from emofuse.training.compute import CPU, Compute, computing
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Processes, a store of features and a way to report progress."""
+    """Processes, a store of features, a way to report progress, and where networks are trained."""
 
     jobs: int = 1
     """How many processes work at once. No result depends on it."""
@@ -23,6 +26,12 @@ class Resources:
     """Where features are kept and found again; None extracts them each time."""
     on_progress: OnProgress = ignore_progress
     """Told of every step."""
+    compute: Compute = CPU
+    """Where networks are trained, and in which number format. All processes share one GPU."""
+
+    def computing(self) -> AbstractContextManager[None]:
+        """In here, and in the tasks of :meth:`in_processes`, networks are trained on :attr:`compute`."""
+        return computing(self.compute)
 
     def on_done(self, stage: str) -> Callable[[int, int], None]:
         """A function that reports how much of a stage is done, and how much there is."""
@@ -43,8 +52,15 @@ class Resources:
         """
         report = self.on_done(stage)
         report(0, len(arguments))
+        if self.compute != CPU:  # processes start with the default
+            function = partial(_computed, self.compute, function)
         return list(in_processes(function, arguments, self.jobs, lambda done: report(done, len(arguments))))
 
 
+def _computed(compute: Compute, function: Callable[..., T], *arguments: Any) -> T:
+    with computing(compute):
+        return function(*arguments)
+
+
 ONE_PROCESS: Final = Resources()
-"""One process, nothing stored, no progress."""
+"""One process on the CPU, nothing stored, no progress."""

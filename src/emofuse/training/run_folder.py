@@ -36,6 +36,9 @@ class RunMarks(TypedDict, total=False):
     """Key of a leakage condition."""
     corpus: str
     """Fingerprint of the features, known once they are extracted."""
+    device: str
+    precision: str
+    """Of :class:`~emofuse.training.compute.Compute`, where they are not the default."""
 
 
 def check_run(run: Path, wanted: Mapping[str, object]) -> None:
@@ -43,7 +46,8 @@ def check_run(run: Path, wanted: Mapping[str, object]) -> None:
 
     Args:
         run: the folder.
-        wanted: marks of the run, as :class:`RunMarks`; those that are not known yet are left out.
+        wanted: marks of the run, as :class:`RunMarks`; those that are not known yet are left out. Without
+            ``device`` and ``precision`` it is one of a CPU in float32.
 
     Raises:
         ExperimentError: it does.
@@ -51,7 +55,8 @@ def check_run(run: Path, wanted: Mapping[str, object]) -> None:
     found = read_marks(run)
     if found is None:
         return
-    differing = [key for key, value in wanted.items() if found.get(key) != value]
+    of_cpu: dict[str, object] = {"device": None, "precision": None}
+    differing = [key for key, value in (of_cpu | dict(wanted)).items() if found.get(key) != value]
     if differing:
         raise ExperimentError(
             f"{run} holds another run ({', '.join(differing)} differ): give another folder or remove it"

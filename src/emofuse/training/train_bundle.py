@@ -45,7 +45,7 @@ def train(
         recipe: what is fitted, and how.
         out: folder of the bundle; must not exist or be empty. Work goes to ``out``.work beside it, from
             where an interrupted run resumes, and is removed at the end.
-        resources: processes, stored features, progress.
+        resources: processes, device, stored features, progress.
         measure_on: corpora that the finished bundle reads once; nothing is fitted on them. Their figures are
             in its provenance, ``measured``.
 
@@ -56,7 +56,7 @@ def train(
     out = out.resolve()
     check_free(out)
     run = out.with_name(out.name + ".work")
-    with locked_folder(run):
+    with locked_folder(run), resources.computing():
         check_free(out)  # another run may just have ended
         bundle = _train(corpus, recipe, out, run, resources, measure_on)
         empty_locked(run)
@@ -73,7 +73,7 @@ def _train(
 ) -> Bundle:
     pretrained = pretrained_sha256(recipe, corpus)
     work = run / "work"
-    marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained}
+    marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained, **resources.compute.marks}
     check_run(run, marks)
     dataset = read_dataset(corpus, recipe, work, resources)
     claim_run(run, {**marks, "corpus": dataset.fingerprint})
@@ -115,6 +115,7 @@ def _train(
         "fusion": chosen,
         "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": software(),
+        "compute": resources.compute.entry(),
         "notes": list(dataset.notes),
     }
     if measure_on:

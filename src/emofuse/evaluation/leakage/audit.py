@@ -38,6 +38,7 @@ from emofuse.features.extraction import MODALITIES
 from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.file_lock import locked_folder
+from emofuse.training.compute import ComputeEntry
 from emofuse.training.dataset import Dataset, Inputs, read_dataset
 from emofuse.training.jobs import pretrained_sha256, run_network_jobs
 from emofuse.training.plan import is_ensemble, make_plan, network_jobs
@@ -89,6 +90,7 @@ class LeakageResults(TypedDict):
     conditions: list[ConditionEntry]
     differences: list[ShortcutEntry]
     software: dict[str, str]
+    compute: ComputeEntry
 
 
 def leak(
@@ -105,7 +107,7 @@ def leak(
         recipe: what is fitted, and how. Enrollment is left out.
         protocol: name of the speaker-independent folds of the conditions c and d.
         run: folder of the results, with a folder per condition; an interrupted run in it resumes.
-        resources: processes, stored features, progress.
+        resources: processes, device, stored features, progress.
 
     Returns:
         What ``run``/leak.json holds.
@@ -114,7 +116,7 @@ def leak(
         ExperimentError: the protocol does not keep speakers apart, ``run`` holds another run or is in use,
             or the corpus is too small.
     """
-    with locked_folder(run):
+    with locked_folder(run), resources.computing():
         return _leak(corpus, recipe, protocol, run, resources)
 
 
@@ -136,6 +138,7 @@ def _leak(corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resources: R
         "conditions": [_entry(condition, audit.measure(condition), recipe) for condition in CONDITIONS],
         "differences": _differences(run, recipe.seed),
         "software": software(),
+        "compute": resources.compute.entry(),
     }
     del found["corpus"]["licence"]  # every condition's results.json has it
     write_json(run / "leak.json", found)
@@ -167,7 +170,11 @@ class _Audit:
     ) -> _Audit:
         """Read the corpus, and fail early if any leakage condition cannot be run."""
         plain = recipe.model_copy(update={"enrolment": None})
-        marks: RunMarks = {"recipe": plain.hash(), "pretrained_sha256": pretrained_sha256(plain, corpus)}
+        marks: RunMarks = {
+            "recipe": plain.hash(),
+            "pretrained_sha256": pretrained_sha256(plain, corpus),
+            **resources.compute.marks,
+        }
         of_audit: RunMarks = {**marks, "leak_protocol": protocols["strangers"].hash()}
         check_run(run, of_audit)
         dataset = read_dataset(corpus, plain, run / "work", resources)
@@ -241,6 +248,7 @@ class _Audit:
             pretrained_sha256=self.marks["pretrained_sha256"],
             notes=[*split.notes, *self.dataset.notes],
             fused_choice=fused_choice(split.folds, fused),
+            compute=resources.compute.entry(),
             stopwatch=stopwatch,
         )
         # never without its mark: unmarked figures would look honest

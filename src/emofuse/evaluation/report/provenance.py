@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from emofuse.core.number_format import MISSING
 from emofuse.evaluation.run_files import Run
+from emofuse.training.compute import ComputeEntry
 
 _MOST_NOTES: Final = 200
 """More rows than this would make the page heavy and help no reader; details.json has them all."""
@@ -40,6 +41,9 @@ def versions(run: Run) -> dict[str, Any]:
     """Software, times and the license of the corpus."""
     results = run.results
     rows = list((results.get("software") or {}).items())
+    compute = results.get("compute") or {}
+    if {compute.get("device", "cpu"), compute.get("precision", "float32")} != {"cpu", "float32"}:
+        rows.append(("networks trained on", _trained_on(compute)))
     rows += [(key, results[key]) for key in ("started", "finished") if results.get(key)]
     if results.get("seconds") is not None:
         rows.append(("took", duration(float(results["seconds"]))))
@@ -58,6 +62,13 @@ def reproduction(run: Run) -> dict[str, Any]:
         "recipe": (results.get("recipe") or {}).get("name", "RECIPE"),
         "protocol": results.get("protocol", "PROTOCOL"),
     }
+
+
+def _trained_on(compute: ComputeEntry) -> str:
+    """Such as ``NVIDIA H100, CUDA 13.0, bfloat16``."""
+    card = compute.get("card", str(compute.get("device", "")).upper())
+    cuda = f"CUDA {compute['cuda']}" if "cuda" in compute else ""
+    return ", ".join(part for part in (card, cuda, str(compute.get("precision", ""))) if part)
 
 
 def duration(seconds: float) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.core.recipes.part import AttentionPooling
+from emofuse.training.draws import dropout
 
 CLIP: Final = 5.0
 """Standardized values are clipped to ± this."""
@@ -43,15 +44,15 @@ class _Member(nn.Module):
     def forward(self, parts: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_parts, n_values) → (n, 128), (n, n_emotions)."""
         if self.training:  # the same values are dropped from all parts
-            kept = torch.ones(len(parts), 1, parts.shape[2])
-            parts = parts * functional.dropout(kept, self.input_dropout)
+            kept = torch.ones(len(parts), 1, parts.shape[2], device=parts.device)
+            parts = parts * dropout(kept, self.input_dropout)
         x = functional.gelu(self.norm(self.project(parts)))
         weights = self.attend(x).softmax(1).transpose(1, 2)
         mean = weights @ x
         spread = (weights @ x.square() - mean.square()).clamp(min=_LEAST_VARIANCE).sqrt()
-        pooled = functional.dropout(torch.cat([mean, spread], 2).flatten(1), self.dropout, self.training)
+        pooled = dropout(torch.cat([mean, spread], 2).flatten(1), self.dropout, self.training)
         hidden = functional.relu(self.hidden(pooled))
-        return hidden, self.out(functional.dropout(hidden, self.dropout, self.training))
+        return hidden, self.out(dropout(hidden, self.dropout, self.training))
 
 
 class AttentionNetworks(nn.Module):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from emofuse.core.recipes.face import FaceNetwork
+from emofuse.training.draws import Dropout, normal_like
 
 
 class BlendshapeNetwork(nn.Module):
@@ -28,7 +28,7 @@ class BlendshapeNetwork(nn.Module):
         super().__init__()
         self.standardise = nn.BatchNorm1d(n_values, eps=1e-4, affine=False)
         self.noise = noise
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.lstm = nn.LSTM(
             n_values, settings.lstm_units, batch_first=True, bidirectional=settings.bidirectional
         )
@@ -37,9 +37,11 @@ class BlendshapeNetwork(nn.Module):
     def forward(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_frames, n_values) float32 → features, logits."""
         # some blendshapes hardly move: a value that is rare in training must not be an extreme outlier
-        x = self.standardise(sequence.transpose(1, 2)).transpose(1, 2).clamp(-5, 5)
+        # on a GPU in the same order of memory as on the CPU, on which the order of draws depends
+        standard = self.standardise(sequence.transpose(1, 2)).contiguous()
+        x = standard.transpose(1, 2).clamp(-5, 5)
         if self.training and self.noise > 0:
-            x = x + self.noise * torch.randn_like(x[:, :1])
+            x = x + self.noise * normal_like(x[:, :1])
         outputs, _ = self.lstm(self.dropout(x))
         features = outputs.mean(1)
         return features, self.output(self.dropout(features))

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emofuse.training import draws
+
 CLIP = 5.0
 """Standardized values are clipped to ± this."""
 
@@ -176,5 +178,5 @@ def dense(joined: Tensor, layers: Sequence[Tensor], dropout: float = 0.0) -> tup
     x = joined if joined.dim() == 3 else joined[None].expand(layers[0].shape[0], -1, -1)
     for weight, offset in zip(layers[0:4:2], layers[1:4:2], strict=True):
         x = functional.relu(x @ weight + offset)
-        x = functional.dropout(x, dropout, training=dropout > 0)
+        x = draws.dropout(x, dropout, training=dropout > 0)
     return x, x @ layers[4] + layers[5]

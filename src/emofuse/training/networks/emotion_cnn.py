@@ -19,6 +19,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own abbreviation
 from emofuse.core.errors import WeightsError
 from emofuse.core.labels import FER2013
 from emofuse.system.checksums import verify_sha256
+from emofuse.training.draws import Dropout
 
 N_FEATURES: Final = 1024
 """Width of the second dense layer, the LRCN's input."""
@@ -45,7 +46,7 @@ class EmotionCnn(nn.Module):
         self.dense1 = nn.Linear(128, N_FEATURES)
         self.dense2 = nn.Linear(N_FEATURES, N_FEATURES)
         self.output = nn.Linear(N_FEATURES, len(FER2013))
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = Dropout(DROPOUT)
 
     def features(self, x: Tensor) -> Tensor:
         """(n, 1, 48, 48) in [0, 1] to (n, 1024), the second dense layer after its ReLU."""

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from emofuse.core.errors import WeightsError
 from emofuse.core.labels import FER2013, FER_PLUS
+from emofuse.training.draws import Dropout
 from emofuse.training.networks.emotion_cnn import N_FEATURES, EmotionCnn, standardize_images
 
 WIDTHS: Final = (32, 32, 64, 128, 256)
@@ -64,7 +65,7 @@ class CompactExpressionCnn(nn.Module):
                 layers.append(_Block(n_in, n_out, 2 if stage > 0 and block == 0 else 1))
                 n_in = n_out
         self.layers = nn.Sequential(*layers)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.fer_plus = nn.Linear(n_in, len(FER_PLUS))
         self.fer2013 = nn.Linear(n_in, len(FER2013))
 
@@ -94,7 +95,7 @@ class NormalizedEmotionCnn(nn.Module):
             [nn.BatchNorm2d(layer.out_channels) for layer in convolutions]
             + [nn.BatchNorm1d(N_FEATURES), nn.BatchNorm1d(N_FEATURES)]
         )
-        self.dropout = nn.Dropout(0.4)
+        self.dropout = Dropout(0.4)
         self.fer_plus = nn.Linear(N_FEATURES, len(FER_PLUS))
 
     def features(self, faces: Tensor) -> Tensor:
@@ -117,7 +118,8 @@ class NormalizedEmotionCnn(nn.Module):
     @torch.no_grad()
     def fold(self) -> EmotionCnn:
         """The published network with the outputs that this one has in evaluation mode."""
-        folded = EmotionCnn()
+        with torch.random.fork_rng(devices=[]):  # its first weights do not matter
+            folded = EmotionCnn()
         folded.load_state_dict(self.cnn.state_dict())
         layers = folded.layers()
         for layer, norm in zip(layers, self.norms, strict=False):

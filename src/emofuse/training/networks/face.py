@@ -18,6 +18,7 @@ from torch.nn import functional
 from emofuse.core.errors import WeightsError
 from emofuse.core.recipes.face import EmotionCnnWeights, FaceNetwork
 from emofuse.system import model_files as weights
+from emofuse.training.draws import Dropout, normal_like
 from emofuse.training.networks.emotion_cnn import (
     N_FEATURES,
     EmotionCnn,
@@ -80,7 +81,7 @@ class Lrcn(nn.Module):
         self.lstm = nn.LSTM(
             N_FEATURES, settings.lstm_units, batch_first=True, bidirectional=settings.bidirectional
         )
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.output = nn.Linear(settings.n_features, n_emotions)
 
     def train(self, mode: bool = True) -> Lrcn:
@@ -130,7 +131,7 @@ class ActionUnitNetwork(nn.Module):
         members, hidden = settings.members, settings.hidden
         self.standardise = nn.BatchNorm1d(n_units, affine=False)
         self.noise = noise
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
 
         def weight(n_in: int, n_out: int) -> nn.Parameter:
             bound = math.sqrt(3.0 / n_in)
@@ -148,7 +149,7 @@ class ActionUnitNetwork(nn.Module):
         """
         x = self.standardise(units.clamp(min=0).sqrt())[None].expand(self.first.shape[0], -1, -1)
         if self.training and self.noise > 0:
-            x = x + self.noise * torch.randn_like(x)
+            x = x + self.noise * normal_like(x)
         x = functional.relu(self.dropout(x) @ self.first + self.first_bias)
         x = functional.relu(self.dropout(x) @ self.second + self.second_bias)
         logits = self.dropout(x) @ self.output + self.output_bias

@@ -60,7 +60,7 @@ class Functionals(nn.Module):
         speech = (energy > loudest - SPEECH_RANGE).to(mel.dtype) * valid
         mel = mel - _mean(mel.mean(1, keepdim=True), speech)
         share = mel.softmax(1)
-        positions = torch.linspace(-1, 1, self.n_mels, dtype=mel.dtype)[None, :, None]
+        positions = torch.linspace(-1, 1, self.n_mels, dtype=mel.dtype, device=mel.device)[None, :, None]
         center = (share * positions).sum(1, keepdim=True)
         width = (share * (positions - center).square()).sum(1, keepdim=True).clamp(min=1e-8).sqrt()
         spread = -(share * (share + 1e-9).log()).sum(1, keepdim=True)
@@ -113,11 +113,11 @@ def _relative_pitch(rows: Tensor, speech: Tensor) -> Tensor:
 def _contours(x: Tensor, speech: Tensor) -> Tensor:
     """The mean of each row, and the share of speech, in ten overlapping parts of the time with speech."""
     n_frames = x.shape[2]
-    time = torch.arange(n_frames, dtype=x.dtype)[None, None]
+    time = torch.arange(n_frames, dtype=x.dtype, device=x.device)[None, None]
     first = torch.where(speech > 0, time, float(n_frames)).amin(2, keepdim=True)
     last = torch.where(speech > 0, time, -1.0).amax(2, keepdim=True)
     position = (time - first + 0.5) / (last - first + 1).clamp(min=1) * N_PARTS
-    centers = torch.arange(N_PARTS, dtype=x.dtype)[None, :, None] + 0.5
+    centers = torch.arange(N_PARTS, dtype=x.dtype, device=x.device)[None, :, None] + 0.5
     hats = (1 - (position - centers).abs()).clamp(min=0)
     amount = hats.sum(2).clamp(min=1e-3)
     means = (x @ hats.transpose(1, 2)) / amount[:, None]
@@ -156,7 +156,7 @@ def _statistics(x: Tensor, weights: Tensor, *, drift: bool = False) -> Tensor:
     ]
     if drift:
         n_frames = x.shape[2]
-        time = torch.linspace(0, 1, n_frames, dtype=x.dtype)[None, None]
+        time = torch.linspace(0, 1, n_frames, dtype=x.dtype, device=x.device)[None, None]
         center = _mean(time, weights)
         length = (_mean((time - center).square(), weights) + 1e-6).sqrt()
         out.append(_mean((time - center) / length * centered, weights))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emofuse.core.recipes.fusion import MIN_STD
+from emofuse.training.draws import Dropout
 
 
 class FusionNetwork(nn.Module):
@@ -35,7 +36,7 @@ class FusionNetwork(nn.Module):
         layers: list[nn.Module] = []
         n_in = len(mean)
         for n_out in hidden:
-            layers += [nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.ReLU(), Dropout(dropout)]
             n_in = n_out
         self.dense = nn.Sequential(*layers)
         self.output = nn.Linear(n_in, n_emotions)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from emofuse.core.recipes.voice import VoiceNetwork
+from emofuse.training.draws import Dropout, Dropout2d
 from emofuse.training.networks.functionals import Functionals
 
 LOG_MEL_FLOOR = math.log(1e-10)
@@ -51,10 +52,10 @@ class AlexNet(nn.Module):
             nn.Flatten(),
         )
         self.dense = nn.Sequential(
-            nn.Linear(256 * 9, 4096), nn.BatchNorm1d(4096), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(256 * 9, 4096), nn.BatchNorm1d(4096), nn.ReLU(), Dropout(dropout),
             nn.Linear(4096, n_features), nn.BatchNorm1d(n_features), nn.ReLU(),
         )  # fmt: skip
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(n_features, n_emotions)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +89,7 @@ class ConvolutionBranch(nn.Module):
                     nn.Conv2d(n_out, n_out, 3, padding=1, groups=n_out, bias=False),
                     nn.Conv2d(n_out, n_out, 1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(),
                 ]  # fmt: skip
-            layers += [nn.MaxPool2d((2, 1) if last else 2), nn.Dropout2d(0.1)]
+            layers += [nn.MaxPool2d((2, 1) if last else 2), Dropout2d(0.1)]
             n_in, bands = n_out, bands // 2
         if bands < 1:
             raise ValueError(f"{n_mels} bands are too few for {len(channels)} blocks")
@@ -140,7 +141,7 @@ class CompactVoiceNetwork(nn.Module):
             self.read_functionals = _dense(self.functionals.size, settings.hidden, settings.dropout)
             width += settings.hidden
         self.dense = _dense(width, settings.n_features, settings.dropout)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.output = nn.Linear(settings.n_features, n_emotions)
 
     def normalize(self, log_mel: Tensor, valid: Tensor) -> Tensor:
@@ -175,7 +176,7 @@ class CompactVoiceNetwork(nn.Module):
 
 
 def _dense(n_in: int, n_out: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Dropout(dropout), nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.ReLU())
+    return nn.Sequential(Dropout(dropout), nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.ReLU())
 
 
 class DenseVoiceNetwork(nn.Module):
@@ -185,10 +186,10 @@ class DenseVoiceNetwork(nn.Module):
         super().__init__()
         self.standardise = nn.BatchNorm1d(n_values, affine=False)
         self.dense = nn.Sequential(
-            nn.Linear(n_values, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(n_values, 512), nn.BatchNorm1d(512), nn.ReLU(), Dropout(dropout),
             nn.Linear(512, n_features), nn.BatchNorm1d(n_features), nn.ReLU(),
         )  # fmt: skip
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(n_features, n_emotions)
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:

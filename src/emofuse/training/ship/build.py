@@ -98,7 +98,7 @@ def ship(
             the speaker of the check is trained.
         fer2013: with the face of a bundle, the folder of FER2013, on whose public_test the likelihood of the
             face's outputs is measured; for a recipe with fusion.face_likelihood whose bundle lacks it.
-        resources: processes, stored features, progress.
+        resources: processes, device, stored features, progress.
 
     Raises:
         BundleError: ``out`` is not empty, or the bundle is larger than may come with a package.
@@ -119,7 +119,7 @@ def ship(
         face = face_from_weights(*face_source, recipe.face)
     _refuse_large(face.files)  # fail early: hours of work follow
     _face_likelihood(face, recipe)
-    with locked_folder(run):
+    with locked_folder(run), resources.computing():
         check_free(out)  # another run may just have ended
         bundle = _ship(
             corpus, recipe, face, voice_from, out, run, check_speaker, check_faces, measure_on, resources
@@ -141,7 +141,11 @@ def _ship(
     resources: Resources,
 ) -> Bundle:
     check_speaker = _speaker_in(corpus, check_speaker)
-    marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": face.pretrained_sha256}
+    marks: RunMarks = {
+        "recipe": recipe.hash(),
+        "pretrained_sha256": face.pretrained_sha256,
+        **resources.compute.marks,
+    }
     check_run(run, marks)
     inputs = read_voices(corpus, recipe, run / "work", resources)
     claim_run(run, {**marks, "corpus": voices_fingerprint(inputs)})
@@ -159,6 +163,7 @@ def _ship(
         "float16_changed_answers": {"voice": {"n": voices[0].n, "changed": voices[0].n_changed}},
         "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": software(),
+        "compute": resources.compute.entry(),
     }
     if len(voices) > 1:
         resources.on_progress("check", 0, 1)
