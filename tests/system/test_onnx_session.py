@@ -11,7 +11,16 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from emofuse.system.onnx_session import create_session, fold_constants
+from emofuse.core.errors import DeviceError
+from emofuse.system import onnx_session
+from emofuse.system.onnx_session import (
+    create_session,
+    fold_constants,
+    onnx_runtime,
+    session_device,
+    sessions_on,
+    usable_device,
+)
 
 
 @pytest.fixture
@@ -80,3 +89,64 @@ def test_it_is_imported_in_one_place() -> None:
     }
     assert set(found) == {"system/onnx_session.py", "recognition/quantization.py"}
     assert re.search(r"onnx_runtime\(\)\n    from onnxruntime", found["recognition/quantization.py"])
+
+
+def has_cuda() -> bool:
+    try:
+        return usable_device("cuda") == "cuda"
+    except DeviceError:
+        return False
+
+
+without_cuda = pytest.mark.skipif(has_cuda(), reason="there is a GPU")
+
+
+def test_the_cpu_is_the_default_and_always_usable(network: bytes) -> None:
+    assert usable_device("cpu") == session_device() == "cpu"
+    assert create_session(network).get_providers() == ["CPUExecutionProvider"]
+
+
+@without_cuda
+def test_auto_is_the_cpu_where_no_gpu_can_be_used() -> None:
+    assert usable_device("auto") == "cpu"
+
+
+@without_cuda
+def test_a_gpu_that_cannot_be_used_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(DeviceError, match=r"no GPU can be used: .*onnxruntime.*leave out --device cuda"):
+        usable_device("cuda")
+
+
+@without_cuda
+def test_a_provider_that_does_not_start_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is installed as it seems, but where a driver or a library is missing it leaves all to the CPU."""
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnx_runtime(), "get_available_providers", lambda: providers)
+    onnx_session._gpu_problem.cache_clear()
+    try:
+        assert usable_device("auto") == "cpu"
+        with pytest.raises(DeviceError, match="does not start"):
+            usable_device("cuda")
+    finally:
+        onnx_session._gpu_problem.cache_clear()
+
+
+def test_the_probe_is_a_network() -> None:
+    onnx.checker.check_model(onnx.load_model_from_string(onnx_session._NEGATION))
+    (outputs,) = create_session(onnx_session._NEGATION).run(None, {"x": np.ones(1, np.float32)})
+    np.testing.assert_array_equal(outputs, [-1.0])
+
+
+def test_a_device_holds_in_its_block_alone() -> None:
+    with sessions_on("cuda"):
+        assert session_device() == "cuda"
+    assert session_device() == "cpu"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not has_cuda(), reason="no GPU that ONNX Runtime can use")
+def test_a_gpu_gives_what_the_cpu_gives(network: bytes) -> None:
+    session = create_session(network, device="cuda")
+    assert session.get_providers()[0] == "CUDAExecutionProvider"
+    (outputs,) = session.run(["outputs"], {"inputs": np.ones(3, np.float32)})
+    np.testing.assert_array_equal(outputs, [2.0, 3.5, -2.0])

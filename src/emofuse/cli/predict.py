@@ -83,6 +83,7 @@ def predict(
     ] = False,
     audio_stream: options.AudioStream = None,
     video_stream: options.VideoStream = None,
+    device: options.SessionDevice = options.DeviceChoice.CPU,
     _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Recognize the emotion expressed in each file: eight probabilities, and what they are based on.
@@ -124,11 +125,11 @@ def predict(
         from emofuse.recognition.recognizer import Recognizer
 
         table = None if action_units is None else read_action_units(action_units)
-        recognizer = Recognizer(loaded, action_units=table)
+        recognizer = Recognizer(loaded, action_units=table, device=device.value)
     if out is not None and not same_person:
-        failed = _to_table(listing, recognizer or loaded, person, streams, out, n_processes, timeout)
+        failed = _to_table(listing, recognizer or loaded, person, streams, out, n_processes, timeout, device)
     else:
-        predictions = _predicted(listing, recognizer, loaded, person, streams, n_processes, timeout)
+        predictions = _predicted(listing, recognizer, loaded, person, streams, n_processes, timeout, device)
         if same_person and recognizer is not None:
             predictions = recognizer.same_person(predictions)
         if out is None:
@@ -147,6 +148,7 @@ def _predicted(
     streams: StreamChoice,
     n_processes: int,
     timeout: float | None,
+    device: options.DeviceChoice,
 ) -> Sequence[Prediction]:
     """All predictions, in this process if one is enough, which saves starting one."""
     with counting_failures("predicting", transient=True) as on_progress:
@@ -158,8 +160,8 @@ def _predicted(
         from emofuse.recognition.batch import WorkerSettings, predict_in_processes
 
         return predict_in_processes(
-            listing, WorkerSettings.of(recognizer or bundle, person, streams), jobs=n_processes,
-            timeout_s=timeout, on_progress=on_progress,
+            listing, WorkerSettings.of(recognizer or bundle, person, streams, device.value),
+            jobs=n_processes, timeout_s=timeout, on_progress=on_progress,
         )  # fmt: skip
 
 
@@ -182,6 +184,7 @@ def _to_table(
     out: Path,
     n_processes: int,
     timeout: float | None,
+    device: options.DeviceChoice,
 ) -> int:
     """Write the table with a progress bar; return the number of failed files."""
     from emofuse.recognition.batch import predict_table
@@ -189,7 +192,7 @@ def _to_table(
     with resumable(), counting_failures("predicting") as on_progress:
         result = predict_table(
             listing, recognizer, out, jobs=n_processes, profile=person, timeout_s=timeout,
-            streams=streams, on_progress=on_progress,
+            streams=streams, device=device.value, on_progress=on_progress,
         )  # fmt: skip
     print_failures(result.errors, result.failed, "column error")
     if not is_quiet():

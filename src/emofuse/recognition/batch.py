@@ -24,6 +24,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from emofuse.core.devices import Device, DeviceChoice
 from emofuse.core.errors import BatchError
 from emofuse.core.records import Prediction, StreamChoice
 from emofuse.core.version import __version__
@@ -34,6 +35,7 @@ from emofuse.recognition.tables import Row, check_table, failure, is_row, table_
 from emofuse.system.checksums import file_digest
 from emofuse.system.isolated_workers import Lost, Task, isolated
 from emofuse.system.journal import Journal
+from emofuse.system.onnx_session import usable_device
 from emofuse.system.source_digest import source_digest
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class WorkerSettings:
     action_units: Path | None = None
     profile: Profile | None = None
     streams: StreamChoice = field(default_factory=StreamChoice)
+    device: Device = "cpu"
 
     @classmethod
     def of(
@@ -86,13 +89,16 @@ class WorkerSettings:
         recognizer: Recognizer | Bundle | str | Path | None,
         profile: Profile | None = None,
         streams: StreamChoice | None = None,
+        device: DeviceChoice | None = None,
     ) -> WorkerSettings:
         """Those of a recognizer, a bundle or its folder, or None: the recognizer that comes with emofuse.
 
-        This process needs no networks: they are loaded here only to check a profile.
+        This process needs no networks: they are loaded here only to check a profile. ``device``: of the
+        networks; None: the recognizer's, else the CPU.
 
         Raises:
             BundleError: there is no such bundle.
+            DeviceError: ``device`` is ``cuda``, and there is no GPU that can be used.
             ProfileError: the profile was made with another recognizer.
         """
         if recognizer is None or isinstance(recognizer, str | Path):
@@ -106,6 +112,7 @@ class WorkerSettings:
             bundle, table = recognizer, None
         else:
             bundle, table = recognizer.bundle, recognizer.action_units
+            device = device or recognizer.device
             if profile is not None:
                 recognizer.check_profile(profile)
         return cls(
@@ -114,15 +121,18 @@ class WorkerSettings:
             action_units=None if table is None else table.path.absolute(),
             profile=profile,
             streams=streams or StreamChoice(),
+            device=usable_device(device or "cpu"),
         )
 
     def identity(self) -> dict[str, str | None]:
-        """What the results depend on, as digests; chosen streams only if there are any."""
+        """What the results depend on, as digests; chosen streams and a GPU only if there are any."""
         chosen = {
             f"{kind} stream": str(number)
             for kind, number in asdict(self.streams).items()
             if number is not None
         }
+        if self.device != "cpu":
+            chosen["device"] = self.device
         return chosen | {
             "version of emofuse": __version__,
             "version of its code": source_digest(),
@@ -145,6 +155,7 @@ class WorkerSettings:
                 "action_units": None if self.action_units is None else str(self.action_units),
                 "profile": None if profile is None else str(profile),
                 "streams": asdict(self.streams),
+                "device": self.device,
             }
 
 
@@ -169,6 +180,7 @@ def predict_table(
     profile: Profile | None = None,
     timeout_s: float | None = None,
     streams: StreamChoice | None = None,
+    device: DeviceChoice | None = None,
     on_progress: OnFile | None = None,
 ) -> BatchResult:
     """Read many files into a table. The same call resumes after an interrupt or a kill.
@@ -182,6 +194,8 @@ def predict_table(
         profile: of the person who is seen and heard in all the files.
         timeout_s: seconds a file may take; None: :func:`default_limit_s`; 0: no limit.
         streams: which streams are read in all the files, where there are several.
+        device: of the networks: ``cpu``; ``cuda``, a GPU that ONNX Runtime can use; ``auto``, if any. None:
+            the recognizer's.
         on_progress: called after each file.
 
     Returns:
@@ -191,13 +205,14 @@ def predict_table(
         BatchError: there is no file to read, or the table is of an unknown kind.
         JournalError: the journal belongs to another recognizer, profile or version, or is in use.
         BundleError: there is no such recognizer.
+        DeviceError: ``device`` is ``cuda``, and there is no GPU that can be used.
         IsolationError: a worker cannot load it.
         MissingExtraError: a Parquet table is requested and pyarrow is not installed.
         OSError: the table or its journal cannot be written.
     """
     out = Path(out)
     check_table(out)
-    settings = WorkerSettings.of(recognizer, profile, streams)
+    settings = WorkerSettings.of(recognizer, profile, streams, device)
     listing = files if isinstance(files, Listing) else find_recordings(files)
     if not listing.files:
         raise BatchError("there is no recording to read")

@@ -26,7 +26,9 @@ def load_reader(setup: Mapping[str, Any]) -> Handler:
 
     cv2.setNumThreads(1)
     logging.getLogger("emofuse").setLevel(logging.ERROR)  # the license is reported once, by the parent
-    recognizer = Recognizer.load(setup["bundle"], action_units=setup["action_units"], decoder_threads=1)
+    recognizer = Recognizer.load(
+        setup["bundle"], action_units=setup["action_units"], decoder_threads=1, device=setup["device"]
+    )
     profile = None if setup["profile"] is None else Profile.load(Path(setup["profile"]))
 
     streams = StreamChoice(**setup["streams"])

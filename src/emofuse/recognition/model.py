@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.devices import Device
 from emofuse.core.errors import BundleError
 from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY
 from emofuse.core.records import Features, Prediction
@@ -40,31 +41,33 @@ class BundleModel:
     Also those for enrolled people, if there are any.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int = 1, device: Device = "cpu") -> None:
         """Load the networks; those for enrolled people are loaded when a profile needs them.
 
         Args:
             bundle: whose networks.
             threads: that each network may use.
+            device: what networks run on; the fusion, a few products, is computed on the CPU.
 
         Raises:
             BundleError: a network is missing, altered or cannot be run.
         """
         self.bundle = bundle
         self._threads = threads
+        self._device: Device = device
         self._networks = {name: self._session(f"{name}.onnx") for name in bundle.modalities}
         if not self._networks:
             raise BundleError(f"{bundle.folder}: this bundle has neither voice.onnx nor face.onnx")
         self._frames = self._session(FRAME_FILE) if FRAME_FILE in bundle.files else None
-        self._fusions = [self._session(name) for name in bundle.fusions]
-        self._baseline_fusions = [self._session(name) for name in bundle.baseline_fusions]
+        self._fusions = [self._session(name, "cpu") for name in bundle.fusions]
+        self._baseline_fusions = [self._session(name, "cpu") for name in bundle.baseline_fusions]
         if not self._fusions and len(self._networks) > 1:
             raise BundleError(f"{bundle.folder}: this bundle has no fusion")
 
-    def _session(self, name: str) -> Any:
+    def _session(self, name: str, device: Device | None = None) -> Any:
         network, path = self.bundle.read(name), self.bundle.folder / name
         try:
-            session = create_session(network, threads=self._threads)
+            session = create_session(network, threads=self._threads, device=device or self._device)
         except Exception as error:
             raise BundleError(f"{path} is not a network that can be run: {_first_line(error)}") from None
         inputs = [one.name for one in session.get_inputs()]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.devices import DeviceChoice
 from emofuse.core.errors import EmofuseError
 from emofuse.core.limits import Limits, OnRead, ReadControl
 from emofuse.core.recipes.recipe import Recipe
@@ -26,6 +27,7 @@ from emofuse.recognition.bundle import SHIPPED, Bundle, load_bundle, warn_of_lic
 from emofuse.recognition.enrollment_clips import read_clips
 from emofuse.recognition.given_recording import as_recording, name_of, take_of
 from emofuse.recognition.model import BundleModel
+from emofuse.system.onnx_session import sessions_on, usable_device
 
 if TYPE_CHECKING:
     from threading import Event
@@ -56,12 +58,14 @@ class Recognizer:
         threads: int = 1,
         decoder_threads: int = 0,
         action_units: ActionUnitTable | None = None,
+        device: DeviceChoice = "cpu",
     ) -> None:
         self.bundle = bundle
+        self.device = usable_device(device)
         self.action_units = action_units and action_units.in_order(bundle.action_units)
         self.decoder_threads = decoder_threads
         self._threads = threads
-        self._model = BundleModel(bundle, threads=threads)
+        self._model = BundleModel(bundle, threads=threads, device=self.device)
 
     def __repr__(self) -> str:
         """Its folder, what it reads, and its license."""
@@ -73,7 +77,8 @@ class Recognizer:
         """Pickled as the bundle's folder and checksums: unpickling reads the networks there again."""
         shipped = self.bundle.folder == SHIPPED
         bundle = None if shipped else replace(self.bundle, folder=self.bundle.folder.absolute())
-        return _unpickled, (type(self), bundle, self._threads, self.decoder_threads, self.action_units)
+        options = {"threads": self._threads, "decoder_threads": self.decoder_threads, "device": self.device}
+        return _unpickled, (type(self), bundle, {**options, "action_units": self.action_units})
 
     @classmethod
     def load(
@@ -83,6 +88,7 @@ class Recognizer:
         threads: int = 1,
         decoder_threads: int = 0,
         action_units: str | Path | None = None,
+        device: DeviceChoice = "cpu",
     ) -> Recognizer:
         """Load a bundle.
 
@@ -92,15 +98,19 @@ class Recognizer:
             decoder_threads: of each decoder; 0: one per core. 1 is best for several recognizers side by side.
             action_units: a table of action units, for a bundle whose face branch reads one. Without it, such
                 a bundle reads the faces of enrolled people from blendshapes.
+            device: of the networks: ``cpu``; ``cuda``, a GPU that ONNX Runtime can use; ``auto``, if any.
 
         Raises:
             BundleError: the bundle is missing, incomplete or altered, or none comes with this installation.
+            DeviceError: ``device`` is ``cuda``, and there is no GPU that can be used.
             FeatureError: the table cannot be read, or lacks a column that the bundle reads.
         """
         bundle = load_bundle(path)
         warn_of_licence(bundle)
         table = None if action_units is None else read_action_units(Path(action_units))
-        return cls(bundle, threads=threads, decoder_threads=decoder_threads, action_units=table)
+        return cls(
+            bundle, threads=threads, decoder_threads=decoder_threads, action_units=table, device=device
+        )
 
     @property
     def recipe(self) -> Recipe:
@@ -141,7 +151,7 @@ class Recognizer:
         """
         if isinstance(files, str | bytes | Path):
             raise TypeError(f"files must be recordings of a person, got one {type(files).__name__}")
-        reading, control = self._face_reading(enrolling=True), _control(limits, cancel, None)
+        reading, control = self._face_reading(enrolling=True), ReadControl(limits or Limits(), cancel)
         recordings = list(files)
         extract = partial(self._extract, reading=reading, control=control)
         clips, skipped = read_clips(recordings, extract)
@@ -227,7 +237,8 @@ class Recognizer:
         name = name_of(readable)
         features = self._extract(
             readable, name, self._face_reading(profile), start_s=start_s, end_s=end_s, judge_speech=True,
-            streams=StreamChoice(audio_stream, video_stream), control=_control(limits, cancel, on_progress),
+            streams=StreamChoice(audio_stream, video_stream),
+            control=ReadControl(limits or Limits(), cancel, on_progress),
         )  # fmt: skip
         return self.predict_features(features, source=name, profile=profile)
 
@@ -236,11 +247,11 @@ class Recognizer:
 
     def _extract(self, source: Readable, name: str, reading: FaceReading, **options: Any) -> Features:
         wanted = self.bundle.modalities
-        features = extract(
-            source, reading.recipe, voice="voice" in wanted, face="face" in wanted,
-            take=take_of(name), table=self.action_units, threads=self.decoder_threads,
-            **options,
-        )  # fmt: skip
+        with sessions_on(self.device):
+            features = extract(
+                source, reading.recipe, voice="voice" in wanted, face="face" in wanted,
+                take=take_of(name), table=self.action_units, threads=self.decoder_threads, **options,
+            )  # fmt: skip
         return reading.finished(features)
 
     def predict_many(
@@ -378,7 +389,7 @@ class Recognizer:
         from emofuse.timeline.reader import ReadingOptions, read_timeline
 
         streams = StreamChoice(audio_stream, video_stream)
-        control = _control(limits, cancel, on_progress)
+        control = ReadControl(limits or Limits(), cancel, on_progress)
         options = ReadingOptions(rules, start_s, end_s, profile, streams, control, identity, own_baseline)
         return read_timeline(self, source, options, segment_rules=segment_rules, on_sound=on_sound)
 
@@ -402,7 +413,7 @@ class Recognizer:
         from emofuse.timeline.reader import ReadingOptions, stream_windows
 
         streams = StreamChoice(audio_stream, video_stream)
-        control = _control(limits, cancel, None)
+        control = ReadControl(limits or Limits(), cancel)
         options = ReadingOptions(rules, start_s, end_s, profile, streams, control, identity, own_baseline)
         return stream_windows(self, source, options)
 
@@ -429,21 +440,10 @@ class Recognizer:
         return self._model.face_frames(face)
 
 
-def _unpickled(
-    kind: type[Recognizer],
-    bundle: Bundle | None,
-    threads: int,
-    decoder_threads: int,
-    action_units: ActionUnitTable | None,
-) -> Recognizer:
+def _unpickled(kind: type[Recognizer], bundle: Bundle | None, options: dict[str, Any]) -> Recognizer:
     """The recognizer of a pickle; each network is compared with the checksum of the pickled one.
 
     Raises:
-        BundleError: the bundle is no longer there, or has changed.
+        BundleError, DeviceError: the bundle is no longer there, or has changed; or a GPU is not there.
     """
-    bundle = load_bundle() if bundle is None else bundle
-    return kind(bundle, threads=threads, decoder_threads=decoder_threads, action_units=action_units)
-
-
-def _control(limits: Limits | None, cancel: Event | None, on_progress: OnRead | None) -> ReadControl:
-    return ReadControl(limits or Limits(), cancel, on_progress)
+    return kind(load_bundle() if bundle is None else bundle, **options)

@@ -79,4 +79,4 @@ def expression_network(sha256: str) -> Any:
         ) from None
     if hashlib.sha256(graph).hexdigest() != sha256:
         raise WeightsError(f"{_FILE}: the expression network that comes with emofuse is altered")
-    return create_session(graph)
+    return create_session(graph, device="cpu")  # one frame at a time: a GPU would only wait

@@ -16,12 +16,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from emofuse.core.devices import Device
 from emofuse.core.errors import WeightsError
 from emofuse.core.recipes.voice import ENCODER_DURATION_S, ENCODER_RATE_HZ
 from emofuse.core.records import Float32
 from emofuse.features.voice.spectrogram import mel_power
 from emofuse.system.model_files import weights_folder
-from emofuse.system.onnx_session import create_session
+from emofuse.system.onnx_session import create_session, session_device
 
 N_BANDS: Final = 80
 N_BLOCKS: Final = 3
@@ -78,7 +79,11 @@ def encode_speech(samples: Float32, sha256: str, n_parts: int = 0) -> Float32:
     shortest, longest = round(SHORTEST_S * ENCODER_RATE_HZ), round(ENCODER_DURATION_S * ENCODER_RATE_HZ)
     samples = samples[:longest]
     samples = np.pad(samples, (0, max(0, shortest - len(samples))))
-    blocks = _session(sha256).run(None, {"inputs": whisper_log_mel(samples)})[0].astype(np.float64)
+    blocks = (
+        _session(sha256, session_device())
+        .run(None, {"inputs": whisper_log_mel(samples)})[0]
+        .astype(np.float64)
+    )
     values = [np.stack([blocks.mean(1), blocks.std(1)], axis=1).ravel()]
     edges = np.linspace(0, blocks.shape[1], n_parts + 1)
     for first, last in pairwise(edges):
@@ -132,9 +137,9 @@ def encoder_file(sha256: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def _session(sha256: str) -> Any:
+def _session(sha256: str, device: Device) -> Any:
     try:
-        return create_session(read_encoder_graph(sha256))
+        return create_session(read_encoder_graph(sha256), device=device)
     except WeightsError:
         raise
     except Exception as error:
