@@ -19,6 +19,9 @@ from tests.support import small_corpora
 from tests.support.file_server import FileServer
 from tests.support.typed import not_none
 
+# tests that import ONNX Runtime themselves send nothing either
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell starts what runs in the background with Ctrl-C ignored, and programs inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
