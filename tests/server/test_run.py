@@ -33,7 +33,7 @@ def test_a_signal_ends_it_within_ten_seconds_and_jobs_go_on(
         assert took_s < 10 + _crowded_s()
         assert not any(map(is_running, workers))
     with RunningService(tmp_path / "data", port=service.port) as again:
-        job = again.wait_for(job_id, "running")
+        job = again.wait_for(job_id, "running", "done")
         assert job["attempts"] == 2
         assert job["worker_deaths"] == 0
 
@@ -66,7 +66,7 @@ def test_a_killed_service_starts_again_on_its_port_at_once(
         service.process.wait()
         with RunningService(tmp_path / "data", port=service.port) as again:
             assert again.port == service.port
-            assert again.wait_for(long_id, "running")["attempts"] == 2
+            assert again.wait_for(long_id, "running", "done")["attempts"] == 2
             again.client.delete(f"/v1/jobs/{long_id}")
             assert again.wait_for(short_id, "done")["attempts"] <= 2
         held.close()

@@ -93,9 +93,27 @@ def _describe(app: FastAPI) -> None:
                 "token": {"type": "http", "scheme": "bearer"},
                 "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
             }
+            document["paths"] = _with_shared(document["paths"], schemas)
             document["security"] = [{"token": []}, {"session": []}, {}]
             document["paths"]["/v1/health"]["get"]["security"] = []
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents it
+
+
+def _with_shared(part: Any, schemas: dict[str, Any]) -> Any:
+    """A part of the document whose schemas refer to those of all, as OpenAPI has it, not to their own."""
+    if isinstance(part, list):
+        return [_with_shared(one, schemas) for one in part]
+    if not isinstance(part, dict):
+        return part
+    for name, schema in part.get("$defs", {}).items():
+        schemas[name] = _with_shared(schema, schemas)
+    return {
+        key: value.replace("#/$defs/", "#/components/schemas/")
+        if key == "$ref" and isinstance(value, str)
+        else _with_shared(value, schemas)
+        for key, value in part.items()
+        if key != "$defs"
+    }

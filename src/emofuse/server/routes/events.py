@@ -30,7 +30,7 @@ _RETRY_MS: Final = 3000
     responses={
         200: {
             "description": "Events named `job`, each with the job as data; the last one when it has ended",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {}},
         },
         204: {"description": "The client has seen the end of the job: it need not connect again"},
     },

@@ -34,7 +34,10 @@ _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary
 _RESULT: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "The file",
-        "content": dict.fromkeys(sorted({media_type(one).partition(";")[0] for one in FORMATS}), _BINARY),
+        "content": {
+            **dict.fromkeys(sorted({media_type(one).partition(";")[0] for one in FORMATS}), _BINARY),
+            "application/json": {"schema": {"type": "object"}},
+        },
     },
     206: {"description": "The part of it that `Range` names"},
 }
