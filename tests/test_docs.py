@@ -41,9 +41,11 @@ PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")
 REASONS = {
     "make target", "needs RAVDESS", "needs FER2013", "needs CREMA-D", "needs the network",
     "needs a camera and a microphone", "needs a bundle trained on RAVDESS", "trains for minutes",
-    "needs Whisper's weights",
+    "needs Whisper's weights", "starts the service",
 }  # fmt: skip
-WHOLE = {"results.md": "needs RAVDESS", "CONTRIBUTING.md": "make target"}
+WHOLE = {
+    "results.md": "needs RAVDESS", "CONTRIBUTING.md": "make target", "server.md": "starts the service",
+}  # fmt: skip
 """Pages whose blocks are all not run."""
 MATERIAL = ("emofuse corpus synth ", "python docs/material.py ")
 """Commands whose output is made once and linked into the folder of every page with the command."""
@@ -249,6 +251,9 @@ def check_syntax(words: str, where: str) -> None:
     if first == "python":
         assert (ROOT / rest[0]).is_file(), f"{where}: there is no {rest[0]}"
         return
+    if first == "curl":  # tests/server/test_examples.py runs it
+        assert where.startswith("server.md"), f"{where}: curl is for the page of the service"
+        return
     assert first == "emofuse", f"{where}: unknown command {first}"
     command: Any = typer.main.get_command(app)
     while subcommands := getattr(command, "commands", None):
@@ -329,10 +334,11 @@ def test_the_page_runner_detects_errors(tmp_path: Path) -> None:
             run_page(text)
 
 
-@pytest.mark.parametrize("name", ["predict", "timeline", "live", "enroll"])
+@pytest.mark.parametrize("name", ["predict", "timeline", "live", "enroll", "serve"])
 def test_a_page_mentions_every_option(name: str) -> None:
     command: Any = typer.main.get_command(app)
-    page = (DOCS / f"{'enrollment' if name == 'enroll' else name}.md").read_text(encoding="utf-8")
+    named = {"enroll": "enrollment", "serve": "server"}.get(name, name)
+    page = (DOCS / f"{named}.md").read_text(encoding="utf-8")
     options = {option for one in command.commands[name].params for option in one.opts if option[:2] == "--"}
     assert sorted(option for option in options - {"--help"} if f"{option}" not in page) == []
 

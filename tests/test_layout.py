@@ -23,6 +23,8 @@ LONGEST = 450
 """Lines of a module."""
 
 TESTS_BESIDE_MODULES = {
+    "server/test_examples.py": "the examples of docs/server.md",
+    "soak/test_server_uploads.py": "300 malformed uploads; by hand, by make soak",
     "evaluation/test_one_modality.py": "one rule for evaluation, training, prediction and report",
     "evaluation/test_several_corpora.py": "one rule for evaluation, training, prediction and report",
     "cli/test_predict_batch.py": "the command predict on many files",
