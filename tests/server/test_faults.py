@@ -42,6 +42,6 @@ def test_killed_workers_and_services_lose_no_job(
         check_results(data, faults.ended.values(), expected, tmp_path / "again")
         for job in list(faults.ended.values())[:2]:
             check_served(faults.services[0], job, expected)
-        assert set(faults.accepted) <= set(faults.ended) and len(faults.accepted) == JOBS
+        assert set(faults.accepted) <= set(faults.ended) and len(faults.accepted) >= JOBS
     finally:
         faults.close()

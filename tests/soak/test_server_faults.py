@@ -79,7 +79,7 @@ def test_killed_workers_and_services(
         check_results(tmp_path / "data", faults.ended.values(), expected, tmp_path / "again")
         for job in list(faults.ended.values())[::20]:
             check_served(faults.services[0], job, expected)
-        assert set(faults.accepted) <= set(faults.ended) and len(set(faults.accepted)) == JOBS
+        assert set(faults.accepted) <= set(faults.ended) and len(set(faults.accepted)) >= JOBS
     finally:
         faults.close()
 
@@ -102,7 +102,7 @@ def test_two_services_on_a_postgresql_that_restarts(
         check_results(tmp_path / "data", faults.ended.values(), expected, tmp_path / "again")
         for job in list(faults.ended.values())[::20]:
             check_served(faults.services[0], job, expected)
-        assert set(faults.accepted) <= set(faults.ended) and len(set(faults.accepted)) == JOBS
+        assert set(faults.accepted) <= set(faults.ended) and len(set(faults.accepted)) >= JOBS
     finally:
         faults.close()
 

@@ -126,7 +126,7 @@ class Faults:
         """Have ``n`` jobs done, while so many workers and services are killed, spread over the time.
 
         Args:
-            n: of the jobs; half of them are sent meanwhile.
+            n: of the jobs; half of them are sent meanwhile, and a few more if faults are left at their end.
             workers: how many workers are killed.
             services: how many services are killed, and started again on the same port.
             at: what else is done, by the share of jobs that are done before.
@@ -140,8 +140,10 @@ class Faults:
         plan += [(n * share, what) for share, what in (at or {}).items()]
         plan.sort(key=lambda one: one[0])
         deadline = time.monotonic() + PATIENCE_S
-        while len(self.done) < n:
+        while plan or sender.is_alive() or len(self.done) < len(self.accepted):
             self._look()
+            if plan and not sender.is_alive() and len(self.done) == len(self.accepted):
+                self.send(len(self.accepted) + 4)  # a fault needs somebody at work
             while plan and len(self.done) >= plan[0][0]:
                 if plan[0][1]() is False:
                     break
@@ -149,7 +151,6 @@ class Faults:
             assert time.monotonic() < deadline, f"{len(self.done)} of {n} jobs are done"
             time.sleep(0.3)
         sender.join()
-        assert not plan
 
     def _jobs(self) -> list[dict[str, Any]]:
         """All jobs, as any service that answers knows them."""
