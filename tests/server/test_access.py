@@ -131,10 +131,13 @@ def test_a_browser_signs_in_and_out(guarded: RunningService) -> None:
         assert browser.get("/v1/jobs").status_code == 200
         handshake = HANDSHAKE.format(host=f"127.0.0.1:{guarded.port}")
         value = browser.cookies[COOKIE]
-        assert guarded.send(f"{handshake}\nCookie: a=b; {COOKIE}={value}").status != 401
+        assert guarded.send(f"{handshake}\nCookie: a=b; {COOKIE}={value}").status == 101
+        assert guarded.send(f"{handshake}\nCookie: {COOKIE}={value}x").status == 401
+        assert browser.get(f"/v1/jobs/{ID}/events").status_code == 404
         assert browser.delete("/v1/session").status_code == 204
         assert COOKIE not in browser.cookies
         assert browser.get("/v1/jobs").status_code == 401
+        assert browser.get(f"/v1/jobs/{ID}/events").status_code == 401
 
 
 def test_a_cookie_alone_gets_no_answer_for_another_site(guarded: RunningService) -> None:
@@ -148,7 +151,7 @@ def test_a_cookie_alone_gets_no_answer_for_another_site(guarded: RunningService)
 def test_a_websocket_wants_the_token(guarded: RunningService) -> None:
     handshake = HANDSHAKE.format(host=f"127.0.0.1:{guarded.port}")
     assert guarded.send(handshake).status == 401
-    assert guarded.send(f"{handshake}\nAuthorization: Bearer {TOKEN}").status != 401
+    assert guarded.send(f"{handshake}\nAuthorization: Bearer {TOKEN}").status == 101
 
 
 # --- hosts and origins

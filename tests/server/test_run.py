@@ -64,8 +64,10 @@ def test_a_killed_service_starts_again_on_its_port_at_once(
         workers = children(service.process.pid)
         os.kill(service.process.pid, signal.SIGKILL)
         service.process.wait()
+        (tmp_path / "data" / "people" / ".half-erased").mkdir()
         with RunningService(tmp_path / "data", port=service.port) as again:
             assert again.port == service.port
+            assert list((tmp_path / "data" / "people").iterdir()) == []
             assert again.wait_for(long_id, "running", "done")["attempts"] == 2
             again.client.delete(f"/v1/jobs/{long_id}")
             assert again.wait_for(short_id, "done")["attempts"] <= 2

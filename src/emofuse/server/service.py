@@ -87,6 +87,8 @@ class Service:
             self.files = JobFiles(settings.data)
             self.exports = Exports(self.files)
             self.jobs = stack.enter_context(JobStore.open(settings.database_url))
+            if self.jobs.is_exclusive:  # else another service may be at it
+                self.people.sweep()
             self.incoming = stack.enter_context(Incoming(settings.data))
             bundle = None if settings.bundle is None else os.fspath(settings.bundle.absolute())
             self.pool = stack.enter_context(

@@ -125,6 +125,7 @@ def test_nothing_outside_the_folder_is_found(service: RunningService, films: Pat
         (0, "../outside.wav"), (0, str(outside)), (0, "link.wav"), (0, "inside.wav"), (0, "up/outside.wav"),
         (0, "pipe.wav"), (0, "study"), (0, "."), (0, "missing.wav"), (0, "study/../../outside.wav"),
         (0, "study/talk.wav\0.wav"), (1, "study/talk.wav"), (0, "a/" * 1000 + "b"), (0, "/dev/zero"),
+        (0, "http://127.0.0.1:1/talk.wav"), (0, "file:///etc/passwd"),
     ]  # fmt: skip
     for folder, path in places:
         answer = service.client.post("/v1/jobs", json={"folder": folder, "path": path})
