@@ -4,9 +4,23 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 import typer
+from typer.testing import CliRunner
 
-from emofuse.cli.options import people_names, processes, recording, seconds, window_rules
+from emofuse.cli.app import app
+from emofuse.cli.options import (
+    DeviceChoice,
+    Precision,
+    compute,
+    people_names,
+    processes,
+    recording,
+    seconds,
+    window_rules,
+)
+from emofuse.core.errors import DeviceError
+from emofuse.training.compute import CPU, Compute
 
 
 def test_zero_jobs_means_one_process_per_usable_core() -> None:
@@ -49,3 +63,21 @@ def test_people_are_named_by_their_numbers() -> None:
 def test_names_that_say_nothing_are_usage_errors(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="--names"):
         people_names([text])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize(
+    "command", ["demo --out run", "faces train fer2013 --architecture compact --out run"]
+)
+def test_a_gpu_that_is_not_there_ends_a_command_before_any_work(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, [*command.split(), "--device", "cuda"])
+    assert isinstance(done.exception, DeviceError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_and_a_precision_are_chosen() -> None:
+    assert compute(DeviceChoice.CPU) == CPU
+    assert compute(DeviceChoice.AUTO, Precision.BFLOAT16) == Compute.of("auto", "bfloat16")
