@@ -185,7 +185,10 @@ class Faults:
         pids = children(service.process.pid)
         if not pids:
             return False
-        os.kill(self._random.choice(pids), signal.SIGKILL)
+        try:
+            os.kill(self._random.choice(pids), signal.SIGKILL)
+        except ProcessLookupError:  # it has just ended
+            return False
         self.kills["worker"] += 1
         return True
 
