@@ -60,7 +60,8 @@ def path_of(descriptor: int) -> Path:
 
 
 def _open(name: str, flags: int, at: int) -> int:
-    assert sys.platform != "win32"
+    if sys.platform == "win32":
+        raise NotImplementedError
     try:
         return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, dir_fd=at)
     except OSError as error:

@@ -6,6 +6,7 @@ to keep for a while, must not follow.
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -16,6 +17,8 @@ def elapsed_s() -> float:
 
     Where the system can tell (Linux), time in which the computer was suspended counts.
     """
+    if sys.platform == "win32":
+        return time.monotonic()
     boot_time = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot_time is None else time.clock_gettime(boot_time)
 
