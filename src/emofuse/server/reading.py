@@ -166,8 +166,10 @@ def _probe(_: Recognizer, request: Request, talk: Talk, names: _Names) -> Reply:
     with _opened(request, names) as path, open_media(path, streams, control) as file:
         if file.video is not None:
             check_size(file.display_path, file.video, control.limits)
-            if file.audio is None and not file.video.codec_context.width:
-                raise MediaError(file.display_path, "its frames have no size")
+        # FFmpeg forgets a size or a number of channels that is beyond all bounds
+        size = file.video and file.video.codec_context.width
+        if not size and not (file.audio and file.audio.codec_context.channels):
+            raise MediaError(file.display_path, "it has neither frames with a size nor audio with channels")
     return {}
 
 

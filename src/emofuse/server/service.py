@@ -41,6 +41,10 @@ READING: Final = "emofuse.server.reading:load_reading"
 """What the workers run."""
 _BLOCKING_CALLS: Final = 16
 """Calls at once that may wait for the database or the disk."""
+_PROBE_S: Final = 30.0
+"""How long the recording of a job waits to be looked at, where a worker is free for that, or kept free."""
+_BUSY_PROBE_S: Final = 2.0
+"""Where none is: it may be a job that holds the only worker."""
 _TRIES: Final = 2
 """How often a request is given to a worker that dies."""
 
@@ -211,13 +215,16 @@ class Service:
         finally:
             answer.cancel()
 
-    async def probe(self, request: Mapping[str, Any], wait_s: float) -> None:
+    async def probe(self, request: Mapping[str, Any]) -> None:
         """Refuse what is no recording before it becomes a job; where all workers are busy, the job will tell.
 
         Raises:
             Problem: 413 or 422, the recording.
         """
-        ticket = self.pool.submit({**request, "do": "probe"}, urgent=True, limit_s=wait_s)
+        state = self.pool.state()
+        free = self.settings.kept_free or state.busy < state.workers
+        wait_s = _PROBE_S if free else _BUSY_PROBE_S
+        ticket = self.pool.submit({**request, "do": "probe"}, urgent=True, limit_s=_PROBE_S)
         answer = asyncio.wrap_future(ticket.future)
         try:
             with contextlib.suppress(TimeoutError, WorkerLostError):

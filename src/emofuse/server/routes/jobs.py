@@ -22,10 +22,6 @@ from emofuse.system.beneath import open_beneath
 
 router = APIRouter(tags=["jobs"])
 
-_PROBE_S: Final = 30.0
-"""How long an upload waits to be looked at, where a worker is kept free for that."""
-_SHORT_PROBE_S: Final = 2.0
-"""Where none is: it may be the job that holds the only worker."""
 _JOB_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         **UPLOAD_BODY["requestBody"],
@@ -64,7 +60,7 @@ async def add_job(request: Request, options: Annotated[JobOptions, Query()]) -> 
         source, name, file = await _recording(service, request, job_id)
         limits = service.limits(service.settings.quotas.duration_s)
         question = {"file": file, "name": name, "options": {**options.options(), "limits": limits}}
-        await service.probe(question, _PROBE_S if service.settings.kept_free else _SHORT_PROBE_S)
+        await service.probe(question)
         service.running()
         new = NewJob(
             id=job_id, name=name, purpose=purpose, options=options.options(), source=source,
