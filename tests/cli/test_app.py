@@ -21,7 +21,7 @@ from tests.support import small_corpora
 COMMANDS = [
     ("demo",), ("predict",), ("timeline",), ("live",), ("enroll",),
     ("evaluate",), ("leak",), ("robustness",), ("train",), ("report",), ("recipes",), ("quantize",),
-    ("ship",), ("corpus", "check"), ("corpus", "fetch"), ("corpus", "synth"),
+    ("ship",), ("serve",), ("corpus", "check"), ("corpus", "fetch"), ("corpus", "synth"),
     ("weights", "list"), ("weights", "fetch"), ("weights", "encoder"), ("faces", "train"), ("faces", "test"),
 ]  # fmt: skip
 

@@ -234,7 +234,7 @@ def test_every_answer_keeps_browsers_safe(service: RunningService, guarded: Runn
         service.client.get("/v1/jobs"), service.client.get("/v1/nothing"), service.client.get("/v1/health"),
         service.client.post("/v1/predictions", content=b"x"), service.client.delete("/v1/people/x"),
         service.client.get("/v1/jobs", headers={"Origin": "http://evil.example"}),
-        guarded.client.get("/v1/jobs", headers={"Authorization": ""}),
+        httpx.get(f"{guarded.url}/v1/jobs"),
     ]  # fmt: skip
     assert {answer.status_code for answer in answers} >= {200, 401, 403, 404, 422}
     for answer in answers:

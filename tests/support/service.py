@@ -34,7 +34,8 @@ given["folders"] = tuple(map(Path, given.get("folders", ())))
 given["hosts"] = tuple(given.get("hosts", ()))
 given["live"] = LiveLimits(**given.get("live", {}))
 given["quotas"] = Quotas(**given.get("quotas", {}))
-logging.basicConfig(level=logging.INFO)
+logging.basicConfig(level=logging.WARNING)
+logging.getLogger("emofuse").setLevel(logging.INFO)  # as the command does
 serve(ServerSettings(**given), lambda address: print(address, flush=True))
 """
 

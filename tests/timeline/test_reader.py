@@ -375,7 +375,8 @@ def test_windows_are_stored_as_they_were_read(recognizer: Recognizer, video_clip
 
 def test_every_format_writes_a_real_timeline(talk: Timeline, tmp_path: Path) -> None:
     for suffix in FORMATS.values():
-        assert write_timeline(talk, tmp_path / f"talk{suffix}").stat().st_size > 200
+        least = 20 if suffix == ".markers.csv" else 200  # nothing is marked: the names of the columns alone
+        assert write_timeline(talk, tmp_path / f"talk{suffix}").stat().st_size > least
     document = json.loads((tmp_path / "talk.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(timeline_schema()).validate(document)
     assert len(document["windows"]) == len(talk.windows) and len(document["faces"]) == len(talk.faces)
