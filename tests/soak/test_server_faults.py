@@ -66,6 +66,16 @@ def report(faults: Faults, began: float) -> None:
     )
 
 
+def check_everything(faults: Faults, tmp_path: Path, expected: dict[str, Exports]) -> None:
+    """All kills happened, no accepted job is lost, and each result is the command line's, and in time."""
+    assert faults.kills == {"worker": WORKER_KILLS, "service": SERVICE_KILLS}
+    check_results(tmp_path / "data", faults.ended.values(), expected, tmp_path / "again")
+    for job in list(faults.ended.values())[::20]:
+        check_served(faults.services[0], job, expected)
+    assert set(faults.accepted) <= set(faults.ended) and len(set(faults.accepted)) >= JOBS
+    assert len(faults.recovered_s) == SERVICE_KILLS and max(faults.recovered_s) < RECOVERY_S
+
+
 def test_killed_workers_and_services(
     tmp_path: Path, database_url: str, clips: list[Path], expected: dict[str, Exports]
 ) -> None:
@@ -74,12 +84,7 @@ def test_killed_workers_and_services(
     try:
         faults.run(JOBS, workers=WORKER_KILLS, services=SERVICE_KILLS)
         report(faults, began)
-        assert faults.kills == {"worker": WORKER_KILLS, "service": SERVICE_KILLS}
-        check_results(tmp_path / "data", faults.ended.values(), expected, tmp_path / "again")
-        for job in list(faults.ended.values())[::20]:
-            check_served(faults.services[0], job, expected)
-        assert set(faults.accepted) <= set(faults.ended) and len(set(faults.accepted)) >= JOBS
-        assert len(faults.recovered_s) == SERVICE_KILLS and max(faults.recovered_s) < RECOVERY_S
+        check_everything(faults, tmp_path, expected)
     finally:
         faults.close()
 
@@ -97,12 +102,7 @@ def test_two_services_on_a_postgresql_that_restarts(
         at = {0.3: lambda: restart("fast"), 0.7: lambda: restart("immediate")}
         faults.run(JOBS, workers=WORKER_KILLS, services=SERVICE_KILLS, at=at)
         report(faults, began)
-        assert faults.kills == {"worker": WORKER_KILLS, "service": SERVICE_KILLS}
-        check_results(tmp_path / "data", faults.ended.values(), expected, tmp_path / "again")
-        for job in list(faults.ended.values())[::20]:
-            check_served(faults.services[0], job, expected)
-        assert set(faults.accepted) <= set(faults.ended) and len(set(faults.accepted)) >= JOBS
-        assert len(faults.recovered_s) == SERVICE_KILLS and max(faults.recovered_s) < RECOVERY_S
+        check_everything(faults, tmp_path, expected)
     finally:
         faults.close()
 
