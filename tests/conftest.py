@@ -14,8 +14,8 @@ import pytest
 
 from emofuse.core.pretrained import WEIGHTS
 from emofuse.system.model_files import locate_weights
+from tests.support import chromium, small_corpora
 from tests.support import postgres as postgres_programs
-from tests.support import small_corpora
 from tests.support.file_server import FileServer
 from tests.support.typed import not_none
 
@@ -247,3 +247,12 @@ def no_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path / "no weights"))
     for name in ("dlib-face-recognition", "dlib-face-points"):
         monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], package="not_installed_anywhere"))
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Page]:
+    """A page of a real browser, for all tests of a module."""
+    if chromium.find() is None:
+        pytest.skip("Chromium is not installed")
+    with chromium.browser(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened

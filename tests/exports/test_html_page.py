@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.exports.waveform import Peaks
 from emofuse.exports.write import write_timeline
 from emofuse.timeline.records import Segment, Timeline, Window
-from tests.support import chromium, media_files, timelines
+from tests.support import media_files, timelines
 
 VOID = {"meta", "input", "br", "link", "img"}
 
@@ -172,14 +171,6 @@ def test_the_page_sums_up_each_person(tmp_path: Path) -> None:
 
 
 # --- in a browser
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if chromium.find() is None:
-        pytest.skip("there is no Chromium")
-    with chromium.browser(tmp_path_factory.mktemp("chromium")) as found:
-        yield found
 
 
 def complaints(page: Any) -> list[Any]:

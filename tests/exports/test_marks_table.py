@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,8 @@ from emofuse.exports.marks_table import marks_table, page_marks
 from emofuse.exports.write import write_timeline
 from emofuse.timeline.records import Timeline
 from tests.exports.test_marks import study
-from tests.support import chromium, timelines
+from tests.support import timelines
 from tests.support.typed import not_none
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if chromium.find() is None:
-        pytest.skip("Chromium is not installed")
-    with chromium.browser(tmp_path_factory.mktemp("browser")) as page:
-        yield page
 
 
 def errors(page: Any) -> list[Any]:

@@ -4,7 +4,6 @@ import io
 import json
 import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ import webvtt
 
 from emofuse.exports.json_schema import timeline_schema
 from emofuse.exports.write import FORMATS
-from tests.support import chromium
 from tests.support.service import PURPOSE, RunningService
 
 
@@ -219,14 +217,6 @@ def test_what_is_no_media_file_is_never_shown_by_a_browser(service: RunningServi
     assert answer.headers["content-disposition"].startswith("attachment")
     service.wait_for(job["id"], "done")
     assert service.client.get(f"/v1/jobs/{job['id']}/results/talk.html").content == clip.read_bytes()
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if chromium.find() is None:
-        pytest.skip("Chromium is not installed")
-    with chromium.browser(tmp_path_factory.mktemp("browser")) as page:
-        yield page
 
 
 def test_the_page_of_a_result_plays_its_recording(
