@@ -27,6 +27,7 @@ __all__ = [
     "segment_rows",
     "summary_rows",
     "window_rows",
+    "windows_csv_of",
     "write_frames_csv",
     "write_markers_csv",
     "write_parquet",
@@ -55,6 +56,18 @@ def face_rows(timeline: Timeline) -> Iterator[dict[str, Any]]:
 def write_windows_csv(timeline: Timeline, file: IO[bytes]) -> None:
     """One row per window: times to three decimals, shares and probabilities to six, empty where unknown."""
     _write_table(timeline, file, timeline.columns("windows"), timeline.rows("windows"))
+
+
+def windows_csv_of(timeline: Timeline) -> tuple[str, str]:
+    """What :func:`write_windows_csv` writes, as two texts: the line with the names of columns, and the rest.
+
+    For windows that come one after the other: the first line is the same for all timelines of a recognizer
+    that have a purpose, or have none.
+    """
+    file = io.BytesIO()
+    write_windows_csv(timeline, file)
+    head, end, rows = file.getvalue().decode("utf-8").partition("\r\n")
+    return head + end, rows
 
 
 def write_segments_csv(timeline: Timeline, file: IO[bytes]) -> None:

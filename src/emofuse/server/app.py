@@ -68,11 +68,10 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.add_middleware(Access, settings=settings, tokens=tokens)
     app.add_middleware(Observed, metrics=service.metrics)
     api = APIRouter(responses={"4XX": _PROBLEM, "5XX": _PROBLEM})
-    for module in (predictions, jobs, annotation_routes, results, events, people, about, session):
+    for module in (predictions, jobs, annotation_routes, results, events, live, people, about, session):
         api.include_router(module.router)
     app.include_router(api)
-    for module in (live, page):
-        app.include_router(module.router)
+    app.include_router(page.router)
     _describe(app)
     return app
 

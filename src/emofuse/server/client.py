@@ -171,6 +171,10 @@ class Client:
         """Say what the service is used for."""
         self._request("PUT", "/v1/purpose", json={"purpose": purpose})
 
+    def live_places(self) -> schemas.LivePlaces:
+        """How many live sessions there may be at once, and how many are open."""
+        return schemas.LivePlaces.model_validate(self._json("GET", "/v1/live"))
+
     def live(self, **options: Any) -> LiveSession:
         """A live session, which starts where its ``with`` block does.
 

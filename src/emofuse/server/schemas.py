@@ -312,6 +312,15 @@ class ModelList(BaseModel):
     )
 
 
+class LivePlaces(BaseModel):
+    """How many live sessions there may be at once, and how many are open."""
+
+    sessions: int
+    open: int
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"sessions": 2, "open": 0}]})
+
+
 class Health(BaseModel):
     """Whether the service can work."""
 

@@ -22,14 +22,13 @@ from emofuse.media.frame_sampling import Frame
 from emofuse.media.live.inputs import requested_inputs
 from emofuse.media.live.stream import CapturedPart, LiveStream
 from emofuse.timeline.own_baselines import RunningBaselines
-from emofuse.timeline.people import KnownPeople
+from emofuse.timeline.people import KnownPeople, Profiles
 from emofuse.timeline.plain_rows import rounded
-from emofuse.timeline.records import Window
+from emofuse.timeline.records import FaceBox, Window
 from emofuse.timeline.windows import WindowReader, WindowRules
 
 if TYPE_CHECKING:
     from emofuse.core.errors import EmofuseError
-    from emofuse.features.profile import Profile
     from emofuse.timeline.model_interface import EmotionModel
 
 OnOpen = Callable[[LiveStream], None]
@@ -37,6 +36,10 @@ OnOpen = Callable[[LiveStream], None]
 
 OnNote = Callable[[str], None]
 """Called with a line about the stream."""
+
+OnFaces = Callable[[Sequence[tuple[FaceBox, str | None]]], None]
+"""Called with the faces that were found since the last call, and what their people are called in windows:
+None before a person's first one. A new face comes up to a second late, when it is certain."""
 
 _GAP_S: Final = 0.01
 """Longer gaps between blocks of audio are filled with silence, in blocks of at most
@@ -147,7 +150,7 @@ def live_windows(
     microphone: str | None = None,
     camera: str | None = None,
     rules: WindowRules | None = None,
-    profile: Profile | None = None,
+    profile: Profiles | None = None,
     seconds: float | None = None,
     loop: bool = False,
     pace: float = 1.0,
@@ -168,7 +171,8 @@ def live_windows(
         microphone: a device (``alsa:default``) in place of the source's audio; ``none``: no audio.
         camera: a device in place of the source's video; ``none``: no video.
         rules: length and distance of windows, frames per second.
-        profile: of the one person who is seen and heard, if enrolled.
+        profile: of the one person who is seen and heard, if enrolled; or of several by name, who are found by
+            their faces.
         seconds: end after this many seconds of audio and video.
         loop: start a file again at its end.
         pace: how many seconds of a file are played per second.
@@ -213,15 +217,16 @@ def read_live(
     stream: LiveSource,
     *,
     rules: WindowRules | None = None,
-    profile: Profile | None = None,
+    profile: Profiles | None = None,
     seconds: float | None = None,
     own_baseline: bool = True,
     stop: threading.Event | None = None,
     on_note: OnNote | None = None,
+    on_faces: OnFaces | None = None,
 ) -> Generator[LiveWindow, None, None]:
     """Read a stream that is open, until it ends. The first windows are late without :func:`warm_up`.
 
-    The arguments are those of :func:`live_windows`.
+    The arguments are those of :func:`live_windows`, and ``on_faces``.
 
     Yields:
         Windows in order of time.
@@ -233,6 +238,7 @@ def read_live(
     session = _Session(recognizer, stream, rules or WindowRules(), profile, seconds)
     if own_baseline and profile is None:
         session.baselines = RunningBaselines(recognizer, session.window_s)
+    session.on_faces = on_faces
     stream.start()
     while not stop.is_set() and not session.full:
         ended = stream.ended
@@ -273,12 +279,13 @@ class _Session:
         recognizer: EmotionModel,
         stream: LiveSource,
         rules: WindowRules,
-        profile: Profile | None,
+        profile: Profiles | None,
         seconds: float | None,
     ) -> None:
         self._recognizer, self._profile, self._rules = recognizer, profile, rules
         self.baselines: RunningBaselines | None = None
         """People's own baselines so far; None: nobody is read against one."""
+        self.on_faces: OnFaces | None = None
         self._stream, self._seconds = stream, seconds
         self._reader: WindowReader | None = None
         self._start_s = self._audio_s = self._video_s = -np.inf
@@ -321,7 +328,7 @@ class _Session:
             for one in self._continued(part.part):
                 for window in self._reader.add(one):
                     yield self._as_live(window)
-        self._reader.take_boxes()
+        self._tell_faces(self._reader)
 
     def finish(self) -> Iterator[LiveWindow]:
         """Yield the windows that are left."""
@@ -341,6 +348,13 @@ class _Session:
             if note not in self._told:
                 self._told.add(note)
                 on_note(note)
+
+    def _tell_faces(self, reader: WindowReader) -> None:
+        """Pass on the new boxes of faces that move, or may."""
+        boxes, still, names = reader.take_boxes(), reader.still_people(), reader.window_names
+        shown = [(one, names.get(one.person)) for one in boxes if one.person not in still]
+        if shown and self.on_faces is not None:
+            self.on_faces(shown)
 
     def _start_reader(self, start_s: float) -> None:
         self._start_s = start_s

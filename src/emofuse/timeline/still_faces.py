@@ -84,6 +84,11 @@ class MovingPeople:
     def __init__(self) -> None:
         self._renamed: dict[str, str] = {}
 
+    @property
+    def names(self) -> dict[str, str]:
+        """The names in the windows so far, by those that people were given when they were first seen."""
+        return dict(self._renamed)
+
     def select(
         self, windows: Sequence[Window], still: Collection[str], names: Mapping[str, str] | None = None
     ) -> list[Window]:

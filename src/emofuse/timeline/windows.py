@@ -197,6 +197,12 @@ class WindowReader:
         found = {} if self._reidentifier is None else self._reidentifier.names
         return {person_name(number): name for number, name in found.items()}
 
+    @property
+    def window_names(self) -> dict[str, str]:
+        """What people are called in the windows so far, by the names in :attr:`people`."""
+        named = {name: name for name in self.people} if self._moving is None else self._moving.names
+        return named | self.names
+
     def add(self, part: Waveform | Frame) -> list[Window]:
         """Add the next block of audio or the next frame; return the windows that it completes."""
         if isinstance(part, Waveform):

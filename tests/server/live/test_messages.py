@@ -75,6 +75,11 @@ def test_options_change_one_by_one() -> None:
         ({"window_s": 1, "hop_s": 2}, "leaves gaps"),
         ({"faces_per_second": "many"}, "faces_per_second: Input should be a valid number"),
         ({"hop_s": float("nan")}, "hop_s: Input should be a finite number"),
+        ({"people": ["Anna"]}, "people.0: String should match pattern"),
+        (
+            {"people": [f"{number:032x}" for number in range(21)]},
+            "people: Tuple should have at most 20 items",
+        ),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ([], 'needs an object "session"'),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import logging
 import queue
 import threading
@@ -10,14 +12,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
+from emofuse.features.profile import Profile
 from emofuse.recognition.recognizer import Recognizer
 from emofuse.server.live.session import live_session
 from emofuse.timeline.reader import ReadingOptions, stream_windows
 from tests.support import live_parts, media_files, small_corpora
 from tests.support.live_parts import Part
+from tests.support.typed import not_none
 
 REQUEST = {"do": "live", "limits": {"max_pixels": 2_000_000, "block_s": 1.0}}
 
@@ -102,6 +107,56 @@ def test_a_person_is_seen_and_heard(recognizer: Recognizer, tmp_path: Path) -> N
     assert {window["person"] for window in windows} <= {"person 1", None}
     assert reply["windows"] == len(windows)
     assert talk.of("ready")[0]["emotions"] == list(recognizer.emotions)
+
+
+def test_faces_and_the_table_come_where_they_are_asked_for(recognizer: Recognizer, tmp_path: Path) -> None:
+    """The boxes are those of the drawn face; the lines are the table of a timeline with these windows."""
+    film = small_corpora.write_clip(tmp_path / "sad.mp4", emotion=3)
+    parts = live_parts.parts_of(film)
+    talk = DirectTalk(begin(faces=True, table=True))
+    request = {**REQUEST, "purpose": "a study, of two"}
+    reader = threading.Thread(target=live_session, args=(recognizer, request, talk))
+    reader.start()
+    for part in live_parts.in_real_time(parts):
+        talk.inbox.put(message_of(part))
+    talk.inbox.put({"end": True})
+    reader.join(120)
+    found = talk.of("faces")
+    times = [one["time_s"] for one in found]
+    sent = {round(part.time_s, 3) for part in parts if part.kind == "picture"}
+    assert times == sorted(set(times)) and set(times) <= sent and len(times) >= 5
+    picture = cv2.imdecode(np.frombuffer(next(p.payload for p in parts if p.kind == "picture"), np.uint8), 1)
+    height, width = not_none(picture).shape[:2]
+    for one in found:
+        (face,) = one["faces"]
+        assert face["person"] in ("person 1", None)
+        assert 0 < face["right"] - face["left"] < width and 0 < face["bottom"] - face["top"] < height
+        assert 0 < (face["left"] + face["right"]) / 2 < width
+
+    head, *lines = talk.of("table")
+    rows = list(csv.DictReader(io.StringIO(head + "".join(lines), newline="")))
+    windows = talk.of("window")
+    assert len(rows) == len(windows) >= 1
+    for row, window in zip(rows, windows, strict=True):
+        assert row["purpose"] == "a study, of two"
+        assert (row["start_s"], row["end_s"]) == (f"{window['start_s']:.3f}", f"{window['end_s']:.3f}")
+        assert (row["person"] or None, row["speaker"] or None) == (window["person"], window["speaker"])
+        for kind in ("voice", "face", "fused"):
+            values = [row[f"{kind}_{emotion}"] for emotion in recognizer.emotions]
+            wanted = window[kind] and [f"{window[kind][emotion]:.6f}" for emotion in recognizer.emotions]
+            assert values == (wanted or [""] * len(values))
+
+
+def test_people_who_cannot_be_told_apart_end_the_session(recognizer: Recognizer, tmp_path: Path) -> None:
+    """The server asks for profiles with faces; a name that is a number shows only here."""
+    Profile("x", {}, 3, face=np.ones(128, np.float32)).save(tmp_path / "one.npz")
+    paths = {"Anna": str(tmp_path / "one.npz"), "person 2": str(tmp_path / "one.npz")}
+    message: dict[str, Any] = {"begin": {"options": {}, "profiles": paths}}
+    reply = live_session(recognizer, REQUEST, DirectTalk(message, {"end": True}))
+    assert "'person 2' cannot be the name" in reply["error"]
+    message["begin"]["profiles"] = {"Anna": str(tmp_path / "gone.npz")}
+    reply = live_session(recognizer, REQUEST, DirectTalk(message, {"end": True}))
+    assert reply["error"].startswith("the profile of Anna: ") and str(tmp_path) not in reply["error"]
 
 
 def test_bad_frames_are_refused_and_the_session_goes_on(recognizer: Recognizer) -> None:

@@ -18,6 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from emofuse.core.errors import RequestError
 from emofuse.server.client import Client, LiveSession
+from emofuse.server.schemas import LivePlaces
 from tests.support import live_parts, small_corpora
 from tests.support.live_parts import Part
 from tests.support.service import FOREVER_S, TOKEN, RunningService
@@ -123,6 +124,28 @@ def test_options_that_cannot_be(service: RunningService) -> None:
             pass
 
 
+def test_enrolled_people_are_read_against_their_profiles(service: RunningService, clip: Path) -> None:
+    """One may be anybody; several are told apart by faces, which a profile of a voice does not hold."""
+    with Client(service.url) as client:
+        ids = [client.enroll(name, [clip]).id for name in ("Live Anna", "Live Ben", "Live Anna")]
+        with client.live(video=False, people=ids[:1]) as session:
+            for part in live_parts.audio_parts(live_parts.pcm_of(clip)):
+                session.send_audio(part.payload, part.time_s)
+            session.close()
+            *others, closed = list(session)
+        assert closed["reason"] == "the client closed it" and closed["windows"] >= 1
+        assert {message["type"] for message in others} <= {"window", "note"}
+        for people, problem in (
+            (ids[:2], "the profile of Live Anna holds no face"),
+            ([ids[0], ids[2]], "two have the same name"),
+            (["0" * 32], "somebody is not enrolled"),
+        ):
+            with pytest.raises(RequestError, match=problem), client.live(people=people):
+                pass
+        for person_id in ids:
+            client.erase_person(person_id)
+
+
 def test_a_place_is_free_again_when_a_client_has_gone(service: RunningService) -> None:
     with Client(service.url) as client:
         for _ in range(5):
@@ -145,13 +168,18 @@ def test_who_may_open_a_session(guarded: RunningService) -> None:
 
 
 def test_a_session_needs_a_purpose_and_a_place(narrow: RunningService) -> None:
+    """A browser, which is not told why a handshake was refused, can ask."""
     code, problem = status(narrow)
     assert code == 409 and problem["type"] == "urn:emofuse:problem:no-purpose"
+    assert narrow.client.get("/v1/live").json()["type"] == problem["type"]
     with Client(narrow.url) as client:
         client.set_purpose("tests")
+        assert client.live_places().open == 0
         full = pytest.raises(RequestError, match="Too many live sessions")
-        with client.live(video=False), full as refused, client.live():
-            pass
+        with client.live(video=False):
+            assert client.live_places() == LivePlaces(sessions=1, open=1)
+            with full as refused, client.live():
+                pass
     assert refused.value.status == 503
 
 

@@ -17,7 +17,7 @@ import json
 import math
 import struct
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -28,6 +28,9 @@ from emofuse.timeline.windows import WindowRules
 
 SAMPLE_RATE_HZ: Final = 16000
 """Of the audio of a session."""
+MOST_PEOPLE: Final = 20
+"""How many enrolled people a session may name."""
+PersonId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 _HEADER: Final = struct.Struct(">BQ")
 _KINDS: Final[dict[int, Literal["audio", "picture"]]] = {1: "audio", 2: "picture"}
 _MESSAGE, _AUDIO = "<message>", "<audio>"
@@ -49,6 +52,13 @@ class LiveOptions(BaseModel):
     own_baseline: bool = Field(
         default=True, description="Whether people are read against their own baselines."
     )
+    people: tuple[PersonId, ...] = Field(
+        default=(), max_length=MOST_PEOPLE,
+        description="Who is enrolled of those who are seen and heard: the only person, or several, "
+        "who are told apart by their faces.",
+    )  # fmt: skip
+    faces: bool = Field(default=False, description="Whether to send where faces are.")
+    table: bool = Field(default=False, description="Whether to send windows as lines of a table (CSV), too.")
 
     @model_validator(mode="after")
     def _can_be_read(self) -> LiveOptions:

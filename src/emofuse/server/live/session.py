@@ -1,30 +1,37 @@
 """A live session in its worker process: parts come through the inbox, windows go out as progress.
 
-Parts are decoded here, never in the server. In the inbox: ``{"begin": options}`` once, then
+Parts are decoded here, never in the server. In the inbox: ``{"begin": …}`` once, with
+``options`` and the paths of ``profiles`` by name, then
 ``{"audio": BASE64, "time_s": …}`` and ``{"picture": BASE64, "time_s": …}``, and ``{"end": true}``. Out come
-``{"ready": …}``, what the recognizer is, ``{"window": …}``, ``{"note": TEXT}`` and ``{"refused": …}``.
+``{"ready": …}``, what the recognizer is, ``{"window": …}``, ``{"faces": …}``, ``{"table": LINE}``,
+``{"note": TEXT}`` and ``{"refused": …}``.
 """
 
 from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from emofuse.core.errors import EmofuseError, MediaError
+from emofuse.core.errors import EmofuseError, MediaError, ProfileError
 from emofuse.core.limits import Limits
+from emofuse.exports.tables import windows_csv_of
 from emofuse.media.live.pushed import PushedStream
 from emofuse.server.live.messages import LiveOptions, audio_block
 from emofuse.timeline.live import LiveWindow, read_live, warm_up
+from emofuse.timeline.people import KnownPeople
+from emofuse.timeline.records import FaceBox, Timeline, Window
 
 if TYPE_CHECKING:
-    from emofuse.features.profile import Profile
     from emofuse.system.isolated_workers import Reply, Request
     from emofuse.timeline.model_interface import EmotionModel
+    from emofuse.timeline.people import Profiles
 
 _POLL_S: Final = 0.5
+_EDGES: Final = ("left", "top", "right", "bottom")
 
 
 class Talk(Protocol):
@@ -49,7 +56,7 @@ def live_session(recognizer: EmotionModel, request: Request, talk: Talk) -> Repl
 
     Args:
         recognizer: reads the windows.
-        request: ``limits`` with ``max_pixels`` and ``block_s``.
+        request: ``limits`` with ``max_pixels`` and ``block_s``; ``purpose``, which a table says.
         talk: the connection to the server.
 
     Returns:
@@ -62,7 +69,7 @@ def live_session(recognizer: EmotionModel, request: Request, talk: Talk) -> Repl
         begin = _begin(talk)
         if begin is None:
             return _summary(None, 0)
-        return _Session(recognizer, begin, request["limits"], talk).read()
+        return _Session(recognizer, begin, request, talk).read()
     except EmofuseError as error:
         return {"error": str(error), "kind": "live"}
 
@@ -81,11 +88,13 @@ class _Session:
     """A session that has begun."""
 
     def __init__(
-        self, recognizer: EmotionModel, begin: Mapping[str, Any], limits: Mapping[str, Any], talk: Talk
+        self, recognizer: EmotionModel, begin: Mapping[str, Any], request: Request, talk: Talk
     ) -> None:
+        limits: Mapping[str, Any] = request["limits"]
         self._recognizer, self._talk, self._limits = recognizer, talk, limits
+        self._purpose = request.get("purpose")
         self._options = LiveOptions(**begin["options"])
-        self._profile = _profile(begin.get("profile"))
+        self._profile = _profiles(begin.get("profiles") or {})
         self._stream = PushedStream(
             audio=self._options.audio, video=self._options.video,
             frames_per_s=self._options.faces_per_second, limits=Limits(limits["max_pixels"]),
@@ -103,17 +112,40 @@ class _Session:
             self._recognizer, self._stream, rules=self._options.rules(), profile=self._profile,
             own_baseline=self._options.own_baseline,
             on_note=lambda note: self._talk.progress({"note": note}),
+            on_faces=self._tell_faces if self._options.faces else None,
         )  # fmt: skip
+        if self._options.table:
+            self._talk.progress({"table": windows_csv_of(self._timeline())[0]})
         try:
             for last in windows:
                 if self._talk.cancelled.is_set():
                     break
                 n_windows += 1
                 self._talk.progress({"window": last.as_dict(emotions)})
+                if self._options.table:
+                    self._talk.progress({"table": windows_csv_of(self._timeline(last.window))[1]})
         finally:
             windows.close()
             self._stream.close()
         return _summary(last, n_windows)
+
+    def _timeline(self, *windows: Window) -> Timeline:
+        """A timeline of these windows alone, for the lines of the table."""
+        people = {name for one in windows for name in (one.person, one.speaker) if name is not None}
+        start_s, end_s = (windows[0].start_s, windows[-1].end_s) if windows else (0.0, 0.0)
+        return Timeline(
+            "<live>", end_s - start_s, start_s, windows, (), tuple(self._recognizer.emotions),
+            self._recognizer.recipe.name, self._recognizer.licence, tuple(people), purpose=self._purpose,
+        )  # fmt: skip
+
+    def _tell_faces(self, found: Sequence[tuple[FaceBox, str | None]]) -> None:
+        """Send boxes, those of each time together."""
+        for time_s, boxes in groupby(found, key=lambda one: one[0].time_s):
+            faces = [
+                {"person": name, **dict(zip(_EDGES, (round(edge, 1) for edge in box.edges), strict=True))}
+                for box, name in boxes
+            ]
+            self._talk.progress({"faces": {"time_s": round(time_s, 3), "faces": faces}})
 
     def _feed(self) -> None:
         """Push what comes through the inbox, until its end."""
@@ -139,10 +171,26 @@ class _Session:
         self._talk.progress({"refused": {"what": what, "time_s": time_s, "problem": error.problem}})
 
 
-def _profile(path: str | None) -> Profile | None:
+def _profiles(paths: Mapping[str, str]) -> Profiles | None:
+    """Of the only person who is named, or of several by name.
+
+    Raises:
+        ProfileError: one cannot be loaded, or several cannot be told apart.
+    """
     from emofuse.features.profile import Profile
 
-    return None if path is None else Profile.load(Path(path))
+    loaded: dict[str, Profile] = {}
+    for name, path in paths.items():
+        try:
+            loaded[name] = Profile.load(Path(path))
+        except ProfileError as error:
+            raise ProfileError(str(error).replace(path, f"the profile of {name}")) from None
+    profiles = loaded if len(loaded) > 1 else next(iter(loaded.values()), None)
+    try:
+        KnownPeople.of(profiles)
+    except ValueError as error:
+        raise ProfileError(str(error)) from None
+    return profiles
 
 
 def _summary(last: LiveWindow | None, n_windows: int) -> Reply:

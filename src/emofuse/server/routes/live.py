@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fastapi import APIRouter, WebSocket
+from fastapi import APIRouter, Request, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from emofuse.core.errors import EmofuseError, MediaError
@@ -18,10 +19,11 @@ from emofuse.server.live.limits import Allowance, LiveLimits
 from emofuse.server.live.messages import SAMPLE_RATE_HZ, LiveOptions, read_options, read_text, unpack
 from emofuse.server.live.problem_log import ProblemLog
 from emofuse.server.problems import Problem
+from emofuse.server.schemas import LivePlaces
 from emofuse.server.service import Service, service_of
 from emofuse.system.worker_pool import Reply, Ticket
 
-router = APIRouter()
+router = APIRouter(tags=["live"])
 
 NORMAL, GOING_AWAY, POLICY, FAILED = 1000, 1001, 1008, 1011
 """Codes with which a connection is closed (RFC 6455)."""
@@ -46,6 +48,15 @@ class _End:
 
 class _PolicyError(Exception):
     """The client breaks a limit."""
+
+
+@router.get("/v1/live", summary="Places for live sessions")
+async def places(request: Request) -> LivePlaces:
+    """Whether a session could be opened now: browsers do not say why a WebSocket was refused."""
+    service = service_of(request)
+    service.running()
+    await service.blocking(service.purpose.required)
+    return LivePlaces(sessions=service.live.limits.sessions, open=service.live.open)
 
 
 @router.websocket("/v1/live")
@@ -76,6 +87,7 @@ class _Session:
         self._loop = asyncio.get_running_loop()
         self._id = uuid.uuid4().hex
         self._options = LiveOptions.model_validate({})
+        self._profiles: Mapping[str, str] = {}
         self._begun = False
         self._ready, self._overflow = asyncio.Event(), asyncio.Event()
         self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -103,6 +115,7 @@ class _Session:
         """Read the session; return how it ended."""
         request = {
             "do": "live",
+            "purpose": self._purpose,
             "limits": {
                 "max_pixels": self._service.settings.quotas.max_pixels,
                 "block_s": self._limits.block_s,
@@ -192,14 +205,14 @@ class _Session:
                     raise MediaError("<message>", f"{size} bytes are over the limit, {limits.message_bytes}")
                 if text is None:
                     needed = self._take_part(data or b"", ticket, now_s, needed)
-                elif self._take_text(text):
+                elif await self._take_text(text):
                     return
                 elif not self._begun:
                     needed = max(needed, now_s + limits.idle_s)
             except MediaError as error:
                 self._refuse("message", error.problem)
 
-    def _take_text(self, text: str) -> bool:
+    async def _take_text(self, text: str) -> bool:
         """Do what a text message asks for; True: the session is to end."""
         message = read_text(text)
         kind = message["type"]
@@ -209,9 +222,31 @@ class _Session:
             raise MediaError("<message>", f"unknown type {kind[:40]!r}: use session.update or session.close")
         if self._begun:
             raise MediaError("<message>", "a session changes only before its first audio or picture")
-        self._options = read_options(message, self._options)
+        options = read_options(message, self._options)
+        self._profiles = await self._service.blocking(self._profiles_of, options.people)
+        self._options = options
         self._say("session.updated", session=self._described())
         return False
+
+    def _profiles_of(self, ids: Sequence[str]) -> dict[str, str]:
+        """The paths of people's profiles by their names.
+
+        Raises:
+            MediaError: somebody is not enrolled, or cannot be told from another.
+        """
+        found = [self._service.people.get(person_id) for person_id in ids]
+        people = [person for person in found if person is not None]
+        if len(people) < len(found):
+            raise MediaError("<message>", "people: somebody is not enrolled, or not any more")
+        if len({person.name for person in people}) < len(people):
+            raise MediaError("<message>", "people: two have the same name")
+        faceless = next((person.name for person in people if not person.has_face), None)
+        if faceless is not None and len(people) > 1:
+            raise MediaError(
+                "<message>",
+                f"people: the profile of {faceless} holds no face, and several are told by theirs",
+            )
+        return {person.name: os.fspath(self._service.people.profile(person.id)) for person in people}
 
     def _take_part(self, data: bytes, ticket: Ticket, now_s: float, needed: float) -> float:
         """Pass on audio or a picture; return by when the next is needed."""
@@ -220,7 +255,8 @@ class _Session:
             raise MediaError("<message>", "send audio and pictures after session.created")
         if not self._begun:
             self._begun = True
-            ticket.send({"begin": {"options": self._options.model_dump()}})
+            options = self._options.model_dump()
+            ticket.send({"begin": {"options": options, "profiles": self._profiles}})
         ticket.send({part.kind: base64.b64encode(part.payload).decode("ascii"), "time_s": part.time_s})
         counts = part.kind == ("audio" if self._options.audio else "picture")
         return now_s + self._limits.idle_s if counts else needed
@@ -243,6 +279,10 @@ class _Session:
             self._refuse(**message["refused"])
         elif "note" in message:
             self._say("note", note=message["note"])
+        elif "faces" in message:
+            self._say("faces", **message["faces"])
+        elif "table" in message:
+            self._say("table", lines=message["table"])
         else:
             self._ready.set()
             self._say("session.created", session=self._described(), **message["ready"])
