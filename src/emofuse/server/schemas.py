@@ -321,6 +321,14 @@ class LivePlaces(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"sessions": 2, "open": 0}]})
 
 
+class SessionAnswer(BaseModel):
+    """How a browser is signed in."""
+
+    token_wanted: bool
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"token_wanted": True}]})
+
+
 class Health(BaseModel):
     """Whether the service can work."""
 

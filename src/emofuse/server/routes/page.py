@@ -1,31 +1,52 @@
-"""The page: three files that hold nothing of anybody, so that they need no token."""
+"""The page: files that hold nothing of anybody, so that they need no token.
+
+Its own are in ``server/page``; the viewer of timelines, which exported pages have too, and the words of both
+come from ``exports/page``.
+"""
 
 from __future__ import annotations
 
+import functools
 from importlib import resources
+from typing import Final
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from emofuse.server.problems import Problem
+
 router = APIRouter(include_in_schema=False)
+
+_KINDS: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_SHELL: Final = "index.html"
 
 
 @router.get("/")
 async def shell() -> Response:
     """The page, which asks for the token and the purpose where they are missing."""
-    return _answer("index.html", "text/html")
+    return _own(_SHELL)
 
 
-@router.get("/page/page.css")
-async def style() -> Response:
-    """How it looks."""
-    return _answer("page.css", "text/css")
+@router.get("/page/viewer.css")
+async def viewer_style() -> Response:
+    """How timelines, and all that the page shares with them, look."""
+    text = (resources.files("emofuse.exports") / "page" / "page.css").read_text(encoding="utf-8")
+    return Response(text, media_type="text/css; charset=utf-8")
 
 
-@router.get("/page/page.js")
-async def script() -> Response:
-    """What it does."""
-    return _answer("page.js", "text/javascript")
+@router.get("/page/texts.json")
+async def texts() -> Response:
+    """All words of the page."""
+    text = (resources.files("emofuse.exports") / "page" / "texts.json").read_text(encoding="utf-8")
+    return Response(text, media_type="application/json")
+
+
+@router.get("/page/{name}")
+async def part(name: str) -> Response:
+    """A style sheet or a script of the page."""
+    if name not in _names() or name == _SHELL:
+        raise Problem(404, "No such file", "The page has no file of that name.")
+    return _own(name)
 
 
 @router.get("/favicon.ico", status_code=204)
@@ -34,6 +55,13 @@ async def icon() -> Response:
     return Response(status_code=204)
 
 
-def _answer(name: str, media_type: str) -> Response:
+@functools.cache
+def _names() -> frozenset[str]:
+    """The files of the page; no other name is looked for."""
+    found = (resources.files("emofuse.server") / "page").iterdir()
+    return frozenset(one.name for one in found if one.name.rpartition(".")[2] in _KINDS)
+
+
+def _own(name: str) -> Response:
     text = (resources.files("emofuse.server") / "page" / name).read_text(encoding="utf-8")
-    return Response(text, media_type=f"{media_type}; charset=utf-8")
+    return Response(text, media_type=f"{_KINDS[name.rpartition('.')[2]]}; charset=utf-8")

@@ -8,8 +8,16 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from emofuse.server.access import COOKIE, SESSION_S, Tokens
+from emofuse.server.schemas import SessionAnswer
 
 router = APIRouter(tags=["session"])
+
+
+@router.get("/v1/session", summary="Whether a token is wanted")
+async def get_session(request: Request) -> SessionAnswer:
+    """Whether this service wants a token at all; who gets this answer has shown it."""
+    tokens: Tokens = request.app.state.tokens
+    return SessionAnswer(token_wanted=tokens.wanted)
 
 
 @router.post("/v1/session", status_code=204, summary="Sign in")
