@@ -68,7 +68,16 @@ def test_every_recording_has_its_files_and_all_have_one_summary(recordings: Path
         *(f"{name}{suffix}" for name in readable for suffix in (".json", ".summary.csv")),
         "summary.csv",
         "files.csv",
+        "conditions.csv",
+        "conditions.svg",
     }
+    means = table(tmp_path / "out" / "conditions.csv")
+    assert [(row["condition"], row["level"], row["person"]) for row in means] == [
+        ("after", "everybody", ""), ("after", "person", "person 1 in film.mp4"),
+        ("before", "everybody", ""), ("before", "person", "a voice in more/a.wav"),
+        ("", "everybody", ""), ("", "person", "a voice in =1.wav"), ("", "person", "a voice in a.wav"),
+    ]  # fmt: skip
+    assert "fewer than 5 people" in (tmp_path / "out" / "conditions.svg").read_text(encoding="utf-8")
     rows = table(tmp_path / "out" / "files.csv")
     assert {row["file"] for row in rows} == readable | {"more/broken.mp4"}
     failed = [row for row in rows if row["error"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib import resources
 from typing import IO, Final
 
@@ -33,11 +34,23 @@ def write_png(timeline: Timeline, file: IO[bytes], waveform: Peaks | None = None
 
 def draw_picture(timeline: Timeline, waveform: Peaks | None) -> str:
     """The chart of the page as an SVG document of its own, in the colors of its light scheme."""
+    return as_document(draw_chart(timeline, waveform, everyone=True), timeline.emotions)
+
+
+def as_document(chart: str, emotions: Sequence[str], *, dark: bool = False) -> str:
+    """A chart in the colors of the page as an SVG document of its own.
+
+    Args:
+        chart: one ``svg`` element with a ``viewBox`` first and with ``defs``; its colors are variables.
+        emotions: whose colors are ``--e0`` and so on.
+        dark: whether the colors are those of the dark scheme.
+    """
     css = (resources.files(__package__) / "page" / "page.css").read_text(encoding="utf-8")
     colors: dict[str, str] = {}
-    for name, color in _DECLARED.findall(css_colors(timeline.emotions) + css):
-        colors.setdefault(name, color)  # the light scheme comes first
-    chart = _VARIABLE.sub(lambda found: colors[found[1]], draw_chart(timeline, waveform, everyone=True))
+    for name, color in _DECLARED.findall(css_colors(emotions) + css):
+        if dark or name not in colors:  # the light scheme comes first
+            colors[name] = color
+    chart = _VARIABLE.sub(lambda found: colors[found[1]], chart)
     found = _VIEW_BOX.match(chart)
     assert found is not None
     width, height = found.groups()

@@ -3,7 +3,8 @@
 Every recording is read in a worker process, which may crash or hang without harm to the others, and which
 writes its files. What was read is noted in a journal; the same call resumes after an interrupt or a kill. At
 the end, two tables are written: ``summary.csv``, one row per person and recording, and ``files.csv``, one row
-per recording.
+per recording; where recordings have conditions, also ``conditions.csv`` and ``conditions.svg``, the means of
+each condition.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from emofuse.core.errors import BatchError, ExportError
 from emofuse.core.records import StreamChoice
-from emofuse.core.text import printable
-from emofuse.exports.tables import write_rows
 from emofuse.exports.write import FORMATS
 from emofuse.features.face.identity import identity_installed
+from emofuse.folders.condition_means import condition_means, write_condition_means
+from emofuse.folders.condition_picture import draw_conditions
 from emofuse.folders.conditions import read_conditions
+from emofuse.folders.tables import Outcome, purposes, write_files, write_summary
 from emofuse.recognition.batch import WorkerSettings, stamp
 from emofuse.recognition.batch_inputs import OnFile, find_recordings
 from emofuse.recognition.tables import failure
@@ -29,7 +31,6 @@ from emofuse.system.atomic_write import write_atomically
 from emofuse.system.isolated_workers import Lost, Task, isolated
 from emofuse.system.journal import Journal
 from emofuse.timeline.segments import SegmentRules
-from emofuse.timeline.summary import summary_columns
 from emofuse.timeline.windows import WindowRules
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ SUFFIXES: Final = (".html", ".csv", ".json")
 """The files of each recording, unless others are asked for."""
 SUMMARY: Final = "summary.csv"
 FILES: Final = "files.csv"
-_FILE_COLUMNS: Final = ("file", "condition", "duration_s", "n_people", "notes", "error")
+CONDITIONS: Final = "conditions.csv"
+CONDITIONS_PICTURE: Final = "conditions.svg"
 _JOURNAL: Final = "timelines.partial.jsonl"
 _LIMIT_S: Final = 1800.0
 _LIMIT_BYTES_PER_S: Final = 25_000.0
@@ -103,7 +105,8 @@ def write_timelines(
         recognizer: a recognizer, a bundle or its folder, or None: the recognizer that comes with emofuse.
         suffixes: of :data:`~emofuse.exports.FORMATS`; the files of each recording.
         jobs: worker processes; each uses one core.
-        conditions: a table with the columns ``file`` and ``condition``, for the summary.
+        conditions: a table with the columns ``file`` and ``condition``, for the summary and
+            the means of each condition.
         options: how each recording is read.
         profile: of the one person who is seen and heard in all of them, if enrolled.
         timeout_s: seconds a recording may take; None: half an hour, and one more for each 25 kB; 0: no limit.
@@ -243,29 +246,19 @@ class _Run:
                 yield failure(file, str(error))
 
     def write_tables(self, emotions: Sequence[str], purpose: str | None) -> None:
-        """Write the summary of all recordings, and what became of each."""
-        more = {} if purpose is None else {"purpose": purpose}
-        columns = ("file", *summary_columns(emotions), *more)
-        people = (
-            {"file": printable(name)} | row | more
-            for index, name in enumerate(self.names)
-            for row in self.replies[index].get("summary", ())
-        )
-        _write_table(self.out / SUMMARY, columns, people)
-        _write_table(self.out / FILES, _FILE_COLUMNS, map(self._file_row, range(len(self.files))))
+        """Write the summary of all recordings, and what became of each; of an experiment, its conditions."""
+        outcomes = [self._outcome(index, purpose) for index in range(len(self.files))]
+        write_summary(self.out / SUMMARY, outcomes, emotions)
+        write_files(self.out / FILES, outcomes)
+        if self.conditions:
+            means = condition_means(outcomes, emotions)
+            write_condition_means(self.out / CONDITIONS, means, emotions, purposes(outcomes))
+            picture = draw_conditions(means, emotions, purposes(outcomes))
+            write_atomically(self.out / CONDITIONS_PICTURE, picture.encode())
 
-    def _file_row(self, index: int) -> dict[str, Any]:
+    def _outcome(self, index: int, purpose: str | None) -> Outcome:
         reply, name = self.replies[index], self.names[index]
-        return {
-            "file": printable(name),
-            "condition": self.conditions.get(name),
-            "duration_s": reply.get("duration_s"),
-            "n_people": None if "n_people" not in reply else str(reply["n_people"]),
-            "notes": "; ".join(reply.get("notes", ())) or None,
-            "error": reply["error"],
-        }
-
-
-def _write_table(path: Path, columns: Sequence[str], rows: Iterator[dict[str, Any]]) -> None:
-    with write_atomically(path) as file:
-        write_rows(file, columns, rows)
+        return Outcome(
+            name, self.conditions.get(name), reply["error"], reply.get("duration_s"), reply.get("n_people"),
+            tuple(reply.get("notes", ())), tuple(reply.get("summary", ())), purpose,
+        )  # fmt: skip

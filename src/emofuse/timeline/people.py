@@ -20,6 +20,11 @@ Profiles = Profile | Mapping[str, Profile]
 _NUMBERED: Final = re.compile(r"person \d+", re.IGNORECASE)
 
 
+def is_numbered(name: str) -> bool:
+    """Whether a name is that of an unknown person, such as ``person 1``."""
+    return _NUMBERED.fullmatch(name.strip()) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class KnownPeople:
     """Who is known of those in a recording."""
@@ -40,7 +45,7 @@ class KnownPeople:
         if profiles is None or isinstance(profiles, Profile):
             return cls(profiles)
         for name, profile in profiles.items():
-            if not name.strip() or _NUMBERED.fullmatch(name.strip()):
+            if not name.strip() or is_numbered(name):
                 raise ValueError(f"{name!r} cannot be the name of a known person: it is blank or a number")
             if profile.face is None:
                 raise ProfileError(
@@ -92,3 +97,20 @@ def rename_people(timeline: Timeline, names: Mapping[str, str]) -> tuple[Timelin
         timeline, people=tuple(new.values()), windows=windows, segments=segments, faces=faces,
         baselines=baselines, excluded=excluded, provenance=how,
     ), unused  # fmt: skip
+
+
+def name_voice(timeline: Timeline, name: str) -> Timeline:
+    """The timeline of a recording in which nobody is in view, with a name for the one voice in it.
+
+    A timeline with people stays as it is.
+
+    Raises:
+        ValueError: the name is blank.
+    """
+    if timeline.people:
+        return timeline
+    return replace(
+        timeline, people=(name,),
+        windows=tuple(replace(one, person=name, speaker=name) for one in timeline.windows),
+        segments=tuple(replace(one, person=name) for one in timeline.segments),
+    )  # fmt: skip
