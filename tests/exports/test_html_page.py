@@ -106,7 +106,7 @@ def test_pages_are_well_formed_and_make_no_network_requests(any_timeline: Timeli
     assert not any("src" in attributes for _, attributes, _ in reader.found)
     (policy,) = reader.all("meta", **{"http-equiv": "Content-Security-Policy"})
     assert "default-src 'none'" in (policy[0]["content"] or "")
-    data = json.loads(reader.all("script", type="application/json")[0][1])
+    data = json.loads(reader.all("script", type="application/json")[0][1])["view"]
     assert len(reader.all("script")) == 2
     assert sum(len(ribbon["segments"]) for ribbon in data["ribbons"]) == len(any_timeline.segments)
     assert data["people"] == list(any_timeline.people)
@@ -135,7 +135,9 @@ def test_names_are_escaped(tmp_path: Path) -> None:
         reader = read(write_timeline(whole, tmp_path / "a.html", waveform=some_peaks(10.0)))
         assert len(reader.all("script")) == 2
         assert not reader.all("img")
-        assert json.loads(reader.all("script", type="application/json")[0][1])["people"] == list(hostile)
+        assert json.loads(reader.all("script", type="application/json")[0][1])["view"]["people"] == list(
+            hostile
+        )
 
 
 def test_the_recording_is_addressed_relative_to_the_page(tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ def settle(page: Any) -> None:
 def colour(page: Any, x: float, y: float) -> Any:
     """[red, green, blue] of the canvas at a point of the window."""
     return page.run(
-        "(() => { const c = document.getElementById('base'), b = c.getBoundingClientRect();"
+        "(() => { const c = document.querySelector('[data-part=base]'), b = c.getBoundingClientRect();"
         f"const at = [{x} - b.left, {y} - b.top];"
         "return [...c.getContext('2d').getImageData(...at, 1, 1).data].slice(0, 3); })()"
     )
@@ -198,10 +200,10 @@ def colour(page: Any, x: float, y: float) -> Any:
 def row(page: Any, what: str) -> tuple[float, float, float]:
     """Left, right and middle of a track in the window, by the layout of the page: audio 76, speech 24 …"""
     top, left, right, names = page.run(
-        "(() => { const b = document.getElementById('base').getBoundingClientRect();"
+        "(() => { const b = document.querySelector('[data-part=base]').getBoundingClientRect();"
         " const pen = document.createElement('canvas').getContext('2d');"
         " pen.font = '600 12px system-ui, sans-serif';"
-        " const widths = JSON.parse(document.getElementById('timeline-data').textContent).ribbons"
+        " const widths = JSON.parse(document.getElementById('timeline-data').textContent).view.ribbons"
         ".map((one) => Math.ceil(pen.measureText(one.name).width));"
         " return [b.top, b.left, b.right, Math.max(...widths)]; })()"
     )
@@ -210,7 +212,7 @@ def row(page: Any, what: str) -> tuple[float, float, float]:
 
 
 def now(page: Any) -> float:
-    return float(page.run("document.getElementById('tracks').getAttribute('aria-valuenow')"))
+    return float(page.run("document.querySelector('[data-part=tracks]').getAttribute('aria-valuenow')"))
 
 
 @pytest.mark.parametrize("width", [360, 1200])
@@ -239,21 +241,21 @@ def test_a_click_seeks_in_the_recording(page: Any, tmp_path: Path) -> None:
         tmp_path / "talk.ogg", media_files.tone(20.0, 48000), 48000, codec="libopus"
     )
     page.open(write_timeline(talk(20.0, str(source)), tmp_path / "a.html", waveform=some_peaks(20.0)))
-    page.until("!document.getElementById('media').hidden")
+    page.until("!document.querySelector('[data-part=media]').hidden")
     left, right, middle = row(page, "curves")
     page.click(left + (right - left) * 0.75, middle)
     assert now(page) == pytest.approx(15.0, abs=0.03)
-    page.until("Math.abs(document.getElementById('media').currentTime - 15) < 0.05")
+    page.until("Math.abs(document.querySelector('[data-part=media]').currentTime - 15) < 0.05")
     assert page.run("document.querySelector('.top').textContent").startswith("sad")
     page.key("ArrowLeft", 37)
     assert now(page) == pytest.approx(14.0, abs=0.03)
     page.key("[")
     assert now(page) == 10.0
     page.key(" ", 32)
-    page.until("document.getElementById('media').currentTime > 10.2")
+    page.until("document.querySelector('[data-part=media]').currentTime > 10.2")
     assert now(page) > 10.1
     page.key(" ", 32)
-    assert page.run("document.getElementById('media').paused")
+    assert page.run("document.querySelector('[data-part=media]').paused")
     assert complaints(page) == []
 
 
@@ -262,17 +264,19 @@ def test_an_excerpt_ends_before_its_recording(page: Any, tmp_path: Path) -> None
         tmp_path / "talk.ogg", media_files.tone(20.0, 48000), 48000, codec="libopus"
     )
     page.open(write_timeline(talk(5.0, str(source)), tmp_path / "a.html"))
-    page.until("!document.getElementById('media').hidden")
+    page.until("!document.querySelector('[data-part=media]').hidden")
     page.key("End", 35)
     page.key("ArrowLeft", 37)
     assert now(page) == pytest.approx(4.0, abs=0.03)
     page.key(" ", 32)
-    page.until("document.getElementById('media').currentTime > 4.2")
-    page.until("document.getElementById('media').paused")
+    page.until("document.querySelector('[data-part=media]').currentTime > 4.2")
+    page.until("document.querySelector('[data-part=media]').paused")
     assert now(page) == 5.0
-    assert page.run("document.getElementById('media').currentTime") < 5.5
+    assert page.run("document.querySelector('[data-part=media]').currentTime") < 5.5
     page.key(" ", 32)  # from the start
-    page.until("!document.getElementById('media').paused && document.getElementById('media').currentTime < 3")
+    page.until(
+        "(({ paused, currentTime: s }) => !paused && s < 3)(document.querySelector('[data-part=media]'))"
+    )
     assert complaints(page) == []
 
 
@@ -284,20 +288,20 @@ def test_damage_is_noted_on_the_page(tmp_path: Path) -> None:
 
 def test_a_local_copy_is_opened(page: Any, tmp_path: Path) -> None:
     page.open(write_timeline(talk(5.0, "/elsewhere/gone.mp4"), tmp_path / "a.html"))
-    assert page.run("document.getElementById('media').hidden")
+    assert page.run("document.querySelector('[data-part=media]').hidden")
     page.key(" ", 32)
-    assert "Open the recording" in page.run("document.getElementById('status').textContent")
+    assert "Open the recording" in page.run("document.querySelector('[data-part=status]').textContent")
     copy = media_files.write_audio(
         tmp_path / "copy.ogg", media_files.tone(5.0, 48000), 48000, codec="libopus"
     )
-    page.choose("#file", copy)
-    page.until("!document.getElementById('media').hidden")
-    assert page.run("document.getElementById('media').duration") == pytest.approx(5.0, abs=0.1)
+    page.choose("[data-part=file]", copy)
+    page.until("!document.querySelector('[data-part=media]').hidden")
+    assert page.run("document.querySelector('[data-part=media]').duration") == pytest.approx(5.0, abs=0.1)
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"nothing")
-    page.choose("#file-again", broken)
-    page.until("document.getElementById('status').textContent.includes('broken.mp4')")
-    assert not page.run("document.getElementById('invite').hidden")
+    page.choose("[data-part=file-again]", broken)
+    page.until("document.querySelector('[data-part=status]').textContent.includes('broken.mp4')")
+    assert not page.run("document.querySelector('[data-part=invite]').hidden")
 
 
 def test_switches_change_what_is_drawn(page: Any, tmp_path: Path) -> None:
@@ -314,17 +318,20 @@ def test_switches_change_what_is_drawn(page: Any, tmp_path: Path) -> None:
     gap = left + (right - left) * 0.55
     assert np.allclose(colour(page, gap, middle + 60), [0xE6, 0xE9, 0xED], atol=3)
     page.send("Input.dispatchMouseEvent", type="mouseMoved", x=gap, y=middle)
-    assert "face: not seen" in page.run("document.getElementById('tip').textContent")
+    assert "face: not seen" in page.run("document.querySelector('[data-part=tip]').textContent")
     # a click on a ribbon selects its person
     _, _, ribbon = row(page, "other")
     page.click(left - 20, ribbon)
-    assert page.run("document.getElementById('person').selectedOptions[0].textContent") == '</script>"B&rt'
+    assert (
+        page.run("document.querySelector('[data-part=person]').selectedOptions[0].textContent")
+        == '</script>"B&rt'
+    )
     settle(page)
     assert np.allclose(colour(page, early, middle), [0x8A, 0x8F, 0x98], atol=25)
-    page.run("document.querySelectorAll('#legend button')[2].click()")
+    page.run("document.querySelectorAll('.legend button')[2].click()")
     settle(page)
     assert min(colour(page, early, middle)) > 220
-    assert page.run("document.querySelectorAll('#legend button')[2].getAttribute('aria-pressed')") == "true"
+    assert page.run("document.querySelectorAll('.legend button')[2].getAttribute('aria-pressed')") == "true"
     assert complaints(page) == []
 
 
@@ -361,10 +368,10 @@ def test_dark_pages_and_pages_without_scripts(page: Any, tmp_path: Path) -> None
     path = write_timeline(talk(20.0), tmp_path / "a.html", waveform=some_peaks(20.0))
     page.open(path, dark=True)
     assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 29)"
-    assert page.run("document.getElementById('still').hidden")
+    assert page.run("getComputedStyle(document.querySelector('.still')).display === 'none'")
     page.open(path, script=False)
-    assert page.run("document.querySelector('#still svg').getBoundingClientRect().height") > 200
-    assert page.run("getComputedStyle(document.getElementById('live')).display") == "none"
+    assert page.run("document.querySelector('.still svg').getBoundingClientRect().height") > 200
+    assert page.run("document.querySelectorAll('canvas, button:not([data-time])').length") == 0
 
 
 def test_an_empty_page(page: Any, tmp_path: Path) -> None:

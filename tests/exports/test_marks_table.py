@@ -71,22 +71,22 @@ def test_the_page_draws_them(page: Any, tmp_path: Path, width: int) -> None:
 def test_a_click_on_a_marker_seeks(page: Any, tmp_path: Path) -> None:
     page.open(write_timeline(study(), tmp_path / "a.html"), size=(1200, 1200))
     page.run("document.querySelectorAll('.marks button')[3].click()")
-    assert page.run("document.getElementById('tracks').getAttribute('aria-valuenow')") == "4.00"
+    assert page.run("document.querySelector('[data-part=tracks]').getAttribute('aria-valuenow')") == "4.00"
     # what the pointer is over is said in words
     left, top, right = page.run(
-        "(() => { const b = document.getElementById('base').getBoundingClientRect();"
+        "(() => { const b = document.querySelector('[data-part=base]').getBoundingClientRect();"
         " return [b.left, b.top, b.right]; })()"
     )
-    bottom = page.run("document.getElementById('base').getBoundingClientRect().bottom")
+    bottom = page.run("document.querySelector('[data-part=base]').getBoundingClientRect().bottom")
     tips = {}
     for share in (0.05, 0.5):
         page.send("Input.dispatchMouseEvent", type="mouseMoved", x=left + 76 + share * (right - left - 86),
                   y=bottom - 20)  # fmt: skip
-        tips[share] = page.run("document.getElementById('tip').textContent")
+        tips[share] = page.run("document.querySelector('[data-part=tip]').textContent")
     assert "answer" in tips[0.05] and "excluded, everybody: a phone & a door" in tips[0.5]
     page.send("Input.dispatchMouseEvent", type="mouseMoved", x=left + 76 + 0.5 * (right - left - 86),
               y=bottom - 60)  # fmt: skip
-    assert "excluded" in page.run("document.getElementById('tip').textContent")
+    assert "excluded" in page.run("document.querySelector('[data-part=tip]').textContent")
     assert top < bottom and errors(page) == []
 
 
@@ -99,7 +99,7 @@ def test_any_page_with_marks_is_drawn(page: Any, tmp_path: Path, seed: int) -> N
 
 def test_a_page_without_scripts_shows_them_too(tmp_path: Path) -> None:
     text = write_timeline(study(), tmp_path / "a.html").read_text(encoding="utf-8")
-    chart = text[text.index('<figure id="still"') : text.index("</figure>")]
+    chart = text[text.index('<figure class="still') : text.index("</figure>")]
     assert "<title>excluded</title>" in chart and "question 1" in chart and "Purpose: a study" in chart
 
 

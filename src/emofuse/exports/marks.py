@@ -89,13 +89,25 @@ def mark_rows(timeline: Timeline) -> Iterator[Row]:
     ``end_s`` is None for a marker at one time; ``person`` for an excluded span of everybody; ``text`` of an
     excluded span is its reason.
     """
+    for row, _ in numbered_mark_rows(timeline):
+        yield row
+
+
+def numbered_mark_rows(timeline: Timeline) -> Iterator[tuple[Row, int]]:
+    """The same, with the place of each among the timeline's markers, or among its excluded spans."""
     within = timeline.span_ms
-    markers = ((span_ms(one, within), MARKER, one.end_s is None, None, one.text) for one in timeline.markers)
-    excluded = ((span_ms(one, within), EXCLUDED, False, one.person, one.reason) for one in timeline.excluded)
+    markers = (
+        (span_ms(one, within), MARKER, one.end_s is None, None, one.text, number)
+        for number, one in enumerate(timeline.markers)
+    )
+    excluded = (
+        (span_ms(one, within), EXCLUDED, False, one.person, one.reason, number)
+        for number, one in enumerate(timeline.excluded)
+    )
     marks = sorted((*markers, *excluded), key=lambda one: (one[0], one[1], one[3] or "", one[4]))
-    for (start_ms, end_ms), kind, at_once, person, text in marks:
+    for (start_ms, end_ms), kind, at_once, person, text, number in marks:
         values = (kind, start_ms / 1000, None if at_once else end_ms / 1000, person, text)
-        yield dict(zip(MARK_COLUMNS, values, strict=True))
+        yield dict(zip(MARK_COLUMNS, values, strict=True)), number
 
 
 def reason_of(segment: Segment, timeline: Timeline) -> str | None:

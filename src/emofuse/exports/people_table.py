@@ -6,29 +6,40 @@ from html import escape
 
 from emofuse.core.text import one_line
 from emofuse.core.times import short_clock
+from emofuse.exports.page_texts import fragment_text
 from emofuse.exports.tiers import VOICE, plain_names
 from emofuse.timeline.records import Timeline
 from emofuse.timeline.summary import PersonSummary, main_results, summarize
 
 
 def people_table(timeline: Timeline) -> str:
-    """One row per person, with a bar of the shares of their emotions."""
+    """One row per person, with a bar of the shares of their emotions.
+
+    A row has the person's name and place in the timeline (``data-person``, ``data-index``); that of voices
+    that are nobody's has neither.
+    """
     names = plain_names(timeline.people)
+    people = {person: index for index, person in enumerate(timeline.people)}
+    heads = {key: escape(fragment_text(key)) for key in ("person", "talks", "in_view", "expresses", "sure")}
     rows = []
     for one in summarize(timeline):
         name = VOICE if one.person is None else names[one.person]
+        whose = (
+            "" if one.person is None else f' data-person="{escape(name)}" data-index="{people[one.person]}"'
+        )
         talking, seen = (_length(known) for known in (one.talking_s, one.seen_s))
         sure = "–" if one.confidence is None else f"{one.confidence * 100:.0f} %"
-        rows.append(
-            f'<tr><th scope="row">{escape(name)}</th><td data-name="talks">{talking}</td>'
-            f'<td data-name="in view">{seen}</td><td class="wide">{_expressions(one, timeline)}</td>'
-            f'<td data-name="sure">{sure}</td></tr>'
-        )
+        cells = [
+            f'<td data-name="{heads[key].lower()}">{value}</td>'
+            for key, value in (("talks", talking), ("in_view", seen), ("sure", sure))
+        ]
+        cells.insert(2, f'<td class="wide">{_expressions(one, timeline)}</td>')
+        rows.append(f'<tr{whose}><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>')
+    title = escape(fragment_text("people"))
+    head = "".join(f'<th scope="col">{text}</th>' for text in heads.values())
     return (
-        '<section><h2>People</h2><div class="scroll" tabindex="0" role="region" aria-label="People">'
-        '<table class="people">'
-        '<thead><tr><th scope="col">Person</th><th scope="col">Talks</th><th scope="col">In view</th>'
-        '<th scope="col">Expresses, by time</th><th scope="col">Sure</th></tr></thead>'
+        f'<section><h2>{title}</h2><div class="scroll" tabindex="0" role="region" aria-label="{title}">'
+        f'<table class="people"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div></section>\n"
     )
 
@@ -41,12 +52,14 @@ def _expressions(one: PersonSummary, timeline: Timeline) -> str:
     """A bar, and the same in words."""
     results = main_results(one, timeline.emotions)
     if not results:
-        return '<span class="quiet">nothing to read</span>'
+        return f'<span class="quiet">{escape(fragment_text("nothing_to_read"))}</span>'
     numbers = {emotion: number for number, emotion in enumerate(timeline.emotions)}
-    parts, texts = [], []
+    parts, words, left = [], [], 0.0
     for name, share in results:
-        color = "" if name is None else f"--c:var(--e{numbers[name]});"
-        kind = ' class="unsure"' if name is None else ""
-        parts.append(f'<i{kind} style="{color}width:{share * 100:.1f}%"></i>')
-        texts.append(f"{'not sure' if name is None else one_line(name)} {share * 100:.0f} %")
-    return f'<span class="shares" aria-hidden="true">{"".join(parts)}</span>{escape(", ".join(texts))}'
+        color = "unsure" if name is None else f"e{numbers[name]}"
+        width = share * 100
+        parts.append(f'<rect class="{color}" x="{left:.1f}" width="{width:.1f}" height="6"/>')
+        words.append(f"{fragment_text('not_sure') if name is None else one_line(name)} {width:.0f} %")
+        left += width
+    bar = '<svg class="shares" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
+    return f"{bar}{''.join(parts)}</svg>{escape(', '.join(words))}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from importlib import resources
 from typing import IO, Final
 
+from emofuse.exports.page_texts import asset
 from emofuse.exports.static_chart import css_colors, draw_chart
 from emofuse.exports.waveform import Peaks
 from emofuse.timeline.records import Timeline
@@ -45,7 +45,7 @@ def as_document(chart: str, emotions: Sequence[str], *, dark: bool = False) -> s
         emotions: whose colors are ``--e0`` and so on.
         dark: whether the colors are those of the dark scheme.
     """
-    css = (resources.files(__package__) / "page" / "page.css").read_text(encoding="utf-8")
+    css = asset("viewer.css")
     colors: dict[str, str] = {}
     for name, color in _DECLARED.findall(css_colors(emotions) + css):
         if dark or name not in colors:  # the light scheme comes first

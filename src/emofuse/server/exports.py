@@ -1,5 +1,7 @@
 """The exports of jobs: made by a worker when they are first asked for, and kept until the annotations change.
 
+So is the view, which is what the page draws of a timeline.
+
 ::
 
     DATA/jobs/ID/exports/VERSION-FORMAT.SUFFIX
@@ -34,6 +36,8 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
     "png": "image/png",
 }
 """Of each format; tables are ``text/csv``."""
+VIEW: Final = "view"
+_SUFFIXES: Final = {**FORMATS, VIEW: ".json.gz"}
 _KEPT_VERSIONS: Final = 2
 """Exports of older versions of the annotations are deleted; that of the one before may just be read."""
 
@@ -63,7 +67,7 @@ class Exports:
     def path(self, job: Job, kind: str) -> Path:
         """Where the export of a job lies, or will."""
         folder = self._files.folder(job.id) / "exports"
-        return folder / f"{job.annotations_version}-{kind}{FORMATS[kind]}"
+        return folder / f"{job.annotations_version}-{kind}{_SUFFIXES[kind]}"
 
     async def made(self, job: Job, kind: str, make: Callable[[Mapping[str, Any]], Awaitable[object]]) -> Path:
         """The export of a job in a format, which is made if it is not there.
@@ -72,7 +76,7 @@ class Exports:
 
         Args:
             job: that is done.
-            kind: one of :data:`~emofuse.exports.write.FORMATS`.
+            kind: one of :data:`~emofuse.exports.write.FORMATS`, or :data:`VIEW`.
             make: has a worker do what it is asked.
 
         Raises:
@@ -90,11 +94,14 @@ class Exports:
 
     def _request(self, job: Job, kind: str, path: Path) -> dict[str, Any]:
         return {
-            "do": "export",
+            **(
+                {"do": "view", "version": job.annotations_version}
+                if kind == VIEW
+                else {"do": "export", "format": kind}
+            ),
             "name": job.name,
             "timeline": os.fspath(self._files.result(job.id)),
             "annotations": dict(job.annotations),
-            "format": kind,
             "out": os.fspath(path),
             "purpose": job.purpose,
         }

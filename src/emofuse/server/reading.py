@@ -11,6 +11,8 @@ A file is its path, or ``{"folder": …, "path": …}``: a file below a folder, 
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
 import logging
 import os
 import time
@@ -40,10 +42,14 @@ if TYPE_CHECKING:
     from emofuse.features.profile import Profile
     from emofuse.recognition.recognizer import Recognizer
     from emofuse.system.worker_process import Reply, Request
+    from emofuse.timeline.annotations import Annotations
+    from emofuse.timeline.records import Timeline
 
 TIMELINE: Final = "timeline.npz"
 WAVEFORM: Final = "waveform.npz"
 """The files of a timeline in its folder."""
+_PACKING: Final = 4
+"""Of gzip: what is packed is read once or twice, on the same machine."""
 _PROGRESS_S: Final = 0.2
 """Progress is told this often at most."""
 _KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
@@ -228,21 +234,49 @@ def _enroll(recognizer: Recognizer, request: Request, talk: Talk, _: _Names) -> 
     }
 
 
-def _export(recognizer: Recognizer, request: Request, _: Talk, __: _Names) -> Reply:
-    """Write a stored timeline, with its annotations, in one of the formats."""
-    from emofuse.exports.waveform import Peaks
-    from emofuse.exports.write import write_timeline
+def _annotated(recognizer: Recognizer, request: Request) -> tuple[Timeline, Annotations]:
+    """A stored timeline with its annotations and its purpose, and the annotations."""
     from emofuse.timeline.annotated import annotated
     from emofuse.timeline.annotations import Annotations
     from emofuse.timeline.stored import load_timeline
 
-    folder, out = Path(request["timeline"]).absolute(), Path(request["out"]).absolute()
     annotations = Annotations.from_data(request.get("annotations") or {})
-    timeline = annotated(load_timeline(folder / TIMELINE), annotations, model=recognizer)
-    timeline = replace(timeline, purpose=request["purpose"])
+    stored = load_timeline(Path(request["timeline"]).absolute() / TIMELINE)
+    timeline = annotated(stored, annotations, model=recognizer)
+    return replace(timeline, purpose=request["purpose"]), annotations
+
+
+def _export(recognizer: Recognizer, request: Request, _: Talk, __: _Names) -> Reply:
+    """Write a stored timeline, with its annotations, in one of the formats."""
+    from emofuse.exports.waveform import Peaks
+    from emofuse.exports.write import write_timeline
+
+    folder, out = Path(request["timeline"]).absolute(), Path(request["out"]).absolute()
+    timeline = _annotated(recognizer, request)[0]
     # a page looks for the recording beside itself, and nowhere else
     with contextlib.chdir(out.parent):
         write_timeline(timeline, out, request["format"], waveform=Peaks.load(folder / WAVEFORM))
+    return {}
+
+
+def _view(recognizer: Recognizer, request: Request, _: Talk, __: _Names) -> Reply:
+    """Write what the page draws of a stored timeline, as JSON that is packed by gzip."""
+    from emofuse.exports.viewer import view_data
+    from emofuse.exports.waveform import Peaks
+    from emofuse.system.atomic_write import write_atomically
+    from emofuse.timeline.stored import load_facts
+
+    folder = Path(request["timeline"]).absolute()
+    timeline, annotations = _annotated(recognizer, request)
+    people = load_facts(folder / TIMELINE).people
+    answer = {
+        "annotations_version": request["version"],
+        "original_people": [one for one in people if one not in annotations.targets],
+        "view": view_data(timeline, Peaks.load(folder / WAVEFORM)),
+    }
+    text = json.dumps(answer, allow_nan=False, separators=(",", ":"))
+    with write_atomically(Path(request["out"])) as file:
+        file.write(gzip.compress(text.encode(), _PACKING, mtime=0))
     return {}
 
 
@@ -260,6 +294,7 @@ _DO: Final[Mapping[str, _Way]] = {
     "timeline": _timeline,
     "enroll": _enroll,
     "export": _export,
+    "view": _view,
     "live": _live,
 }
 

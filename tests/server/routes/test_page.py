@@ -19,6 +19,7 @@ def test_the_shell_is_open_and_strict(guarded: RunningService) -> None:
         ("/page/main.js", "text/javascript"),
         ("/page/page.css", "text/css"),
         ("/page/viewer.css", "text/css"),
+        ("/page/viewer.js", "text/javascript"),
         ("/page/texts.json", "application/json"),
     ):
         answer = httpx.get(guarded.url + path)

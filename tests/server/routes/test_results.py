@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -114,6 +115,36 @@ def test_results_are_made_once_for_each_version(service: RunningService, clip: P
     assert not exports.parent.exists()
 
 
+def test_the_view_is_what_the_page_draws(service: RunningService, conversation: Path) -> None:
+    job = service.wait_for(service.add_job(conversation)["id"], "done")
+    address = f"/v1/jobs/{job['id']}/view"
+    plain = service.client.get(address)
+    assert plain.status_code == 200 and plain.headers["content-encoding"] == "gzip"
+    assert plain.headers["etag"] == '"0"' and plain.headers["content-type"] == "application/json"
+    whole = service.client.get(address, headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in whole.headers and whole.json() == plain.json()
+    assert service.client.get(address, headers={"If-None-Match": '"0"'}).status_code == 304
+    answer = plain.json()
+    assert answer["annotations_version"] == 0 and answer["original_people"] == answer["view"]["people"]
+    assert len(answer["view"]["faces"]) == 2 and str(service.data) not in plain.text
+    first, second = answer["original_people"]
+    change = {
+        "names": {second: "Anna"},
+        "merges": {first: second},
+        "markers": [{"start_s": 1, "text": "<b>"}],
+    }
+    assert service.client.patch(f"/v1/jobs/{job['id']}/annotations", json=change).status_code == 200
+    changed = service.client.get(address, headers={"If-None-Match": '"0"'})
+    assert changed.status_code == 200 and changed.headers["etag"] == '"1"'
+    answer = changed.json()
+    assert (answer["annotations_version"], answer["original_people"]) == (1, [second])
+    assert answer["view"]["people"] == ["Anna"]
+    assert 'data-person="Anna"' in answer["view"]["html"]["people"]
+    assert 'data-mark="markers 0"' in answer["view"]["html"]["marks"]
+    assert "&lt;b&gt;" in answer["view"]["html"]["marks"]
+    assert not re.search(r"\sstyle=|\son\w+=|<script", json.dumps(answer["view"]["html"]))
+
+
 def test_many_ask_at_once_for_one_that_is_made_once(service: RunningService, clip: Path) -> None:
     job = service.wait_for(service.add_job(clip)["id"], "done")
     found: list[bytes] = []
@@ -136,12 +167,12 @@ def test_what_there_is_not(service: RunningService, film: dict[str, Any], long_r
         assert answer.status_code == 404, (missing, answer.text)
         assert answer.headers["content-type"] == "application/problem+json"
     job = service.add_job(long_recording)
-    for address in ("results", "results/csv"):
+    for address in ("results", "results/csv", "view"):
         answer = service.client.get(f"/v1/jobs/{job['id']}/{address}")
         assert answer.status_code == 409 and answer.json()["title"] == "Job not done"
     assert service.client.get(f"/v1/jobs/{job['id']}/media").status_code == 200
     service.client.delete(f"/v1/jobs/{job['id']}", params={"erase": "true"})
-    for address in ("results", "results/csv", "media"):
+    for address in ("results", "results/csv", "media", "view"):
         assert service.client.get(f"/v1/jobs/{job['id']}/{address}").status_code == 404
 
 
@@ -227,9 +258,11 @@ def test_the_page_of_a_result_plays_its_recording(
     assert answer.headers["content-disposition"].startswith("inline")
     page.events.clear()
     page.send("Page.navigate", url=f"{service.url}/v1/jobs/{job['id']}/results/html")
-    page.until("document.getElementById('media') && document.getElementById('media').readyState >= 1")
-    assert page.run("document.getElementById('media').duration") == pytest.approx(15, abs=0.2)
-    assert page.run("document.getElementById('still').hidden"), "the script runs"
+    page.until("document.querySelector('[data-part=media]')?.readyState >= 1")
+    assert page.run("document.querySelector('[data-part=media]').duration") == pytest.approx(15, abs=0.2)
+    assert page.run("getComputedStyle(document.querySelector('.still')).display === 'none'"), (
+        "the script runs"
+    )
     assert f"Purpose: {PURPOSE}" in page.run("document.body.innerText")
     errors = [one for one in page.events if one["method"] in {"Runtime.exceptionThrown", "Log.entryAdded"}]
     assert errors == []

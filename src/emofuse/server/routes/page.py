@@ -13,6 +13,8 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from emofuse.exports import viewer
+from emofuse.exports.page_texts import asset
 from emofuse.server.problems import Problem
 
 router = APIRouter(include_in_schema=False)
@@ -30,15 +32,19 @@ async def shell() -> Response:
 @router.get("/page/viewer.css")
 async def viewer_style() -> Response:
     """How timelines, and all that the page shares with them, look."""
-    text = (resources.files("emofuse.exports") / "page" / "page.css").read_text(encoding="utf-8")
-    return Response(text, media_type="text/css; charset=utf-8")
+    return Response(viewer.style(), media_type="text/css; charset=utf-8")
+
+
+@router.get("/page/viewer.js")
+async def viewer_script() -> Response:
+    """The viewer of timelines: ``emofuseViewer.mount(root, view, {texts, media})``."""
+    return Response(viewer.script(), media_type="text/javascript; charset=utf-8")
 
 
 @router.get("/page/texts.json")
 async def texts() -> Response:
     """All words of the page."""
-    text = (resources.files("emofuse.exports") / "page" / "texts.json").read_text(encoding="utf-8")
-    return Response(text, media_type="application/json")
+    return Response(asset("texts.json"), media_type="application/json")
 
 
 @router.get("/page/{name}")

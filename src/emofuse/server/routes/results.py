@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import mimetypes
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
@@ -14,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from emofuse.exports.write import FORMATS
 from emofuse.server.access import EXPORTED_PAGE_POLICY
 from emofuse.server.annotation_schemas import ResultEntry, ResultList
-from emofuse.server.exports import export_name, media_type
+from emofuse.server.exports import VIEW, export_name, media_type
 from emofuse.server.jobs.records import Job
 from emofuse.server.problems import Problem
 from emofuse.server.routes.annotations import done_job, etag
@@ -25,6 +27,7 @@ from emofuse.system.beneath import open_beneath, path_of
 
 router = APIRouter(tags=["results"])
 
+_Read = TypeVar("_Read")
 _EXPORT_S: Final = 600.0
 """An export of a recording of ten hours takes a minute."""
 _MEDIA_POLICY: Final = "sandbox; default-src 'none'"
@@ -40,6 +43,26 @@ _RESULT: Final[dict[int | str, dict[str, Any]]] = {
         },
     },
     206: {"description": "The part of it that `Range` names"},
+}
+_VIEW_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "The view",
+        "headers": {"ETag": {"description": "The version of the annotations.", "schema": {"type": "string"}}},
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["annotations_version", "original_people", "view"],
+                    "properties": {
+                        "annotations_version": {"type": "integer"},
+                        "original_people": {"type": "array", "items": {"type": "string"}},
+                        "view": {"type": "object"},
+                    },
+                }
+            }
+        },
+    },
+    304: {"description": "The annotations are still those that `If-None-Match` names"},
 }
 _MEDIA: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The recording", "content": {"*/*": _BINARY}},
@@ -82,23 +105,55 @@ async def get_result(request: Request, job_id: str, format: str) -> Response:  #
             return await _recording(service, job)
         raise Problem(404, "No such format", f"There is no format of that name: use {', '.join(FORMATS)}.")
     job = await done_job(service, job_id)
-    try:
-        path = await service.exports.made(
-            job, format, lambda question: service.ask(question, _EXPORT_S, request)
-        )
-        is_gone = await service.blocking(service.jobs.get, job_id) is None
-        if is_gone:  # the worker may have made its folder again
-            await service.blocking(service.files.erase, job_id)
-        stat = await service.blocking(path.stat)
-    except FileNotFoundError:
-        await found(service, job_id)
-        raise Problem(409, "Result not usable", "The result of the job is missing.") from None
+    path, stat = await _made(request, job, format, Path.stat)
     policy = {"Content-Security-Policy": EXPORTED_PAGE_POLICY} if format == _PAGE else {}
     return FileResponse(
         path, media_type=media_type(format), filename=export_name(job.name, format), stat_result=stat,
         content_disposition_type="inline" if format == _PAGE else "attachment",
         headers={"ETag": f'{etag(job)[:-1]}-{format}"', **policy},
     )  # fmt: skip
+
+
+@router.get(
+    "/v1/jobs/{job_id}/view", response_class=Response, responses=_VIEW_ANSWERS,
+    summary="A timeline, as the page draws it",
+)  # fmt: skip
+async def get_view(request: Request, job_id: str) -> Response:
+    """The timeline of a job, with its annotations, packed for the viewer of the page.
+
+    `original_people` are the people of `view.people`, in the same order, by the names that annotations know
+    them by. The view itself may change with every version; other programs take an export.
+    """
+    service = service_of(request)
+    job = await done_job(service, job_id)
+    headers = {"ETag": etag(job), "Vary": "Accept-Encoding"}
+    if etag(job) in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    _, packed = await _made(request, job, VIEW, Path.read_bytes)
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        whole = await service.blocking(gzip.decompress, packed)
+        return Response(whole, media_type="application/json", headers=headers)
+    return Response(packed, media_type="application/json", headers={**headers, "Content-Encoding": "gzip"})
+
+
+async def _made(request: Request, job: Job, kind: str, read: Callable[[Path], _Read]) -> tuple[Path, _Read]:
+    """A result of a job that is done, made if it is not there, and what is read of its file.
+
+    Raises:
+        Problem: the job or its result is gone.
+    """
+    service = service_of(request)
+    try:
+        path = await service.exports.made(
+            job, kind, lambda question: service.ask(question, _EXPORT_S, request)
+        )
+        is_gone = await service.blocking(service.jobs.get, job.id) is None
+        if is_gone:  # the worker may have made its folder again
+            await service.blocking(service.files.erase, job.id)
+        return path, await service.blocking(read, path)
+    except FileNotFoundError:
+        await found(service, job.id)
+        raise Problem(409, "Result not usable", "The result of the job is missing.") from None
 
 
 @router.get(
