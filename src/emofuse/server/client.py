@@ -261,6 +261,10 @@ class LiveSession:
         except ConnectionClosed as error:
             raise RequestError(None, "Live session", f"it was closed: {error}") from None
 
+    def pause(self) -> None:
+        """Say that nothing comes for a while; the next audio or picture ends the pause."""
+        self._send(json.dumps({"type": "session.pause"}))
+
     def close(self) -> None:
         """Ask for the end: what was sent is read, and the last message is ``session.closed``."""
         self._send(json.dumps({"type": "session.close"}))

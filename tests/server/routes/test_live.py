@@ -29,7 +29,7 @@ SILENCE = bytes(3200)
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service for one live session at a time, which has no patience, and no purpose yet."""
-    limits = {"sessions": 1, "idle_s": 2.0, "messages_per_s": 20.0, "burst_s": 10.0}
+    limits = {"sessions": 1, "idle_s": 2.0, "pause_s": 6.0, "messages_per_s": 20.0, "burst_s": 10.0}
     folder = tmp_path_factory.mktemp("narrow")
     with RunningService(folder / "data", purpose=None, live=limits) as running:
         yield running
@@ -199,6 +199,23 @@ def test_a_silent_client_is_not_waited_for(narrow: RunningService) -> None:
         *_, closed = list(session)
         assert closed["reason"] == "no audio came for 2 s"
         assert session.connection.close_code == 1008
+
+
+def test_a_client_that_pauses_is_waited_for_longer(narrow: RunningService) -> None:
+    with Client(narrow.url) as client, client.live(video=False) as session:
+        session.send_audio(SILENCE, 0.0)
+        session.pause()
+        assert session.receive(4.0) is None  # twice as long as a silent one
+        session.send_audio(SILENCE, 0.1)
+        session.pause()
+        *_, closed = list(session)
+        assert closed["reason"] == "no audio came for 6 s"
+    with Client(narrow.url) as client, client.live(video=False) as session:
+        session.send_audio(SILENCE, 0.0)
+        session.pause()
+        session.send_audio(SILENCE, 0.1)
+        *_, closed = list(session)
+        assert closed["reason"] == "no audio came for 2 s"
 
 
 def _children(pid: int) -> set[int]:

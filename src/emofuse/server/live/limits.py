@@ -26,6 +26,8 @@ class LiveLimits:
     """How many seconds' worth may come at once."""
     idle_s: float = 30.0
     """How long nothing may come: no audio, or no pictures where there is no audio."""
+    pause_s: float = 900.0
+    """The same after a client has said that it pauses."""
     session_s: float = 4 * 3600.0
     """How long a session may take."""
     unread_messages: int = 1000

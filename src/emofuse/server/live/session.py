@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from emofuse.core.errors import EmofuseError, MediaError, ProfileError
 from emofuse.core.limits import Limits
 from emofuse.exports.tables import windows_csv_of
+from emofuse.exports.tiers import WORDS
 from emofuse.media.live.pushed import PushedStream
 from emofuse.server.live.messages import LiveOptions, audio_block
 from emofuse.timeline.live import LiveWindow, read_live, warm_up
@@ -64,7 +65,7 @@ def live_session(recognizer: EmotionModel, request: Request, talk: Talk) -> Repl
     """
     warm_up(recognizer, LiveOptions().rules())
     described = {"recognizer": recognizer.recipe.name, "emotions": list(recognizer.emotions)}
-    talk.progress({"ready": {**described, "licence": recognizer.licence}})
+    talk.progress({"ready": {**described, "licence": recognizer.licence, "reasons": WORDS}})
     try:
         begin = _begin(talk)
         if begin is None:

@@ -89,6 +89,8 @@ class _Session:
         self._options = LiveOptions.model_validate({})
         self._profiles: Mapping[str, str] = {}
         self._begun = False
+        self._patience_s = self._limits.idle_s
+        """How long nothing may come at present."""
         self._ready, self._overflow = asyncio.Event(), asyncio.Event()
         self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._problems = ProblemLog()
@@ -191,7 +193,7 @@ class _Session:
                     message = await self._websocket.receive()
             except TimeoutError:
                 what = "audio" if self._options.audio else "picture"
-                raise _PolicyError(f"no {what} came for {limits.idle_s:g} s") from None
+                raise _PolicyError(f"no {what} came for {self._patience_s:g} s") from None
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message.get("code", GOING_AWAY))
             text, data = message.get("text"), message.get("bytes")
@@ -207,8 +209,8 @@ class _Session:
                     needed = self._take_part(data or b"", ticket, now_s, needed)
                 elif await self._take_text(text):
                     return
-                elif not self._begun:
-                    needed = max(needed, now_s + limits.idle_s)
+                else:
+                    needed = max(needed, now_s + self._patience_s)
             except MediaError as error:
                 self._refuse("message", error.problem)
 
@@ -218,8 +220,14 @@ class _Session:
         kind = message["type"]
         if kind == "session.close":
             return True
+        if kind == "session.pause":
+            self._patience_s = self._limits.pause_s
+            return False
         if kind != "session.update":
-            raise MediaError("<message>", f"unknown type {kind[:40]!r}: use session.update or session.close")
+            raise MediaError(
+                "<message>",
+                f"unknown type {kind[:40]!r}: use session.update, session.pause or session.close",
+            )
         if self._begun:
             raise MediaError("<message>", "a session changes only before its first audio or picture")
         options = read_options(message, self._options)
@@ -258,8 +266,10 @@ class _Session:
             options = self._options.model_dump()
             ticket.send({"begin": {"options": options, "profiles": self._profiles}})
         ticket.send({part.kind: base64.b64encode(part.payload).decode("ascii"), "time_s": part.time_s})
-        counts = part.kind == ("audio" if self._options.audio else "picture")
-        return now_s + self._limits.idle_s if counts else needed
+        if part.kind != ("audio" if self._options.audio else "picture"):
+            return needed
+        self._patience_s = self._limits.idle_s
+        return now_s + self._patience_s
 
     def _refuse(self, what: str, problem: str, time_s: float | None = None) -> None:
         self._problems.add(what, problem, time_s)
