@@ -168,8 +168,8 @@ class Page:
 
 
 @contextlib.contextmanager
-def browser(home: Path) -> Iterator[Page]:
-    """Chromium with one page; it ends with the block."""
+def browser(home: Path, *flags: str) -> Iterator[Page]:
+    """Chromium with one page; it ends with the block. ``flags``: further ones of the command line."""
     program = find()
     assert program is not None
     command_out, command_in = os.pipe()
@@ -183,6 +183,7 @@ def browser(home: Path) -> Iterator[Page]:
             str(reply_in),
             program,
             *FLAGS,
+            *flags,
             f"--user-data-dir={home}",
         ],
         pass_fds=(command_out, reply_in),

@@ -251,6 +251,8 @@ class EnrolledAnswer(PersonAnswer):
 
     skipped: list[str] = []
     """Recordings that could not be used, and why."""
+    note: str | None = None
+    """Why faces were not read, where this recognizer could."""
 
 
 class PersonList(BaseModel):

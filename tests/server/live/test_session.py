@@ -90,6 +90,29 @@ def test_windows_of_audio_are_those_of_the_recording(recognizer: Recognizer, tmp
             values = [window["voice"][emotion] for emotion in recognizer.emotions]
             assert values == pytest.approx(other.voice.tolist(), abs=2e-3)
     assert any(window["voice"] for window in found)
+    for window in found:
+        shown, emotion = window["shown"], window["emotion"]
+        assert shown == (emotion and {"emotion": emotion, "share": window["fused"][emotion]})
+
+
+def test_what_a_face_alone_does_not_tell_is_shown_as_one(recognizer: Recognizer, tmp_path: Path) -> None:
+    film = small_corpora.write_clip(tmp_path / "neutral.mp4", emotion=0, silent=True)
+    talk = DirectTalk(begin(audio=False))
+    reader = threading.Thread(target=live_session, args=(recognizer, REQUEST, talk))
+    reader.start()
+    for part in live_parts.in_real_time(live_parts.picture_parts(film)):
+        talk.inbox.put(message_of(part))
+    talk.inbox.put({"end": True})
+    reader.join(120)
+    windows = [window for window in talk.of("window") if window["fused"]]
+    assert windows
+    for window in windows:
+        names = window["shown"]["emotion"].split(" or ")
+        assert window["emotion"] in names
+        shares = [window["fused"][name] for name in names]
+        assert shares == pytest.approx([shares[0]] * len(shares), rel=2e-3)
+        assert window["shown"]["share"] == pytest.approx(sum(shares), abs=1e-5)
+        assert (len(names) == 2) == (window["emotion"] in ("neutral", "calm"))
 
 
 def test_a_person_is_seen_and_heard(recognizer: Recognizer, tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import numpy as np
+
+from emofuse.core.alike import alike_indices, joined_name
 from emofuse.core.errors import EmofuseError, MediaError, ProfileError
 from emofuse.core.limits import Limits
 from emofuse.exports.tables import windows_csv_of
@@ -122,7 +125,8 @@ class _Session:
                 if self._talk.cancelled.is_set():
                     break
                 n_windows += 1
-                self._talk.progress({"window": last.as_dict(emotions)})
+                shown = {"shown": _shown(last.window, emotions)}
+                self._talk.progress({"window": last.as_dict(emotions) | shown})
                 if self._options.table:
                     self._talk.progress({"table": windows_csv_of(self._timeline(last.window))[1]})
         finally:
@@ -192,6 +196,17 @@ def _profiles(paths: Mapping[str, str]) -> Profiles | None:
     except ValueError as error:
         raise ProfileError(str(error)) from None
     return profiles
+
+
+def _shown(window: Window, emotions: Sequence[str]) -> dict[str, Any] | None:
+    """What is shown to people as the emotion of a window, with its share; None: nothing could be read."""
+    if window.fused is None:
+        return None
+    best = int(np.argmax(window.fused))
+    alike = alike_indices(emotions, window.fused, best) if window.voice is None else ()
+    group = sorted((best, *alike))
+    share = round(float(window.fused[group].sum()), 6)
+    return {"emotion": joined_name([emotions[index] for index in group]), "share": share}
 
 
 def _summary(last: LiveWindow | None, n_windows: int) -> Reply:

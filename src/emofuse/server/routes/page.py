@@ -10,12 +10,13 @@ import functools
 from importlib import resources
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from emofuse.exports import viewer
 from emofuse.exports.page_texts import asset
 from emofuse.server.problems import Problem
+from emofuse.server.service import service_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,6 +40,13 @@ async def viewer_style() -> Response:
 async def viewer_script() -> Response:
     """The viewer of timelines: ``emofuseViewer.mount(root, view, {texts, media})``."""
     return Response(viewer.script(), media_type="text/javascript; charset=utf-8")
+
+
+@router.get("/page/emotions.css")
+async def emotion_style(request: Request) -> Response:
+    """The colors of the emotions that the service's recognizer tells apart, by number: ``--e0``, ``.e0``."""
+    style = viewer.emotion_style(service_of(request).bundle.emotions)
+    return Response(style, media_type="text/css; charset=utf-8")
 
 
 @router.get("/page/texts.json")

@@ -79,7 +79,9 @@ async def enroll(request: Request) -> JSONResponse:
         reply = await service.ask(question, quotas.prediction_s, request)
         clips, has_face = int(reply["clips"]), bool(reply["has_face"])
         person = await service.blocking(service.people.add, name, profile, clips=clips, has_face=has_face)
-    answer = EnrolledAnswer(**PersonAnswer.of(person).model_dump(), skipped=list(reply.get("skipped", ())))
+    answer = EnrolledAnswer(
+        **PersonAnswer.of(person).model_dump(), skipped=list(reply.get("skipped", ())), note=reply.get("note")
+    )
     return JSONResponse(answer.model_dump(), 201, {"Location": f"/v1/people/{person.id}"})
 
 
