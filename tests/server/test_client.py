@@ -51,6 +51,18 @@ def test_a_job_from_its_upload_to_its_exports(client: Client, clip: Path, tmp_pa
             list(client.events(job.id))
 
 
+def test_a_person_is_erased_with_a_recording_that_has_a_consent(client: Client, clip: Path) -> None:
+    with client:
+        person = client.enroll("Anna", [clip])
+        job = client.wait(client.submit(clip, person=person.id, consent="form 12").id)
+        assert job.consent == "form 12"
+        assert client.change_job(job.id, keep=None).keep_until is None
+        assert client.change_job(job.id, consent="form 13").consent == "form 13"
+        client.erase_person(person.id, recordings=True)
+        with pytest.raises(RequestError, match="There is no job of that id"):
+            client.job(job.id)
+
+
 def test_annotations_are_in_the_exports(client: Client, clip: Path) -> None:
     with client:
         job = client.wait(client.submit(clip).id)

@@ -7,52 +7,31 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, Self
-from urllib.parse import quote
+from typing import Any, Final
 
 import httpx
-import numpy as np
-from numpy.typing import NDArray
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 from emofuse.core.errors import RequestError
 from emofuse.server import schemas
-from emofuse.server.live.messages import pack
+from emofuse.server.client_connection import Connection, File, check, given, unreached
+from emofuse.server.client_live import LiveSession
 
 LOCAL: Final = "http://127.0.0.1:8000"
 ENDED: Final = frozenset(("done", "failed", "cancelled"))
 """States of a job that do not change any more."""
 _RETRY_S: Final = 0.5
 
-File = str | os.PathLike[str]
 
-
-class Client:
+class Client(Connection):
     """One service. Every call may raise :class:`RequestError`: the service refused, or was not reached."""
 
     def __init__(self, url: str = LOCAL, *, token: str | None = None, timeout_s: float = 120.0) -> None:
         """``url``: where it listens; ``token``: what it wants; ``timeout_s``: how long it may be silent."""
-        self._url = url.rstrip("/")
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        # proxies of the environment are for other addresses: recordings go to the service alone
-        self._http = httpx.Client(base_url=url, headers=self._headers, timeout=timeout_s, trust_env=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._http.close()
+        super().__init__(url, token=token, timeout_s=timeout_s)
 
     def predict(self, file: File, **options: Any) -> schemas.PredictionAnswer:
         """Read a small recording and wait for the answer. ``options``: those of POST /v1/predictions."""
@@ -66,14 +45,14 @@ class Client:
         """Have a recording read that lies below a folder of the service: the ``folder``-th, from 0."""
         body = {"folder": folder, "path": path}
         return schemas.JobAnswer.model_validate(
-            self._json("POST", "/v1/jobs", params=_given(options), json=body)
+            self._json("POST", "/v1/jobs", params=given(options), json=body)
         )
 
     def jobs(
         self, *, state: str | None = None, limit: int = 100, after: str | None = None
     ) -> list[schemas.JobAnswer]:
         """Jobs, the newest first; ``after``: those older than this one."""
-        params = _given({"state": state, "limit": limit, "after": after})
+        params = given({"state": state, "limit": limit, "after": after})
         return schemas.JobList.model_validate(self._json("GET", "/v1/jobs", params=params)).jobs
 
     def job(self, job_id: str) -> schemas.JobAnswer:
@@ -101,7 +80,7 @@ class Client:
     def _event_stream(self, job_id: str) -> Iterator[schemas.JobAnswer]:
         try:
             with self._http.stream("GET", f"/v1/jobs/{job_id}/events") as response:
-                _check(response)
+                check(response)
                 event = ""
                 for line in response.iter_lines():
                     name, _, value = line.partition(": ")
@@ -112,7 +91,7 @@ class Client:
                     elif name == "data" and event == "erased":
                         raise RequestError(404, "No such job", "The job was erased.")
         except httpx.HTTPError as error:
-            raise _unreached(self._url, error) from error
+            raise unreached(self._url, error) from error
 
     def wait(self, job_id: str, *, patience_s: float = 60.0) -> schemas.JobAnswer:
         """The job when it has ended, however it did."""
@@ -129,10 +108,11 @@ class Client:
 
     def export(self, job_id: str, format: str, to: File | None = None) -> bytes:  # noqa: A002 - the field's word
         """The timeline of a job that is done, in an export format; ``to``: also write it to this file."""
-        data = self._request("GET", f"/v1/jobs/{job_id}/results/{format}").content
-        if to is not None:
-            Path(to).write_bytes(data)
-        return data
+        return self._saved(f"/v1/jobs/{job_id}/results/{format}", to)
+
+    def change_job(self, job_id: str, **changes: str | None) -> schemas.JobAnswer:
+        """Change the ``consent`` of a recording, or how long to ``keep`` it: see PATCH /v1/jobs/{job_id}."""
+        return self._job("PATCH", f"/{job_id}", json=changes)
 
     def annotate(self, job_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Name and merge people, leave spans out, set markers: see PATCH …/annotations."""
@@ -151,9 +131,9 @@ class Client:
                 self._json("POST", "/v1/people", data=data, files=parts)
             )
 
-    def erase_person(self, person_id: str) -> None:
-        """Erase a person's profile."""
-        self._request("DELETE", f"/v1/people/{person_id}")
+    def erase_person(self, person_id: str, *, recordings: bool = False) -> None:
+        """Erase a person's profile; ``recordings``: also all recordings that were read with it."""
+        self._request("DELETE", f"/v1/people/{person_id}", params={"recordings": str(recordings).lower()})
 
     def models(self) -> schemas.ModelList:
         """What reads recordings, and the export formats."""
@@ -182,126 +162,5 @@ class Client:
         """
         return LiveSession(self._url, self._headers, options)
 
-    def _upload(self, path: str, file: File, options: Mapping[str, Any]) -> Any:
-        with Path(file).open("rb") as content:
-            headers = {
-                "Content-Type": "application/octet-stream",
-                "Content-Length": str(os.fstat(content.fileno()).st_size),
-                "Content-Disposition": f"attachment; filename*=UTF-8''{quote(Path(file).name, safe='')}",
-            }
-            return self._json("POST", path, params=_given(options), headers=headers, content=content)
-
     def _job(self, method: str, below: str, **how: Any) -> schemas.JobAnswer:
         return schemas.JobAnswer.model_validate(self._json(method, f"/v1/jobs{below}", **how))
-
-    def _json(self, method: str, path: str, **how: Any) -> Any:
-        return self._request(method, path, **how).json()
-
-    def _request(self, method: str, path: str, **how: Any) -> httpx.Response:
-        try:
-            response = self._http.request(method, path, **how)
-        except httpx.HTTPError as error:
-            raise _unreached(self._url, error) from error
-        _check(response)
-        return response
-
-
-class LiveSession:
-    """Audio and pictures go to the service, messages come back. A context manager."""
-
-    created: dict[str, Any]
-    """What the service said at the start: the session, the recognizer and its emotions."""
-    session: dict[str, Any]
-    """How it is read."""
-
-    def __init__(self, url: str, headers: Mapping[str, str], options: Mapping[str, Any]) -> None:
-        self._url, self._headers, self._options = url, headers, options
-        self.connection: ClientConnection
-
-    def __enter__(self) -> Self:
-        address = self._url.replace("http", "ws", 1) + "/v1/live"
-        with ExitStack() as stack:
-            try:
-                self.connection = stack.enter_context(
-                    connect(address, additional_headers=self._headers, proxy=None, max_size=None)
-                )
-            except InvalidStatus as error:
-                raise _refusal(error.response.status_code, error.response.body or b"") from None
-            except (OSError, TimeoutError) as error:
-                raise _unreached(self._url, error) from error
-            self.created = self._expect("session.created")
-            self.session = self.created["session"]
-            if self._options:
-                self._send(json.dumps({"type": "session.update", "session": self._options}))
-                self.session = self._expect("session.updated")["session"]
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
-
-    def _expect(self, kind: str) -> dict[str, Any]:
-        message = next(self, {"type": "session.closed", "reason": "the connection was closed"})
-        if message["type"] != kind:
-            raise RequestError(None, "Live session", message.get("problem") or message["reason"])
-        return message
-
-    def send_audio(self, samples: bytes | NDArray[np.int16], time_s: float) -> None:
-        """Send about 100 ms of 16 kHz mono audio, and when it started on the clock of this client."""
-        payload = samples if isinstance(samples, bytes) else np.asarray(samples).astype("<i2").tobytes()
-        self._send(pack("audio", payload, time_s))
-
-    def send_picture(self, picture: bytes, time_s: float) -> None:
-        """Send a JPEG or WebP picture, and when it was taken on the same clock."""
-        self._send(pack("picture", picture, time_s))
-
-    def _send(self, message: bytes | str) -> None:
-        try:
-            self.connection.send(message)
-        except ConnectionClosed as error:
-            raise RequestError(None, "Live session", f"it was closed: {error}") from None
-
-    def pause(self) -> None:
-        """Say that nothing comes for a while; the next audio or picture ends the pause."""
-        self._send(json.dumps({"type": "session.pause"}))
-
-    def close(self) -> None:
-        """Ask for the end: what was sent is read, and the last message is ``session.closed``."""
-        self._send(json.dumps({"type": "session.close"}))
-
-    def receive(self, timeout_s: float | None = None) -> dict[str, Any] | None:
-        """The next message; None: none comes in time, or the connection has ended."""
-        try:
-            return dict(json.loads(self.connection.recv(timeout_s)))
-        except (TimeoutError, ConnectionClosed):
-            return None
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return self
-
-    def __next__(self) -> dict[str, Any]:
-        message = self.receive()
-        if message is None:
-            raise StopIteration
-        return message
-
-
-def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _check(response: httpx.Response) -> None:
-    if not response.is_success:
-        raise _refusal(response.status_code, response.read())
-
-
-def _refusal(status: int, body: bytes | bytearray) -> RequestError:
-    try:
-        problem = json.loads(body)
-        return RequestError(status, problem["title"], problem["detail"])
-    except (ValueError, KeyError, TypeError):
-        return RequestError(status, "Refused", body.decode(errors="replace")[:200])
-
-
-def _unreached(url: str, error: Exception) -> RequestError:
-    return RequestError(None, "Not reached", f"{url}: {error}: start it with emofuse serve")

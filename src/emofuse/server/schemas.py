@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from emofuse.media.container import check_span
 from emofuse.server.jobs.records import Job, JobState
+from emofuse.server.jobs.retention import parse_keep
 from emofuse.server.people import Person
 from emofuse.server.purpose import LONGEST
 from emofuse.timeline.segments import SegmentRules
 from emofuse.timeline.windows import WindowRules
 
 ID: Final = r"^[0-9a-f]{32}$"
+LONGEST_CONSENT: Final = 500
+LONGEST_KEEP_S: Final = 36_500 * 86_400.0
 Seconds = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
 StreamNumber = Annotated[int, Field(ge=1, le=1000)]
 
@@ -72,7 +75,7 @@ class _Span(BaseModel):
 
     def options(self) -> dict[str, Any]:
         """What was given, as the workers take it."""
-        return self.model_dump(exclude_none=True, exclude={"person"})
+        return self.model_dump(exclude_none=True, exclude={"person", "consent"})
 
 
 class PredictionOptions(_Span):
@@ -98,6 +101,14 @@ class JobOptions(_Span):
     own_baseline: Annotated[
         bool | None, Field(description="Whether people are read against their own baseline.")
     ] = None
+    consent: Annotated[
+        str | None,
+        Field(
+            max_length=LONGEST_CONSENT,
+            description="What the people in it have agreed to, such as the number of a form. No name: "
+            "addresses may be logged. PATCH /v1/jobs/{job_id} takes it in the body.",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _check_rules(self) -> Self:
@@ -105,6 +116,26 @@ class JobOptions(_Span):
         WindowRules(self.window_s or rules.window_s, self.hop_s or rules.hop_s)
         SegmentRules(abstain_below=0.0 if self.abstain_below is None else self.abstain_below)
         return self
+
+
+class JobChange(BaseModel):
+    """A change of what is kept with a job, and for how long; what is not mentioned stays."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"consent": "form 12 of 2026-11-20", "keep": "30d"}]}
+    )
+
+    consent: Annotated[str | None, Field(max_length=LONGEST_CONSENT)] = None
+    """What the people in it have agreed to; null: nothing is known."""
+    keep: Annotated[str | None, Field(max_length=20)] = None
+    """How long it is kept, from now or from its end on: `12h`, `7d`, `2w`; null: until it is erased."""
+
+    @field_validator("keep")
+    @classmethod
+    def _check_keep(cls, keep: str | None) -> str | None:
+        if keep is not None and (parse_keep(keep) or 0.0) > LONGEST_KEEP_S:
+            raise ValueError(f"{keep} is longer than a hundred years: use null")
+        return keep
 
 
 class PredictionAnswer(BaseModel):
@@ -180,6 +211,10 @@ class JobAnswer(BaseModel):
     error: str | None
     outcome: dict[str, Any]
     annotations_version: int
+    consent: str | None = None
+    """What the people in it have agreed to."""
+    keep_s: float | None = None
+    """For how many seconds it is kept after its end; null: until somebody erases it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -190,7 +225,7 @@ class JobAnswer(BaseModel):
                     "options": {"hop_s": 0.5}, "person": None, "created": "2026-11-27T09:00:00.000000Z",
                     "started": "2026-11-27T09:00:01.000000Z", "finished": None, "keep_until": None,
                     "attempts": 1, "worker_deaths": 0, "error": None, "outcome": {},
-                    "annotations_version": 0,
+                    "annotations_version": 0, "consent": "form 12 of 2026-11-20", "keep_s": 604800.0,
                 }
             ]
         }
@@ -207,7 +242,7 @@ class JobAnswer(BaseModel):
             options=dict(job.options), person=job.profile, created=job.created, started=job.started,
             finished=job.finished, keep_until=job.keep_until, attempts=job.attempts,
             worker_deaths=job.worker_deaths, error=job.error, outcome=dict(job.outcome),
-            annotations_version=job.annotations_version,
+            annotations_version=job.annotations_version, consent=job.consent, keep_s=job.keep_s,
         )  # fmt: skip
 
 

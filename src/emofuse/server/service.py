@@ -232,6 +232,14 @@ class Service:
         finally:
             answer.cancel()
 
+    def erase_job(self, job_id: str) -> None:
+        """Erase everything of a job, whatever it is doing.
+
+        Raises:
+            JobStoreError: the database cannot be used. OSError: a file cannot be deleted.
+        """
+        self.scheduler.erase(job_id)
+
     def running(self) -> None:
         """Refuse new work while the service ends.
 

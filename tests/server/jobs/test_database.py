@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from emofuse.core.errors import FolderInUseError, JobStoreError
 from emofuse.server.jobs.database import Database
@@ -80,6 +80,42 @@ def test_tables_of_another_version_are_left_alone(database_url: str) -> None:
     database.close()
     with pytest.raises(JobStoreError, match=r"from another version of emofuse \(tables 99"):
         Database(database_url)
+
+
+def make_older(connection: Connection) -> None:
+    """Make the tables those of version 1."""
+    connection.execute(text("ALTER TABLE emofuse_jobs DROP COLUMN consent"))
+    connection.execute(text("UPDATE emofuse_schema SET version = 1"))
+
+
+def test_tables_of_the_version_before_are_changed_and_keep_their_jobs(database_url: str) -> None:
+    with JobStore.open(database_url) as store:
+        before = store.add(job("talk.mp4"), max_open=1)
+    database = Database(database_url)
+    database.write(make_older)
+    database.close()
+    for _ in range(2):  # changed once, and then of this version
+        with JobStore.open(database_url) as store:
+            assert store.list() == [before]
+    with JobStore.open(database_url) as store:
+        assert not_none(store.note_consent(before.id, "form 12")).consent == "form 12"
+        assert store.add(NewJob(name="b", purpose="p", consent="form 13"), max_open=9).consent == "form 13"
+
+
+def test_several_servers_may_change_the_tables_at_the_same_time(postgres: Postgres) -> None:
+    url = postgres.new_database()
+    database = Database(url)
+    database.write(make_older)
+    database.close()
+    barrier = threading.Barrier(4)
+
+    def open_it(number: int) -> str | None:
+        barrier.wait()
+        with JobStore.open(url) as store:
+            return store.add(NewJob(name="a", purpose="p", consent=str(number)), max_open=100).consent
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(map(str, threads.map(open_it, range(4)))) == ["0", "1", "2", "3"]
 
 
 def test_servers_may_make_the_tables_at_the_same_time(postgres: Postgres) -> None:

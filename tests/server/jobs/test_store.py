@@ -43,6 +43,33 @@ def added(store: JobStore, name: str = "clip.mp4", *, keep_s: float | None = Non
     return store.add(NewJob(name=name, purpose="teaching", keep_s=keep_s), max_open=MANY)
 
 
+def test_consent_and_how_long_a_job_is_kept_are_changed(store: JobStore, clock: Clock) -> None:
+    job = added(store, keep_s=60.0)
+    assert not_none(store.note_consent(job.id, "form \x00 12")).consent == "form \x00 12"
+    assert not_none(store.keep(job.id, 3600.0)).keep_until is None  # it has not ended
+    claimed = not_none(store.claim(OURS))
+    clock.now += timedelta(minutes=1)
+    store.finish(claimed.lease, {}, nothing)
+    done = not_none(store.get(job.id))
+    assert (done.keep_until, done.consent) == ("2026-11-27T13:01:00.000000Z", "form \x00 12")
+    clock.now += timedelta(days=1)  # from now on, not from its end: that would erase it at once
+    assert not_none(store.keep(job.id, 3600.0)).keep_until == "2026-11-28T13:01:00.000000Z"
+    assert store.expired() == []
+    assert not_none(store.keep(job.id, None)).keep_until is None
+    clock.now += timedelta(days=9999)
+    assert store.expired() == []
+    assert not_none(store.note_consent(job.id, None)).consent is None
+    assert store.keep("0" * 32, 1.0) is None and store.note_consent("0" * 32, "x") is None
+
+
+def test_the_jobs_of_a_person_are_found(store: JobStore) -> None:
+    ids = [
+        store.add(NewJob(name="a", purpose="p", profile=who), max_open=MANY).id
+        for who in ("anna", None, "anna", "bert")
+    ]
+    assert store.of_person("anna") == [ids[0], ids[2]] and store.of_person("zoe") == []
+
+
 def nothing() -> None:
     """Publish no files."""
 

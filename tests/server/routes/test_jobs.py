@@ -32,6 +32,29 @@ def test_a_recording_becomes_a_job_and_is_read(service: RunningService, clip: Pa
     assert done["created"] <= done["started"] <= done["finished"] < done["keep_until"]
 
 
+def test_consent_and_keep_are_said_and_changed(service: RunningService, clip: Path) -> None:
+    job = service.add_job(clip, consent=" form 12\n of 2026 ")
+    assert job["consent"] == "form 12  of 2026"
+    assert job["keep_s"] == 7 * 86_400 and "consent" not in job["options"]
+    done = service.wait_for(job["id"], "done")
+    address = f"/v1/jobs/{job['id']}"
+    changed = service.client.patch(address, json={"consent": "form 13"}).json()
+    assert (changed["consent"], changed["keep_until"]) == ("form 13", done["keep_until"])
+    changed = service.client.patch(address, json={"keep": "30d"}).json()
+    assert changed["consent"] == "form 13" and changed["keep_until"] > done["keep_until"]
+    assert service.client.patch(address, json={"keep": "forever"}).json()["keep_until"] is None
+    changed = service.client.patch(address, json={"keep": None, "consent": " "}).json()
+    assert (changed["keep_until"], changed["keep_s"], changed["consent"]) == (None, None, None)
+    assert service.client.patch(address, json={}).json() == changed == service.job(job["id"])
+    changes: list[Any] = [{"keep": "soon"}, {"keep": "0d"}, {"keep": "99999999w"}, {"keep": 7}, []]
+    for wrong in (*changes, {"consent": "x" * 501}, {"consent": 7}, {"name": "x"}):
+        assert service.client.patch(address, json=wrong).status_code == 422, wrong
+    assert service.client.patch(f"/v1/jobs/{ID}", json={"keep": "7d"}).status_code == 404
+    with clip.open("rb") as content:
+        answer = service.client.post("/v1/jobs", files={"file": content}, params={"consent": "x" * 501})
+    assert answer.status_code == 422
+
+
 def test_a_raw_body_becomes_a_job(service: RunningService, clip: Path) -> None:
     answer = service.client.post(
         "/v1/jobs", content=clip.read_bytes(),

@@ -17,7 +17,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from emofuse.core.errors import RequestError
-from emofuse.server.client import Client, LiveSession
+from emofuse.server.client import Client
+from emofuse.server.client_live import LiveSession
 from emofuse.server.schemas import LivePlaces
 from tests.support import live_parts, small_corpora
 from tests.support.live_parts import Part

@@ -35,6 +35,32 @@ def test_a_person_is_enrolled_used_listed_and_erased(service: RunningService, cl
     assert service.leftovers("incoming") == []
 
 
+def test_a_person_is_erased_with_all_recordings(
+    service: RunningService, clip: Path, long_recording: Path
+) -> None:
+    """Those that are done, that are being read and that wait; of nobody else."""
+    anna = enroll(service, clip, name="Anna").json()["id"]
+    bert = enroll(service, clip, name="Bert").json()["id"]
+    own = [service.wait_for(service.add_job(clip, person=anna)["id"], "done")["id"]]
+    others = [
+        service.wait_for(service.add_job(clip, **who)["id"], "done")["id"] for who in ({"person": bert}, {})
+    ]
+    own += [service.add_job(long_recording, person=anna)["id"] for _ in range(2)]
+    service.wait_for(own[1], "running")
+    assert service.client.get(f"/v1/jobs/{own[0]}/results/csv").status_code == 200
+    answer = service.client.delete(f"/v1/people/{anna}", params={"recordings": "true"})
+    assert answer.status_code == 204, answer.text
+    assert [service.client.get(f"/v1/jobs/{one}").status_code for one in own] == [404, 404, 404]
+    assert [service.client.get(f"/v1/jobs/{one}").status_code for one in others] == [200, 200]
+    assert service.client.get(f"/v1/people/{anna}").status_code == 404
+    assert not [one for one in service.leftovers() if any(job in one for job in own)]
+    assert not (service.data / "people" / anna).exists()
+    again = service.client.delete(f"/v1/people/{anna}", params={"recordings": "true"})
+    assert again.status_code == 404
+    assert service.client.delete(f"/v1/people/{bert}").status_code == 204
+    assert service.client.get(f"/v1/jobs/{others[0]}").status_code == 200  # its recordings stay
+
+
 def test_a_recording_that_cannot_be_used_is_named(
     service: RunningService, clip: Path, tmp_path: Path
 ) -> None:

@@ -11,11 +11,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, inspect, make_url, select
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    func,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from emofuse.core.errors import FolderInUseError, JobStoreError, MissingExtraError
-from emofuse.server.jobs.table import SCHEMA, metadata, schema
+from emofuse.server.jobs.table import MIGRATIONS, SCHEMA, metadata, schema
 from emofuse.system.file_lock import open_locked, remove_locked
 
 logger = logging.getLogger(__name__)
@@ -120,7 +133,11 @@ class Database:
     def _make_tables(self, connection: Connection) -> None:
         self.take_turns(connection)
         if inspect(connection).has_table(schema.name):
-            found = connection.scalar(select(schema.c.version))
+            found = connection.scalar(select(schema.c.version)) or 0
+            while found in MIGRATIONS:
+                connection.execute(text(MIGRATIONS[found]))
+                found += 1
+                connection.execute(update(schema).values(version=found))
             if found != SCHEMA:
                 raise JobStoreError(
                     f"{self.shown_url} is from another version of emofuse (tables {found}, this version has "

@@ -51,6 +51,8 @@ class NewJob:
     """The key of an enrolled person."""
     keep_s: float | None = None
     """Seconds for which the job is kept after it has ended; None: until somebody erases it."""
+    consent: str | None = None
+    """What the people in it have agreed to."""
     id: str = field(default_factory=new_job_id)
 
 

@@ -185,6 +185,31 @@ class JobStore:
 
         return self._database.write(work)
 
+    def note_consent(self, job_id: str, consent: str | None) -> Job | None:
+        """Say what the people in a recording have agreed to; None: there is no such job."""
+        change = update(jobs).where(jobs.c.id == job_id).values(consent=consent)
+        return self._database.write(lambda connection: _one(connection, change))
+
+    def keep(self, job_id: str, keep_s: float | None) -> Job | None:
+        """Keep a job for so long from now on, or after its end; None: there is no such job.
+
+        Args:
+            job_id: the job.
+            keep_s: seconds; None: until somebody erases it.
+        """
+
+        def work(connection: Connection) -> Job | None:
+            change = update(jobs).where(jobs.c.id == job_id)
+            job = _one(connection, change.values(keep_s=keep_s, keep_until=None))
+            return job if job is None or job.is_open else self._kept(connection, job, self._clock())
+
+        return self._database.write(work)
+
+    def of_person(self, person_id: str) -> Sequence[str]:
+        """The jobs that were, or will be, read with the profile of somebody."""
+        wanted = select(jobs.c.id).where(jobs.c.profile == person_id).order_by(jobs.c.number)
+        return self._database.read(lambda connection: list(connection.scalars(wanted)))
+
     def erase(self, job_id: str) -> bool:
         """Forget a job, whatever its state; whether there was one. Its files are erased by others."""
         gone = delete(jobs).where(jobs.c.id == job_id)
@@ -328,9 +353,13 @@ class JobStore:
         """Make a change with which a job ends: from now on its time to be kept runs."""
         now = self._clock()
         job = _one(connection, change.values(state=state, finished=timestamp(now), **values))
-        if job is None or job.keep_s is None:
+        return None if job is None else self._kept(connection, job, now)
+
+    def _kept(self, connection: Connection, job: Job, since: datetime) -> Job | None:
+        """A job that has ended, with the time until which it is kept from some moment on."""
+        if job.keep_s is None:
             return job
-        until = timestamp(now + timedelta(seconds=job.keep_s))
+        until = timestamp(since + timedelta(seconds=job.keep_s))
         return _one(connection, update(jobs).where(jobs.c.number == job.number).values(keep_until=until))
 
     def _now(self) -> str:

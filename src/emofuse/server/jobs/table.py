@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Column, Dialect, Float, Index, Integer, MetaData, RowMapping, String, Table, Text
@@ -10,8 +11,9 @@ from sqlalchemy.types import TypeDecorator
 
 from emofuse.server.jobs.records import Job
 
-SCHEMA: Final = 1
-"""Raised whenever a table changes; a database of another number is not used."""
+SCHEMA: Final = 2
+"""Raised whenever a table changes. Databases of older numbers are changed, by :data:`MIGRATIONS`; those of
+newer ones are not used."""
 
 
 class JsonText(TypeDecorator[Any]):
@@ -58,6 +60,7 @@ jobs: Final = Table(
     Column("outcome", JsonText, nullable=False, default={}),
     Column("annotations", JsonText, nullable=False, default={}),
     Column("annotations_version", Integer, nullable=False, default=0),
+    Column("consent", JsonText),
     Index("emofuse_jobs_by_state", "state", "number"),
     sqlite_autoincrement=True,  # the number of an erased job is not given again
 )
@@ -69,6 +72,10 @@ servers: Final = Table(
     Column("beat", Integer, nullable=False),
 )
 """Each server counts its beats here. Others watch whether a count moves; nobody compares clocks."""
+
+
+MIGRATIONS: Final[Mapping[int, str]] = {1: "ALTER TABLE emofuse_jobs ADD COLUMN consent TEXT"}
+"""By the number of a database, what makes it one of the next number; the same on both databases."""
 
 
 def job_of(row: RowMapping) -> Job:

@@ -12,10 +12,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
+from emofuse.core.text import one_line
 from emofuse.server.jobs.records import FolderFile, Job, JobState, NewJob, Source, new_job_id
+from emofuse.server.jobs.retention import parse_keep
 from emofuse.server.problems import Problem
 from emofuse.server.routes.predictions import UPLOAD_BODY, profile_of
-from emofuse.server.schemas import ID, FolderFileBody, JobAnswer, JobList, JobOptions
+from emofuse.server.schemas import ID, FolderFileBody, JobAnswer, JobChange, JobList, JobOptions
 from emofuse.server.service import Service, service_of
 from emofuse.server.uploads import UploadRules, read_data, receive, shown_name
 from emofuse.system.beneath import open_beneath
@@ -65,6 +67,7 @@ async def add_job(request: Request, options: Annotated[JobOptions, Query()]) -> 
         new = NewJob(
             id=job_id, name=name, purpose=purpose, options=options.options(), source=source,
             profile=options.person if profile else None, keep_s=service.settings.keep_s,
+            consent=one_line(options.consent or "") or None,
         )  # fmt: skip
         with anyio.CancelScope(shield=True):  # it is accepted, or it is not
             job = await service.blocking(service.jobs.add, new, max_open=max_open)
@@ -102,6 +105,23 @@ async def get_job(request: Request, job_id: str) -> JobAnswer:
     return JobAnswer.of(await found(service_of(request), job_id))
 
 
+@router.patch("/v1/jobs/{job_id}", summary="Change the consent of a recording, or how long it is kept")
+async def change_job(request: Request, job_id: str, change: JobChange) -> JobAnswer:
+    """Say what the people in a recording have agreed to, and how long it is kept.
+
+    `keep` counts from now on for a job that has ended, else from its end.
+    """
+    service = service_of(request)
+    job: Job | None = await found(service, job_id)
+    if "consent" in change.model_fields_set:
+        consent = one_line(change.consent or "") or None
+        job = await service.blocking(service.jobs.note_consent, job_id, consent)
+    if "keep" in change.model_fields_set:
+        keep_s = None if change.keep is None else parse_keep(change.keep)
+        job = await service.blocking(service.jobs.keep, job_id, keep_s)
+    return JobAnswer.of(job or await found(service, job_id))
+
+
 @router.delete(
     "/v1/jobs/{job_id}", response_model=JobAnswer, summary="Cancel or erase a job",
     responses={204: {"description": "Everything of the job is erased"}},
@@ -116,7 +136,7 @@ async def delete_job(
     service = service_of(request)
     job = await found(service, job_id)
     if erase:
-        await service.blocking(service.scheduler.erase, job_id)
+        await service.blocking(service.erase_job, job_id)
         return Response(status_code=204)
     if job.is_open:
         await service.blocking(service.scheduler.cancel, job_id)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from emofuse.core.text import one_line
@@ -100,12 +100,32 @@ async def get_person(request: Request, person_id: str) -> PersonAnswer:
 
 
 @router.delete("/v1/people/{person_id}", status_code=204, summary="Erase a person")
-async def erase_person(request: Request, person_id: str) -> Response:
-    """Erase a person's profile. Jobs that wait to use it will fail, and say so."""
+async def erase_person(
+    request: Request,
+    person_id: str,
+    *,
+    recordings: Annotated[
+        bool, Query(description="Also erase every recording that is read with the profile, and its results.")
+    ] = False,
+) -> Response:
+    """Erase a person's profile; with `recordings`, everything that was, or will be, read with it, too.
+
+    Without, jobs that wait to use it will fail, and say so. Recordings that were read without the profile are
+    not known to be of this person: erase their jobs.
+    """
     service = service_of(request)
     person = await _found(service, person_id)
+    if recordings:
+        await service.blocking(_erase_recordings, service, person.id)
     await service.blocking(service.people.erase, person.id)
+    if recordings:  # of jobs that came meanwhile; from now on, none can
+        await service.blocking(_erase_recordings, service, person.id)
     return Response(status_code=204)
+
+
+def _erase_recordings(service: Service, person_id: str) -> None:
+    for job_id in service.jobs.of_person(person_id):
+        service.erase_job(job_id)
 
 
 async def _found(service: Service, person_id: str) -> Person:
