@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from emofuse.media.arrays import recording
     from emofuse.recognition.batch import predict_table
     from emofuse.recognition.bundle import Bundle, load_bundle
+    from emofuse.recognition.merged_table import merge_tables
     from emofuse.recognition.recognizer import Recognizer
     from emofuse.recognition.tables import to_pandas
     from emofuse.timeline.live import live_windows
@@ -60,6 +61,7 @@ __all__ = [
     "live_windows",
     "load_bundle",
     "load_recipe",
+    "merge_tables",
     "predict_table",
     "read_crema_d",
     "recording",
@@ -96,6 +98,7 @@ __getattr__, __dir__ = lazy_names(
         "live_windows": "timeline.live",
         "load_bundle": "recognition.bundle",
         "load_recipe": "core.recipes.load",
+        "merge_tables": "recognition.merged_table",
         "predict_table": "recognition.batch",
         "read_crema_d": "corpus.crema_d",
         "recording": "media.arrays",

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from emofuse.cli.quiet import set_quiet
-from emofuse.core.errors import MissingExtraError
+from emofuse.core.errors import MissingExtraError, ShardError
 from emofuse.core.times import parse_seconds
+from emofuse.recognition.shards import Shard
 from emofuse.system.cores import usable_cores
 
 if TYPE_CHECKING:
@@ -73,6 +74,14 @@ def seconds(least: float = -math.inf, most: float = math.inf) -> Callable[[str |
         return value
 
     return parse
+
+
+def shard(text: str | Shard) -> Shard:
+    """The parser of ``--shard``."""
+    try:
+        return Shard.parse(str(text))
+    except ShardError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 # Training and evaluation
@@ -153,6 +162,26 @@ TrainingPrecision = Annotated[
     Precision,
     typer.Option("--precision", help="Products in training; bfloat16 is coarser, and changes the figures."),
 ]
+
+# Several machines
+
+_SHARDS: Final = "Several machines"
+ShardNumber = Annotated[
+    Shard | None,
+    typer.Option(
+        metavar="K/N", parser=shard, rich_help_panel=_SHARDS,
+        help="Read only the K-th of N parts of the files, counted from 1: each part by a command of its own, "
+        "on any machine. emofuse merge joins the results.",
+    ),
+]  # fmt: skip
+ListFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--list", metavar="LIST", rich_help_panel=_SHARDS,
+        help="Without --shard: write the list of all files with their sizes, and end. With --shard: take the "
+        "files from this list, which all shards must share, instead of searching folders again.",
+    ),
+]  # fmt: skip
 
 # Reading recordings
 

@@ -22,10 +22,10 @@ from emofuse.cli.printing import (
     print_failures,
     print_message,
     print_predictions,
-    print_remark,
 )
 from emofuse.cli.progress import counting_failures
 from emofuse.cli.quiet import is_quiet
+from emofuse.cli.sharding import files_of, write_list
 from emofuse.core.records import Prediction, StreamChoice
 from emofuse.core.text import printable_data, shown
 from emofuse.recognition.batch_inputs import Listing, find_recordings
@@ -34,7 +34,9 @@ from emofuse.recognition.tables import check_table, columns, failure, table_row,
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
     from emofuse.recognition.bundle import Bundle
+    from emofuse.recognition.file_list import FileList
     from emofuse.recognition.recognizer import Recognizer
+    from emofuse.recognition.shards import Shard
 
 
 class Format(enum.StrEnum):
@@ -73,6 +75,8 @@ def predict(
     ] = None,
     action_units: options.ActionUnits = None,
     profile: options.ProfileFile = None,
+    shard: options.ShardNumber = None,
+    list_file: options.ListFile = None,
     same_person: Annotated[
         bool,
         typer.Option(
@@ -99,11 +103,17 @@ def predict(
     Example: `emofuse predict interviews/ --jobs 4 --out interviews.csv`
 
     Example: `emofuse predict anna-*.mp4 --same-person`
+
+    Example: `emofuse predict interviews/ --shard 3/40 --out part-03.csv`
     """
     from emofuse.recognition.bundle import load_bundle
 
     if same_person and profile is not None:
         raise typer.BadParameter("--same-person makes a baseline of the files: leave out --profile")
+    _check_shard(shard, list_file, out, same_person=same_person)
+    if list_file is not None and shard is None:
+        write_list(find_recordings(files), list_file)
+        return
     if out is not None:
         check_table(out)
     # print_bundle reports the license
@@ -115,9 +125,8 @@ def predict(
         from emofuse.features.profile import Profile
 
         person = Profile.load(profile)
-    listing, streams = find_recordings(files), StreamChoice(audio_stream, video_stream)
-    for line in listing.left_out:
-        print_remark(line)
+    found, streams = files_of(files, list_file), StreamChoice(audio_stream, video_stream)
+    listing = found if isinstance(found, Listing) else found.listing()
     n_processes = min(options.processes(jobs), max(len(listing.files), 1))
     recognizer = None
     if action_units is not None or same_person or (out is None and n_processes == 1):
@@ -127,7 +136,9 @@ def predict(
         table = None if action_units is None else read_action_units(action_units)
         recognizer = Recognizer(loaded, action_units=table, device=device.value)
     if out is not None and not same_person:
-        failed = _to_table(listing, recognizer or loaded, person, streams, out, n_processes, timeout, device)
+        failed = _to_table(
+            found, recognizer or loaded, person, streams, out, n_processes, timeout, device, shard
+        )
     else:
         predictions = _predicted(listing, recognizer, loaded, person, streams, n_processes, timeout, device)
         if same_person and recognizer is not None:
@@ -138,6 +149,14 @@ def predict(
             failed = _write(predictions, loaded.emotions, out)
     if failed:
         raise typer.Exit(1)
+
+
+def _check_shard(shard: Shard | None, list_file: Path | None, out: Path | None, *, same_person: bool) -> None:
+    """Refuse what does not go together."""
+    if shard is not None and (out is None or same_person):
+        raise typer.BadParameter("--shard needs a table of its own, --out, and is without --same-person")
+    if list_file is not None and shard is None and (out is not None or same_person):
+        raise typer.BadParameter("--list only writes the list of files: add --shard, or leave out --out")
 
 
 def _predicted(
@@ -177,7 +196,7 @@ def _write(predictions: Sequence[Prediction], emotions: Sequence[str], out: Path
 
 
 def _to_table(
-    listing: Listing,
+    files: FileList | Listing,
     recognizer: Recognizer | Bundle,
     person: Profile | None,
     streams: StreamChoice,
@@ -185,19 +204,21 @@ def _to_table(
     n_processes: int,
     timeout: float | None,
     device: options.DeviceChoice,
+    shard: Shard | None,
 ) -> int:
     """Write the table with a progress bar; return the number of failed files."""
     from emofuse.recognition.batch import predict_table
 
     with resumable(), counting_failures("predicting") as on_progress:
         result = predict_table(
-            listing, recognizer, out, jobs=n_processes, profile=person, timeout_s=timeout,
+            files, recognizer, out, jobs=n_processes, shard=shard, profile=person, timeout_s=timeout,
             streams=streams, device=device.value, on_progress=on_progress,
         )  # fmt: skip
     print_failures(result.errors, result.failed, "column error")
     if not is_quiet():
-        files = counted(result.rows, "file", resumed=result.resumed, failed=result.failed)
-        typer.echo(f"{shown(str(result.out))}: {files}", err=True)
+        part = "" if shard is None else f", shard {shard}"
+        count = counted(result.rows, "file", resumed=result.resumed, failed=result.failed)
+        typer.echo(f"{shown(str(result.out))}: {count}{part}", err=True)
     return result.failed
 
 

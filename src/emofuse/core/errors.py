@@ -24,6 +24,7 @@
     │   ├── JobConflictError  a job was changed by somebody else meanwhile
     │   └── JobStoreError     the database of jobs cannot be used
     ├── BatchError         a batch has nothing to read, or its table cannot be written
+    │   └── ShardError         shards of a batch are missing, doubled or of different batches
     ├── TimelineError      a stored timeline is missing, damaged or of another version
     ├── AnnotationError    annotations are malformed, or of another recording
     ├── CancelledError     the reading of a recording was cancelled by its caller
@@ -151,6 +152,10 @@ class JobStoreError(JobError):
 
 class BatchError(EmofuseError):
     """A batch has nothing to read, or its table cannot be written there or in that format."""
+
+
+class ShardError(BatchError):
+    """A shard cannot be dealt, or shards cannot be merged: one is missing, doubled, or of another batch."""
 
 
 class TimelineError(EmofuseError):

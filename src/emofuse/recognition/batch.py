@@ -31,6 +31,10 @@ from emofuse.core.version import __version__
 from emofuse.features.library_versions import OF_PREDICTION, library_versions
 from emofuse.recognition.batch_inputs import Listing, OnFile, find_recordings
 from emofuse.recognition.bundle import MANIFEST, Bundle, load_bundle, warn_of_licence
+from emofuse.recognition.file_list import FileList
+from emofuse.recognition.shard_record import SUFFIX as RECORD_SUFFIX
+from emofuse.recognition.shard_record import ShardRecord
+from emofuse.recognition.shards import Shard
 from emofuse.recognition.tables import Row, check_table, failure, is_row, table_row, write_table
 from emofuse.system.checksums import file_digest
 from emofuse.system.isolated_workers import Lost, Task, isolated
@@ -172,11 +176,12 @@ def _digest(profile: Profile) -> str:
 
 
 def predict_table(
-    files: Listing | str | Path | Iterable[str | Path],
+    files: FileList | Listing | str | Path | Iterable[str | Path],
     recognizer: Recognizer | Bundle | str | Path | None,
     out: str | Path,
     *,
     jobs: int = 1,
+    shard: Shard | str | None = None,
     profile: Profile | None = None,
     timeout_s: float | None = None,
     streams: StreamChoice | None = None,
@@ -191,6 +196,8 @@ def predict_table(
         out: the table, ``.csv``, ``.jsonl`` or ``.parquet``; an existing one is replaced at the end. Its
             journal lies beside it, with ``.partial.jsonl`` added to its name.
         jobs: worker processes; each uses one core.
+        shard: read only this part of the files, such as ``"3/40"``, which leaves a record beside the table;
+            :func:`~emofuse.recognition.merged_table.merge_tables` joins the tables of all parts.
         profile: of the person who is seen and heard in all the files.
         timeout_s: seconds a file may take; None: :func:`default_limit_s`; 0: no limit.
         streams: which streams are read in all the files, where there are several.
@@ -203,7 +210,8 @@ def predict_table(
 
     Raises:
         BatchError: there is no file to read, or the table is of an unknown kind.
-        JournalError: the journal belongs to another recognizer, profile or version, or is in use.
+        ShardError: there is no such shard.
+        JournalError: the journal belongs to another recognizer, profile, version or shard, or is in use.
         BundleError: there is no such recognizer.
         DeviceError: ``device`` is ``cuda``, and there is no GPU that can be used.
         IsolationError: a worker cannot load it.
@@ -213,12 +221,13 @@ def predict_table(
     out = Path(out)
     check_table(out)
     settings = WorkerSettings.of(recognizer, profile, streams, device)
-    listing = files if isinstance(files, Listing) else find_recordings(files)
-    if not listing.files:
+    part, listing = _part(files, Shard.parse(shard) if isinstance(shard, str) else shard)
+    if not listing.files and part is None:
         raise BatchError("there is no recording to read")
     if out.exists() and any(Path(file).exists() and out.samefile(file) for file in listing.files):
         raise BatchError(f"{out}: that is one of the recordings: choose another name for the table")
-    with Journal(out.with_name(f"{out.name}.partial.jsonl"), settings.identity()) as journal:
+    about = settings.identity()
+    with Journal(journal_path(out), about | ({} if part is None else part.about())) as journal:
         run = _Run(listing, settings.emotions, journal, on_progress or _no_progress)
         run.recall()
         with contextlib.closing(_predictions(listing, settings, run.pending(), jobs, timeout_s)) as results:
@@ -226,8 +235,65 @@ def predict_table(
                 run.record(index, prediction)
         write_table(out, run.rows(), settings.emotions)
         errors = tuple(run.errors())
+        if part is not None:
+            failures = tuple((part.positions[index], line) for index, line in errors)
+            part.record(out, about, settings.emotions, run.failed, failures)
         journal.remove()
-    return BatchResult(out, len(listing.files), run.failed, run.resumed, errors)
+    return BatchResult(out, len(listing.files), run.failed, run.resumed, tuple(line for _, line in errors))
+
+
+def journal_path(out: Path) -> Path:
+    """Where the results of a table lie until all are there."""
+    return out.with_name(f"{out.name}.partial.jsonl")
+
+
+def record_path(out: Path) -> Path:
+    """Where the record of a shard lies whose table is ``out``."""
+    return out.with_name(f"{out.name}{RECORD_SUFFIX}")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The part of a batch that one shard reads."""
+
+    shard: Shard
+    list: FileList
+    positions: tuple[int, ...]
+
+    def about(self) -> dict[str, str]:
+        """What an interrupted run must have been of, to be resumed."""
+        return {"shard": str(self.shard), "list of files": self.list.digest}
+
+    def record(
+        self,
+        out: Path,
+        about: Mapping[str, Any],
+        emotions: tuple[str, ...],
+        failed: int,
+        failures: tuple[tuple[int, str], ...],
+    ) -> None:
+        """Write the record of the finished shard beside its table."""
+        content = {"table": out.name, "sha256": file_digest(out)}
+        ShardRecord(
+            "table", self.shard, self.list.digest, len(self.list.names), self.positions, about, emotions,
+            failed, failures, content,
+        ).save(record_path(out))  # fmt: skip
+
+
+def _part(
+    files: FileList | Listing | str | Path | Iterable[str | Path], shard: Shard | None
+) -> tuple[_Part | None, Listing]:
+    """What is read: one part of the files, or all."""
+    if shard is None:
+        if isinstance(files, FileList):
+            return None, files.listing()
+        return None, files if isinstance(files, Listing) else find_recordings(files)
+    if not isinstance(files, FileList):
+        files = FileList.of(files if isinstance(files, Listing) else find_recordings(files))
+    if not files.names:
+        raise BatchError("there is no recording to read")
+    positions = files.positions(shard)
+    return _Part(shard, files, positions), files.listing(positions)
 
 
 @dataclass
@@ -288,13 +354,13 @@ class _Run:
         for offset in self.offsets:
             yield self.journal.at(offset)["row"]
 
-    def errors(self) -> Iterator[str]:
-        """Of the first failed files."""
+    def errors(self) -> Iterator[tuple[int, str]]:
+        """Of the first failed files: which, and a line."""
         if not self.failed:
             return
-        failed = (row for row in self.rows() if row["error"] is not None)
-        for row in islice(failed, min(MAX_ERRORS, self.failed)):
-            yield failure(str(row["file"]), str(row["error"]))
+        failed = ((index, row) for index, row in enumerate(self.rows()) if row["error"] is not None)
+        for index, row in islice(failed, min(MAX_ERRORS, self.failed)):
+            yield index, failure(str(row["file"]), str(row["error"]))
 
 
 def predict_in_processes(

@@ -1,0 +1,142 @@
+"""The list of all files of a batch, from which its shards are dealt.
+
+It is a text file of JSON lines, one per file, in the order of the table: name and size. Its digest is what
+every shard records, so that no two shards of different lists are ever merged; ``sha256sum`` prints the same.
+Whoever starts the shards while files still arrive, or on machines that see a folder at different moments,
+writes the list once and gives it to every shard; otherwise each shard makes it by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from emofuse.core.errors import ShardError
+from emofuse.recognition.batch_inputs import Listing
+from emofuse.recognition.shards import Shard, deal
+from emofuse.system.atomic_write import write_atomically
+from emofuse.system.json_files import parse_json, read_bounded
+
+SCHEMA: Final = 1
+_LARGEST_BYTES: Final = 1024 * 2**20
+"""Of a list: some million files."""
+
+
+@dataclass(frozen=True)
+class FileList:
+    """All files of a batch, in the order of its table."""
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    """In bytes; 0 where there is no such file."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Names that cannot be recordings, and why."""
+
+    @classmethod
+    def of(cls, listing: Listing, root: Path | None = None) -> FileList:
+        """Look up the size of every file.
+
+        Args:
+            listing: the files.
+            root: names are relative to this folder, with ``/``; None: names are as in the listing.
+        """
+        names = listing.files
+        if root is not None:
+            names = tuple(Path(name).relative_to(root).as_posix() for name in names)
+        given = dict(zip(listing.files, names, strict=True))
+        refused = {given[name]: reason for name, reason in listing.refused.items() if name in given}
+        sizes = (0 if name in listing.refused else size_bytes(name) for name in listing.files)
+        return cls(names, tuple(sizes), refused)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> FileList:
+        """Read a list.
+
+        Raises:
+            ShardError: there is no such file, or it is not a complete list.
+        """
+        path = Path(path)
+        try:
+            lines = read_bounded(path, _LARGEST_BYTES).splitlines()
+            head, *rows = [parse_json(line) for line in lines]
+            if head["file_list"] != SCHEMA or head["files"] != len(rows):
+                raise ValueError
+            found = cls(
+                tuple(str(row["file"]) for row in rows),
+                tuple(int(row["size_bytes"]) for row in rows),
+                {str(row["file"]): str(row["refused"]) for row in rows if "refused" in row},
+            )
+        except OSError as error:
+            raise ShardError(f"{path}: {error.strerror or error}: write the list first, by --list") from None
+        except (ValueError, KeyError, TypeError):
+            raise ShardError(f"{path} is not a complete list of files: write it again, by --list") from None
+        if len(set(found.names)) != len(found.names) or min(found.sizes, default=0) < 0:
+            raise ShardError(f"{path} lists a file twice, or of no size: write it again, by --list")
+        return found
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the list, whole or not at all.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_atomically(Path(path), self._content)
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of the list as it is written."""
+        return hashlib.sha256(self._content).hexdigest()
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all files together."""
+        return sum(self.sizes)
+
+    @cached_property
+    def _content(self) -> bytes:
+        lines: list[Mapping[str, Any]] = [{"file_list": SCHEMA, "files": len(self.names)}]
+        for name, size in zip(self.names, self.sizes, strict=True):
+            why = {"refused": self.refused[name]} if name in self.refused else {}
+            lines.append({"file": name, "size_bytes": size, **why})
+        return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+    def check_within(self, folders: Iterable[str | Path]) -> None:
+        """Check that every file is one of some files, or below one of some folders.
+
+        Raises:
+            ShardError: one is not: the list was made of something else.
+        """
+        given = [Path(one) for one in folders]
+        for name in self.names:
+            path = Path(name)
+            if not any(path == one or one in path.parents for one in given):
+                folders = ", ".join(map(str, given))
+                raise ShardError(f"the list names {name}, which is not in {folders}: is it of other files?")
+
+    def positions(self, shard: Shard) -> tuple[int, ...]:
+        """Which files of the list are in a shard, ascending."""
+        return tuple(deal(self.names, self.sizes, shard.of)[shard.number - 1])
+
+    def listing(self, positions: tuple[int, ...] | None = None, root: Path | None = None) -> Listing:
+        """Files to read: all, or those at some positions; below ``root``, if names are relative to it."""
+        names = self.names if positions is None else tuple(self.names[i] for i in positions)
+
+        def path(name: str) -> str:
+            return name if root is None else str(root / name)
+
+        refused = {path(name): self.refused[name] for name in names if name in self.refused}
+        return Listing(tuple(map(path, names)), refused)
+
+
+def size_bytes(name: str) -> int:
+    """The size of a file; 0 if there is no such file."""
+    try:
+        return os.stat(name).st_size  # noqa: PTH116 - a million names are not made Paths for this
+    except (OSError, ValueError):
+        return 0

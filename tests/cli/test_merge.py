@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from benchmarks import batch as batch_benchmark
+from emofuse.cli.app import app
+
+N = 4
+
+
+def emofuse(*args: object) -> Result:
+    return CliRunner().invoke(app, [*map(str, args)])
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("merge") / "sounds"
+    folder.mkdir()
+    for number in range(N):
+        batch_benchmark.write_sound(folder / f"{number}.wav", number)
+    (folder / "broken.wav").write_bytes(b"no sound")
+    return folder
+
+
+def test_shards_of_a_list_are_merged(sounds: Path, tmp_path: Path) -> None:
+    listed = emofuse("predict", sounds, "--list", tmp_path / "list")
+    assert listed.exit_code == 0
+    assert f"{tmp_path / 'list'}: 5 files, " in listed.stderr and "sha256" in listed.stderr
+    parts = [tmp_path / f"part-{n}.csv" for n in (1, 2)]
+    done = [
+        emofuse("predict", sounds, "--list", tmp_path / "list", "--shard", f"{n}/2", "--out", part)
+        for n, part in enumerate(parts, 1)
+    ]
+    assert sorted(one.exit_code for one in done) == [0, 1]  # the broken file is in one of them
+    assert ", shard 2/2" in done[1].stderr
+    whole = emofuse("predict", sounds, "--out", tmp_path / "whole.csv")
+    merged = emofuse("merge", *parts, "--out", tmp_path / "merged.csv")
+    assert merged.exit_code == whole.exit_code == 1
+    assert f"{tmp_path / 'merged.csv'}: 5 files, 1 failed" in merged.stderr
+    (error,) = [line for line in whole.stderr.splitlines() if line.startswith("emofuse: ")]
+    assert error in merged.stderr.splitlines()
+    assert (tmp_path / "merged.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    quiet = emofuse("merge", *parts, "--out", tmp_path / "merged.csv", "--quiet")
+    assert quiet.stderr.splitlines() == [error]
+
+
+def test_errors_are_one_line(sounds: Path, tmp_path: Path) -> None:
+    for command, says in (
+        (["merge", tmp_path / "1.csv", "--out", tmp_path / "x.csv"], "1.csv: there is no such table"),
+        (["predict", sounds, "--shard", "1/2", "--list", tmp_path / "none", "--out", tmp_path / "x.csv"],
+         "write the list first, by --list"),
+    ):  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "emofuse", *map(str, command)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        line = done.stderr.splitlines()[-1]
+        assert line.startswith("emofuse: ") and says in line and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(["--shard", "3"], "as in 3/40"), (["--shard", "5/4"], "count from 1 to 4"),
+     (["--shard", "1/2"], "--shard needs a table of its own"),
+     (["--shard", "1/2", "--out", "x.csv", "--same-person"], "without --same-person"),
+     (["--list", "l", "--out", "x.csv"], "--list only writes the list")],
+)  # fmt: skip
+def test_options_that_do_not_fit_are_usage_errors(
+    sounds: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = emofuse("predict", sounds, *options)
+    assert done.exit_code == 2
+    assert says in " ".join(done.stderr.replace("│", " ").split())
+    assert list(tmp_path.iterdir()) == []
