@@ -65,6 +65,15 @@ def test_it_says_where_it_listens_and_ends_without_an_error(tmp_path: Path) -> N
     assert (tmp_path / "home" / "emofuse" / "service" / "jobs.sqlite").exists()
 
 
+def test_the_purpose_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOFUSE_PURPOSE", "a study")
+    with serving(tmp_path) as (_, url, _printed):
+        assert httpx.get(f"{url}/v1/purpose", timeout=60).json() == {"purpose": "a study"}
+    monkeypatch.setenv("EMOFUSE_PURPOSE", "")  # as compose.yaml passes it on where nobody has set it
+    with serving(tmp_path, "--data", "other") as (_, url, _printed):
+        assert httpx.get(f"{url}/v1/purpose", timeout=60).json() == {"purpose": None}
+
+
 def test_another_host_has_a_token_that_only_its_owner_reads(tmp_path: Path) -> None:
     with serving(tmp_path, "--host", "0.0.0.0", "--data", "data", "--quiet") as (process, url, _):
         port = url.rpartition(":")[2]
@@ -88,6 +97,7 @@ def test_another_host_has_a_token_that_only_its_owner_reads(tmp_path: Path) -> N
         (["--folder", "missing"], "does not exist"),
         (["--port", "70000"], "--port"),
         (["--workers", "0"], "--workers"),
+        (["--database-password-file", "password"], "is the password of a --database"),
     ],
 )
 def test_options_that_cannot_be(tmp_path: Path, options: list[str], message: str) -> None:

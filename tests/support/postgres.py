@@ -30,22 +30,36 @@ def find() -> Path | None:
 
 
 class Postgres:
-    """A cluster with its server, which can be stopped, killed and started again on the same port."""
+    """A cluster with its server, which can be stopped, killed and started again on the same port.
 
-    def __init__(self, programs: Path) -> None:
+    Args:
+        programs: the folder of PostgreSQL's programs.
+        password: of the user ``emofuse``; None: everybody on this machine may connect.
+    """
+
+    def __init__(self, programs: Path, password: str | None = None) -> None:
         self._programs = programs
+        self._password = password
         self._user: dict[str, Any] = _unprivileged()
         self.folder = Path(tempfile.mkdtemp(prefix="emofuse-postgres-"))
         self._schemas = 0
         try:
             if self._user:
                 os.chown(self.folder, self._user["user"], self._user["group"])
-            self._run("initdb", "-D", self._data, "-U", "emofuse", "-A", "trust", "-E", "UTF8", "--no-sync")
+            self._init()
             self.port = _free_port()
             self.start()
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
+
+    def _init(self) -> None:
+        given: list[object] = ["-A", "trust"]
+        if self._password is not None:
+            file = self.folder / "password"
+            file.write_text(f"{self._password}\n", encoding="utf-8")
+            given = ["-A", "scram-sha-256", "--pwfile", file]
+        self._run("initdb", "-D", self._data, "-U", "emofuse", *given, "-E", "UTF8", "--no-sync")
 
     @property
     def _data(self) -> Path:
@@ -64,7 +78,7 @@ class Postgres:
         deadline = time.monotonic() + START_S
         while True:
             try:
-                psycopg.connect(self._url, connect_timeout=10).close()
+                psycopg.connect(self._url, password=self._password, connect_timeout=10).close()
                 return
             except psycopg.OperationalError:
                 said = (self.folder / "log").read_text(encoding="utf-8", errors="replace")
@@ -80,7 +94,7 @@ class Postgres:
         """The URL of a schema of its own, which is to a client like an empty database, and costs no files."""
         self._schemas += 1
         name = f"jobs_{self._schemas}"
-        with psycopg.connect(self._url, autocommit=True) as connection:
+        with psycopg.connect(self._url, password=self._password, autocommit=True) as connection:
             connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(name)))
         return f"{self._url}?options=-csearch_path%3D{name}"
 

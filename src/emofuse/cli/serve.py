@@ -47,7 +47,7 @@ def serve(
     purpose: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT",
+            metavar="TEXT", envvar="EMOFUSE_PURPOSE",
             help="What the service is used for. It is kept, and part of every export; until there is one, "
             "nothing is read.",
         ),
@@ -58,6 +58,13 @@ def serve(
             metavar="URL", show_default="SQLite in the data folder",
             help="The database of jobs: postgresql://USER@HOST/NAME, with the extra emofuse\\[postgres], or "
             "sqlite:///FILE.",
+        ),
+    ] = None,
+    database_password_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", show_default="the password in URL, if there is one",
+            help="The file with the password of the database, which others could read in a command.",
         ),
     ] = None,
     folder: Annotated[
@@ -113,8 +120,9 @@ def serve(
     from emofuse.server.run import serve as run
 
     settings = _settings(
-        host, port, data, purpose, database, folder or [], token_file, allow_host or [], keep, workers, bundle
-    )
+        host, port, data, purpose, database, database_password_file, folder or [], token_file,
+        allow_host or [], keep, workers, bundle,
+    )  # fmt: skip
     _log_requests()
     with left_to_command():
         run(settings, lambda address: _say_where(address, settings))
@@ -122,13 +130,15 @@ def serve(
 
 
 def _settings(
-    host: str, port: int, data: Path | None, purpose: str | None, database: str | None, folders: list[Path],
-    token_file: Path | None, hosts: list[str], keep: str, workers: int | None, bundle: Path | None,
+    host: str, port: int, data: Path | None, purpose: str | None, database: str | None,
+    password_file: Path | None, folders: list[Path], token_file: Path | None, hosts: list[str], keep: str,
+    workers: int | None, bundle: Path | None,
 ) -> ServerSettings:  # fmt: skip
     """What the options mean; what cannot be is a usage error."""
     import platformdirs
 
     from emofuse.server.jobs.retention import parse_keep
+    from emofuse.server.password_file import read_password
     from emofuse.server.purpose import checked_purpose
     from emofuse.server.settings import ServerSettings, default_workers, is_loopback
     from emofuse.server.token_file import read_token
@@ -136,9 +146,12 @@ def _settings(
     data = data or platformdirs.user_data_path("emofuse", appauthor=False) / "service"
     if token_file is None and not is_loopback(host):
         token_file = data / "token"
+    if password_file is not None and database is None:
+        raise typer.BadParameter("--database-password-file is the password of a --database")
     try:
         return ServerSettings(
             data=data, host=host, port=port, database=database,
+            database_password=None if password_file is None else read_password(password_file),
             purpose=None if purpose is None else checked_purpose(purpose), folders=tuple(folders),
             token=None if token_file is None else read_token(token_file), token_file=token_file,
             keep_s=parse_keep(keep), workers=workers or default_workers(), bundle=bundle, hosts=tuple(hosts),

@@ -90,7 +90,9 @@ class Service:
             self.people = People(settings.data, settings.quotas.people)
             self.files = JobFiles(settings.data)
             self.exports = Exports(self.files)
-            self.jobs = stack.enter_context(JobStore.open(settings.database_url))
+            self.jobs = stack.enter_context(
+                JobStore.open(settings.database_url, password=settings.database_password)
+            )
             if self.jobs.is_exclusive:  # else another service may be at it
                 self.people.sweep()
             self.incoming = stack.enter_context(Incoming(settings.data))

@@ -76,6 +76,8 @@ class ServerSettings:
     port: int = 8000
     database: str | None = None
     """A URL of PostgreSQL or SQLite; None: SQLite in the data folder."""
+    database_password: str | None = field(default=None, repr=False)
+    """Of the user in that URL; None: it needs none, or is in the URL."""
     purpose: str | None = None
     """What the service is used for; None: what was set before."""
     folders: tuple[Path, ...] = ()

@@ -14,7 +14,7 @@ from emofuse.core.errors import FolderInUseError, JobStoreError
 from emofuse.server.jobs.database import Database
 from emofuse.server.jobs.records import NewJob
 from emofuse.server.jobs.store import JobStore
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, find
 from tests.support.typed import not_none
 
 
@@ -34,6 +34,35 @@ def test_a_password_is_never_shown() -> None:
     with pytest.raises(JobStoreError) as caught:
         Database("postgresql://me:secret@127.0.0.1:1/jobs", wait_s=0.1)
     assert "secret" not in str(caught.value) and "127.0.0.1:1" in str(caught.value)
+
+
+def test_a_password_apart_takes_the_place_of_one_in_the_url() -> None:
+    with_any_character = "s:e/c @#%r?et"
+    programs = find()
+    if programs is None:
+        pytest.skip("there is no PostgreSQL on this machine")
+    server = Postgres(programs, password=with_any_character)
+    try:
+        url = server.new_database()
+        for wrong in (None, "another"):
+            with pytest.raises(JobStoreError, match="password") as caught:
+                Database(url, password=wrong, wait_s=0.1)
+            assert "another" not in str(caught.value)
+        for given in (url, url.replace("emofuse@", "emofuse:another@")):
+            database = Database(given, password=with_any_character)
+            assert "s:e" not in database.shown_url
+            assert (
+                database.read(lambda connection: connection.scalar(text("SELECT current_user"))) == "emofuse"
+            )
+            database.close()
+    finally:
+        server.close()
+
+
+def test_sqlite_has_no_password(tmp_path: Path) -> None:
+    with pytest.raises(JobStoreError, match="SQLite has no password"):
+        Database(f"sqlite:///{tmp_path / 'jobs.sqlite3'}", password="secret")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sqlite_writes_ahead_and_syncs(tmp_path: Path) -> None:

@@ -57,19 +57,25 @@ class Database:
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql://USER@HOST/NAME``.
+        password: of the user, in place of one in the URL.
         wait_s: how long a transaction is tried again while the database cannot be reached.
 
     Raises:
-        JobStoreError: the URL is neither, the database cannot be reached, or another version wrote it.
+        JobStoreError: the URL is neither, or SQLite with a password; the database cannot be reached, or
+            another version wrote it.
         FolderInUseError: another process uses this SQLite database.
         MissingExtraError: PostgreSQL without the extra ``postgres``.
     """
 
-    def __init__(self, url: str, *, wait_s: float = 30.0) -> None:
+    def __init__(self, url: str, *, password: str | None = None, wait_s: float = 30.0) -> None:
         self._wait_s = wait_s
         where = _parse(url)
         self.shown_url: Final = where.render_as_string(hide_password=True)
         self.is_sqlite: Final = where.get_backend_name() == "sqlite"
+        if password is not None:
+            if self.is_sqlite:
+                raise JobStoreError(f"{self.shown_url}: SQLite has no password: leave it out")
+            where = where.set(password=password)
         self._lock: tuple[IO[bytes], Path] | None = None
         if self.is_sqlite:
             self._lock = _lock_file(where)

@@ -43,11 +43,19 @@ class JobStore:
         self._clock = clock
 
     @classmethod
-    def open(cls, url: str, *, wait_s: float = 30.0, clock: Callable[[], datetime] | None = None) -> JobStore:
+    def open(
+        cls,
+        url: str,
+        *,
+        password: str | None = None,
+        wait_s: float = 30.0,
+        clock: Callable[[], datetime] | None = None,
+    ) -> JobStore:
         """Open a database of jobs; one that is new gets its tables.
 
         Args:
             url: ``sqlite:///FILE`` or ``postgresql://USER@HOST/NAME``.
+            password: of the user, in place of one in the URL.
             wait_s: how long to try again while the database restarts.
             clock: tells the time of day; None: one that does not follow when the computer's is set.
 
@@ -56,7 +64,7 @@ class JobStore:
             FolderInUseError: another server uses this SQLite database.
             MissingExtraError: PostgreSQL without the extra ``postgres``.
         """
-        return cls(Database(url, wait_s=wait_s), clock or SteadyClock())
+        return cls(Database(url, password=password, wait_s=wait_s), clock or SteadyClock())
 
     def close(self) -> None:
         """Close all connections."""
