@@ -109,6 +109,11 @@ def test_the_bundle_states_its_origins(shipped: tuple[Path, str], weights: Path)
     assert facts["weights"]["voice"] > 0
     assert facts["fer_plus_to_emotion"]["version"] == 1
     assert len(facts["speakers"]) == 4
+    heard = list(loaded.recipe.voice.conditions)
+    assert len(heard) == 4
+    for voice in (facts["voice"], facts["check"]["voice"]):
+        assert [one["condition"] for one in voice["damaged"]] == heard
+    assert "Under damage" in (folder / "MODEL-CARD.md").read_text()
     text = (folder / "LICENSE.txt").read_text()
     assert "FER2013" in text
     assert "EMOFUSE_NO_SHIPPED" in (folder / "README.md").read_text()

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from emofuse.core.labels import EMOTIONS
+from emofuse.features.voice.degradations import DEGRADATIONS
 from emofuse.recognition.bundle import Bundle
 from emofuse.system.templates import render_markdown
 
@@ -52,6 +53,7 @@ def shipped_card(bundle: Bundle) -> str:
             *({**one, "measured": False} for one in facts["voice"].get("corpora", ())),
             *({**one, "measured": True} for one in facts.get("measured", ())),
         ],
+        damage=_damage(facts["voice"]),
         changed=facts.get("float16_changed_answers", {}).get("voice"),
     )
 
@@ -63,6 +65,24 @@ def _right(name: str, found: Mapping[str, Any]) -> str:
         return text
     low, high = (round(100 * one) for one in found["interval_over_takes"])
     return f"{text} ({low} to {high} %)"
+
+
+def _damage(voice: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The table of the voice under damage; None: it was not measured."""
+    if not voice.get("damaged"):
+        return None
+    found = [("none", voice), *((DEGRADATIONS[one["condition"]].summary, one) for one in voice["damaged"])]
+    if voice.get("corpora"):
+        return {
+            "figure": "mean recall",
+            "columns": [corpus["name"] for corpus in voice["corpora"]],
+            "rows": [
+                (name, [(one["uar"], one["uar_ci95"]) for one in row["corpora"]]) for name, row in found
+            ],
+        }
+    clean = (voice["accuracy_on_held_out_speakers"], voice["interval_over_speakers"])
+    damaged = [(name, [(row["accuracy"], row["accuracy_ci95"])]) for name, row in found[1:]]
+    return {"figure": "accuracy", "columns": ["all"], "rows": [("none", [clean]), *damaged]}
 
 
 def _hidden_ratio(facts: Mapping[str, Any]) -> float | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from emofuse.training.corpus_figures import CorpusFigures, figures_by_corpus
 from emofuse.training.dataset import Inputs, supervision_of
 from emofuse.training.fusion_classifiers import LogLinearPool
 from emofuse.training.jobs import load_network, load_outputs, run_network_jobs
+from emofuse.training.loop import infer
 from emofuse.training.networks.float16 import store_as_float16
 from emofuse.training.networks.onnx_export import export_ensemble
 from emofuse.training.plan import NetworkJob, Plan
@@ -35,13 +36,25 @@ from emofuse.training.ship.fusion import NO_OFFSETS
 from emofuse.training.ship.rounding import differences
 
 
+class DamagedFigures(TypedDict):
+    """The voice on degraded recordings of speakers that the networks had not heard, as fractions."""
+
+    condition: str
+    """A name in :data:`emofuse.features.voice.degradations.DEGRADATIONS`."""
+    accuracy: float
+    accuracy_ci95: list[float]
+    """Over speakers."""
+    corpora: list[CorpusFigures]
+    """Of each corpus apart, where several were joined."""
+
+
 @dataclass(frozen=True, slots=True)
 class FittedVoice:
     """A voice network trained on some speakers.
 
-    ``weight``, ``accuracy``, ``calibration_error`` and the intervals (95 %, over speakers) were measured on
-    ``n_takes`` takes with networks that had not seen their speakers. The (expected) calibration error is that
-    of the voice's own probabilities, which are the answer where there is no face.
+    ``weight``, ``accuracy``, ``calibration_error``, ``damaged`` and the intervals (95 %, over speakers) were
+    measured on ``n_takes`` takes with networks that had not seen their speakers. The (expected) calibration
+    error is that of the voice's own probabilities, which are the answer where there is no face.
     """
 
     network: Any
@@ -55,6 +68,8 @@ class FittedVoice:
     """What a clip of these takes tells on average: see :mod:`emofuse.features.own_baseline`."""
     corpora: tuple[CorpusFigures, ...] = ()
     """Of each corpus apart, where several were joined."""
+    damaged: tuple[DamagedFigures, ...] = ()
+    """Under each degradation that training recordings were heard with."""
 
     def as_dict(self) -> dict[str, Any]:
         """What the bundle says of the voice."""
@@ -69,6 +84,8 @@ class FittedVoice:
         }
         if self.corpora:
             facts["corpora"] = list(self.corpora)
+        if self.damaged:
+            facts["damaged"] = list(self.damaged)
         return facts
 
 
@@ -213,6 +230,7 @@ def fit_voice(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, resources:
         score = tuple(member.fusion_rows.tolist())
         jobs.append(NetworkJob(plan.name, member.index, "voice", tuple(train.tolist()), score, score))
     run_network_jobs(jobs, inputs, recipe, work, resources, stage=f"voices: {plan.name}")
+    damaged = damaged_figures(plan, jobs[:-1], inputs, recipe, work)
     rows, logs = held_out_readings(plan, work)
     truth = inputs.labels[rows]
     pool = LogLinearPool(NO_OFFSETS, n_emotions=len(EMOTIONS)).fit(
@@ -236,4 +254,41 @@ def fit_voice(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, resources:
                 truth, probabilities, speakers, inputs.corpora, inputs.distinguished, recipe.seed
             )
         ),
+        damaged=tuple(damaged),
     )
+
+
+def damaged_figures(
+    plan: Plan, jobs: Sequence[NetworkJob], inputs: Inputs, recipe: Recipe, work: Path
+) -> list[DamagedFigures]:
+    """How the networks of a plan read degraded recordings of the speakers they had not seen.
+
+    Args:
+        plan: whose networks have been trained.
+        jobs: of its members, in their order.
+        inputs: the voices in every variant.
+        recipe: its conditions are the degradations.
+        work: the folder of the networks.
+    """
+    networks = [load_network(job, inputs, recipe, work) for job in jobs]
+    rows = np.concatenate([member.fusion_rows for member in plan.members])
+    truth, speakers = inputs.labels[rows], inputs.speakers[rows]
+    figures: list[DamagedFigures] = []
+    for variant, features in enumerate(recipe.voice.variants):
+        if features.condition is None:
+            continue
+        values = inputs.load("voice", variant)
+        pairs = zip(networks, plan.members, strict=True)
+        logs = np.concatenate([infer(network, values[member.fusion_rows])[1] for network, member in pairs])
+        predicted = logs.argmax(1)
+        figures.append({
+            "condition": features.condition,
+            "accuracy": accuracy(truth, predicted),
+            "accuracy_ci95": list(
+                bootstrap_interval(accuracy, truth, predicted, speakers, seed=recipe.seed)
+            ),
+            "corpora": figures_by_corpus(
+                truth, np.exp(logs), speakers, inputs.corpora, inputs.distinguished, recipe.seed
+            ),
+        })  # fmt: skip
+    return figures
