@@ -41,13 +41,14 @@ test: check ## Run all checks and tests.
 soak: setup ## Kill, interrupt and resume everything at random points; read for an hour. By hand.
 	$(BIN)/pytest tests/soak -m soak -s -v $(PYTEST_ARGS)
 
-check: setup ## Check style, types, import contracts and CI workflows.
+check: setup ## Check style, types, import contracts, CI workflows and the Dockerfile.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --platform win32 --no-warn-unreachable --cache-dir .mypy_cache/windows src
 	$(BIN)/lint-imports
 	$(BIN)/actionlint -shellcheck= .github/workflows/*.yml
+	$(BIN)/hadolint Dockerfile
 
 # The table is printed even if tests fail. Tests with a time limit may fail, since everything is slower.
 coverage: setup ## Run the tests and list the lines and branches that none of them reaches.
@@ -55,8 +56,9 @@ coverage: setup ## Run the tests and list the lines and branches that none of th
 	$(BIN)/coverage run -m pytest -n 2 $(PYTEST_ARGS); status=$$?; \
 		$(BIN)/coverage combine --quiet && $(BIN)/coverage report && exit $$status
 
-smoke: setup ## Install the plain wheel with each Python found (3.11 to 3.13) and try it.
+smoke: setup ## Try the plain wheel with each Python found (3.11 to 3.13), and the Dockerfile's commands.
 	$(BIN)/python tests/smoke.py
+	$(BIN)/python -m tests.container
 
 fmt: setup ## Format the code and sort the imports.
 	$(BIN)/ruff check --fix .
