@@ -163,3 +163,44 @@ def marked_timeline(seed: int) -> Timeline:
             3.0, 0.5, 0.4, np.sort(rng.uniform(0, plain.duration_s, 30)), True, "f00d", plain.people[:1]
         ),
     )
+
+
+def interview(duration_s: float, *, hop_s: float = 0.5, faces_per_second: float = 2.0) -> Timeline:
+    """Two people who talk in turns, and whose faces move: all that a long film has, at the usual rates."""
+    rng = np.random.default_rng(2)
+    people = ("Anna", "Bert")
+    windows, faces, segments = [], [], []
+    starts = np.arange(0, duration_s - 3, hop_s)
+    moods = {person: np.cumsum(rng.normal(0, 0.3, (len(starts), 8)), axis=0) % 4 for person in people}
+    for number, start in enumerate(starts.tolist()):
+        for person in people:
+            values = np.exp(moods[person][number])
+            values /= values.sum()
+            speaker = people[int(start / 20) % 2]
+            voice, reasons = (values, ()) if speaker == person else (None, ("voice:of_another",))
+            windows.append(
+                Window(start, start + 3, voice, values, values, speech=0.8, face_present=1.0, reasons=reasons,
+                       person=person, speaker=speaker)
+            )  # fmt: skip
+    for time_s in np.arange(0, duration_s, 1 / faces_per_second).tolist():
+        for place, person in enumerate(people):
+            left, top = 200 + 600 * place + 80 * np.sin(time_s / 7), 150 + 40 * np.cos(time_s / 5)
+            faces.append(FaceBox(time_s, person, left, top, left + 200, top + 260))
+    for person in people:
+        cuts = [0.0, *np.cumsum(rng.uniform(2, 9, round(duration_s))).tolist()]
+        for start, end in pairwise([cut for cut in cuts if cut < duration_s]):
+            kind = rng.integers(10)
+            if kind == 0:
+                segments.append(Segment(start, end, None, 0.3, abstained=True, person=person))
+            elif kind > 1:
+                emotion = EMOTIONS[rng.integers(8)]
+                segments.append(Segment(start, end, emotion, float(rng.uniform(0.4, 1)), person=person))
+    return timeline(
+        source="interview.mp4",
+        duration_s=duration_s,
+        windows=tuple(windows),
+        segments=tuple(sorted(segments, key=lambda one: one.start_s)),
+        people=people,
+        faces=tuple(faces),
+        picture_size=(1280, 720),
+    )

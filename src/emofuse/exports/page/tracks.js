@@ -1,6 +1,7 @@
 /* The tracks of a timeline on a canvas: ruler, waveform, speech, curves, segments and markers. */
 
-const LABEL = 18, FONT = "system-ui, sans-serif";
+const LABEL = 18, NARROW = 4, // pixels between points, below which curves are drawn by columns
+  FONT = "system-ui, sans-serif";
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000];
 
 /* A canvas of a size in CSS pixels, cleared; its memory is taken again only when the size changes. */
@@ -191,10 +192,12 @@ class Tracks {
       if (state.stacked) this.drawStack(pen, run, row); else this.drawLines(pen, run, row);
     }
   }
-  drawStack(pen, { xs, rows }, row) {
-    const { ink, model, state } = this, bottom = row.top + row.height, last = xs.length - 1;
+  drawStack(pen, run, row) {
+    const { xs, rows } = run, { ink, model, state } = this, bottom = row.top + row.height, last = xs.length - 1;
+    const spacing = (xs[last] - xs[0]) / xs.length;
+    if (spacing < NARROW) { this.stackColumns(pen, run, row); return; }
     // outlines help where areas are wide, and would cover narrow ones
-    const seams = (xs[last] - xs[0]) / xs.length > 5;
+    const seams = spacing > 5;
     let below = new Float64Array(xs.length);
     for (let e = 0; e < model.n; e++) {
       const above = below.map((value, i) => value + rows[i][e]);
@@ -211,8 +214,51 @@ class Tracks {
       below = above;
     }
   }
-  drawLines(pen, { xs, rows }, row) {
-    const { ink, model, state } = this, bottom = row.top + row.height, last = xs.length - 1;
+  /* What has very many points is cheaper pixel by pixel: long paths take long to fill. For each column of pixels, its
+     place, and the values in its middle. */
+  eachColumn({ xs, rows }, draw) {
+    const { area, model } = this, from = Math.max(area.left, xs[0]), to = Math.min(area.right, xs[xs.length - 1]);
+    const ratio = devicePixelRatio || 1, after = (x) => Math.min(to, (Math.floor(x * ratio + 1e-3) + 1) / ratio);
+    const values = new Float64Array(model.n);
+    for (let x = from, i = 0; x < to; x = after(x)) {
+      const width = after(x) - x, middle = x + width / 2;
+      while (i < xs.length - 2 && xs[i + 1] <= middle) i++;
+      const way = Math.min(1, Math.max(0, (middle - xs[i]) / (xs[i + 1] - xs[i] || 1)));
+      for (let e = 0; e < model.n; e++) values[e] = rows[i][e] + way * (rows[i + 1][e] - rows[i][e]);
+      draw(x, width, values);
+    }
+  }
+  stackColumns(pen, run, row) {
+    const { ink, model, state } = this;
+    this.eachColumn(run, (x, width, values) => {
+      let y = row.top + row.height;
+      for (let e = 0; e < model.n; e++) {
+        const height = values[e] * row.height;
+        y -= height;
+        if (height < 0.05) continue;
+        pen.fillStyle = ink.emotions[e];
+        pen.globalAlpha = state.highlighted === null || state.highlighted === e ? 0.92 : 0.13;
+        pen.fillRect(x, y, width, height);
+      }
+    });
+    pen.globalAlpha = 1;
+  }
+  lineColumns(pen, run, row, order) {
+    const { ink, state } = this, bottom = row.top + row.height, before = new Float64Array(order.length).fill(NaN);
+    this.eachColumn(run, (x, width, values) => {
+      for (const e of order) {
+        const y = bottom - values[e] * row.height, last = Number.isNaN(before[e]) ? y : before[e];
+        const thick = state.highlighted === e ? 3 : 2;
+        pen.fillStyle = ink.emotions[e];
+        pen.globalAlpha = state.highlighted === null || state.highlighted === e ? 1 : 0.18;
+        pen.fillRect(x, Math.min(y, last) - thick / 2, width, Math.abs(y - last) + thick);
+        before[e] = y;
+      }
+    });
+    pen.globalAlpha = 1;
+  }
+  drawLines(pen, run, row) {
+    const { xs, rows } = run, { ink, model, state } = this, bottom = row.top + row.height, last = xs.length - 1;
     pen.strokeStyle = ink.grid; pen.lineWidth = 1;
     for (const level of [0.25, 0.5, 0.75]) {
       const y = bottom - level * row.height;
@@ -220,6 +266,7 @@ class Tracks {
     }
     pen.lineJoin = "round";
     const order = [...Array(model.n).keys()].sort((a, b) => (a === state.highlighted) - (b === state.highlighted));
+    if ((xs[last] - xs[0]) / xs.length < NARROW) { this.lineColumns(pen, run, row, order); return; }
     for (const e of order) {
       const highlighted = state.highlighted === e;
       pen.globalAlpha = state.highlighted === null || highlighted ? 1 : 0.18;

@@ -387,4 +387,4 @@ class Viewer extends EventTarget {
   }
 }
 
-globalThis.emofuseViewer = { mount: (root, view, options) => new Viewer(root, view, options) };
+globalThis.emofuseViewer = { mount: (root, view, options) => new Viewer(root, view, options), facesAt };
