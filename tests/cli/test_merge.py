@@ -78,3 +78,35 @@ def test_options_that_do_not_fit_are_usage_errors(
     assert done.exit_code == 2
     assert says in " ".join(done.stderr.replace("│", " ").split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_timelines_of_shards_are_merged(sounds: Path, tmp_path: Path) -> None:
+    assert emofuse("timeline", sounds, "--list", tmp_path / "list").exit_code == 0
+    done = [
+        emofuse("timeline", sounds, "--out-dir", tmp_path / "R", "-f", "csv", "--list", tmp_path / "list",
+                "--shard", shard)
+        for shard in ("1/2", "2/2")
+    ]  # fmt: skip
+    assert sorted(one.exit_code for one in done) == [0, 1]
+    assert f"{tmp_path / 'R'}, shard 1/2: " in done[0].stdout
+    whole = emofuse("timeline", sounds, "--out-dir", tmp_path / "whole", "-f", "csv")
+    merged = emofuse("merge", tmp_path / "R", "--out", tmp_path / "merged")
+    assert merged.exit_code == whole.exit_code == 1
+    assert f"wrote {tmp_path / 'merged' / 'summary.csv'}: 5 recordings, 1 failed" in merged.stdout
+    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "merged").iterdir())
+    for name in names:
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "merged" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--shard", "1/2"], "--shard is a part of a folder"),
+        (["--list", "l", "--out-dir", "R"], "--list only"),
+    ],
+)
+def test_options_of_timeline_that_do_not_fit(sounds: Path, options: list[str], says: str) -> None:
+    done = emofuse("timeline", sounds, *options)
+    assert done.exit_code == 2
+    assert says in " ".join(done.stderr.replace("│", " ").split())

@@ -36,8 +36,8 @@ def test_a_folder_becomes_a_folder_of_results(talks: Path, tmp_path: Path) -> No
     )
     assert status == 0 and "summary.csv: 2 recordings" in text
     assert sorted(path.name for path in out.iterdir()) == [
-        "1.wav.TextGrid", "1.wav.windows.csv", "2.wav.TextGrid", "2.wav.windows.csv", "files.csv",
-        "summary.csv",
+        "1.wav.TextGrid", "1.wav.windows.csv", "2.wav.TextGrid", "2.wav.windows.csv", "conditions.csv",
+        "conditions.svg", "files.csv", "summary.csv",
     ]  # fmt: skip
     assert ",before," in (out / "summary.csv").read_text(encoding="utf-8")
 

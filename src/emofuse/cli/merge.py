@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from emofuse.cli import options
-from emofuse.cli.printing import counted, print_failures
+from emofuse.cli.printing import counted, print_failures, print_line
 from emofuse.cli.quiet import is_quiet
 from emofuse.core.text import shown
+
+MAX_ERRORS: Final = 20
+"""How many failed recordings are named; ``files.csv`` names all."""
 
 
 def merge(
     shards: Annotated[
         list[Path],
-        typer.Argument(metavar="SHARD…", help="The tables that predict --shard wrote, in any order."),
+        typer.Argument(
+            metavar="SHARD…",
+            help="The tables that predict --shard wrote, or the folders of timeline --shard, in any order.",
+        ),
     ],
     *,
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", metavar="TABLE", help="The merged table, of the same kind as the shards."
+            "--out", "-o", metavar="RESULT",
+            help="The merged table, of the same kind as those of the shards; or the folder of all timelines, "
+            "which may be one of those given.",
         ),
     ],
     _quiet: options.Quiet = False,
-) -> None:
+) -> None:  # fmt: skip
     """Merge the results of all shards: the same, to the byte, as if one run had read all files.
 
     Beside its result, each shard leaves a record (.shard.json): which files of which list are in it, and what
@@ -35,14 +44,33 @@ def merge(
     status is 1 if files failed, as of a single run.
 
     Example: `emofuse merge part-*.csv --out interviews.csv`
+
+    Example: `emofuse merge results --out results`
     """
+    failed = _timelines(shards, out) if any(one.is_dir() for one in shards) else _tables(shards, out)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _tables(tables: Sequence[Path], out: Path) -> int:
+    """Merge tables; return the number of failed files."""
     from emofuse.recognition.merged_table import merge_tables
 
-    result = merge_tables(shards, out)
+    result = merge_tables(tables, out)
     print_failures(result.errors, result.failed, "column error")
     if not is_quiet():
-        typer.echo(
-            f"{shown(str(out))}: {counted(result.rows, 'file', resumed=0, failed=result.failed)}", err=True
-        )
-    if result.failed:
-        raise typer.Exit(1)
+        files = counted(result.rows, "file", resumed=0, failed=result.failed)
+        typer.echo(f"{shown(str(out))}: {files}", err=True)
+    return result.failed
+
+
+def _timelines(folders: Sequence[Path], out: Path) -> int:
+    """Merge folders of timelines; return the number of failed recordings."""
+    from emofuse.folders.merged import merge_timelines
+    from emofuse.folders.timelines import FILES, SUMMARY
+
+    result = merge_timelines(folders, out)
+    print_failures(result.errors[:MAX_ERRORS], len(result.errors), FILES)
+    files = counted(result.files, "recording", resumed=0, failed=result.failed)
+    print_line(f"wrote {out / SUMMARY}: {files}")
+    return result.failed

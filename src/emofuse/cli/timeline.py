@@ -15,7 +15,7 @@ from rich.console import Console
 from emofuse.cli import options
 from emofuse.cli.printing import print_bundle, print_line, print_remark, print_segments, print_summary
 from emofuse.cli.progress import stages
-from emofuse.cli.timeline_folder import write_folder
+from emofuse.cli.timeline_folder import list_folder, write_folder
 from emofuse.core.errors import ExportError, MediaError, MissingExtraError
 from emofuse.core.progress import OnProgress
 from emofuse.core.records import StreamChoice
@@ -118,6 +118,8 @@ def timeline(
             help="A file for each recording, in the format of this suffix. Can be given several times.",
         ),
     ] = None,
+    shard: options.ShardNumber = None,
+    list_file: options.ListFile = None,
     conditions: Annotated[
         Path | None,
         typer.Option(
@@ -150,6 +152,8 @@ def timeline(
     Example: `emofuse timeline interview.mp4 --out interview.html --out interview.eaf`
 
     Example: `emofuse timeline interviews/ --out-dir results --jobs 4 --conditions conditions.csv`
+
+    Example: `emofuse timeline interviews/ --out-dir results --shard 3/40`
     """
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     how = _how(
@@ -159,7 +163,16 @@ def timeline(
     )  # fmt: skip
     given_names = options.people_names(names or [])
     purpose = options.purpose(purpose)
+    if list_file is not None and shard is None:
+        if out or out_dir is not None:
+            raise typer.BadParameter(
+                "--list only writes the list of files: add --shard, or leave out the rest"
+            )
+        list_folder(file, list_file)
+        return
     if out_dir is None:
+        if shard is not None:
+            raise typer.BadParameter("--shard is a part of a folder: name one for the results with --out-dir")
         if file.is_dir():
             raise typer.BadParameter(f"{file} is a folder: name one for the results with --out-dir")
         if formats or conditions is not None:
@@ -177,8 +190,9 @@ def timeline(
     from emofuse.features.profile import Profile
 
     write_folder(
-        file, out_dir, bundle, formats=formats, jobs=jobs, conditions=conditions, how=how,
-        profile=Profile.load(profile[0]) if profile else None, timeout=timeout, purpose=purpose,
+        file, out_dir, bundle, formats=formats, jobs=jobs, shard=shard, list_file=list_file,
+        conditions=conditions, how=how, profile=Profile.load(profile[0]) if profile else None,
+        timeout=timeout, purpose=purpose,
     )  # fmt: skip
 
 

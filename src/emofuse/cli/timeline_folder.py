@@ -18,10 +18,14 @@ from emofuse.cli.printing import (
     print_remark,
 )
 from emofuse.cli.progress import counting_failures
+from emofuse.cli.sharding import write_list
+from emofuse.recognition.batch_inputs import find_recordings
+from emofuse.recognition.file_list import FileList
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
     from emofuse.folders.timelines import TimelineOptions
+    from emofuse.recognition.shards import Shard
 
 MAX_ERRORS = 20
 """How many failed recordings are named; ``files.csv`` names all."""
@@ -42,6 +46,15 @@ def suffixes(formats: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
+def list_folder(recordings: Path, list_file: Path) -> None:
+    """Write the list of the recordings below a folder, by names relative to it."""
+    root = recordings if recordings.is_dir() else recordings.parent
+    found = find_recordings(recordings)
+    if str(root) in found.files:
+        raise typer.BadParameter(f"{recordings}: there is no recording in this folder")
+    write_list(found, list_file, root)
+
+
 def write_folder(
     recordings: Path,
     out_dir: Path,
@@ -49,6 +62,8 @@ def write_folder(
     *,
     formats: Sequence[str] | None,
     jobs: int,
+    shard: Shard | None,
+    list_file: Path | None,
     conditions: Path | None,
     how: TimelineOptions,
     profile: Profile | None,
@@ -60,17 +75,19 @@ def write_folder(
     from emofuse.recognition.bundle import load_bundle
 
     chosen, loaded = suffixes(formats), load_bundle(bundle)
+    listed = None if list_file is None else FileList.load(list_file)
     print_bundle(loaded, bundle)
     with resumable(), counting_failures("recordings") as on_progress:
         result = write_timelines(
             recordings, out_dir, loaded, suffixes=chosen, jobs=options.processes(jobs),
-            conditions=conditions, options=how, profile=profile, timeout_s=timeout,
-            purpose=purpose, on_progress=on_progress,
+            shard=shard, file_list=listed, conditions=conditions, options=how, profile=profile,
+            timeout_s=timeout, purpose=purpose, on_progress=on_progress,
         )  # fmt: skip
     for line in result.left_out:
         print_remark(line)
     print_failures(result.errors[:MAX_ERRORS], len(result.errors), FILES)
     files = counted(result.files, "recording", resumed=result.resumed, failed=result.failed)
-    print_line(f"wrote {result.folder / SUMMARY}: {files}")
+    written = f"wrote {result.folder / SUMMARY}" if shard is None else f"{result.folder}, shard {shard}"
+    print_line(f"{written}: {files}")
     if result.failed:
         raise typer.Exit(1)

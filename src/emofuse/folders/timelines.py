@@ -4,7 +4,8 @@ Every recording is read in a worker process, which may crash or hang without har
 writes its files. What was read is noted in a journal; the same call resumes after an interrupt or a kill. At
 the end, two tables are written: ``summary.csv``, one row per person and recording, and ``files.csv``, one row
 per recording; where recordings have conditions, also ``conditions.csv`` and ``conditions.svg``, the means of
-each condition.
+each condition. A shard, which reads a part of the folder, leaves a record instead of tables:
+:func:`~emofuse.folders.merged.merge_timelines` writes those of all shards.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from emofuse.folders.condition_picture import draw_conditions
 from emofuse.folders.conditions import read_conditions
 from emofuse.folders.tables import Outcome, purposes, write_files, write_summary
 from emofuse.recognition.batch import WorkerSettings, stamp
-from emofuse.recognition.batch_inputs import OnFile, find_recordings
+from emofuse.recognition.batch_inputs import Listing, OnFile, find_recordings
+from emofuse.recognition.file_list import FileList
+from emofuse.recognition.shard_record import SUFFIX as RECORD_SUFFIX
+from emofuse.recognition.shard_record import ShardRecord
+from emofuse.recognition.shards import Shard
 from emofuse.recognition.tables import failure
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.isolated_workers import Lost, Task, isolated
@@ -46,7 +51,10 @@ SUMMARY: Final = "summary.csv"
 FILES: Final = "files.csv"
 CONDITIONS: Final = "conditions.csv"
 CONDITIONS_PICTURE: Final = "conditions.svg"
-_JOURNAL: Final = "timelines.partial.jsonl"
+JOURNALS: Final = "timelines*.partial.jsonl"
+"""In the folder of the results: those of runs that have not ended."""
+RECORDS: Final = f"timelines.*{RECORD_SUFFIX}"
+"""In the folder of the results: those of finished shards."""
 _LIMIT_S: Final = 1800.0
 _LIMIT_BYTES_PER_S: Final = 25_000.0
 """A recording may take half an hour, and a second more for each 25 kB: nobody knows its duration before."""
@@ -88,6 +96,8 @@ def write_timelines(
     *,
     suffixes: Sequence[str] = SUFFIXES,
     jobs: int = 1,
+    shard: Shard | str | None = None,
+    file_list: FileList | None = None,
     conditions: str | os.PathLike[str] | None = None,
     options: TimelineOptions | None = None,
     profile: Profile | None = None,
@@ -105,6 +115,9 @@ def write_timelines(
         recognizer: a recognizer, a bundle or its folder, or None: the recognizer that comes with emofuse.
         suffixes: of :data:`~emofuse.exports.FORMATS`; the files of each recording.
         jobs: worker processes; each uses one core.
+        shard: read only this part of the recordings, such as ``"3/40"``, and leave a record in place of
+            tables. Shards may share ``out_dir``, or have one each.
+        file_list: the recordings, with names relative to the folder; None: those that are found now.
         conditions: a table with the columns ``file`` and ``condition``, for the summary and
             the means of each condition.
         options: how each recording is read.
@@ -118,6 +131,7 @@ def write_timelines(
 
     Raises:
         BatchError: there is no recording, or the table of conditions does not fit.
+        ShardError: there is no such shard, or the list names files outside of the folder.
         ExportError: there is no such suffix.
         JournalError: the journal belongs to other settings, another recognizer or version, or is in use.
         BundleError: there is no such recognizer.
@@ -127,7 +141,10 @@ def write_timelines(
     options, out = options or TimelineOptions(), Path(out_dir)
     _check_suffixes(suffixes)
     settings = WorkerSettings.of(recognizer, profile, options.streams)
-    run = _Run.of(Path(recordings), out, conditions, tuple(suffixes), on_progress or (lambda *_: None))
+    part = Shard.parse(shard) if isinstance(shard, str) else shard
+    chosen = _Recordings.of(Path(recordings), file_list, part)
+    known = {} if conditions is None else read_conditions(Path(conditions), chosen.all_names)
+    run = _Run(chosen, out, known, tuple(suffixes), on_progress or (lambda *_: None))
     how = {
         "rules": asdict(options.rules), "segment_rules": asdict(options.segment_rules),
         "start_s": options.start_s, "end_s": options.end_s, "suffixes": list(suffixes),
@@ -136,7 +153,7 @@ def write_timelines(
         **({} if purpose is None else {"purpose": purpose}),
     }  # fmt: skip
     about = settings.identity() | {"set of options": how, "table of conditions": run.conditions}
-    with Journal(out / _JOURNAL, about) as journal:
+    with Journal(out / f"{_stem(part)}.partial.jsonl", about | chosen.about()) as journal:
         run.recall(journal)
         with (
             settings.setup() as setup,
@@ -144,9 +161,45 @@ def write_timelines(
         ):
             for index, reply in replies:
                 run.record(index, {"error": reply.reason} if isinstance(reply, Lost) else reply, journal)
-        run.write_tables(settings.emotions, purpose)
+        if part is None:
+            write_tables(out, run.outcomes(purpose), settings.emotions, experiment=bool(run.conditions))
+        else:
+            record = run.shard_record(part, about, settings.emotions, purpose)
+            record.save(out / f"{_stem(part)}{RECORD_SUFFIX}")
         journal.remove()
-    return FolderResult(out, len(run.files), run.n_failed, run.n_resumed, tuple(run.errors()), run.left_out)
+    return FolderResult(
+        out, len(chosen.files), run.n_failed, run.n_resumed, tuple(run.errors()), chosen.left_out
+    )
+
+
+def write_tables(
+    folder: Path, outcomes: Sequence[Outcome], emotions: Sequence[str], *, experiment: bool
+) -> None:
+    """Write the summary of all recordings, and what became of each; of an experiment, its conditions.
+
+    Args:
+        folder: of the results.
+        outcomes: of all recordings, in their order.
+        emotions: of the recognizer.
+        experiment: recordings have conditions.
+
+    Raises:
+        OSError: a table cannot be written.
+    """
+    write_summary(folder / SUMMARY, outcomes, emotions)
+    write_files(folder / FILES, outcomes)
+    if experiment:
+        means = condition_means(outcomes, emotions)
+        write_condition_means(folder / CONDITIONS, means, emotions, purposes(outcomes))
+        picture = draw_conditions(means, emotions, purposes(outcomes))
+        write_atomically(folder / CONDITIONS_PICTURE, picture.encode())
+
+
+def _stem(shard: Shard | None) -> str:
+    """What the journal and the record of a run are called; those of a batch's shards are sorted by name."""
+    if shard is None:
+        return "timelines"
+    return f"timelines.{shard.number:0{len(str(shard.of))}}-of-{shard.of}"
 
 
 def _check_suffixes(suffixes: Sequence[str]) -> None:
@@ -155,41 +208,67 @@ def _check_suffixes(suffixes: Sequence[str]) -> None:
         raise ExportError(f"no such format: {', '.join(unknown)}: use {', '.join(FORMATS.values())}")
 
 
-@dataclass
-class _Run:
-    """The state of one call: the reply about each recording so far."""
+@dataclass(frozen=True)
+class _Recordings:
+    """The recordings of one call, which may be a shard of more."""
 
     files: tuple[str, ...]
     names: tuple[str, ...]
     """Of each file, relative to the folder, with ``/``."""
     refused: Mapping[str, str]
+    left_out: tuple[str, ...]
+    all_names: tuple[str, ...]
+    """Those of the other shards too."""
+    shard: Shard | None = None
+    list_digest: str = ""
+    positions: tuple[int, ...] = ()
+    """In the list, of the files of a shard."""
+
+    @classmethod
+    def of(cls, recordings: Path, file_list: FileList | None, shard: Shard | None) -> _Recordings:
+        root = recordings if recordings.is_dir() else recordings.parent
+        if file_list is None:
+            found = find_recordings(recordings)
+        else:
+            file_list.check_relative()
+            found = file_list.listing(root=root)
+        files = tuple(file for file in found.files if file != str(root))
+        if not files:
+            raise BatchError("; ".join((f"{recordings}: there is no recording to read", *found.left_out)))
+        names = tuple(Path(file).relative_to(root).as_posix() for file in files)
+        if shard is None:
+            return cls(files, names, found.refused, found.left_out, names)
+        listed = file_list or FileList.of(Listing(files, found.refused), root)
+        positions = listed.positions(shard)
+        return cls(
+            tuple(files[i] for i in positions), tuple(names[i] for i in positions), found.refused,
+            found.left_out, names, shard, listed.digest, positions,
+        )  # fmt: skip
+
+    def about(self) -> dict[str, str]:
+        """What an interrupted run must have been of, to be resumed."""
+        return {} if self.shard is None else {"shard": str(self.shard), "list of files": self.list_digest}
+
+
+@dataclass
+class _Run:
+    """The state of one call: the reply about each recording so far."""
+
+    recordings: _Recordings
     out: Path
     conditions: dict[str, str]
     suffixes: tuple[str, ...]
     on_progress: OnFile
     replies: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     n_resumed: int = 0
-    left_out: tuple[str, ...] = ()
 
-    @classmethod
-    def of(
-        cls,
-        recordings: Path,
-        out: Path,
-        table: str | os.PathLike[str] | None,
-        suffixes: tuple[str, ...],
-        on_progress: OnFile,
-    ) -> _Run:
-        listing = find_recordings(recordings)
-        root = recordings if recordings.is_dir() else recordings.parent
-        files = tuple(file for file in listing.files if file != str(root))
-        if not files:
-            raise BatchError("; ".join((f"{recordings}: there is no recording to read", *listing.left_out)))
-        names = tuple(Path(file).relative_to(root).as_posix() for file in files)
-        conditions = {} if table is None else read_conditions(Path(table), names)
-        return cls(
-            files, names, listing.refused, out, conditions, suffixes, on_progress, left_out=listing.left_out
-        )
+    @property
+    def files(self) -> tuple[str, ...]:
+        return self.recordings.files
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.recordings.names
 
     @property
     def n_failed(self) -> int:
@@ -215,8 +294,8 @@ class _Run:
         for index, file in enumerate(self.files):
             if index in self.replies:
                 continue
-            if file in self.refused:
-                self.replies[index] = {"error": self.refused[file]}
+            if file in self.recordings.refused:
+                self.replies[index] = {"error": self.recordings.refused[file]}
                 continue
             size = (stamp(file) or [0])[0]
             limit_s = _LIMIT_S + size / _LIMIT_BYTES_PER_S if timeout_s is None else timeout_s
@@ -245,16 +324,24 @@ class _Run:
             if (error := self.replies[index]["error"]) is not None:
                 yield failure(file, str(error))
 
-    def write_tables(self, emotions: Sequence[str], purpose: str | None) -> None:
-        """Write the summary of all recordings, and what became of each; of an experiment, its conditions."""
-        outcomes = [self._outcome(index, purpose) for index in range(len(self.files))]
-        write_summary(self.out / SUMMARY, outcomes, emotions)
-        write_files(self.out / FILES, outcomes)
-        if self.conditions:
-            means = condition_means(outcomes, emotions)
-            write_condition_means(self.out / CONDITIONS, means, emotions, purposes(outcomes))
-            picture = draw_conditions(means, emotions, purposes(outcomes))
-            write_atomically(self.out / CONDITIONS_PICTURE, picture.encode())
+    def outcomes(self, purpose: str | None) -> list[Outcome]:
+        """What became of each recording."""
+        return [self._outcome(index, purpose) for index in range(len(self.files))]
+
+    def shard_record(
+        self, shard: Shard, about: Mapping[str, Any], emotions: tuple[str, ...], purpose: str | None
+    ) -> ShardRecord:
+        """What a finished shard leaves: all that the tables of the whole batch need."""
+        positions, outcomes = self.recordings.positions, self.outcomes(purpose)
+        failures = tuple(
+            (position, failure(file, one.error))
+            for position, file, one in zip(positions, self.files, outcomes, strict=True)
+            if one.error is not None
+        )
+        return ShardRecord(
+            "timelines", shard, self.recordings.list_digest, len(self.recordings.all_names), positions, about,
+            emotions, len(failures), failures, {"outcomes": [asdict(one) for one in outcomes]},
+        )  # fmt: skip
 
     def _outcome(self, index: int, purpose: str | None) -> Outcome:
         reply, name = self.replies[index], self.names[index]

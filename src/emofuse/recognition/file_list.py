@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from emofuse.core.errors import ShardError
@@ -118,6 +118,19 @@ class FileList:
             if not any(path == one or one in path.parents for one in given):
                 folders = ", ".join(map(str, given))
                 raise ShardError(f"the list names {name}, which is not in {folders}: is it of other files?")
+
+    def check_relative(self) -> None:
+        """Check that every name is one inside a folder, for results that are named after it.
+
+        Raises:
+            ShardError: one is absolute, or leads out of the folder.
+        """
+        for name in self.names:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts:
+                raise ShardError(
+                    f"the list names {name}, which is in no folder: write it with emofuse timeline"
+                )
 
     def positions(self, shard: Shard) -> tuple[int, ...]:
         """Which files of the list are in a shard, ascending."""
