@@ -63,6 +63,23 @@ def test_a_person_is_erased_with_a_recording_that_has_a_consent(client: Client, 
             client.job(job.id)
 
 
+def test_a_study_from_its_recordings_to_its_tables(client: Client, clip: Path, tmp_path: Path) -> None:
+    with client:
+        job = client.wait(client.submit(clip).id)
+        study = client.add_study("talks", [{"job": job.id, "condition": "before", "participant": "Anna"}])
+        assert study.participants == ["Anna"] and study.id in {one.id for one in client.studies()}
+        assert client.study(study.id) == study
+        table = client.study_result(study.id, "summary", tmp_path / "summary.csv")
+        assert b"Anna,before" in table and (tmp_path / "summary.csv").read_bytes() == table
+        assert client.change_study(study.id, {"name": "talks, all"}, version=0).name == "talks, all"
+        with pytest.raises(RequestError, match="at version 1 by now") as refused:
+            client.change_study(study.id, {"recordings": []}, version=0)
+        assert refused.value.status == 412
+        client.erase_study(study.id)
+        with pytest.raises(RequestError, match="There is no study of that id"):
+            client.study(study.id)
+
+
 def test_annotations_are_in_the_exports(client: Client, clip: Path) -> None:
     with client:
         job = client.wait(client.submit(clip).id)

@@ -36,6 +36,10 @@ class Examples:
             words = re.sub(
                 r"\bPERSON\b", self.service.client.get("/v1/people").json()["people"][-1]["id"], words
             )
+        if re.search(r"\bSTUDY\b", words):
+            words = re.sub(
+                r"\bSTUDY\b", self.service.client.get("/v1/studies").json()["studies"][-1]["id"], words
+            )
         fail = "" if fails else "--fail-with-body"
         done = subprocess.run(
             ["/bin/sh", "-c", f'curl() {{ command curl -sS {fail} "$@"; }}\n{words}'],

@@ -14,7 +14,18 @@ from emofuse.server.access import COOKIE, Access, Tokens
 from emofuse.server.bodies import Bodies
 from emofuse.server.observed import Observed
 from emofuse.server.problems import MEDIA_TYPE, answer_problems
-from emofuse.server.routes import about, events, jobs, live, page, people, predictions, results, session
+from emofuse.server.routes import (
+    about,
+    events,
+    jobs,
+    live,
+    page,
+    people,
+    predictions,
+    results,
+    session,
+    studies,
+)
 from emofuse.server.routes import annotations as annotation_routes
 from emofuse.server.schemas import ProblemDetails
 from emofuse.server.service import Service
@@ -68,7 +79,9 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.add_middleware(Access, settings=settings, tokens=tokens)
     app.add_middleware(Observed, metrics=service.metrics)
     api = APIRouter(responses={"4XX": _PROBLEM, "5XX": _PROBLEM})
-    for module in (predictions, jobs, annotation_routes, results, events, live, people, about, session):
+    for module in (
+        predictions, jobs, annotation_routes, results, events, studies, live, people, about, session,
+    ):  # fmt: skip
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(page.router)

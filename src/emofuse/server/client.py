@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ from typing import Any, Final
 import httpx
 
 from emofuse.core.errors import RequestError
-from emofuse.server import schemas
+from emofuse.server import schemas, study_schemas
 from emofuse.server.client_connection import Connection, File, check, given, unreached
 from emofuse.server.client_live import LiveSession
 
@@ -118,6 +118,35 @@ class Client(Connection):
         """Name and merge people, leave spans out, set markers: see PATCH …/annotations."""
         return dict(self._json("PATCH", f"/v1/jobs/{job_id}/annotations", json=dict(changes)))
 
+    def studies(self) -> list[study_schemas.StudyEntry]:
+        """All studies, in the order in which they were made."""
+        return study_schemas.StudyList.model_validate(self._json("GET", "/v1/studies")).studies
+
+    def study(self, study_id: str) -> study_schemas.StudyAnswer:
+        """One study: its recordings, the people in them and their conditions."""
+        return self._study("GET", f"/{study_id}")
+
+    def add_study(
+        self, name: str, recordings: Iterable[Mapping[str, str | None]] = ()
+    ) -> study_schemas.StudyAnswer:
+        """Make a study of recordings: of each the ``job``, and maybe ``condition`` and ``participant``."""
+        return self._study("POST", "", json={"name": name, "recordings": [dict(one) for one in recordings]})
+
+    def change_study(
+        self, study_id: str, changes: Mapping[str, Any], *, version: int | None = None
+    ) -> study_schemas.StudyAnswer:
+        """Change the ``name`` or the ``recordings`` of a study; ``version``: only if it is at this one."""
+        headers = {} if version is None else {"If-Match": f'"{version}"'}
+        return self._study("PATCH", f"/{study_id}", json=dict(changes), headers=headers)
+
+    def study_result(self, study_id: str, result: str, to: File | None = None) -> bytes:
+        """A table or a picture of a study: see GET /v1/studies; ``to``: also write it to this file."""
+        return self._saved(f"/v1/studies/{study_id}/results/{result}", to)
+
+    def erase_study(self, study_id: str) -> None:
+        """Erase a study; its recordings stay."""
+        self._request("DELETE", f"/v1/studies/{study_id}")
+
     def people(self) -> list[schemas.PersonAnswer]:
         """Everybody who is enrolled."""
         return schemas.PersonList.model_validate(self._json("GET", "/v1/people")).people
@@ -161,6 +190,9 @@ class Client(Connection):
         ``options``: those of ``session.update``, such as ``video=False``.
         """
         return LiveSession(self._url, self._headers, options)
+
+    def _study(self, method: str, below: str, **how: Any) -> study_schemas.StudyAnswer:
+        return study_schemas.StudyAnswer.model_validate(self._json(method, f"/v1/studies{below}", **how))
 
     def _job(self, method: str, below: str, **how: Any) -> schemas.JobAnswer:
         return schemas.JobAnswer.model_validate(self._json(method, f"/v1/jobs{below}", **how))

@@ -2,8 +2,8 @@
 
 A request is JSON data with what to ``do``, and so is the reply. A reply with ``error``, a text without any
 path of the server, says why there is none, and ``kind`` what is wrong: ``limit`` (the recording asks for too
-much), ``media`` (it cannot be read), ``profile``, ``timeline``, ``annotations``, ``export``, ``storage`` (a
-result cannot be written), ``options``, ``cancelled`` or ``bug``.
+much), ``media`` (it cannot be read), ``profile``, ``timeline``, ``annotations``, ``export``, ``study``,
+``storage`` (a result cannot be written), ``options``, ``cancelled`` or ``bug``.
 
 A file is its path, or ``{"folder": …, "path": …}``: a file below a folder, opened without following links.
 """
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from emofuse.core.errors import (
     AnnotationError,
+    BatchError,
     CancelledError,
     EmofuseError,
     ExportError,
@@ -60,6 +61,7 @@ _KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (ExportError, "export"),
     (MissingExtraError, "export"),
     (ServiceError, "options"),
+    (BatchError, "study"),
     (EmofuseError, "media"),
 )
 
@@ -132,6 +134,9 @@ class _Names:
                 self.add(Path(request[key], WAVEFORM), f"{shown}'s waveform")
         for who, path in _profiles(request).items():
             self.add(path, f"the profile of {who}")
+        for one in request.get("recordings", ()):
+            if one["timeline"] is not None:
+                self.add(Path(one["timeline"], TIMELINE), f"the timeline of {one['name']}")
         for path, name in zip(request.get("files", ()), request.get("names", ()), strict=True):
             self.add(path, name)
         if isinstance(request.get("file"), str):
@@ -280,6 +285,26 @@ def _view(recognizer: Recognizer, request: Request, _: Talk, __: _Names) -> Repl
     return {}
 
 
+def _study(recognizer: Recognizer, request: Request, _: Talk, __: _Names) -> Reply:
+    """Write a table or a picture of many stored timelines, with their annotations."""
+    from emofuse.folders.study import StudyRecording, write_study
+    from emofuse.timeline.annotations import Annotations
+
+    recordings = [
+        StudyRecording(
+            one["name"], None if one["timeline"] is None else Path(one["timeline"], TIMELINE),
+            annotations=Annotations.from_data(one["annotations"]),
+            **{key: one[key] for key in ("condition", "participant", "purpose", "consent", "error")},
+        )
+        for one in request["recordings"]
+    ]  # fmt: skip
+    write_study(
+        recordings, request["result"], Path(request["out"]), emotions=recognizer.emotions, model=recognizer,
+        dark=request["dark"],
+    )  # fmt: skip
+    return {}
+
+
 def _live(recognizer: Recognizer, request: Request, talk: Talk, _: _Names) -> Reply:
     """A session, until its end."""
     from emofuse.server.live.session import live_session
@@ -295,6 +320,7 @@ _DO: Final[Mapping[str, _Way]] = {
     "enroll": _enroll,
     "export": _export,
     "view": _view,
+    "study": _study,
     "live": _live,
 }
 

@@ -29,6 +29,8 @@ from emofuse.server.people import People
 from emofuse.server.problems import Problem, disk_full, internal, stopping, too_many
 from emofuse.server.purpose import Purpose
 from emofuse.server.settings import ServerSettings
+from emofuse.server.studies import Studies
+from emofuse.server.study_results import StudyResults
 from emofuse.system.worker_pool import WorkerPool
 from emofuse.system.worker_process import Reply
 
@@ -60,6 +62,8 @@ class Service:
         self.bundle: Bundle
         self.purpose: Purpose
         self.people: People
+        self.studies: Studies
+        self.study_results: StudyResults
         self.files: JobFiles
         self.exports: Exports
         self.jobs: JobStore
@@ -88,6 +92,7 @@ class Service:
             if settings.purpose is not None:
                 self.purpose.set(settings.purpose)
             self.people = People(settings.data, settings.quotas.people)
+            self.studies = Studies(settings.data, settings.quotas.studies)
             self.files = JobFiles(settings.data)
             self.exports = Exports(self.files)
             self.jobs = stack.enter_context(
@@ -95,6 +100,8 @@ class Service:
             )
             if self.jobs.is_exclusive:  # else another service may be at it
                 self.people.sweep()
+                self.studies.delete_remains()
+            self.study_results = StudyResults(self.studies, self.files, self.jobs.of_ids)
             self.incoming = stack.enter_context(Incoming(settings.data))
             bundle = None if settings.bundle is None else os.fspath(settings.bundle.absolute())
             self.pool = stack.enter_context(
@@ -106,6 +113,7 @@ class Service:
             self.scheduler = Scheduler(
                 self.jobs, self.files, self.pool, request_for=self.request_for,
                 slots=settings.workers - settings.kept_free,
+                on_sweep=lambda: self.studies.sweep(self.jobs.states),
             )  # fmt: skip
             self.scheduler.start()
             stack.callback(self.scheduler.stop)
@@ -241,6 +249,7 @@ class Service:
             JobStoreError: the database cannot be used. OSError: a file cannot be deleted.
         """
         self.scheduler.erase(job_id)
+        self.studies.leave({job_id})
 
     def running(self) -> None:
         """Refuse new work while the service ends.
@@ -271,6 +280,7 @@ _KINDS: Final = {
     "limit": (413, "Recording too large"),
     "options": (422, "Invalid options"),
     "profile": (409, "Profile not usable"),
+    "study": (409, "Study not usable"),
     "timeline": (409, "Result not usable"),
 }
 """What is wrong, by the kind that a worker names. What is none of these is the recording."""

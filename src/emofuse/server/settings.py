@@ -58,6 +58,8 @@ class Quotas:
     """How long an upload may send nothing."""
     people: int = 1000
     """Profiles that are kept."""
+    studies: int = 1000
+    """Studies that are kept."""
     enrollment_files: int = 50
     """Recordings of one person."""
     worker_bytes: int | None = 4 * 1024 * _MIB

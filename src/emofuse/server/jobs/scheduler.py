@@ -79,6 +79,7 @@ class Scheduler:
         slots: how many jobs may have a worker at once.
         limit_s: how long a worker may take for a job; None: no limit.
         rules: how often it does what.
+        on_sweep: called whenever jobs may have been erased for their age.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Scheduler:
         slots: int,
         limit_s: float | None = None,
         rules: SchedulerRules | None = None,
+        on_sweep: Callable[[], None] = lambda: None,
     ) -> None:
         if slots < 1:
             raise ValueError(f"slots must be 1 or more, got {slots}")
@@ -101,6 +103,7 @@ class Scheduler:
         self._rules = rules or SchedulerRules()
         self._dead = DeadServers(self._rules.dead_after_s, longest_gap_s=2 * self._rules.beat_s)
         self._retention = Retention(store, files)
+        self._on_sweep = on_sweep
         self._runs: dict[str, _Run] = {}
         """By the key of the job. Only the scheduler's thread changes it."""
         self._lock = threading.Lock()
@@ -330,6 +333,7 @@ class Scheduler:
     def _sweep(self) -> None:
         while True:
             self._try(self._retention.sweep)
+            self._try(self._on_sweep)
             if self._ended.wait(self._rules.sweep_s):
                 return
 

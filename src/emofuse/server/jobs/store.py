@@ -213,6 +213,18 @@ class JobStore:
 
         return self._database.write(work)
 
+    def of_ids(self, ids: Sequence[str]) -> Mapping[str, Job]:
+        """Those of these jobs that there are, by their keys."""
+
+        def work(connection: Connection) -> dict[str, Job]:
+            found = {}
+            for start in range(0, len(ids), _AT_ONCE):
+                wanted = select(jobs).where(jobs.c.id.in_(ids[start : start + _AT_ONCE]))
+                found.update({row["id"]: job_of(row) for row in connection.execute(wanted).mappings()})
+            return found
+
+        return self._database.read(work)
+
     def of_person(self, person_id: str) -> Sequence[str]:
         """The jobs that were, or will be, read with the profile of somebody."""
         wanted = select(jobs.c.id).where(jobs.c.profile == person_id).order_by(jobs.c.number)
