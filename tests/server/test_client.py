@@ -85,6 +85,7 @@ def test_annotations_are_in_the_exports(client: Client, clip: Path) -> None:
         job = client.wait(client.submit(clip).id)
         client.annotate(job.id, {"markers": [{"start_s": 1.0, "text": "a pause"}]})
         assert "a pause" in client.export(job.id, "json").decode()
+        assert client.view(job.id)["annotations_version"] == 1
         assert client.job(job.id).annotations_version == 1
 
 

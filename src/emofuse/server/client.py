@@ -114,6 +114,10 @@ class Client(Connection):
         """Change the ``consent`` of a recording, or how long to ``keep`` it: see PATCH /v1/jobs/{job_id}."""
         return self._job("PATCH", f"/{job_id}", json=changes)
 
+    def view(self, job_id: str) -> dict[str, Any]:
+        """The timeline of a job that is done, as the page draws it: see GET …/view."""
+        return dict(self._json("GET", f"/v1/jobs/{job_id}/view"))
+
     def annotate(self, job_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Name and merge people, leave spans out, set markers: see PATCH …/annotations."""
         return dict(self._json("PATCH", f"/v1/jobs/{job_id}/annotations", json=dict(changes)))

@@ -34,7 +34,7 @@ function legend(say, emotions) {
     ...emotions.map((emotion, e) => make("li", {},
       make("button", { type: "button", "aria-pressed": "false", class: "e" + e },
         make("span", { class: "key", "aria-hidden": "true" }), make("span", { class: "name" }, emotion),
-        make("span", { class: "value" }, "–"), make("span", { class: "bar", "aria-hidden": "true" }, make("i"))))));
+        make("span", { class: "value" }, "–"), make("span", { class: "level", "aria-hidden": "true" }, make("i"))))));
 }
 
 let choices = 0; // radio buttons of several viewers must not share a name

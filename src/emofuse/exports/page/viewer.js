@@ -277,11 +277,12 @@ class Viewer extends EventTarget {
     this.load(URL.createObjectURL(file), file.name);
   }
   whenLoaded() {
-    const { media, again, invite, stage, status } = this.parts;
+    const { media, again, invite, player, stage, status } = this.parts;
     this.loaded = true;
     media.hidden = again.hidden = false;
     invite.hidden = true;
     stage.classList.toggle("audio-only", !media.videoWidth);
+    player.classList.toggle("film", media.videoWidth > 0);
     this.parts["faces-switch"].hidden = !this.model.faces.people.length || !media.videoWidth;
     status.textContent = "";
     media.currentTime = Math.max(0, this.state.cursor);
