@@ -14,6 +14,7 @@ from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.text import one_line
 from emofuse.core.times import clock
 from emofuse.exports.marks import has_marks, mark_rows
+from emofuse.exports.page_texts import fragment_text
 from emofuse.exports.tiers import EXCLUDED, VOICE, against_own_baseline, plain_names
 from emofuse.exports.waveform import Peaks
 from emofuse.timeline.records import Segment, Timeline, Window
@@ -72,7 +73,7 @@ def draw_chart(timeline: Timeline, waveform: Peaks | None, *, everyone: bool = F
     parts: list[str] = []
     top = 30.0
     if waveform is not None and len(waveform.low):
-        parts += [_name("audio", top + _WAVE / 2), _wave(timeline, waveform, top)]
+        parts += [_name(fragment_text("audio"), top + _WAVE / 2), _wave(timeline, waveform, top)]
         top += _WAVE + 8
     for person, kind, windows in panels if everyone else panels[:1]:
         middle = top + _CURVES / 2
@@ -86,17 +87,17 @@ def draw_chart(timeline: Timeline, waveform: Peaks | None, *, everyone: bool = F
         top += _CURVES + 10
     by_person = timeline.by_person(timeline.segments)
     for person, segments in (by_person or {None: []}).items():
-        unattributed = VOICE if timeline.people else "segments"
+        unattributed = VOICE if timeline.people else fragment_text("ribbon")
         text = unattributed if person is None else names[person]
         parts += [_name(text, top + _RIBBON / 2), *_ribbon(timeline, segments, top)]
         top += _RIBBON + 8
     if has_marks(timeline):
-        parts += [_name("markers", top + _MARKS / 2), *_marks_row(timeline, top)]
+        parts += [_name(fragment_text("markers"), top + _MARKS / 2), *_marks_row(timeline, top)]
         top += _MARKS + 8
     legend = _legend(timeline, top + 8)
     height = top + 34
     if timeline.purpose is not None:
-        text = escape(f"Purpose: {one_line(timeline.purpose)}")
+        text = escape(fragment_text("purpose", purpose=one_line(timeline.purpose)))
         legend += f'<text x="{_LEFT}" y="{height + 4:g}" fill="var(--quiet)">{text}</text>'
         height += 18
     if (own := against_own_baseline(timeline)) is not None:
@@ -104,7 +105,7 @@ def draw_chart(timeline: Timeline, waveform: Peaks | None, *, everyone: bool = F
         height += 18
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height:g}" role="img" font-family="inherit" font-size="12" '
-        'aria-label="Emotion curves and segments of the whole recording; the table below lists the segments">'
+        f'aria-label="{escape(fragment_text("chart"))}">'
         '<defs><pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" '
         'patternTransform="rotate(45)"><rect width="7" height="7" fill="var(--raised)"/>'
         '<rect width="2" height="7" fill="var(--hatch)"/></pattern></defs>'
@@ -178,7 +179,7 @@ def _curves(timeline: Timeline, windows: list[Window], kind: str, top: float) ->
     """Stacked areas where there are results; the rest stays gray."""
     yield (
         f'<rect x="{_LEFT}" y="{top:g}" width="{_RIGHT - _LEFT}" height="{_CURVES}" fill="var(--gap)">'
-        "<title>no result</title></rect>"
+        f"<title>{escape(fragment_text('no_result'))}</title></rect>"
     )
     outlines: list[list[str]] = [[] for _ in timeline.emotions]
     drawn_to = 0.0
@@ -224,7 +225,7 @@ def _runs(windows: list[Window], kind: str) -> Iterator[tuple[list[float], NDArr
 def _ribbon(timeline: Timeline, segments: list[Segment], top: float) -> Iterator[str]:
     yield (
         f'<rect x="{_LEFT}" y="{top:g}" width="{_RIGHT - _LEFT}" height="{_RIBBON}" fill="var(--gap)">'
-        "<title>nothing to read</title></rect>"
+        f"<title>{escape(fragment_text('nothing_to_read'))}</title></rect>"
     )
     indices = {emotion: index for index, emotion in enumerate(timeline.emotions)}
     drawn_to = 0.0
@@ -234,7 +235,11 @@ def _ribbon(timeline: Timeline, segments: list[Segment], top: float) -> Iterator
         if right < drawn_to + 0.7 or segment.status == "nothing_to_read":
             continue
         drawn_to = right
-        text = f"{segment.shown_emotion} {segment.shown_confidence:.0%}" if segment.emotion else "not sure"
+        text = (
+            f"{segment.shown_emotion} {segment.shown_confidence:.0%}"
+            if segment.emotion
+            else fragment_text("not_sure")
+        )
         fill = "url(#hatch)" if segment.emotion is None else f"var(--e{indices[segment.emotion]})"
         if segment.excluded:
             text, fill = EXCLUDED, _EXCLUDED_FILL
@@ -272,7 +277,7 @@ def _marks_row(timeline: Timeline, top: float) -> Iterator[str]:
 
 def _legend(timeline: Timeline, top: float) -> str:
     emotions = timeline.emotions
-    more = [("url(#hatch)", "not sure")]
+    more = [("url(#hatch)", fragment_text("not_sure"))]
     if any(segment.excluded for segment in timeline.segments):
         more.append((_EXCLUDED_FILL, EXCLUDED))
     width = (_RIGHT - _LEFT) / max(len(emotions) + len(more), 8)

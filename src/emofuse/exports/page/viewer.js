@@ -208,7 +208,8 @@ class Viewer extends EventTarget {
   }
   follow() {
     const { media } = this.parts, { model, state } = this;
-    if (media.paused || this.ended.signal.aborted) return;
+    this.following = !media.paused && !this.ended.signal.aborted;
+    if (!this.following) return;
     if (media.currentTime >= model.to && media.duration > model.to + 0.1) media.pause(); // an excerpt ends before the recording does
     state.cursor = model.clamped(media.currentTime);
     const span = state.to - state.from;
@@ -355,7 +356,7 @@ class Viewer extends EventTarget {
     for (const kind of ["play", "pause", "ended"])
       on(media, kind, () => {
         play.textContent = this.say(media.paused ? "play" : "pause");
-        if (kind === "play") this.follow();
+        if (kind === "play" && !this.following) this.follow();
       });
     on(media, "seeked", () => {
       if (media.paused && Math.abs(media.currentTime - this.state.cursor) > 0.05) this.seek(media.currentTime);
