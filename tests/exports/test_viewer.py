@@ -184,6 +184,8 @@ def test_a_span_is_selected_by_pointer_and_by_keys(page: Any, tmp_path: Path) ->
     page.key("o")
     assert page.run(f"{VIEWER}.selection") == {"start": 4, "end": 7.5}
     assert page.run("document.querySelector('[data-part=selected]').textContent") == "0:04.0 – 0:07.5, 3.5 s"
+    page.run("document.querySelector('[data-part=select-zoom]').click()")
+    assert page.run(f"[{VIEWER}.state.from, {VIEWER}.state.to]") == [4, 7.5]
     page.run("document.querySelector('[data-part=select-clear]').click()")
     assert page.run("heard.at(-1)") is None and len(page.run("heard")) == 5
     # keys of text fields are theirs
@@ -268,6 +270,15 @@ def test_faces_are_drawn_over_the_film(page: Any, tmp_path: Path) -> None:
     page.run("document.querySelector('[data-part=media]').pause()")
     settle(page)
     assert page.run(edge)[0][3] == 0
+    # the boxes go with it when it fills the screen
+    click = "document.querySelector('[data-part=full-screen]').click()"
+    page.send("Runtime.evaluate", expression=click, userGesture=True)
+    page.until("document.fullscreenElement")
+    assert page.run(
+        "['media', 'faces'].every((part) => document.fullscreenElement"
+        ".contains(document.querySelector(`[data-part=${part}]`)))"
+    )
+    page.run("document.exitFullscreen()")
     page.run("document.querySelector('[data-part=show-faces]').click()")
     settle(page)
     assert page.run("document.querySelector('[data-part=faces]').hidden")

@@ -14,8 +14,9 @@ const button = (part, text, more = {}) => make("button", { type: "button", "data
 function stage(say, name) {
   const file = (part) => make("input", { class: "visually-hidden", "data-part": part, type: "file", accept: ACCEPTED });
   return make("div", { class: "stage", "data-part": "stage" },
-    make("div", { class: "screen" },
-      make("video", { "data-part": "media", controls: true, playsinline: true, preload: "metadata", hidden: true, "aria-label": name }),
+    make("div", { class: "screen", "data-part": "screen" },
+      // its own full screen would leave the boxes behind
+      make("video", { "data-part": "media", controls: true, controlslist: "nofullscreen", playsinline: true, preload: "metadata", hidden: true, "aria-label": name }),
       make("canvas", { class: "faces", "data-part": "faces", hidden: true, "aria-hidden": "true" })),
     make("div", { class: "invite", "data-part": "invite" },
       make("p", {}, say("to_play"), make("br"), make("strong", {}, name)),
@@ -24,6 +25,7 @@ function stage(say, name) {
     make("div", { class: "again", "data-part": "again", hidden: true },
       make("label", { class: "faces-switch", "data-part": "faces-switch", hidden: true },
         make("input", { type: "checkbox", "data-part": "show-faces", checked: true }), " " + say("show_faces")),
+      button("full-screen", say("full_screen"), { hidden: true }),
       make("label", { class: "open" }, say("open_other"), file("file-again"))),
     make("p", { class: "invite quiet status", "data-part": "status", role: "status" }));
 }
@@ -54,7 +56,8 @@ function controls(say, model, state) {
     make("label", { class: "group", "data-part": "person-choice" }, say("person") + " ", make("select", { "data-part": "person" })),
     make("span", { class: "group selection", role: "group", "aria-label": say("selection") },
       button("select-start", say("selection_start")), button("select-end", say("selection_end")),
-      make("span", { class: "selected", "data-part": "selected" }), button("select-clear", say("selection_clear"), { hidden: true }),
+      make("span", { class: "selected", "data-part": "selected" }),
+      button("select-zoom", say("selection_zoom"), { hidden: true }), button("select-clear", say("selection_clear"), { hidden: true }),
       make("span", { class: "visually-hidden", role: "status", "data-part": "spoken" })),
     make("span", { class: "group zoom push", role: "group", "aria-label": say("zoom") },
       button("out", "−", { "aria-label": say("zoom_out") }), button("in", "+", { "aria-label": say("zoom_in") }),

@@ -243,7 +243,7 @@ class Viewer extends EventTarget {
     const { model, parts, say } = this;
     if (selection) selection = { start: model.clamped(selection.start), end: model.clamped(selection.end) };
     this.state.selection = selection && selection.end > selection.start ? selection : null;
-    parts["select-clear"].hidden = !this.state.selection;
+    parts["select-zoom"].hidden = parts["select-clear"].hidden = !this.state.selection;
     parts.selected.textContent = this.state.selection ? say("selected", this.selectionWords()) : "";
     this.redraw(false);
   }
@@ -285,6 +285,7 @@ class Viewer extends EventTarget {
     stage.classList.toggle("audio-only", !media.videoWidth);
     player.classList.toggle("film", media.videoWidth > 0);
     this.parts["faces-switch"].hidden = !this.model.faces.people.length || !media.videoWidth;
+    this.parts["full-screen"].hidden = !media.videoWidth || !document.fullscreenEnabled;
     status.textContent = "";
     media.currentTime = Math.max(0, this.state.cursor);
     this.redraw(false);
@@ -334,6 +335,8 @@ class Viewer extends EventTarget {
     click("fit", () => this.showSpan(this.model.from, this.model.to - this.model.from));
     click("select-start", () => this.selectEnd("start"));
     click("select-end", () => this.selectEnd("end"));
+    click("select-zoom", () => this.showSpan(state.selection.start, state.selection.end - state.selection.start));
+    click("full-screen", () => (document.fullscreenElement ? document.exitFullscreen() : parts.screen.requestFullscreen()));
     click("select-clear", () => { this.select(); parts["select-start"].focus(); });
     on(this.root, "click", (event) => {
       const pressed = event.target.closest("button");
