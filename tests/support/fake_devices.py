@@ -9,6 +9,8 @@ import av
 import cv2
 import numpy as np
 
+from tests.support import chromium
+
 _FPS = 30
 """At which Chromium plays such a file."""
 _RATE = 48_000
@@ -27,10 +29,16 @@ def device_flags(folder: Path, film: Path) -> tuple[str, ...]:
     _write_sound(film, audio, len(pictures) / _FPS)
     return (
         "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
         f"--use-file-for-fake-video-capture={video}",
         f"--use-file-for-fake-audio-capture={audio}",
     )
+
+
+def allow(page: chromium.Page, origin: str, *names: str) -> None:
+    """Let pages of an origin have ``camera``, ``microphone``, both or neither, without asking."""
+    for name in ("camera", "microphone"):
+        setting = "granted" if name in names else "denied"
+        page.send("Browser.setPermission", permission={"name": name}, setting=setting, origin=origin)
 
 
 def _pictures(film: Path) -> list[bytes]:

@@ -26,14 +26,14 @@ class Live {
     this.stream = this.session = null;
     this.left = false;
     this.problems = new Map();
-    this.problemList = el("ul", { class: "live-problems", role: "status", "aria-label": t("live.problems") });
+    this.problemList = el("ul", { class: "live-problems", "aria-label": t("live.problems") });
     this.setup = el("form", { class: "panel", id: "live-setup", submit: (event) => { event.preventDefault(); this.start(); } });
     this.stage = el("section", { class: "live-stage", hidden: true, "aria-label": t("live.now") });
     this.cards = el("div", { class: "live-cards" });
     this.body = el("div", { class: "live-session" }, this.stage, this.cards);
     this.result = el("section", { class: "panel", id: "live-result", hidden: true, "aria-labelledby": "live-result-title" });
     root.append(el("h1", {}, t("live.title")), el("p", {}, t("live.says")), el("p", { class: "quiet" }, t("live.stays")),
-      this.problemList, this.setup, this.result, this.body);
+      el("div", { role: "status" }, this.problemList), this.setup, this.result, this.body);
   }
 
   async begin() {
