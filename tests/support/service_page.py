@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from tests.support import chromium
-from tests.support.service import RunningService
+from tests.support.service import FOREVER_S, RunningService
 
 
 def problems(page: chromium.Page, service: RunningService) -> list[Any]:
@@ -30,6 +31,14 @@ def requested(page: chromium.Page) -> set[str]:
         for event in page.events
         if event.get("method") == "Network.requestWillBeSent"
     }
+
+
+def until(page: chromium.Page, condition: str) -> None:
+    """Wait for what happens in the end, also on a crowded machine."""
+    end = time.monotonic() + FOREVER_S
+    while not page.run(f"Boolean({condition})"):
+        assert time.monotonic() < end, (condition, page.run("document.body.innerText"))
+        time.sleep(0.1)
 
 
 def type_text(page: chromium.Page, text: str) -> None:

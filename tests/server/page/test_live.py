@@ -21,7 +21,7 @@ from tests.support import chromium
 from tests.support.accessibility import grave_problems
 from tests.support.fake_devices import allow
 from tests.support.service import FOREVER_S, PURPOSE, TOKEN, RunningService
-from tests.support.service_page import focused, foreign, problems, type_text
+from tests.support.service_page import focused, foreign, problems, type_text, until
 
 RATE = 16_000
 READY = "document.getElementById('live-start')"
@@ -45,14 +45,6 @@ def opened(page: chromium.Page, service: RunningService, **how: Any) -> None:
     page.open_address("about:blank")
     page.open_address(f"{service.url}/#/live", **how)
     until(page, READY)
-
-
-def until(page: chromium.Page, condition: str) -> None:
-    """Wait for what happens in the end, also on a crowded machine."""
-    end = time.monotonic() + FOREVER_S
-    while not page.run(f"Boolean({condition})"):
-        assert time.monotonic() < end, (condition, page.run("document.body.innerText"))
-        time.sleep(0.1)
 
 
 def press(page: chromium.Page, selector: str) -> None:

@@ -2,6 +2,7 @@
 
 import { ask, sending } from "./api.js";
 import { asked, button, by, clock, el, say } from "./dom.js";
+import { mountRecorder } from "./record.js";
 import { t } from "./texts.js";
 
 const FOLLOWED = 3; // browsers open six connections to a server at most, and each followed job takes one
@@ -22,9 +23,9 @@ export async function show(root) {
 
 // --- recordings are sent one after the other
 
-function send(files) {
+function send(files, person) {
   for (const file of files) {
-    const upload = { file, item: newItem(file.name), request: null, begun: false };
+    const upload = { file, person, item: newItem(file.name), request: null, begun: false };
     upload.item.dataset.state = "upload";
     uploads.push(upload);
     showUpload(upload.item, t("home.state.waits"), [[t("home.leaveOut"), () => leaveOut(upload)]]);
@@ -41,10 +42,10 @@ function leaveOut(upload) {
 function sendNext() {
   const upload = uploads.find((one) => !one.begun);
   if (!upload || uploads.some((one) => one.request)) return;
-  const { file, item } = upload, request = upload.request = new XMLHttpRequest(); // fetch does not tell how much has been sent
+  const { file, item, person } = upload, request = upload.request = new XMLHttpRequest(); // fetch does not tell how much has been sent
   upload.begun = true;
   const name = encodeURIComponent(file.name).replace(/['()*!]/g, (one) => `%${one.charCodeAt(0).toString(16)}`);
-  request.open("POST", "/v1/jobs");
+  request.open("POST", person ? `/v1/jobs?person=${person}` : "/v1/jobs");
   request.setRequestHeader("Content-Type", "application/octet-stream");
   request.setRequestHeader("Content-Disposition", `attachment; filename*=UTF-8''${name}`);
   request.upload.addEventListener("progress", (event) => {
@@ -57,7 +58,7 @@ function sendNext() {
 }
 
 function sent(upload, request) {
-  const { file, item } = upload;
+  const { file, item, person } = upload;
   if (request.status === 202) {
     uploads.splice(uploads.indexOf(upload), 1);
     item.remove();
@@ -65,7 +66,7 @@ function sent(upload, request) {
     if (queue) { queue.show(JSON.parse(request.responseText)); queue.follow(); }
     return;
   }
-  const again = () => { leaveOut(upload); send([file]); };
+  const again = () => { leaveOut(upload); send([file], person); };
   showUpload(item, t("home.state.notSent"), [[t("home.again"), again], [t("home.leaveOut"), () => leaveOut(upload)]], problemIn(request));
   item.dataset.state = "failed";
 }
@@ -147,12 +148,14 @@ class Queue {
     for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) document.addEventListener(kind, this.onDrag);
     this.showUploads();
     this.showPurpose((await ask("/v1/purpose")).purpose);
+    await this.showPeople();
     await this.look();
   }
 
   end() {
     clearTimeout(this.looking);
     this.ended = true;
+    this.endRecorder();
     for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) document.removeEventListener(kind, this.onDrag);
     for (const entry of this.jobs.values()) if (entry.events) entry.events.close();
   }
@@ -197,18 +200,30 @@ class Queue {
 
   dropField() {
     const files = el("input", { class: "visually-hidden", id: "files", type: "file", multiple: true, accept: ACCEPTED,
-      "aria-describedby": "drop-text", change: () => { send(files.files); files.value = ""; } });
+      "aria-describedby": "drop-text", change: () => { send(files.files, this.person.value); files.value = ""; } });
+    const recorder = el("div");
+    this.endRecorder = mountRecorder(recorder, (file) => send([file], this.person.value));
+    this.person = el("select", { id: "drop-person" });
+    this.who = el("p", { hidden: true }, el("label", { for: "drop-person" }, t("home.who")), " ", this.person);
     return el("div", { id: "drop", class: "drop", hidden: true },
       el("p", { id: "drop-text" }, t("home.drop")),
-      el("label", { class: "open", for: "files" }, t("home.choose"), files),
+      el("label", { class: "open", for: "files" }, t("home.choose"), files), recorder, this.who,
       el("p", { class: "quiet" }, t("home.stays")));
+  }
+
+  /* Who is enrolled may be who is seen and heard. */
+  async showPeople() {
+    this.people = (await ask("/v1/people")).people;
+    this.who.hidden = !this.people.length;
+    this.person.replaceChildren(el("option", { value: "" }, t("home.nobody")),
+      ...this.people.map((one) => el("option", { value: one.id }, one.name)));
   }
 
   dragged(event) {
     if (!event.dataTransfer || !event.dataTransfer.types.includes("Files")) return;
     event.preventDefault(); // or the browser would leave the page to show the file
     by("drop").classList.toggle("over", event.type === "dragenter" || event.type === "dragover");
-    if (event.type === "drop" && !by("drop").hidden) send(event.dataTransfer.files);
+    if (event.type === "drop" && !by("drop").hidden) send(event.dataTransfer.files, this.person.value);
   }
 
   showUploads() {
@@ -241,6 +256,8 @@ class Queue {
   facts(job) {
     const facts = [];
     if (job.outcome.duration_s !== undefined) facts.push(clock(job.outcome.duration_s), t("home.people", { n: job.outcome.n_people }));
+    const person = job.person && this.people.find((one) => one.id === job.person);
+    if (person) facts.push(t("home.readWith", { name: person.name }));
     return [...facts, whenErased(job.keep_until)].filter(Boolean).join(" · ");
   }
 

@@ -169,7 +169,7 @@ class Live {
   }
 
   tick() {
-    this.time.textContent = clock(this.session?.seconds || 0);
+    this.time.textContent = clock(Math.floor(this.session?.seconds || 0));
     this.drawFaces();
   }
 

@@ -104,9 +104,7 @@ class People {
 
   async erase(person) {
     try {
-      const { jobs } = await ask("/v1/jobs?limit=100");
-      const read = jobs.filter((job) => job.person === person.id).length;
-      const answer = await howToErase(person, read);
+      const answer = await howToErase(person);
       if (!answer) return;
       await ask(`/v1/people/${person.id}${answer.recordings ? "?recordings=true" : ""}`, { method: "DELETE" });
       await this.look();
@@ -117,12 +115,12 @@ class People {
 }
 
 /* Ask whether to erase somebody, and whether with the recordings that were read with the profile; null: no. */
-function howToErase(person, read) {
+function howToErase(person) {
   return new Promise((resolve) => {
     const too = el("input", { type: "checkbox", id: "erase-recordings" });
     const dialog = el("dialog", { class: "panel", "aria-labelledby": "erase-title" });
     dialog.append(el("h2", { id: "erase-title" }, t("people.eraseQuestion", { name: person.name })), el("p", {}, t("people.eraseSays")),
-      ...(read ? [el("p", {}, el("label", {}, too, " ", t("people.eraseToo", { n: read })))] : []),
+      el("p", {}, el("label", {}, too, " ", t("people.eraseToo"))),
       el("div", { class: "line" }, button(t("people.keep"), () => dialog.close("keep")),
         button(t("people.erase"), () => dialog.close("erase"), { main: true, id: "erase-yes" })));
     dialog.addEventListener("close", () => { dialog.remove(); resolve(dialog.returnValue === "erase" ? { recordings: too.checked } : null); });

@@ -59,7 +59,7 @@ class Recorder {
     this.media.start(PIECE_MS);
     this.began = performance.now();
     const time = el("span", { class: "record-time" }, clock(0));
-    this.ticking = setInterval(() => { time.textContent = clock((performance.now() - this.began) / 1000); }, SLOW_MS);
+    this.ticking = setInterval(() => { time.textContent = clock(Math.floor((performance.now() - this.began) / 1000)); }, SLOW_MS);
     this.status.textContent = t("record.recording");
     this.act(button(t("record.stop"), () => this.media.stop(), { main: true, "data-record": "stop" }), time);
     this.root.classList.add("recording");
