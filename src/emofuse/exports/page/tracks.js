@@ -330,6 +330,9 @@ class Tracks {
 }
 /* A text, or as much of it as has room. */
 function shortened(pen, text, room) {
-  while (text.length > 1 && pen.measureText(text).width > room) text = text.slice(0, -2) + "…";
-  return text;
+  const fits = (each) => pen.measureText(each).width <= room;
+  if (fits(text)) return text;
+  let low = 0, high = text.length - 1;
+  while (low < high) { const mid = (low + high + 1) >> 1; if (fits(text.slice(0, mid) + "…")) low = mid; else high = mid - 1; }
+  return text.slice(0, low) + "…";
 }
