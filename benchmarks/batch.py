@@ -127,20 +127,20 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "emofuse", "predict", *map(str, arguments)]
 
 
-def journal_lines(table: Path) -> int:
+def journal_results(table: Path) -> int:
     journal = table.with_name(f"{table.name}.partial.jsonl")
-    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+    return journal.read_bytes().count(b'\n{"file"') if journal.exists() else 0
 
 
-def kill_after(arguments: Sequence[object], table: Path, lines: int) -> int:
-    """Start a run, kill it once its journal has so many lines, and return how many it then has."""
+def kill_after(arguments: Sequence[object], table: Path, results: int) -> int:
+    """Start a run, kill it once its journal has so many results, and return how many it then has."""
     with subprocess.Popen(command(*arguments), stderr=subprocess.DEVNULL) as run:
-        while journal_lines(table) < lines and run.poll() is None:
+        while journal_results(table) < results and run.poll() is None:
             time.sleep(0.005)
         run.send_signal(signal.SIGKILL)
     if table.exists():
-        raise SystemExit(f"the run ended before it could be killed after {lines} lines")
-    return journal_lines(table)
+        raise SystemExit(f"the run ended before it could be killed after {results} results")
+    return journal_results(table)
 
 
 def finish(arguments: Sequence[object]) -> tuple[int, str]:
@@ -160,8 +160,8 @@ def problems(folder: Path, work: Path, n_files: int, n_broken: int, options: Seq
         found.append(f"exit status {status}, expected 1:\n{stderr}")
     arguments = [folder, "--out", pieces, *options]
     for part in (1, 2):
-        n_lines = kill_after(arguments, pieces, part * n_files // 3)
-        print(f"killed with {n_lines - 1} of {n_files} results in the journal")
+        n_results = kill_after(arguments, pieces, part * n_files // 3)
+        print(f"killed with {n_results} of {n_files} results in the journal")
     status, stderr = finish(arguments)
     print(stderr.strip().splitlines()[-1])
     if status != 1 or "Traceback" in stderr:

@@ -290,7 +290,7 @@ def run(*arguments: object) -> subprocess.Popen[str]:
 def test_an_interrupt_ends_cleanly(mixed: Path, tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     with run(mixed, "--jobs", 2, "--out", table) as process:
-        while batch_benchmark.journal_lines(table) < 5 and process.poll() is None:
+        while batch_benchmark.journal_results(table) < 5 and process.poll() is None:
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
@@ -298,4 +298,4 @@ def test_an_interrupt_ends_cleanly(mixed: Path, tmp_path: Path) -> None:
     assert stderr.splitlines()[-1] == "emofuse: interrupted; repeat the command to resume"
     assert "Traceback" not in stderr
     assert not table.exists()
-    assert batch_benchmark.journal_lines(table) >= 5
+    assert batch_benchmark.journal_results(table) >= 5

@@ -14,8 +14,15 @@ from typing import IO
 import pytest
 
 from emofuse.core.errors import FolderInUseError
-from emofuse.system import file_lock
-from emofuse.system.file_lock import LOCK_FILE, empty_locked, locked_folder, open_locked, remove_locked
+from emofuse.system import file_lock, lease_file
+from emofuse.system.file_lock import (
+    LOCK_FILE,
+    empty_locked,
+    is_locked,
+    locked_folder,
+    open_locked,
+    remove_locked,
+)
 
 HOLDER = """
 import sys, time
@@ -89,15 +96,48 @@ def test_a_file_that_was_removed_while_it_was_awaited_is_opened_again(
     assert len(calls) == 2 and calls[0].closed
 
 
-def test_a_file_system_without_locks_is_used_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_gets_a_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
     def flock(_file: object, _mode: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with locked_folder(tmp_path / "f"), locked_folder(tmp_path / "f"):
+    folder = tmp_path / "f"
+    with locked_folder(folder):
+        assert (folder / f"{LOCK_FILE}.lease").exists()
+        empty_locked(folder)
+        with pytest.raises(FolderInUseError, match="is in use by another run"), locked_folder(folder):
+            pass
+    assert not folder.exists()
+
+
+def test_a_lease_may_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOFUSE_LOCKS", "lease")
+    with locked_folder(tmp_path / "f"):
+        assert (tmp_path / "f" / f"{LOCK_FILE}.lease").exists()
+    monkeypatch.setenv("EMOFUSE_LOCKS", "flock")
+    with locked_folder(tmp_path / "f"):
+        assert not (tmp_path / "f" / f"{LOCK_FILE}.lease").exists()
+
+
+def test_a_folder_that_was_taken_over_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOFUSE_LOCKS", "lease")
+    monkeypatch.setattr(lease_file.Lease, "held", lambda _self: False)
+    with pytest.raises(FolderInUseError, match="was taken over by another run"), locked_folder(tmp_path):
         pass
+    assert (tmp_path / LOCK_FILE).exists()  # it is that of the other run
+
+
+@pytest.mark.usefixtures("system")
+def test_whether_a_file_is_locked(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    assert not is_locked(path) and not path.exists()
+    with open_locked(path) as file:
+        file.write(b"abc")
+        assert is_locked(path)
+    assert not is_locked(path)
+    open_locked(path).close()
 
 
 @pytest.mark.usefixtures("system")
@@ -154,7 +194,8 @@ def test_workers_do_not_keep_a_folder_of_a_parent_that_died(tmp_path: Path) -> N
         "import subprocess, sys, os, signal; from pathlib import Path\n"
         "from emofuse.system.file_lock import locked_folder\n"
         f"with locked_folder(Path({str(tmp_path / 'run')!r})):\n"
-        "    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'],\n"
+        "                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
         "    print(child.pid, flush=True)\n"
         "    os.abort()\n"
     )

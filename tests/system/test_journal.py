@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from emofuse.core.errors import JournalError
-from emofuse.system.journal import Journal
+from emofuse.system import lease_file
+from emofuse.system.journal import Journal, Progress, read_progress
 
 ABOUT = {"recogniser": "a", "profile": None}
 
@@ -108,3 +112,72 @@ def test_a_finished_run_leaves_nothing(tmp_path: Path) -> None:
     with Journal(tmp_path / "j.jsonl", ABOUT) as journal:
         journal.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def failed(entry: Mapping[str, Any]) -> bool:
+    return bool(entry["n"] < 0)
+
+
+def test_progress_is_read_while_another_writes(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path, ABOUT) as journal:
+        assert read_progress(path, failed) == Progress(True, 0, 0, 0, None, ABOUT)
+        journal.begin(10, 4, 1)
+        assert read_progress(path, failed) == Progress(True, 10, 4, 1, None, ABOUT)
+        for n in (1, -1):
+            journal.append({"n": n})
+        time.sleep(0.01)  # the time of a result is told to a millisecond
+        journal.append({"n": 2})
+        now = read_progress(path, failed)
+        assert (now.running, now.total, now.done, now.failed) == (True, 10, 7, 2)
+        (last,) = [entry["at_s"] for _, entry in journal.entries() if entry.get("n") == 2]
+        assert now.left_s == pytest.approx(3 * last / 3)
+    path.write_bytes(path.read_bytes() + b'{"n": 5')
+    ended = read_progress(path, failed)
+    assert ended == Progress(False, 10, 7, 2, None, ABOUT)
+    with Journal(path, ABOUT) as journal:  # a second run knows better how many there were
+        assert [entry["n"] for _, entry in journal.entries() if "n" in entry] == [1, -1, 2]
+        journal.begin(8, 2, 0)
+        journal.append({"n": 7})
+        assert read_progress(path, failed).done == 3
+
+
+def test_a_run_that_only_began_leaves_nothing(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j.jsonl", ABOUT) as journal:
+        journal.begin(10, 0, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_speed_is_that_of_the_last_ten_minutes(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path, ABOUT) as journal:
+        journal.begin(1000, 0, 0)
+        for at_s in (*range(1, 101), *range(5000, 5600, 60), 5600):  # 100 at once, then one per minute
+            journal.append({"n": 1})
+            lines = path.read_bytes().splitlines()
+            lines[-1] = b'{"n": 1, "at_s": %d}' % at_s
+            path.write_bytes(b"\n".join(lines) + b"\n")
+        left_s = read_progress(path, failed).left_s
+    assert left_s == pytest.approx((1000 - 111) * 600 / 10, rel=0.11)
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n", b'{"journal": 99, "about": {}}\n'])
+def test_the_progress_of_what_is_no_journal(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "j").write_bytes(content)
+    with pytest.raises(JournalError, match="is not a journal"):
+        read_progress(tmp_path / "j", failed)
+
+
+def test_a_journal_that_was_taken_over_is_written_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMOFUSE_LOCKS", "lease")
+    path = tmp_path / "j.jsonl"
+    with Journal(path, ABOUT) as journal:
+        journal.append({"n": 1})
+        assert (tmp_path / "j.jsonl.lease").exists()
+        monkeypatch.setattr(lease_file.Lease, "held", lambda _self: False)
+        with pytest.raises(JournalError, match="another run has taken this file over"):
+            journal.append({"n": 2})
+        monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["j.jsonl"]

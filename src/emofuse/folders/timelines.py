@@ -157,7 +157,7 @@ def write_timelines(
         run.recall(journal)
         with (
             settings.setup() as setup,
-            contextlib.closing(isolated(WRITER, setup | how, run.tasks(timeout_s), jobs)) as replies,
+            contextlib.closing(isolated(WRITER, setup | how, run.tasks(timeout_s, journal), jobs)) as replies,
         ):
             for index, reply in replies:
                 run.record(index, {"error": reply.reason} if isinstance(reply, Lost) else reply, journal)
@@ -287,15 +287,16 @@ class _Run:
             if entry["reply"]["error"] is not None or all(written):
                 self.replies[index] = entry["reply"]
         self.n_resumed = len(self.replies)
+        journal.begin(len(self.files), self.n_resumed, self.n_failed)
         self._report()
 
-    def tasks(self, timeout_s: float | None) -> Iterator[Task]:
+    def tasks(self, timeout_s: float | None, journal: Journal) -> Iterator[Task]:
         """The recordings that are still to be read; those that cannot be recordings are failures at once."""
         for index, file in enumerate(self.files):
             if index in self.replies:
                 continue
             if file in self.recordings.refused:
-                self.replies[index] = {"error": self.recordings.refused[file]}
+                self.record(index, {"error": self.recordings.refused[file]}, journal)
                 continue
             size = (stamp(file) or [0])[0]
             limit_s = _LIMIT_S + size / _LIMIT_BYTES_PER_S if timeout_s is None else timeout_s

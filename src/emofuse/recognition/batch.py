@@ -325,6 +325,7 @@ class _Run:
                 self.offsets[index] = offset
                 self.resumed += 1
                 self._count(entry["row"])
+        self.journal.begin(len(self.listing.files), self.done, self.failed)
         self._report()
 
     def pending(self) -> Iterator[int]:
