@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import math
+import random
+from fractions import Fraction
+
 import pytest
 
 from emofuse.core.times import clock, decimal_seconds, milliseconds, parse_seconds, short_clock
@@ -17,6 +21,17 @@ def test_clock(time_s: float, shown: str) -> None:
 def test_times_are_rounded_once_from_the_exact_value_half_to_even() -> None:
     assert [milliseconds(t) for t in (0.0625, 0.1875, 0.3125, -0.0625)] == [62, 188, 312, -62]
     assert milliseconds(2.0005) == 2001, "the float is above the half, though 1000 times it is not"
+    rng = random.Random(1)
+    for _ in range(5000):
+        tick = rng.randrange(10**9) / 2000
+        for time_s in (
+            rng.uniform(-5, 40_000),
+            tick,
+            math.nextafter(tick, 0),
+            -tick,
+            rng.uniform(-1e15, 1e15),
+        ):
+            assert milliseconds(time_s) == round(Fraction(time_s) * 1000)
 
 
 def test_times_in_formats() -> None:

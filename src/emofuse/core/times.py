@@ -10,11 +10,19 @@ import re
 from fractions import Fraction
 from typing import Final
 
+_SAFE: Final = 0.49
+_EXACT: Final = 2.0**40
+"""Below this, products of floats are exact to far less than a hundredth."""
 _CLOCK: Final = re.compile(r"([+-]?)(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")
 
 
 def milliseconds(seconds: float) -> int:
     """The nearest whole millisecond, half to even."""
+    near = seconds * 1000
+    whole = round(near)
+    # the product is inexact, which matters close to a half alone
+    if abs(near - whole) < _SAFE and abs(near) < _EXACT:
+        return whole
     return round(Fraction(seconds) * 1000)
 
 
