@@ -4,7 +4,7 @@ import { ask, Refused } from "./api.js";
 import { devices, open, release } from "./capture.js";
 import { by, button, clock, el, say } from "./dom.js";
 import { PersonCard, readInk, SPAN_S } from "./live_card.js";
-import { LiveSession } from "./session.js";
+import { LiveSession } from "./live_session.js";
 import { t } from "./texts.js";
 
 const QUIET_DBFS = -65, QUIET_BLOCKS = 50;
@@ -33,7 +33,7 @@ class Live {
     this.body = el("div", { class: "live-session" }, this.stage, this.cards);
     this.result = el("section", { class: "panel", id: "live-result", hidden: true, "aria-labelledby": "live-result-title" });
     root.append(el("h1", {}, t("live.title")), el("p", {}, t("live.says")), el("p", { class: "quiet" }, t("live.stays")),
-      el("div", { role: "status" }, this.problemList), this.setup, this.result, this.body);
+      el("div", { role: "status" }, this.problemList), this.result, this.setup, this.body);
   }
 
   async begin() {
@@ -81,6 +81,17 @@ class Live {
       who.length ? el("fieldset", { class: "live-people" }, el("legend", {}, t("live.who")), ...who, el("p", { class: "quiet" }, t("live.whoSays"))) : "",
       el("div", { class: "line" }, el("button", { class: "main", id: "live-start" }, t("live.start"))));
     this.setup.hidden = false;
+    this.chooseAgain();
+  }
+
+  /* What was chosen for the session before, as far as it is still there. */
+  chooseAgain() {
+    if (!this.choice) return;
+    for (const kind of ["camera", "microphone"]) {
+      const select = by(`live-${kind}`), before = this.choice[kind];
+      if ([...select.options].some((one) => one.value === before)) select.value = before;
+    }
+    for (const box of this.setup.querySelectorAll("[name=person]")) box.checked = this.choice.people.some((one) => one.id === box.value);
   }
 
   get chosen() { return [...this.setup.querySelectorAll("[name=person]:checked")].map((box) => this.people.find((one) => one.id === box.value)); }
@@ -98,6 +109,7 @@ class Live {
     this.clearProblems();
     const wrong = this.wrongChoice(camera, microphone, people);
     if (wrong) { say(wrong); return; }
+    this.choice = { camera, microphone, people };
     this.setup.querySelector("#live-start").disabled = true;
     say(t("live.asking"));
     const { stream, problems } = await open({ camera, microphone });
@@ -114,7 +126,7 @@ class Live {
     this.listen(this.session);
     try { await this.session.start(); } catch (error) { this.failed(error); return; }
     if (this.left) return;
-    say(t("live.reading"));
+    this.sayReading();
     this.pauseButton.disabled = false;
     this.closed(await this.session.closed);
   }
@@ -227,7 +239,12 @@ class Live {
     if (paused) this.session.pause(); else this.session.resume();
     this.pauseButton.textContent = paused ? t("live.resume") : t("live.pause");
     this.stage.classList.toggle("paused", paused);
-    say(paused ? t("live.paused") : t("live.reading"));
+    if (paused) say(t("live.paused")); else this.sayReading();
+  }
+
+  sayReading() {
+    const { people } = this.choice;
+    say(people.length === 1 ? t("live.readingWith", { name: people[0].name }) : t("live.reading"));
   }
 
   // --- afterwards
