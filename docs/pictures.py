@@ -26,6 +26,7 @@ from emofuse import Recognizer
 from emofuse.cli.printing import live_view, print_predictions, print_segments, print_summary
 from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.label_maps import CIRCUMPLEX_DEGREES
+from emofuse.server.client import Client
 from emofuse.timeline.live import LiveWindow, live_windows
 from emofuse.timeline.records import Timeline
 
@@ -39,7 +40,15 @@ CHROMIUM = (
 )  # fmt: skip
 VIDEO = slice(140, 300), slice(60, 480)
 """Rows and columns of the video in the page."""
+PAGE_VIDEO = slice(260, 420), slice(80, 500)
+"""The same in the page of the service."""
 BLACK = 60.0
+ANNOTATIONS = {
+    "names": {"person 1": "Anna", "person 2": "Ben"},
+    "markers": [{"start_s": 6.2, "text": "question 1"}, {"start_s": 14.6, "text": "question 2"}],
+    "excluded": [{"start_s": 19.0, "end_s": 20.5, "reason": "a phone rings"}],
+}
+"""What somebody changed about the timeline."""
 _WEB_FONTS = re.compile(r"@font-face \{.*?\}", re.DOTALL)
 
 
@@ -73,6 +82,7 @@ def main() -> None:
     if given.browser is None:
         sys.exit("no Chromium: the screenshot of the page was not made; select a browser with --browser")
     screenshot(given.browser, page, work)
+    service_page(given.browser, talk, work)
 
 
 def emofuse(*words: object) -> None:
@@ -218,17 +228,44 @@ def extract_audio(video: Path, out: Path) -> Path:
 
 def screenshot(browser: str, page: Path, work: Path) -> None:
     """The page of a timeline in a browser, with the first frame of the video."""
-    name = PICTURES / "timeline.png"
+    shoot(
+        browser, page.absolute().as_uri(), PICTURES / "timeline.png", work, VIDEO, "--window-size=1100,1240"
+    )
+
+
+def service_page(browser: str, talk: Path, work: Path) -> None:
+    """The page of a recording in a running service, as somebody left it, light and dark."""
+    data = work / "service"
+    shutil.rmtree(data, ignore_errors=True)
+    command = ("serve", "--port", "0", "--data", data, "--purpose", "a study of interviews", "--quiet")
+    words = [sys.executable, "-m", "emofuse", *map(str, command)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as service:
+        try:
+            assert service.stdout is not None
+            address = service.stdout.readline().split()[-1]
+            with Client(address) as client:
+                job = client.wait(client.submit(talk).id)
+                client.annotate(job.id, ANNOTATIONS)
+            url = f"{address}/#/recording/{job.id}"
+            for name, more in (("light", ()), ("dark", ("--blink-settings=preferredColorScheme=0",))):
+                picture = PICTURES / f"page-{name}.png"
+                shoot(browser, url, picture, work, PAGE_VIDEO, "--window-size=1280,1500", *more)
+        finally:
+            service.terminate()
+
+
+def shoot(browser: str, url: str, name: Path, work: Path, video: tuple[slice, slice], *more: str) -> None:
+    """A picture of a page, once the video in it shows something."""
     words = [
-        *CHROMIUM, f"--user-data-dir={(work / 'browser').absolute()}", "--window-size=1100,1240",
-        f"--screenshot={name.absolute()}",
+        *CHROMIUM, f"--user-data-dir={(work / 'browser').absolute()}",
+        f"--screenshot={name.absolute()}", *more,
     ]  # fmt: skip
     for patience_ms in (4_000, 8_000, 16_000, 32_000, 64_000):
         wait = f"--virtual-time-budget={patience_ms}"
-        subprocess.run([browser, *words, wait, page.absolute().as_uri()], check=True, capture_output=True)
+        subprocess.run([browser, *words, wait, url], check=True, capture_output=True)
         picture = cv2.imread(str(name))
         assert picture is not None
-        if picture[VIDEO].mean() > BLACK:
+        if picture[video].mean() > BLACK:
             cv2.imwrite(str(name), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
             return
     sys.exit("the browser never showed the video in the page")

@@ -23,6 +23,7 @@ LONGEST = 450
 """Lines of a module."""
 
 TESTS_BESIDE_MODULES = {
+    "server/page/test_recording.py": "the page of one recording, in a browser",
     "server/page/test_home.py": "the page's recordings, purpose and token, in a browser",
     "server/page/test_viewer.py": "the viewer on the page of the service, in a browser",
     "server/page/test_live.py": "the page's live mode, in a browser",

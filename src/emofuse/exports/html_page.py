@@ -20,6 +20,7 @@ from emofuse.exports.page_texts import asset, fragment_text, texts
 from emofuse.exports.people_table import people_table
 from emofuse.exports.segments_table import MOST_ROWS, segment_rows, segments_table
 from emofuse.exports.static_chart import draw_chart
+from emofuse.exports.unused_table import unused_table
 from emofuse.exports.viewer import drawn_data, emotion_style, header, recording_name, script, style
 from emofuse.exports.waveform import Peaks
 from emofuse.timeline.records import Timeline
@@ -61,6 +62,7 @@ def write_html(timeline: Timeline, file: IO[bytes], path: Path, waveform: Peaks 
         f'<div data-part="people">{people_table(timeline)}</div>',
         f'<div data-part="marks">{marks_table(timeline)}</div>',
         f'<div data-part="segments">{segments_table(timeline, rows[:MOST_ROWS])}</div>',
+        f'<div data-part="unused">{unused_table(timeline)}</div>',
         f'<template data-part="more-rows">{"".join(rows[MOST_ROWS:])}</template>',
         f"</main>\n<footer><p>{escape(fragment_text('closing'))}</p></footer>\n",
         f'<script type="application/json" id="timeline-data">{_script_safe_json(data)}</script>\n',

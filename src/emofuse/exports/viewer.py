@@ -23,6 +23,7 @@ from emofuse.exports.people_table import people_table
 from emofuse.exports.segments_table import segment_rows, segments_table
 from emofuse.exports.static_chart import css_colors
 from emofuse.exports.tiers import VOICE, WORDS, plain_names
+from emofuse.exports.unused_table import unused_table
 from emofuse.exports.waveform import Peaks
 from emofuse.timeline.records import Segment, Timeline, Window, part_ms
 
@@ -73,8 +74,8 @@ def view_data(timeline: Timeline, waveform: Peaks | None = None) -> dict[str, An
 
     Returns:
         Times in seconds or, in lists and packed arrays, in whole milliseconds; arrays as base64. ``html`` has
-        the fragments ``header``, ``people``, ``marks`` and ``segments`` (a table without rows), and
-        ``segment_rows``; ``css`` the colors of the emotions.
+        the fragments ``header``, ``people``, ``marks``, ``unused`` and ``segments`` (a table without rows),
+        and ``segment_rows``; ``css`` the colors of the emotions.
     """
     return {
         **drawn_data(timeline, waveform),
@@ -83,6 +84,7 @@ def view_data(timeline: Timeline, waveform: Peaks | None = None) -> dict[str, An
             "header": header(timeline),
             "people": people_table(timeline),
             "marks": marks_table(timeline),
+            "unused": unused_table(timeline),
             "segments": segments_table(timeline, ()),
             "segment_rows": segment_rows(timeline),
         },

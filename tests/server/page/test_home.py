@@ -69,7 +69,7 @@ def test_the_page_works_with_the_keyboard_alone(page: chromium.Page, tmp_path: P
         page.until("document.activeElement.id === 'files'")
         page.choose(FILES, film)
         page.until("document.querySelector('[data-state=done] a.open')")
-        for _ in range(3):  # past both buttons of the recorder
+        for _ in range(4):  # past both buttons of the recorder, and consent
             page.key("Tab", 9)
         assert "open" in focused(page)
         assert page.run("document.documentElement.scrollWidth") <= 360
@@ -85,6 +85,18 @@ def test_the_page_works_with_the_keyboard_alone(page: chromium.Page, tmp_path: P
         assert focused(page) == "queue-title"
         assert service.client.get("/v1/jobs").json()["jobs"] == []
         assert problems(page, service) == []
+
+
+def test_consent_is_noted_with_what_is_sent(page: chromium.Page, service: RunningService, film: Path) -> None:
+    page.open_address("about:blank")
+    page.open_address(service.url + "/")
+    page.until("document.getElementById('consent') && !document.getElementById('drop').hidden")
+    page.run("document.getElementById('consent').value = 'form 12 & signed'")
+    page.choose(FILES, film)
+    page.until("document.querySelector('#queue [data-state=done]')?.textContent.includes('form 12 & signed')")
+    job = service.client.get("/v1/jobs").json()["jobs"][0]
+    assert (job["name"], job["consent"]) == (film.name, "form 12 & signed")
+    assert problems(page, service) == []
 
 
 def test_what_the_law_asks_for_is_said(page: chromium.Page, service: RunningService) -> None:

@@ -84,7 +84,7 @@ function build(root, say, model, state, name) {
     make("div", { "data-part": "header" }),
     make("div", { class: "player", "data-part": "player" }, stage(say, name), legend(say, model.emotions)),
     controls(say, model, state), make("div", { "data-tools": true }), chart(say), keys(say),
-    ...["people", "marks", "segments"].map((part) => make("div", { "data-part": part })));
+    ...["people", "marks", "segments", "unused"].map((part) => make("div", { "data-part": part })));
   const parts = {};
   for (const element of root.querySelectorAll("[data-part]")) parts[element.dataset.part] = element;
   return parts;

@@ -52,7 +52,7 @@ class Viewer extends EventTarget {
     const { parts, model, say } = this;
     if (view.css !== undefined) this.adopt(view.css);
     this.tracks.ink = readInk(this.root, model.n);
-    for (const part of ["header", "people", "marks"])
+    for (const part of ["header", "people", "marks", "unused"])
       if (place(parts[part], view.html[part])) this.tell("rows", { part, element: parts[part] });
     this.segments.set(view.html.segments, view.html.segment_rows);
     for (const input of parts.kind.querySelectorAll("input")) {

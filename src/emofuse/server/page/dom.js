@@ -40,3 +40,54 @@ export function clock(seconds) {
   const head = whole >= 3600 ? `${Math.floor(whole / 3600)}:${pad(Math.floor(whole / 60) % 60)}` : `${Math.floor(whole / 60)}`;
   return `${head}:${pad(whole % 60)}`;
 }
+
+/* 1:02:03.4 or 62.5 as seconds; null: it is no time. */
+export function seconds(text) {
+  const parts = text.trim().replace(",", ".").replace("−", "-").split(":");
+  if (parts.length > 3 || !parts.every((part, i) => (i === parts.length - 1 ? /^-?\d+(\.\d*)?$/ : /^-?\d+$/).test(part))) return null;
+  const sign = text.trim().startsWith("-") || text.trim().startsWith("−") ? -1 : 1;
+  return sign * parts.reduce((sum, part) => sum * 60 + Math.abs(Number(part)), 0);
+}
+
+export function preciseClock(time) {
+  const tenths = Math.round(Math.abs(time) * 10), whole = Math.floor(tenths / 10), pad = (value) => String(value).padStart(2, "0");
+  const head = whole >= 3600 ? `${Math.floor(whole / 3600)}:${pad(Math.floor(whole / 60) % 60)}` : `${Math.floor(whole / 60)}`;
+  return `${time < 0 && tenths ? "−" : ""}${head}:${pad(whole % 60)}.${tenths % 10}`;
+}
+
+/* Ask for a few values in a dialog; null: cancelled. Each field: { name, label, kind: text|area|time|choice, value, options, needed, longest, hint, list }. */
+export function askFor(title, fields, { save, cancel, problem }) {
+  return new Promise((resolve) => {
+    const inputs = {}, dialog = el("dialog", { class: "panel", "aria-label": title }), wrong = el("p", { class: "wrong", role: "alert" });
+    const parts = fields.map((field) => {
+      const id = `field-${field.name}`, common = { id, name: field.name, required: Boolean(field.needed) };
+      const list = field.list ? el("datalist", { id: `${id}-list` }, ...field.list.map((one) => el("option", { value: one }))) : null;
+      inputs[field.name] = field.kind === "choice"
+        ? el("select", common, ...field.options.map(([value, text]) => el("option", { value, selected: value === field.value }, text)))
+        : el(field.kind === "area" ? "textarea" : "input", { ...common, maxlength: field.longest, autocomplete: "off", rows: field.kind === "area" ? 3 : null, list: list ? list.id : null });
+      if (field.kind !== "choice") inputs[field.name].value = field.value ?? "";
+      return el("p", { class: "field" }, el("label", { for: id }, field.label), inputs[field.name], list);
+    });
+    const values = () => {
+      const made = {};
+      for (const field of fields) {
+        const text = inputs[field.name].value;
+        made[field.name] = field.kind !== "time" ? text : text.trim() ? seconds(text) : undefined;
+        if (made[field.name] === null) { inputs[field.name].focus(); throw new Error(problem); }
+      }
+      return made;
+    };
+    let answer = null;
+    const form = el("form", { submit: (event) => {
+      event.preventDefault();
+      try { answer = values(); dialog.close(); } catch (error) { wrong.textContent = error.message; }
+    } }, el("h2", {}, title), ...parts, wrong,
+      el("div", { class: "line" }, el("button", { class: "main" }, save), button(cancel, () => dialog.close())));
+    dialog.append(form);
+    dialog.addEventListener("close", () => { dialog.remove(); resolve(answer); });
+    document.body.append(dialog);
+    dialog.showModal();
+    const first = form.querySelector("input, textarea, select");
+    if (first) { first.focus(); if (first.select) first.select(); }
+  });
+}

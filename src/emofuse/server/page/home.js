@@ -23,9 +23,9 @@ export async function show(root) {
 
 // --- recordings are sent one after the other
 
-function send(files, person) {
+function send(files, options) {
   for (const file of files) {
-    const upload = { file, person, item: newItem(file.name), request: null, begun: false };
+    const upload = { file, options, item: newItem(file.name), request: null, begun: false };
     upload.item.dataset.state = "upload";
     uploads.push(upload);
     showUpload(upload.item, t("home.state.waits"), [[t("home.leaveOut"), () => leaveOut(upload)]]);
@@ -42,10 +42,10 @@ function leaveOut(upload) {
 function sendNext() {
   const upload = uploads.find((one) => !one.begun);
   if (!upload || uploads.some((one) => one.request)) return;
-  const { file, item, person } = upload, request = upload.request = new XMLHttpRequest(); // fetch does not tell how much has been sent
+  const { file, item, options } = upload, request = upload.request = new XMLHttpRequest(); // fetch does not tell how much has been sent
   upload.begun = true;
   const name = encodeURIComponent(file.name).replace(/['()*!]/g, (one) => `%${one.charCodeAt(0).toString(16)}`);
-  request.open("POST", person ? `/v1/jobs?person=${person}` : "/v1/jobs");
+  request.open("POST", `/v1/jobs${options}`);
   request.setRequestHeader("Content-Type", "application/octet-stream");
   request.setRequestHeader("Content-Disposition", `attachment; filename*=UTF-8''${name}`);
   request.upload.addEventListener("progress", (event) => {
@@ -58,7 +58,7 @@ function sendNext() {
 }
 
 function sent(upload, request) {
-  const { file, item, person } = upload;
+  const { file, item, options } = upload;
   if (request.status === 202) {
     uploads.splice(uploads.indexOf(upload), 1);
     item.remove();
@@ -66,7 +66,7 @@ function sent(upload, request) {
     if (queue) { queue.show(JSON.parse(request.responseText)); queue.follow(); }
     return;
   }
-  const again = () => { leaveOut(upload); send([file], person); };
+  const again = () => { leaveOut(upload); send([file], options); };
   showUpload(item, t("home.state.notSent"), [[t("home.again"), again], [t("home.leaveOut"), () => leaveOut(upload)]], problemIn(request));
   item.dataset.state = "failed";
 }
@@ -200,15 +200,29 @@ class Queue {
 
   dropField() {
     const files = el("input", { class: "visually-hidden", id: "files", type: "file", multiple: true, accept: ACCEPTED,
-      "aria-describedby": "drop-text", change: () => { send(files.files, this.person.value); files.value = ""; } });
+      "aria-describedby": "drop-text", change: () => { send(files.files, this.options()); files.value = ""; } });
     const recorder = el("div");
-    this.endRecorder = mountRecorder(recorder, (file) => send([file], this.person.value));
+    this.endRecorder = mountRecorder(recorder, (file) => send([file], this.options()));
     this.person = el("select", { id: "drop-person" });
     this.who = el("p", { hidden: true }, el("label", { for: "drop-person" }, t("home.who")), " ", this.person);
     return el("div", { id: "drop", class: "drop", hidden: true },
       el("p", { id: "drop-text" }, t("home.drop")),
-      el("label", { class: "open", for: "files" }, t("home.choose"), files), recorder, this.who,
+      el("label", { class: "open", for: "files" }, t("home.choose"), files), recorder, this.who, this.consentField(),
       el("p", { class: "quiet" }, t("home.stays")));
+  }
+
+  consentField() {
+    this.consent = el("input", { id: "consent", maxlength: 500, autocomplete: "off" });
+    return el("details", { class: "consent" }, el("summary", {}, t("home.consent.title")),
+      el("p", { class: "field" }, el("label", { for: "consent" }, t("home.consent.where")), this.consent));
+  }
+
+  /* The query of what is sent next. */
+  options() {
+    const given = new URLSearchParams();
+    if (this.person.value) given.set("person", this.person.value);
+    if (this.consent.value.trim()) given.set("consent", this.consent.value.trim());
+    return given.size ? `?${given}` : "";
   }
 
   /* Who is enrolled may be who is seen and heard. */
@@ -223,7 +237,7 @@ class Queue {
     if (!event.dataTransfer || !event.dataTransfer.types.includes("Files")) return;
     event.preventDefault(); // or the browser would leave the page to show the file
     by("drop").classList.toggle("over", event.type === "dragenter" || event.type === "dragover");
-    if (event.type === "drop" && !by("drop").hidden) send(event.dataTransfer.files, this.person.value);
+    if (event.type === "drop" && !by("drop").hidden) send(event.dataTransfer.files, this.options());
   }
 
   showUploads() {
@@ -257,6 +271,7 @@ class Queue {
     const facts = [];
     if (job.outcome.duration_s !== undefined) facts.push(clock(job.outcome.duration_s), t("home.people", { n: job.outcome.n_people }));
     const person = job.person && this.people.find((one) => one.id === job.person);
+    if (job.consent) facts.push(t("home.consent.is", { consent: job.consent }));
     if (person) facts.push(t("home.readWith", { name: person.name }));
     return [...facts, whenErased(job.keep_until)].filter(Boolean).join(" · ");
   }

@@ -1,12 +1,180 @@
-// One recording: what was read of it, beside its picture.
+// One recording: the viewer, and all that can be changed about it.
 
-import { ask } from "./api.js";
-import { el } from "./dom.js";
-import { t } from "./texts.js";
+import { Annotations } from "./annotations.js";
+import { ask, Refused } from "./api.js";
+import { askFor, button, el, preciseClock, say } from "./dom.js";
+import { t, viewerTexts } from "./texts.js";
+
+const LONGEST = { name: 200, reason: 500, text: 2000 };
 
 export async function show(root, [id]) {
-  const [job, results] = await Promise.all([ask(`/v1/jobs/${id}`), ask(`/v1/jobs/${id}/results`)]);
-  root.append(el("h1", {}, job.name), exportsOf(results));
+  const [job, results, first] = await Promise.all([ask(`/v1/jobs/${id}`), ask(`/v1/jobs/${id}/results`), ask(`/v1/jobs/${id}/view`)]);
+  const annotations = new Annotations(id, first.original_people);
+  await annotations.load();
+  return new Recording(root, job, results, first.view, annotations).end;
+}
+
+class Recording {
+  constructor(root, job, results, view, annotations) {
+    Object.assign(this, { root, job, annotations });
+    this.place = el("div", { id: "viewer" });
+    this.tools = el("div", { id: "tools", class: "line", role: "toolbar", "aria-label": t("recording.tools") });
+    root.append(el("p", {}, el("a", { href: "#/" }, t("recording.back"))), this.place, exportsOf(results));
+    this.viewer = globalThis.emofuseViewer.mount(this.place, view, { texts: viewerTexts(), media: `/v1/jobs/${job.id}/media` });
+    this.makeTools();
+    for (const part of ["people", "marks"]) this.addButtons(part);
+    this.viewer.addEventListener("rows", ({ detail }) => this.addButtons(detail.part));
+    annotations.addEventListener("change", () => this.showTools());
+    this.onKey = (event) => this.pressed(event);
+    document.addEventListener("keydown", this.onKey);
+    this.end = () => { document.removeEventListener("keydown", this.onKey); this.viewer.close(); };
+  }
+
+  // --- changes
+
+  /* Make a change, and show what came of it. */
+  async change(act, done) {
+    say(t("recording.saving"));
+    let problem = null;
+    try { await act(); } catch (error) { problem = error; }
+    try {
+      if (!problem || problem.status === 412) {
+        const focus = placeOfFocus();
+        this.viewer.update((await ask(`/v1/jobs/${this.job.id}/view`)).view);
+        focusAgain(focus);
+      }
+    } catch (error) { problem = problem || error; }
+    say(problem ? problem.status === 412 ? t("recording.changedMeanwhile") : problem.message : done);
+    this.showTools();
+  }
+
+  async rename(person) {
+    const known = (await ask("/v1/people").catch(() => ({ people: [] }))).people.map((one) => one.name);
+    const given = await this.askFor(t("recording.rename.title", { name: this.annotations.shownName(person) }), [
+      { name: "name", label: t("recording.rename.name"), value: this.annotations.shownName(person), needed: true, longest: LONGEST.name, list: known },
+    ]);
+    if (given) await this.change(() => this.annotations.rename(person, given.name.trim()), t("recording.rename.done", { name: given.name.trim() }));
+  }
+
+  async merge(person) {
+    const name = this.annotations.shownName(person), others = this.annotations.left().filter((one) => one !== person);
+    const given = await this.askFor(t("recording.merge.title", { name }), [
+      { name: "into", label: t("recording.merge.into", { name }), kind: "choice", options: others.map((one) => [one, this.annotations.shownName(one)]) },
+    ]);
+    if (given) await this.change(() => this.annotations.merge(person, given.into), t("recording.merge.done", { name, into: this.annotations.shownName(given.into) }));
+  }
+
+  async leaveOut(old = null) {
+    const span = old || this.spanNow();
+    const given = await this.askFor(old ? t("recording.excluded.change") : t("recording.excluded.title"), [
+      { name: "start_s", label: t("recording.from"), kind: "time", value: preciseClock(span.start_s), needed: true },
+      { name: "end_s", label: t("recording.to"), kind: "time", value: span.end_s === undefined || span.end_s === null ? "" : preciseClock(span.end_s), needed: true },
+      { name: "person", label: t("recording.excluded.whose"), kind: "choice", value: (old && old.person) || "",
+        options: [["", t("recording.excluded.everybody")], ...this.annotations.left().map((one) => [one, this.annotations.shownName(one)])] },
+      { name: "reason", label: t("recording.excluded.reason"), value: old ? old.reason : "", needed: true, longest: LONGEST.reason },
+    ]);
+    if (!given) return;
+    const made = { start_s: given.start_s, end_s: given.end_s, reason: given.reason, person: given.person || null };
+    await this.change(() => (old ? this.annotations.replace("excluded", old, made) : this.annotations.add("excluded", made)), t("recording.excluded.done"));
+  }
+
+  async mark(old = null) {
+    const span = old || { ...this.spanNow(), ...(this.viewer.selection ? {} : { end_s: null }) };
+    const given = await this.askFor(old ? t("recording.marker.change") : t("recording.marker.title"), [
+      { name: "text", label: t("recording.marker.text"), value: old ? old.text : "", needed: true, longest: LONGEST.text },
+      { name: "start_s", label: t("recording.marker.at"), kind: "time", value: preciseClock(span.start_s), needed: true },
+      { name: "end_s", label: t("recording.marker.until"), kind: "time", value: span.end_s === null || span.end_s === undefined ? "" : preciseClock(span.end_s) },
+    ]);
+    if (!given) return;
+    const made = { start_s: given.start_s, end_s: given.end_s ?? null, text: given.text };
+    await this.change(() => (old ? this.annotations.replace("markers", old, made) : this.annotations.add("markers", made)), t("recording.marker.done"));
+  }
+
+  askFor(title, fields) {
+    return askFor(title, fields, { save: t("recording.save"), cancel: t("recording.cancel"), problem: t("recording.noTime") });
+  }
+
+  /* What is selected, or begins at the cursor. */
+  spanNow() {
+    const chosen = this.viewer.selection, tenth = (time) => Math.round(time * 10) / 10;
+    return chosen ? { start_s: tenth(chosen.start), end_s: tenth(chosen.end) } : { start_s: tenth(this.viewer.cursor) };
+  }
+
+  // --- buttons
+
+  makeTools() {
+    const undo = () => this.change(() => this.annotations.undo(), t("recording.undone"));
+    const redo = () => this.change(() => this.annotations.redo(), t("recording.redone"));
+    this.undo = button(t("recording.undo"), undo, { id: "undo", title: "Ctrl+Z" });
+    this.redo = button(t("recording.redo"), redo, { id: "redo", title: "Ctrl+Shift+Z" });
+    this.tools.append(
+      button(t("recording.marker.add"), () => this.mark(), { id: "add-marker", title: "M" }),
+      button(t("recording.excluded.add"), () => this.leaveOut(), { id: "leave-out", title: "X" }),
+      this.undo, this.redo);
+    this.place.querySelector("[data-tools]").append(this.tools);
+    this.showTools();
+  }
+
+  showTools() {
+    this.undo.disabled = !this.annotations.past.length;
+    this.redo.disabled = !this.annotations.future.length;
+  }
+
+  /* Beside what the viewer shows of people and marks, the ways to change it. */
+  addButtons(part) {
+    if (part === "people") for (const row of this.place.querySelectorAll("table.people [data-person]")) this.addToPerson(row);
+    if (part === "marks") for (const row of this.place.querySelectorAll("table.marks [data-mark]")) this.addToMark(row);
+  }
+
+  addToPerson(row) {
+    const name = row.dataset.person, person = this.annotations.called(name);
+    if (person === undefined || row.querySelector(".row-actions")) return;
+    const split = (one) => button(t("recording.split.act", { name: one }),
+      () => this.change(() => this.annotations.split(one), t("recording.split.done", { name: one })), { about: name, "data-key": `split ${one}` });
+    row.querySelector("th").append(el("div", { class: "row-actions" },
+      button(t("recording.rename.act"), () => this.rename(person), { about: name, "data-key": `rename ${person}` }),
+      this.annotations.left().length > 1
+        ? button(t("recording.merge.act"), () => this.merge(person), { about: name, "data-key": `merge ${person}` }) : null,
+      ...this.annotations.mergedInto(person).map(split)));
+  }
+
+  addToMark(row) {
+    const found = this.markOf(row);
+    if (!found || row.querySelector(".row-actions")) return;
+    const [kind, mark] = found, about = mark.text || mark.reason, key = row.dataset.mark;
+    const edit = () => (kind === "markers" ? this.mark(mark) : this.leaveOut(mark));
+    row.lastElementChild.append(el("div", { class: "row-actions" },
+      button(t("recording.edit"), edit, { about, "data-key": `edit ${key}` }),
+      button(t("recording.remove"), () => this.change(() => this.annotations.remove(kind, mark), t("recording.removed")), { about, "data-key": `remove ${key}` })));
+  }
+
+  /* The marker or excluded span that a row shows: those of a kind are shown in their order. */
+  markOf(row) {
+    const [kind, number] = row.dataset.mark.split(" ");
+    const mark = this.annotations.data[kind] && this.annotations.data[kind][Number(number)];
+    return mark ? [kind, mark] : null;
+  }
+
+  pressed(event) {
+    const at = event.target;
+    if (at.matches("input, select, textarea") || document.querySelector("dialog[open]")) return;
+    const key = event.key.toLowerCase();
+    if ((event.ctrlKey || event.metaKey) && key === "z") {
+      event.preventDefault();
+      (event.shiftKey ? this.redo : this.undo).click();
+    } else if (!event.ctrlKey && !event.metaKey && !event.altKey && (key === "m" || key === "x")) {
+      event.preventDefault();
+      if (key === "m") this.mark(); else this.leaveOut();
+    }
+  }
+}
+
+/* After an update the same button has the focus, though it is another element. */
+const placeOfFocus = () => document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.key || document.activeElement.id : null;
+function focusAgain(key) {
+  if (!key) return;
+  const found = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key) || document.getElementById(key);
+  if (found) found.focus();
 }
 
 /* Every export, with the names and exclusions applied. */
