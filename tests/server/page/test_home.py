@@ -100,6 +100,7 @@ def test_consent_is_noted_with_what_is_sent(page: chromium.Page, service: Runnin
 
 
 def test_what_the_law_asks_for_is_said(page: chromium.Page, service: RunningService) -> None:
+    page.open_address("about:blank")
     page.open_address(service.url + "/#/about")
     page.until("document.getElementById('notice')")
     text = page.run("document.getElementById('view').innerText")
