@@ -58,9 +58,9 @@ class Examples:
         return self._job
 
     def _other_job(self) -> str:
-        """The newest job that can be cancelled."""
+        """A job that takes long enough to be cancelled, or was."""
         for job in self.service.client.get("/v1/jobs").json()["jobs"]:
-            if job["state"] in ("queued", "running", "cancelled"):
+            if job["name"] == "long.wav" and job["state"] in ("queued", "running", "cancelled"):
                 return str(job["id"])
         return str(self.service.add_job(self.folder / "long.wav", hop_s=0.1)["id"])
 
