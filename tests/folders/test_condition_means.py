@@ -44,6 +44,16 @@ def test_a_person_is_the_mean_of_recordings_and_everybody_that_of_people() -> No
     assert everybody.intervals == {} == anna.intervals
 
 
+def test_conditions_are_in_the_order_that_is_given() -> None:
+    recordings = [outcome(f"{one}.mp4", one, summary_row("A", 0.5)) for one in ("t2", "t10", "before", None)]
+    given: tuple[str | None, ...] = ("t10", "none", None, "before")
+    for order, expected in (
+        ((), ["before", "t2", "t10", None]), (given, ["t10", "before", "t2", None]),
+    ):  # fmt: skip
+        means = condition_means(recordings, EMOTIONS, order)
+        assert [one.condition for one in means if one.person is None] == expected
+
+
 def test_who_has_no_name_is_another_in_each_recording() -> None:
     means = condition_means(
         [

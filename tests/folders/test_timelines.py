@@ -53,7 +53,7 @@ def results(folder: Path) -> set[str]:
 
 def test_every_recording_has_its_files_and_all_have_one_summary(recordings: Path, tmp_path: Path) -> None:
     conditions = tmp_path / "conditions.csv"
-    conditions.write_text("file,condition\nfilm,after\nmore/a.wav,before\n", encoding="utf-8")
+    conditions.write_text("file,condition\nmore/a.wav,before\nfilm,after\n", encoding="utf-8")
     reports: list[tuple[int, int, int]] = []
     done = write_timelines(
         recordings, tmp_path / "out", suffixes=(".json", ".summary.csv"), jobs=2, conditions=conditions,
@@ -73,8 +73,8 @@ def test_every_recording_has_its_files_and_all_have_one_summary(recordings: Path
     }
     means = table(tmp_path / "out" / "conditions.csv")
     assert [(row["condition"], row["level"], row["person"]) for row in means] == [
-        ("after", "everybody", ""), ("after", "person", "person 1 in film.mp4"),
         ("before", "everybody", ""), ("before", "person", "a voice in more/a.wav"),
+        ("after", "everybody", ""), ("after", "person", "person 1 in film.mp4"),
         ("", "everybody", ""), ("", "person", "a voice in =1.wav"), ("", "person", "a voice in a.wav"),
     ]  # fmt: skip
     assert "fewer than 5 people" in (tmp_path / "out" / "conditions.svg").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.text import printable
-from emofuse.folders.participants import in_order, participant
+from emofuse.folders.participants import in_given_order, in_order, participant
 from emofuse.folders.resampling import mean_interval
 from emofuse.folders.tables import Outcome, write_table
 from emofuse.timeline.plain_rows import Row
@@ -45,12 +45,15 @@ class ConditionMean:
     """Of those that have one: 95 %, over people if it is everybody's, else over recordings."""
 
 
-def condition_means(outcomes: Iterable[Outcome], emotions: Sequence[str]) -> list[ConditionMean]:
+def condition_means(
+    outcomes: Iterable[Outcome], emotions: Sequence[str], order: Sequence[str | None] = ()
+) -> list[ConditionMean]:
     """Of each condition everybody's mean, then that of each person.
 
     Args:
         outcomes: all recordings.
         emotions: of their summaries.
+        order: of the conditions; others come after them.
     """
     columns = _value_columns(emotions)
     found: dict[str | None, dict[str, list[Row]]] = {}
@@ -62,7 +65,7 @@ def condition_means(outcomes: Iterable[Outcome], emotions: Sequence[str]) -> lis
             people = found.setdefault(one.condition, {})
             people.setdefault(participant(row["person"], printable(one.name)), []).append(row)
     means = []
-    for condition in in_order(found):
+    for condition in in_given_order(found, order):
         own = [
             _mean(condition, name, found[condition][name], columns)
             for name in in_order(found[condition])

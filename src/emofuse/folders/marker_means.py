@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.text import one_line, printable
-from emofuse.folders.participants import in_order, participant
+from emofuse.folders.participants import in_given_order, in_order, participant
 from emofuse.folders.resampling import LEAST, mean_interval
 from emofuse.folders.tables import write_table
 from emofuse.timeline.marker_curves import CurveRules, MarkerCurve
@@ -59,8 +59,13 @@ class _Curve:
     values: Float64
 
 
-def marker_means(recordings: Iterable[RecordingCurves]) -> list[MarkerMean]:
-    """Of each text and condition everybody's mean curve, then that of each person."""
+def marker_means(recordings: Iterable[RecordingCurves], order: Sequence[str | None] = ()) -> list[MarkerMean]:
+    """Of each text and condition everybody's mean curve, then that of each person.
+
+    Args:
+        recordings: all of them.
+        order: of the conditions; others come after them.
+    """
     found: dict[tuple[str, str | None], list[_Curve]] = {}
     for one in recordings:
         for curve in one.curves:
@@ -73,7 +78,8 @@ def marker_means(recordings: Iterable[RecordingCurves]) -> list[MarkerMean]:
     means = []
     for marker in in_order(text for text, _ in found):
         assert marker is not None
-        for condition in in_order(condition for text, condition in found if text == marker):
+        conditions = (condition for text, condition in found if text == marker)
+        for condition in in_given_order(conditions, order):
             curves = found[marker, condition]
             means.append(_mean(marker, condition, None, curves))
             for person in in_order(curve.person for curve in curves):

@@ -47,7 +47,7 @@ def merge_timelines(folders: Iterable[str | Path], out: str | Path) -> FolderRes
         _copy(source, target)
     first = ordered[0][1]
     by_position = [one for _, one in sorted(placed, key=lambda item: item[0])]
-    write_tables(out, by_position, first.emotions, experiment=bool(first.about["table of conditions"]))
+    write_tables(out, by_position, first.emotions, conditions=first.about["table of conditions"])
     failures = sorted(failure for _, record in ordered for failure in record.failures)
     return FolderResult(out, first.n_listed, len(failures), 0, tuple(line for _, line in failures))
 

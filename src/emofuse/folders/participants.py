@@ -35,6 +35,17 @@ def in_order(names: Iterable[str | None]) -> list[str | None]:
     return sorted(set(names), key=_order)
 
 
+def in_given_order(names: Iterable[str | None], order: Iterable[str | None]) -> list[str | None]:
+    """Each name once: first those of ``order``, as they stand there, then others; None comes last.
+
+    >>> in_given_order([None, "b", "a", "c"], ["c", "x", "b"])
+    ['c', 'b', 'a', None]
+    """
+    found = set(names)
+    first = [name for name in dict.fromkeys(order) if name is not None and name in found]
+    return [*first, *in_order(found.difference(first))]
+
+
 def _order(name: str | None) -> tuple[bool, list[tuple[int, str]]]:
     parts = _NUMBER.split(name or "")
     return name is None, [(int(part), "") if part.isdecimal() else (-1, part.casefold()) for part in parts]

@@ -54,6 +54,7 @@ def write_study(
     path: Path,
     *,
     emotions: Sequence[str],
+    conditions: Sequence[str | None] = (),
     model: EmotionModel | None = None,
     dark: bool = False,
 ) -> None:
@@ -66,6 +67,7 @@ def write_study(
         result: one of :data:`RESULTS`.
         path: the file.
         emotions: of a study without any timeline.
+        conditions: their order where there are means of them; others come after them.
         model: the recognizer, to make baselines again that annotations change.
         dark: whether a picture is for a dark page.
 
@@ -77,7 +79,7 @@ def write_study(
     """
     if result not in RESULTS:
         raise ExportError(f"a study has no result {result!r}: use {', '.join(RESULTS)}")
-    study = _Study(recordings, tuple(emotions), model)
+    study = _Study(recordings, tuple(emotions), conditions, model)
     if result in _TABLES:
         _TABLES[result](study, path)
     else:
@@ -88,9 +90,14 @@ class _Study:
     """The timelines of a study, one at a time: all together may not fit into memory."""
 
     def __init__(
-        self, recordings: Sequence[StudyRecording], emotions: tuple[str, ...], model: EmotionModel | None
+        self,
+        recordings: Sequence[StudyRecording],
+        emotions: tuple[str, ...],
+        conditions: Sequence[str | None],
+        model: EmotionModel | None,
     ) -> None:
         self._recordings, self._model = recordings, model
+        self.conditions = conditions
         self.emotions = emotions
         """Of the timelines, once the first of them was read."""
 
@@ -186,22 +193,22 @@ def _with_first(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
 
 
 def _write_conditions(study: _Study, path: Path) -> None:
-    means = condition_means(study.outcomes(), study.emotions)
+    means = condition_means(study.outcomes(), study.emotions, study.conditions)
     write_condition_means(path, means, study.emotions, study.purpose())
 
 
 def _write_markers(study: _Study, path: Path) -> None:
-    means = marker_means(study.curves())
+    means = marker_means(study.curves(), study.conditions)
     write_marker_means(path, means, study.emotions, study.purpose())
 
 
 def _draw_conditions(study: _Study, dark: bool) -> str:
-    means = condition_means(study.outcomes(), study.emotions)
+    means = condition_means(study.outcomes(), study.emotions, study.conditions)
     return draw_conditions(means, study.emotions, study.purpose(), dark=dark)
 
 
 def _draw_markers(study: _Study, dark: bool) -> str:
-    means = marker_means(study.curves())
+    means = marker_means(study.curves(), study.conditions)
     return draw_markers(means, study.emotions, study.purpose(), dark=dark)
 
 

@@ -162,7 +162,7 @@ def write_timelines(
             for index, reply in replies:
                 run.record(index, {"error": reply.reason} if isinstance(reply, Lost) else reply, journal)
         if part is None:
-            write_tables(out, run.outcomes(purpose), settings.emotions, experiment=bool(run.conditions))
+            write_tables(out, run.outcomes(purpose), settings.emotions, conditions=run.conditions)
         else:
             record = run.shard_record(part, about, settings.emotions, purpose)
             record.save(out / f"{_stem(part)}{RECORD_SUFFIX}")
@@ -173,7 +173,7 @@ def write_timelines(
 
 
 def write_tables(
-    folder: Path, outcomes: Sequence[Outcome], emotions: Sequence[str], *, experiment: bool
+    folder: Path, outcomes: Sequence[Outcome], emotions: Sequence[str], *, conditions: Mapping[str, str]
 ) -> None:
     """Write the summary of all recordings, and what became of each; of an experiment, its conditions.
 
@@ -181,15 +181,15 @@ def write_tables(
         folder: of the results.
         outcomes: of all recordings, in their order.
         emotions: of the recognizer.
-        experiment: recordings have conditions.
+        conditions: of an experiment, by the names of recordings, in the order of their table.
 
     Raises:
         OSError: a table cannot be written.
     """
     write_summary(folder / SUMMARY, outcomes, emotions)
     write_files(folder / FILES, outcomes)
-    if experiment:
-        means = condition_means(outcomes, emotions)
+    if conditions:
+        means = condition_means(outcomes, emotions, tuple(conditions.values()))
         write_condition_means(folder / CONDITIONS, means, emotions, purposes(outcomes))
         picture = draw_conditions(means, emotions, purposes(outcomes))
         write_atomically(folder / CONDITIONS_PICTURE, picture.encode())

@@ -300,7 +300,7 @@ def _study(recognizer: Recognizer, request: Request, _: Talk, __: _Names) -> Rep
     ]  # fmt: skip
     write_study(
         recordings, request["result"], Path(request["out"]), emotions=recognizer.emotions, model=recognizer,
-        dark=request["dark"],
+        conditions=request["conditions"], dark=request["dark"],
     )  # fmt: skip
     return {}
 

@@ -128,7 +128,8 @@ class StudyResults:
         ]
         recordings.sort(key=lambda one: str(one["name"]))
         question = {
-            "do": "study", "name": study.name, "result": result, "dark": dark, "recordings": recordings
+            "do": "study", "name": study.name, "result": result, "dark": dark, "recordings": recordings,
+            "conditions": list(dict.fromkeys(entry.condition for entry in study.recordings)),
         }  # fmt: skip
         return study, question
 

@@ -171,6 +171,7 @@ class StudyAnswer(BaseModel):
     participants: list[str]
     """All names of people; the same name in two recordings is the same person."""
     conditions: list[str]
+    """In the order of the recordings: so are the rows of their means."""
     results: list[StudyResult]
 
     @classmethod
@@ -192,12 +193,12 @@ class StudyAnswer(BaseModel):
         ]
         names = {person.name for one in recordings for person in one.people if not is_numbered(person.name)}
         names |= {one.participant for one in recordings if one.participant and not one.people}
-        conditions = {one.condition for one in recordings if one.condition is not None}
+        conditions = dict.fromkeys(one.condition for one in recordings if one.condition is not None)
         return cls(
             id=study.id, name=study.name, created=study.created, version=study.version,
             recordings=recordings,
             participants=[name for name in in_order(names) if name is not None],
-            conditions=[name for name in in_order(conditions) if name is not None],
+            conditions=list(conditions),
             results=results,
         )  # fmt: skip
 

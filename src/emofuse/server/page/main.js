@@ -8,6 +8,8 @@ import { loadTexts, t } from "./texts.js";
 const VIEWS = {
   "": { module: "./home.js", name: "home" },
   recording: { module: "./recording.js", below: "home", wide: true },
+  studies: { module: "./studies.js", name: "studies" },
+  study: { module: "./study.js", below: "studies", wide: true },
   people: { module: "./people.js", name: "people" },
   live: { module: "./live.js", name: "live", wide: true },
   about: { module: "./about.js", name: "about" },
