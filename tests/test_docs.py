@@ -31,6 +31,7 @@ import typer
 from emofuse.cli.app import app
 from emofuse.core.label_maps import convert_label, label_map
 from emofuse.core.labels import EMOTIONS
+from emofuse.features.voice.degradations import DEGRADATIONS
 
 if sys.platform != "win32":
     import fcntl
@@ -400,3 +401,11 @@ def test_figures_match_their_sources() -> None:
     measured, videos = re.search(r"had not heard: ([\d.]+) %", card), re.search(r"Videos: (\d+ of \d+)", card)
     assert measured and f"right in {float(measured[1]):.0f} %" in index
     assert videos and f"{videos[1]} were right" in index
+    titles = {
+        "none": "as recorded", "noise-20-db": "noise at 20 dB", "telephone": "telephone",
+        "mp3-32k": "MP3 at 32 kbit/s", "reverberation": "a room",
+    }  # fmt: skip
+    for name, title in titles.items():
+        damage = "none" if name == "none" else DEGRADATIONS[name].summary
+        shown = next(line for line in card.splitlines() if line.startswith(f"| {damage} |"))
+        assert shown.replace(damage, title, 1) in results, name

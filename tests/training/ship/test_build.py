@@ -404,6 +404,8 @@ def test_the_shipped_bundle_matches_its_recipe() -> None:
     assert sum(f.stat().st_size for f in real.iterdir()) < 12_000_000
     assert not any(b".py" in f.read_bytes() for f in real.glob("*.onnx"))
     assert loaded.provenance["check"]["films"]["n"] == 9
+    damaged = [one["condition"] for one in loaded.provenance["voice"]["damaged"]]
+    assert damaged == list(recipe.voice.conditions)
 
 
 def test_frames_may_be_processed_one_by_one(shipped: tuple[Path, str], video_clips: dict[str, Path]) -> None:
