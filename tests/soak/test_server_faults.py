@@ -8,9 +8,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.faults import Exports, Faults, check_results, check_served, command_line_exports
@@ -28,6 +30,7 @@ RECOVERY_S = 60
 """The jobs of a killed service are done so long after its restart; or taken over by another one."""
 FULL_BYTES = 16 * 2**20
 LIMIT_S = 300
+N_WORKERS = 2
 FAKE_TIME = "/usr/lib/*/faketime/libfaketime.so.1"
 """Debian: apt-get install libfaketime."""
 
@@ -107,9 +110,9 @@ def test_two_services_on_a_postgresql_that_restarts(
         faults.close()
 
 
-def test_jobs_of_a_dead_service_are_taken_over(
-    tmp_path: Path, postgres: Postgres, long_recording: Path
-) -> None:
+def test_jobs_of_a_dead_service_are_taken_over(tmp_path: Path, postgres: Postgres) -> None:
+    """Hours of sound: no job of the test ends by itself."""
+    long_recording = write_wav(tmp_path / "hours.wav", np.tile(speech_like(8000, 600.0), 18), 8000)
     start = starter(tmp_path / "data", postgres.new_database())
     with start(0) as first, start(0) as second:
         jobs = [first.add_job(long_recording)["id"] for _ in range(4)]
@@ -238,15 +241,17 @@ def test_the_clock_is_set(
 
 def test_memory_and_processes_do_not_grow_with_kills(tmp_path: Path, clips: list[Path]) -> None:
     """After ten killed workers there are as many processes as before, and as many open files."""
-    with RunningService(tmp_path / "data", workers=2) as service:
+    with RunningService(tmp_path / "data", workers=N_WORKERS) as service:
 
         def descriptors() -> int:
             return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
 
         service.wait_for(service.add_job(clips[0])["id"], "done")
-        n_before, open_before = len(children(service.process.pid)), descriptors()
+        found = partial(children, service.process.pid)
+        assert wait_until(lambda: len(found()) == N_WORKERS, limit_s=LIMIT_S)
+        open_before = descriptors()
         for _ in range(10):
-            os.kill(children(service.process.pid)[0], signal.SIGKILL)
-            assert wait_until(lambda: len(children(service.process.pid)) == n_before, limit_s=LIMIT_S)
+            os.kill(found()[0], signal.SIGKILL)
+            assert wait_until(lambda: len(found()) == N_WORKERS, limit_s=LIMIT_S), (found(), service.log())
             service.wait_for(service.add_job(clips[0])["id"], "done")
         assert descriptors() <= open_before + 5
