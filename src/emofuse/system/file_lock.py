@@ -88,12 +88,15 @@ def is_locked(path: Path) -> bool:
     Raises:
         OSError: the file cannot be opened.
     """
-    mode = "r+b" if sys.platform == "win32" else "rb"  # what the locks of the system need
-    with contextlib.suppress(FileNotFoundError), path.open(mode) as file:
+    try:
+        # the locks of Windows need a file that may be written
+        file = path.open("r+b") if sys.platform == "win32" else path.open("rb")
+    except FileNotFoundError:
+        return False
+    with file:
         if not _lock(file):
             return True
-        return is_alive(_lease_path(path))
-    return False
+    return is_alive(_lease_path(path))
 
 
 def _lease_path(path: Path) -> Path:
