@@ -279,7 +279,7 @@ def main() -> None:
         if not path.is_file():
             result = run_fold(utterances, encoder.blocks[2], fold, given.seed)
             write_atomically(path, json.dumps(result).encode())
-        found.append(json.loads(path.read_text()))
+        found.append(json.loads(path.read_text(encoding="utf-8")))
         print(f"fold {fold.index + 1}: {found[-1]['minutes']:.1f} minutes", file=sys.stderr, flush=True)
     for line in tables(found, utterances, given.seed):
         print(line)

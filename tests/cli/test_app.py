@@ -19,7 +19,7 @@ from emofuse.cli.app import app
 from tests.support import small_corpora
 
 COMMANDS = [
-    ("demo",), ("predict",), ("timeline",), ("merge",), ("live",), ("enroll",),
+    ("demo",), ("predict",), ("timeline",), ("merge",), ("status",), ("live",), ("enroll",),
     ("evaluate",), ("leak",), ("robustness",), ("train",), ("report",), ("recipes",), ("quantize",),
     ("ship",), ("serve",), ("corpus", "check"), ("corpus", "fetch"), ("corpus", "synth"),
     ("weights", "list"), ("weights", "fetch"), ("weights", "encoder"), ("faces", "train"), ("faces", "test"),

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from emofuse.core.errors import ShardError
-from emofuse.recognition.shards import Shard
+from emofuse.recognition.shards import Shard, numbers_text
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.json_files import read_json
 
@@ -132,24 +132,11 @@ def _each_once(records: Mapping[Path, ShardRecord]) -> list[tuple[Path, ShardRec
     if missing:
         shards = "shard is" if len(missing) == 1 else "shards are"
         raise ShardError(
-            f"{len(missing)} of {of} {shards} missing: {_numbers(missing)}: "
+            f"{len(missing)} of {of} {shards} missing: {numbers_text(missing)}: "
             f"run {'it' if len(missing) == 1 else 'them'} with --shard {missing[0]}/{of}"
             f"{'' if len(missing) == 1 else ' and so on'}"
         )
     return ordered
-
-
-def _numbers(numbers: Sequence[int]) -> str:
-    """Numbers with runs drawn together: ``3, 7-9``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1] = [runs[-1][0], number]
-        else:
-            runs.append([number])
-    texts = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
-    more = len(texts) - _MOST_NAMED
-    return ", ".join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _same(

@@ -20,6 +20,7 @@ from emofuse.core.errors import ShardError
 
 MOST_SHARDS: Final = 100_000
 """Of one batch."""
+_MOST_NAMED: Final = 10
 _TEXT: Final = re.compile(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*")
 
 
@@ -73,3 +74,20 @@ def deal(names: Sequence[str], sizes: Sequence[int], of: int) -> list[list[int]]
         shards[number].append(position)
         heapq.heapreplace(loads, (size_bytes + sizes[position], n_files + 1, number))
     return [sorted(shard) for shard in shards]
+
+
+def numbers_text(numbers: Sequence[int]) -> str:
+    """Numbers of shards for a message, runs of them drawn together.
+
+    >>> numbers_text([3, 7, 8, 9])
+    '3, 7-9'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1] = [runs[-1][0], number]
+        else:
+            runs.append([number])
+    texts = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    more = len(texts) - _MOST_NAMED
+    return ", ".join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -185,3 +185,5 @@ def _pyarrow() -> tuple[Any, Any]:
 
 
 _WRITERS: Final = {".csv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}
+TABLES: Final = tuple(_WRITERS)
+"""The suffixes of tables."""
