@@ -93,9 +93,14 @@ def test_consent_is_noted_with_what_is_sent(page: chromium.Page, service: Runnin
     page.until("document.getElementById('consent') && !document.getElementById('drop').hidden")
     page.run("document.getElementById('consent').value = 'form 12 & signed'")
     page.choose(FILES, film)
-    page.until("document.querySelector('#queue [data-state=done]')?.textContent.includes('form 12 & signed')")
+    page.until("document.getElementById('message').textContent.includes('is sent')")
     job = service.client.get("/v1/jobs").json()["jobs"][0]
-    assert (job["name"], job["consent"]) == (film.name, "form 12 & signed")
+    service.wait_for(job["id"], "done")
+    page.until(
+        f"document.querySelector('[data-id=\"{job['id']}\"]').textContent.includes('form 12 & signed')"
+    )
+    assert service.job(job["id"])["consent"] == "form 12 & signed"
+    assert not any("form" in url for url in requested(page))
     assert problems(page, service) == []
 
 

@@ -195,6 +195,22 @@ def test_a_change_of_somebody_else_is_not_overwritten(
     assert sorted(one["text"] for one in kept(service, job)["markers"]) == ["mine", "theirs"]
 
 
+def test_consent_and_the_time_it_is_kept_are_changed(
+    page: chromium.Page, service: RunningService, job: str
+) -> None:
+    opened(page, service, job)
+    assert "erased in 7 days" in page.run("document.querySelector('.keeping').textContent")
+    page.run("document.querySelectorAll('.keeping button')[0].click()")
+    fill(page, consent="form 7")
+    page.until("document.querySelector('.keeping').textContent.includes('form 7')")
+    page.run("document.querySelectorAll('.keeping button')[1].click()")
+    fill(page, keep="")
+    page.until("document.querySelector('.keeping').textContent.includes('until somebody erases it')")
+    found = service.job(job)
+    assert (found["consent"], found["keep_until"]) == ("form 7", None)
+    assert problems(page, service) == []
+
+
 def test_every_export_is_offered(page: chromium.Page, service: RunningService, job: str) -> None:
     opened(page, service, job)
     links = page.run("[...document.querySelectorAll('.formats a')].map((one) => one.href)")

@@ -2,12 +2,12 @@
 
 import { ask, sending } from "./api.js";
 import { asked, button, by, clock, el, say } from "./dom.js";
+import { whenErased } from "./keeping.js";
 import { mountRecorder } from "./record.js";
 import { t } from "./texts.js";
 
 const FOLLOWED = 3; // browsers open six connections to a server at most, and each followed job takes one
 const LOOK_MS = 4000;
-const HOUR_MS = 3600e3;
 const ACCEPTED = "audio/*,video/*,.mkv,.avi,.mov,.wav,.flac,.m4a,.webm,.ogg,.mp3";
 const isOpen = (job) => job.state === "queued" || job.state === "running";
 
@@ -45,7 +45,7 @@ function sendNext() {
   const { file, item, options } = upload, request = upload.request = new XMLHttpRequest(); // fetch does not tell how much has been sent
   upload.begun = true;
   const name = encodeURIComponent(file.name).replace(/['()*!]/g, (one) => `%${one.charCodeAt(0).toString(16)}`);
-  request.open("POST", `/v1/jobs${options}`);
+  request.open("POST", options.person ? `/v1/jobs?person=${options.person}` : "/v1/jobs");
   request.setRequestHeader("Content-Type", "application/octet-stream");
   request.setRequestHeader("Content-Disposition", `attachment; filename*=UTF-8''${name}`);
   request.upload.addEventListener("progress", (event) => {
@@ -63,12 +63,22 @@ function sent(upload, request) {
     uploads.splice(uploads.indexOf(upload), 1);
     item.remove();
     say(t("home.isSent", { name: file.name }));
-    if (queue) { queue.show(JSON.parse(request.responseText)); queue.follow(); }
+    const job = JSON.parse(request.responseText);
+    if (queue) { queue.show(job); queue.follow(); }
+    if (options.consent) noteConsent(job.id, options.consent);
     return;
   }
   const again = () => { leaveOut(upload); send([file], options); };
   showUpload(item, t("home.state.notSent"), [[t("home.again"), again], [t("home.leaveOut"), () => leaveOut(upload)]], problemIn(request));
   item.dataset.state = "failed";
+}
+
+/* Never as part of an address, which may be logged. */
+async function noteConsent(id, consent) {
+  try {
+    const job = await ask(`/v1/jobs/${id}`, sending("PATCH", { consent }));
+    if (queue) queue.show(job);
+  } catch (error) { say(error.message); }
 }
 
 function problemIn(request) {
@@ -119,13 +129,6 @@ function remove(item) {
   item.remove();
   if (queue) queue.showWhetherEmpty();
   if (focused && by("queue-title")) by("queue-title").focus();
-}
-
-function whenErased(keepUntil) {
-  if (!keepUntil) return "";
-  const left = new Date(keepUntil) - Date.now(), days = Math.round(left / (24 * HOUR_MS));
-  if (left > 24 * HOUR_MS) return t("home.erasedInDays", { n: days });
-  return t("home.erasedInHours", { n: Math.max(1, Math.ceil(left / HOUR_MS)) });
 }
 
 // --- the view
@@ -217,13 +220,8 @@ class Queue {
       el("p", { class: "field" }, el("label", { for: "consent" }, t("home.consent.where")), this.consent));
   }
 
-  /* The query of what is sent next. */
-  options() {
-    const given = new URLSearchParams();
-    if (this.person.value) given.set("person", this.person.value);
-    if (this.consent.value.trim()) given.set("consent", this.consent.value.trim());
-    return given.size ? `?${given}` : "";
-  }
+  /* What holds for what is sent next. */
+  options() { return { person: this.person.value, consent: this.consent.value.trim() }; }
 
   /* Who is enrolled may be who is seen and heard. */
   async showPeople() {

@@ -3,6 +3,7 @@
 import { Annotations } from "./annotations.js";
 import { ask, Refused } from "./api.js";
 import { askFor, button, el, preciseClock, say } from "./dom.js";
+import { keepingOf } from "./keeping.js";
 import { t, viewerTexts } from "./texts.js";
 
 const LONGEST = { name: 200, reason: 500, text: 2000 };
@@ -19,7 +20,7 @@ class Recording {
     Object.assign(this, { root, job, annotations });
     this.place = el("div", { id: "viewer" });
     this.tools = el("div", { id: "tools", class: "line", role: "toolbar", "aria-label": t("recording.tools") });
-    root.append(el("p", {}, el("a", { href: "#/" }, t("recording.back"))), this.place, exportsOf(results));
+    root.append(el("p", {}, el("a", { href: "#/" }, t("recording.back"))), this.place, exportsOf(results), keepingOf(job));
     this.viewer = globalThis.emofuseViewer.mount(this.place, view, { texts: viewerTexts(), media: `/v1/jobs/${job.id}/media` });
     this.makeTools();
     for (const part of ["people", "marks"]) this.addButtons(part);
