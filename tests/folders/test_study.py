@@ -115,6 +115,24 @@ def test_a_study_without_anything_has_tables_without_rows(tmp_path: Path) -> Non
         assert text.startswith("<svg") if result.endswith(".svg") else text.count("\n") == 1, result
 
 
+def test_timelines_are_loaded_once_for_all_means(talks: list[StudyRecording], tmp_path: Path) -> None:
+    """What is kept of a timeline makes the same files, to the byte; what is damaged is made again."""
+    kept = [replace(one, digest=tmp_path / "kept" / f"{one.name}.json") for one in talks]
+    means = [result for result in RESULTS if result != "windows"]
+    expected = {result: made(tmp_path, talks, result).read_bytes() for result in means}
+    for _ in range(2):
+        assert {result: made(tmp_path, kept, result).read_bytes() for result in means} == expected
+    (tmp_path / "kept" / "3.mp4.json").write_bytes(b"damaged")
+    assert made(tmp_path, kept, "summary").read_bytes() == expected["summary"]
+    for seed in SEEDS:
+        (tmp_path / f"{seed}.npz").unlink()
+    assert {result: made(tmp_path, kept, result).read_bytes() for result in means} == expected
+    other = [replace(kept[0], condition="other", consent="form 1"), *kept[1:]]
+    assert {row["condition"] for row in rows(made(tmp_path, other, "summary")) if row["file"] == "3.mp4"} == {
+        "other"
+    }
+
+
 def test_what_cannot_be_put_together(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="no result 'all': use summary, files"):
         write_study([], "all", tmp_path / "all", emotions=EMOTIONS)

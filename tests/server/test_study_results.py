@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +78,12 @@ def added(making: Making, *names: str) -> tuple[Study, list[str]]:
 
 
 def test_a_worker_is_asked_for_recordings_in_the_order_of_names(making: Making) -> None:
-    study, _ = added(making, "b.wav", "a.wav")
+    study, ids = added(making, "b.wav", "a.wav")
     assert making.made(study) == "['a.wav', 'b.wav']" == making.made(study)
     (question,) = making.asked
     assert question["recordings"][0] == {
-        "name": "a.wav", "timeline": None, "annotations": {}, "purpose": "p", "consent": None,
+        "job": ids[1], "name": "a.wav", "timeline": None, "digest": None, "annotations": {},
+        "purpose": "p", "consent": None,
         "error": "it was not read yet: it waits", "condition": "x", "participant": None,
     }  # fmt: skip
     lease = not_none(making.store.claim("server")).lease
@@ -103,6 +105,43 @@ def test_what_changed_while_it_was_made_is_made_again(making: Making) -> None:
     assert making.made(study) == "['b.wav']"
     assert len(making.asked) == 2
     assert len(list(making.studies.result(study, "", "").parent.iterdir())) == 1
+
+
+def test_digests_of_older_annotations_and_of_erased_recordings_are_deleted(making: Making) -> None:
+    study, ids = added(making, "a.wav", "b.wav")
+    for number, job_id in enumerate(ids):
+        making.files.create(job_id)
+        making.files.begin(job_id, 1)
+        lease = not_none(making.store.claim("server")).lease
+        making.store.finish(lease, {}, partial(making.files.publish, job_id, 1))
+        making.store.annotate(job_id, {"names": {"person 1": str(number)}}, 0)
+    folders = [making.files.folder(one) / "exports" for one in ids]
+
+    def digests() -> list[str]:
+        return [path.name.partition("-")[0] for one in folders for path in sorted(one.glob("*-digest-*"))]
+
+    def write() -> None:  # as the worker does
+        for one in making.asked[-1]["recordings"]:
+            Path(one["digest"]).parent.mkdir(parents=True, exist_ok=True)
+            Path(one["digest"]).write_bytes(b"{}")
+
+    making.meanwhile.append(write)
+    making.made(study)
+    assert digests() == ["1", "1"]
+    making.store.annotate(ids[0], {}, 1)
+    making.meanwhile.append(write)
+    making.made(study)
+    assert digests() == ["2", "1"]
+
+    def erase() -> None:
+        making.store.erase(ids[0])
+        making.files.erase(ids[0])
+        making.studies.leave({ids[0]})
+        write()
+
+    making.meanwhile.append(erase)
+    assert making.made(study, "summary") == "['b.wav']"
+    assert not making.files.folder(ids[0]).exists() and digests() == ["1"]
 
 
 def test_of_a_study_that_is_erased_meanwhile_nothing_is_left(making: Making, tmp_path: Path) -> None:

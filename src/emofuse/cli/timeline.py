@@ -124,7 +124,8 @@ def timeline(
         Path | None,
         typer.Option(
             metavar="TABLE", rich_help_panel=_FOLDERS,
-            help="A table (.csv) with the columns file and condition, for the summary.",
+            help="A table (.csv) with the columns file and condition, for the summary, and for the means of "
+            "each condition in conditions.csv and conditions.svg.",
         ),
     ] = None,
     jobs: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,16 +14,15 @@ from emofuse.folders.condition_means import condition_means, write_condition_mea
 from emofuse.folders.condition_picture import draw_conditions
 from emofuse.folders.marker_means import RecordingCurves, marker_means, write_marker_means
 from emofuse.folders.marker_picture import draw_markers
+from emofuse.folders.recording_digest import RecordingDigest
 from emofuse.folders.tables import Outcome, purposes, write_files, write_summary, write_table
 from emofuse.system.atomic_write import write_atomically
 from emofuse.timeline.annotated import annotated
 from emofuse.timeline.annotations import Annotations
-from emofuse.timeline.marker_curves import marker_curves
 from emofuse.timeline.people import name_voice
 from emofuse.timeline.plain_rows import Row
 from emofuse.timeline.records import Timeline
 from emofuse.timeline.stored import load_timeline
-from emofuse.timeline.summary import excluded_s, summary_rows
 
 if TYPE_CHECKING:
     from emofuse.timeline.model_interface import EmotionModel
@@ -46,6 +46,8 @@ class StudyRecording:
     """What the people in it have agreed to."""
     error: str | None = None
     """Why there is no timeline."""
+    digest: Path | None = None
+    """Where to keep what means need of it; no other annotations and no other participant share it."""
 
 
 def write_study(
@@ -87,7 +89,7 @@ def write_study(
 
 
 class _Study:
-    """The timelines of a study, one at a time: all together may not fit into memory."""
+    """The recordings of a study, one at a time: all timelines together may not fit into memory."""
 
     def __init__(
         self,
@@ -100,43 +102,59 @@ class _Study:
         self.conditions = conditions
         self.emotions = emotions
         """Of the timelines, once the first of them was read."""
+        self._first: str | None = None
+        """The recording whose emotions they are."""
 
-    def timelines(self) -> Iterator[tuple[StudyRecording, Timeline | None]]:
-        """Each recording with its timeline as annotated; None, and the recording's error: there is none."""
-        first: str | None = None
+    def timelines(self) -> Iterator[tuple[StudyRecording, Timeline]]:
+        """Each recording that has a timeline, and the timeline as annotated."""
+        for one in self._recordings:
+            with contextlib.suppress(TimelineError):
+                if one.timeline is not None:
+                    yield one, self._timeline(one, one.timeline)
+
+    def digests(self) -> Iterator[tuple[StudyRecording, RecordingDigest | None, str | None]]:
+        """Each recording with what the means need of it; or None, and why there is nothing."""
         for one in self._recordings:
             if one.timeline is None:
-                yield one, None
+                yield one, None, one.error or "it was not read"
                 continue
-            try:
-                stored = load_timeline(one.timeline)
-            except TimelineError:
-                yield replace(one, error="its timeline is missing or damaged: have it read again"), None
-                continue
-            if first is not None and stored.emotions != self.emotions:
-                raise BatchError(
-                    f"{one.name} was read by a recognizer with other emotions than {first}: have both read "
-                    "by the same, or leave one out"
-                )
-            first, self.emotions = first or one.name, stored.emotions
-            timeline = replace(annotated(stored, one.annotations, model=self._model), purpose=one.purpose)
-            yield one, timeline if one.participant is None else name_voice(timeline, one.participant)
+            digest = None if one.digest is None else RecordingDigest.load(one.digest)
+            if digest is None:
+                try:
+                    digest = RecordingDigest.of(self._timeline(one, one.timeline))
+                except TimelineError:
+                    yield one, None, "its timeline is missing or damaged: have it read again"
+                    continue
+                if one.digest is not None:
+                    digest.save(one.digest)
+            self._check_emotions(one, digest.emotions)
+            yield one, digest, None
+
+    def _timeline(self, one: StudyRecording, path: Path) -> Timeline:
+        stored = load_timeline(path)
+        self._check_emotions(one, stored.emotions)
+        timeline = annotated(stored, one.annotations, model=self._model)
+        return timeline if one.participant is None else name_voice(timeline, one.participant)
+
+    def _check_emotions(self, one: StudyRecording, emotions: tuple[str, ...]) -> None:
+        if self._first is not None and emotions != self.emotions:
+            raise BatchError(
+                f"{one.name} was read by a recognizer with other emotions than {self._first}: have both read "
+                "by the same, or leave one out"
+            )
+        self._first, self.emotions = self._first or one.name, emotions
 
     def outcomes(self) -> list[Outcome]:
         """What became of each recording."""
         found = []
-        for one, timeline in self.timelines():
-            about = {
-                "name": one.name, "condition": one.condition, "purpose": one.purpose, "consent": one.consent,
-            }  # fmt: skip
-            if timeline is None:
-                found.append(Outcome(**about, error=one.error or "it was not read"))  # type: ignore[arg-type]
-                continue
-            found.append(Outcome(
-                **about,  # type: ignore[arg-type]
-                duration_s=timeline.duration_s, n_people=len(timeline.people), notes=timeline.remarks,
-                summary=tuple(_summary(timeline, one.condition)),
-            ))  # fmt: skip
+        for one, digest, error in self.digests():
+            outcome = Outcome(one.name, one.condition, error, purpose=one.purpose, consent=one.consent)
+            if digest is not None:
+                outcome = replace(
+                    outcome, duration_s=digest.duration_s, n_people=digest.n_people, notes=digest.notes,
+                    summary=tuple(row | {"condition": one.condition} for row in digest.summary),
+                )  # fmt: skip
+            found.append(outcome)
         return found
 
     def purpose(self) -> str | None:
@@ -145,23 +163,16 @@ class _Study:
 
     def curves(self) -> Iterator[RecordingCurves]:
         """The curves around the markers of each recording."""
-        for one, timeline in self.timelines():
-            if timeline is not None:
-                yield RecordingCurves(one.name, one.condition, tuple(marker_curves(timeline)))
+        for one, digest, _ in self.digests():
+            if digest is not None:
+                yield RecordingCurves(one.name, one.condition, digest.curves)
 
     def windows(self) -> Iterator[Row]:
         """All windows of all recordings."""
         for one, timeline in self.timelines():
-            if timeline is not None:
-                about = {"file": printable(one.name), "condition": one.condition}
-                for row in timeline.rows("windows"):
-                    yield about | row | {"purpose": one.purpose}
-
-
-def _summary(timeline: Timeline, condition: str | None) -> Iterator[Row]:
-    for row in summary_rows(timeline, condition):
-        more = {"excluded_s": excluded_s(timeline, row["person"])} if timeline.excluded else {}
-        yield row | more
+            about = {"file": printable(one.name), "condition": one.condition}
+            for row in timeline.rows("windows"):
+                yield about | row | {"purpose": one.purpose}
 
 
 def _write_summary(study: _Study, path: Path) -> None:

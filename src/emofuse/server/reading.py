@@ -294,6 +294,7 @@ def _study(recognizer: Recognizer, request: Request, _: Talk, __: _Names) -> Rep
         StudyRecording(
             one["name"], None if one["timeline"] is None else Path(one["timeline"], TIMELINE),
             annotations=Annotations.from_data(one["annotations"]),
+            digest=None if one["digest"] is None else Path(one["digest"]),
             **{key: one[key] for key in ("condition", "participant", "purpose", "consent", "error")},
         )
         for one in request["recordings"]

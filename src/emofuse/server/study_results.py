@@ -27,6 +27,7 @@ _NOT_READ: Final = {
     "failed": "it was not read",
 }
 _DIGITS: Final = 16
+_DIGEST: Final = "digest-"
 _SEPARATORS: Final = re.compile(r"[/\\]+")
 
 
@@ -103,10 +104,11 @@ class StudyResults:
             lock = self._locks.setdefault(path, asyncio.Lock())
             async with lock:
                 if not await asyncio.to_thread(path.is_file):
-                    await asyncio.to_thread(self._studies.make_room, path)
+                    await asyncio.to_thread(self._make_room, path, question)
                     try:
                         await make(question | {"out": os.fspath(path)})
                     finally:
+                        await asyncio.to_thread(self._delete_remains, question)
                         changed = await asyncio.to_thread(self._changed, study_id, result, key, dark=dark)
                         if changed:  # maybe because a recording was erased: nothing of it stays
                             await asyncio.to_thread(self._studies.discard, path, study_id)
@@ -121,8 +123,7 @@ class StudyResults:
             raise FileNotFoundError
         jobs = self._jobs_of([one.job for one in study.recordings])
         recordings = [
-            self._recording(name, jobs[entry.job])
-            | {"condition": entry.condition, "participant": entry.participant}
+            self._recording(name, jobs[entry.job], entry.participant) | {"condition": entry.condition}
             for entry, name in zip(study.recordings, file_names(study, jobs), strict=True)
             if entry.job in jobs
         ]
@@ -133,16 +134,42 @@ class StudyResults:
         }  # fmt: skip
         return study, question
 
-    def _recording(self, name: str, job: Job) -> dict[str, Any]:
+    def _recording(self, name: str, job: Job, participant: str | None) -> dict[str, Any]:
         done = job.state == "done"
         return {
+            "job": job.id,
             "name": name,
+            "participant": participant,
+            "digest": os.fspath(self._digest(job, participant)) if done else None,
             "timeline": os.fspath(self._files.result(job.id).absolute()) if done else None,
             "annotations": dict(job.annotations),
             "purpose": job.purpose,
             "consent": job.consent,
             "error": None if done else job.error or _NOT_READ[job.state],
         }
+
+    def _digest(self, job: Job, participant: str | None) -> Path:
+        """Where what means need of a recording is kept, beside its exports, and as long."""
+        whose = hashlib.sha256((participant or "").encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
+        folder = self._files.folder(job.id).absolute() / "exports"
+        return folder / f"{job.annotations_version}-{_DIGEST}{whose}.json"
+
+    def _make_room(self, path: Path, question: Mapping[str, Any]) -> None:
+        """Delete what nobody asks for any more."""
+        self._studies.make_room(path)
+        for one in question["recordings"]:
+            if one["digest"] is not None:
+                wanted = Path(one["digest"])
+                version = wanted.name.partition("-")[0]
+                for old in wanted.parent.glob(f"*-{_DIGEST}*"):
+                    if old.name.partition("-")[0] != version:
+                        old.unlink(missing_ok=True)
+
+    def _delete_remains(self, question: Mapping[str, Any]) -> None:
+        """Delete what a worker has written for jobs that were erased meanwhile."""
+        ids = [one["job"] for one in question["recordings"]]
+        for gone in set(ids).difference(self._jobs_of(ids)):
+            self._files.erase(gone)
 
     def _changed(self, study_id: str, result: str, key: str, *, dark: bool) -> bool:
         try:
