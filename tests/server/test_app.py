@@ -19,6 +19,7 @@ CONFIG = """\
 [parameters]
 job_id = "{job}"
 person_id = "{person}"
+study_id = "{study}"
 
 [[operations]]
 include-name = "DELETE /v1/jobs/{{job_id}}"
@@ -27,6 +28,10 @@ parameters = {{ job_id = "{other}" }}
 [[operations]]
 include-name = "DELETE /v1/people/{{person_id}}"
 parameters = {{ person_id = "{nobody}" }}
+
+[[operations]]
+include-name = "DELETE /v1/studies/{{study_id}}"
+parameters = {{ study_id = "{gone}" }}
 
 [warnings]
 fail-on = ["missing_auth", "missing_deserializer", "unresolvable_reference", "unsupported_regex"]
@@ -74,9 +79,20 @@ def test_schemathesis_finds_no_server_error(tmp_path: Path, clip: Path) -> None:
             service.client.post("/v1/people", data={"name": name}, files=files).json()["id"]
             for name in ("Anna", "Bert")
         ]
+        studies = [
+            service.client.post("/v1/studies", json={"name": name, "recordings": [{"job": job}]}).json()["id"]
+            for name in ("kept", "erased")
+        ]
         assert service.wait_for(job, "done", "failed")["state"] == "done"
         (tmp_path / "schemathesis.toml").write_text(
-            CONFIG.format(job=job, other=other, person=people[0], nobody=people[1])
+            CONFIG.format(
+                job=job,
+                other=other,
+                person=people[0],
+                nobody=people[1],
+                study=studies[0],
+                gone=studies[1],
+            )
         )
         done = subprocess.run(
             [

@@ -62,6 +62,12 @@ def test_consent_and_how_long_a_job_is_kept_are_changed(store: JobStore, clock: 
     assert store.keep("0" * 32, 1.0) is None and store.note_consent("0" * 32, "x") is None
 
 
+def test_many_jobs_are_read_at_once(store: JobStore) -> None:
+    jobs = [added(store) for _ in range(3)]
+    found = store.of_ids([jobs[2].id, "0" * 32, jobs[0].id])
+    assert found == {jobs[2].id: jobs[2], jobs[0].id: jobs[0]} and store.of_ids([]) == {}
+
+
 def test_the_jobs_of_a_person_are_found(store: JobStore) -> None:
     ids = [
         store.add(NewJob(name="a", purpose="p", profile=who), max_open=MANY).id
