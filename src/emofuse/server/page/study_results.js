@@ -16,7 +16,7 @@ export class StudyResults {
     this.shown = el("div", { id: "study-shown" });
     this.files = el("dl", { class: "files" }, ...study.results.flatMap(({ result, name, url }) => {
       const which = result.replace(".svg", "Picture");
-      return [el("dt", {}, el("a", { class: "open", href: url, download: name, "data-result": result }, t(`study.result.${which}.name`))),
+      return [el("dt", {}, el("a", { class: result === "summary" ? "open" : "open other", href: url, download: name, "data-result": result }, t(`study.result.${which}.name`))),
         el("dd", {}, t(`study.result.${which}.says`))];
     }));
     this.root = el("section", { "aria-labelledby": "results-title" },
@@ -97,7 +97,7 @@ export class StudyResults {
 
 const percent = (share) => (share === "" ? "–" : `${(100 * share).toFixed(0)} %`);
 const withInterval = (row, mean, low, high) => [percent(row[mean]), ...(row[low] === "" ? [] : [el("span", { class: "interval" },
-  t("study.interval", { low: percent(row[low]), high: percent(row[high]) }))])];
+  t("study.interval", { low: percent(row[low]).replace(" %", ""), high: percent(row[high]) }))])];
 const headRow = (names) => el("thead", {}, el("tr", {}, ...names.map((name) => el("th", { scope: "col" }, name))));
 const emotionsOf = (row, prefix) => Object.keys(row).filter((column) => column.startsWith(prefix) && !/_(low|high)$/.test(column)).map((column) => column.slice(prefix.length));
 const who = (row) => (row.level === "everybody" ? t("study.everybody") : row.person);
