@@ -40,13 +40,14 @@ CHROMIUM = (
 )  # fmt: skip
 VIDEO = slice(140, 300), slice(60, 480)
 """Rows and columns of the video in the page."""
-PAGE_VIDEO = slice(260, 420), slice(80, 500)
-"""The same in the page of the service."""
-BLACK = 60.0
+PAGE_VIDEO = slice(300, 460), slice(130, 240)
+"""A face in it, in the page of the service."""
+COLORFUL = 25.0
+"""Mean saturation (0 to 255) of a face: neither a black frame nor the gray field before the film is there."""
 ANNOTATIONS = {
     "names": {"person 1": "Anna", "person 2": "Ben"},
     "markers": [{"start_s": 6.2, "text": "question 1"}, {"start_s": 14.6, "text": "question 2"}],
-    "excluded": [{"start_s": 19.0, "end_s": 20.5, "reason": "a phone rings"}],
+    "excluded": [{"start_s": 17.4, "end_s": 19.2, "reason": "a phone rings"}],
 }
 """What somebody changed about the timeline."""
 _WEB_FONTS = re.compile(r"@font-face \{.*?\}", re.DOTALL)
@@ -265,7 +266,7 @@ def shoot(browser: str, url: str, name: Path, work: Path, video: tuple[slice, sl
         subprocess.run([browser, *words, wait, url], check=True, capture_output=True)
         picture = cv2.imread(str(name))
         assert picture is not None
-        if picture[video].mean() > BLACK:
+        if cv2.cvtColor(picture[video], cv2.COLOR_BGR2HSV)[..., 1].mean() > COLORFUL:
             cv2.imwrite(str(name), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
             return
     sys.exit("the browser never showed the video in the page")

@@ -80,7 +80,7 @@ def test_a_study_is_made_with_the_keyboard_alone(
     assert focused(page) == "study-name"
     type_text(page, "by hand")
     page.key("Enter", 13, text="\r")
-    page.until("document.querySelectorAll('.choices li').length >= 3")
+    page.until("document.querySelectorAll('.study-choices li').length >= 3")
     assert page.run("document.querySelector('h1').textContent") == "by hand"
     assert page.run("document.getElementById('add-chosen').disabled")
     assert grave_problems(page) == []
@@ -88,7 +88,7 @@ def test_a_study_is_made_with_the_keyboard_alone(
     page.key("Tab", 9)
     assert focused(page) == "add-search"
     type_text(page, "s TALK")
-    page.until("document.querySelectorAll('.choices li:not([hidden])').length === 1")
+    page.until("document.querySelectorAll('.study-choices li:not([hidden])').length === 1")
     page.run("document.getElementById('add-search').select()")
     type_text(page, "s ")
     page.key("Tab", 9)

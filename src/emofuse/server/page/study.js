@@ -203,7 +203,7 @@ class Study {
   adding() {
     this.search = el("input", { id: "add-search", type: "search", autocomplete: "off", input: () => this.filter() });
     this.newCondition = el("input", { id: "add-condition", list: "conditions", maxlength: 200, autocomplete: "off" });
-    this.choices = el("ul", { class: "choices", "aria-label": t("study.add.choices") });
+    this.choices = el("ul", { class: "study-choices", "aria-label": t("study.add.choices") });
     this.noChoice = el("p", { class: "quiet" });
     this.count = el("button", { class: "main", id: "add-chosen", disabled: true });
     const all = button(t("study.add.all"), () => {
