@@ -42,7 +42,8 @@ PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")
 REASONS = {
     "make target", "needs RAVDESS", "needs FER2013", "needs CREMA-D", "needs the network",
     "needs a camera and a microphone", "needs a bundle trained on RAVDESS", "trains for minutes",
-    "needs Whisper's weights", "starts the service", "needs Docker",
+    "needs Whisper's weights", "starts the service", "needs a SLURM cluster", "needs Snakemake",
+    "needs Docker",
 }  # fmt: skip
 WHOLE = {
     "results.md": "needs RAVDESS", "CONTRIBUTING.md": "make target", "server.md": "starts the service",
@@ -252,6 +253,9 @@ def check_syntax(words: str, where: str) -> None:
     if first == "python":
         assert (ROOT / rest[0]).is_file(), f"{where}: there is no {rest[0]}"
         return
+    if first in ("mkdir", "sbatch", "snakemake") or "$(sbatch " in words:
+        assert where.startswith("cluster.md"), f"{where}: {first} is for the page of clusters"
+        return  # tests/test_cluster_recipes.py runs it
     if first == "curl":  # tests/server/test_examples.py runs it
         assert where.startswith("server.md"), f"{where}: curl is for the page of the service"
         return

@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from benchmarks import batch as batch_benchmark
 from emofuse.cli.app import app
+from emofuse.cli.sharding import size_text
 
 N = 4
 
@@ -61,6 +62,11 @@ def test_errors_are_one_line(sounds: Path, tmp_path: Path) -> None:
         assert done.returncode == 1
         line = done.stderr.splitlines()[-1]
         assert line.startswith("emofuse: ") and says in line and "Traceback" not in done.stderr
+
+
+def test_sizes_are_told_to_three_digits() -> None:
+    sizes = {0: "0 kB", 96_200: "96.2 kB", 17_149_000: "17.1 MB", 2_000_000_000: "2 GB", 10**13: "10 TB"}
+    assert {n: size_text(n) for n in sizes} == sizes
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,20 @@ def write_list(listing: Listing, path: Path, root: Path | None = None) -> None:
         print_remark(line)
     if not is_quiet():
         files = "1 file" if len(listed.names) == 1 else f"{len(listed.names)} files"
-        size = f"{listed.n_bytes / 1e9:.3g} GB, sha256 {listed.digest[:12]}…"
+        size = f"{size_text(listed.n_bytes)}, sha256 {listed.digest[:12]}…"
         typer.echo(f"{shown(str(path))}: {files}, {size}", err=True)
+
+
+def size_text(n_bytes: int) -> str:
+    """A size to three digits.
+
+    >>> size_text(96_200), size_text(17_100_000), size_text(3_210_000_000_000)
+    ('96.2 kB', '17.1 MB', '3.21 TB')
+    """
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if n_bytes >= factor:
+            return f"{n_bytes / factor:.3g} {unit}"
+    return f"{n_bytes / 1e3:.3g} kB"
 
 
 def files_of(given: Iterable[Path], list_file: Path | None) -> FileList | Listing:
