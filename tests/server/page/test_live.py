@@ -8,20 +8,24 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
 from emofuse.core.colors import EMOTION_COLORS
 from emofuse.server.client import Client
+from emofuse.server.live.messages import unpack
 from tests.support import chromium
 from tests.support.accessibility import grave_problems
 from tests.support.fake_devices import allow
 from tests.support.service import FOREVER_S, PURPOSE, TOKEN, RunningService
 from tests.support.service_page import focused, foreign, problems, type_text, until
+from tests.support.typed import not_none
 
 RATE = 16_000
 READY = "document.getElementById('live-start')"
@@ -107,6 +111,67 @@ def test_the_microphone_gives_16_khz(page: chromium.Page, service: RunningServic
     middle = slice(800, len(found) - 800)
     error = np.sqrt(np.mean((found - wanted)[middle] ** 2) / np.mean(wanted[middle] ** 2))
     assert error < 2e-3
+
+
+FLASHES = """(async () => {
+  const { LiveSession } = await import("/page/live_session.js");
+  const canvas = document.createElement("canvas"), pen = canvas.getContext("2d");
+  const audio = new AudioContext(), out = audio.createMediaStreamDestination();
+  const gain = audio.createGain(), tone = audio.createOscillator();
+  gain.gain.value = 0;
+  tone.connect(gain).connect(out);
+  tone.start();
+  await audio.resume();
+  const stream = new MediaStream([...canvas.captureStream(30).getTracks(), ...out.stream.getTracks()]);
+  const video = document.createElement("video");
+  video.muted = video.autoplay = true;
+  video.srcObject = stream;
+  document.body.append(video);
+  let on = false;
+  const paint = (now) => {
+    pen.fillStyle = on ? "white" : "black";
+    pen.fillRect(0, 0, 300, 150);
+    pen.fillStyle = `rgb(${now % 50} 0 0)`;
+    pen.fillRect(0, 0, 9, 9);
+    requestAnimationFrame(paint);
+  };
+  paint(0);
+  window.flashing = new LiveSession(stream, video, []);
+  await flashing.start();
+  setInterval(() => { on = !on; gain.gain.setValueAtTime(on ? 0.5 : 0, audio.currentTime); }, 1000);
+})()"""
+
+
+def test_sound_and_pictures_share_a_clock(page: chromium.Page, service: RunningService) -> None:
+    """Where a picture turns white and a tone begins at once, their times in the session are the same."""
+    opened(page, service)
+    page.run(f"{FLASHES}.then(() => {{ window.begun = true; }}); true")
+    until(page, "window.begun")
+    page.events.clear()
+    until(page, "flashing.seconds > 8")
+    page.run("flashing.stop()")
+    sent = [
+        base64.b64decode(event["params"]["response"]["payloadData"])
+        for event in page.events
+        if event.get("method") == "Network.webSocketFrameSent" and event["params"]["response"]["opcode"] == 2
+    ]
+    parts = [unpack(message) for message in sent]
+    blocks = [part for part in parts if part.kind == "audio"]
+    pictures = [part for part in parts if part.kind == "picture"]
+    for block, after in pairwise(blocks):
+        assert after.time_s - block.time_s == pytest.approx(len(block.payload) / 2 / RATE, abs=2e-6)
+    loud = np.abs(np.frombuffer(b"".join(block.payload for block in blocks), "<i2").astype(float)) > 2000
+    heard = np.convolve(loud, np.ones(200), "same") > 0
+    tones = blocks[0].time_s + np.flatnonzero(np.diff(heard.astype(int))) / RATE
+    white = [not_none(cv2.imdecode(np.frombuffer(one.payload, np.uint8), 0)).mean() > 128 for one in pictures]
+    flashes = [
+        (one.time_s + after.time_s) / 2
+        for (one, after), (was, now) in zip(pairwise(pictures), pairwise(white), strict=True)
+        if was != now
+    ]
+    assert len(tones) >= 5 and len(flashes) >= 5
+    offsets = [min((flash - tone for flash in flashes), key=abs) for tone in tones]
+    assert abs(float(np.median(offsets))) < 0.2
 
 
 def test_a_session_from_start_to_table(

@@ -21,14 +21,14 @@ export class PersonCard {
     this.until = 0;
     this.now = el("span", { class: "live-emotion" });
     this.canvas = el("canvas", { role: "img" });
-    this.heads = Object.fromEntries(KINDS.map((kind) => [kind, el("span", { class: "quiet" })]));
+    this.missing = el("p", { class: "live-missing quiet" });
     this.rows = emotions.map((emotion, number) => this.row(emotion, number));
     this.root = el("article", { class: "live-card" },
-      el("h2", {}, name, " ", this.now), this.canvas,
+      el("h2", {}, name, " ", this.now), this.canvas, this.missing,
       el("table", { class: "live-values" },
         el("caption", { class: "visually-hidden" }, t("live.lastWindow", { name })),
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, t("live.emotion")),
-          ...KINDS.map((kind) => el("th", { scope: "col" }, t(`live.kind.${kind}`), this.heads[kind])))),
+          ...KINDS.map((kind) => el("th", { scope: "col" }, t(`live.kind.${kind}`))))),
         el("tbody", {}, ...this.rows.map((row) => row.line))));
   }
 
@@ -48,9 +48,10 @@ export class PersonCard {
     this.windows.push(window);
     const { shown } = window;
     this.now.textContent = shown ? t("live.is", { emotion: shown.emotion, percent: Math.round(100 * shown.share) }) : t("live.nothing");
+    const why = ["voice", "face"].filter((kind) => window[kind] === null).map((kind) => [t(`live.kind.${kind}`), this.why(kind, window.reasons)]);
+    this.missing.textContent = why.filter(([, reason]) => reason).map((parts) => parts.join(": ")).join(" · ");
     KINDS.forEach((kind, column) => {
       const shares = window[kind];
-      this.heads[kind].textContent = shares === null ? this.why(kind, window.reasons) : "";
       this.emotions.forEach((one, number) => {
         const { value, bar } = this.rows[number].cells[column];
         value.textContent = shares === null ? "–" : `${Math.round(100 * shares[one])} %`;
