@@ -80,7 +80,7 @@ def test_a_study_is_made_with_the_keyboard_alone(
     assert focused(page) == "study-name"
     type_text(page, "by hand")
     page.key("Enter", 13, text="\r")
-    page.until("document.querySelectorAll('.study-choices li').length >= 3")
+    page.until("document.querySelectorAll('#add li').length >= 3")
     assert page.run("document.querySelector('h1').textContent") == "by hand"
     assert page.run("document.getElementById('add-chosen').disabled")
     assert grave_problems(page) == []
@@ -88,7 +88,7 @@ def test_a_study_is_made_with_the_keyboard_alone(
     page.key("Tab", 9)
     assert focused(page) == "add-search"
     type_text(page, "s TALK")
-    page.until("document.querySelectorAll('.study-choices li:not([hidden])').length === 1")
+    page.until("document.querySelectorAll('#add li:not([hidden])').length === 1")
     page.run("document.getElementById('add-search').select()")
     type_text(page, "s ")
     page.key("Tab", 9)
@@ -175,9 +175,9 @@ def test_what_is_written_while_something_is_kept_is_not_lost(
 
 def test_every_table_can_be_taken_away(page: chromium.Page, service: RunningService, study: Any) -> None:
     open_view(page, service, f"study/{study.id}")
-    page.until("document.querySelectorAll('.files a').length === 7")
+    page.until("document.querySelectorAll('.study-files a').length === 7")
     links = page.run(
-        "[...document.querySelectorAll('.files a')]"
+        "[...document.querySelectorAll('.study-files a')]"
         ".map((one) => [one.dataset.result, one.href, one.download])"
     )
     assert [link[0] for link in links] == list(RESULTS)

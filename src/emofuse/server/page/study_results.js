@@ -14,7 +14,7 @@ export class StudyResults {
     this.loading = Promise.resolve();
     this.state = el("p", { class: "quiet", role: "status" });
     this.shown = el("div", { id: "study-shown" });
-    this.files = el("dl", { class: "files" }, ...study.results.flatMap(({ result, name, url }) => {
+    this.files = el("dl", { class: "study-files" }, ...study.results.flatMap(({ result, name, url }) => {
       const which = result.replace(".svg", "Picture");
       return [el("dt", {}, el("a", { class: result === "summary" ? "open" : "open other", href: url, download: name, "data-result": result }, t(`study.result.${which}.name`))),
         el("dd", {}, t(`study.result.${which}.says`))];
