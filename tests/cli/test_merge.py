@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,28 @@ def test_shards_of_a_list_are_merged(sounds: Path, tmp_path: Path) -> None:
     assert (tmp_path / "merged.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     quiet = emofuse("merge", *parts, "--out", tmp_path / "merged.csv", "--quiet")
     assert quiet.stderr.splitlines() == [error]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
+def test_a_shard_that_is_killed_and_run_again_changes_nothing(tmp_path: Path) -> None:
+    """Of four, with real kills; of forty in tests/soak/test_shards.py."""
+    files, parts = tmp_path / "files", [tmp_path / f"{number}.csv" for number in range(1, 5)]
+    files.mkdir()
+    for number in range(32):
+        batch_benchmark.write_sound(files / f"{number}.wav", number)
+    assert emofuse("predict", files, "--out", tmp_path / "whole.csv").exit_code == 0
+    for number, part in enumerate(parts, 1):
+        if number != 3:
+            assert emofuse("predict", files, "--shard", f"{number}/4", "--out", part).exit_code == 0
+    killed = [files, "--shard", "3/4", "--out", parts[2]]
+    assert 1 <= batch_benchmark.kill_after(killed, parts[2], 1) < 8
+    unfinished = emofuse("merge", *parts, "--out", tmp_path / "m.csv")
+    assert "3.csv is not finished: repeat its command to resume it" in str(unfinished.exception)
+    missing = emofuse("merge", *parts[:2], parts[3], "--out", tmp_path / "m.csv")
+    assert str(missing.exception) == "1 of 4 shards is missing: 3: run it with --shard 3/4"
+    assert emofuse("predict", *killed).exit_code == 0
+    assert emofuse("merge", *parts, "--out", tmp_path / "m.csv").exit_code == 0
+    assert (tmp_path / "m.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_errors_are_one_line(sounds: Path, tmp_path: Path) -> None:

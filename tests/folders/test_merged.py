@@ -97,7 +97,7 @@ def test_shards_in_folders_of_their_own_are_brought_together(
                 target.parent.mkdir(exist_ok=True)
                 shutil.copy(shared / f"{one['name']}{suffix}", target)
     out = tmp_path / "merged"
-    with pytest.raises(ShardError, match=r"1 of 2 shard is missing: 2: run it with --shard 2/2"):
+    with pytest.raises(ShardError, match=r"1 of 2 shards is missing: 2: run it with --shard 2/2"):
         merge_timelines(parts[:1], out)
     copy = Path(shutil.copytree(parts[0], tmp_path / "copy"))
     with pytest.raises(ShardError, match="shard 1/2 is given twice"):

@@ -72,7 +72,7 @@ def test_the_tables_of_shards_that_do_not_fit_are_refused(tables: list[Path], tm
         assert record_path(part).exists()
     out = tmp_path / f"merged{whole.suffix}"
     for given, says in (
-        (parts[:1], r"1 of 2 shard is missing: 2: run it with --shard 2/2"),
+        (parts[:1], r"1 of 2 shards is missing: 2: run it with --shard 2/2"),
         ([*parts, parts[1]], "is given twice"),
         ([*parts, whole], rf"whole\{whole.suffix} has no whole\{whole.suffix}\.shard\.json beside it"),
         ([*parts, tmp_path / f"none{whole.suffix}"], "there is no such table"),

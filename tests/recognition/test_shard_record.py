@@ -52,7 +52,7 @@ def test_all_parts_of_one_batch_are_complete_and_ordered() -> None:
 def test_missing_shards_are_named() -> None:
     some = shards()
     del some[Path("2.csv")]
-    with pytest.raises(ShardError, match=r"^1 of 5 shard is missing: 2: run it with --shard 2/5$"):
+    with pytest.raises(ShardError, match=r"^1 of 5 shards is missing: 2: run it with --shard 2/5$"):
         complete(some)
     many = {path: one for path, one in shards(40).items() if one.shard.number not in {3, 7, 8, 9, 40}}
     with pytest.raises(

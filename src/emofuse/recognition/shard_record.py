@@ -130,7 +130,7 @@ def _each_once(records: Mapping[Path, ShardRecord]) -> list[tuple[Path, ShardRec
             raise ShardError(f"shard {number}/{of} is given twice: {', '.join(map(str, paths))}")
     missing = [number for number in range(1, of + 1) if number not in by_number]
     if missing:
-        shards = "shard is" if len(missing) == 1 else "shards are"
+        shards = "shards is" if len(missing) == 1 else "shards are"
         raise ShardError(
             f"{len(missing)} of {of} {shards} missing: {numbers_text(missing)}: "
             f"run {'it' if len(missing) == 1 else 'them'} with --shard {missing[0]}/{of}"
