@@ -280,6 +280,8 @@ def test_the_microphone_alone_by_keyboard_on_a_phone(
 
 def test_the_camera_alone(equipped: chromium.Page, service: RunningService, tmp_path: Path) -> None:
     opened(equipped, service)
+    equipped.run("document.getElementById('live-camera').selectedIndex = 1")  # the first by its name
+    assert "camera" in equipped.run("document.getElementById('live-camera').selectedOptions[0].textContent")
     equipped.run("document.getElementById('live-microphone').value = ''")
     press(equipped, "#live-start")
     until(equipped, RUNNING)

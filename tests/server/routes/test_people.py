@@ -20,7 +20,8 @@ def test_a_person_is_enrolled_used_listed_and_erased(service: RunningService, cl
     assert (anna["name"], anna["clips"], anna["has_face"], anna["skipped"]) == ("Anna B.", 2, False, [])
     assert answer.headers["location"] == f"/v1/people/{anna['id']}"
     one = service.client.get(f"/v1/people/{anna['id']}").json()
-    assert one == {key: value for key, value in anna.items() if key != "skipped"}
+    assert anna["note"] is None
+    assert one == {key: value for key, value in anna.items() if key not in ("skipped", "note")}
     assert one in service.client.get("/v1/people").json()["people"]
     answer = service.predict(clip, person=anna["id"])
     assert answer.status_code == 200

@@ -96,9 +96,9 @@ export class LiveSession extends EventTarget {
     this.audio = new AudioContext();
     await this.audio.audioWorklet.addModule("/page/microphone.js");
     const source = this.audio.createMediaStreamSource(new MediaStream(this.stream.getAudioTracks()));
-    this.worklet = new AudioWorkletNode(this.audio, "microphone", { numberOfOutputs: 0 });
+    this.worklet = new AudioWorkletNode(this.audio, "microphone");
     this.worklet.port.onmessage = ({ data }) => this.hear(data);
-    source.connect(this.worklet);
+    source.connect(this.worklet).connect(this.audio.destination); // some browsers run only what leads there; it is silent
     await this.audio.resume();
   }
 
