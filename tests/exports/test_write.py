@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +28,15 @@ from emofuse.core.csv_tables import csv_cell
 from emofuse.core.errors import EmofuseError, ExportError, MissingExtraError
 from emofuse.exports.json_schema import timeline_schema
 from emofuse.exports.overlay_drawing import Drawing
-from emofuse.exports.tables import face_rows, frame_rows, segment_rows, summary_rows, window_rows
+from emofuse.exports.tables import (
+    face_rows,
+    frame_rows,
+    segment_rows,
+    summary_rows,
+    window_rows,
+    windows_csv_of,
+    write_windows_csv,
+)
 from emofuse.exports.write import FORMATS, write_timeline
 from emofuse.features.own_baseline import OwnBaseline, Reading
 from emofuse.timeline.person_baseline import Leading, PersonBaseline
@@ -610,3 +619,14 @@ def test_a_face_that_is_neutral_or_calm_is_shown_so_where_people_read_it(tmp_pat
     assert "neutral or calm</td><td>72 %" in page and '"neutral or calm"' in page
     (row,) = json.loads(write_timeline(timeline, tmp_path / "a.json").read_text())["segments"]
     assert (row["emotion"], row["confidence"]) == ("neutral", 0.36)
+
+
+def test_windows_that_come_one_by_one_make_the_same_table(any_timeline: Timeline) -> None:
+    file = io.BytesIO()
+    write_windows_csv(any_timeline, file)
+    head, rows = windows_csv_of(any_timeline)
+    assert (head + rows).encode() == file.getvalue() and head.count("\r\n") == 1
+    bare = replace(any_timeline, segments=(), faces=(), excluded=(), markers=())
+    lines = [windows_csv_of(replace(bare, windows=(window,))) for window in any_timeline.windows[:50]]
+    assert {first for first, _ in lines} <= {head}
+    assert rows.startswith("".join(row for _, row in lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 
 from emofuse.features.face.tracker import TrackedFace
+from emofuse.media.live.pushed import PushedStream
 from emofuse.recognition.recognizer import Recognizer
-from emofuse.timeline.live import live_windows
-from emofuse.timeline.records import Timeline, Window
+from emofuse.timeline.live import live_windows, read_live
+from emofuse.timeline.records import FaceBox, Timeline, Window
 from emofuse.timeline.still_faces import STILL, Movement
 from emofuse.timeline.windows import WindowRules
-from tests.support import drawn_people, media_files
+from tests.support import drawn_people, live_parts, media_files
 from tests.support.ffmpeg import ffmpeg, needs_ffmpeg
 
 FPS, WIDTH = drawn_people.FPS, drawn_people.SIZE[0]
@@ -65,6 +67,27 @@ def test_windows_as_they_come_leave_it_out_too(recognizer: Recognizer, beside_a_
     # a machine that is slower than the stream skips frames and windows
     assert "person 1" in {w.person for w in live} <= {"person 1", None}
     assert {w.speaker for w in live} <= {"person 1", None}
+
+
+def test_boxes_as_they_come_have_the_names_of_windows(recognizer: Recognizer, beside_a_poster: Path) -> None:
+    """Whoever was seen first, the poster or the person: the name in the first window counts."""
+    stream = PushedStream(audio=False, video=True)
+
+    def feed() -> None:
+        for part in live_parts.in_real_time(live_parts.picture_parts(beside_a_poster)):
+            stream.push_picture(part.payload, part.time_s)
+        stream.end()
+
+    found: list[tuple[FaceBox, str | None]] = []
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    windows = [one.window for one in read_live(recognizer, stream, on_faces=found.extend)]
+    feeder.join()
+    assert {window.person for window in windows} <= {"person 1", None}
+    assert {name for _, name in found} == {None, "person 1"}
+    assert all(box.left > WIDTH * 0.9 for box, name in found if name == "person 1")
+    named = [name is not None for _, name in found]
+    assert named == sorted(named)  # nobody loses the name again
 
 
 @needs_ffmpeg
