@@ -14,7 +14,7 @@ from emofuse.cli.app import app
 from emofuse.cli.quiet import is_quiet
 from tests.support import small_corpora
 
-WITHOUT = {"recipes", "report", "weights encoder", "weights list"}
+WITHOUT = {"status", "recipes", "report", "weights encoder", "weights list"}
 """Commands that print nothing but their result."""
 
 

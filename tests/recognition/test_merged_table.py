@@ -58,6 +58,9 @@ def test_merged_shards_are_the_table_of_a_single_run(tables: list[Path], files: 
     result = merge_tables(reversed(parts), merged)
     assert (result.out, result.rows, result.failed) == (merged, n, 2)
     assert merged.read_bytes() == whole.read_bytes()
+    merged.unlink()
+    merge_tables([whole.parent], merged)  # the folder that they are in
+    assert merged.read_bytes() == whole.read_bytes()
     assert [line.partition(": ")[0] for line in result.errors] == [
         str(files / "broken.mp4"), str(files / "folder.mov")
     ]  # fmt: skip
@@ -87,9 +90,13 @@ def test_the_tables_of_shards_that_do_not_fit_are_refused(tables: list[Path], tm
         merge_tables(parts, tmp_path / "out.xlsx")
     journal = parts[1].with_name(f"{parts[1].name}.partial.jsonl")
     journal.write_bytes(b"")
-    with pytest.raises(ShardError, match="is not finished: repeat its command"):
-        merge_tables(parts, out)
+    for given in (parts, [tmp_path]):
+        with pytest.raises(ShardError, match="is not finished: repeat its command"):
+            merge_tables(given, out)
     journal.unlink()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ShardError, match="holds no table of a shard"):
+        merge_tables([tmp_path / "empty"], out)
     parts[1].write_bytes(parts[1].read_bytes() + b"\n")
     with pytest.raises(ShardError, match=rf"{parts[1].name} has changed since shard 2/2 wrote it"):
         merge_tables(parts, out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -16,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from emofuse.core.errors import JournalError
+from emofuse.core.errors import FolderInUseError, JournalError
 from emofuse.system import lease_file
+from emofuse.system.file_lock import is_locked, locked_folder
 from emofuse.system.journal import Journal
 from emofuse.system.lease_file import Lease, is_alive, lease_needed
 
@@ -74,7 +76,9 @@ def test_one_holds_a_lease_at_a_time(tmp_path: Path) -> None:
     acquire(path).release()
 
 
-def test_a_live_holder_is_not_disturbed_and_a_dead_one_is_followed(tmp_path: Path) -> None:
+def test_a_live_holder_is_not_disturbed_and_a_dead_one_is_followed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "lease"
     with start(path) as holder:
         assert line_of(holder) == "held"
@@ -83,7 +87,9 @@ def test_a_live_holder_is_not_disturbed_and_a_dead_one_is_followed(tmp_path: Pat
         assert is_alive(path, beat_s=STALE_S)
         holder.kill()
     before = time.monotonic()
-    lease = acquire(path)
+    with caplog.at_level(logging.WARNING):
+        lease = acquire(path)
+    assert f"{path} (process {holder.pid}) gives no sign of life: waiting for {STALE_S:g} s" in caplog.text
     assert time.monotonic() - before >= STALE_S  # on the watch of whoever waits
     assert lease.held() and [one.name for one in tmp_path.iterdir()] == ["lease"]
     lease.release()
@@ -244,9 +250,17 @@ def test_a_journal_is_safe_where_locks_do_not_reach_other_mounts(
             assert line_of(other) == "writing"
             with pytest.raises(JournalError, match="another run is writing this file"):
                 Journal(places[1] / "j.jsonl", {})
+            assert is_locked(places[1] / "j.jsonl")  # told to whoever asks for its status
             other.communicate("")
+        assert not is_locked(places[1] / "j.jsonl")
         with Journal(places[1] / "j.jsonl", {}) as journal:
             assert [entry for _, entry in journal.entries()] == [{"n": 1}]
+        with (
+            locked_folder(places[0] / "run"),
+            pytest.raises(FolderInUseError),
+            locked_folder(places[1] / "run"),
+        ):
+            pass
         assert [path.name for path in folder.iterdir()] == ["j.jsonl"]
 
 

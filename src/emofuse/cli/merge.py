@@ -22,7 +22,8 @@ def merge(
         list[Path],
         typer.Argument(
             metavar="SHARD…",
-            help="The tables that predict --shard wrote, or the folders of timeline --shard, in any order.",
+            help="The tables that predict --shard wrote, or folders of them; or the folders of timeline "
+            "--shard. In any order.",
         ),
     ],
     *,
@@ -43,11 +44,16 @@ def merge(
     dealt from another list or read by another recognizer or version. Nothing is written then. The exit
     status is 1 if files failed, as of a single run.
 
+    Example: `emofuse merge parts --out interviews.csv`
+
     Example: `emofuse merge part-*.csv --out interviews.csv`
 
     Example: `emofuse merge results --out results`
     """
-    failed = _timelines(shards, out) if any(one.is_dir() for one in shards) else _tables(shards, out)
+    from emofuse.recognition.tables import TABLES
+
+    is_table = out.suffix.lower() in TABLES or not any(one.is_dir() for one in shards)
+    failed = _tables(shards, out) if is_table else _timelines(shards, out)
     if failed:
         raise typer.Exit(1)
 

@@ -6,6 +6,8 @@ import logging
 from contextvars import ContextVar
 from typing import Final
 
+from emofuse.system import lease_file
+
 _QUIET: Final = ContextVar("quiet", default=False)
 
 
@@ -14,6 +16,8 @@ def set_quiet(value: bool) -> bool:
     _QUIET.set(value)
     if value:
         logging.getLogger("emofuse").setLevel(logging.ERROR)
+    # that a command waits for a minute is told even where it keeps the notes of the library to itself
+    logging.getLogger(lease_file.__name__).setLevel(logging.ERROR if value else logging.WARNING)
     return value
 
 

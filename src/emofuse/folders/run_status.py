@@ -16,14 +16,13 @@ from typing import Any, Final, Literal
 
 from emofuse.core.errors import BatchError, ShardError
 from emofuse.folders.timelines import FILES, JOURNALS, RECORDS
-from emofuse.recognition.batch import journal_path, record_path
+from emofuse.recognition.batch import JOURNAL_SUFFIX, journal_path, record_path
 from emofuse.recognition.shard_record import SUFFIX as RECORD_SUFFIX
 from emofuse.recognition.shard_record import ShardRecord
 from emofuse.recognition.shards import Shard
 from emofuse.recognition.tables import TABLES
 from emofuse.system.journal import Progress, read_progress
 
-_PARTIAL: Final = ".partial.jsonl"
 _ATTEMPTS: Final = 5
 
 State = Literal["running", "interrupted", "finished"]
@@ -92,7 +91,7 @@ def missing_shards(runs: Sequence[RunStatus]) -> dict[int, list[int]]:
 
 def _of_table(table: Path) -> Iterator[RunStatus]:
     """The run that writes a table; the path may be that of its journal or its record, too."""
-    for suffix in (_PARTIAL, RECORD_SUFFIX):
+    for suffix in (JOURNAL_SUFFIX, RECORD_SUFFIX):
         table = table.with_name(table.name.removesuffix(suffix))
     if journal_path(table).exists():
         yield _running(table, journal_path(table), _is_failed_row)
@@ -107,16 +106,18 @@ def _of_table(table: Path) -> Iterator[RunStatus]:
 def _in_folder(folder: Path) -> Iterator[RunStatus]:
     journals, records = set(folder.glob(JOURNALS)), set(folder.glob(RECORDS))
     for path in sorted(journals):
-        name = path.name.removesuffix(_PARTIAL)
+        name = path.name.removesuffix(JOURNAL_SUFFIX)
         run = folder if name == "timelines" else path.with_name(f"{name}{RECORD_SUFFIX}")
         yield _running(run, path, _is_failed_reply)
     for path in sorted(records):
-        if path.with_name(path.name.removesuffix(RECORD_SUFFIX) + _PARTIAL) not in journals:
+        if path.with_name(path.name.removesuffix(RECORD_SUFFIX) + JOURNAL_SUFFIX) not in journals:
             yield _finished_shard(path, ShardRecord.load(path))
     if not journals and not records and (folder / FILES).is_file():
         errors = list(_errors(folder / FILES))
         yield RunStatus(folder, "finished", len(errors), len(errors), sum(errors))
-    tables = {path.name.removesuffix(_PARTIAL) for path in set(folder.glob(f"*{_PARTIAL}")) - journals}
+    tables = {
+        path.name.removesuffix(JOURNAL_SUFFIX) for path in set(folder.glob(f"*{JOURNAL_SUFFIX}")) - journals
+    }
     tables |= {
         path.name.removesuffix(RECORD_SUFFIX) for path in set(folder.glob(f"*{RECORD_SUFFIX}")) - records
     }

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 READER: Final = "emofuse.recognition.batch_worker:load_reader"
 """What reads files in a worker process."""
+JOURNAL_SUFFIX: Final = ".partial.jsonl"
+"""After the name of a table: where its results lie until all are there."""
 MAX_ERRORS: Final = 20
 """How many failed files a result names; the table names all."""
 _LIMIT_S: Final = 600.0
@@ -244,7 +246,7 @@ def predict_table(
 
 def journal_path(out: Path) -> Path:
     """Where the results of a table lie until all are there."""
-    return out.with_name(f"{out.name}.partial.jsonl")
+    return out.with_name(f"{out.name}{JOURNAL_SUFFIX}")
 
 
 def record_path(out: Path) -> Path:

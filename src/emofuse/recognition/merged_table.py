@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from emofuse.core.errors import ShardError
-from emofuse.recognition.batch import MAX_ERRORS, BatchResult, journal_path, record_path
+from emofuse.recognition.batch import JOURNAL_SUFFIX, MAX_ERRORS, BatchResult, journal_path, record_path
+from emofuse.recognition.shard_record import SUFFIX as RECORD_SUFFIX
 from emofuse.recognition.shard_record import ShardRecord, complete
 from emofuse.recognition.tables import check_table, write_table
 from emofuse.system.atomic_write import write_atomically
@@ -30,7 +31,8 @@ def merge_tables(tables: Iterable[str | Path], out: str | Path) -> BatchResult:
     """Merge the tables of all shards into one, equal to that of a single run to the byte.
 
     Args:
-        tables: as ``--shard`` wrote them, in any order, each with its record beside it.
+        tables: as ``--shard`` wrote them, in any order, each with its record beside it; a folder stands for
+            all of them in it.
         out: the merged table, of the same kind; an existing one is replaced.
 
     Returns:
@@ -44,7 +46,7 @@ def merge_tables(tables: Iterable[str | Path], out: str | Path) -> BatchResult:
     """
     out = Path(out)
     check_table(out)
-    given = [Path(table) for table in tables]
+    given = [table for path in tables for table in _tables_at(Path(path))]
     for table in given:
         if table.suffix.lower() != out.suffix.lower():
             raise ShardError(f"{table} becomes part of {out}: give both the same suffix")
@@ -65,6 +67,19 @@ def merge_tables(tables: Iterable[str | Path], out: str | Path) -> BatchResult:
     return BatchResult(
         out, records[0].n_listed, sum(one.failed for one in records), 0, first_failures(records)
     )
+
+
+def _tables_at(path: Path) -> list[Path]:
+    """A table, or in a folder those of all shards, finished or not."""
+    if not path.is_dir():
+        return [path]
+    left = (one for suffix in (RECORD_SUFFIX, JOURNAL_SUFFIX) for one in path.glob(f"*{suffix}"))
+    tables = {
+        one.with_name(one.name.removesuffix(RECORD_SUFFIX).removesuffix(JOURNAL_SUFFIX)) for one in left
+    }
+    if not tables:
+        raise ShardError(f"{path} holds no table of a shard: only what --shard wrote can be merged")
+    return sorted(tables)
 
 
 def read_records(tables: Sequence[Path]) -> dict[Path, ShardRecord]:
