@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from emofuse.core.alike import alike_indices, joined_name, shown_groups
+from emofuse.core.alike import alike_indices, are_tied, joined_name, shown_groups
 from emofuse.core.labels import EMOTIONS
 
 NEUTRAL, CALM, HAPPY = (EMOTIONS.index(name) for name in ("neutral", "calm", "happy"))
@@ -40,3 +40,12 @@ def test_several_rows_must_all_agree() -> None:
     assert alike_indices(EMOTIONS, rows, NEUTRAL) == (CALM,)
     rows[1, CALM] += 0.1
     assert alike_indices(EMOTIONS, rows, NEUTRAL) == ()
+
+
+def test_rows_are_tied_where_the_greatest_belongs_to_several() -> None:
+    p = np.stack([halves(0.9), halves(0.9), halves(0.1), np.full(8, np.nan), halves(0.9)])
+    p[1, CALM] *= 1.01
+    p[4, CALM] *= 1.0005  # what half precision leaves
+    assert are_tied(EMOTIONS, p).tolist() == [True, False, False, False, True]
+    assert are_tied(("happy", "sad"), np.full((1, 2), 0.5)).tolist() == [False]
+    assert are_tied(EMOTIONS, np.empty((0, 8))).tolist() == []

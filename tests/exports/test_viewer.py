@@ -285,6 +285,50 @@ def test_faces_are_drawn_over_the_film(page: Any, tmp_path: Path) -> None:
     assert complaints(page) == []
 
 
+def tied_faces(source: Path) -> Timeline:
+    """Anna speaks for two seconds and is neutral; then only her face is read, which is neutral or calm."""
+    voiced, silent = np.full(8, 0.02), np.full(8, 0.01)
+    voiced[0], silent[:2] = 0.86, 0.47
+    windows = (
+        timelines.window(0.0, 2.0, voice=voiced, face=silent, fused=voiced, person="Anna"),
+        timelines.window(2.0, 4.0, face=silent, fused=silent, person="Anna"),
+    )
+    faces = tuple(FaceBox(t / 4, "Anna", 100, 40, 220, 160) for t in range(16))
+    return timelines.timeline(
+        source=str(source), duration_s=4.0, people=("Anna",), faces=faces, windows=windows,
+        segments=(Segment(0.0, 4.0, "neutral", 0.6, person="Anna"),), picture_size=(640, 240),
+    )  # fmt: skip
+
+
+def test_what_a_face_does_not_tell_apart_is_shown_as_one(page: Any, tmp_path: Path) -> None:
+    page.open(write_timeline(tied_faces(tmp_path / "none.webm"), tmp_path / "a.html"))
+    bold = "[...document.querySelectorAll('.legend .top .name')].map((one) => one.textContent)"
+    spoken = "document.querySelector('[data-part=tracks]').getAttribute('aria-valuetext')"
+    words = f"emofuseViewer.facesAt({VIEWER}.model, {VIEWER}.cursor).map((one) => one.word)"
+    page.run(f"{VIEWER}.seek(0.5)")
+    assert page.run(f"[{bold}, {spoken}, {words}]") == [
+        ["neutral"],
+        "0:00.5, neutral 86 percent",
+        ["neutral"],
+    ]
+    page.run(f"{VIEWER}.seek(3)")
+    both = [["neutral", "calm"], "0:03.0, neutral or calm 94 percent", ["neutral or calm"]]
+    assert page.run(f"[{bold}, {spoken}, {words}]") == both
+    left, right, _ = row(page, "curves")
+    y = page.run(
+        "(() => { const track = timelineViewer.tracks.area.rows.find((one) => one.what === 'curves');"
+        " return timelineViewer.parts.tracks.getBoundingClientRect().top + track.top + 20; })()"
+    )
+    page.send("Input.dispatchMouseEvent", type="mouseMoved", x=left + (right - left) * 0.75, y=y)
+    tip = page.run("document.querySelector('[data-part=tip]').textContent").split("\n")
+    assert tip[1] == "neutral or calm 94 %" and tip[2].endswith(" 1 %")
+    assert "A face alone does not tell neutral from calm: both get the same." in tip
+    # in the curves of the face it is so all along
+    page.run(f"document.querySelector('input[value=face]').click(), {VIEWER}.seek(0.5)")
+    assert page.run(bold) == ["neutral", "calm"]
+    assert complaints(page) == []
+
+
 def test_a_page_of_sound_has_no_switch_for_faces(page: Any, tmp_path: Path) -> None:
     source = media_files.write_audio(
         tmp_path / "talk.ogg", media_files.tone(4.0, 48000), 48000, codec="libopus"

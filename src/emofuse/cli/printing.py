@@ -198,9 +198,9 @@ def print_summary(timeline: Timeline, console: Console) -> None:
     for one in summarize(timeline):
         lengths = ["" if known is None else short_clock(known) for known in (one.talking_s, one.seen_s)]
         results = "\n".join(
-            f"[dim]not sure {share:.0%}[/]" if name is None
-            else f"[{EMOTION_COLORS.get(name, 'white')}]{name} {share:.0%}[/]"
-            for name, share in main_results(one, timeline.emotions)
+            f"[{EMOTION_COLORS.get(names[0], 'white')}]{joined_name(names)} {share:.0%}[/]" if names
+            else f"[dim]not sure {share:.0%}[/]"
+            for names, share in main_results(one)
         )  # fmt: skip
         sure = "" if one.confidence is None else f"{one.confidence:.0%}"
         table.add_row(escape(one.person or VOICE), *lengths, results or "[dim]nothing to read[/]", sure)

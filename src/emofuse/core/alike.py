@@ -37,6 +37,33 @@ def alike_indices(emotions: Sequence[str], probabilities: NDArray[np.float64], i
     )
 
 
+def told_apart_by_voice(emotions: Sequence[str]) -> list[tuple[int, ...]]:
+    """The indices of the emotions that a face alone does not tell apart, group by group."""
+    known = {name: index for index, name in enumerate(emotions)}
+    groups = [tuple(sorted(known[name] for name in names if name in known)) for names in _SPLIT]
+    return [group for group in groups if len(group) > 1]
+
+
+def are_tied(emotions: Sequence[str], probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether the most probable emotion is one of a group that a face alone does not tell apart.
+
+    Args:
+        emotions: their order.
+        probabilities: (n, n_emotions), from a face alone; rows that are not known are NaN.
+
+    Returns:
+        (n,): True where all of such a group have the greatest probability.
+    """
+    tied = np.zeros(len(probabilities), dtype=np.bool_)
+    if not len(probabilities):
+        return tied
+    greatest = probabilities.max(axis=1, keepdims=True)
+    for group in told_apart_by_voice(emotions):
+        own = probabilities[:, list(group)]
+        tied |= np.isclose(own, greatest, rtol=_RELATIVE, atol=1e-9).all(axis=1)
+    return tied
+
+
 def shown_groups(
     emotions: Sequence[str], probabilities: NDArray[np.float64], *, face_alone: bool
 ) -> list[tuple[int, ...]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
+from emofuse.core.alike import joined_name
 from emofuse.core.text import one_line
 from emofuse.core.times import short_clock
 from emofuse.exports.page_texts import fragment_text
@@ -44,22 +46,40 @@ def people_table(timeline: Timeline) -> str:
     )
 
 
+def whole_percents(shares: Sequence[float]) -> list[int]:
+    """Shares of a whole, in percents that add up to 100: the greatest remainders are rounded up."""
+    exact = [max(share, 0.0) * 100 for share in shares]
+    percents = [int(value) for value in exact]
+    order = sorted(range(len(exact)), key=lambda i: percents[i] - exact[i])
+    for i in order[: 100 - sum(percents)]:
+        percents[i] += 1
+    return percents
+
+
 def _length(seconds: float | None) -> str:
     return "–" if seconds is None else short_clock(seconds)
 
 
 def _expressions(one: PersonSummary, timeline: Timeline) -> str:
-    """A bar, and the same in words."""
-    results = main_results(one, timeline.emotions)
+    """A bar, and the same in words; what is rare is the rest, so that the percentages add up."""
+    results = main_results(one)
     if not results:
         return f'<span class="quiet">{escape(fragment_text("nothing_to_read"))}</span>'
     numbers = {emotion: number for number, emotion in enumerate(timeline.emotions)}
     parts, words, left = [], [], 0.0
-    for name, share in results:
-        color = "unsure" if name is None else f"e{numbers[name]}"
-        width = share * 100
-        parts.append(f'<rect class="{color}" x="{left:.1f}" width="{width:.1f}" height="6"/>')
-        words.append(f"{fragment_text('not_sure') if name is None else one_line(name)} {width:.0f} %")
-        left += width
+    rest = 1 - sum(share for _, share in results)
+    percents = whole_percents([*(share for _, share in results), rest])
+    for (names, share), percent in zip(results, percents, strict=False):
+        colors = [f"e{numbers[name]}" for name in names] or ["unsure"]
+        for row, color in enumerate(colors):  # one of two: both colors, one above the other
+            height = 6 / len(colors)
+            parts.append(
+                f'<rect class="{color}" x="{left:.1f}" y="{row * height:g}" width="{share * 100:.1f}" '
+                f'height="{height:g}"/>'
+            )
+        words.append(f"{one_line(joined_name(names)) if names else fragment_text('not_sure')} {percent} %")
+        left += share * 100
+    if percents[-1]:
+        words.append(fragment_text("others", percent=percents[-1]))
     bar = '<svg class="shares" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
     return f"{bar}{''.join(parts)}</svg>{escape(', '.join(words))}"

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.alike import are_tied, told_apart_by_voice
 from emofuse.core.text import one_line
 from emofuse.core.times import milliseconds
 from emofuse.exports.marks_table import marks_table, page_marks
@@ -108,6 +109,7 @@ def drawn_data(timeline: Timeline, waveform: Peaks | None) -> dict[str, Any]:
         "start": first / 1000,
         "end": last / 1000,
         "emotions": [one_line(emotion) for emotion in timeline.emotions],
+        "alike": [list(group) for group in told_apart_by_voice(timeline.emotions)],
         "people": list(timeline.people),
         "names": [names[person] for person in timeline.people],
         "kinds": list(KINDS),
@@ -156,7 +158,12 @@ def _series(
     columns: dict[str, Any] = {}
     for kind in KINDS:
         rows = [window.probabilities[kind] for window in ordered]
-        columns[kind] = _half_percents(np.array([blank if row is None else row for row in rows]))
+        known = np.array([blank if row is None else row for row in rows])
+        columns[kind] = _half_percents(known)
+        if kind != "voice":
+            by_face = [one.face is not None and (kind == "face" or one.voice is None) for one in ordered]
+            tied = np.array(by_face) & are_tied(timeline.emotions, known)
+            columns[f"{kind}_tied"] = _packed(np.packbits(tied))
     for kind, shares in (
         ("speech", [window.speech for window in ordered]),
         ("face_present", [window.face_present for window in ordered]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -41,6 +42,9 @@ class PersonSummary:
     read_s: float
     """Seconds of segments with an emotion, or in which the recognizer abstained."""
     abstained_share: float | None
+    shown: tuple[tuple[tuple[str, ...], float], ...] = ()
+    """The same shares as they are shown to people: of ``("neutral", "calm")`` where only a face was read,
+    which does not tell the two apart; of ``()`` where the recognizer abstained."""
 
 
 def summarize(timeline: Timeline) -> tuple[PersonSummary, ...]:
@@ -84,12 +88,15 @@ def _summary(
     seen_s: float | None,
 ) -> PersonSummary:
     lengths = dict.fromkeys(emotions, 0.0)
+    shown: dict[tuple[str, ...], float] = defaultdict(float)
     abstained_s = sure_s = 0.0
     for segment in segments:
         if segment.abstained:
             abstained_s += segment.duration_s
+            shown[()] += segment.duration_s
         elif segment.emotion is not None and segment.shown_confidence is not None:
             alike = (segment.emotion, *segment.alike)
+            shown[tuple(sorted(alike, key=emotions.index))] += segment.duration_s
             for emotion in alike:
                 lengths[emotion] += segment.duration_s / len(alike)
             sure_s += segment.duration_s * segment.shown_confidence
@@ -104,6 +111,7 @@ def _summary(
         min(sure_s / named_s, 1.0) if named_s else None,
         read_s,
         abstained_s / read_s if read_s else None,
+        tuple((names, length / read_s) for names, length in shown.items() if length),
     )
 
 
@@ -133,14 +141,9 @@ def _mean_s(spans: Sequence[Span], shares: Sequence[float]) -> float | None:
     return max(0.0, float((np.where(covering > 0, means, 0.0) * np.diff(edges)).sum()))
 
 
-def main_results(one: PersonSummary, emotions: Sequence[str]) -> list[tuple[str | None, float]]:
-    """What was read for at least a twentieth of the time, most frequent first; None: not sure."""
-    if one.shares is None or one.abstained_share is None:
-        return []
-    results: list[tuple[str | None, float]] = [*zip(emotions, one.shares, strict=True)]
-    results.append((None, one.abstained_share))
-    frequent = [result for result in results if result[1] >= _LEAST_SHOWN]
-    return sorted(frequent, key=lambda result: -result[1])
+def main_results(one: PersonSummary) -> list[tuple[tuple[str, ...], float]]:
+    """What was read for at least a twentieth of the time, most frequent first, as in ``shown``."""
+    return sorted((each for each in one.shown if each[1] >= _LEAST_SHOWN), key=lambda each: -each[1])
 
 
 def excluded_s(timeline: Timeline, person: str | None) -> float:

@@ -33,14 +33,21 @@ function filmBox(media) {
   return { left: (width - wide * scale) / 2, top: (height - high * scale) / 2, width: wide * scale, height: high * scale };
 }
 
-/* Everybody in view at a time: {person, box, part}; the part is the segment then, if there is one. */
+/* The emotion of a segment, as it is shown at a time: where only the face answers, it may be one of two. */
+function wordAt(model, person, part, time) {
+  const series = model.series.find((each) => each.person === person), i = series ? series.at(time) : -1;
+  const top = i >= 0 && series.known("fused", i) ? series.top("fused", i) : [];
+  return top.length > 1 && top.includes(part.emotion) ? model.joined(top) : part.word;
+}
+/* Everybody in view at a time: {person, box, part, word}; the part is the segment then, if there is one. */
 function facesAt(model, time) {
   const found = [];
   for (const one of model.faces.people) {
     const box = faceAt(one, time, model.faces.interval);
     if (!box) continue;
     const ribbon = model.ribbons.find((each) => each.person === model.people[one.person]);
-    found.push({ person: one.person, box, part: ribbon ? ribbon.at(time) : null });
+    const part = ribbon ? ribbon.at(time) : null;
+    found.push({ person: one.person, box, part, word: part && part.status === "read" ? wordAt(model, ribbon.person, part, time) : null });
   }
   return found;
 }
@@ -48,13 +55,13 @@ function facesAt(model, time) {
 function drawFaces(canvas, media, tracks, time) {
   const { model, ink, say } = tracks, pen = sized(canvas, media.clientWidth, media.clientHeight), film = filmBox(media);
   pen.font = "600 12px " + FONT; pen.textBaseline = "middle"; pen.textAlign = "left";
-  for (const { person, box, part } of facesAt(model, time)) {
+  for (const { person, box, part, word } of facesAt(model, time)) {
     const [left, right] = [box[0], box[2]].map((edge) => film.left + edge * film.width);
     const [top, bottom] = [box[1], box[3]].map((edge) => film.top + edge * film.height);
     const read = part && part.status === "read", color = read ? ink.emotions[part.emotion] : "#e4e8ec";
     pen.strokeStyle = "rgb(0 0 0 / .6)"; pen.lineWidth = 4; pen.strokeRect(left, top, right - left, bottom - top);
     pen.strokeStyle = color; pen.lineWidth = 2; pen.strokeRect(left, top, right - left, bottom - top);
-    const words = !part || part.status === "nothing" ? [] : [read ? part.word : say(part.status === "excluded" ? "excluded" : "not_sure")];
+    const words = !part || part.status === "nothing" ? [] : [read ? word : say(part.status === "excluded" ? "excluded" : "not_sure")];
     const text = shortened(pen, [model.names[person], ...words].join(" · "), Math.max(60, film.width - 12));
     const width = pen.measureText(text).width + 12, x = Math.max(film.left, Math.min(left - 1, film.left + film.width - width));
     const y = top - 20 >= film.top ? top - 20 : Math.max(top, film.top);

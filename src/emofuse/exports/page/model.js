@@ -16,7 +16,7 @@ function firstFrom(times, time) {
 
 /* One person's windows. A window is drawn at its midpoint: its cell reaches halfway to its neighbors. */
 class Series {
-  constructor(packed, kinds, n) {
+  constructor(packed, kinds, n, alike) {
     const starts = new Int32Array(bytes(packed.starts).buffer), ends = new Int32Array(bytes(packed.ends).buffer);
     this.person = packed.person;
     this.emotions = n;
@@ -29,12 +29,24 @@ class Series {
       right[i] = i < last ? Math.min(ends[i] / 1000, (middle[i] + middle[i + 1]) / 2) : ends[i] / 1000;
     }
     this.of = Object.fromEntries(kinds.map((kind) => [kind, bytes(packed[kind])]));
+    this.tied = { fused: bytes(packed.fused_tied), face: bytes(packed.face_tied) }; // a bit per window
+    this.alike = alike;
     this.speech = bytes(packed.speech); this.face = bytes(packed.face_present);
     this.reasons = packed.reasons; this.speakers = packed.speakers;
     this.runs = {}; this.sums = {};
   }
   known(kind, i) { return this.of[kind][i * this.emotions] !== UNKNOWN; }
   share(kind, i, emotion) { return this.of[kind][i * this.emotions + emotion] / 200; }
+  /* The most probable emotion of a window, with those that a face alone does not tell from it. */
+  top(kind, i) {
+    let top = 0;
+    for (let e = 1; e < this.emotions; e++) if (this.share(kind, i, e) > this.share(kind, i, top)) top = e;
+    if (!this.tied[kind] || !(this.tied[kind][i >> 3] & (128 >> (i & 7)))) return [top];
+    // equal ones may lie half a percent apart once they are rounded
+    return this.alike.find((group) => this.share(kind, i, group[0]) > this.share(kind, i, top) - 0.0075) || [top];
+  }
+  /* What these emotions have together. */
+  sum(kind, i, emotions) { return emotions.reduce((sum, e) => sum + this.share(kind, i, e), 0); }
   /* The window that is drawn at a time, or -1. */
   at(time) {
     const i = firstFrom(this.right, time);
@@ -90,9 +102,10 @@ class Model {
     this.kinds = view.kinds; this.known = view.known; this.kind = view.kind; this.reasons = view.reasons;
     this.from = view.start; this.to = Math.max(view.end, view.start + 1e-3);
     this.narrowest = Math.min(1, this.to - this.from);
-    this.series = view.series.map((each) => new Series(each, view.kinds, this.n));
+    this.series = view.series.map((each) => new Series(each, view.kinds, this.n, view.alike));
     this.ribbons = view.ribbons.map((each) => new Ribbon(each, view.emotions));
     this.hasSpeech = this.series.some((series) => series.speech.some((share) => share !== UNKNOWN));
+    this.ties = this.series.some(({ tied }) => [...tied.fused, ...tied.face].some((byte) => byte));
     this.edges = Float64Array.from(this.ribbons.flatMap((ribbon) => ribbon.parts.map((part) => part.start))).sort();
     this.marks = view.marks.map(([start, end, kind, who, text]) =>
       ({ start: start / 1000, end: (end === null ? start : end) / 1000, kind, who, text }));
@@ -109,6 +122,8 @@ class Model {
   clamped(time) { return Math.min(Math.max(time, this.from), this.to); }
   /* The name of a person of the windows or segments; null: nobody in particular. */
   nameOf(person) { return person === null ? null : this.names[this.people.indexOf(person)]; }
+  /* "neutral or calm". */
+  joined(emotions) { return emotions.map((e) => this.emotions[e]).join(" or "); }
   clock(time, digits = 1) {
     const tick = 10 ** digits, ticks = Math.round(Math.abs(time) * tick), whole = Math.floor(ticks / tick);
     const two = (value) => String(value).padStart(2, "0");

@@ -89,12 +89,18 @@ Viewer.prototype.markWords = function () {
   const texts = this.tracks.marksAt(this.state.hover).map((mark) => this.tracks.markText(mark));
   return texts.length ? texts : [this.say("no_marker")];
 };
+Viewer.prototype.tieText = function ([one, ...others]) {
+  return this.say("face_alone", { one: this.model.emotions[one], other: this.model.joined(others) });
+};
 Viewer.prototype.windowWords = function () {
   const { model, say, state } = this, { series } = this.tracks, i = series ? series.at(state.hover) : -1, lines = [];
   if (i < 0) return [say("no_window")];
   if (series.known(state.kind, i)) {
-    const order = model.emotions.map((name, e) => [series.share(state.kind, i, e), name]).sort((a, b) => b[0] - a[0]);
-    for (const [value, what] of order.slice(0, 3)) lines.push(say("percent", { what, percent: Math.round(value * 100) }));
+    const top = series.top(state.kind, i), rest = model.emotions.map((_, e) => [e]).filter(([e]) => !top.includes(e));
+    const order = rest.sort(([a], [b]) => series.share(state.kind, i, b) - series.share(state.kind, i, a));
+    for (const group of [top, ...order.slice(0, 2)])
+      lines.push(say("percent", { what: model.joined(group), percent: Math.round(series.sum(state.kind, i, group) * 100) }));
+    if (top.length > 1) lines.push(this.tieText(top));
   } else lines.push(say("no_result", { kind: say(state.kind) }));
   if (model.reasons[series.reasons[i]]) lines.push(model.reasons[series.reasons[i]]);
   const speaker = series.speakers[i];

@@ -163,12 +163,13 @@ class Viewer extends EventTarget {
   showCursorValues() {
     const { model, parts, say, state, tracks } = this, { series } = tracks, i = series ? series.at(state.cursor) : -1;
     const values = i >= 0 && series.known(state.kind, i) ? model.emotions.map((_, e) => series.share(state.kind, i, e)) : null;
-    const top = values ? values.indexOf(Math.max(...values)) : -1, time = model.clock(state.cursor);
+    const top = values ? series.top(state.kind, i) : [], time = model.clock(state.cursor);
+    const result = values && { emotion: model.joined(top), percent: Math.round(series.sum(state.kind, i, top) * 100) };
     parts.now.textContent = time;
     this.legendItems ||= [...parts.legend.children].map((item) =>
       ({ button: item.firstChild, value: item.querySelector(".value"), bar: item.querySelector("i") }));
     this.legendItems.forEach((item, e) => {
-      item.button.classList.toggle("top", e === top);
+      item.button.classList.toggle("top", top.includes(e));
       const percent = values ? Math.round(values[e] * 1000) / 10 : null;
       if (item.percent === percent) return;
       item.percent = percent;
@@ -177,7 +178,7 @@ class Viewer extends EventTarget {
     });
     parts.tracks.setAttribute("aria-valuenow", state.cursor.toFixed(2));
     parts.tracks.setAttribute("aria-valuetext", values
-      ? say("position_value", { time, emotion: model.emotions[top], percent: Math.round(values[top] * 100) })
+      ? say("position_value", { time, ...result })
       : say("position_nothing", { time }));
   }
 
