@@ -1,4 +1,4 @@
-"""``emofuse serve``: a local service with an HTTP API."""
+"""``emofuse serve``: the page in a browser, and its HTTP API."""
 
 from __future__ import annotations
 
@@ -103,12 +103,15 @@ def serve(
     bundle: options.BundleFolder = None,
     _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
-    """Read recordings for other programs: an HTTP API, jobs that survive a crash, live sessions.
+    """Open emofuse in the browser: a page to drop recordings on, and an HTTP API for other programs.
 
-    Recordings and results stay in the data folder, and leave this machine only to whoever asks for them here.
-    A killed service loses no accepted job: start it again. Ctrl-C and SIGTERM let what runs end for some
-    seconds; jobs that have not ended go on at the next start. Predictions are about expression as in the
-    training recordings, not about what somebody feels.
+    The page shows voice and face beside the picture; there, people are named, spans left out, markers set,
+    and tables taken away. Recordings and results stay in the data folder, and leave this machine only to
+    whoever asks for them here. A killed service loses no accepted job: start it again. Ctrl-C and SIGTERM let
+    what runs end for some seconds; jobs that have not ended go on at the next start. Predictions are about
+    expression as in the training recordings, not about what somebody feels.
+
+    Example: `emofuse serve`, then open http://127.0.0.1:8000 in a browser
 
     Example: `emofuse serve --purpose "a study of interviews"`, then `curl -F file=@clip.mp4
     http://127.0.0.1:8000/v1/predictions`
@@ -161,11 +164,14 @@ def _settings(
 
 
 def _say_where(address: str, settings: ServerSettings) -> None:
+    from emofuse.server.purpose import Purpose
+
     typer.echo(f"emofuse serves at {shown(address)}")  # what it is asked for, also with --quiet
     if settings.token_file is not None:
         print_remark(f"the token is in {shown(str(settings.token_file))}")
-    if settings.purpose is None:
-        print_remark("nothing is read before somebody has said what for: --purpose, or PUT /v1/purpose")
+    print_remark("open this address in a browser; Ctrl-C ends the service")
+    if Purpose(settings.data).get() is None:
+        print_remark("nothing is read before somebody has said what for: the page asks first, or --purpose")
     sys.stdout.flush()
 
 

@@ -47,7 +47,7 @@ def test_a_clip_is_dropped_and_its_timeline_is_seen(
     assert page.run("document.querySelector('h1').textContent") == film.name
     links = page.run("[...document.querySelectorAll('.formats a')].map((a) => a.href)")
     with Client(service.url) as client:
-        assert [link.rpartition("/")[2] for link in links] == list(client.models().formats)
+        assert sorted(link.rpartition("/")[2] for link in links) == sorted(client.models().formats)
     assert problems(page, service) == []
 
 
@@ -69,7 +69,7 @@ def test_the_page_works_with_the_keyboard_alone(page: chromium.Page, tmp_path: P
         page.until("document.activeElement.id === 'files'")
         page.choose(FILES, film)
         page.until("document.querySelector('[data-state=done] a.open')")
-        for _ in range(4):  # past both buttons of the recorder, and consent
+        for _ in range(5):  # past both buttons of the recorder, consent, and the name
             page.key("Tab", 9)
         assert "open" in focused(page)
         assert page.run("document.documentElement.scrollWidth") <= 360
@@ -87,13 +87,30 @@ def test_the_page_works_with_the_keyboard_alone(page: chromium.Page, tmp_path: P
         assert problems(page, service) == []
 
 
+def test_what_is_dropped_before_the_purpose_is_said_is_not_lost(
+    page: chromium.Page, tmp_path: Path, film: Path
+) -> None:
+    with RunningService(tmp_path / "data", purpose=None) as service:
+        page.open_address("about:blank")
+        page.open_address(service.url + "/")
+        page.until("document.getElementById('purpose')?.offsetParent")
+        page.drop(300, 300, film)
+        page.until("document.getElementById('message').textContent.includes('First say what')")
+        assert focused(page) == "purpose" and service.client.get("/v1/jobs").json()["jobs"] == []
+        type_text(page, "a pilot study")
+        page.key("Enter", 13, text="\r")
+        page.until("document.querySelector('#queue [data-id]')")
+        (job,) = service.client.get("/v1/jobs").json()["jobs"]
+        assert (job["name"], job["purpose"]) == (film.name, "a pilot study")
+
+
 def test_consent_is_noted_with_what_is_sent(page: chromium.Page, service: RunningService, film: Path) -> None:
     page.open_address("about:blank")
     page.open_address(service.url + "/")
     page.until("document.getElementById('consent') && !document.getElementById('drop').hidden")
     page.run("document.getElementById('consent').value = 'form 12 & signed'")
     page.choose(FILES, film)
-    page.until("document.getElementById('message').textContent.includes('is sent')")
+    page.until("document.getElementById('message').textContent.includes('is here')")
     job = service.client.get("/v1/jobs").json()["jobs"][0]
     service.wait_for(job["id"], "done")
     page.until(
@@ -112,6 +129,7 @@ def test_what_the_law_asks_for_is_said(page: chromium.Page, service: RunningServ
     for promise in ("Article 5(1)(f)", "2 December 2027", "GDPR, Article 9", "CC BY-NC-SA 4.0"):
         assert promise in text
     assert "to be checked by a lawyer" in text
+    assert "mean recall" in page.run("document.querySelector('#card pre').textContent")
     assert f"What for: {PURPOSE}" in page.run("document.getElementById('notice').value")
     assert grave_problems(page) == [] and problems(page, service) == []
 
@@ -146,7 +164,7 @@ def test_what_is_no_recording_is_said_so(
     page.until("document.getElementById('drop') && !document.getElementById('drop').hidden")
     page.choose(FILES, notes)
     refused = (
-        "[...document.querySelectorAll('#queue li')].find((item) => item.textContent.includes('not sent'))"
+        "[...document.querySelectorAll('#queue li')].find((item) => item.textContent.includes('not copied'))"
     )
     page.until(refused)
     assert "notes.mp4" in page.run(f"{refused}.querySelector('.detail').textContent")

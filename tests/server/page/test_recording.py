@@ -45,7 +45,7 @@ def table(service: RunningService, job: str, kind: str = "csv") -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(answer.content))
 
 
-def fill(page: chromium.Page, **values: str) -> None:
+def fill(page: chromium.Page, *, closes: bool = True, **values: str) -> None:
     """Fill in the dialog that is open, and save."""
     page.until("document.querySelector('dialog[open] form')")
     for name, value in values.items():
@@ -54,7 +54,13 @@ def fill(page: chromium.Page, **values: str) -> None:
             f" field.value = {json.dumps(value)}; }})()"
         )
     page.run("document.querySelector('dialog[open] form').requestSubmit()")
-    page.until("!document.querySelector('dialog[open]')")
+    if closes:
+        page.until("!document.querySelector('dialog[open]')")
+
+
+def refused(page: chromium.Page, text: str) -> None:
+    """The dialog says why, and is still there with what was typed."""
+    page.until(f"document.querySelector('dialog[open] .wrong')?.textContent.includes({json.dumps(text)})")
 
 
 def said(page: chromium.Page, text: str) -> None:
@@ -104,12 +110,14 @@ def test_people_are_named_and_merged(page: chromium.Page, service: RunningServic
     assert "Zoë <b>" in set(table(service, job)["person"])
     # two of one name are refused, in words, and nothing is lost
     press(page, f"rename {second}")
-    fill(page, name="Zoë <b>")
-    said(page, "merge them, or choose different names")
+    fill(page, name="Zoë <b>", closes=False)
+    refused(page, "merge them, or choose different names")
+    page.key("Escape", 27)
+    page.until("!document.querySelector('dialog[open]')")
     assert kept(service, job)["names"] == {first: "Zoë <b>"}
     press(page, f"merge {second}")
     fill(page, into=first)
-    said(page, "is now part of Zoë <b>")
+    said(page, "are now one person")
     page.until(f"{NAMES}.length === 1")
     assert set(table(service, job)["person"].dropna()) == {"Zoë <b>"}
     press(page, f"split {second}")
@@ -185,14 +193,27 @@ def test_a_change_of_somebody_else_is_not_overwritten(
     other = {"markers": [{"start_s": 1.0, "text": "theirs"}]}
     assert service.client.patch(f"/v1/jobs/{job}/annotations", json=other).status_code == 200
     page.run("document.getElementById('add-marker').click()")
-    fill(page, text="mine")
-    said(page, "Somebody else changed")
+    fill(page, text="mine", closes=False)
+    refused(page, "Somebody else changed")
     assert [one["text"] for one in kept(service, job)["markers"]] == ["theirs"]
     page.until("document.querySelectorAll('table.marks [data-mark]').length === 1")
-    page.run("document.getElementById('add-marker').click()")
-    fill(page, text="mine")
+    fill(page, closes=False)  # what was typed is still there
     said(page, "marker is set")
     assert sorted(one["text"] for one in kept(service, job)["markers"]) == ["mine", "theirs"]
+
+
+def test_a_wrong_time_is_said_where_it_was_typed(
+    page: chromium.Page, service: RunningService, job: str
+) -> None:
+    opened(page, service, job)
+    for start, end, problem in (("4,30", "abc", "in minutes and seconds"), ("0:05", "0:02", "ends before")):
+        page.run("document.getElementById('leave-out').click()")
+        fill(page, start_s=start, end_s=end, reason="a phone", closes=False)
+        refused(page, problem)
+        assert page.run("document.querySelector('dialog[open] [name=reason]').value") == "a phone"
+        page.key("Escape", 27)
+        page.until("!document.querySelector('dialog[open]')")
+    assert kept(service, job)["excluded"] == [] and problems(page, service) == []
 
 
 def test_consent_and_the_time_it_is_kept_are_changed(
@@ -215,7 +236,7 @@ def test_every_export_is_offered(page: chromium.Page, service: RunningService, j
     opened(page, service, job)
     links = page.run("[...document.querySelectorAll('.formats a')].map((one) => one.href)")
     listed = service.client.get(f"/v1/jobs/{job}/results").json()["results"]
-    assert [link.removeprefix(service.url) for link in links] == [one["url"] for one in listed]
+    assert sorted(link.removeprefix(service.url) for link in links) == sorted(one["url"] for one in listed)
     for link in links:
         status, size = page.run(
             f"fetch({json.dumps(link)}).then(async (reply) => [reply.status, (await reply.blob()).size])"

@@ -5,16 +5,16 @@ import { button, el, say } from "./dom.js";
 import { part, t } from "./texts.js";
 
 export async function show(root) {
-  const [{ models }, { purpose }] = await Promise.all([ask("/v1/models"), ask("/v1/purpose")]);
+  const [{ models }, { purpose }, card] = await Promise.all([ask("/v1/models"), ask("/v1/purpose"), fetch("/v1/models/card")]);
   root.append(el("h1", {}, t("about.title")), ...["means", "law", "people"].map(section));
-  root.append(notice(purpose), recognizers(models));
+  root.append(notice(purpose), recognizers(models, card.ok ? await card.text() : null));
 }
 
 function section(name) {
-  return el("section", {}, el("h2", {}, t(`about.${name}.title`)),
-    el("ul", {}, ...part(`about.${name}.points`).map((point) =>
-      el("li", {}, typeof point === "string" ? point : point.text,
-        ...(point.check ? [" ", el("span", { class: "check" }, t("about.check"))] : [])))));
+  const points = part(`about.${name}.points`), toCheck = points.some((point) => point.check);
+  return el("section", {}, el("h2", {}, t(`about.${name}.title`)), toCheck ? el("p", { class: "quiet" }, t("about.checked")) : null,
+    el("ul", {}, ...points.map((point) => el("li", {}, typeof point === "string" ? point : point.text,
+      ...(point.check ? [" ", el("span", { class: "check" }, t("about.check"))] : [])))));
 }
 
 /* A text to give to those who are recorded. */
@@ -37,8 +37,10 @@ function notice(purpose) {
     el("div", { class: "line" }, button(t("about.notice.copy"), copy), button(t("about.notice.save"), save)));
 }
 
-function recognizers(models) {
+function recognizers(models, card) {
   return el("section", {}, el("h2", {}, t("about.recognizer.title")), ...models.map((model) => el("p", {},
     t("about.recognizer.is", { name: model.name, modalities: model.modalities.join(", "), emotions: model.emotions.join(", ") }), " ",
-    el("strong", {}, t("about.recognizer.license", { license: model.license })))));
+    el("strong", {}, t("about.recognizer.license", { license: model.license })))),
+    card === null ? null : el("details", { id: "card" }, el("summary", {}, t("about.recognizer.card")),
+      el("pre", { class: "card", tabindex: "0" }, card)));
 }

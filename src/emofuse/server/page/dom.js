@@ -14,8 +14,15 @@ export function el(name, attributes = {}, ...children) {
 
 export const by = (id) => document.getElementById(id);
 
-/* One line at the top of the page that screen readers read out. */
-export function say(text) { by("message").textContent = text; }
+const SAID_MS = 15e3;
+let saying = 0;
+
+/* One line at the bottom of the window, which screen readers read out; it goes by itself. */
+export function say(text) {
+  clearTimeout(saying);
+  by("message").textContent = text;
+  if (text) saying = setTimeout(() => { by("message").textContent = ""; }, SAID_MS);
+}
 
 /* A button; what it is about is for those who do not see beside what it stands. */
 export function button(text, act, { about = "", main = false, ...more } = {}) {
@@ -27,8 +34,7 @@ export function asked(question, yes, no) {
   return new Promise((resolve) => {
     const dialog = el("dialog", { class: "panel", "aria-label": question });
     const end = (answer) => () => dialog.close(answer);
-    dialog.append(el("p", {}, question), el("div", { class: "line" },
-      button(no, end("no")), button(yes, end("yes"), { main: true })));
+    dialog.append(el("p", {}, question), el("div", { class: "line" }, button(no, end("no"), { main: true }), button(yes, end("yes"))));
     dialog.addEventListener("close", () => { dialog.remove(); resolve(dialog.returnValue === "yes"); });
     document.body.append(dialog);
     dialog.showModal();
@@ -55,8 +61,9 @@ export function preciseClock(time) {
   return `${time < 0 && tenths ? "−" : ""}${head}:${pad(whole % 60)}.${tenths % 10}`;
 }
 
-/* Ask for a few values in a dialog; null: cancelled. Each field: { name, label, kind: text|area|time|choice, value, options, needed, longest, hint, list }. */
-export function askFor(title, fields, { save, cancel, problem }) {
+/* Ask for a few values in a dialog, and act on them; it stays open, with what was typed, as long as that raises an
+   error, whose text it shows. Each field: { name, label, kind: text|area|time|choice, value, options, needed, longest, list, example }. */
+export function askFor(title, fields, { save, cancel, problem }, act) {
   return new Promise((resolve) => {
     const inputs = {}, dialog = el("dialog", { class: "panel", "aria-label": title }), wrong = el("p", { class: "wrong", role: "alert" });
     const parts = fields.map((field) => {
@@ -64,7 +71,7 @@ export function askFor(title, fields, { save, cancel, problem }) {
       const list = field.list ? el("datalist", { id: `${id}-list` }, ...field.list.map((one) => el("option", { value: one }))) : null;
       inputs[field.name] = field.kind === "choice"
         ? el("select", common, ...field.options.map(([value, text]) => el("option", { value, selected: value === field.value }, text)))
-        : el(field.kind === "area" ? "textarea" : "input", { ...common, maxlength: field.longest, autocomplete: "off", rows: field.kind === "area" ? 3 : null, list: list ? list.id : null });
+        : el(field.kind === "area" ? "textarea" : "input", { ...common, maxlength: field.longest, autocomplete: "off", rows: field.kind === "area" ? 3 : null, list: list ? list.id : null, placeholder: field.example });
       if (field.kind !== "choice") inputs[field.name].value = field.value ?? "";
       return el("p", { class: "field" }, el("label", { for: id }, field.label), inputs[field.name], list);
     });
@@ -77,14 +84,18 @@ export function askFor(title, fields, { save, cancel, problem }) {
       }
       return made;
     };
-    let answer = null;
-    const form = el("form", { submit: (event) => {
+    const saving = el("button", { class: "main" }, save);
+    const submit = async (event) => {
       event.preventDefault();
-      try { answer = values(); dialog.close(); } catch (error) { wrong.textContent = error.message; }
-    } }, el("h2", {}, title), ...parts, wrong,
-      el("div", { class: "line" }, el("button", { class: "main" }, save), button(cancel, () => dialog.close())));
+      wrong.textContent = "";
+      saving.disabled = true;
+      try { await act(values()); dialog.close(); } catch (error) { wrong.textContent = error.message; }
+      saving.disabled = false;
+    };
+    const form = el("form", { submit }, el("h2", {}, title), ...parts, wrong,
+      el("div", { class: "line" }, saving, button(cancel, () => dialog.close())));
     dialog.append(form);
-    dialog.addEventListener("close", () => { dialog.remove(); resolve(answer); });
+    dialog.addEventListener("close", () => { dialog.remove(); resolve(); });
     document.body.append(dialog);
     dialog.showModal();
     const first = form.querySelector("input, textarea, select");

@@ -8,6 +8,7 @@ import { t } from "./texts.js";
 
 const FOLLOWED = 3; // browsers open six connections to a server at most, and each followed job takes one
 const LOOK_MS = 4000;
+const PACE_MS = 5000; // before that, nobody knows the pace
 const ACCEPTED = "audio/*,video/*,.mkv,.avi,.mov,.wav,.flac,.m4a,.webm,.ogg,.mp3";
 const isOpen = (job) => job.state === "queued" || job.state === "running";
 
@@ -93,7 +94,7 @@ addEventListener("beforeunload", (event) => { if (uploads.some((one) => one.requ
 
 function newItem(name) {
   return el("li", {},
-    el("div", { class: "line" }, el("span", { class: "name" }, name), el("span", { class: "state" })),
+    el("div", { class: "line" }, el("a", { class: "name" }, name), el("span", { class: "state" })),
     el("progress", { max: 1, hidden: true, "aria-label": t("home.howFar", { name }) }),
     el("p", { class: "detail", hidden: true }),
     el("p", { class: "actions line" }));
@@ -135,6 +136,7 @@ function remove(item) {
 
 class Queue {
   constructor(root) {
+    this.dropped = []; // before anybody said what for
     this.jobs = new Map(); // id → { job, item, events }
     this.looking = 0;
     this.list = el("ul", { id: "queue" });
@@ -166,13 +168,14 @@ class Queue {
   // --- what for
 
   purposeForm() {
-    const purpose = el("input", { id: "purpose", maxlength: 500, required: true, autocomplete: "off" });
+    const purpose = el("input", { id: "purpose", maxlength: 500, placeholder: t("home.purpose.example"), required: true, autocomplete: "off" });
     const save = async (event) => {
       event.preventDefault();
       try {
         this.showPurpose((await ask("/v1/purpose", sending("PUT", { purpose: purpose.value }))).purpose);
         say("");
         by("files").focus();
+        send(this.dropped.splice(0), this.options());
       } catch (error) { say(error.message); }
     };
     return el("form", { id: "purpose-form", class: "panel", hidden: true, submit: save },
@@ -235,7 +238,11 @@ class Queue {
     if (!event.dataTransfer || !event.dataTransfer.types.includes("Files")) return;
     event.preventDefault(); // or the browser would leave the page to show the file
     by("drop").classList.toggle("over", event.type === "dragenter" || event.type === "dragover");
-    if (event.type === "drop" && !by("drop").hidden) send(event.dataTransfer.files, this.options());
+    if (event.type !== "drop") return;
+    if (!by("drop").hidden) { send(event.dataTransfer.files, this.options()); return; }
+    this.dropped.push(...event.dataTransfer.files);
+    say(t("home.purpose.first", { n: this.dropped.length }));
+    by("purpose").focus();
   }
 
   showUploads() {
@@ -259,10 +266,21 @@ class Queue {
     item.dataset.id = job.id;
     item.querySelector(".state").textContent = t(`home.state.${job.state}`);
     const share = !running ? null : total ? Math.min(1, done / total) : undefined;
-    const far = total ? t("home.far", { done: clock(done), total: clock(total) }) : clock(done);
-    showProgress(item, share, running ? far : job.error || this.facts(job));
+    showProgress(item, share, running ? this.far(entry, done, total) : job.error || this.facts(job));
     const open = [t("home.open"), `#/recording/${job.id}`], erase = [t("home.erase"), () => this.erase(job)];
+    if (job.state === "done") item.querySelector(".name").href = `#/recording/${job.id}`;
     showActions(item, isOpen(job) ? [[t("home.cancel"), () => this.cancel(job)]] : job.state === "done" ? [open, erase] : [erase]);
+  }
+
+  /* How far a job is, and how long it may still take at the pace since it was first seen running. */
+  far(entry, done, total) {
+    const now = performance.now();
+    if (!entry.seen || done < entry.seen.done) entry.seen = { now, done };
+    if (!total) return clock(done);
+    const far = t("home.far", { done: clock(done), total: clock(total) }), read = done - entry.seen.done;
+    if (read <= 0 || now - entry.seen.now < PACE_MS) return far;
+    const left_s = ((total - done) / read) * (now - entry.seen.now) / 1000;
+    return `${far} · ${left_s < 60 ? t("home.left.seconds") : t("home.left.minutes", { n: Math.round(left_s / 60) })}`;
   }
 
   facts(job) {
@@ -280,7 +298,12 @@ class Queue {
   }
 
   async erase(job) {
-    if (job.state === "done" && !(await asked(t("home.eraseQuestion", { name: job.name }), t("home.erase"), t("home.keep")))) return;
+    if (job.state === "done") {
+      const { studies } = await ask("/v1/studies").catch(() => ({ studies: [] }));
+      const among = studies.filter((study) => study.recordings.some((one) => one.job === job.id)).map((study) => study.name);
+      const also = among.length ? ` ${t("home.inStudies", { names: among.join(", ") })}` : "";
+      if (!(await asked(t("home.eraseQuestion", { name: job.name }) + also, t("home.erase"), t("home.keep")))) return;
+    }
     try {
       await ask(`/v1/jobs/${job.id}?erase=true`, { method: "DELETE" });
       this.forget(job.id);

@@ -19,21 +19,22 @@ export function whenErased(keepUntil) {
 export function keepingOf(job) {
   const line = el("p", { class: "keeping line" });
   const change = async (data) => {
-    try { show(await ask(`/v1/jobs/${job.id}`, sending("PATCH", data))); say(t("keeping.saved")); } catch (error) { say(error.message); }
+    show(await ask(`/v1/jobs/${job.id}`, sending("PATCH", data)));
+    say(t("keeping.saved"));
   };
   const show = (now) => line.replaceChildren(
     el("span", { class: "quiet" }, now.consent ? t("keeping.consent.is", { consent: now.consent }) : t("keeping.consent.none")),
     button(t("keeping.consent.change"), async () => {
-      const given = await askFor(t("keeping.consent.title"), [
-        { name: "consent", label: t("keeping.consent.where"), value: now.consent || "", longest: 500 }], words());
-      if (given) await change({ consent: given.consent.trim() || null });
+      await askFor(t("keeping.consent.title"), [
+        { name: "consent", label: t("keeping.consent.where"), value: now.consent || "", longest: 500 }], words(),
+      (given) => change({ consent: given.consent.trim() || null }));
     }),
     el("span", { class: "quiet" }, whenErased(now.keep_until) || t("keeping.forever")),
     button(t("keeping.change"), async () => {
-      const given = await askFor(t("keeping.title"), [
+      await askFor(t("keeping.title"), [
         { name: "keep", label: t("keeping.from"), kind: "choice", value: "7d",
-          options: [...TIMES.map((time) => [time, t(`keeping.times.${time}`)]), ["", t("keeping.times.forever")]] }], words());
-      if (given) await change({ keep: given.keep || null });
+          options: [...TIMES.map((time) => [time, t(`keeping.times.${time}`)]), ["", t("keeping.times.forever")]] }], words(),
+      (given) => change({ keep: given.keep || null }));
     }));
   show(job);
   return line;

@@ -7,11 +7,11 @@ import { loadTexts, t } from "./texts.js";
 /* By the first part of the address behind "#/": the module of the view, and whether the navigation shows it. */
 const VIEWS = {
   "": { module: "./home.js", name: "home" },
-  recording: { module: "./recording.js", below: "home", wide: true },
+  recording: { module: "./recording.js", below: "home" },
   studies: { module: "./studies.js", name: "studies" },
-  study: { module: "./study.js", below: "studies", wide: true },
+  study: { module: "./study.js", below: "studies" },
   people: { module: "./people.js", name: "people" },
-  live: { module: "./live.js", name: "live", wide: true },
+  live: { module: "./live.js", name: "live" },
   about: { module: "./about.js", name: "about" },
 };
 
@@ -27,7 +27,6 @@ async function route() {
   }
   const root = el("div", { class: `view-${view.name || name}` });
   by("view").replaceChildren(root);
-  document.body.classList.toggle("wide", Boolean(view.wide));
   say("");
   try {
     const { show } = await import(view.module);

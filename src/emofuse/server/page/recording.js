@@ -6,6 +6,8 @@ import { askFor, button, el, preciseClock, say } from "./dom.js";
 import { keepingOf } from "./keeping.js";
 import { t, viewerTexts } from "./texts.js";
 
+const LEFT_OUT_S = 30; // suggested where nothing is selected
+const GROUPS = { tables: ["csv", "summary-csv", "windows-csv", "markers-csv"], look: ["html", "png", "svg", "vtt"] };
 const LONGEST = { name: 200, reason: 500, text: 2000 };
 
 export async function show(root, [id]) {
@@ -33,66 +35,73 @@ class Recording {
 
   // --- changes
 
-  /* Make a change, and show what came of it. */
+  /* Make a change, and show what came of it. Raises an error, in words, if nothing did. */
   async change(act, done) {
     say(t("recording.saving"));
     let problem = null;
-    try { await act(); } catch (error) { problem = error; }
-    try {
-      if (!problem || problem.status === 412) {
-        const focus = placeOfFocus();
-        this.viewer.update((await ask(`/v1/jobs/${this.job.id}/view`)).view);
-        focusAgain(focus);
-      }
-    } catch (error) { problem = problem || error; }
-    say(problem ? problem.status === 412 ? t("recording.changedMeanwhile") : problem.message : done);
+    try { await act(); } catch (error) { problem = error.status === 412 ? new Error(t("recording.changedMeanwhile")) : error; }
+    if (!problem || problem.status === undefined) await this.showAgain().catch((error) => { problem = problem || error; });
     this.showTools();
+    say(problem ? "" : done);
+    if (problem) throw problem;
+  }
+
+  async showAgain() {
+    const focus = placeOfFocus();
+    this.viewer.update((await ask(`/v1/jobs/${this.job.id}/view`)).view);
+    focusAgain(focus);
+  }
+
+  /* The same for a button, which has no dialog to show a problem in. */
+  async press(act, done) {
+    try { await this.change(act, done); } catch (error) { say(error.message); }
   }
 
   async rename(person) {
     const known = (await ask("/v1/people").catch(() => ({ people: [] }))).people.map((one) => one.name);
-    const given = await this.askFor(t("recording.rename.title", { name: this.annotations.shownName(person) }), [
+    await this.askFor(t("recording.rename.title", { name: this.annotations.shownName(person) }), [
       { name: "name", label: t("recording.rename.name"), value: this.annotations.shownName(person), needed: true, longest: LONGEST.name, list: known },
-    ]);
-    if (given) await this.change(() => this.annotations.rename(person, given.name.trim()), t("recording.rename.done", { name: given.name.trim() }));
+    ], (given) => this.change(() => this.annotations.rename(person, given.name.trim()), t("recording.rename.done", { name: given.name.trim() })));
   }
 
   async merge(person) {
     const name = this.annotations.shownName(person), others = this.annotations.left().filter((one) => one !== person);
-    const given = await this.askFor(t("recording.merge.title", { name }), [
+    await this.askFor(t("recording.merge.title", { name }), [
       { name: "into", label: t("recording.merge.into", { name }), kind: "choice", options: others.map((one) => [one, this.annotations.shownName(one)]) },
-    ]);
-    if (given) await this.change(() => this.annotations.merge(person, given.into), t("recording.merge.done", { name, into: this.annotations.shownName(given.into) }));
+    ], (given) => this.change(() => this.annotations.merge(person, given.into), t("recording.merge.done", { name, into: this.annotations.shownName(given.into) })),
+    t("recording.merge.act"));
   }
 
   async leaveOut(old = null) {
-    const span = old || this.spanNow();
-    const given = await this.askFor(old ? t("recording.excluded.change") : t("recording.excluded.title"), [
-      { name: "start_s", label: t("recording.from"), kind: "time", value: preciseClock(span.start_s), needed: true },
-      { name: "end_s", label: t("recording.to"), kind: "time", value: span.end_s === undefined || span.end_s === null ? "" : preciseClock(span.end_s), needed: true },
+    const span = old || this.spanNow(), end = span.end_s ?? span.start_s + LEFT_OUT_S;
+    await this.askFor(old ? t("recording.excluded.change") : t("recording.excluded.title"), [
+      { name: "start_s", label: t("recording.from"), kind: "time", value: preciseClock(span.start_s), needed: true, example: "1:02.5" },
+      { name: "end_s", label: t("recording.to"), kind: "time", value: preciseClock(end), needed: true, example: "1:32.5" },
       { name: "person", label: t("recording.excluded.whose"), kind: "choice", value: (old && old.person) || "",
         options: [["", t("recording.excluded.everybody")], ...this.annotations.left().map((one) => [one, this.annotations.shownName(one)])] },
       { name: "reason", label: t("recording.excluded.reason"), value: old ? old.reason : "", needed: true, longest: LONGEST.reason },
-    ]);
-    if (!given) return;
-    const made = { start_s: given.start_s, end_s: given.end_s, reason: given.reason, person: given.person || null };
-    await this.change(() => (old ? this.annotations.replace("excluded", old, made) : this.annotations.add("excluded", made)), t("recording.excluded.done"));
+    ], (given) => {
+      checkOrder(given);
+      const made = { start_s: given.start_s, end_s: given.end_s, reason: given.reason, person: given.person || null };
+      return this.change(() => (old ? this.annotations.replace("excluded", old, made) : this.annotations.add("excluded", made)), t("recording.excluded.done"));
+    });
   }
 
   async mark(old = null) {
     const span = old || { ...this.spanNow(), ...(this.viewer.selection ? {} : { end_s: null }) };
-    const given = await this.askFor(old ? t("recording.marker.change") : t("recording.marker.title"), [
+    await this.askFor(old ? t("recording.marker.change") : t("recording.marker.title"), [
       { name: "text", label: t("recording.marker.text"), value: old ? old.text : "", needed: true, longest: LONGEST.text },
-      { name: "start_s", label: t("recording.marker.at"), kind: "time", value: preciseClock(span.start_s), needed: true },
+      { name: "start_s", label: t("recording.marker.at"), kind: "time", value: preciseClock(span.start_s), needed: true, example: "1:02.5" },
       { name: "end_s", label: t("recording.marker.until"), kind: "time", value: span.end_s === null || span.end_s === undefined ? "" : preciseClock(span.end_s) },
-    ]);
-    if (!given) return;
-    const made = { start_s: given.start_s, end_s: given.end_s ?? null, text: given.text };
-    await this.change(() => (old ? this.annotations.replace("markers", old, made) : this.annotations.add("markers", made)), t("recording.marker.done"));
+    ], (given) => {
+      checkOrder(given);
+      const made = { start_s: given.start_s, end_s: given.end_s ?? null, text: given.text };
+      return this.change(() => (old ? this.annotations.replace("markers", old, made) : this.annotations.add("markers", made)), t("recording.marker.done"));
+    });
   }
 
-  askFor(title, fields) {
-    return askFor(title, fields, { save: t("recording.save"), cancel: t("recording.cancel"), problem: t("recording.noTime") });
+  askFor(title, fields, act, save = t("recording.save")) {
+    return askFor(title, fields, { save, cancel: t("recording.cancel"), problem: t("recording.noTime") }, act);
   }
 
   /* What is selected, or begins at the cursor. */
@@ -104,8 +113,8 @@ class Recording {
   // --- buttons
 
   makeTools() {
-    const undo = () => this.change(() => this.annotations.undo(), t("recording.undone"));
-    const redo = () => this.change(() => this.annotations.redo(), t("recording.redone"));
+    const undo = () => this.press(() => this.annotations.undo(), t("recording.undone"));
+    const redo = () => this.press(() => this.annotations.redo(), t("recording.redone"));
     this.undo = button(t("recording.undo"), undo, { id: "undo", title: "Ctrl+Z" });
     this.redo = button(t("recording.redo"), redo, { id: "redo", title: "Ctrl+Shift+Z" });
     this.tools.append(
@@ -131,7 +140,7 @@ class Recording {
     const name = row.dataset.person, person = this.annotations.called(name);
     if (person === undefined || row.querySelector(".row-actions")) return;
     const split = (one) => button(t("recording.split.act", { name: one }),
-      () => this.change(() => this.annotations.split(one), t("recording.split.done", { name: one })), { about: name, "data-key": `split ${one}` });
+      () => this.press(() => this.annotations.split(one), t("recording.split.done", { name: one })), { about: name, "data-key": `split ${one}` });
     row.querySelector("th").append(el("div", { class: "row-actions" },
       button(t("recording.rename.act"), () => this.rename(person), { about: name, "data-key": `rename ${person}` }),
       this.annotations.left().length > 1
@@ -146,7 +155,7 @@ class Recording {
     const edit = () => (kind === "markers" ? this.mark(mark) : this.leaveOut(mark));
     row.lastElementChild.append(el("div", { class: "row-actions" },
       button(t("recording.edit"), edit, { about, "data-key": `edit ${key}` }),
-      button(t("recording.remove"), () => this.change(() => this.annotations.remove(kind, mark), t("recording.removed")), { about, "data-key": `remove ${key}` })));
+      button(t("recording.remove"), () => this.press(() => this.annotations.remove(kind, mark), t("recording.removed")), { about, "data-key": `remove ${key}` })));
   }
 
   /* The marker or excluded span that a row shows: those of a kind are shown in their order. */
@@ -178,11 +187,20 @@ function focusAgain(key) {
   if (found) found.focus();
 }
 
-/* Every export, with the names and exclusions applied. */
+function checkOrder({ start_s, end_s }) {
+  if (end_s !== undefined && end_s !== null && end_s <= start_s)
+    throw new Error(t("recording.endsBefore", { from: preciseClock(start_s), to: preciseClock(end_s) }));
+}
+
+/* Every export, with the names and exclusions applied: what most people look for first. */
 function exportsOf({ results }) {
+  const of = Object.fromEntries(results.map((result) => [result.format, result]));
+  const rest = results.map((result) => result.format).filter((format) => !Object.values(GROUPS).flat().includes(format));
+  const link = (format) => el("li", {},
+    el("a", { href: of[format].url, download: format === "html" ? null : "", target: format === "html" ? "_blank" : null },
+      t(`recording.exports.format.${format}`)), " ", el("span", { class: "quiet" }, of[format].name));
+  const group = (name, formats) => [el("h3", {}, t(`recording.exports.group.${name}`)), el("ul", { class: "formats" }, ...formats.map(link))];
   return el("section", { "aria-labelledby": "exports-title" }, el("h2", { id: "exports-title" }, t("recording.exports.title")),
     el("p", { class: "quiet" }, t("recording.exports.says")),
-    el("ul", { class: "formats" }, ...results.map((result) => el("li", {},
-      el("a", { href: result.url, download: result.format === "html" ? null : "", target: result.format === "html" ? "_blank" : null },
-        t(`recording.exports.format.${result.format}`)), " ", el("span", { class: "quiet" }, result.name)))));
+    ...Object.entries(GROUPS).flatMap(([name, formats]) => group(name, formats.filter((format) => of[format]))), ...group("programs", rest));
 }

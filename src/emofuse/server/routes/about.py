@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -15,6 +15,9 @@ from emofuse.server.schemas import Health, ModelAnswer, ModelList, PurposeAnswer
 from emofuse.server.service import service_of
 
 router = APIRouter(tags=["about"])
+
+MODEL_CARD: Final = "MODEL-CARD.md"
+"""In the folder of a bundle."""
 
 
 @router.get(
@@ -41,6 +44,20 @@ async def models(request: Request) -> ModelList:
         name=name, modalities=list(bundle.modalities), emotions=list(bundle.emotions), license=bundle.licence
     )
     return ModelList(models=[model], formats=FORMATS)
+
+
+@router.get(
+    "/v1/models/card", response_class=Response, summary="The model card",
+    responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
+)  # fmt: skip
+async def model_card(request: Request) -> Response:
+    """On whom the recognizer was trained, how often it is right, and what it is not for."""
+    service = service_of(request)
+    try:
+        text = await service.blocking((service.bundle.folder / MODEL_CARD).read_text, "utf-8")
+    except OSError:
+        raise Problem(404, "No model card", "The recognizer of this service came without one.") from None
+    return Response(text, media_type="text/markdown; charset=utf-8")
 
 
 @router.get("/v1/purpose", summary="What the service is used for")
