@@ -285,7 +285,7 @@ class Queue {
 
   facts(job) {
     const facts = [];
-    if (job.outcome.duration_s !== undefined) facts.push(clock(job.outcome.duration_s), t("home.people", { n: job.outcome.n_people }));
+    if (job.outcome.duration_s !== undefined) facts.push(clock(job.outcome.duration_s), job.outcome.n_people ? t("home.people", { n: job.outcome.n_people }) : t("home.nobodySeen"));
     const person = job.person && this.people.find((one) => one.id === job.person);
     if (job.consent) facts.push(t("home.consent.is", { consent: job.consent }));
     if (person) facts.push(t("home.readWith", { name: person.name }));
