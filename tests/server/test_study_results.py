@@ -129,8 +129,12 @@ def test_digests_of_older_annotations_and_of_erased_recordings_are_deleted(makin
     making.made(study)
     assert digests() == ["1", "1"]
     making.store.annotate(ids[0], {}, 1)
+    being_written = folders[0] / ".1-digest-0.json.0a1b2c.part"
+    being_written.write_bytes(b"")
     making.meanwhile.append(write)
     making.made(study)
+    assert being_written.exists()
+    being_written.unlink()
     assert digests() == ["2", "1"]
 
     def erase() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import os
 import re
 import weakref
@@ -160,10 +161,9 @@ class StudyResults:
         for one in question["recordings"]:
             if one["digest"] is not None:
                 wanted = Path(one["digest"])
-                version = wanted.name.partition("-")[0]
-                for old in wanted.parent.glob(f"*-{_DIGEST}*"):
-                    if old.name.partition("-")[0] != version:
-                        old.unlink(missing_ok=True)
+                for other in wanted.parent.glob(f"*-{_DIGEST}*"):
+                    if _version(other) < _version(wanted):
+                        other.unlink(missing_ok=True)
 
     def _delete_remains(self, question: Mapping[str, Any]) -> None:
         """Delete what a worker has written for jobs that were erased meanwhile."""
@@ -176,6 +176,12 @@ class StudyResults:
             return _key(self._question(study_id, result, dark=dark)[1]) != key
         except FileNotFoundError:
             return True
+
+
+def _version(digest: Path) -> float:
+    """Of the annotations that a digest shows; what a worker just writes is none, and newer than all."""
+    version = digest.name.partition("-")[0]
+    return int(version) if version.isdecimal() else math.inf
 
 
 def _key(question: Mapping[str, Any]) -> str:

@@ -107,6 +107,8 @@ class StudyRecording(BaseModel):
     """Those in view; nobody, where there are only voices."""
     n_markers: int
     consent: str | None
+    keep_until: str | None
+    """When it is erased, and leaves the study; null: it has not ended, or is kept."""
 
     @classmethod
     def of(cls, entry: Entry, file: str, job: Job) -> StudyRecording:
@@ -121,7 +123,7 @@ class StudyRecording(BaseModel):
                 for one in seen
                 if one not in annotations.targets
             ],
-            n_markers=len(annotations.markers), consent=job.consent,
+            n_markers=len(annotations.markers), consent=job.consent, keep_until=job.keep_until,
         )  # fmt: skip
 
 
@@ -147,7 +149,7 @@ class StudyAnswer(BaseModel):
                         {
                             **_ENTRY, "file": "interview.mp4", "state": "done", "error": None,
                             "duration_s": 61.5, "people": [{"person": "person 1", "name": "Anna"}],
-                            "n_markers": 2, "consent": "form 12",
+                            "n_markers": 2, "consent": "form 12", "keep_until": None,
                         }
                     ],
                     "participants": ["Anna"], "conditions": ["before"],

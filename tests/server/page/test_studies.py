@@ -224,6 +224,16 @@ def test_on_a_phone_in_the_dark(page: chromium.Page, service: RunningService, st
     page.run("for (const one of document.querySelectorAll('details')) one.open = true")
     page.until("document.querySelector('#means table')")
     assert page.run("document.documentElement.scrollWidth") <= 360
+    assert page.run("document.querySelector('.study-keeping').textContent").startswith(
+        "3 recordings are erased"
+    )
+    page.run("document.getElementById('keep-all').click()")
+    page.until("document.querySelector('.study-keeping').hidden")
+    assert focused(page) == "recordings-title"
+    with Client(service.url) as client:
+        assert {one.keep_until for one in client.study(study.id).recordings} == {None}
+        for one in study.recordings:
+            assert client.change_job(one.job, keep="7d").keep_until
     assert "dark=true" in page.run("document.querySelector('#study-shown img').currentSrc")
     assert grave_problems(page) == []
     page.run("document.querySelector('button[aria-label=\"Take out: s film.mp4\"]').click()")

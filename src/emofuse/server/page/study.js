@@ -34,13 +34,14 @@ class Study {
       el("thead", {}, el("tr", {}, ...["recording", "condition", "people", "markers"].map((name) => el("th", { scope: "col" }, t(`study.column.${name}`))),
         el("td", {}))), this.body);
     this.none = el("p", { class: "quiet" }, t("study.none"));
+    this.keeping = el("p", { class: "note study-keeping" });
     this.results = new StudyResults(study);
     this.root.append(
       el("p", { class: "quiet" }, el("a", { href: "#/studies" }, t("study.all"))), this.heading, this.summary,
       this.participants, this.conditions,
       el("section", { "aria-labelledby": "recordings-title" },
         el("h2", { id: "recordings-title", tabindex: "-1" }, t("study.recordings")), el("p", { class: "quiet" }, t("study.says")),
-        this.none, this.table, this.adding()),
+        this.none, this.keeping, this.table, this.adding()),
       this.results.root,
       el("div", { class: "line study-end" }, button(t("study.rename"), () => this.rename()), button(t("study.erase"), () => this.erase())));
     this.show();
@@ -70,6 +71,7 @@ class Study {
     this.participants.replaceChildren(...study.participants.map((name) => el("option", { value: name })));
     this.conditions.replaceChildren(...study.conditions.map((name) => el("option", { value: name })));
     this.none.hidden = recordings.length > 0;
+    this.showKeeping();
     this.table.hidden = !recordings.length;
     const places = [...recordings].sort((a, b) => a.file.localeCompare(b.file, undefined, { numeric: true }));
     const rows = new Map([...this.body.children].map((row) => [row.dataset.job, row]));
@@ -83,6 +85,23 @@ class Study {
     for (const row of rows.values()) row.remove();
     clearTimeout(this.looking);
     if (recordings.some(isOpen)) this.looking = setTimeout(() => this.look(), LOOK_MS);
+  }
+
+  /* A study outlives its recordings unless somebody says that they are kept. */
+  showKeeping() {
+    const ending = this.study.recordings.filter(({ keep_until: until }) => until).sort((a, b) => (a.keep_until < b.keep_until ? -1 : 1));
+    this.keeping.hidden = !ending.length;
+    if (!ending.length) return;
+    const date = new Date(ending[0].keep_until).toLocaleDateString([], { dateStyle: "long" });
+    this.keeping.replaceChildren(t("study.ending", { n: ending.length, date }), " ", button(t("study.keepAll"), () => this.keep(ending), { id: "keep-all" }));
+  }
+
+  async keep(ending) {
+    const isKept = await this.kept(async () => {
+      for (const { job } of ending) await ask(`/v1/jobs/${job}`, sending("PATCH", { keep: null }));
+      await this.read();
+    }, t("study.keptAll"));
+    if (isKept) by("recordings-title").focus();
   }
 
   row(recording) {

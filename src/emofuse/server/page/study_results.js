@@ -33,6 +33,7 @@ export class StudyResults {
   async pause() {
     clearTimeout(this.waiting);
     await this.loading;
+    await Promise.all([...this.shown.querySelectorAll("img")].map((image) => image.decode().catch(() => {})));
   }
 
   /* Show the results of the study as it is now, once it has not changed for a moment. */
