@@ -15,10 +15,12 @@ import pytest
 from emofuse.exports.page_texts import asset, texts
 from emofuse.exports.viewer import emotion_style, script, style, view_data
 from emofuse.exports.write import write_timeline
+from emofuse.features.own_baseline import OwnBaseline
 from emofuse.timeline.marks import Marker
 from emofuse.timeline.people import rename_people
+from emofuse.timeline.person_baseline import PersonBaseline
 from emofuse.timeline.records import FaceBox, Segment, Timeline
-from tests.exports.test_html_page import complaints, now, row, settle, some_peaks, talk
+from tests.exports.test_html_page import complaints, now, one_hot, row, settle, some_peaks, talk
 from tests.support import accessibility, chromium, media_files, timelines
 
 VIEWER = "timelineViewer"
@@ -300,20 +302,176 @@ def tied_faces(source: Path) -> Timeline:
     )  # fmt: skip
 
 
+def media_ready(page: Any, tmp_path: Path, **more: Any) -> Timeline:
+    """Anna and Bert, side by side, in a film of which nothing hides the upper half."""
+    source = film(tmp_path / "film.webm", (640, 240))
+    both = [
+        FaceBox(t / 4, who, x, 40, x + 100, 160)
+        for t in range(16)
+        for who, x in (("Anna", 60), ("Bert", 400))
+    ]
+    timeline = timelines.timeline(
+        source=str(source), duration_s=4.0, people=("Anna", "Bert"), faces=tuple(both),
+        picture_size=(640, 240),
+        windows=tuple(timelines.window(0.0, 4.0, face=one_hot(2), fused=one_hot(2), person=who, speech=0.5)
+                      for who in ("Anna", "Bert")),
+        segments=tuple(Segment(0.0, 4.0, "happy", 0.86, person=who) for who in ("Anna", "Bert")), **more,
+    )  # fmt: skip
+    page.open(write_timeline(timeline, tmp_path / "a.html", waveform=some_peaks(4.0)), size=(1280, 900))
+    page.until("document.querySelector('[data-part=media]').readyState >= 2")
+    settle(page)
+    settle(page)
+    return timeline
+
+
+def on_film(page: Any, x: float, y: float) -> tuple[float, float]:
+    """A point of the film in the window, from its pixels."""
+    left, top, scale = page.run(
+        "(() => { const { media } = timelineViewer.parts, box = media.getBoundingClientRect();"
+        " const scale = Math.min(box.width / 640, box.height / 240);"
+        " return [box.left + (box.width - 640 * scale) / 2, box.top + (box.height - 240 * scale) / 2,"
+        " scale]; })()"
+    )
+    return left + x * scale, top + y * scale
+
+
+def test_a_click_on_a_face_chooses_its_person(page: Any, tmp_path: Path) -> None:
+    media_ready(page, tmp_path)
+    whose = "document.querySelector('[data-part=whose]').textContent"
+    assert page.run(whose) == "Anna at 0:00.0, face, happy 86 %"
+    page.click(*on_film(page, 450, 80))
+    assert page.run(f"[{VIEWER}.person, {whose}]") == ["Bert", "Bert at 0:00.0, face, happy 86 %"]
+    page.click(*on_film(page, 110, 30))  # the name above the face
+    assert page.run(f"{VIEWER}.person") == "Anna"
+    assert page.run(f"{VIEWER}.parts.media.paused"), "the film has not heard of it"
+    page.send(
+        "Input.dispatchMouseEvent", type="mouseMoved", **dict(zip("xy", on_film(page, 300, 80), strict=True))
+    )
+    assert not page.run(f"{VIEWER}.parts.screen.classList.contains('on-face')")
+    # where the browser's controls are, they are meant
+    low = page.run(f"{VIEWER}.parts.media.getBoundingClientRect().bottom") - 20
+    page.send("Input.dispatchMouseEvent", type="mouseMoved", x=on_film(page, 450, 0)[0], y=low)
+    assert not page.run(f"{VIEWER}.parts.screen.classList.contains('on-face')")
+    assert complaints(page) == []
+
+
+def test_the_films_own_controls_come_when_they_are_wanted(page: Any, tmp_path: Path) -> None:
+    media_ready(page, tmp_path)
+    shown = f"{VIEWER}.parts.media.controls"
+    assert not page.run(shown)
+    page.send(
+        "Input.dispatchMouseEvent", type="mouseMoved", **dict(zip("xy", on_film(page, 300, 80), strict=True))
+    )
+    assert page.run(shown)
+    page.send("Input.dispatchMouseEvent", type="mouseMoved", x=2, y=2)
+    assert not page.run(shown)
+    page.key("Tab", 9)
+    for _ in range(10):
+        if page.run(f"document.activeElement === {VIEWER}.parts.media"):
+            break
+        page.key("Tab", 9)
+    assert page.run(f"document.activeElement === {VIEWER}.parts.media && {shown}")
+    page.run("document.activeElement.blur()")
+    assert not page.run(shown)
+    assert complaints(page) == []
+
+
+def test_everything_has_its_place(page: Any, tmp_path: Path) -> None:
+    baseline = PersonBaseline({"voice": OwnBaseline(9.0, np.zeros(8), 0.7)}, {"voice": 0.8})
+    media_ready(page, tmp_path, purpose="a study", baselines={"Anna": baseline, "Bert": baseline})
+    places = (
+        "[...document.querySelectorAll('.controls')].map((line) => [...line.children]"
+        ".filter((one) => one.offsetHeight).map((one) => { const box = one.getBoundingClientRect();"
+        " return [Math.round(box.left), Math.round(box.top + box.height / 2)]; }))"
+    )
+    before = page.run(places)
+    for line in before:
+        assert max(y for _, y in line) - min(y for _, y in line) <= 2, "one row"
+    assert page.run(f"{VIEWER}.parts.chart.getBoundingClientRect().top") < 500
+    buttons = "['select-end', 'select-zoom', 'select-clear'].map((part) => {V}.parts[part].offsetLeft)"
+    lefts = page.run(buttons.replace("{V}", VIEWER))
+    page.run(f"{VIEWER}.select(1, 2.25)")
+    assert page.run(places) == before and page.run(buttons.replace("{V}", VIEWER)) == lefts
+    assert page.run("document.querySelector('.how').innerText").startswith("How it was read")
+    swatches = page.run("[...document.querySelectorAll('.swatches li')].map((one) => one.textContent)")
+    assert swatches == [
+        "not sure: no emotion is probable enough", "excluded", "nothing to read: no face and no voice",
+    ]  # fmt: skip
+    assert complaints(page) == []
+
+
+def test_a_drag_selects_where_there_is_nothing_to_pan(page: Any, tmp_path: Path) -> None:
+    page.open(write_timeline(talk(20.0), tmp_path / "a.html", waveform=some_peaks(20.0)))
+    left, right, middle = row(page, "curves")
+    width = right - left
+    page.drag(left + width * 0.25, middle, left + width * 0.5)
+    assert page.run(f"{VIEWER}.selection") == {
+        "start": pytest.approx(5, abs=0.05), "end": pytest.approx(10, abs=0.05),
+    }  # fmt: skip
+    assert now(page) == 0
+    page.run(f"{VIEWER}.select(), {VIEWER}.showSpan(5, 10), 0")
+    settle(page)
+    page.drag(left + width * 0.5, middle, left + width * 0.75)
+    assert page.run(f"{VIEWER}.selection") is None
+    assert page.run(f"{VIEWER}.state.from") == pytest.approx(2.5, abs=0.05)
+    assert complaints(page) == []
+
+
+def test_names_of_tracks_say_what_they_mean(page: Any, tmp_path: Path) -> None:
+    page.open(write_timeline(talk(20.0), tmp_path / "a.html", waveform=some_peaks(20.0)))
+    tip = "document.querySelector('[data-part=tip]:not([hidden])')?.textContent"
+    for what, words in (("speech", "somebody else speaks"), ("curves", "voice and face together"),
+                        ("Anna", "curves of this person")):  # fmt: skip
+        left, _, middle = row(page, what)
+        page.send("Input.dispatchMouseEvent", type="mouseMoved", x=left - 30, y=middle)
+        assert words in (page.run(tip) or ""), what
+    left, _, middle = row(page, "wave")
+    page.send("Input.dispatchMouseEvent", type="mouseMoved", x=left - 30, y=middle)
+    assert page.run(tip) is None
+    assert page.run("document.querySelector('.people abbr').title").startswith("how long this person speaks")
+    assert complaints(page) == []
+
+
+def test_lines_have_an_axis(page: Any, tmp_path: Path) -> None:
+    page.open(write_timeline(talk(20.0), tmp_path / "a.html", waveform=some_peaks(20.0)))
+    page.run(
+        "globalThis.drawn = [], (() => { const old = CanvasRenderingContext2D.prototype.fillText;"
+        " CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {"
+        " drawn.push([text, Math.round(y)]); return old.apply(this, arguments); }; })(), 0"
+    )
+    levels = "drawn.filter(([text]) => /^[0-9]+ %$/.test(text))"
+    page.run(f"{VIEWER}.redraw()")
+    settle(page)
+    assert page.run(levels) == []
+    page.run("document.querySelector('input[value=lines]').click()")
+    settle(page)
+    top = page.run(f"{VIEWER}.tracks.area.rows.find((one) => one.what === 'curves').top")
+    assert page.run(levels)[:3] == [
+        ["25 %", pytest.approx(top + 171.5, abs=0.6)], ["50 %", pytest.approx(top + 114, abs=0.6)],
+        ["75 %", pytest.approx(top + 56.5, abs=0.6)],
+    ]  # fmt: skip
+    assert complaints(page) == []
+
+
 def test_what_a_face_does_not_tell_apart_is_shown_as_one(page: Any, tmp_path: Path) -> None:
     page.open(write_timeline(tied_faces(tmp_path / "none.webm"), tmp_path / "a.html"))
     bold = "[...document.querySelectorAll('.legend .top .name')].map((one) => one.textContent)"
     spoken = "document.querySelector('[data-part=tracks]').getAttribute('aria-valuetext')"
     words = f"emofuseViewer.facesAt({VIEWER}.model, {VIEWER}.cursor).map((one) => one.word)"
+    whose = "document.querySelector('[data-part=whose]').textContent"
     page.run(f"{VIEWER}.seek(0.5)")
     assert page.run(f"[{bold}, {spoken}, {words}]") == [
         ["neutral"],
         "0:00.5, neutral 86 percent",
         ["neutral"],
     ]
+    assert page.run(whose) == "Anna at 0:00.5, voice + face, neutral 86 %"
     page.run(f"{VIEWER}.seek(3)")
     both = [["neutral", "calm"], "0:03.0, neutral or calm 94 percent", ["neutral or calm"]]
     assert page.run(f"[{bold}, {spoken}, {words}]") == both
+    assert page.run(whose) == "Anna at 0:03.0, face, neutral or calm 94 %"
+    alike = "A face alone does not tell neutral from calm: both get the same."
+    assert page.run("document.querySelector('.swatches').lastChild.textContent") == alike
     left, right, _ = row(page, "curves")
     y = page.run(
         "(() => { const track = timelineViewer.tracks.area.rows.find((one) => one.what === 'curves');"
@@ -322,7 +480,7 @@ def test_what_a_face_does_not_tell_apart_is_shown_as_one(page: Any, tmp_path: Pa
     page.send("Input.dispatchMouseEvent", type="mouseMoved", x=left + (right - left) * 0.75, y=y)
     tip = page.run("document.querySelector('[data-part=tip]').textContent").split("\n")
     assert tip[1] == "neutral or calm 94 %" and tip[2].endswith(" 1 %")
-    assert "A face alone does not tell neutral from calm: both get the same." in tip
+    assert alike in tip
     # in the curves of the face it is so all along
     page.run(f"document.querySelector('input[value=face]').click(), {VIEWER}.seek(0.5)")
     assert page.run(bold) == ["neutral", "calm"]

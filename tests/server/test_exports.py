@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from emofuse.exports.viewer import reader_digest
 from emofuse.exports.write import FORMATS
-from emofuse.server.exports import Exports, export_name, media_type
+from emofuse.server.exports import VIEW, Exports, export_name, media_type
 from emofuse.server.jobs.files import JobFiles
 from emofuse.server.jobs.records import Job
 
@@ -66,6 +67,12 @@ def test_an_export_is_made_once_and_old_ones_go(tmp_path: Path) -> None:
     assert asyncio.run(ask(1, 1)) == {"1"} and asyncio.run(ask(0, 1)) == {"0"} and len(asked) == 2
     asyncio.run(ask(10, 1))
     assert [path.name for path in exports.path(job(), "csv").parent.iterdir()] == ["10-csv.csv"]
+
+
+def test_a_view_is_made_for_one_viewer(tmp_path: Path) -> None:
+    exports = Exports(JobFiles(tmp_path))
+    assert exports.path(job(), VIEW).name == f"0-view-{reader_digest()}.json.gz"
+    assert exports.path(job(), "csv").name == "0-csv.csv"
 
 
 def test_one_that_fails_is_made_again(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import IO, Any
 
+from emofuse.exports.how_read import how_read
 from emofuse.exports.marks_table import marks_table
 from emofuse.exports.media_links import has_address, relative_address
 from emofuse.exports.page_texts import asset, fragment_text, texts
@@ -63,6 +64,7 @@ def write_html(timeline: Timeline, file: IO[bytes], path: Path, waveform: Peaks 
         f'<div data-part="marks">{marks_table(timeline)}</div>',
         f'<div data-part="segments">{segments_table(timeline, rows[:MOST_ROWS])}</div>',
         f'<div data-part="unused">{unused_table(timeline)}</div>',
+        f'<div data-part="how">{how_read(timeline)}</div>',
         f'<template data-part="more-rows">{"".join(rows[MOST_ROWS:])}</template>',
         f"</main>\n<footer><p>{escape(fragment_text('closing'))}</p></footer>\n",
         f'<script type="application/json" id="timeline-data">{_script_safe_json(data)}</script>\n',

@@ -8,6 +8,7 @@ from html import escape
 from emofuse.core.alike import joined_name
 from emofuse.core.text import one_line
 from emofuse.core.times import short_clock
+from emofuse.exports.how_read import explained
 from emofuse.exports.page_texts import fragment_text
 from emofuse.exports.tiers import VOICE, plain_names
 from emofuse.timeline.records import Timeline
@@ -22,23 +23,24 @@ def people_table(timeline: Timeline) -> str:
     """
     names = plain_names(timeline.people)
     people = {person: index for index, person in enumerate(timeline.people)}
-    heads = {key: escape(fragment_text(key)) for key in ("person", "talks", "in_view", "expresses", "sure")}
+    columns = ("talks", "in_view", "read", "expresses", "sure")
     rows = []
     for one in summarize(timeline):
         name = VOICE if one.person is None else names[one.person]
         whose = (
             "" if one.person is None else f' data-person="{escape(name)}" data-index="{people[one.person]}"'
         )
-        talking, seen = (_length(known) for known in (one.talking_s, one.seen_s))
+        lengths = [_length(known) for known in (one.talking_s, one.seen_s, one.read_s)]
         sure = "–" if one.confidence is None else f"{one.confidence * 100:.0f} %"
         cells = [
-            f'<td data-name="{heads[key].lower()}">{value}</td>'
-            for key, value in (("talks", talking), ("in_view", seen), ("sure", sure))
+            f'<td data-name="{escape(fragment_text(key).lower())}">{value}</td>'
+            for key, value in zip(("talks", "in_view", "read", "sure"), (*lengths, sure), strict=True)
         ]
-        cells.insert(2, f'<td class="wide">{_expressions(one, timeline)}</td>')
+        cells.insert(3, f'<td class="wide">{_expressions(one, timeline)}</td>')
         rows.append(f'<tr{whose}><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>')
     title = escape(fragment_text("people"))
-    head = "".join(f'<th scope="col">{text}</th>' for text in heads.values())
+    heads = [escape(fragment_text("person")), *map(explained, columns)]
+    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     return (
         f'<section><h2>{title}</h2><div class="scroll" tabindex="0" role="region" aria-label="{title}">'
         f'<table class="people"><thead><tr>{head}</tr></thead>'

@@ -6,6 +6,8 @@ Its files lie in ``page/``. The exported page holds them and the data; the servi
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from functools import cache
 from html import escape
@@ -18,8 +20,9 @@ from numpy.typing import NDArray
 from emofuse.core.alike import are_tied, told_apart_by_voice
 from emofuse.core.text import one_line
 from emofuse.core.times import milliseconds
+from emofuse.exports.how_read import how_read
 from emofuse.exports.marks_table import marks_table, page_marks
-from emofuse.exports.page_texts import asset, fragment_text
+from emofuse.exports.page_texts import asset, fragment_text, texts
 from emofuse.exports.people_table import people_table
 from emofuse.exports.segments_table import segment_rows, segments_table
 from emofuse.exports.static_chart import css_colors
@@ -38,6 +41,7 @@ _SCRIPTS: Final = (
     "rows.js",
     "viewer.js",
     "pointer.js",
+    "screen.js",
 )
 _UNKNOWN: Final = 255
 """Marks an unknown value among probabilities and shares, which are stored in bytes as half percents."""
@@ -52,6 +56,13 @@ _BOX_RANGE: Final = 30_000
 def script() -> str:
     """The script, which defines ``emofuseViewer.mount(root, view, {texts, media})`` and runs nothing."""
     return '"use strict";\n(() => {\n' + "".join(map(asset, _SCRIPTS)) + "})();\n"
+
+
+@cache
+def reader_digest() -> str:
+    """What changes with the script and its texts: an older one may not read what :func:`view_data` gives."""
+    known = script() + json.dumps(texts()["viewer"], sort_keys=True)
+    return hashlib.sha256(known.encode()).hexdigest()[:12]
 
 
 @cache
@@ -75,8 +86,8 @@ def view_data(timeline: Timeline, waveform: Peaks | None = None) -> dict[str, An
 
     Returns:
         Times in seconds or, in lists and packed arrays, in whole milliseconds; arrays as base64. ``html`` has
-        the fragments ``header``, ``people``, ``marks``, ``unused`` and ``segments`` (a table without rows),
-        and ``segment_rows``; ``css`` the colors of the emotions.
+        the fragments ``header``, ``people``, ``marks``, ``unused``, ``how`` and ``segments`` (a table without
+        rows), and ``segment_rows``; ``css`` the colors of the emotions.
     """
     return {
         **drawn_data(timeline, waveform),
@@ -86,6 +97,7 @@ def view_data(timeline: Timeline, waveform: Peaks | None = None) -> dict[str, An
             "people": people_table(timeline),
             "marks": marks_table(timeline),
             "unused": unused_table(timeline),
+            "how": how_read(timeline),
             "segments": segments_table(timeline, ()),
             "segment_rows": segment_rows(timeline),
         },
@@ -163,7 +175,7 @@ def _series(
         if kind != "voice":
             by_face = [one.face is not None and (kind == "face" or one.voice is None) for one in ordered]
             tied = np.array(by_face) & are_tied(timeline.emotions, known)
-            columns[f"{kind}_tied"] = _packed(np.packbits(tied))
+            columns[f"{kind}_tied"] = _packed(np.packbits(tied)) if tied.any() else ""
     for kind, shares in (
         ("speech", [window.speech for window in ordered]),
         ("face_present", [window.face_present for window in ordered]),
@@ -238,26 +250,21 @@ def _faces(timeline: Timeline, indices: dict[str, int]) -> Iterator[dict[str, An
 
 
 def header(timeline: Timeline) -> str:
-    """What was read, by what, for what purpose, and what should be known about it."""
+    """What was read, for what purpose, and what went wrong; the rest is below the chart."""
     first, last = timeline.span_ms
     n_people = len(timeline.people)
-    recognizer = f"<strong>{escape(one_line(timeline.recogniser))}</strong>"
     facts = [
         f"<strong>{_length(last - first)}</strong>",
         *([fragment_text("people_count", n=n_people)] if n_people else []),
-        fragment_text("read_by", name=recognizer),
-        *([fragment_text("licence", name=escape(one_line(timeline.licence)))] if timeline.licence else []),
         fragment_text("expression"),
     ]
-    notes = "".join(f'<p class="note">{escape(one_line(note))}</p>' for note in timeline.remarks)
-    purpose = ""
     if timeline.purpose is not None:
         shown = f"<strong>{escape(one_line(timeline.purpose))}</strong>"
-        purpose = f'<p class="facts">{fragment_text("purpose", purpose=shown)}</p>'
+        facts.append(fragment_text("purpose", purpose=shown))
+    notes = "".join(f'<p class="note">{escape(one_line(note))}</p>' for note in timeline.notes)
     return (
-        f'<header><p class="kicker">{fragment_text("kicker")}</p>'
-        f"<h1>{escape(recording_name(timeline))}</h1>"
-        f'<p class="facts">{" · ".join(facts)}</p>{purpose}{notes}</header>\n'
+        f"<header><h1>{escape(recording_name(timeline))}</h1>"
+        f'<p class="facts">{" · ".join(facts)}</p>{notes}</header>\n'
     )
 
 

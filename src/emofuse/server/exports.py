@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from emofuse.exports.viewer import reader_digest
 from emofuse.exports.write import FORMATS
 from emofuse.server.jobs.files import JobFiles
 from emofuse.server.jobs.records import Job
@@ -67,7 +68,9 @@ class Exports:
     def path(self, job: Job, kind: str) -> Path:
         """Where the export of a job lies, or will."""
         folder = self._files.folder(job.id) / "exports"
-        return folder / f"{job.annotations_version}-{kind}{_SUFFIXES[kind]}"
+        # a viewer of another version may not read what was made for this one
+        made_for = f"-{reader_digest()}" if kind == VIEW else ""
+        return folder / f"{job.annotations_version}-{kind}{made_for}{_SUFFIXES[kind]}"
 
     async def made(self, job: Job, kind: str, make: Callable[[Mapping[str, Any]], Awaitable[object]]) -> Path:
         """The export of a job in a format, which is made if it is not there.

@@ -1,6 +1,7 @@
 /* Boxes around faces, drawn over the film as it plays. */
 
-const HELD = 0.6, JOINED = 2.5; // times the usual time between two frames that were read
+const HELD = 0.6, JOINED = 2.5, // times the usual time between two frames that were read
+  TAG = 20; // the height of a name, above a face
 
 function unpackedFaces(packed) {
   const people = packed.map((each) => ({
@@ -55,6 +56,7 @@ function facesAt(model, time) {
 function drawFaces(canvas, media, tracks, time) {
   const { model, ink, say } = tracks, pen = sized(canvas, media.clientWidth, media.clientHeight), film = filmBox(media);
   pen.font = "600 12px " + FONT; pen.textBaseline = "middle"; pen.textAlign = "left";
+  const tags = [];
   for (const { person, box, part, word } of facesAt(model, time)) {
     const [left, right] = [box[0], box[2]].map((edge) => film.left + edge * film.width);
     const [top, bottom] = [box[1], box[3]].map((edge) => film.top + edge * film.height);
@@ -64,7 +66,10 @@ function drawFaces(canvas, media, tracks, time) {
     const words = !part || part.status === "nothing" ? [] : [read ? word : say(part.status === "excluded" ? "excluded" : "not_sure")];
     const text = shortened(pen, [model.names[person], ...words].join(" · "), Math.max(60, film.width - 12));
     const width = pen.measureText(text).width + 12, x = Math.max(film.left, Math.min(left - 1, film.left + film.width - width));
-    const y = top - 20 >= film.top ? top - 20 : Math.max(top, film.top);
+    const above = top - TAG >= film.top ? top - TAG : Math.max(top, film.top);
+    const taken = tags.some((tag) => Math.abs(tag.y - above) < TAG && x < tag.x + tag.width && tag.x < x + width);
+    const y = taken ? Math.min(bottom, film.top + film.height - TAG) : above;
+    tags.push({ x, y, width });
     pen.fillStyle = color; pen.fillRect(x, y, width, 19);
     pen.fillStyle = read ? ink.on[part.emotion] : "#10141a"; pen.fillText(text, x + 6, y + 10);
   }

@@ -99,6 +99,7 @@ class Model {
   constructor(view) {
     this.emotions = view.emotions; this.n = view.emotions.length;
     this.people = view.people; this.names = view.names;
+    this.alike = view.alike;
     this.kinds = view.kinds; this.known = view.known; this.kind = view.kind; this.reasons = view.reasons;
     this.from = view.start; this.to = Math.max(view.end, view.start + 1e-3);
     this.narrowest = Math.min(1, this.to - this.from);

@@ -8,7 +8,7 @@
   const rows = [...body.rows, ...part("more-rows").content.children];
   view.html = { segment_rows: rows.map((row) => row.outerHTML) };
   body.replaceChildren();
-  for (const name of ["header", "people", "marks", "unused", "segments"]) view.html[name] = part(name).innerHTML;
+  for (const name of ["header", "people", "marks", "unused", "how", "segments"]) view.html[name] = part(name).innerHTML;
   globalThis.timelineViewer = emofuseViewer.mount(root, view, { texts, media });
   globalThis.timelineViewer.parts.chart.after(still);
 })();

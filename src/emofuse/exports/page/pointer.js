@@ -5,7 +5,7 @@ Viewer.prototype.listenToPointer = function (on) {
   on(element, "pointerdown", (event) => {
     if (event.button) return;
     const time = tracks.toTime(event.clientX - element.getBoundingClientRect().left);
-    this.drag = { x: event.clientX, from: state.from, moved: false, selects: event.shiftKey ? time : null };
+    this.drag = { x: event.clientX, from: state.from, moved: false, beside: time < state.from || time > state.to, selects: this.selectsFrom(event.shiftKey, time) };
     element.setPointerCapture(event.pointerId);
   });
   on(element, "pointermove", (event) => this.whenPointerMoves(event));
@@ -20,6 +20,11 @@ Viewer.prototype.listenToPointer = function (on) {
   on(overview, "pointermove", (event) => { if (event.buttons & 1) center(event); });
 };
 
+/* Where a selection starts that is dragged from a time; null: the drag pans, which it can only where not all is in view. */
+Viewer.prototype.selectsFrom = function (shift, time) {
+  const { state, model } = this, whole = state.to - state.from >= (model.to - model.from) * 0.999;
+  return time >= state.from && time <= state.to && (shift || whole) ? time : null;
+};
 Viewer.prototype.whenPointerMoves = function (event) {
   const { state, drag, tracks } = this, { area } = tracks, element = this.parts.tracks, box = element.getBoundingClientRect();
   const x = event.clientX - box.left;
@@ -31,6 +36,7 @@ Viewer.prototype.whenPointerMoves = function (event) {
       this.setSelection({ start: Math.min(drag.selects, time), end: Math.max(drag.selects, time) });
       return;
     }
+    if (drag.beside) return;
     element.classList.add("dragging");
     this.showSpan(drag.from - ((event.clientX - drag.x) / (area.right - area.left)) * (state.to - state.from));
     return;
@@ -69,13 +75,24 @@ Viewer.prototype.whenWheel = function (event) {
 
 Viewer.prototype.showTip = function (x, y) {
   const { tip } = this.parts, { area } = this.tracks, { hover } = this.state, row = this.tracks.rowAt(y);
-  tip.hidden = hover === null || !row;
+  const means = row && hover === null && x < area.left ? this.trackMeans(row) : "";
+  tip.hidden = !row || (hover === null && !means);
   if (tip.hidden) return;
-  const lines = row.ribbon ? this.segmentWords(row.ribbon) : row.what === "marks" ? this.markWords() : this.windowWords();
-  tip.replaceChildren(make("b", {}, this.model.clock(hover)), "\n" + lines.join("\n"));
+  if (means) tip.replaceChildren(make("b", {}, row.name), "\n" + means);
+  else this.fillTip(tip, row);
   const beside = x + 16 <= area.width - tip.offsetWidth - 6;
   tip.style.left = (beside ? x + 16 : Math.max(4, x - tip.offsetWidth - 16)) + "px";
   tip.style.top = Math.max(4, Math.min(y + 14, area.height - tip.offsetHeight - 4)) + "px";
+};
+/* What the name of a track means, where that is not plain. */
+Viewer.prototype.trackMeans = function (row) {
+  if (row.ribbon) return this.model.series.length > 1 ? this.say("choose") : "";
+  return row.what === "speech" ? this.say("speech_means") : row.what === "curves" && this.state.kind === "fused" ? this.say("fused_means") : "";
+};
+Viewer.prototype.fillTip = function (tip, row) {
+  const { hover } = this.state;
+  const lines = row.ribbon ? this.segmentWords(row.ribbon) : row.what === "marks" ? this.markWords() : this.windowWords();
+  tip.replaceChildren(make("b", {}, this.model.clock(hover)), "\n" + lines.join("\n"));
 };
 Viewer.prototype.segmentWords = function (ribbon) {
   const { model, say } = this, part = ribbon.at(this.state.hover), who = ribbon.name ? [ribbon.name] : [];
@@ -101,7 +118,7 @@ Viewer.prototype.windowWords = function () {
     for (const group of [top, ...order.slice(0, 2)])
       lines.push(say("percent", { what: model.joined(group), percent: Math.round(series.sum(state.kind, i, group) * 100) }));
     if (top.length > 1) lines.push(this.tieText(top));
-  } else lines.push(say("no_result", { kind: say(state.kind) }));
+  } else lines.push(state.kind === "fused" ? say("no_result_fused") : say("no_result", { kind: say(state.kind) }));
   if (model.reasons[series.reasons[i]]) lines.push(model.reasons[series.reasons[i]]);
   const speaker = series.speakers[i];
   if (series.speech[i] !== UNKNOWN) {

@@ -1,6 +1,7 @@
 /* The tracks of a timeline on a canvas: ruler, waveform, speech, curves, segments and markers. */
 
-const LABEL = 18, NARROW = 4, // pixels between points, below which curves are drawn by columns
+const LEVELS = [0.25, 0.5, 0.75], // of the grid behind the lines
+  LABEL = 18, NARROW = 4, // pixels between points, below which curves are drawn by columns
   FONT = "system-ui, sans-serif";
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000];
 
@@ -191,6 +192,7 @@ class Tracks {
       pen.fillStyle = ink.paper; pen.fillRect(run.xs[0], row.top, run.xs[run.xs.length - 1] - run.xs[0], row.height);
       if (state.stacked) this.drawStack(pen, run, row); else this.drawLines(pen, run, row);
     }
+    if (!state.stacked) this.drawLevels(pen, row);
   }
   drawStack(pen, run, row) {
     const { xs, rows } = run, { ink, model, state } = this, bottom = row.top + row.height, last = xs.length - 1;
@@ -257,10 +259,20 @@ class Tracks {
     });
     pen.globalAlpha = 1;
   }
+  /* The percentages of the grid, over the lines. */
+  drawLevels(pen, row) {
+    const { area, ink, say } = this;
+    pen.font = "11px " + FONT; pen.textAlign = "left"; pen.textBaseline = "bottom"; pen.lineJoin = "round";
+    for (const level of LEVELS) {
+      const text = say("level", { percent: level * 100 }), y = row.top + (1 - level) * row.height - 1;
+      pen.strokeStyle = ink.paper; pen.lineWidth = 3; pen.strokeText(text, area.left + 4, y);
+      pen.fillStyle = ink.quiet; pen.fillText(text, area.left + 4, y);
+    }
+  }
   drawLines(pen, run, row) {
     const { xs, rows } = run, { ink, model, state } = this, bottom = row.top + row.height, last = xs.length - 1;
     pen.strokeStyle = ink.grid; pen.lineWidth = 1;
-    for (const level of [0.25, 0.5, 0.75]) {
+    for (const level of LEVELS) {
       const y = bottom - level * row.height;
       pen.beginPath(); pen.moveTo(xs[0], y); pen.lineTo(xs[last], y); pen.stroke();
     }

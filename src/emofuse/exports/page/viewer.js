@@ -52,7 +52,7 @@ class Viewer extends EventTarget {
     const { parts, model, say } = this;
     if (view.css !== undefined) this.adopt(view.css);
     this.tracks.ink = readInk(this.root, model.n);
-    for (const part of ["header", "people", "marks", "unused"])
+    for (const part of ["header", "people", "marks", "unused", "how"])
       if (place(parts[part], view.html[part])) this.tell("rows", { part, element: parts[part] });
     this.segments.set(view.html.segments, view.html.segment_rows);
     for (const input of parts.kind.querySelectorAll("input")) {
@@ -176,11 +176,26 @@ class Viewer extends EventTarget {
       item.value.textContent = values ? Math.round(percent) + " %" : "–";
       item.bar.style.width = (percent || 0) + "%";
     });
+    this.showWhose(i, time, result);
     parts.tracks.setAttribute("aria-valuenow", state.cursor.toFixed(2));
     parts.tracks.setAttribute("aria-valuetext", values
       ? say("position_value", { time, ...result })
       : say("position_nothing", { time }));
   }
+
+  /* Above the values: whose they are, from what, and what they say. */
+  showWhose(i, time, result) {
+    const { model, parts, say, state, tracks: { series } } = this, name = series && (model.nameOf(series.person) ?? this.voiceName());
+    const from = (kind) => (series.known(kind, i) ? [say(kind)] : []), kinds = state.kind === "fused" ? ["voice", "face"] : [state.kind];
+    const where = say(name ? "values_of" : "values_at", { name, time });
+    const found = result ? [kinds.flatMap(from).join(" + "), say("percent", { what: result.emotion, percent: result.percent })]
+      : [[say("no_result_fused"), i >= 0 ? model.reasons[series.reasons[i]] : ""].filter(Boolean).join(": ")];
+    const words = [where, ...found].join(", ");
+    if (parts.whose.textContent === words) return;
+    parts.whose.replaceChildren(make("strong", {}, where), ", " + (result ? found[0] + ", " : ""), make(result ? "strong" : "span", {}, found.at(-1)));
+  }
+  /* What a voice is called that is nobody's; nothing, where there is nobody else. */
+  voiceName() { return this.model.people.length ? this.say("nobody") : ""; }
 
   /* --- time */
 
@@ -244,8 +259,8 @@ class Viewer extends EventTarget {
     const { model, parts, say } = this;
     if (selection) selection = { start: model.clamped(selection.start), end: model.clamped(selection.end) };
     this.state.selection = selection && selection.end > selection.start ? selection : null;
-    parts["select-zoom"].hidden = parts["select-clear"].hidden = !this.state.selection;
-    parts.selected.textContent = this.state.selection ? say("selected", this.selectionWords()) : "";
+    parts["select-zoom"].disabled = parts["select-clear"].disabled = !this.state.selection;
+    parts.selected.textContent = this.state.selection ? say("selected", this.selectionWords()) : say("selected_nothing");
     this.redraw(false);
   }
   selectionWords() {
@@ -288,6 +303,7 @@ class Viewer extends EventTarget {
     this.parts["faces-switch"].hidden = !this.model.faces.people.length || !media.videoWidth;
     this.parts["full-screen"].hidden = !media.videoWidth || !document.fullscreenEnabled;
     status.textContent = "";
+    this.showMediaControls();
     media.currentTime = Math.max(0, this.state.cursor);
     this.redraw(false);
   }
@@ -366,6 +382,7 @@ class Viewer extends EventTarget {
       if (media.paused && Math.abs(media.currentTime - this.state.cursor) > 0.05) this.seek(media.currentTime);
       else this.redraw(false);
     });
+    this.listenToScreen(on);
     for (const input of [file, this.parts["file-again"]]) on(input, "change", () => this.open(input.files[0]));
     for (const kind of ["dragover", "dragleave", "drop"])
       on(stage, kind, (event) => {
