@@ -28,7 +28,10 @@ BEAT_S, STALE_S = 0.2, 4.0
 HOLD = f"""
 import sys, time
 from pathlib import Path
+from emofuse.system import lease_file
 from emofuse.system.lease_file import Lease
+if sys.argv[2:]:
+    lease_file._here = lambda: sys.argv[2]  # as on another machine
 try:
     lease = Lease.acquire(Path(sys.argv[1]), beat_s={BEAT_S}, stale_s={STALE_S})
 except BlockingIOError as error:
@@ -41,9 +44,9 @@ print("released", flush=True)
 """
 
 
-def start(path: Path, *before: str) -> subprocess.Popen[str]:
+def start(path: Path, *before: str, on: str = "another machine") -> subprocess.Popen[str]:
     """A process that holds a lease until its standard input ends, and tells for each line whether it does."""
-    command = [*before, sys.executable, "-c", HOLD, str(path)]
+    command = [*before, sys.executable, "-c", HOLD, str(path), *([on] if on else [])]
     return subprocess.Popen(
         command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -93,6 +96,17 @@ def test_a_live_holder_is_not_disturbed_and_a_dead_one_is_followed(
     assert time.monotonic() - before >= STALE_S  # on the watch of whoever waits
     assert lease.held() and [one.name for one in tmp_path.iterdir()] == ["lease"]
     lease.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of Linux it is known which machine a process is on")
+def test_a_holder_on_this_machine_that_is_gone_is_followed_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "lease"
+    with start(path, on="") as holder:
+        assert line_of(holder) == "held" and is_alive(path)
+        holder.kill()
+    assert not is_alive(path)
+    Lease.acquire(path, beat_s=60, stale_s=3600).release()  # neither is waited for
     assert list(tmp_path.iterdir()) == []
 
 
@@ -177,13 +191,14 @@ def test_the_rule_for_leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def can_make_namespaces() -> bool:
     if sys.platform != "linux" or shutil.which("unshare") is None:
         return False
-    done = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
+    done = subprocess.run(["unshare", "-m", "-p", "--fork", "true"], capture_output=True, check=False)
     return done.returncode == 0
 
 
 @pytest.mark.skipif(not can_make_namespaces(), reason="this user may not make mount namespaces")
 def test_two_mount_namespaces_share_a_lease(tmp_path: Path) -> None:
-    """As on two nodes: each process sees the folder under a name that the other does not have."""
+    """As on two nodes: each process sees the folder under a name that the other does not have, and none of
+    the other's processes."""
     folder = tmp_path / "shared"
     folder.mkdir()
     places = [tmp_path / "node-1", tmp_path / "node-2"]
@@ -192,7 +207,8 @@ def test_two_mount_namespaces_share_a_lease(tmp_path: Path) -> None:
 
     def node(place: Path) -> subprocess.Popen[str]:
         mount = f'mount --bind "{folder}" "{place}" && exec "$@"'
-        return start(place / "lease", "unshare", "-m", "--propagation", "private", "sh", "-c", mount, "sh")
+        command = ["unshare", "-m", "-p", "--fork", "--kill-child", "--propagation", "private"]
+        return start(place / "lease", *command, "sh", "-c", mount, "sh", on="")
 
     with node(places[0]) as first:
         assert line_of(first) == "held"

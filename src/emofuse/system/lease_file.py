@@ -8,6 +8,7 @@ others read what was written:
 - It is acquired by the exclusive creation of a file. Its holder counts up a number in it, the beat.
 - Whoever finds it watches the beat on a clock of its own: if the beat moves, the holder lives; if it stands
   still for :data:`STALE_S`, the holder is dead, and the lease may be taken over. No two clocks are compared.
+  Of a holder on the same machine it is known at once that its process is gone.
 - A lease ends, by its holder or by somebody who takes it over, for whoever creates the file of that name with
   the lease's own token added: of several, one. So nobody ends a lease other than the one that was watched.
 - A holder that was suspended for longer than that learns it at its next beat, or when it asks
@@ -45,6 +46,8 @@ _SHARED: Final = frozenset((
 """Kinds of file systems that other machines may write to, as Linux names them, beside ``fuse`` and all of
 its kinds."""
 _MOUNTS: Final = Path("/proc/self/mountinfo")
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+_PROCESSES: Final = Path("/proc/self/ns/pid")
 _ESCAPE: Final = {"\\040": " ", "\\011": "\t", "\\012": "\n", "\\134": "\\"}
 _LONGEST: Final = 4096
 _BINARY: Final = getattr(os, "O_BINARY", 0)
@@ -194,7 +197,9 @@ def _kind(path: Path) -> str:
 def is_alive(path: Path, *, beat_s: float = BEAT_S) -> bool:
     """Whether somebody holds a lease: watches it for two beats, unless that is clear at once."""
     seen = _read(path)
-    return seen is not None and (_token(seen) in _ours or _moves(path, seen, beat_s, 2 * beat_s))
+    if seen is None or _is_gone(seen):
+        return False
+    return _token(seen) in _ours or _moves(path, seen, beat_s, 2 * beat_s)
 
 
 def _moves(path: Path, seen: bytes, beat_s: float, watch_s: float) -> bool:
@@ -212,6 +217,8 @@ def _is_stale(path: Path, seen: bytes, beat_s: float, stale_s: float) -> bool:
     if _token(seen) in _ours:
         return False
     claim = _claim(path, _token(seen))
+    if _is_gone(seen) and _read(claim) is None:
+        return True
     while True:
         claimed = _read(claim)
         if _moves(path, seen, beat_s, min(2 * beat_s, stale_s)):
@@ -254,8 +261,38 @@ def _claim(path: Path, token: str) -> Path:
 
 def _content(token: str, beat: int) -> bytes:
     """Of the same length for every beat, so that it is overwritten as a whole."""
-    known = {"lease": token, "beat": f"{beat:012d}", "pid": os.getpid(), "host": socket.gethostname()}
+    known = {
+        "lease": token, "beat": f"{beat:012d}", "pid": os.getpid(), "host": socket.gethostname(),
+        "here": _here(),
+    }  # fmt: skip
     return json.dumps(known).encode() + b"\n"
+
+
+def _here() -> str:
+    """What tells this machine, since its last start, and this view of its processes from all others; "" if
+    nothing does."""
+    try:
+        return f"{_BOOT.read_text(encoding='ascii').strip()} {_PROCESSES.stat().st_ino}"
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _is_gone(content: bytes) -> bool:
+    """Whether the holder of a lease was a process of this machine that has ended."""
+    try:
+        found = json.loads(content)
+        pid, here = int(found["pid"]), str(found["here"])
+    except (ValueError, KeyError, TypeError):
+        return False
+    if not here or here != _here() or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _token(content: bytes | None) -> str:
