@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from emofuse.exports.page_texts import asset, texts
+from emofuse.exports.tiers import VOICE
 from emofuse.exports.viewer import emotion_style, script, style, view_data
 from emofuse.exports.write import write_timeline
 from emofuse.features.own_baseline import OwnBaseline
@@ -79,6 +80,21 @@ def test_every_text_of_the_viewer_is_used_and_there() -> None:
         for path in (Path(__file__).parents[2] / "src/emofuse/exports").glob("*.py")
     )
     assert {key for key in known["fragments"] if not re.search(f"[\"']{key}[\"']", source)} == set()
+
+
+def test_a_voice_of_nobody_has_one_name() -> None:
+    segments = (Segment(0.0, 10.0, "happy", 0.9), Segment(0.0, 10.0, "sad", 0.9, person="Anna"))
+    windows = tuple(
+        timelines.window(0.0, 10.0, person=person, reasons=("face:none_seen",)) for person in ("Anna", None)
+    )
+    view = view_data(timelines.timeline(people=("Anna",), windows=windows, segments=segments))
+    assert texts()["viewer"]["script"]["nobody"] == VOICE
+    assert [one["name"] for one in view["ribbons"]] == ["Anna", VOICE]
+    assert [f"<td>{VOICE}</td>" in row for row in view["html"]["segment_rows"]] == [True, False]
+    for part in ("people", "unused"):
+        assert re.findall('<th scope="row">(.*?)</th>', view["html"][part]) == ["Anna", VOICE], part
+    # how little of it was read stands beside how sure it was
+    assert view["html"]["people"].count('data-name="read">0:10.0<') == 2
 
 
 def test_script_and_style_run_and_load_nothing() -> None:
@@ -374,6 +390,26 @@ def test_the_films_own_controls_come_when_they_are_wanted(page: Any, tmp_path: P
     page.run("document.activeElement.blur()")
     assert not page.run(shown)
     assert complaints(page) == []
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_title_of_the_values_keeps_its_height(page: Any, tmp_path: Path, width: int) -> None:
+    voiced, long = np.full(8, 0.02), ("voice:unattributed", "face:seldom_seen")
+    voiced[0] = 0.86
+    windows = (
+        timelines.window(0.0, 2.0, fused=None, person="Anna Maria Berta", reasons=long),
+        timelines.window(2.0, 4.0, voice=voiced, fused=voiced, person="Anna Maria Berta"),
+    )
+    timeline = timelines.timeline(duration_s=5.0, people=("Anna Maria Berta",), windows=windows)
+    page.open(write_timeline(timeline, tmp_path / "a.html"), size=(width, 900))
+    found = set()
+    for time_s in (1, 3, 4.5):
+        page.run(f"{VIEWER}.seek({time_s})")
+        found.add(page.run(f"{VIEWER}.parts.whose.offsetHeight"))
+        words = page.run(f"{VIEWER}.parts.whose.textContent")
+        assert words.startswith(f"Anna Maria Berta at 0:0{time_s:.1f}, "), words
+    assert len(found) == 1
+    assert page.run("document.documentElement.scrollWidth") <= width
 
 
 def test_everything_has_its_place(page: Any, tmp_path: Path) -> None:

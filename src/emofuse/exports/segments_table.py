@@ -8,7 +8,7 @@ from typing import Final
 
 from emofuse.exports.marks_table import signed_clock
 from emofuse.exports.page_texts import fragment_text
-from emofuse.exports.tiers import EXCLUDED, plain_names
+from emofuse.exports.tiers import EXCLUDED, VOICE, plain_names
 from emofuse.timeline.records import Segment, Timeline, part_ms
 
 MOST_ROWS: Final = 2000
@@ -29,7 +29,7 @@ def segment_rows(timeline: Timeline) -> list[str]:
         key = ""
         if segment.emotion is not None:
             key = f'<span class="key e{numbers[segment.emotion]}" aria-hidden="true"></span>'
-        name = escape(names.get(segment.person or "", fragment_text("nobody")))
+        name = escape(names.get(segment.person or "", VOICE))
         whose = "" if segment.person is None else f' data-person="{name}"'
         rows.append(
             f'<tr data-index="{index}"{whose} data-end="{end / 1000}">'
