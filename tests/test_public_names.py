@@ -13,8 +13,8 @@ NAMES = {
     "Prediction", "Profile", "Recipe", "Recognizer", "Recording", "SegmentRules", "TimedFrames",
     "Timeline", "Waveform", "WindowRules", "__version__", "convert", "convert_label",
     "heuristic_valence_arousal", "label_map", "live_windows", "load_bundle", "load_recipe",
-    "merge_tables", "predict_table", "read_crema_d", "recording", "timeline_schema", "to_pandas",
-    "write_overlay", "write_timeline", "write_timelines",
+    "merge_tables", "merge_timelines", "predict_table", "read_crema_d", "recording", "timeline_schema",
+    "to_pandas", "write_overlay", "write_timeline", "write_timelines",
 }  # fmt: skip
 
 

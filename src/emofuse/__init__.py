@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emofuse.exports.waveform import PeakMeter
     from emofuse.exports.write import write_timeline
     from emofuse.features.profile import Profile
+    from emofuse.folders.merged import merge_timelines
     from emofuse.folders.timelines import write_timelines
     from emofuse.media.arrays import recording
     from emofuse.recognition.batch import predict_table
@@ -62,6 +63,7 @@ __all__ = [
     "load_bundle",
     "load_recipe",
     "merge_tables",
+    "merge_timelines",
     "predict_table",
     "read_crema_d",
     "recording",
@@ -99,6 +101,7 @@ __getattr__, __dir__ = lazy_names(
         "load_bundle": "recognition.bundle",
         "load_recipe": "core.recipes.load",
         "merge_tables": "recognition.merged_table",
+        "merge_timelines": "folders.merged",
         "predict_table": "recognition.batch",
         "read_crema_d": "corpus.crema_d",
         "recording": "media.arrays",
