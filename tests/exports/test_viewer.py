@@ -517,6 +517,14 @@ def test_what_a_face_does_not_tell_apart_is_shown_as_one(page: Any, tmp_path: Pa
     tip = page.run("document.querySelector('[data-part=tip]').textContent").split("\n")
     assert tip[1] == "neutral or calm 94 %" and tip[2].endswith(" 1 %")
     assert alike in tip
+    lines = []
+    for share in (0.25, 0.75):
+        x = left + (right - left) * share
+        page.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y + 240)
+        lines.append(page.run("document.querySelector('[data-part=tip]').textContent").split("\n")[1:])
+    assert lines == [
+        ["Anna", "neutral 60 %", "0:00.0 – 0:04.0"], ["Anna", "neutral 60 %", alike, "0:00.0 – 0:04.0"],
+    ]  # fmt: skip
     # in the curves of the face it is so all along
     page.run(f"document.querySelector('input[value=face]').click(), {VIEWER}.seek(0.5)")
     assert page.run(bold) == ["neutral", "calm"]

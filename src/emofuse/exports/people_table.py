@@ -58,6 +58,12 @@ def whole_percents(shares: Sequence[float]) -> list[int]:
     return percents
 
 
+def _stripes(left: float, width: float) -> str:
+    """What is not sure is striped, as in the segments; plain gray would look neutral."""
+    each = "".join(f"M{left + at + 0.3:.1f} 0h.4v6h-.4z" for at in range(int(width)))
+    return f'<path class="unsure" d="{each}"/>' if each else ""
+
+
 def _length(seconds: float | None) -> str:
     return "–" if seconds is None else short_clock(seconds)
 
@@ -79,7 +85,11 @@ def _expressions(one: PersonSummary, timeline: Timeline) -> str:
                 f'<rect class="{color}" x="{left:.1f}" y="{row * height:g}" width="{share * 100:.1f}" '
                 f'height="{height:g}"/>'
             )
-        words.append(f"{one_line(joined_name(names)) if names else fragment_text('not_sure')} {percent} %")
+        if not names:
+            parts.append(_stripes(left, share * 100))
+        words.append(
+            f"{one_line(joined_name(names)) if names else fragment_text('not_sure')} {percent}\u00a0%"
+        )
         left += share * 100
     if percents[-1]:
         words.append(fragment_text("others", percent=percents[-1]))

@@ -34,11 +34,16 @@ function filmBox(media) {
   return { left: (width - wide * scale) / 2, top: (height - high * scale) / 2, width: wide * scale, height: high * scale };
 }
 
-/* The emotion of a segment, as it is shown at a time: where only the face answers, it may be one of two. */
-function wordAt(model, person, part, time) {
+/* The emotions of which a segment's may be any at a time, where only the face answers; none: its own alone. */
+function tieAt(model, person, part, time) {
   const series = model.series.find((each) => each.person === person), i = series ? series.at(time) : -1;
   const top = i >= 0 && series.known("fused", i) ? series.top("fused", i) : [];
-  return top.length > 1 && top.includes(part.emotion) ? model.joined(top) : part.word;
+  return top.length > 1 && top.includes(part.emotion) ? top : [];
+}
+/* The emotion of a segment, as it is shown at a time. */
+function wordAt(model, person, part, time) {
+  const tied = tieAt(model, person, part, time);
+  return tied.length ? model.joined(tied) : part.word;
 }
 /* Everybody in view at a time: {person, box, part, word}; the part is the segment then, if there is one. */
 function facesAt(model, time) {

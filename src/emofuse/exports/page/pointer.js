@@ -100,7 +100,8 @@ Viewer.prototype.segmentWords = function (ribbon) {
   const guess = part.confidence === null ? say("not_sure") : say("not_sure_guess", { percent: part.confidence });
   const result = { read: () => say("percent", { what: part.word, percent: part.confidence }), abstained: () => guess,
     excluded: () => say("excluded"), nothing: () => say("nothing_to_read") }[part.status]();
-  return [...who, result, say("from_to", { start: model.clock(part.start), end: model.clock(part.end) })];
+  const tied = part.status === "read" ? tieAt(model, ribbon.person, part, this.state.hover) : [];
+  return [...who, result, ...(tied.length ? [this.tieText(tied)] : []), say("from_to", { start: model.clock(part.start), end: model.clock(part.end) })];
 };
 Viewer.prototype.markWords = function () {
   const texts = this.tracks.marksAt(this.state.hover).map((mark) => this.tracks.markText(mark));
