@@ -20,6 +20,7 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 from rich.console import Console
 
 from emofuse import Recognizer
@@ -38,12 +39,13 @@ CHROMIUM = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-VIDEO = slice(140, 300), slice(60, 480)
-"""Rows and columns of the video in the page."""
-PAGE_VIDEO = slice(300, 460), slice(130, 240)
+VIDEO = slice(240, 330), slice(130, 240)
+"""Rows and columns of a face in the video in the page; where nothing has a color before it is there."""
+PAGE_VIDEO = slice(320, 410), slice(130, 240)
 """A face in it, in the page of the service."""
-COLORFUL = 25.0
-"""Mean saturation (0 to 255) of a face: neither a black frame nor the gray field before the film is there."""
+COLORFUL = 20.0
+"""Mean difference (0 to 255) of a face's greatest and least color: neither a black frame nor the page, light
+or dark, before the video is there has as much."""
 ANNOTATIONS = {
     "names": {"person 1": "Anna", "person 2": "Ben"},
     "markers": [{"start_s": 6.2, "text": "question 1"}, {"start_s": 14.6, "text": "question 2"}],
@@ -261,12 +263,13 @@ def shoot(browser: str, url: str, name: Path, work: Path, video: tuple[slice, sl
         *CHROMIUM, f"--user-data-dir={(work / 'browser').absolute()}",
         f"--screenshot={name.absolute()}", *more,
     ]  # fmt: skip
-    for patience_ms in (4_000, 8_000, 16_000, 32_000, 64_000):
+    # the budget is of virtual time, which runs while the video, in real time, may not be there yet
+    for patience_ms in (4_000, 8_000, 16_000, 32_000, 64_000) * 5:
         wait = f"--virtual-time-budget={patience_ms}"
         subprocess.run([browser, *words, wait, url], check=True, capture_output=True)
         picture = cv2.imread(str(name))
         assert picture is not None
-        if cv2.cvtColor(picture[video], cv2.COLOR_BGR2HSV)[..., 1].mean() > COLORFUL:
+        if np.ptp(picture[video].astype(np.int16), axis=-1).mean() > COLORFUL:
             cv2.imwrite(str(name), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
             return
     sys.exit("the browser never showed the video in the page")
