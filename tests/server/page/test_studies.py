@@ -24,9 +24,9 @@ def jobs(service: RunningService, tmp_path_factory: pytest.TempPathFactory) -> d
     """A film and two voices that were read, by the names of their files."""
     folder = tmp_path_factory.mktemp("recordings")
     one = drawn_people.draw_person(1)
-    drawn_people.write_video(folder / "s film.mp4", one.speaking(90), audio=one.speech(6.0))
-    media_files.write_wav(folder / "s talk 1.wav", one.speech(4.0), drawn_people.RATE)
-    shutil.copy(folder / "s talk 1.wav", folder / "s =talk 2.wav")
+    drawn_people.write_video(folder / "study film.mp4", one.speaking(90), audio=one.speech(6.0))
+    media_files.write_wav(folder / "study talk 1.wav", one.speech(4.0), drawn_people.RATE)
+    shutil.copy(folder / "study talk 1.wav", folder / "study =talk 2.wav")
     found = {path.name: service.add_job(path)["id"] for path in folder.iterdir()}
     for job_id in found.values():
         assert service.wait_for(job_id, "done", "failed")["state"] == "done"
@@ -87,10 +87,10 @@ def test_a_study_is_made_with_the_keyboard_alone(
     page.run("document.querySelector('#add summary').focus()")
     page.key("Tab", 9)
     assert focused(page) == "add-search"
-    type_text(page, "s TALK")
+    type_text(page, "study TALK")
     page.until("document.querySelectorAll('#add li:not([hidden])').length === 1")
     page.run("document.getElementById('add-search').select()")
-    type_text(page, "s ")
+    type_text(page, "study ")
     page.key("Tab", 9)
     assert focused(page) == "add-all"
     page.key(" ", 32)
@@ -116,20 +116,20 @@ def test_conditions_and_people_are_named(page: chromium.Page, service: RunningSe
     """What is written is kept, is in the tables, and is there after the page is loaded again."""
     open_view(page, service, f"study/{study.id}")
     shown_results(page)
-    write(page, "Condition of s talk 1.wav", "after")
-    write(page, "Name of person 1 in s film.mp4", "Anna")
-    write(page, "Who speaks in s talk 1.wav", "Anna")
+    write(page, "Condition of study talk 1.wav", "after")
+    write(page, "Name of person 1 in study film.mp4", "Anna")
+    write(page, "Who speaks in study talk 1.wav", "Anna")
     page.until("document.getElementById('study-facts').textContent.includes('1 person · 2 conditions')")
     page.until("document.querySelector('#means table')?.textContent.includes('Anna')")
     text = shown_results(page)
-    assert "after" in text and "a voice in s =talk 2.wav" in text
+    assert "after" in text and "a voice in study =talk 2.wav" in text
     with Client(service.url) as client:
         found = client.study(study.id)
         entries = {one.file: (one.condition, one.participant) for one in found.recordings}
         assert entries == {
-            "s film.mp4": ("before", None),
-            "s talk 1.wav": ("after", "Anna"),
-            "s =talk 2.wav": ("before", None),
+            "study film.mp4": ("before", None),
+            "study talk 1.wav": ("after", "Anna"),
+            "study =talk 2.wav": ("before", None),
         }
         assert found.participants == ["Anna"]
         table = list(
@@ -146,9 +146,9 @@ def test_conditions_and_people_are_named(page: chromium.Page, service: RunningSe
     options = "[...document.querySelectorAll('#participants option')].map((one) => one.value)"
     assert page.run(options) == ["Anna"]
     open_view(page, service, f"study/{study.id}")
-    page.until(field("Name of person 1 in s film.mp4"))
-    assert page.run(f"{field('Name of person 1 in s film.mp4')}.value") == "Anna"
-    assert page.run(f"{field('Condition of s talk 1.wav')}.value") == "after"
+    page.until(field("Name of person 1 in study film.mp4"))
+    assert page.run(f"{field('Name of person 1 in study film.mp4')}.value") == "Anna"
+    assert page.run(f"{field('Condition of study talk 1.wav')}.value") == "after"
     assert problems(page, service) == [] and foreign(page, service) == set()
 
 
@@ -157,15 +157,19 @@ def test_what_is_written_while_something_is_kept_is_not_lost(
 ) -> None:
     """The next field keeps the focus, and what is in it, when the change of the one before is shown."""
     open_view(page, service, f"study/{study.id}")
-    page.until(field("Condition of s film.mp4"))
-    page.run(f"{field('Condition of s film.mp4')}.select(); {field('Condition of s film.mp4')}.focus()")
+    page.until(field("Condition of study film.mp4"))
+    page.run(
+        f"{field('Condition of study film.mp4')}.select(); {field('Condition of study film.mp4')}.focus()"
+    )
     type_text(page, "after")
     page.key("Tab", 9)
     type_text(page, "Ann")
     page.until("document.getElementById('message').textContent === 'Saved.'")
     page.until("document.getElementById('study-facts').textContent.includes('2 conditions')")
     type_text(page, "a")
-    assert page.run("document.activeElement.getAttribute('aria-label')") == "Name of person 1 in s film.mp4"
+    assert (
+        page.run("document.activeElement.getAttribute('aria-label')") == "Name of person 1 in study film.mp4"
+    )
     assert page.run("document.activeElement.value") == "Anna"
     page.key("Tab", 9)
     page.until("document.getElementById('study-facts').textContent.includes('1 person')")
@@ -200,21 +204,21 @@ def test_a_change_of_somebody_else_is_seen_and_nothing_is_lost(
     page: chromium.Page, service: RunningService, study: Any
 ) -> None:
     open_view(page, service, f"study/{study.id}")
-    page.until(field("Condition of s film.mp4"))
+    page.until(field("Condition of study film.mp4"))
     with Client(service.url) as client:
         client.change_study(study.id, {"name": "interviews, checked"})
-        write(page, "Condition of s film.mp4", "after")
+        write(page, "Condition of study film.mp4", "after")
         page.until("document.getElementById('message').textContent.startsWith('Somebody else changed')")
         assert page.run("document.querySelector('h1').textContent") == "interviews, checked"
         assert {one.condition for one in client.study(study.id).recordings} == {"before"}
-        write(page, "Condition of s film.mp4", "after")
+        write(page, "Condition of study film.mp4", "after")
         page.until("document.getElementById('message').textContent === 'Saved.'")
         assert client.study(study.id).conditions.count("after") == 1
         # a name that cannot be is refused, and what was there is shown again
-        page.run(f"{field('Condition of s film.mp4')}.maxLength = 999")
-        write(page, "Condition of s film.mp4", "x" * 201)
+        page.run(f"{field('Condition of study film.mp4')}.maxLength = 999")
+        write(page, "Condition of study film.mp4", "x" * 201)
         page.until("document.getElementById('message').textContent.includes('200')")
-        assert page.run(f"{field('Condition of s film.mp4')}.value") == "after"
+        assert page.run(f"{field('Condition of study film.mp4')}.value") == "after"
 
 
 def test_on_a_phone_in_the_dark(page: chromium.Page, service: RunningService, study: Any) -> None:
@@ -236,14 +240,14 @@ def test_on_a_phone_in_the_dark(page: chromium.Page, service: RunningService, st
             assert client.change_job(one.job, keep="7d").keep_until
     assert "dark=true" in page.run("document.querySelector('#study-shown img').currentSrc")
     assert grave_problems(page) == []
-    page.run("document.querySelector('button[aria-label=\"Take out: s film.mp4\"]').click()")
+    page.run("document.querySelector('button[aria-label=\"Take out: study film.mp4\"]').click()")
     page.until("document.querySelectorAll('tr[data-job]').length === 2")
     assert focused(page) == "recordings-title"
-    page.until("document.getElementById('message').textContent.startsWith('s film.mp4 is no longer')")
+    page.until("document.getElementById('message').textContent.startsWith('study film.mp4 is no longer')")
     page.run("document.querySelector('.study-end button:last-child').click()")
     page.until("document.querySelector('dialog[open]')")
     assert grave_problems(page) == []
-    page.run("document.querySelector('dialog[open] .main').click()")
+    page.run("document.querySelector('dialog[open] button:last-of-type').click()")
     page.until("location.hash === '#/studies' && document.getElementById('studies')")
     page.until(f"!document.querySelector('[data-id=\"{study.id}\"]')")
     assert page.run("document.documentElement.scrollWidth") <= 360
