@@ -40,7 +40,7 @@ def test_a_person_is_the_mean_of_recordings_and_everybody_that_of_people() -> No
     assert (anna.n_people, anna.n_recordings, anna.read_s) == (1, 3, 60.0)
     assert everybody.values["share_happy"] == pytest.approx(0.7)
     assert everybody.values["share_abstained"] == pytest.approx(0.3)
-    assert (everybody.n_people, everybody.n_recordings, everybody.read_s) == (2, 4, 70.0)
+    assert (everybody.n_people, everybody.n_recordings, everybody.read_s) == (2, 3, 70.0)
     assert everybody.intervals == {} == anna.intervals
 
 

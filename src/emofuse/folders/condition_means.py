@@ -57,12 +57,14 @@ def condition_means(
     """
     columns = _value_columns(emotions)
     found: dict[str | None, dict[str, list[Row]]] = {}
+    recordings: dict[str | None, set[str]] = {}
     for one in outcomes:
         alone = all(row["person"] is None for row in one.summary)
         for row in one.summary:
             if row[_ABSTAINED] is None or (row["person"] is None and not alone):
                 continue
             people = found.setdefault(one.condition, {})
+            recordings.setdefault(one.condition, set()).add(one.name)
             people.setdefault(participant(row["person"], printable(one.name)), []).append(row)
     means = []
     for condition in in_given_order(found, order):
@@ -71,7 +73,7 @@ def condition_means(
             for name in in_order(found[condition])
             if name is not None
         ]
-        means += [_everybody(condition, own, columns), *own]
+        means += [_everybody(condition, own, len(recordings[condition]), columns), *own]
     return means
 
 
@@ -87,12 +89,11 @@ def _mean(condition: str | None, person: str, rows: Sequence[Row], columns: Sequ
 
 
 def _everybody(
-    condition: str | None, people: Sequence[ConditionMean], columns: Sequence[str]
+    condition: str | None, people: Sequence[ConditionMean], n_recordings: int, columns: Sequence[str]
 ) -> ConditionMean:
     values, intervals = _over_units([one.values for one in people], columns)
     return ConditionMean(
-        condition, None, len(people), sum(one.n_recordings for one in people),
-        sum(one.read_s for one in people), values, intervals,
+        condition, None, len(people), n_recordings, sum(one.read_s for one in people), values, intervals,
     )  # fmt: skip
 
 

@@ -319,6 +319,7 @@ def test_what_is_refused_is_said_and_the_rest_is_read(
 
 def test_without_any_device(page: chromium.Page, service: RunningService) -> None:
     opened(page, service)
+    until(page, "document.getElementById('live-without')?.textContent.startsWith('Neither a camera')")
     press(page, "#live-start")
     until(page, f"{TELLS}.includes('No camera was found.') && {TELLS}.includes('No microphone was found.')")
     page.run(

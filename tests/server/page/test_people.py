@@ -133,7 +133,11 @@ def test_a_recording_that_cannot_be_used_is_named(
     assert page.run("document.querySelectorAll('.person-clips .name').length") == 1  # nothing is lost
     page.choose("#person-files", clip)
     press(page, "#person-enroll")
-    until(page, f"{SAYS}.includes('Half is enrolled from 1 recording. Not used: notes.mp4')")
+    until(
+        page,
+        f"{SAYS}.includes('Half is enrolled from 1 recording. Not used: notes.mp4')"
+        f" && {SAYS}.includes('Choose Half where you drop')",
+    )
     with Client(service.url) as client:
         (person,) = [one for one in client.people() if one.name == "Half"]
         client.erase_person(person.id)

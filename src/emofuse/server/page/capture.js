@@ -42,10 +42,12 @@ function problemOf(kind, error) {
 
 /* The devices that there are, by kind; names are known only after one was opened. */
 export async function devices() {
-  if (!navigator.mediaDevices) return { camera: [], microphone: [] };
+  if (!navigator.mediaDevices) return { camera: [], microphone: [], missing: [] };
   const all = await navigator.mediaDevices.enumerateDevices();
   const named = (kind) => all.filter((one) => one.kind === kind && one.deviceId && one.label);
-  return { camera: named("videoinput"), microphone: named("audioinput") };
+  const missing = Object.entries({ camera: "videoinput", microphone: "audioinput" })
+    .filter(([, kind]) => !all.some((one) => one.kind === kind)).map(([name]) => name); // kinds are told without permission
+  return { camera: named("videoinput"), microphone: named("audioinput"), missing };
 }
 
 /* Let go of camera and microphone. */

@@ -67,7 +67,7 @@ class Live {
   // --- before
 
   async showSetup() {
-    const found = await devices();
+    const found = await devices(), missing = found.missing.length > 1 ? "both" : found.missing[0];
     const choice = (kind) => el("div", { class: "live-choice" },
       el("label", { for: `live-${kind}` }, t(`live.${kind}`)),
       el("select", { id: `live-${kind}` }, el("option", { value: "any" }, t("live.any")),
@@ -78,6 +78,7 @@ class Live {
       person.has_face ? null : el("span", { class: "quiet" }, ` ${t("live.noFace")}`)));
     this.setup.replaceChildren(
       el("div", { class: "live-choices" }, choice("camera"), choice("microphone")),
+      found.missing.length ? el("p", { id: "live-without" }, t(`live.without.${missing}`)) : "",
       who.length ? el("fieldset", { class: "live-people" }, el("legend", {}, t("live.who")), ...who, el("p", { class: "quiet" }, t("live.whoSays"))) : "",
       el("div", { class: "line" }, el("button", { class: "main", id: "live-start" }, t("live.start"))));
     this.setup.hidden = false;

@@ -75,7 +75,7 @@ class People {
     say(t("people.enrolling", { n: this.clips.length }));
     try {
       const person = await ask("/v1/people", { method: "POST", body });
-      const more = [...person.skipped.map((why) => t("people.skipped", { why })), ...(person.note ? [person.note] : [])];
+      const more = [...person.skipped.map((why) => t("people.skipped", { why })), ...(person.note ? [person.note] : []), t("people.next", { name: person.name })];
       this.clips = [];
       this.name.value = "";
       this.withFace.checked = false;
