@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support.service import TOKEN, RunningService
@@ -24,8 +25,8 @@ def clip(home: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def long_recording(home: Path) -> Path:
-    """Ten minutes of it: nobody reads that in a moment."""
-    return write_wav(home / "long.wav", speech_like(RATE, 600.0), RATE)
+    """Half an hour of it: nobody reads that in a moment, least of all in steps of 0.1 s."""
+    return write_wav(home / "long.wav", np.tile(speech_like(RATE, 600.0), 3), RATE)
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,7 @@ def test_annotations_are_in_the_exports(client: Client, clip: Path) -> None:
 
 def test_a_running_job_is_cancelled(client: Client, long_recording: Path) -> None:
     with client:
-        job = client.submit(long_recording)
+        job = client.submit(long_recording, hop_s=0.1)
         events = client.events(job.id)
         assert next(event for event in events if event.state == "running" and event.progress.done_s > 0)
         assert client.cancel(job.id).state == "cancelled"

@@ -184,7 +184,7 @@ def test_jobs_without_a_result(service: RunningService, long_recording: Path) ->
     for missing in ("0" * 32, "x", "..%2f..%2fetc"):
         assert service.client.get(f"/v1/jobs/{missing}/annotations").status_code == 404
         assert patch(service, missing, {}).status_code == 404
-    job = service.add_job(long_recording)
+    job = service.add_job(long_recording, hop_s=0.1)
     answer = patch(service, job["id"], {"markers": [MARKER]})
     assert answer.status_code == 409 and "has no result: wait" in answer.json()["detail"]
     assert get(service, job["id"]).json()["version"] == 0

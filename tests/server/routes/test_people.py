@@ -46,7 +46,7 @@ def test_a_person_is_erased_with_all_recordings(
     others = [
         service.wait_for(service.add_job(clip, **who)["id"], "done")["id"] for who in ({"person": bert}, {})
     ]
-    own += [service.add_job(long_recording, person=anna)["id"] for _ in range(2)]
+    own += [service.add_job(long_recording, person=anna, hop_s=0.1)["id"] for _ in range(2)]
     service.wait_for(own[1], "running")
     assert service.client.get(f"/v1/jobs/{own[0]}/results/csv").status_code == 200
     answer = service.client.delete(f"/v1/people/{anna}", params={"recordings": "true"})

@@ -166,7 +166,7 @@ def test_what_there_is_not(service: RunningService, film: dict[str, Any], long_r
         answer = service.client.get(f"/v1/jobs/{film['id']}/results/{missing}")
         assert answer.status_code == 404, (missing, answer.text)
         assert answer.headers["content-type"] == "application/problem+json"
-    job = service.add_job(long_recording)
+    job = service.add_job(long_recording, hop_s=0.1)
     for address in ("results", "results/csv", "view"):
         answer = service.client.get(f"/v1/jobs/{job['id']}/{address}")
         assert answer.status_code == 409 and answer.json()["title"] == "Job not done"
