@@ -41,11 +41,14 @@ export function asked(question, yes, no) {
   });
 }
 
-export function clock(seconds) {
-  const whole = Math.round(seconds), pad = (value) => String(value).padStart(2, "0");
+/* Seconds as 1:02:03, or 2:03.4 with a digit behind the point. */
+export function clock(time, digits = 0) {
+  const tick = 10 ** digits, ticks = Math.round(Math.abs(time) * tick), whole = Math.floor(ticks / tick);
+  const pad = (value) => String(value).padStart(2, "0"), rest = digits ? `.${String(ticks % tick).padStart(digits, "0")}` : "";
   const head = whole >= 3600 ? `${Math.floor(whole / 3600)}:${pad(Math.floor(whole / 60) % 60)}` : `${Math.floor(whole / 60)}`;
-  return `${head}:${pad(whole % 60)}`;
+  return `${time < 0 && ticks ? "−" : ""}${head}:${pad(whole % 60)}${rest}`;
 }
+export const preciseClock = (time) => clock(time, 1);
 
 /* 1:02:03.4 or 62.5 as seconds; null: it is no time. */
 export function seconds(text) {
@@ -55,14 +58,8 @@ export function seconds(text) {
   return sign * parts.reduce((sum, part) => sum * 60 + Math.abs(Number(part)), 0);
 }
 
-export function preciseClock(time) {
-  const tenths = Math.round(Math.abs(time) * 10), whole = Math.floor(tenths / 10), pad = (value) => String(value).padStart(2, "0");
-  const head = whole >= 3600 ? `${Math.floor(whole / 3600)}:${pad(Math.floor(whole / 60) % 60)}` : `${Math.floor(whole / 60)}`;
-  return `${time < 0 && tenths ? "−" : ""}${head}:${pad(whole % 60)}.${tenths % 10}`;
-}
-
 /* Ask for a few values in a dialog, and act on them; it stays open, with what was typed, as long as that raises an
-   error, whose text it shows. Each field: { name, label, kind: text|area|time|choice, value, options, needed, longest, list, example }. */
+   error, whose text it shows. Each field: { name, label, kind: text|time|choice, value, options, needed, longest, list, example }. */
 export function askFor(title, fields, { save, cancel, problem }, act) {
   return new Promise((resolve) => {
     const inputs = {}, dialog = el("dialog", { class: "panel", "aria-label": title }), wrong = el("p", { class: "wrong", role: "alert" });
@@ -71,7 +68,7 @@ export function askFor(title, fields, { save, cancel, problem }, act) {
       const list = field.list ? el("datalist", { id: `${id}-list` }, ...field.list.map((one) => el("option", { value: one }))) : null;
       inputs[field.name] = field.kind === "choice"
         ? el("select", common, ...field.options.map(([value, text]) => el("option", { value, selected: value === field.value }, text)))
-        : el(field.kind === "area" ? "textarea" : "input", { ...common, maxlength: field.longest, autocomplete: "off", rows: field.kind === "area" ? 3 : null, list: list ? list.id : null, placeholder: field.example });
+        : el("input", { ...common, maxlength: field.longest, autocomplete: "off", list: list ? list.id : null, placeholder: field.example });
       if (field.kind !== "choice") inputs[field.name].value = field.value ?? "";
       return el("p", { class: "field" }, el("label", { for: id }, field.label), inputs[field.name], list);
     });
@@ -98,7 +95,7 @@ export function askFor(title, fields, { save, cancel, problem }, act) {
     dialog.addEventListener("close", () => { dialog.remove(); resolve(); });
     document.body.append(dialog);
     dialog.showModal();
-    const first = form.querySelector("input, textarea, select");
+    const first = form.querySelector("input, select");
     if (first) { first.focus(); if (first.select) first.select(); }
   });
 }
