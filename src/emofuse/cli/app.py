@@ -10,6 +10,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from emofuse.cli import (
+    compare,
     corpus,
     demo,
     enroll,
@@ -59,6 +60,7 @@ for command in (
     leak.leak,
     train.train,
     report.report,
+    compare.compare,
     recipes.recipes,
     robustness.robustness,
     quantize.quantize,

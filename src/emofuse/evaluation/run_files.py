@@ -62,6 +62,12 @@ class Scores:
         """(n,) the most probable emotion of each."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
+    def chosen(self, rows: NDArray[np.intp]) -> Scores:
+        """Those of some rows, in their order."""
+        return Scores(
+            self.takes[rows], self.actors[rows], self.folds[rows], self.truth[rows], self.probabilities[rows]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureMap:

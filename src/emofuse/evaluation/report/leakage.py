@@ -84,7 +84,7 @@ def leakage_chart(found: Mapping[str, Any]) -> tuple[bytes, bytes]:
 
     from emofuse.evaluation.report.svg import Ink, drawing
 
-    palette = _light_palette()
+    palette = light_palette()
     inks = {Ink.TEXT: "text", Ink.QUIET: "quiet", Ink.GRID: "grid", Ink.PAPER: "paper"}
     plain = {ink: palette[name] for ink, name in inks.items()}
     with drawing(7.6, 6.4) as figure:
@@ -138,7 +138,7 @@ def _draw(
     ax.grid(axis="x")
 
 
-def _light_palette() -> dict[str, str]:
+def light_palette() -> dict[str, str]:
     """The colors of the report in light mode."""
     css = resources.files(__package__).joinpath("templates/report.css").read_text(encoding="utf-8")
     return dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6})", css[: css.index("}")]))

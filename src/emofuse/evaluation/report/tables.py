@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.metrics import accuracy, bootstrap_difference, confusion_matrix, recall_per_class, uar
@@ -287,17 +286,7 @@ def _shared(first: Scores, second: Scores) -> tuple[Scores, Scores] | None:
     _, i, j = np.intersect1d(first.takes, second.takes, return_indices=True)
     if not len(i):
         return None
-    return _part(first, i), _part(second, j)
-
-
-def _part(scores: Scores, chosen: NDArray[np.intp]) -> Scores:
-    return Scores(
-        scores.takes[chosen],
-        scores.actors[chosen],
-        scores.folds[chosen],
-        scores.truth[chosen],
-        scores.probabilities[chosen],
-    )
+    return first.chosen(i), second.chosen(j)
 
 
 def _shown(value: Any) -> str:
