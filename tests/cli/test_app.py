@@ -21,7 +21,8 @@ from tests.support import small_corpora
 COMMANDS = [
     ("demo",), ("predict",), ("timeline",), ("merge",), ("status",), ("live",), ("enroll",),
     ("evaluate",), ("leak",), ("robustness",), ("train",), ("report",), ("compare",), ("recipes",),
-    ("quantize",), ("ship",), ("serve",), ("corpus", "check"), ("corpus", "fetch"), ("corpus", "synth"),
+    ("quantize",), ("ship",), ("serve",), ("corpus", "check"), ("corpus", "list"), ("corpus", "fetch"),
+    ("corpus", "synth"),
     ("weights", "list"), ("weights", "fetch"), ("weights", "encoder"), ("faces", "train"), ("faces", "test"),
 ]  # fmt: skip
 

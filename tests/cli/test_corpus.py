@@ -47,6 +47,17 @@ def test_check_prints_only_json_to_standard_output(folder: Path) -> None:
     assert json.loads(result.stdout)["counts"] == {"audio, speech": {"01": {"angry": 1}}}
 
 
+def test_a_forced_corpus_and_the_list_of_known_ones(folder: Path) -> None:
+    (folder / "03a01Fa.wav").write_bytes((folder / "03-01-05-01-01-01-01.wav").read_bytes())
+    result = run("check", folder, "--corpus", "emodb", "--jobs", 1, "--json")
+    assert json.loads(result.stdout)["counts"] == {"audio": {"03": {"happy": 1}}}
+    assert isinstance(run("check", folder, "--corpus", "TESS").exception, CorpusError)
+    listed = json.loads(run("list", "--json").stdout)
+    assert [one["name"] for one in listed] == ["RAVDESS", "CREMA-D", "SAVEE", "TESS", "EMO-DB", "nEMO"]
+    text = run("list").stdout
+    assert all(value in text for one in listed for value in (one["citation"], one["licence"], *one["traps"]))
+
+
 def test_errors_propagate_to_the_top(tmp_path: Path) -> None:
     assert isinstance(run("check", tmp_path / "nowhere").exception, CorpusError)
     assert isinstance(run("fetch", "ravdess", tmp_path, "--actors", "0-3").exception, CorpusError)

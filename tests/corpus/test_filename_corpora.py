@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from emofuse.core.errors import CorpusError
-from emofuse.core.labels import EMOTIONS
+from emofuse.core.labels import EMOTIONS, LABEL_SETS, emotions_of
 from emofuse.corpus import crema_d, emo_db, nemo, savee, tess
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.filename_corpora import NamedFile
-from emofuse.corpus.load import load_corpus
+from emofuse.corpus.load import KNOWN_NAMES, known_names, load_corpora, load_corpus
 from emofuse.corpus.ravdess import read_ravdess
 
 
@@ -109,6 +109,68 @@ def test_contract_of_every_reader(case: Case, tmp_path: Path) -> None:
     assert tuple(path.name for path in corpus.misnamed) == case.misnamed
     assert corpus.duplicate_names == ()
     assert load_corpus(tmp_path) == corpus
+    assert load_corpus(tmp_path, corpus=case.name.upper().replace("-", "")) == corpus
+
+
+def test_every_reader_says_where_its_corpus_comes_from(case: Case, tmp_path: Path) -> None:
+    naming = known_names(case.name)
+    touch(tmp_path, *case.files)
+    corpus = naming.read(tmp_path)
+    assert corpus.emotions == emotions_of(naming.labels)
+    assert set(LABEL_SETS[naming.labels].values()) >= set(corpus.emotions)
+    assert naming.licence == corpus.licence
+    assert naming.address.startswith(("http://", "https://"))
+    assert any(f"({year})" in naming.citation for year in range(2000, 2030))
+    assert 2 <= len(corpus.speakers) <= naming.n_speakers
+    assert len(naming.traps) >= 3
+    assert all(trap.endswith(".") and len(trap) > 20 for trap in naming.traps)
+    named = naming.parse(Path(naming.example))
+    assert named.label in LABEL_SETS[naming.labels]
+    touch(tmp_path / "example", naming.example)
+    assert naming.read(tmp_path / "example").takes()[0].take == named.take
+
+
+def test_all_known_names_have_a_case() -> None:
+    assert {case.name for case in CASES.values()} == {naming.corpus for naming in KNOWN_NAMES}
+
+
+def test_names_of_another_corpus_are_refused_with_the_reason(case: Case, tmp_path: Path) -> None:
+    touch(tmp_path, *case.files)
+    other = next(naming for naming in KNOWN_NAMES if naming.corpus != case.name)
+    with pytest.raises(CorpusError) as caught:
+        load_corpus(tmp_path, corpus=other.corpus)
+    assert f"no file has a name of {other.corpus}, such as {other.example}" in str(caught.value)
+    with pytest.raises(CorpusError, match="no corpus is known as 'IEMOCAP': use one of RAVDESS, CREMA-D"):
+        load_corpus(tmp_path, corpus="IEMOCAP")
+
+
+def test_a_forced_corpus_is_one_of_several_in_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1001_DFA_ANG_XX.wav", "b/03a01Fa.wav", "b/08a01Na.wav")
+    corpus = load_corpus(tmp_path, corpus="emo-db")
+    assert (corpus.name, corpus.speakers) == ("EMO-DB", ("03", "08"))
+    assert [path.name for path in corpus.misnamed] == ["1001_DFA_ANG_XX.wav"]
+
+
+def test_a_forced_table_is_read_in_place_of_names(tmp_path: Path) -> None:
+    touch(tmp_path / "mine", "03a01Fa.wav", "08a01Na.wav")
+    (tmp_path / "mine/clips.csv").write_text("path,emotion,speaker\n03a01Fa.wav,sad,x\n08a01Na.wav,calm,y\n")
+    assert load_corpus(tmp_path / "mine").name == "EMO-DB"
+    corpus = load_corpus(tmp_path / "mine", corpus="table")
+    assert (corpus.name, corpus.speakers) == ("mine", ("x", "y"))
+    (tmp_path / "mine/clips.csv").unlink()
+    with pytest.raises(CorpusError, match=r"clips\.csv: no such folder or table"):
+        load_corpus(tmp_path / "mine", corpus="table")
+
+
+def test_names_are_forced_once_for_all_or_once_for_each(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1001_DFA_ANG_XX.wav", "a/03a01Fa.wav", "b/1002_DFA_ANG_XX.wav", "b/08a01Fa.wav")
+    folders = [tmp_path / "a", tmp_path / "b"]
+    joined = load_corpora(folders, corpora=["crema-d", "EMO-DB"])
+    assert joined.speakers == ("CREMA-D:1001", "EMO-DB:08")
+    with pytest.raises(CorpusError, match="two corpora are called CREMA-D"):
+        load_corpora(folders, corpora=["CREMA-D"])
+    with pytest.raises(CorpusError, match="given 3 times for 2 corpora"):
+        load_corpora(folders, corpora=["nemo"] * 3)
 
 
 def test_the_order_depends_on_names_only(case: Case, tmp_path: Path) -> None:

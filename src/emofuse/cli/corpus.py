@@ -1,4 +1,4 @@
-"""``emofuse corpus``: check a corpus, fetch RAVDESS, make a synthetic one."""
+"""``emofuse corpus``: check a corpus, list known ones, fetch RAVDESS, make a synthetic one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emofuse.core.text import printable_data, shown
 
 app = typer.Typer(
     name="corpus",
-    help="Check a corpus, fetch RAVDESS, or make a synthetic one.",
+    help="Check a corpus, list known ones, fetch RAVDESS, or make a synthetic one.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -26,6 +26,7 @@ app = typer.Typer(
 def check(
     path: options.CorpusPath,
     *,
+    name: options.CorpusNames = None,
     labels: options.LabelSets = None,
     jobs: options.Jobs = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -40,7 +41,7 @@ def check(
     """
     from emofuse.corpus.check import check_corpus
 
-    corpus = options.load_corpora([path], labels)
+    corpus = options.load_corpora([path], labels, names=name)
     with counting("checking") as on_done:
         report = check_corpus(corpus, jobs=options.processes(jobs), on_done=on_done)
     if as_json:
@@ -49,6 +50,32 @@ def check(
         typer.echo(shown(report.as_text()), nl=False)
     if not report.ok:
         raise typer.Exit(1)
+
+
+@app.command(name="list")
+def list_(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+    _quiet: options.Quiet = False,
+) -> None:
+    """List the corpora whose file names are known: labels, speakers, license, citation, traps.
+
+    A folder of such files needs no table. For any other corpus, write one (see docs/labels.md).
+
+    Example: `emofuse corpus list`
+    """
+    from emofuse.corpus.load import KNOWN_NAMES
+
+    facts = [naming.facts() for naming in KNOWN_NAMES]
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    for one in facts:
+        typer.echo(f"{one['name']}: {one['speakers']} speakers, files named as {one['example']}")
+        typer.echo(f"  labels: {', '.join(one['labels'])} ({one['label_set']})")
+        typer.echo(f"  license: {one['licence']}\n  from: {one['address']}\n  cite: {one['citation']}")
+        for trap in one["traps"]:
+            typer.echo(f"  - {trap}")
 
 
 @app.command()

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_results
+from emofuse.cli.printing import print_corpus, print_results
 from emofuse.cli.progress import stages
 
 
@@ -17,6 +17,7 @@ def evaluate(
     *,
     out: options.RunOut,
     recipe: options.RecipeName = "default",
+    name: options.CorpusNames = None,
     labels: options.LabelSets = None,
     weight: options.Weights = None,
     license_: options.Licenses = None,
@@ -44,8 +45,9 @@ def evaluate(
     from emofuse.evaluation.report.write import write_report
     from emofuse.training.resources import Resources
 
-    settings, clips = load_recipe(recipe), options.load_corpora(corpus, labels, weight, license_)
+    settings, clips = load_recipe(recipe), options.load_corpora(corpus, labels, weight, license_, name)
     compute = options.compute(device, precision)
+    print_corpus(clips)
     if seed is not None:
         settings = settings.model_copy(update={"seed": seed})
     with stages() as on_progress:

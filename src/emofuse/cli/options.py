@@ -101,6 +101,14 @@ CorpusPaths = Annotated[
         "TESS, EMO-DB, nEMO; or tables (.csv).",
     ),
 ]
+CorpusNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--corpus", metavar="NAME",
+        help="Whose file names to read, such as emo-db, where several fit; table: only the table in it. Once "
+        "for all, or once for each corpus.",
+    ),
+]  # fmt: skip
 LabelSets = Annotated[
     list[str] | None,
     typer.Option(
@@ -261,6 +269,7 @@ def load_corpora(
     labels: Sequence[str] | None,
     weights: Sequence[str] | None = None,
     licenses: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Corpus:
     """The corpus of :data:`CorpusPaths` and the options beside it; several are joined.
 
@@ -279,7 +288,9 @@ def load_corpora(
         raise typer.BadParameter(f"--weight: {error}") from None
     terms = _named("--license", licenses)
     try:
-        return load.load_corpora(paths, labels=sets, weights=counts, licences=terms)
+        return load.load_corpora(
+            paths, labels=sets, weights=counts, licences=terms, corpora=list(names or ())
+        )
     except ValueError as error:
         raise typer.BadParameter(f"--labels: {error}") from None
 

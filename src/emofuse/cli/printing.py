@@ -19,9 +19,11 @@ from emofuse.core.alike import joined_name, shown_groups
 from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.text import shown
 from emofuse.core.times import short_clock
+from emofuse.corpus.corpus import CORPUS_FACT, CorpusPart
 
 if TYPE_CHECKING:
     from emofuse.core.records import Prediction
+    from emofuse.corpus.corpus import Corpus
     from emofuse.recognition.bundle import Bundle
     from emofuse.timeline.live import LiveWindow
     from emofuse.timeline.records import Segment, Timeline
@@ -54,6 +56,26 @@ def print_line(text: str) -> None:
     """Print a line of explanation to standard output, unless ``--quiet`` was given."""
     if not is_quiet():
         typer.echo(shown(text))
+
+
+def print_corpus(corpus: Corpus) -> None:
+    """Print to standard error which corpora were found, unless ``--quiet`` was given."""
+    for line in corpus_lines(corpus):
+        print_remark(line)
+
+
+def corpus_lines(corpus: Corpus) -> list[str]:
+    """What each corpus is called, where it lies, how many recordings of how many speakers were found."""
+    parts = corpus.parts or [CorpusPart(corpus.name, corpus.root, corpus.licence, corpus.emotions)]
+    lines = []
+    for part in parts:
+        own = [clip for clip in corpus.clips if clip.facts.get(CORPUS_FACT, part.name) == part.name]
+        speakers = len({clip.speaker for clip in own})
+        lines.append(
+            f"{part.name} in {part.root}: {counted(len(own), 'recording', resumed=0, failed=0)} of "
+            f"{counted(speakers, 'speaker', resumed=0, failed=0)}; license: {part.licence}"
+        )
+    return lines
 
 
 def print_failures(errors: Sequence[str], failed: int, where: str) -> None:

@@ -12,6 +12,7 @@ def train(
     *,
     out: options.BundleOut,
     recipe: options.RecipeName = "default",
+    name: options.CorpusNames = None,
     labels: options.LabelSets = None,
     weight: options.Weights = None,
     license_: options.Licenses = None,
@@ -37,7 +38,7 @@ def train(
     from emofuse.training.resources import Resources
     from emofuse.training.train_bundle import train as train_bundle
 
-    settings, clips = load_recipe(recipe), options.load_corpora(corpus, labels, weight, license_)
+    settings, clips = load_recipe(recipe), options.load_corpora(corpus, labels, weight, license_, name)
     compute = options.compute(device, precision)
     with stages() as on_progress:
         resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress, compute)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -63,8 +63,23 @@ def read_clip_table(table: str | Path, labels: str | None = None) -> Corpus:
         MissingExtraError: a Parquet table, and pyarrow is not installed.
     """
     table = Path(table)
-    known = _Labels.of(labels)
     rows = _parquet_rows(table) if table.suffix.lower() == ".parquet" else _csv_rows(table)
+    return corpus_of_rows(table, rows, labels)
+
+
+def corpus_of_rows(table: Path, rows: Iterable[tuple[str, Row]], labels: str | None = None) -> Corpus:
+    """The corpus that the rows of a table describe, wherever they were read.
+
+    Args:
+        table: the file, beside which the clips lie; errors name it.
+        rows: where each stands (``line 7``), and its cells by column.
+        labels: as of :func:`read_clip_table`.
+
+    Raises:
+        ValueError: there is no label set of this name.
+        CorpusError: there are no rows, or invalid ones; the message gives where they stand.
+    """
+    known = _Labels.of(labels)
     clips: list[Clip] = []
     lines: dict[str, str] = {}
     takes: dict[tuple[str, Modality], str] = {}

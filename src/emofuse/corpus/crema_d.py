@@ -42,6 +42,14 @@ SENTENCES: Final = {
 # one published file, 1040_ITH_SAD_X, lacks the second X
 LEVELS: Final = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified", "X": "unspecified"}
 
+TRAPS: Final = (
+    "Labels are what actors were asked to show; raters often heard or saw another emotion.",
+    "There are twelve sentences, and only the first is spoken at three levels; all others are XX.",
+    "1040_ITH_SAD_X lacks a letter; it is read as XX. AudioMP3 repeats AudioWAV, lossy, and is skipped.",
+    "1076_MTI_SAD_XX has no sound in some copies: emofuse corpus check lists silent files.",
+)
+"""What misleads those who use it."""
+
 
 def parse_name(path: Path) -> NamedFile:
     """Read a name such as ``1001_DFA_ANG_XX.wav``.
@@ -66,7 +74,7 @@ def parse_name(path: Path) -> NamedFile:
 
 NAMING: Final = Naming(
     "CREMA-D", parse_name, labels="crema-d-6", example="1001_DFA_ANG_XX.wav", suffixes=SUFFIXES,
-    licence=LICENCE, citation=CITATION, address=ADDRESS,
+    licence=LICENCE, citation=CITATION, address=ADDRESS, n_speakers=N_ACTORS, traps=TRAPS,
 )  # fmt: skip
 
 read_crema_d: Final = NAMING.read

@@ -35,6 +35,13 @@ SPEAKERS: Final = {
 """Sex and age."""
 
 SENTENCES: Final = ("a01", "a02", "a04", "a05", "a07", "b01", "b02", "b03", "b09", "b10")
+TRAPS: Final = (
+    "What is published was chosen by listeners: unclear recordings were left out, and figures are high.",
+    "Emotions are uneven (127 angry, 46 disgust of 535): report mean recall.",
+    "Letters are German: A is Angst (fear), E is Ekel (disgust), T is Trauer (sad), W is Wut (anger).",
+    "Boredom (L) is none of the eight emotions: its takes have no emotion here.",
+)
+"""What misleads those who use it."""
 
 # the version may be missing if there is only one
 _NAME = re.compile(r"([0-9]{2})([ab][0-9]{2})([A-Z])([a-z]?)")
@@ -62,7 +69,7 @@ def parse_name(path: Path) -> NamedFile:
 
 NAMING: Final = Naming(
     "EMO-DB", parse_name, labels="emo-db-7", example="03a01Fa.wav",
-    licence=LICENCE, citation=CITATION, address=ADDRESS,
+    licence=LICENCE, citation=CITATION, address=ADDRESS, n_speakers=len(SPEAKERS), traps=TRAPS,
 )  # fmt: skip
 
 read_emo_db: Final = NAMING.read

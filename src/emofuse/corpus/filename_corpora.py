@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from emofuse.core.errors import CorpusError
 from emofuse.core.label_maps import convert_label, label_map
@@ -43,7 +43,27 @@ class Naming:
     licence: str
     citation: str
     address: str
+    n_speakers: int
+    """Of the whole corpus, as it is published."""
+    traps: tuple[str, ...] = ()
+    """What misleads those who use it, one sentence each."""
     suffixes: Mapping[str, Modality] = field(default_factory=lambda: AUDIO)
+    reader: Callable[[str | Path], Corpus] | None = None
+    """In place of the one here, for a corpus with rules of its own."""
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of the corpus without any of its files, as plain JSON types."""
+        return {
+            "name": self.corpus,
+            "example": self.example,
+            "labels": list(emotions_of(self.labels)),
+            "label_set": self.labels,
+            "speakers": self.n_speakers,
+            "licence": self.licence,
+            "citation": self.citation,
+            "address": self.address,
+            "traps": list(self.traps),
+        }
 
     def read(self, root: str | Path) -> Corpus:
         """Read a folder tree by the names of its files; clips are sorted by take and modality.
@@ -54,6 +74,8 @@ class Naming:
         Raises:
             CorpusError: ``root`` is not a folder that can be listed, or there is no media file in it.
         """
+        if self.reader is not None:
+            return self.reader(root)
         root, paths, unlistable = find_files(root, self.suffixes)
         clips: dict[tuple[str, Modality], Clip] = {}
         misnamed: list[Path] = []

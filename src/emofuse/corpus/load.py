@@ -16,7 +16,7 @@ from emofuse.corpus.emo_db import NAMING as EMO_DB
 from emofuse.corpus.filename_corpora import Naming
 from emofuse.corpus.joined import join_corpora
 from emofuse.corpus.nemo import NAMING as NEMO
-from emofuse.corpus.ravdess import read_ravdess
+from emofuse.corpus.ravdess import NAMING as RAVDESS
 from emofuse.corpus.savee import NAMING as SAVEE
 from emofuse.corpus.tess import NAMING as TESS
 
@@ -26,10 +26,13 @@ FOLDER_TABLE: Final = "clips.csv"
 OTHERS: Final = ""
 """Stands for every table that is not named."""
 
-_NAMINGS: Final[tuple[Naming, ...]] = (CREMA_D, SAVEE, TESS, EMO_DB, NEMO)
+KNOWN_NAMES: Final[tuple[Naming, ...]] = (RAVDESS, CREMA_D, SAVEE, TESS, EMO_DB, NEMO)
+"""Corpora whose file names are known, in the order in which they are tried."""
+A_TABLE: Final = "table"
+"""Forces a table, in place of file names."""
 
 
-def load_corpus(path: str | Path, labels: str | None = None) -> Corpus:
+def load_corpus(path: str | Path, labels: str | None = None, *, corpus: str | None = None) -> Corpus:
     """Read a corpus: a folder of files that are described by their names, or a table of clips (.csv,
     .parquet); a folder whose file names say nothing is read by the table ``clips.csv`` in it.
 
@@ -40,17 +43,18 @@ def load_corpus(path: str | Path, labels: str | None = None) -> Corpus:
         path: the folder or the table.
         labels: the label set in which a table names emotions; None: the eight emotions. Names of files say
             by themselves whose labels they have.
+        corpus: whose file names these are, such as ``"EMO-DB"``, or ``"table"``; None: whichever fits.
 
     Raises:
         ValueError: there is no label set of this name.
         CorpusError: there is nothing at ``path``, or it is neither, or the names in the folder are those of
-            several corpora or of none, or the table has errors.
+            several corpora or of none, or not those of ``corpus``; or the table has errors.
         MissingExtraError: a Parquet table, and pyarrow is not installed.
     """
     path = Path(path)
     if labels is not None:
         emotions_of(labels)
-    return _load(path, {} if labels is None else {OTHERS: labels}, alone=True)
+    return _load(path, {} if labels is None else {OTHERS: labels}, alone=True, corpus=corpus)
 
 
 def load_corpora(
@@ -59,6 +63,7 @@ def load_corpora(
     labels: Mapping[str, str] | None = None,
     weights: Mapping[str, float] | None = None,
     licences: Mapping[str, str] | None = None,
+    corpora: Sequence[str] = (),
 ) -> Corpus:
     """Read one corpus, or several as one, see :func:`emofuse.corpus.joined.join_corpora`.
 
@@ -70,6 +75,8 @@ def load_corpora(
         labels: label sets of tables, by the name of the corpus; under :data:`OTHERS` that of all others.
         weights: what a clip counts in training, by name; 1 where none is given.
         licences: of tables, which state none, by name.
+        corpora: whose file names these are, as of :func:`load_corpus`: nothing, one for all paths, or one for
+            each.
 
     Raises:
         ValueError: there is no label set of such a name.
@@ -77,19 +84,57 @@ def load_corpora(
             says itself what is given for it.
         MissingExtraError: a Parquet table, and pyarrow is not installed.
     """
+    parts = separate_corpora(paths, labels=labels, weights=weights, licences=licences, corpora=corpora)
+    by_name = {name.lower(): weight for name, weight in (weights or {}).items()}
+    return join_corpora(parts, [by_name.get(corpus.name.lower(), 1.0) for corpus in parts])
+
+
+def separate_corpora(
+    paths: Sequence[str | Path],
+    *,
+    labels: Mapping[str, str] | None = None,
+    weights: Mapping[str, float] | None = None,
+    licences: Mapping[str, str] | None = None,
+    corpora: Sequence[str] = (),
+) -> list[Corpus]:
+    """Read several corpora as :func:`load_corpora` does, each on its own."""
     sets = {name.lower(): value for name, value in (labels or {}).items()}
     for known in sets.values():
         emotions_of(known)
-    corpora = [_load(Path(path), sets, alone=len(paths) == 1) for path in paths]
-    _check_names(corpora, {"labels": labels, "weight": weights, "license": licences})
+    if len(corpora) not in (0, 1, len(paths)):
+        raise CorpusError(
+            f"--corpus is given {len(corpora)} times for {len(paths)} corpora: give it once, or once for each"
+        )
+    whose = list(corpora) * len(paths) if len(corpora) == 1 else list(corpora) or [None] * len(paths)
+    found = [
+        _load(Path(path), sets, alone=len(paths) == 1, corpus=one)
+        for path, one in zip(paths, whose, strict=True)
+    ]
+    _check_names(found, {"labels": labels, "weight": weights, "license": licences})
     terms = {name.lower(): text for name, text in (licences or {}).items()}
-    for index, corpus in enumerate(corpora):
+    for index, corpus in enumerate(found):
         licence = terms.get(corpus.name.lower())
         if licence is not None and corpus.licence not in (licence, NOT_STATED):
             raise CorpusError(f"--license: the licence of {corpus.name} is {corpus.licence}")
-        corpora[index] = replace(corpus, licence=licence or corpus.licence)
-    by_name = {name.lower(): weight for name, weight in (weights or {}).items()}
-    return join_corpora(corpora, [by_name.get(corpus.name.lower(), 1.0) for corpus in corpora])
+        found[index] = replace(corpus, licence=licence or corpus.licence)
+    return found
+
+
+def known_names(corpus: str) -> Naming:
+    """The corpus of known file names that is called so; capitals, hyphens and spaces do not matter.
+
+    Raises:
+        CorpusError: there is none; the message lists those there are.
+    """
+    for naming in KNOWN_NAMES:
+        if _plain(naming.corpus) == _plain(corpus):
+            return naming
+    names = ", ".join([*(naming.corpus for naming in KNOWN_NAMES), A_TABLE])
+    raise CorpusError(f"no corpus is known as {corpus!r}: use one of {names}")
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _check_names(corpora: Sequence[Corpus], given: Mapping[str, Mapping[str, Any] | None]) -> None:
@@ -101,21 +146,24 @@ def _check_names(corpora: Sequence[Corpus], given: Mapping[str, Mapping[str, Any
                 raise CorpusError(f"--{option} {name}: no corpus is called so, only {', '.join(names)}")
 
 
-def _load(path: Path, labels: Mapping[str, str], *, alone: bool) -> Corpus:
+def _load(path: Path, labels: Mapping[str, str], *, alone: bool, corpus: str | None) -> Corpus:
     """One corpus. ``labels``: label sets of tables by the corpus' name in small letters."""
+    if corpus is not None and _plain(corpus) != A_TABLE:
+        return _checked(_forced(path, known_names(corpus)), labels)
     if path.is_dir():
         table = path / FOLDER_TABLE
-        try:
-            corpus = _read_folder(path)
-        except CorpusError:
-            if not table.is_file() or _has_known_names(path):
-                raise
-        else:
-            return _checked(corpus, labels)
+        if corpus is None:
+            try:
+                found = _read_folder(path)
+            except CorpusError:
+                if not table.is_file() or _has_known_names(path):
+                    raise
+            else:
+                return _checked(found, labels)
     else:
         table = path
     if not table.exists():
-        raise CorpusError(f"{path}: no such folder or table")
+        raise CorpusError(f"{table if corpus else path}: no such folder or table")
     if table.suffix.lower() not in TABLE_SUFFIXES:
         raise CorpusError(
             f"{path}: a corpus is a folder, or a table that ends in {', '.join(TABLE_SUFFIXES)}"
@@ -123,8 +171,25 @@ def _load(path: Path, labels: Mapping[str, str], *, alone: bool) -> Corpus:
     name = table.stem
     if table.name == FOLDER_TABLE and (path.is_dir() or not alone):
         name = table.parent.absolute().name
-    corpus = read_clip_table(table, labels.get(name.lower(), labels.get(OTHERS)))
-    return replace(corpus, name=name)
+    return replace(read_clip_table(table, labels.get(name.lower(), labels.get(OTHERS))), name=name)
+
+
+def _forced(path: Path, naming: Naming) -> Corpus:
+    """A folder as that of one corpus, whatever else its files might be.
+
+    Raises:
+        CorpusError: no file has a name of it.
+    """
+    found = naming.read(path)
+    if found.clips or found.synthetic:
+        return found
+    why = "no file can be listed"
+    if found.misnamed:
+        try:
+            naming.parse(found.misnamed[0])
+        except CorpusError as error:
+            why = str(error)
+    raise CorpusError(f"{path}: no file has a name of {naming.corpus}, such as {naming.example}: {why}")
 
 
 def _checked(corpus: Corpus, labels: Mapping[str, str]) -> Corpus:
@@ -133,7 +198,7 @@ def _checked(corpus: Corpus, labels: Mapping[str, str]) -> Corpus:
     Raises:
         CorpusError: they are.
     """
-    own = next((naming.labels for naming in _NAMINGS if naming.corpus == corpus.name), "ravdess-8")
+    own = next((naming.labels for naming in KNOWN_NAMES if naming.corpus == corpus.name), RAVDESS.labels)
     given = labels.get(corpus.name.lower(), own)
     if given != own:
         raise CorpusError(f"--labels {given}: the file names of {corpus.name} have labels of {own}")
@@ -142,9 +207,9 @@ def _checked(corpus: Corpus, labels: Mapping[str, str]) -> Corpus:
 
 def _has_known_names(root: Path) -> bool:
     """Whether some file of the folder has a name of a known corpus."""
-    for read in (read_ravdess, *(naming.read for naming in _NAMINGS)):
+    for naming in KNOWN_NAMES:
         try:
-            if read(root).clips:
+            if naming.read(root).clips:
                 return True
         except CorpusError:
             pass
@@ -152,19 +217,17 @@ def _has_known_names(root: Path) -> bool:
 
 
 def _read_folder(root: Path) -> Corpus:
-    known = "known names: 03-01-05-02-01-01-12.wav (RAVDESS), " + ", ".join(
-        f"{naming.example} ({naming.corpus})" for naming in _NAMINGS
-    )
+    known = "known names: " + ", ".join(f"{naming.example} ({naming.corpus})" for naming in KNOWN_NAMES)
     ravdess: Corpus | None = None
     problem = f"{root}: no file has a name that says who speaks and what is expressed"
     try:
-        ravdess = read_ravdess(root)
+        ravdess = RAVDESS.read(root)
     except CorpusError as error:
         problem = str(error)
     if ravdess is not None and (ravdess.clips or ravdess.synthetic):
         return ravdess
     found = []
-    for naming in _NAMINGS:
+    for naming in KNOWN_NAMES[1:]:
         try:
             corpus = naming.read(root)
         except CorpusError:
@@ -175,7 +238,10 @@ def _read_folder(root: Path) -> Corpus:
         return found[0]
     if found:
         counts = ", ".join(f"{len(corpus.clips)} of {corpus.name}" for corpus in found)
-        raise CorpusError(f"{root}: files of several corpora ({counts}): give each its own folder; {known}")
+        raise CorpusError(
+            f"{root}: files of several corpora ({counts}): give each its own folder, or say whose names to "
+            f"read by --corpus; {known}"
+        )
     if ravdess is not None and ravdess.unlistable:
         return ravdess
     raise CorpusError(f"{problem}; {known}; or write a table of clips ({', '.join(TABLE_SUFFIXES)})")

@@ -22,6 +22,12 @@ SEXES: Final = {
 }  # fmt: skip
 """Of the speakers whose sex we know; the table of the corpus names all nine."""
 N_SENTENCES: Final = 90
+TRAPS: Final = (
+    "It has no calm and no disgust: that none of its clips is called so is no evidence against them.",
+    "Names say neither sex nor age; the table of the corpus does, for all nine speakers.",
+    "All speakers say the same 90 sentences: folds by speaker test on words that training has heard.",
+)
+"""What misleads those who use it."""
 
 _SUFFIXES: Final[dict[str, Modality]] = {".wav": "audio", ".flac": "audio", ".opus": "audio"}
 _SPEAKER = re.compile(r"[A-Z]{2}[0-9]")
@@ -53,7 +59,7 @@ def parse_name(path: Path) -> NamedFile:
 
 NAMING: Final = Naming(
     "nEMO", parse_name, labels="nemo-6", example="EB0_anger_11.wav",
-    licence=LICENCE, citation=CITATION, address=ADDRESS, suffixes=_SUFFIXES,
+    licence=LICENCE, citation=CITATION, address=ADDRESS, suffixes=_SUFFIXES, n_speakers=9, traps=TRAPS,
 )  # fmt: skip
 
 read_nemo: Final = NAMING.read

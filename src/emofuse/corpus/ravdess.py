@@ -17,7 +17,7 @@ from emofuse.core.errors import CorpusError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Clip, Modality
 from emofuse.corpus.corpus import SYNTHETIC_MARK, Corpus
-from emofuse.corpus.filename_corpora import find_files
+from emofuse.corpus.filename_corpora import NamedFile, Naming, find_files
 
 CITATION: Final = (
     "Livingstone SR, Russo FA (2018) The Ryerson Audio-Visual Database of Emotional Speech and Song "
@@ -33,6 +33,14 @@ ZENODO_RECORD: Final = "1188976"
 N_ACTORS: Final = 24
 ACTOR_WITHOUT_SONG: Final = 18
 SUFFIXES: Final = (".wav", ".flac", ".mp4")
+TRAPS: Final = (
+    "One performance is up to three files (audio-video, video, audio): as takes, they share a fold.",
+    "Video-only files (02-…) have an audio stream, and it is silent.",
+    "Calm and neutral are close, and are often taken for each other.",
+    "Actor 18 sang nothing; a few audio files are stereo.",
+    "Two sentences, each spoken twice: figures are of these words.",
+)
+"""What misleads those who use it."""
 
 MODALITIES: Final[dict[str, Modality]] = {"01": "audio-video", "02": "video", "03": "audio"}
 CHANNELS: Final = {"01": "speech", "02": "song"}
@@ -191,3 +199,17 @@ def _clip(path: Path, name: RavdessName) -> Clip:
             "sex": name.sex,
         },
     )
+
+
+def _named_file(path: Path) -> NamedFile:
+    name = parse_name(path.stem)
+    facts = {"channel": name.channel, "intensity": name.intensity, "sex": name.sex}
+    return NamedFile(name.take, name.speaker, name.emotion, facts)
+
+
+NAMING: Final = Naming(
+    NAME, _named_file, labels="ravdess-8", example="03-01-05-02-01-01-12.wav",
+    licence=LICENCE, citation=CITATION, address=ADDRESS, n_speakers=N_ACTORS, traps=TRAPS,
+    reader=read_ravdess,
+)  # fmt: skip
+"""What its names say, as of other corpora; :func:`read_ravdess` reads folders."""

@@ -26,6 +26,13 @@ N_NEUTRAL: Final = 30
 
 _NAME = re.compile(r"(?:(?P<speaker>[A-Z]{2})_)?(?P<label>sa|su|[adfhn])(?P<number>[0-9]{2})")
 
+TRAPS: Final = (
+    "Four speakers, all men: an interval over speakers says little.",
+    "Without the speaker in front (a01.wav), the folder must be called DC, JE, JK or KL.",
+    "Sentences differ between emotions, all but three: words tell emotions apart.",
+)
+"""What misleads those who use it."""
+
 
 def parse_name(path: Path) -> NamedFile:
     """Read a name such as ``DC_a01.wav``, or ``a01.wav`` in a folder of the speaker's name.
@@ -52,7 +59,7 @@ def parse_name(path: Path) -> NamedFile:
 
 NAMING: Final = Naming(
     "SAVEE", parse_name, labels="savee-7", example="DC_a01.wav", suffixes=SUFFIXES,
-    licence=LICENCE, citation=CITATION, address=ADDRESS,
+    licence=LICENCE, citation=CITATION, address=ADDRESS, n_speakers=len(SPEAKERS), traps=TRAPS,
 )  # fmt: skip
 
 read_savee: Final = NAMING.read

@@ -22,6 +22,12 @@ AGES: Final = {"OAF": "64", "YAF": "26"}
 
 MISNAMED: Final = {"OA_bite_neutral": "OAF_bite_neutral"}
 """One published file lacks a letter; taken literally, it would be a third speaker."""
+TRAPS: Final = (
+    "Two speakers: random folds hear both in training, so that their figures say little; leave one out.",
+    "Surprise is pleasant surprise (ps), which is only part of surprise.",
+    "OA_bite_neutral lacks a letter; it is read as OAF_bite_neutral, not as a third speaker.",
+)
+"""What misleads those who use it."""
 
 _WORD = re.compile(r"[a-z]+")
 
@@ -49,7 +55,7 @@ def parse_name(path: Path) -> NamedFile:
 
 NAMING: Final = Naming(
     "TESS", parse_name, labels="tess-7", example="OAF_back_angry.wav",
-    licence=LICENCE, citation=CITATION, address=ADDRESS,
+    licence=LICENCE, citation=CITATION, address=ADDRESS, n_speakers=len(AGES), traps=TRAPS,
 )  # fmt: skip
 
 read_tess: Final = NAMING.read
