@@ -105,7 +105,9 @@ def separate_corpora(
         raise CorpusError(
             f"--corpus is given {len(corpora)} times for {len(paths)} corpora: give it once, or once for each"
         )
-    whose = list(corpora) * len(paths) if len(corpora) == 1 else list(corpora) or [None] * len(paths)
+    whose: list[str | None] = [*corpora] or [None]
+    if len(whose) == 1:
+        whose *= len(paths)
     found = [
         _load(Path(path), sets, alone=len(paths) == 1, corpus=one)
         for path, one in zip(paths, whose, strict=True)
