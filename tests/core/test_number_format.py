@@ -11,7 +11,7 @@ from emofuse.core.number_format import interval, number, percent, with_interval
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    assert doctest.testmod(number_format) == doctest.TestResults(failed=0, attempted=6)
+    assert doctest.testmod(number_format) == doctest.TestResults(failed=0, attempted=7)
 
 
 @pytest.mark.parametrize("missing", [None, float("nan")])

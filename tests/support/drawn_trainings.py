@@ -68,7 +68,7 @@ def _some_known() -> Supervision:
 
 
 def _outcome(network: nn.Module, curve: list[Epoch], inputs: NDArray[Any]) -> Trained:
-    logs = TrainedNetwork.with_outputs(network, curve, inputs).log_probabilities
+    logs = TrainedNetwork.with_outputs(network, curve, inputs, n_emotions=8).log_probabilities
     return Trained(network, [epoch.train_loss for epoch in curve], logs)
 
 

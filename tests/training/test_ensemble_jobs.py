@@ -116,7 +116,7 @@ def test_two_ensembles_of_a_voice_are_averaged(inputs: Inputs, recipe: Recipe, p
         if job.member == 2 and job.modality == "voice" and not job.enrolled
     ]  # fmt: skip
     run_network_job(job, given, apart, folder)
-    found = load_ensemble(job, apart, folder)
+    found = load_ensemble(job, given, apart, folder)
     assert isinstance(found, MeanOfExperts)
     rows = given.load("voice")[list(job.score)]
     parts = [infer(one, rows)[1] for one in found.experts]
@@ -198,7 +198,7 @@ def test_a_loaded_ensemble_has_the_outputs_of_the_fitted_one(
             for name in ("mean", "spread", "within"):
                 np.testing.assert_array_equal(getattr(known, name), getattr(expected, name))
             queried = standardize_speakers(queried, people[rows], known, 3.0)
-        features, logs = infer(load_ensemble(job, recipe, inputs.folder), queried)
+        features, logs = infer(load_ensemble(job, inputs, recipe, inputs.folder), queried)
         with np.load(folder / "outputs.npz") as outputs:
             np.testing.assert_allclose(outputs["log_probabilities"], logs, atol=1e-5)
             np.testing.assert_allclose(outputs["features"], features, atol=1e-4)
@@ -254,7 +254,7 @@ def test_outputs_after_few_enrolled_clips(
         values = values_of(job.modality, inputs, recipe, enrolled=True)[0]
         known = SpeakerPrior.read(inputs.folder / job.name / "population.npz")
         standard = speaker_scaler(Moments.of(values[enrolled]), known, 3.0)
-        logs = infer(load_ensemble(job, recipe, inputs.folder), standard.apply(values[scored]))[1]
+        logs = infer(load_ensemble(job, inputs, recipe, inputs.folder), standard.apply(values[scored]))[1]
         here = (
             (outputs["clips"] == clips)
             & (outputs["draws"] == draw)

@@ -165,36 +165,37 @@ def convert(probabilities: ArrayLike, mapping: LabelMap) -> NDArray[np.float64]:
     return np.asarray(out / retained, dtype=np.float64)
 
 
-def restrict(probabilities: ArrayLike, emotions: Sequence[str]) -> NDArray[np.float64]:
+def restrict(
+    probabilities: ArrayLike, emotions: Sequence[str], of: Sequence[str] = EMOTIONS
+) -> NDArray[np.float64]:
     """Probabilities as they are where only some emotions are possible, as in a corpus without calm.
 
     The probability of calm goes to neutral if that is possible and calm is not (rule 2); that of any other
     emotion that is not possible is dropped, and the rest renormalized.
 
     Args:
-        probabilities: (n, 8), finite and not negative.
+        probabilities: (n, n_emotions), finite and not negative.
         emotions: those that are possible.
+        of: what the probabilities are of, in order.
 
     Returns:
-        (n, 8) float64, 0 for emotions that are not possible. Where everything is dropped, all that are
-        possible are equally probable.
+        (n, n_emotions) float64, 0 for emotions that are not possible. Where everything is dropped, all that
+        are possible are equally probable.
 
     Raises:
         ValueError: another shape or value, or no emotion or an unknown one.
     """
     values = np.asarray(probabilities, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] != len(EMOTIONS):
-        raise ValueError(f"probabilities must be (n, {len(EMOTIONS)}), not {values.shape}")
+    if values.ndim != 2 or values.shape[1] != len(of):
+        raise ValueError(f"probabilities must be (n, {len(of)}), not {values.shape}")
     if not np.isfinite(values).all() or (values < 0).any():
         raise ValueError("probabilities must be finite and not negative")
-    if not emotions or set(emotions) - set(EMOTIONS):
-        raise ValueError(
-            f"emotions must be some of {', '.join(EMOTIONS)}, got {', '.join(emotions) or 'none'}"
-        )
-    possible = np.array([emotion in emotions for emotion in EMOTIONS])
+    if not emotions or set(emotions) - set(of):
+        raise ValueError(f"emotions must be some of {', '.join(of)}, got {', '.join(emotions) or 'none'}")
+    possible = np.array([emotion in emotions for emotion in of])
     out = np.where(possible, values, 0)
-    if "calm" not in emotions and "neutral" in emotions:
-        out[:, EMOTIONS.index("neutral")] += values[:, EMOTIONS.index("calm")]
+    if "calm" not in emotions and "neutral" in emotions and "calm" in of:
+        out[:, of.index("neutral")] += values[:, of.index("calm")]
     kept = out.sum(axis=1, keepdims=True)
     lost = kept <= MIN_RETAINED * values.sum(axis=1, keepdims=True)
     return np.where(lost, possible / possible.sum(), out / np.where(lost, 1, kept))

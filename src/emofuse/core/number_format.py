@@ -6,10 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["MISSING", "count", "interval", "number", "percent", "points", "with_interval"]
+__all__ = ["MISSING", "count", "interval", "number", "percent", "points", "spelled", "with_interval"]
 
 MISSING: Final = "–"
 """Stands where there is no figure."""
+_WORDS: Final = (
+    "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+)  # fmt: skip
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -55,6 +58,15 @@ def with_interval(value: float | None, bounds: Sequence[float] | None) -> str:
     '80.0 (75.0 to 87.5)'
     """
     return f"{percent(value)} ({interval(bounds)})" if bounds else percent(value)
+
+
+def spelled(value: int) -> str:
+    """A small number of things in a sentence: as a word up to twelve.
+
+    >>> spelled(8), spelled(50)
+    ('eight', '50')
+    """
+    return _WORDS[value] if 0 <= value < len(_WORDS) else f"{value:,}"
 
 
 def count(value: int | None) -> str:

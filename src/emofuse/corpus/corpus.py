@@ -54,7 +54,7 @@ class Corpus:
     synthetic: bool = False
     licence: str = NOT_STATED
     emotions: tuple[str, ...] = EMOTIONS
-    """The emotions that its labels distinguish, in the order of EMOTIONS."""
+    """The labels that it distinguishes, in the order shown: see :func:`emofuse.core.label_names.in_order`."""
     parts: tuple[CorpusPart, ...] = ()
     """Of a joined corpus: what it was joined from; every clip then has the fact :data:`CORPUS_FACT`."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from emofuse.core.errors import CorpusError
-from emofuse.core.labels import EMOTIONS
+from emofuse.core.label_names import in_order
 from emofuse.core.records import Clip
 from emofuse.corpus.corpus import CORPUS_FACT, Corpus, CorpusPart
 
@@ -66,7 +66,7 @@ def join_corpora(corpora: Sequence[Corpus], weights: Sequence[float] | None = No
         unlistable=tuple(path for corpus in corpora for path in corpus.unlistable),
         synthetic=any(corpus.synthetic for corpus in corpora),
         licence=joined_licence([(corpus.name, corpus.licence) for corpus in corpora]),
-        emotions=tuple(emotion for emotion in EMOTIONS if emotion in distinguished),
+        emotions=in_order(distinguished),
         parts=tuple(
             CorpusPart(corpus.name, corpus.root, corpus.licence, corpus.emotions, weight)
             for corpus, weight in zip(corpora, counts, strict=True)

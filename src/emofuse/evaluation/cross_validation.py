@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Fold, get_protocol
@@ -101,10 +100,11 @@ def _evaluate(corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resource
         pretrained_sha256=pretrained,
         notes=[*split.notes, *warnings, *dataset.notes],
         fused_choice=fused_choice(split.folds, fused),
+        emotions=dataset.inputs.emotions,
         compute=resources.compute.entry(),
         stopwatch=stopwatch,
     )
-    write_predictions(run, table)
+    write_predictions(run, table, dataset.inputs.emotions)
     write_json(run / DETAILS_FILE, _details(dataset, plans, split.folds, fused, recipe, work))
     _write_map(run, split.folds[0], plans[0], dataset)
     _write_examples(run, table, dataset, recipe)
@@ -225,8 +225,8 @@ def _example(row: PredictionRow, inputs: Inputs, recipe: Recipe) -> Example:
         strip = stack[:: max(1, len(stack) // 8)][:8]
     return Example(
         take=row.take,
-        emotion=EMOTIONS[row.emotion],
-        predicted=EMOTIONS[int(row.probabilities.argmax())],
+        emotion=inputs.emotions[row.emotion],
+        predicted=inputs.emotions[int(row.probabilities.argmax())],
         probabilities=row.probabilities,
         log_mel=log_mel,
         strip=strip,

@@ -61,6 +61,7 @@ def group_figures(
     scores: ArrayLike,
     actors: ArrayLike,
     seed: int,
+    emotions: Sequence[str] = EMOTIONS,
 ) -> list[GroupFigures]:
     """Accuracy and UAR of one system on every group of takes, kinds in the order of :data:`KINDS`.
 
@@ -69,10 +70,11 @@ def group_figures(
     Args:
         takes: (n,) records with their facts; or names alone, as in predictions.csv, which are read if they
             are RAVDESS codes.
-        truth: (n,) integers, indices into :data:`emofuse.core.labels.EMOTIONS`.
-        scores: (n, 8) floats whose rows sum to 1.
+        truth: (n,) integers, indices into ``emotions``.
+        scores: (n, n_emotions) floats whose rows sum to 1.
         actors: (n,) labels, for resampling.
         seed: the same seed gives the same intervals.
+        emotions: the labels, in the order of ``scores``.
 
     Raises:
         ValueError: arguments differ in length, or a truth is not an emotion.
@@ -84,16 +86,16 @@ def group_figures(
             "takes, truth, scores and actors must have the same length, "
             f"got {len(takes)}, {len(t)}, {len(p)}, {len(speaker_ids)}"
         )
-    metrics.confusion_matrix(t, p.argmax(axis=1), len(EMOTIONS))  # raises if a class is invalid
+    metrics.confusion_matrix(t, p.argmax(axis=1), len(emotions))  # raises if a class is invalid
     facts = [take_facts(take) for take in takes]
     labels: dict[str, NDArray[np.str_]] = {
         "actor": speaker_ids,
         **{kind: np.array([known.get(kind, "") for known in facts]) for kind in _OF_TAKES},
-        "emotion": np.array(EMOTIONS)[t],
+        "emotion": np.array(emotions)[t],
     }
     out = []
     for kind in KINDS:
-        values = EMOTIONS if kind == "emotion" else np.unique(labels[kind]).tolist()
+        values = emotions if kind == "emotion" else np.unique(labels[kind]).tolist()
         for value in values:
             rows = np.flatnonzero(labels[kind] == value)
             if value and len(rows):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypedDict, cast
 
 from emofuse.core.errors import ExperimentError
+from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Take
@@ -208,6 +209,8 @@ class Results(Figures, total=False):
     recipe: RecipeEntry
     pretrained_sha256: str | None
     seed: int
+    emotions: list[str]
+    """The labels that are told apart, in the order of every probability; see :func:`emotions_of`."""
     corpus: CorpusEntry
     notes: list[str]
     fused_choice: dict[str, str]
@@ -260,6 +263,7 @@ def run_results(
     pretrained_sha256: str | None,
     notes: Sequence[str],
     fused_choice: dict[str, str],
+    emotions: Sequence[str],
     compute: ComputeEntry,
     stopwatch: Stopwatch,
 ) -> Results:
@@ -273,6 +277,7 @@ def run_results(
         pretrained_sha256: digest of the weights that the recipe's face started from.
         notes: what a reader of the figures must know.
         fused_choice: the classifier that was chosen in each fold.
+        emotions: the labels that the systems tell apart, in their order.
         compute: on what the networks were trained.
         stopwatch: started with the run.
     """
@@ -284,6 +289,7 @@ def run_results(
         "recipe": {"name": recipe.name, "hash": recipe.hash(), "settings": recipe.model_dump(mode="json")},
         "pretrained_sha256": pretrained_sha256,
         "seed": recipe.seed,
+        "emotions": list(emotions),
         "corpus": corpus,
         "notes": list(notes),
         "systems": figures["systems"],
@@ -324,6 +330,11 @@ def read_results(path: Path) -> Results:
     except ValueError as error:
         raise ExperimentError(f"{path}: not results of emofuse evaluate: {error}: evaluate again") from None
     return cast(Results, results)
+
+
+def emotions_of(results: Results) -> tuple[str, ...]:
+    """The labels that were told apart, in order; versions before 0.12 knew the eight emotions alone."""
+    return tuple(results.get("emotions") or EMOTIONS)
 
 
 def recipe_of(results: Results, source: Path) -> Recipe:

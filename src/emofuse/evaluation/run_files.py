@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 
 from emofuse.core.csv_tables import cell_text, write_csv
 from emofuse.core.errors import ExperimentError
-from emofuse.core.labels import EMOTIONS
-from emofuse.evaluation.results import RESULTS_FILE, Results, in_order, read_json_object, read_results
+from emofuse.evaluation.results import (
+    RESULTS_FILE,
+    Results,
+    emotions_of,
+    in_order,
+    read_json_object,
+    read_results,
+)
 from emofuse.system.array_files import read_arrays
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.csv_files import bounded_lines
@@ -29,9 +35,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PredictionRow:
-    """One line of predictions.csv: the (8,) probabilities of one system for one take.
+    """One line of predictions.csv: the (n_emotions,) probabilities of one system for one take.
 
-    ``row``: which take of the data set; ``emotion``: ground truth, an index into EMOTIONS.
+    ``row``: which take of the data set; ``emotion``: ground truth, an index into the labels of the run.
     """
 
     row: int
@@ -48,7 +54,8 @@ class PredictionRow:
 class Scores:
     """All out-of-fold predictions of one system.
 
-    ``takes``, ``actors``, ``folds``: (n,) text; ``truth``: (n,) int64; ``probabilities``: (n, 8) float64.
+    ``takes``, ``actors``, ``folds``: (n,) text; ``truth``: (n,) int64; ``probabilities``: (n, n_emotions)
+    float64.
     """
 
     takes: NDArray[np.str_]
@@ -84,7 +91,7 @@ class Example:
     """One clip that was mistaken, with confidence, for another emotion.
 
     ``log_mel``: (n_mels, n_frames) float32 or None; ``strip``: (k, height, width) uint8 or None;
-    ``probabilities``: (8,) float64.
+    ``probabilities``: (n_emotions,) float64.
     """
 
     take: str
@@ -109,6 +116,11 @@ class Run:
     """Optional parts that are there and cannot be read, each with its reason."""
 
     @property
+    def emotions(self) -> tuple[str, ...]:
+        """The labels that were told apart, in the order of every probability."""
+        return emotions_of(self.results)
+
+    @property
     def systems(self) -> tuple[str, ...]:
         """Names of the systems that have results, in canonical order, unknown ones last."""
         return in_order(self.results["systems"])
@@ -123,7 +135,8 @@ def read_run(path: Path) -> Run:
         ExperimentError: results.json or predictions.csv is missing or is not what it should be.
     """
     results = read_results(path / RESULTS_FILE)
-    scores = _read_predictions(path / PREDICTIONS_FILE)
+    emotions = emotions_of(results)
+    scores = _read_predictions(path / PREDICTIONS_FILE, emotions)
     unreadable: list[str] = []
     details: dict[str, Any] = {}
     if (path / DETAILS_FILE).exists():
@@ -131,8 +144,8 @@ def read_run(path: Path) -> Run:
             details = read_json_object(path / DETAILS_FILE, fix="evaluate again")
         except ExperimentError as error:
             unreadable.append(str(error))
-    maps = _read_all(path / "maps", _read_map, unreadable)
-    examples = _read_all(path / "examples", _read_example, unreadable)
+    maps = _read_all(path / "maps", lambda file: _read_map(file, len(emotions)), unreadable)
+    examples = _read_all(path / "examples", lambda file: _read_example(file, len(emotions)), unreadable)
     return Run(path, results, scores, details, maps, examples, tuple(unreadable))
 
 
@@ -147,15 +160,21 @@ def _read_all(folder: Path, read: Callable[[Path], T], unreadable: list[str]) ->
     return tuple(found)
 
 
-def write_predictions(run: Path, table: Iterable[PredictionRow]) -> None:
-    """Write predictions.csv: one line per take and system, probabilities in full precision."""
+def write_predictions(run: Path, table: Iterable[PredictionRow], emotions: Sequence[str]) -> None:
+    """Write predictions.csv: one line per take and system, probabilities in full precision.
+
+    Args:
+        run: the folder.
+        table: the lines.
+        emotions: the labels of the run, each a column.
+    """
     text = io.StringIO()
-    names = ["take", "clip", "actor", "emotion", "fold", "system", *EMOTIONS]
+    names = ["take", "clip", "actor", "emotion", "fold", "system", *emotions]
     write_csv(
         text,
         names,
         (
-            [row.take, row.clip, row.actor, EMOTIONS[row.emotion], row.fold, row.system,
+            [row.take, row.clip, row.actor, emotions[row.emotion], row.fold, row.system,
              *(repr(float(p)) for p in row.probabilities)]
             for row in table
         ),
@@ -163,14 +182,14 @@ def write_predictions(run: Path, table: Iterable[PredictionRow]) -> None:
     write_atomically(run / PREDICTIONS_FILE, text.getvalue().encode())
 
 
-def _read_predictions(path: Path) -> dict[str, Scores]:
+def _read_predictions(path: Path, emotions: tuple[str, ...]) -> dict[str, Scores]:
     by_system: dict[str, list[dict[str, str]]] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for cells in csv.DictReader(bounded_lines(file)):
                 row = {name: cell_text(cell) for name, cell in cells.items()}
                 by_system.setdefault(row["system"], []).append(row)
-        return {name: _scores(by_system[name]) for name in in_order(by_system)}
+        return {name: _scores(by_system[name], emotions) for name in in_order(by_system)}
     except FileNotFoundError:
         raise ExperimentError(f"{path} is missing: run emofuse evaluate first") from None
     except KeyError as error:
@@ -179,13 +198,13 @@ def _read_predictions(path: Path) -> dict[str, Scores]:
         raise ExperimentError(f"{path} cannot be read ({error}): evaluate again") from None
 
 
-def _scores(rows: list[dict[str, str]]) -> Scores:
+def _scores(rows: list[dict[str, str]], emotions: tuple[str, ...]) -> Scores:
     return Scores(
         takes=np.array([row["take"] for row in rows]),
         actors=np.array([row["actor"] for row in rows]),
         folds=np.array([row["fold"] for row in rows]),
-        truth=np.array([EMOTIONS.index(row["emotion"]) for row in rows], dtype=np.int64),
-        probabilities=np.array([[float(row[e]) for e in EMOTIONS] for row in rows], dtype=np.float64),
+        truth=np.array([emotions.index(row["emotion"]) for row in rows], dtype=np.int64),
+        probabilities=np.array([[float(row[e]) for e in emotions] for row in rows], dtype=np.float64),
     )
 
 
@@ -195,15 +214,15 @@ def write_map(run: Path, found: FeatureMap) -> None:
         np.savez(file, features=found.features, takes=found.takes, emotion=found.emotion)
 
 
-def _read_map(path: Path) -> FeatureMap:
+def _read_map(path: Path, n_emotions: int) -> FeatureMap:
     arrays = read_arrays(path)
     features = np.asarray(arrays["features"], dtype=np.float32)
     takes = np.asarray(arrays["takes"]).astype(str)
     emotion = np.asarray(arrays["emotion"]).astype(np.int64)
     if features.ndim != 2 or len(features) != len(takes) or len(takes) != len(emotion):
         raise ValueError("features, takes and emotion must have one row per clip")
-    if not np.isfinite(features).all() or not ((emotion >= 0) & (emotion < len(EMOTIONS))).all():
-        raise ValueError("features must be finite, and emotions must be 0 to 7")
+    if not np.isfinite(features).all() or not ((emotion >= 0) & (emotion < n_emotions)).all():
+        raise ValueError(f"features must be finite, and emotions must be 0 to {n_emotions - 1}")
     return FeatureMap(path.stem, features, takes, emotion)
 
 
@@ -223,7 +242,7 @@ def write_example(run: Path, number: int, example: Example) -> None:
         np.savez(file, **arrays)
 
 
-def _read_example(path: Path) -> Example:
+def _read_example(path: Path, n_emotions: int) -> Example:
     arrays = read_arrays(path)
     log_mel = np.asarray(arrays["log_mel"], dtype=np.float32) if "log_mel" in arrays else None
     strip = np.asarray(arrays["strip"], dtype=np.uint8) if "strip" in arrays else None
@@ -235,8 +254,8 @@ def _read_example(path: Path) -> Example:
         log_mel=log_mel,
         strip=strip,
     )
-    if example.probabilities.shape != (len(EMOTIONS),):
-        raise ValueError(f"probabilities must be (8,), got {example.probabilities.shape}")
+    if example.probabilities.shape != (n_emotions,):
+        raise ValueError(f"probabilities must be ({n_emotions},), got {example.probabilities.shape}")
     for name, array, n_axes in (("log_mel", log_mel, 2), ("strip", strip, 3)):
         if array is not None and (array.ndim != n_axes or not array.size or not np.isfinite(array).all()):
             raise ValueError(f"{name} must have {n_axes} axes, not be empty and be finite")

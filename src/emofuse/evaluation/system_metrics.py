@@ -54,7 +54,11 @@ def figures_of(
     if inputs.distinguished:
         out["corpora"] = {
             name: figures_by_corpus(
-                *_arrays(_rows_of(table, name)), inputs.corpora, inputs.distinguished, recipe.seed
+                *_arrays(_rows_of(table, name)),
+                inputs.corpora,
+                inputs.distinguished,
+                recipe.seed,
+                inputs.emotions,
             )
             for name in measured
         }
@@ -120,7 +124,10 @@ def _fold_figures(fold: Fold, rows: Sequence[PredictionRow]) -> FoldFigures:
 def _groups(rows: Sequence[PredictionRow], dataset: Dataset, seed: int) -> list[GroupEntry]:
     truth, scores, actors = _arrays(rows)
     takes = [dataset.takes[row.row] for row in rows]
-    return [figures.as_dict() for figures in group_figures(takes, truth, scores, actors, seed)]
+    return [
+        figures.as_dict()
+        for figures in group_figures(takes, truth, scores, actors, seed, dataset.inputs.emotions)
+    ]
 
 
 def _arrays(

@@ -30,6 +30,7 @@ _FILTERS: Final = {
     "number": number_format.number,
     "percent": number_format.percent,
     "points": number_format.points,
+    "spelled": number_format.spelled,
     "with_interval": number_format.with_interval,
 }
 """Filters of both environments."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from emofuse.core import metrics
 from emofuse.core.label_maps import restrict
+from emofuse.core.labels import EMOTIONS
 
 
 class CorpusFigures(TypedDict, total=False):
@@ -36,18 +37,20 @@ def corpus_figures(
     probabilities: NDArray[np.float64],
     speakers: NDArray[np.str_],
     seed: int,
+    all_emotions: tuple[str, ...] = EMOTIONS,
 ) -> CorpusFigures:
     """Accuracy and UAR of one corpus.
 
     Args:
         name: of the corpus.
         emotions: those that it distinguishes.
-        truth: (n,) indices into :data:`emofuse.core.labels.EMOTIONS`.
-        probabilities: (n, 8), rows sum to 1.
+        truth: (n,) indices into ``all_emotions``.
+        probabilities: (n, n_emotions), rows sum to 1.
         speakers: (n,) whose takes they are, for resampling.
         seed: the same seed gives the same intervals.
+        all_emotions: what is told apart, in the order of ``probabilities``.
     """
-    predicted = restrict(probabilities, emotions).argmax(axis=1)
+    predicted = restrict(probabilities, emotions, all_emotions).argmax(axis=1)
     n_actors = len(np.unique(speakers))
     accuracy_ci95, uar_ci95 = (
         list(metrics.bootstrap_interval(metric, truth, predicted, speakers, seed=seed))
@@ -74,6 +77,7 @@ def figures_by_corpus(
     corpora: Mapping[str, str],
     distinguished: Mapping[str, tuple[str, ...]],
     seed: int,
+    all_emotions: tuple[str, ...] = EMOTIONS,
 ) -> list[CorpusFigures]:
     """The figures of every corpus that has takes, in the order of ``distinguished``.
 
@@ -84,6 +88,7 @@ def figures_by_corpus(
         corpora: the corpus of each speaker.
         distinguished: the emotions of each corpus.
         seed: as there.
+        all_emotions: as there.
 
     Returns:
         Nothing where ``distinguished`` is empty: there is one corpus.
@@ -92,7 +97,7 @@ def figures_by_corpus(
         return []
     names = np.array([corpora[str(speaker)] for speaker in speakers])
     return [
-        corpus_figures(name, emotions, truth[own], probabilities[own], speakers[own], seed)
+        corpus_figures(name, emotions, truth[own], probabilities[own], speakers[own], seed, all_emotions)
         for name, emotions in distinguished.items()
         if (own := names == name).any()
     ]

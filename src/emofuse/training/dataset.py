@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import EmofuseError, ExperimentError
-from emofuse.core.labels import EMOTIONS, emotion_index
+from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Features, Take
@@ -40,6 +40,7 @@ class Inputs:
 
     folder: Path
     labels: Rows
+    """(n_takes,) indices into ``emotions``."""
     speakers: NDArray[np.str_]
     has: dict[ModalityName, NDArray[np.bool_]]
     n_voice_variants: int = 1
@@ -50,6 +51,13 @@ class Inputs:
     """The corpus of each speaker, where several were joined."""
     distinguished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The emotions that each of these corpora distinguishes."""
+    emotions: tuple[str, ...] = EMOTIONS
+    """The label space of the run: what networks, fusions and tables of predictions answer, in this order."""
+
+    @property
+    def n_emotions(self) -> int:
+        """How many labels are told apart."""
+        return len(self.emotions)
 
     @property
     def modalities(self) -> tuple[ModalityName, ...]:
@@ -184,13 +192,15 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
         raise ExperimentError(f"{corpus.root}: no take could be read: {failed[0]['error']}")
     if table is not None and not has["face"].any():  # the table of another corpus
         raise ExperimentError(f"{corpus.root}: no take has a face: {readable[0][1].face_missing}")
-    labels = np.array([emotion_index(str(take.emotion)) for take, _ in readable], dtype=np.int64)
+    index = {emotion: i for i, emotion in enumerate(corpus.emotions)}
+    labels = np.array([index[str(take.emotion)] for take, _ in readable], dtype=np.int64)
     speakers = np.array([take.speaker for take, _ in readable])
     others = recipe.voice.variants[1:] if has["voice"].any() else ()
     read = [take for take, _ in readable]
     inputs = Inputs(
         folder, labels, speakers, has, 1 + len(others),
         supervision_of(read, corpus), corpora_of(read), {part.name: part.emotions for part in corpus.parts},
+        corpus.emotions,
     )  # fmt: skip
     fingerprint = _write_features(readable, inputs)
     _check_differ(corpus, inputs)
@@ -246,13 +256,22 @@ def part_entries(corpus: Corpus, takes: Sequence[Take]) -> list[PartEntry]:
     return out
 
 
-def supervision_of(takes: Sequence[Take], corpus: Corpus) -> Supervision | None:
-    """What the labels of takes are evidence about; None where they are of a single corpus."""
+def supervision_of(
+    takes: Sequence[Take], corpus: Corpus, emotions: Sequence[str] | None = None
+) -> Supervision | None:
+    """What the labels of takes are evidence about; None where they are of a single corpus.
+
+    Args:
+        takes: labeled.
+        corpus: theirs.
+        emotions: the label space; None: the corpus'.
+    """
     parts = {part.name: part for part in corpus.parts}
     if not parts:
         return None
     known = {
-        name: np.array([emotion in part.emotions for emotion in EMOTIONS]) for name, part in parts.items()
+        name: np.array([emotion in part.emotions for emotion in emotions or corpus.emotions])
+        for name, part in parts.items()
     }
     names = [take.facts[CORPUS_FACT] for take in takes]
     weights = np.array([parts[name].weight for name in names])
@@ -314,6 +333,8 @@ def _write_features(readable: Sequence[tuple[Take, Features]], inputs: Inputs) -
     digest = hashlib.sha256()
     for take, _ in readable:
         digest.update(f"{take.take}\t{take.speaker}\t{take.emotion}\n".encode())
+    if inputs.emotions != EMOTIONS:  # of the eight, fingerprints are those of earlier versions
+        digest.update("\t".join(inputs.emotions).encode())
     if inputs.supervision is not None:
         digest.update(inputs.supervision.mark())
     for modality in inputs.modalities:

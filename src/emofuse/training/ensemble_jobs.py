@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.part import AttentionPooling, Ensemble, Training
 from emofuse.core.recipes.recipe import Recipe
@@ -145,6 +144,7 @@ def train_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: 
             inputs.labels[train],
             speaker_ids[train],
             (recipe.face if job.modality == "face" else recipe.voice).training,
+            n_emotions=inputs.n_emotions,
             seed=derive_seed(recipe.seed, *name, *((k,) if k else ())),
             supervision=inputs.supervised(train),
         )
@@ -167,7 +167,9 @@ def train_ensemble_job(job: NetworkJob, inputs: Inputs, recipe: Recipe, folder: 
         _write_draws(
             folder / "draws.npz", enrollment_draws(test, inputs, recipe), values[0], recipe, prior, network
         )
-    return TrainedNetwork.with_outputs(network, max(curves, key=len), queries, batch_size=256)
+    return TrainedNetwork.with_outputs(
+        network, max(curves, key=len), queries, n_emotions=inputs.n_emotions, batch_size=256
+    )
 
 
 def _fit(
@@ -177,6 +179,7 @@ def _fit(
     speaker_ids: NDArray[np.str_],
     training: Training,
     *,
+    n_emotions: int,
     seed: int,
     supervision: Supervision | None,
 ) -> tuple[nn.Module, list[Epoch]]:
@@ -187,12 +190,12 @@ def _fit(
     if isinstance(view, PartsView):
         assert isinstance(settings, AttentionPooling)
         return train_attention(
-            variants, labels, view, settings, n_emotions=len(EMOTIONS), seed=seed, supervision=supervision
+            variants, labels, view, settings, n_emotions=n_emotions, seed=seed, supervision=supervision
         )
     assert isinstance(settings, Ensemble)
     return train_ensemble(
         variants, labels, speaker_ids, view, settings, training,
-        n_emotions=len(EMOTIONS), seed=seed, supervision=supervision,
+        n_emotions=n_emotions, seed=seed, supervision=supervision,
     )  # fmt: skip
 
 
@@ -253,7 +256,9 @@ def _write_draws(
         )
 
 
-def load_ensemble(job: NetworkJob, recipe: Recipe, work: Path) -> DescriptorEnsemble | MeanOfExperts:
+def load_ensemble(
+    job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path
+) -> DescriptorEnsemble | MeanOfExperts:
     """What :func:`train_ensemble_job` has fitted."""
     state = read_run_weights(work / job.name / "weights.safetensors")
     n_values = len(state["mean"] if "mean" in state else state["experts.0.mean"])
@@ -265,15 +270,15 @@ def load_ensemble(job: NetworkJob, recipe: Recipe, work: Path) -> DescriptorEnse
     for k, expert in enumerate(experts):
         prefix = f"experts.{k}."
         own = {name.removeprefix(prefix): one for name, one in state.items() if name.startswith(prefix)}
-        parts.append(_load(expert, own))
+        parts.append(_load(expert, own, inputs.n_emotions))
     return MeanOfExperts(parts).eval()
 
 
-def _load(expert: Expert, state: dict[str, Tensor]) -> nn.Module:
+def _load(expert: Expert, state: dict[str, Tensor], n_emotions: int) -> nn.Module:
     view, settings = expert
     if isinstance(view, Layout):
         return DescriptorEnsemble.of_state(view, state)
     assert isinstance(settings, AttentionPooling)
-    network = AttentionNetworks(view, len(EMOTIONS), settings)
+    network = AttentionNetworks(view, n_emotions, settings)
     network.load_state_dict(state)
     return network.eval()

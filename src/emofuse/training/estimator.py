@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.devices import DeviceChoice
 from emofuse.core.errors import BundleError, CorpusError, ExperimentError, FeatureError, MissingExtraError
-from emofuse.core.labels import EMOTIONS
+from emofuse.core.label_names import check_labels, in_order
 from emofuse.core.progress import ignore_progress
 from emofuse.core.recipes.load import load_recipe
 from emofuse.core.recipes.recipe import Recipe
@@ -112,7 +112,7 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: (n,) paths of media files.
-            y: (n,) emotions, of :data:`emofuse.EMOTIONS`.
+            y: (n,) labels: emotions, or any 2 to 50 names (:mod:`emofuse.core.label_names`).
             groups: (n,) the speaker of each: networks and fusion are trained on different speakers. None: as
                 ``speakers`` says; else read from the names, where all are those of RAVDESS; otherwise each
                 recording counts as a speaker of its own, with a warning, because the fusion then sees the
@@ -243,7 +243,10 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ravdess = all(name is not None for name in named)
         synthetic = any((folder / SYNTHETIC_MARK).is_file() for folder in paths[0].parents)
         licence = (SYNTHETIC_LICENCE if synthetic else LICENCE) if ravdess else "not stated"
-        return Corpus("recordings", root, tuple(clips), synthetic=synthetic, licence=licence), recipe
+        corpus = Corpus(
+            "recordings", root, tuple(clips), synthetic=synthetic, licence=licence, emotions=in_order(labels)
+        )
+        return corpus, recipe
 
 
 class _Folder:
@@ -300,13 +303,11 @@ def _labels(y: Sequence[str] | NDArray[Any], n: int) -> list[str]:
     labels = [str(label) for label in np.asarray(y, dtype=object).ravel()]
     if len(labels) != n:
         raise ExperimentError(f"X holds {n} recordings, and y {len(labels)} labels")
-    unknown = sorted(set(labels) - set(EMOTIONS))
-    if unknown:
-        raise ExperimentError(
-            f"y holds {', '.join(map(repr, unknown[:_SHOWN]))}: labels are {', '.join(EMOTIONS)}; "
-            "other label sets are mapped by emofuse.core.label_maps"
-        )
-    return labels
+    try:
+        known = dict(zip(dict.fromkeys(labels), check_labels(labels), strict=True))
+    except ValueError as error:
+        raise ExperimentError(f"y: {error}") from None
+    return [known[label] for label in labels]
 
 
 def _speakers(

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import ExperimentError
-from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY, Classifier
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.training.dataset import Inputs, Rows
@@ -84,16 +83,18 @@ def fit_fusion(
             storage = work / plan.name / f"tuning-{prefix}{index}.sqlite3"
             best = tune(
                 name, X, y, groups, recipe.fusion,
-                n_emotions=len(EMOTIONS), seed=seed, plan=plan.name, storage=storage,
+                n_emotions=inputs.n_emotions, seed=seed, plan=plan.name, storage=storage,
                 supervision=supervision,
             )  # fmt: skip
-            model = make_classifier(name, best.parameters, recipe.fusion, n_emotions=len(EMOTIONS), seed=seed)
+            model = make_classifier(
+                name, best.parameters, recipe.fusion, n_emotions=inputs.n_emotions, seed=seed
+            )
             classifiers[name].append(model.fit(X, y, supervision))
             tuned.append(best)
             parts.append(
                 out_of_fold(
                     best, X, y, groups, recipe.fusion,
-                    n_emotions=len(EMOTIONS), seed=seed, supervision=supervision,
+                    n_emotions=inputs.n_emotions, seed=seed, supervision=supervision,
                 )
             )  # fmt: skip
         held_out[name] = np.concatenate(parts)

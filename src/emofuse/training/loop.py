@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.core.errors import ExperimentError
-from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.part import Training
 from emofuse.core.recipes.voice import VoiceFeatures
@@ -54,12 +53,18 @@ class TrainedNetwork:
 
     @classmethod
     def with_outputs(
-        cls, network: nn.Module, curve: list[Epoch], inputs: NDArray[Any], *, batch_size: int = 32
+        cls,
+        network: nn.Module,
+        curve: list[Epoch],
+        inputs: NDArray[Any],
+        *,
+        n_emotions: int,
+        batch_size: int = 32,
     ) -> TrainedNetwork:
-        """Run the network on (n, …) raw features."""
+        """Run the network, which tells ``n_emotions`` apart, on (n, …) raw features."""
         if len(inputs):
             return cls(network, curve, *infer(network, inputs, batch_size=batch_size))
-        return cls(network, curve, np.zeros((0, 1), np.float32), np.zeros((0, len(EMOTIONS))))
+        return cls(network, curve, np.zeros((0, 1), np.float32), np.zeros((0, n_emotions)))
 
 
 @dataclass(frozen=True, slots=True)

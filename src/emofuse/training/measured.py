@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from emofuse.core.errors import EmofuseError, ExperimentError
-from emofuse.core.labels import emotion_index
 from emofuse.corpus.corpus import Corpus
 from emofuse.features.extraction import extract_takes
 from emofuse.recognition.bundle import Bundle
@@ -19,6 +18,8 @@ class MeasuredFigures(CorpusFigures, total=False):
 
     unread: int
     """How many of its takes could not be read, or had neither a voice nor a face."""
+    left_out: int
+    """How many of its takes have a label that the recognizer does not tell apart."""
 
 
 def measure_bundle(bundle: Bundle, corpus: Corpus, seed: int, resources: Resources) -> MeasuredFigures:
@@ -31,10 +32,16 @@ def measure_bundle(bundle: Bundle, corpus: Corpus, seed: int, resources: Resourc
         resources: processes, stored features, progress.
 
     Raises:
-        ExperimentError: no take with a known emotion can be read.
+        ExperimentError: no take with an emotion that the bundle tells apart can be read.
     """
     recognizer = Recognizer(bundle)
-    takes = [take for take in corpus.takes() if take.emotion is not None]
+    labeled = [take for take in corpus.takes() if take.emotion is not None]
+    takes = [take for take in labeled if take.emotion in bundle.emotions]
+    if labeled and not takes:
+        raise ExperimentError(
+            f"{corpus.root}: none of its labels ({', '.join(corpus.emotions)}) is one of the recognizer's "
+            f"({', '.join(bundle.emotions)})"
+        )
     found = extract_takes(
         takes,
         bundle.recipe,
@@ -55,9 +62,10 @@ def measure_bundle(bundle: Bundle, corpus: Corpus, seed: int, resources: Resourc
     figures = corpus_figures(
         corpus.name,
         tuple(emotion for emotion in corpus.emotions if emotion in occurring),
-        np.array([emotion_index(str(take.emotion)) for take, _ in rows], dtype=np.int64),
+        np.array([bundle.emotions.index(str(take.emotion)) for take, _ in rows], dtype=np.int64),
         np.array([probabilities for _, probabilities in rows]),
         np.array([take.speaker for take, _ in rows]),
         seed,
+        bundle.emotions,
     )
-    return {**figures, "unread": len(takes) - len(rows)}
+    return {**figures, "unread": len(takes) - len(rows), "left_out": len(labeled) - len(takes)}

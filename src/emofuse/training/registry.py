@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
     from emofuse.training.loop import Epoch, Examples, TrainedNetwork
 
-N_EMOTIONS: Final = len(EMOTIONS)
-
-Build = Callable[[Recipe, Sequence[int]], "nn.Module"]
-"""Makes an untrained network for features of one clip's shape, from torch's current seed."""
+Build = Callable[[Recipe, Sequence[int], Sequence[str]], "nn.Module"]
+"""Makes an untrained network for features of one clip's shape and the labels to tell apart, from torch's
+current seed."""
 Fit = Callable[..., "tuple[nn.Module, list[Epoch]]"]
 """Trains a network; called as :func:`_fit_in_epochs`."""
 Weights = Callable[[Recipe], str | None]
@@ -55,7 +54,13 @@ def network_kind(branch: Branch, recipe: Recipe) -> NetworkKind:
 
 
 def _fit_in_epochs(
-    build: Callable[[], nn.Module], examples: Examples, part: Any, *, seed: int, held_out: Examples | None
+    build: Callable[[], nn.Module],
+    examples: Examples,
+    part: Any,
+    *,
+    n_emotions: int,
+    seed: int,
+    held_out: Examples | None,
 ) -> tuple[nn.Module, list[Epoch]]:
     """Train from the weights that ``build`` gives the network.
 
@@ -63,6 +68,7 @@ def _fit_in_epochs(
         build: makes the network.
         examples: the clips to train on.
         part: the recipe's part for the network's modality.
+        n_emotions: how many labels the network tells apart.
         seed: random seed.
         held_out: clips that decide when to stop, for a recipe with patience.
     """
@@ -72,7 +78,7 @@ def _fit_in_epochs(
         build,
         examples,
         part.training,
-        n_emotions=N_EMOTIONS,
+        n_emotions=n_emotions,
         seed=seed,
         augment=augmentation_for(part.features, part.training),
         held_out=held_out,
@@ -80,11 +86,17 @@ def _fit_in_epochs(
 
 
 def _fit_lrcn(
-    build: Callable[[], nn.Module], examples: Examples, part: Any, *, seed: int, held_out: Examples | None
+    build: Callable[[], nn.Module],
+    examples: Examples,
+    part: Any,
+    *,
+    n_emotions: int,
+    seed: int,
+    held_out: Examples | None,
 ) -> tuple[nn.Module, list[Epoch]]:
     from emofuse.training.lrcn import train_lrcn
 
-    return train_lrcn(build, examples, part, n_emotions=N_EMOTIONS, seed=seed, held_out=held_out)
+    return train_lrcn(build, examples, part, n_emotions=n_emotions, seed=seed, held_out=held_out)
 
 
 def _fit_nothing(build: Callable[[], nn.Module], *_: Examples, **__: Any) -> tuple[nn.Module, list[Epoch]]:
@@ -114,47 +126,52 @@ def _built(
             )
 
         network, curve = fit(
-            lambda: build(recipe, features.shape[1:]),
+            lambda: build(recipe, features.shape[1:], inputs.emotions),
             examples(job.train),
             getattr(recipe, job.modality),
+            n_emotions=inputs.n_emotions,
             seed=derive_seed(recipe.seed, job.plan, job.member, job.modality),
             held_out=examples(job.held_out) if job.held_out else None,
         )
-        return TrainedNetwork.with_outputs(network, curve, features[list(job.score)])
+        return TrainedNetwork.with_outputs(
+            network, curve, features[list(job.score)], n_emotions=inputs.n_emotions
+        )
 
     def load(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path) -> nn.Module:
         assert job.modality != "both"
-        network = build(recipe, inputs.load(job.modality).shape[1:])
+        network = build(recipe, inputs.load(job.modality).shape[1:], inputs.emotions)
         network.load_state_dict(read_run_weights(work / job.name / "weights.safetensors"))
         return network.eval()
 
     return NetworkKind(train, load, pretrained_sha256)
 
 
-def _alexnet(recipe: Recipe, _: Sequence[int]) -> nn.Module:
+def _alexnet(recipe: Recipe, _: Sequence[int], emotions: Sequence[str]) -> nn.Module:
     from emofuse.training.networks.voice import AlexNet
 
     settings = recipe.voice.network
-    return AlexNet(N_EMOTIONS, settings.n_features, settings.dropout)
+    return AlexNet(len(emotions), settings.n_features, settings.dropout)
 
 
-def _compact_voice(recipe: Recipe, shape: Sequence[int]) -> nn.Module:
+def _compact_voice(recipe: Recipe, shape: Sequence[int], emotions: Sequence[str]) -> nn.Module:
     from emofuse.training.networks.voice import CompactVoiceNetwork
 
-    return CompactVoiceNetwork(shape[0], N_EMOTIONS, recipe.voice.network, pitch=recipe.voice.features.pitch)
+    return CompactVoiceNetwork(
+        shape[0], len(emotions), recipe.voice.network, pitch=recipe.voice.features.pitch
+    )
 
 
-def _dense_voice(recipe: Recipe, shape: Sequence[int]) -> nn.Module:
+def _dense_voice(recipe: Recipe, shape: Sequence[int], emotions: Sequence[str]) -> nn.Module:
     from emofuse.training.networks.voice import DenseVoiceNetwork
 
     settings = recipe.voice.network
-    return DenseVoiceNetwork(shape[0], N_EMOTIONS, settings.n_features, settings.dropout)
+    return DenseVoiceNetwork(shape[0], len(emotions), settings.n_features, settings.dropout)
 
 
-def _lrcn(recipe: Recipe, _: Sequence[int]) -> nn.Module:
+def _lrcn(recipe: Recipe, _: Sequence[int], emotions: Sequence[str]) -> nn.Module:
     from emofuse.training.networks.face import build_lrcn
 
-    return build_lrcn(recipe.face.network, N_EMOTIONS)
+    return build_lrcn(recipe.face.network, len(emotions))
 
 
 def _lrcn_weights(recipe: Recipe) -> str | None:
@@ -164,18 +181,18 @@ def _lrcn_weights(recipe: Recipe) -> str | None:
     return None if path is None else file_digest(path, "sha256")
 
 
-def _action_units(recipe: Recipe, shape: Sequence[int]) -> nn.Module:
+def _action_units(recipe: Recipe, shape: Sequence[int], emotions: Sequence[str]) -> nn.Module:
     from emofuse.training.networks.face import ActionUnitNetwork
 
     noise = recipe.face.training.augmentation.noise
-    return ActionUnitNetwork(shape[0], N_EMOTIONS, recipe.face.network, noise=noise)
+    return ActionUnitNetwork(shape[0], len(emotions), recipe.face.network, noise=noise)
 
 
-def _blendshapes(recipe: Recipe, shape: Sequence[int]) -> nn.Module:
+def _blendshapes(recipe: Recipe, shape: Sequence[int], emotions: Sequence[str]) -> nn.Module:
     from emofuse.training.networks.blendshape_lstm import BlendshapeNetwork
 
     noise = recipe.face.training.augmentation.noise
-    return BlendshapeNetwork(shape[1], N_EMOTIONS, recipe.face.network, noise=noise)
+    return BlendshapeNetwork(shape[1], len(emotions), recipe.face.network, noise=noise)
 
 
 def _blendshape_weights(_: Recipe) -> str | None:
@@ -183,15 +200,15 @@ def _blendshape_weights(_: Recipe) -> str | None:
     return known_weights("face-landmarker").sha256
 
 
-def _expression(recipe: Recipe, _: Sequence[int]) -> nn.Module:
+def _expression(recipe: Recipe, _: Sequence[int], emotions: Sequence[str]) -> nn.Module:
     from emofuse.training.networks.expression_over_time import load_expression_over_time
 
     settings = recipe.face.network
-    return load_expression_over_time(settings.expression_weights, settings.pooling)
+    return load_expression_over_time(settings.expression_weights, settings.pooling, emotions)
 
 
 def _expression_weights(recipe: Recipe) -> str | None:
-    _expression(recipe, ())
+    _expression(recipe, (), EMOTIONS)
     return file_digest(Path(str(recipe.face.network.expression_weights)), "sha256")
 
 
@@ -205,10 +222,10 @@ def _ensemble_weights(recipe: Recipe) -> str | None:
     return _blendshape_weights(recipe) if recipe.face.features.reads_blendshapes else None
 
 
-def _load_ensemble(job: NetworkJob, _: Inputs, recipe: Recipe, work: Path) -> nn.Module:
+def _load_ensemble(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path) -> nn.Module:
     from emofuse.training.ensemble_jobs import load_ensemble
 
-    return load_ensemble(job, recipe, work)
+    return load_ensemble(job, inputs, recipe, work)
 
 
 KINDS: Final[dict[str, NetworkKind]] = {

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.recognition.bundle import Bundle, check_free, save_bundle
@@ -99,7 +98,7 @@ def _train(
         save_bundle,
         files=files,
         recipe=recipe,
-        emotions=EMOTIONS,
+        emotions=inputs.emotions,
         licence=corpus.licence,
         action_units=dataset.action_units,
     )

@@ -239,7 +239,7 @@ class _Audit:
         ]
         fused = resources.in_processes("fusions", flattering_fusion, fusions)
         table = predictions(split.folds, plans, self.dataset, recipe, network_work, fused)
-        write_predictions(folder, table)
+        write_predictions(folder, table, inputs.emotions)
         results = run_results(
             recipe,
             protocol,
@@ -248,6 +248,7 @@ class _Audit:
             pretrained_sha256=self.marks["pretrained_sha256"],
             notes=[*split.notes, *self.dataset.notes],
             fused_choice=fused_choice(split.folds, fused),
+            emotions=inputs.emotions,
             compute=resources.compute.entry(),
             stopwatch=stopwatch,
         )

@@ -12,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 
 from emofuse.core.errors import ExperimentError
-from emofuse.core.labels import EMOTIONS
 from emofuse.core.metrics import accuracy, log_loss
 from emofuse.core.recipes.fusion import Classifier
 from emofuse.core.recipes.recipe import Recipe
@@ -110,7 +109,7 @@ def flattering_fusion(
         seed = derive_seed(recipe.seed, folder.name, "flattered", name)
 
         def fitted(parameters: Parameters, name: Classifier = name, seed: int = seed) -> Any:
-            model = make_classifier(name, parameters, recipe.fusion, n_emotions=len(EMOTIONS), seed=seed)
+            model = make_classifier(name, parameters, recipe.fusion, n_emotions=inputs.n_emotions, seed=seed)
             return model.fit(X["train"], y["train"]).predict_proba(X["test"])
 
         def loss(parameters: Parameters, fitted: Callable[[Parameters], Any] = fitted) -> float:

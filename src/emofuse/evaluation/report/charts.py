@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from emofuse.core.colors import EMOTION_COLORS
-from emofuse.core.labels import EMOTIONS
+from emofuse.core.colors import label_colors
 from emofuse.core.metrics import Reliability
 from emofuse.evaluation.report.axes import in_percent, named_rows
 from emofuse.evaluation.report.svg import Ink, drawing, ink_of, to_png, to_svg
@@ -164,17 +163,19 @@ def reliability_diagram(bins: Reliability) -> str:
         )
 
 
-def feature_map(data: FeatureMap, correct: NDArray[np.bool_] | None, *, seed: int) -> tuple[str, str]:
+def feature_map(
+    data: FeatureMap, correct: NDArray[np.bool_] | None, emotions: Sequence[str], *, seed: int
+) -> tuple[str, str]:
     """A plane in which similar clips lie close together, and its method (t-SNE or principal components).
 
     ``correct``: (n,) whether each clip was classified correctly, drawn as a dot or a cross; None: unknown.
+    ``emotions``: the labels of the run, in order.
     """
     positions, method = _plane(data.features, seed)
     with drawing(4.8, 4.4) as figure:
         ax = figure.subplots()
         is_correct = np.ones(len(positions), dtype=bool) if correct is None else correct
-        for index, emotion in enumerate(EMOTIONS):
-            color = EMOTION_COLORS[emotion]
+        for index, color in enumerate(label_colors(emotions).values()):
             of_emotion = data.emotion == index
             x, y = positions[of_emotion & is_correct].T
             ax.scatter(x, y, s=20, color=color, edgecolors=Ink.PAPER, linewidths=0.4)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from emofuse.core.labels import EMOTIONS
 from emofuse.core.number_format import MISSING, count
 from emofuse.corpus.ravdess import ADDRESS, CITATION, N_ACTORS
 from emofuse.evaluation.group_metrics import take_facts
@@ -43,7 +42,7 @@ def data_card(run: Run) -> str:
         actors=sorted(actors, key=natural),
         fewest=min(actors.values(), default=0),
         most=max(actors.values(), default=0),
-        emotions=_emotions(clips),
+        emotions=_emotions(clips, run.emotions),
         facts=_facts(clips),
         modalities={
             name: len(set(run.scores[name].takes.tolist()))
@@ -56,8 +55,8 @@ def data_card(run: Run) -> str:
         n_missing_actors=N_ACTORS - corpus["actors"] if few_actors else 0,
         failed=[(f.get("clip", MISSING), f.get("error", MISSING)) for f in failed[:_MOST_FAILED]],
         n_failed=len(failed),
-        rare=[f"{e} ({totals[e]:,})" for e in EMOTIONS if 0 < totals[e] * _RARE <= most],
-        absent=[emotion for emotion in EMOTIONS if clips and not totals[emotion]],
+        rare=[f"{e} ({totals[e]:,})" for e in run.emotions if 0 < totals[e] * _RARE <= most],
+        absent=[emotion for emotion in run.emotions if clips and not totals[emotion]],
         n_commonest=most,
         neutral_in_one_intensity=totals["neutral"] > 0
         and not any(c["emotion"] == "neutral" and c.get("intensity") == "strong" for c in clips.values()),
@@ -73,12 +72,12 @@ def _clips(run: Run) -> _Clips:
     for scores in run.scores.values():
         for take, actor, emotion in zip(scores.takes, scores.actors, scores.truth, strict=True):
             if str(take) not in out:
-                known = {"actor": str(actor), "emotion": EMOTIONS[emotion]}
+                known = {"actor": str(actor), "emotion": run.emotions[emotion]}
                 out[str(take)] = {**take_facts(str(take)), **known}
     return dict(sorted(out.items()))
 
 
-def _emotions(clips: _Clips) -> dict[str, Any]:
+def _emotions(clips: _Clips, emotions: Sequence[str]) -> dict[str, Any]:
     """Clips of each emotion, by sex if it is known of any clip; "" is an unknown sex, and comes last."""
     counts = Counter((clip["emotion"], clip.get("sex", "")) for clip in clips.values())
     sexes = sorted({sex for _, sex in counts}, key=lambda sex: (not sex, sex))
@@ -88,10 +87,10 @@ def _emotions(clips: _Clips) -> dict[str, Any]:
         "sexes": columns,
         "rows": [
             [emotion, *(count(counts[emotion, sex]) for sex in columns), count(totals[emotion])]
-            for emotion in EMOTIONS
+            for emotion in emotions
             if totals[emotion]
         ],
-        "sums": [sum(counts[e, sex] for e in EMOTIONS) for sex in columns],
+        "sums": [sum(counts[e, sex] for e in emotions) for sex in columns],
     }
 
 

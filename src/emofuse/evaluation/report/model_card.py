@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from emofuse.core.labels import EMOTIONS
 from emofuse.core.number_format import MISSING, number
 from emofuse.evaluation.report.pretrained import pretrained_parts
 from emofuse.evaluation.report.provenance import duration
@@ -50,7 +49,7 @@ def model_card(run: Run) -> str:
     return render_markdown(
         __package__,
         "model-card.md.j2",
-        emotions=EMOTIONS,
+        emotions=run.emotions,
         recipe={
             "name": recipe.get("name", "an unnamed recipe"),
             "hash": recipe.get("hash"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from emofuse.core.labels import EMOTIONS
+from emofuse.core.label_names import are_emotions
 from emofuse.core.metrics import reliability
+from emofuse.core.number_format import spelled
 from emofuse.evaluation.report import charts, condition_charts, tables
 from emofuse.evaluation.report.provenance import reproduction, settings, skipped, versions
 from emofuse.evaluation.report.selection import (
@@ -18,12 +19,14 @@ from emofuse.evaluation.report.selection import (
     main_systems,
     named,
 )
+from emofuse.evaluation.report.svg import css_colors
 from emofuse.evaluation.results import MAIN_SYSTEMS, in_order, title
 from emofuse.evaluation.run_files import Run
 from emofuse.system.templates import render_html
 
 Facts = dict[str, Any]
 """What the template of a section uses."""
+_MOST_NAMED: Final = 12
 
 
 def render(run: Run) -> str:
@@ -44,8 +47,17 @@ def render(run: Run) -> str:
         protocol=results.get("protocol", "?"),
         speaker_independent=bool(results.get("speaker_independent")),
         notes=results.get("notes") or [],
+        told_apart=_told_apart(run.emotions),
         sections=[section for section in sections if section["facts"] is not None],
     )
+
+
+def _told_apart(emotions: Sequence[str]) -> str:
+    """What the run tells apart, as the beginning of a sentence."""
+    n = spelled(len(emotions)).capitalize()
+    if are_emotions(emotions):
+        return f"{n} acted emotions"
+    return f"{n} labels ({', '.join(emotions)})" if len(emotions) <= _MOST_NAMED else f"{n} labels"
 
 
 def _headline(run: Run) -> Facts:
@@ -62,7 +74,8 @@ def _headline(run: Run) -> Facts:
         ],
         "chart": charts.accuracy_by_system(systems, _majority_share(run)),
         "systems": tables.system_rows(systems),
-        "chance": 1 / len(EMOTIONS),
+        "n_emotions": len(run.emotions),
+        "chance": 1 / len(run.emotions),
         "fused": "fused" in systems,
         "gains": tables.gain_rows(run.scores, _seed(run)),
     }
@@ -96,12 +109,15 @@ def _mistakes(run: Run) -> Facts | None:
     if not names:
         return None
     return {
-        "emotions": EMOTIONS,
+        "emotions": run.emotions,
+        "colors": css_colors(run.emotions),
         "leading": title(names[-1]),
-        "most_common": tables.most_common_mistakes(run.scores[names[-1]]),
-        "matrices": [{**named(name), "rows": tables.confusion_rows(run.scores[name])} for name in names],
+        "most_common": tables.most_common_mistakes(run.scores[names[-1]], run.emotions),
+        "matrices": [
+            {**named(name), "rows": tables.confusion_rows(run.scores[name], run.emotions)} for name in names
+        ],
         "systems": [named(name) for name in names],
-        "recalls": tables.recall_rows(run.scores, names),
+        "recalls": tables.recall_rows(run.scores, names, run.emotions),
     }
 
 
@@ -208,7 +224,7 @@ def _maps(run: Run) -> Facts | None:
         if fused is not None and np.isin(data.takes, fused.takes).all():
             found = dict(zip(fused.takes, fused.predicted == fused.truth, strict=True))
             correct = np.array([found[take] for take in data.takes], dtype=bool)
-        chart, method = charts.feature_map(data, correct, seed=_seed(run))
+        chart, method = charts.feature_map(data, correct, run.emotions, seed=_seed(run))
         projections.append(
             {
                 "chart": chart,
@@ -217,7 +233,7 @@ def _maps(run: Run) -> Facts | None:
                 "correctness_known": correct is not None,
             }
         )
-    return {"projections": projections, "emotions": EMOTIONS} if projections else None
+    return {"projections": projections, "colors": css_colors(run.emotions)} if projections else None
 
 
 def _learning(run: Run) -> Facts | None:
@@ -245,11 +261,11 @@ def _examples(run: Run) -> Facts | None:
             "sources": {name: path for name, path in (sources.get(example.take) or {}).items() if path},
             "strip": charts.face_strip(example),
             "spectrogram": charts.spectrogram(example),
-            "probabilities": list(zip(EMOTIONS, example.probabilities.tolist(), strict=True)),
+            "probabilities": list(zip(run.emotions, example.probabilities.tolist(), strict=True)),
         }
         for example in run.examples
     ]
-    return {"examples": examples} if examples else None
+    return {"examples": examples, "colors": css_colors(run.emotions)} if examples else None
 
 
 def _main_scores(run: Run) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from emofuse.core.colors import EMOTION_COLORS
+from emofuse.core.colors import EMOTION_COLORS, label_colors
 
 
 class Ink:
@@ -36,6 +36,14 @@ class Ink:
 
 
 SYSTEM_INKS: Final = {"voice": Ink.VOICE, "face": Ink.FACE, "fused": Ink.FUSED}
+
+
+def css_colors(labels: Sequence[str]) -> dict[str, str]:
+    """The color of each label in the page's style: the eight emotions have variables of their names."""
+    colors = label_colors(labels)
+    return {
+        name: f"var({_VARIABLES[color]})" if color in _VARIABLES else color for name, color in colors.items()
+    }
 
 
 def ink_of(system: str) -> str:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from emofuse.core.labels import EMOTIONS
 from emofuse.core.metrics import accuracy, bootstrap_difference, confusion_matrix, recall_per_class, uar
 from emofuse.core.number_format import MISSING, number, percent
 from emofuse.evaluation.report.selection import (
@@ -125,14 +124,14 @@ def spread(folds: Sequence[FoldFigures]) -> Row:
     }
 
 
-def confusion_rows(scores: Scores) -> list[Row]:
+def confusion_rows(scores: Scores, emotions: Sequence[str]) -> list[Row]:
     """For each acted emotion (rows) how often each emotion was predicted (cells), as a share of the row."""
-    counts = confusion_matrix(scores.truth, scores.predicted, len(EMOTIONS))
+    counts = confusion_matrix(scores.truth, scores.predicted, len(emotions))
     rows = []
-    for i, acted in enumerate(EMOTIONS):
+    for i, acted in enumerate(emotions):
         n = int(counts[i].sum())
         cells = []
-        for j, predicted in enumerate(EMOTIONS):
+        for j, predicted in enumerate(emotions):
             share = counts[i, j] / n if n else 0.0
             marks = {"hot": share > _HOT, "right": i == j, "none": counts[i, j] == 0}
             kind = " ".join(mark for mark, holds in marks.items() if holds)
@@ -141,12 +140,12 @@ def confusion_rows(scores: Scores) -> list[Row]:
     return rows
 
 
-def recall_rows(scores: Mapping[str, Scores], names: Sequence[str]) -> list[Row]:
+def recall_rows(scores: Mapping[str, Scores], names: Sequence[str], emotions: Sequence[str]) -> list[Row]:
     """Recall of each emotion by the named systems; None without clips. The best of each row is marked."""
-    recalls = {n: recall_per_class(scores[n].truth, scores[n].predicted, len(EMOTIONS)) for n in names}
-    counts = np.bincount(scores[names[-1]].truth, minlength=len(EMOTIONS))
+    recalls = {n: recall_per_class(scores[n].truth, scores[n].predicted, len(emotions)) for n in names}
+    counts = np.bincount(scores[names[-1]].truth, minlength=len(emotions))
     rows = []
-    for i, emotion in enumerate(EMOTIONS):
+    for i, emotion in enumerate(emotions):
         found = {name: None if np.isnan(recalls[name][i]) else float(recalls[name][i]) for name in names}
         best = max((recall for recall in found.values() if recall is not None), default=None)
         cells = [
@@ -157,14 +156,14 @@ def recall_rows(scores: Mapping[str, Scores], names: Sequence[str]) -> list[Row]
     return rows
 
 
-def most_common_mistakes(scores: Scores, most: int = 3) -> list[Row]:
+def most_common_mistakes(scores: Scores, emotions: Sequence[str], most: int = 3) -> list[Row]:
     """The most common mistakes, by share of the acted emotion."""
-    counts = confusion_matrix(scores.truth, scores.predicted, len(EMOTIONS))
+    counts = confusion_matrix(scores.truth, scores.predicted, len(emotions))
     acted = counts.sum(axis=1)
     pairs = [
-        (counts[i, j] / acted[i], EMOTIONS[i], EMOTIONS[j], int(counts[i, j]), int(acted[i]))
-        for i in range(len(EMOTIONS))
-        for j in range(len(EMOTIONS))
+        (counts[i, j] / acted[i], emotions[i], emotions[j], int(counts[i, j]), int(acted[i]))
+        for i in range(len(emotions))
+        for j in range(len(emotions))
         if i != j and counts[i, j]
     ]
     return [

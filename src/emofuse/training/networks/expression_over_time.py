@@ -9,7 +9,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 
-from emofuse.core.errors import WeightsError
+from emofuse.core.errors import ExperimentError, WeightsError
 from emofuse.core.labels import EMOTIONS, FER_PLUS, FER_PLUS_TO_EMOTION
 from emofuse.training.networks.expression_cnn import WIDTHS, CompactExpressionCnn, load_expression_weights
 
@@ -29,14 +29,15 @@ N_FRAME_OUTPUTS: Final = WIDTHS[-1] + len(FER_PLUS)
 
 _NEUTRAL: Final = FER_PLUS.index("neutral")
 _LEAST_PROBABILITY: Final = 1e-9
+_MAX_LISTED: Final = 5
 
 
 class ExpressionOverTime(nn.Module):
-    """Log-probabilities of FER+ pooled over the frames of a clip, then mapped to the eight emotions.
+    """Log-probabilities of FER+ pooled over the frames of a clip, then mapped to emotions of ours.
 
     ``temperature`` divides the logits of each frame. ``offsets`` are added to the log-probabilities of FER+:
     logarithms of the ratio of an emotion's expected frequency to that in FER+. ``pooling``: see
-    :func:`features_and_emotions`.
+    :func:`features_and_emotions`. ``emotions``: what is answered, in order: all eight, or some of them.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ExpressionOverTime(nn.Module):
         temperature: float = 1.0,
         offsets: Sequence[float] | None = None,
         pooling: Pooling = "mean",
+        emotions: Sequence[str] = EMOTIONS,
     ) -> None:
         super().__init__()
         self.cnn = cnn
@@ -55,7 +57,7 @@ class ExpressionOverTime(nn.Module):
         self.mapping: Tensor
         self.register_buffer("temperature", torch.tensor(float(temperature)))
         self.register_buffer("offsets", torch.tensor(offsets or [0.0] * len(FER_PLUS), dtype=torch.float32))
-        self.register_buffer("mapping", fer_plus_mapping(), persistent=False)
+        self.register_buffer("mapping", fer_plus_mapping(emotions), persistent=False)
 
     def forward(self, stack: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_frames, 48, 48) uint8 → features (n, 256) and log-probabilities (n, n_emotions)."""
@@ -147,20 +149,53 @@ def pool_peaks(logs: Tensor) -> Tensor:
     return (PEAK_POWER * logs + shares.log()).logsumexp(1) / PEAK_POWER
 
 
-def fer_plus_mapping() -> Tensor:
-    """(8, 8) float32: one row per emotion of FER+ with its shares of ours; zeros for one that is dropped."""
-    rows = [[FER_PLUS_TO_EMOTION[name].get(emotion, 0.0) for emotion in EMOTIONS] for name in FER_PLUS]
+def fer_plus_mapping(emotions: Sequence[str] = EMOTIONS) -> Tensor:
+    """(8, n_emotions) float32: one row per emotion of FER+ with its shares of ours; zeros for one dropped.
+
+    Args:
+        emotions: what is answered, in order: all eight, or some of them. Without calm, all of neutral is
+            neutral.
+
+    Raises:
+        ExperimentError: FER+ says nothing about one of them.
+    """
+    check_answers(emotions)
+    rows = []
+    for name in FER_PLUS:
+        shares = [FER_PLUS_TO_EMOTION[name].get(emotion, 0.0) for emotion in emotions]
+        if name == "neutral" and "neutral" in emotions:
+            shares = [share / sum(shares) for share in shares]
+        rows.append(shares)
     return torch.tensor(rows)
 
 
-def load_expression_over_time(path: str | Path | None, pooling: Pooling = "mean") -> ExpressionOverTime:
+def check_answers(emotions: Sequence[str]) -> None:
+    """Fail early where labels are to be told apart that a network trained on FER+ cannot answer.
+
+    Raises:
+        ExperimentError: one is not among the eight emotions.
+    """
+    if others := [emotion for emotion in emotions if emotion not in EMOTIONS]:
+        shown = ", ".join(map(repr, others[:_MAX_LISTED])) + (" …" if len(others) > _MAX_LISTED else "")
+        raise ExperimentError(
+            f"a face network that was trained on FER+ answers {', '.join(EMOTIONS)} and cannot tell {shown} "
+            "apart: use a recipe whose face network is trained on your corpus, such as default, or one of "
+            "the voice alone, such as whisper-only; or map the labels with --labels"
+        )
+
+
+def load_expression_over_time(
+    path: str | Path | None, pooling: Pooling = "mean", emotions: Sequence[str] = EMOTIONS
+) -> ExpressionOverTime:
     """The branch with weights that `emofuse faces train --architecture compact` wrote.
 
     Args:
         path: of the weights.
         pooling: see :func:`features_and_emotions`.
+        emotions: what is answered, in order.
 
     Raises:
+        ExperimentError: FER+ says nothing about one of them.
         WeightsError: no path is given, or the file is absent, damaged, or of another network.
     """
     if path is None:
@@ -170,4 +205,4 @@ def load_expression_over_time(path: str | Path | None, pooling: Pooling = "mean"
         )
     cnn = CompactExpressionCnn()
     load_expression_weights(cnn, Path(path))
-    return ExpressionOverTime(cnn, pooling=pooling).eval()
+    return ExpressionOverTime(cnn, pooling=pooling, emotions=emotions).eval()

@@ -166,7 +166,7 @@ def read_voices(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resourc
         np.array([take.speaker for take in takes]),
         {"voice": np.ones(len(takes), dtype=bool), "face": np.zeros(len(takes), dtype=bool)},
         len(recipe.voice.variants),
-        supervision_of(takes, corpus),
+        supervision_of(takes, corpus, EMOTIONS),
         corpora_of(takes),
         {part.name: part.emotions for part in corpus.parts},
     )
