@@ -22,6 +22,7 @@ from emofuse.core.recipes.load import load_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.cross_validation import evaluate
+from emofuse.system.executors import Processes
 from emofuse.training.resources import Resources
 from tests.support import small_corpora
 
@@ -67,7 +68,7 @@ def test_a_killed_run_resumes_and_ends_like_an_uninterrupted_one(
     assert not (killed / "predictions.csv").exists()
     before = sorted(path.name for path in killed.parent.iterdir())
     # in two processes: the figures do not depend on their number
-    evaluate(load_corpus(au_folder), recipe, "actors-2", killed, Resources(jobs=2, store=store))
+    evaluate(load_corpus(au_folder), recipe, "actors-2", killed, Resources(Processes(2), store=store))
     assert (killed / "predictions.csv").read_bytes() == (au_run / "predictions.csv").read_bytes()
     assert all(path.stat().st_mtime_ns == then for path, then in trained.items())
     assert sorted(path.name for path in killed.parent.iterdir()) == before

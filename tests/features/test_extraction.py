@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from emofuse.core.errors import FeatureError, MediaError, RecipeError, StoreError
+from emofuse.core.errors import MediaError, RecipeError, StoreError
 from emofuse.core.recipes.load import load_recipe, parse_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Clip, Features, Float32, Take, TimedFrames
@@ -22,6 +22,7 @@ from emofuse.features.face.boxes import overlap
 from emofuse.features.store import FeatureStore
 from emofuse.features.voice.clip_voice import CHANNELS_CANCEL
 from emofuse.media.decoding import Media, decode
+from emofuse.system.executors import Processes, processes
 from tests.support import drawn_people, media_files
 from tests.support.ffmpeg import ffmpeg, needs_ffmpeg
 
@@ -149,8 +150,12 @@ def test_a_batch_continues_after_a_bad_file(tmp_path: Path, folder: Path, jobs: 
     store = FeatureStore(tmp_path)
     progress: list[tuple[int, int]] = []
     first = extract_takes(
-        takes, RECIPE, store=store, jobs=jobs, on_done=lambda done, total: progress.append((done, total))
-    )
+        takes,
+        RECIPE,
+        store=store,
+        executor=processes(jobs),
+        on_done=lambda done, total: progress.append((done, total)),
+    )  # fmt: skip
     assert progress == [(i, 6) for i in range(1, 7)]
     assert [type(result) for result in first] == [
         Features, MediaError, Features, MediaError, MediaError, Features
@@ -161,7 +166,7 @@ def test_a_batch_continues_after_a_bad_file(tmp_path: Path, folder: Path, jobs: 
     assert isinstance(f, Features)
     np.testing.assert_array_equal(f.voice, extract(folder / "faceless.mp4", RECIPE).voice)
     # The same again, from the store alone.
-    again = extract_takes(takes, RECIPE, store=store, jobs=1)[5]
+    again = extract_takes(takes, RECIPE, store=store)[5]
     assert isinstance(again, Features) and again.meta == f.meta and again.notes == f.notes
     np.testing.assert_array_equal(again.voice, f.voice)
 
@@ -196,7 +201,7 @@ def test_a_store_that_cannot_be_written_ends_the_batch(tmp_path: Path, folder: P
                 [take_of(folder / "voice.wav", None)] * 3,
                 RECIPE,
                 store=FeatureStore(tmp_path / "file"),
-                jobs=jobs,
+                executor=processes(jobs),
             )
 
 
@@ -216,14 +221,9 @@ def test_a_take_that_kills_its_process_costs_only_itself(tmp_path: Path, folder:
         take_of(None, tmp_path / "c.mp4", "c"),
     ]
     table = DeadlyTable(("AU01",), {name: np.ones(1, np.float32) for name in "ac"}, tmp_path / "au.csv")
-    a, killer, c = extract_takes(takes, TABLED, table=table, jobs=2)
+    a, killer, c = extract_takes(takes, TABLED, table=table, executor=Processes(2))
     assert isinstance(a, Features) and isinstance(c, Features)
     assert str(killer) == f"{folder / 'voice.wav'}, {tmp_path / 'b.mp4'}: the process that read it died"
-
-
-def test_jobs_must_be_positive() -> None:
-    with pytest.raises(FeatureError, match="jobs"):
-        extract_takes([], RECIPE, jobs=0)
 
 
 def test_extraction_needs_no_training_package() -> None:

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import threadpoolctl
 
 from emofuse.core.errors import IsolationError
-from emofuse.system.process_pool import as_completed, in_processes
+from emofuse.system.process_pool import as_completed
 
 
 def slow_square(n: int, wait_s: float) -> tuple[int, int]:
@@ -25,38 +24,6 @@ def slow_square(n: int, wait_s: float) -> tuple[int, int]:
     if n == 13:
         raise ValueError("thirteen")
     return n * n, os.getpid()
-
-
-def threads() -> int:
-    import numpy  # noqa: F401 - its algebra is what is limited
-
-    return max((one["num_threads"] for one in threadpoolctl.threadpool_info()), default=1)
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_results_come_in_the_order_of_the_arguments(jobs: int) -> None:
-    done: list[int] = []
-    found = list(in_processes(slow_square, [(3, 0.3), (2, 0.0), (5, 0.0)], jobs, done.append))
-    assert [square for square, _ in found] == [9, 4, 25]
-    assert done[-1] == 3
-    assert done == sorted(done)
-    assert ({pid for _, pid in found} == {os.getpid()}) == (jobs == 1)
-
-
-def test_workers_keep_to_one_thread() -> None:
-    assert list(in_processes(threads, [(), ()], 2, lambda _: None)) == [1, 1]
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_failure_stops_what_has_not_started(jobs: int) -> None:
-    done: list[int] = []
-    with pytest.raises(ValueError, match="thirteen"):
-        list(in_processes(slow_square, [(13, 0.0), *[(1, 0.2)] * 20], jobs, done.append))
-    assert max(done, default=0) < 20
-
-
-def test_nothing_to_do() -> None:
-    assert list(in_processes(slow_square, [], 4, lambda _: None)) == []
 
 
 def named(name: str) -> str:

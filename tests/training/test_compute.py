@@ -14,6 +14,7 @@ from emofuse.core.errors import DeviceError, ExperimentError
 from emofuse.core.recipes.load import load_recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.cross_validation import evaluate
+from emofuse.system.executors import Processes
 from emofuse.training.compute import CPU, Compute, computing, current_compute
 from emofuse.training.resources import Resources
 from tests.support.drawn_trainings import TRAININGS, weights_of
@@ -79,7 +80,7 @@ def test_auto_without_a_gpu_is_equal_to_the_default_to_the_bit(
 ) -> None:
     """The same folder, the same stored features, the same predictions, through other processes too."""
     stored = sorted(path for path in store.root.rglob("*") if path.is_file())
-    resources = Resources(jobs=2, store=store, compute=Compute.of("auto"))
+    resources = Resources(Processes(2), store=store, compute=Compute.of("auto"))
     evaluate(load_corpus(au_folder), load_recipe(au_toml), "actors-2", tmp_path / "run", resources)
     assert sorted(path for path in store.root.rglob("*") if path.is_file()) == stored
     for name in ("predictions.csv", "run.json"):

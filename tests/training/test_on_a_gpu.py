@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from emofuse.system.executors import Processes
 from emofuse.training.compute import Compute, computing
 from emofuse.training.kernel_machine import MOST_ROWS
 from emofuse.training.torch_settings import reproducible
@@ -133,8 +134,8 @@ def test_results_name_the_card() -> None:
 def test_processes_share_the_card() -> None:
     from emofuse.training.resources import Resources
 
-    resources = Resources(jobs=2, compute=GPU)
-    losses = resources.in_processes("networks", losses_of, [("action units",), ("fusion",)])
+    resources = Resources(Processes(2), compute=GPU)
+    losses = resources.map("networks", losses_of, [("action units",), ("fusion",)])
     assert losses == [on_gpu(TRAININGS[name]).losses for name in ("action units", "fusion")]
 
 

@@ -123,7 +123,8 @@ def _evaluate(out: Path, jobs: int, compute: Compute) -> Mapping[str, Any]:
     from emofuse.training.resources import Resources
 
     with stages() as on_progress:
-        resources = Resources(jobs, options.feature_store(out / "features"), on_progress, compute)
+        store = options.feature_store(out / "features")
+        resources = Resources(options.executor(jobs), store, on_progress, compute)
         results = evaluate(load_corpus(out / "corpus"), load_recipe(RECIPE), PROTOCOL, out / "run", resources)
         on_progress("report", 0, 1)
         write_report(out / "run")
@@ -141,6 +142,7 @@ def _train(out: Path, jobs: int, compute: Compute) -> Path:
     bundle = out / "bundle"
     if not (bundle / "bundle.json").is_file():
         with stages() as on_progress:
-            resources = Resources(jobs, options.feature_store(out / "features"), on_progress, compute)
+            store = options.feature_store(out / "features")
+            resources = Resources(options.executor(jobs), store, on_progress, compute)
             train(load_corpus(out / "corpus"), load_recipe(RECIPE), bundle, resources)
     return bundle

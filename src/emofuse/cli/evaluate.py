@@ -51,7 +51,7 @@ def evaluate(
     if seed is not None:
         settings = settings.model_copy(update={"seed": seed})
     with stages() as on_progress:
-        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress, compute)
+        resources = Resources(options.executor(jobs), options.feature_store(cache), on_progress, compute)
         results = cross_validate(clips, settings, protocol, out, resources)
         on_progress("report", 0, 1)
         write_report(out)

@@ -40,7 +40,7 @@ def leak(
     compute = options.compute(device, precision)
     store = options.feature_store(cache)
     with stages() as on_progress:
-        resources = Resources(options.processes(jobs), store, on_progress, compute)
+        resources = Resources(options.executor(jobs), store, on_progress, compute)
         audit = measure_leakage(clips, settings, protocol, out, resources)
     page = write_leakage(out, audit)
     console = Console()

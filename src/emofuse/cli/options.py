@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emofuse.corpus.corpus import Corpus
     from emofuse.features.profile import Profile
     from emofuse.features.store import FeatureStore
+    from emofuse.system.executors import Executor
     from emofuse.timeline.windows import WindowRules
     from emofuse.training.compute import Compute
 
@@ -348,6 +349,13 @@ def known_people(files: Sequence[Path]) -> Profile | dict[str, Profile] | None:
 def processes(jobs: int) -> int:
     """Number of processes for ``--jobs``: 0 means one per core that this process may use."""
     return jobs or usable_cores()
+
+
+def executor(jobs: int) -> Executor:
+    """What computes tasks, for ``--jobs``."""
+    from emofuse.system import executors
+
+    return executors.processes(processes(jobs))
 
 
 def compute(device: DeviceChoice, precision: Precision = Precision.FLOAT32) -> Compute:

@@ -44,7 +44,7 @@ def robustness(
     clips = options.load_corpora(corpus, labels, weight)
     compute = options.compute(device)
     with stages() as on_progress:
-        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress, compute)
+        resources = Resources(options.executor(jobs), options.feature_store(cache), on_progress, compute)
         records = measure_robustness(run, clips, resources)
         page = write_report(run)
     table = Table("condition", "system", "accuracy %", "95 % interval", title_justify="left")

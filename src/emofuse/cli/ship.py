@@ -92,7 +92,7 @@ def ship(
 
     compute = options.compute(device, precision)
     with stages() as on_progress:
-        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress, compute)
+        resources = Resources(options.executor(jobs), options.feature_store(cache), on_progress, compute)
         bundle = build(
             options.load_corpora(corpus, labels, weight, license_),
             load_recipe(recipe),

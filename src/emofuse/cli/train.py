@@ -41,7 +41,7 @@ def train(
     settings, clips = load_recipe(recipe), options.load_corpora(corpus, labels, weight, license_, name)
     compute = options.compute(device, precision)
     with stages() as on_progress:
-        resources = Resources(options.processes(jobs), options.feature_store(cache), on_progress, compute)
+        resources = Resources(options.executor(jobs), options.feature_store(cache), on_progress, compute)
         others = [options.load_corpora([path], None) for path in measure or ()]
         bundle = train_bundle(clips, settings, out, resources, measure_on=others)
     print_line(f"bundle: {out}")

@@ -59,7 +59,7 @@ def evaluate(
         recipe: what is fitted, and how.
         protocol: name of the folds (see :mod:`emofuse.corpus.folds`).
         run: folder of the results; an interrupted run in it resumes.
-        resources: processes, device, stored features, progress.
+        resources: executor, device, stored features, progress.
 
     Returns:
         What ``run``/results.json holds.
@@ -118,11 +118,11 @@ def _fuse(
 ) -> tuple[list[FusedFold], list[EnrolledOutputs]]:
     """The fusions of every fold, and those for enrolled speakers where the recipe has an enrollment."""
     arguments = [(plan, inputs, recipe, work) for plan in plans]
-    fused = resources.in_processes("fusions", fuse_fold, arguments)
+    fused = resources.map("fusions", fuse_fold, arguments)
     if recipe.enrolment is None:
         return fused, []
     with_fused = [(*one, of_fold) for one, of_fold in zip(arguments, fused, strict=True)]
-    return fused, resources.in_processes("enrolment", _enroll_fold, with_fused)
+    return fused, resources.map("enrolment", _enroll_fold, with_fused)
 
 
 def _enroll_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, fused: FusedFold) -> EnrolledOutputs:

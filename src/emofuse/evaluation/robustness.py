@@ -53,7 +53,7 @@ def measure_robustness(
     Args:
         run: folder that :func:`emofuse.evaluation.cross_validation.evaluate` has written.
         corpus: the one it was evaluated on.
-        resources: processes, device, stored features, progress.
+        resources: executor, device, stored features, progress.
 
     Raises:
         ExperimentError: there is no such run, it is in use, its networks are gone, or the corpus is another.
@@ -121,7 +121,7 @@ def _degraded(
         takes,
         other,
         store=resources.store,
-        jobs=resources.jobs,
+        executor=resources.executor,
         on_done=resources.on_done(degradation),
     )
     voices = np.zeros_like(clean)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from emofuse.media.arrays import media_from_recording
 from emofuse.media.decoding import Media, Source, decode
 from emofuse.media.frames import FrameSink
 from emofuse.system.checksums import media_sha256
+from emofuse.system.executors import THIS_PROCESS, Executor, ThisProcess
 
 _NOT_REQUESTED: Final = ModalityFeatures(None, "not requested")
 WHOLE_FRAME: Final = "no face in the middle of the frame: the whole frame was searched"
@@ -94,7 +96,7 @@ def extract_takes(
     *,
     store: FeatureStore | None = None,
     table: ActionUnitTable | None = None,
-    jobs: int = 1,
+    executor: Executor = THIS_PROCESS,
     on_done: Callable[[int, int], None] | None = None,
 ) -> list[Features | EmofuseError]:
     """Features of many takes: the voice from each take's audio file, the face from its video file.
@@ -104,7 +106,7 @@ def extract_takes(
         recipe: which features, and how.
         store: where results are stored and looked up; None: nowhere.
         table: action units, for recipes that read them.
-        jobs: number of worker processes.
+        executor: where they are computed; in other processes, a take that ends its process has an error.
         on_done: called after each take with the number done and the total.
 
     Returns:
@@ -115,9 +117,7 @@ def extract_takes(
         MissingExtraError: the face features need an optional part of the package.
         WeightsError: they need a weight file that is missing or altered.
     """
-    if jobs < 1:
-        raise FeatureError(f"jobs must be at least 1, got {jobs}")
-    work = _Work(recipe, store, table, threads=1 if jobs > 1 else 0)
+    work = _Work(recipe, store, table, threads=0 if isinstance(executor, ThisProcess) else 1)
     results: dict[int, Features | EmofuseError] = {}
 
     def done(index: int, result: Features | EmofuseError) -> None:
@@ -134,20 +134,17 @@ def extract_takes(
             left.append(index)
     if "face" in recipe.modalities and any(takes[index].face is not None for index in left):
         check_face_needs(recipe.face.features)
-    if jobs == 1:
-        for index in left:
-            done(index, work.result(takes[index]))
-    elif left:
-        # Not needed to read a single file.
-        from emofuse.system.process_pool import as_completed
 
-        def on_death(position: int) -> FeatureError:
-            paths = ", ".join(map(str, takes[left[position]].paths))
-            return FeatureError(f"{paths}: the process that read it died")
+    def on_death(position: int) -> FeatureError:
+        paths = ", ".join(map(str, takes[left[position]].paths))
+        return FeatureError(f"{paths}: the process that read it died")
 
-        remaining = [(takes[index],) for index in left]
-        setup = partial(_start_worker, work)
-        for position, result in as_completed(_in_worker, remaining, jobs, setup=setup, on_death=on_death):
+    remaining = [(takes[index],) for index in left]
+    completed = executor.as_completed(
+        _Work.result, remaining, shared=(work,), setup=_one_decoding_thread, on_death=on_death
+    )
+    with closing(completed):
+        for position, result in completed:
             done(left[position], result)
     return [results[index] for index in range(len(takes))]
 
@@ -419,19 +416,8 @@ def _span(clip: Clip) -> tuple[Path, float | None, float | None]:
     return clip.path, clip.start_s, clip.end_s
 
 
-_work: _Work | None = None
-"""In a worker process: what its takes are read with."""
-
-
-def _start_worker(work: _Work) -> None:
-    """Give a worker process, once, what it needs for every take."""
+def _one_decoding_thread() -> None:
+    """A setup: a worker is one of several."""
     import cv2
 
-    global _work  # noqa: PLW0603 - a worker process has no other place for it
-    _work = work
     cv2.setNumThreads(1)
-
-
-def _in_worker(take: Take) -> Features | EmofuseError:
-    assert _work is not None
-    return _work.result(take)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing.connection
-import os
 import sys
 import threading
 import traceback
@@ -30,38 +29,6 @@ Setup = Callable[[], None]
 
 _END_S: Final = 5.0
 """How long a worker that has nothing left to do may take to end by itself."""
-
-
-def one_thread() -> None:
-    """A setup: a worker is one of several, so its numerical libraries keep to one thread."""
-    import threadpoolctl
-
-    # for libraries that are not loaded yet, and for those that are
-    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    threadpoolctl.threadpool_limits(1)
-
-
-def in_processes(
-    function: Callable[..., T],
-    arguments: Sequence[tuple[Any, ...]],
-    jobs: int,
-    on_done: Callable[[int], None],
-) -> Iterator[T]:
-    """Results in the order of the arguments, computed on one thread per process.
-
-    With one job, or one task, everything happens in this process. A failure stops what has not started.
-    """
-    if jobs <= 1 or len(arguments) <= 1:
-        for n, one in enumerate(arguments, 1):
-            yield function(*one)
-            on_done(n)
-        return
-    results = {}
-    with contextlib.closing(as_completed(function, arguments, jobs, setup=one_thread)) as completed:
-        for index, result in completed:
-            results[index] = result
-            on_done(len(results))
-    yield from (results[index] for index in range(len(arguments)))
 
 
 def as_completed(

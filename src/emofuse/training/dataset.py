@@ -180,7 +180,7 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
         recipe,
         store=resources.store,
         table=table,
-        jobs=resources.jobs,
+        executor=resources.executor,
         on_done=resources.on_done("features"),
     )
     readable, failed = _split(takes, results)
@@ -381,7 +381,7 @@ def _write_voice_variant(
             takes,
             recipe.with_voice_features(settings),
             store=resources.store,
-            jobs=resources.jobs,
+            executor=resources.executor,
             on_done=resources.on_done(stage),
         )
     )

@@ -31,6 +31,7 @@ from emofuse.corpus.corpus import SYNTHETIC_MARK, Corpus
 from emofuse.corpus.ravdess import LICENCE, SYNTHETIC_LICENCE, RavdessName, parse_name
 from emofuse.features.extraction import Readable
 from emofuse.recognition.recognizer import Recognizer
+from emofuse.system.executors import processes
 from emofuse.training.compute import Compute, Precision
 
 try:
@@ -136,7 +137,7 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             recipe,
             folder.path / "bundle",
             resources=Resources(
-                jobs=self.jobs,
+                processes(self.jobs),
                 store=None if self.cache is None else FeatureStore(Path(self.cache)),
                 on_progress=_print_progress if self.verbose else ignore_progress,
                 compute=Compute.of(self.device, self.precision),

@@ -83,7 +83,7 @@ def run_network_jobs(
         resources: how many jobs run side by side, and who is told how many are done.
         stage: what progress calls them.
     """
-    resources.in_processes(stage, run_network_job, [(job, inputs, recipe, work) for job in jobs])
+    resources.map(stage, run_network_job, [(job, inputs, recipe, work) for job in jobs])
 
 
 def load_network(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path) -> Any:

@@ -29,7 +29,7 @@ def measure_bundle(bundle: Bundle, corpus: Corpus, seed: int, resources: Resourc
         bundle: the recognizer, as it will be used.
         corpus: none of its clips may have been trained on.
         seed: of the resampling of speakers.
-        resources: processes, stored features, progress.
+        resources: executor, stored features, progress.
 
     Raises:
         ExperimentError: no take with an emotion that the bundle tells apart can be read.
@@ -46,7 +46,7 @@ def measure_bundle(bundle: Bundle, corpus: Corpus, seed: int, resources: Resourc
         takes,
         bundle.recipe,
         store=resources.store,
-        jobs=resources.jobs,
+        executor=resources.executor,
         on_done=resources.on_done(f"measuring on {corpus.name}"),
     )
     rows = []

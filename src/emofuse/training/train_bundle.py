@@ -44,7 +44,7 @@ def train(
         recipe: what is fitted, and how.
         out: folder of the bundle; must not exist or be empty. Work goes to ``out``.work beside it, from
             where an interrupted run resumes, and is removed at the end.
-        resources: processes, device, stored features, progress.
+        resources: executor, device, stored features, progress.
         measure_on: corpora that the finished bundle reads once; nothing is fitted on them. Their figures are
             in its provenance, ``measured``.
 

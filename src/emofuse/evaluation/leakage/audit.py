@@ -107,7 +107,7 @@ def leak(
         recipe: what is fitted, and how. Enrollment is left out.
         protocol: name of the speaker-independent folds of the conditions c and d.
         run: folder of the results, with a folder per condition; an interrupted run in it resumes.
-        resources: processes, device, stored features, progress.
+        resources: executor, device, stored features, progress.
 
     Returns:
         What ``run``/leak.json holds.
@@ -237,7 +237,7 @@ class _Audit:
             (plan, inputs, recipe, network_work, folder / "work" / plan_name(fold))
             for plan, fold in zip(plans, split.folds, strict=True)
         ]
-        fused = resources.in_processes("fusions", flattering_fusion, fusions)
+        fused = resources.map("fusions", flattering_fusion, fusions)
         table = predictions(split.folds, plans, self.dataset, recipe, network_work, fused)
         write_predictions(folder, table, inputs.emotions)
         results = run_results(

@@ -98,7 +98,7 @@ def ship(
             the speaker of the check is trained.
         fer2013: with the face of a bundle, the folder of FER2013, on whose public_test the likelihood of the
             face's outputs is measured; for a recipe with fusion.face_likelihood whose bundle lacks it.
-        resources: processes, device, stored features, progress.
+        resources: executor, device, stored features, progress.
 
     Raises:
         BundleError: ``out`` is not empty, or the bundle is larger than may come with a package.

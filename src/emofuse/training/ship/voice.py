@@ -182,7 +182,7 @@ def _voices_at(takes: list[Take], recipe: Recipe, resources: Resources) -> NDArr
         [replace(take, face=None) for take in takes],
         recipe,
         store=resources.store,
-        jobs=resources.jobs,
+        executor=resources.executor,
         on_done=resources.on_done(f"voices at speed {recipe.voice.features.speed:g}"),
     )
     rows = []
