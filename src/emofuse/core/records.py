@@ -34,6 +34,8 @@ class Clip:
     end_s: float | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     """What else the corpus states: channel, intensity, statement, repetition, sex."""
+    ratings: Mapping[str, float] = field(default_factory=dict)
+    """What raters gave on numeric scales, by dimension, such as valence; what is missing was not rated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Take:
     voice: Clip | None
     face: Clip | None
     facts: Mapping[str, str] = field(default_factory=dict)
+    ratings: Mapping[str, float] = field(default_factory=dict)
+    """What raters gave on numeric scales, by dimension; of either of its files."""
 
     def __post_init__(self) -> None:
         if self.voice is None and self.face is None:

@@ -57,6 +57,8 @@ class Corpus:
     """The labels that it distinguishes, in the order shown: see :func:`emofuse.core.label_names.in_order`."""
     parts: tuple[CorpusPart, ...] = ()
     """Of a joined corpus: what it was joined from; every clip then has the fact :data:`CORPUS_FACT`."""
+    dimensions: tuple[str, ...] = ()
+    """The numeric scales on which its clips were rated, such as valence; in the order shown."""
 
     def takes(self, channel: str | None = "speech") -> tuple[Take, ...]:
         """The performances, sorted: each with the file of its voice and the file of its face.
@@ -85,7 +87,8 @@ def _take(name: str, clips: dict[Modality, Clip]) -> Take:
     face = _first(clips, _FACE_FROM)
     known = voice or face
     assert known is not None
-    return Take(name, known.speaker, known.emotion, voice, face, known.facts)
+    ratings = {dimension: value for clip in clips.values() for dimension, value in clip.ratings.items()}
+    return Take(name, known.speaker, known.emotion, voice, face, known.facts, ratings)
 
 
 def _first(clips: dict[Modality, Clip], wanted: Iterable[Modality]) -> Clip | None:

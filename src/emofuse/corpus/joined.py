@@ -71,6 +71,7 @@ def join_corpora(corpora: Sequence[Corpus], weights: Sequence[float] | None = No
             CorpusPart(corpus.name, corpus.root, corpus.licence, corpus.emotions, weight)
             for corpus, weight in zip(corpora, counts, strict=True)
         ),
+        dimensions=tuple(dict.fromkeys(name for corpus in corpora for name in corpus.dimensions)),
     )
 
 

@@ -40,7 +40,7 @@ class Inputs:
 
     folder: Path
     labels: Rows
-    """(n_takes,) indices into ``emotions``."""
+    """(n_takes,) indices into ``emotions``; zeros in a corpus that has ratings alone."""
     speakers: NDArray[np.str_]
     has: dict[ModalityName, NDArray[np.bool_]]
     n_voice_variants: int = 1
@@ -53,6 +53,10 @@ class Inputs:
     """The emotions that each of these corpora distinguishes."""
     emotions: tuple[str, ...] = EMOTIONS
     """The label space of the run: what networks, fusions and tables of predictions answer, in this order."""
+    dimensions: tuple[str, ...] = ()
+    """The numeric scales on which takes were rated."""
+    ratings: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    """(n_takes, n_dimensions) what raters gave; NaN where a take was not rated. Empty without dimensions."""
 
     @property
     def n_emotions(self) -> int:
@@ -171,9 +175,7 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
             raise ExperimentError(
                 f"voice.conditions: no degradation is called {name!r}: choose from {', '.join(DEGRADATIONS)}"
             )
-    takes = [take for take in corpus.takes() if take.emotion is not None]
-    if not takes:
-        raise ExperimentError(f"{corpus.root}: no takes with a known emotion")
+    takes = usable_takes(corpus)
     table = find_action_units(corpus, recipe)
     results = extract_takes(
         takes,
@@ -193,7 +195,7 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
     if table is not None and not has["face"].any():  # the table of another corpus
         raise ExperimentError(f"{corpus.root}: no take has a face: {readable[0][1].face_missing}")
     index = {emotion: i for i, emotion in enumerate(corpus.emotions)}
-    labels = np.array([index[str(take.emotion)] for take, _ in readable], dtype=np.int64)
+    labels = np.array([index.get(str(take.emotion), 0) for take, _ in readable], dtype=np.int64)
     speakers = np.array([take.speaker for take, _ in readable])
     others = recipe.voice.variants[1:] if has["voice"].any() else ()
     read = [take for take, _ in readable]
@@ -201,6 +203,7 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
         folder, labels, speakers, has, 1 + len(others),
         supervision_of(read, corpus), corpora_of(read), {part.name: part.emotions for part in corpus.parts},
         corpus.emotions,
+        dimensions=corpus.dimensions, ratings=ratings_of(read, corpus.dimensions),
     )  # fmt: skip
     fingerprint = _write_features(readable, inputs)
     _check_differ(corpus, inputs)
@@ -225,6 +228,30 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
         feature_notes={take.take: list(features.notes) for take, features in readable if features.notes},
         action_units=() if table is None else table.names,
     )
+
+
+def usable_takes(corpus: Corpus) -> list[Take]:
+    """The takes with a label; of a corpus that has ratings alone, those with a rating.
+
+    Raises:
+        ExperimentError: there are none.
+    """
+    if not corpus.emotions:
+        takes = [take for take in corpus.takes() if take.ratings]
+        if not takes:
+            raise ExperimentError(f"{corpus.root}: no takes with a label or a rating")
+        return takes
+    takes = [take for take in corpus.takes() if take.emotion is not None]
+    if not takes:
+        raise ExperimentError(f"{corpus.root}: no takes with a known emotion")
+    return takes
+
+
+def ratings_of(takes: Sequence[Take], dimensions: Sequence[str]) -> NDArray[np.float64]:
+    """(n_takes, n_dimensions) ratings; NaN where a take was not rated."""
+    if not dimensions:
+        return np.zeros((0, 0))
+    return np.array([[take.ratings.get(name, np.nan) for name in dimensions] for take in takes])
 
 
 class PartEntry(TypedDict):
@@ -337,6 +364,8 @@ def _write_features(readable: Sequence[tuple[Take, Features]], inputs: Inputs) -
         digest.update("\t".join(inputs.emotions).encode())
     if inputs.supervision is not None:
         digest.update(inputs.supervision.mark())
+    if inputs.dimensions:
+        digest.update("\t".join(inputs.dimensions).encode() + inputs.ratings.tobytes())
     for modality in inputs.modalities:
         rows: list[NDArray[Any] | None] = [getattr(features, modality) for _, features in readable]
         if sum(row.nbytes for row in rows if row is not None) > free:
