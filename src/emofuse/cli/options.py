@@ -191,6 +191,15 @@ ListFile = Annotated[
         "files from this list, which all shards must share, instead of searching folders again.",
     ),
 ]  # fmt: skip
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster", metavar="auto|HOST:PORT", rich_help_panel=_SHARDS,
+        help="Work on all nodes of the Ray cluster with this head, of which this machine must be one; auto: "
+        "the cluster that was started on this machine, or one that is started for this command and ends with "
+        "it. Needs emofuse\\[cluster].",
+    ),
+]  # fmt: skip
 
 # Reading recordings
 

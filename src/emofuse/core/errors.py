@@ -25,6 +25,7 @@
     │   └── JobStoreError     the database of jobs cannot be used
     ├── BatchError         a batch has nothing to read, or its table cannot be written
     │   └── ShardError         shards of a batch are missing, doubled or of different batches
+    ├── ClusterError       a cluster cannot be reached, or its nodes cannot do the work
     ├── TimelineError      a stored timeline is missing, damaged or of another version
     ├── AnnotationError    annotations are malformed, or of another recording
     ├── CancelledError     the reading of a recording was cancelled by its caller
@@ -156,6 +157,10 @@ class BatchError(EmofuseError):
 
 class ShardError(BatchError):
     """A shard cannot be dealt, or shards cannot be merged: one is missing, doubled, or of another batch."""
+
+
+class ClusterError(EmofuseError):
+    """A cluster cannot be reached, is of another version, or its nodes cannot do the work."""
 
 
 class TimelineError(EmofuseError):

@@ -1,0 +1,145 @@
+"""Ray nodes on this machine: real raylets, held back by quotas, and killed as by a power failure."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+LOOPBACK: Final = "127.0.0.1"
+_MARK: Final = "EMOFUSE_RAY_NODE"
+"""The variable by which the processes of a node are found, whoever started them."""
+_OBJECT_STORE_BYTES: Final = 80_000_000
+_CPU_GROUPS: Final = Path("/sys/fs/cgroup/cpu")
+"""Of cgroup v1."""
+_PERIOD_US: Final = 100_000
+
+
+def can_hold_to_quotas() -> bool:
+    """Whether this machine has groups of processes whose share of a core can be limited, and lets us."""
+    return (_CPU_GROUPS / "cpu.cfs_quota_us").parent.is_dir() and os.access(_CPU_GROUPS, os.W_OK)
+
+
+class RayNodes:
+    """A cluster of Ray on this machine; a context manager. Its head has no core for tasks, unless asked."""
+
+    def __init__(self, head_cores: int = 0, variables: Mapping[str, str] | None = None) -> None:
+        """Start the head.
+
+        Args:
+            head_cores: that tasks may use there.
+            variables: of the environment of the head and all nodes.
+        """
+        self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+        self._variables = dict(variables or {})
+        self._groups: list[Path] = []
+        self.marks: list[str] = []
+        """Of the nodes, the head's first."""
+        self.address = f"{LOOPBACK}:{_free_port()}"
+        port = self.address.rpartition(":")[2]
+        self._start(head_cores, None, {}, "--head", f"--port={port}", f"--temp-dir={self.folder}",
+                    "--include-dashboard=false")  # fmt: skip
+
+    def add(self, cores: int = 1, share: float | None = None, **variables: str) -> str:
+        """Start a node; return the mark by which it is killed.
+
+        Args:
+            cores: tasks at once.
+            share: of a core that all its processes together may use; None: no limit.
+            variables: of its environment.
+        """
+        return self._start(cores, share, variables, f"--address={self.address}")
+
+    def _start(self, cores: int, share: float | None, variables: Mapping[str, str], *arguments: str) -> str:
+        mark = uuid.uuid4().hex
+        group = None if share is None else self._group(mark, share)
+        command = [
+            sys.executable, "-m", "ray.scripts.scripts", "start", *arguments, f"--num-cpus={cores}",
+            f"--object-store-memory={_OBJECT_STORE_BYTES}", "--disable-usage-stats", "--min-worker-port=0",
+            "--max-worker-port=0", "--dashboard-agent-listen-port=0", "--include-log-monitor=false",
+            f"--node-ip-address={LOOPBACK}",
+        ]  # fmt: skip
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", check=False, stdin=subprocess.DEVNULL,
+            env={**environment(), **self._variables, **variables, _MARK: mark},
+            preexec_fn=None if group is None else lambda: _join(group),
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"ray start failed: {done.stdout}{done.stderr}")
+        self.marks.append(mark)
+        return mark
+
+    def _group(self, mark: str, share: float) -> Path:
+        group = _CPU_GROUPS / f"emofuse-{mark}"
+        group.mkdir()
+        self._groups.append(group)
+        (group / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
+        (group / "cpu.cfs_quota_us").write_text(str(round(share * _PERIOD_US)))
+        return group
+
+    def kill(self, mark: str) -> None:
+        """End a node at once, with everything that runs on it."""
+        while pids := processes_of(mark):
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+        self.marks.remove(mark)
+
+    def close(self) -> None:
+        """End all nodes, and remove what they have left."""
+        for mark in list(reversed(self.marks)):
+            self.kill(mark)
+        for group in self._groups:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> RayNodes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def environment() -> dict[str, str]:
+    """That of nodes and of drivers: Ray listens on the loopback interface, and asks for no token."""
+    return {
+        **os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "disabled",
+    }  # fmt: skip
+
+
+def processes_of(mark: str) -> list[int]:
+    """The processes of a node that still run."""
+    return list(_processes_of(f"{_MARK}={mark}".encode()))
+
+
+def _processes_of(variable: bytes) -> Iterator[int]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if variable in (folder / "environ").read_bytes().split(b"\0"):
+                state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+                if state != "Z":
+                    yield int(folder.name)
+
+
+def _join(group: Path) -> None:
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((LOOPBACK, 0))
+        port: int = listener.getsockname()[1]
+        return port
