@@ -1,0 +1,1 @@
+"""What human coders wrote: annotation files → coded spans → agreement, and clips to train on."""
