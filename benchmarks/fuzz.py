@@ -26,7 +26,8 @@ import av
 import numpy as np
 
 from emofuse.corpus.synthetic import clip
-from emofuse.recognition.batch import READER, WorkerSettings
+from emofuse.recognition.batch import READER
+from emofuse.recognition.worker_settings import WorkerSettings
 from emofuse.system.isolated_workers import Lost, Task, isolated
 
 LIMIT_S: Final = 10.0

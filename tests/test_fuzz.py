@@ -9,9 +9,9 @@ from typing import Any
 from benchmarks.fuzz import DAMAGES, KINDS, Fuzz
 from emofuse.core.errors import EmofuseError
 from emofuse.exports.write import write_timeline
-from emofuse.recognition.batch import WorkerSettings
 from emofuse.recognition.bundle import SHIPPED
 from emofuse.recognition.recognizer import Recognizer
+from emofuse.recognition.worker_settings import WorkerSettings
 from emofuse.system.isolated_workers import Lost
 
 SEEDS = range(1000, 1060)

@@ -24,7 +24,6 @@ from emofuse.core.labels import EMOTIONS
 from emofuse.features.profile import Profile
 from emofuse.features.speaker_normalization import Moments
 from emofuse.recognition.batch import (
-    WorkerSettings,
     default_limit_s,
     predict_in_processes,
     predict_table,
@@ -33,6 +32,7 @@ from emofuse.recognition.batch import (
 from emofuse.recognition.batch_inputs import find_recordings
 from emofuse.recognition.bundle import SHIPPED, _warn_once, load_bundle
 from emofuse.recognition.tables import columns
+from emofuse.recognition.worker_settings import WorkerSettings
 from emofuse.system.journal import Journal
 from tests.support import small_corpora
 from tests.support.typed import not_none
@@ -185,7 +185,8 @@ def test_the_parent_process_loads_no_network(
         )
     assert caplog.text.count("CC BY-NC-SA 4.0: no commercial use") == 1
     code = (
-        "import sys; from emofuse.recognition.batch import WorkerSettings; WorkerSettings.of(None)\n"
+        "import sys; from emofuse.recognition.worker_settings import WorkerSettings\n"
+        "WorkerSettings.of(None)\n"
         "print([name for name in ('onnxruntime', 'av', 'cv2', 'dlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -245,7 +246,7 @@ def test_other_code_or_libraries_do_not_resume(
     settings = WorkerSettings.of(SHIPPED)
     with Journal(tmp_path / "t.csv.partial.jsonl", settings.identity()) as journal:
         journal.append({"file": "a"})
-    monkeypatch.setattr(f"emofuse.recognition.batch.{changed}", lambda *_: "other")
+    monkeypatch.setattr(f"emofuse.recognition.worker_settings.{changed}", lambda *_: "other")
     named = {"source_digest": "version of its code", "library_versions": "version of a library"}[changed]
     with pytest.raises(JournalError, match=f"of a run with another {named}, which cannot be resumed"):
         predict_table(sounds, SHIPPED, tmp_path / "t.csv")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from emofuse.core.errors import BundleError, IsolationError
-from emofuse.system.isolated_workers import Handler, Lost, Reply, Request, Task, isolated
+from emofuse.system.isolated_workers import Handler, IsolatedWorkers, Lost, Reply, Request, Task, isolated
 from tests.support.processes import is_running
 
 
@@ -116,6 +116,26 @@ def test_time_that_the_caller_takes_does_not_count() -> None:
             time.sleep(0.6)
             found.append(result)
     assert all(isinstance(result, dict) for result in found)
+
+
+def test_workers_are_kept_from_one_call_to_the_next() -> None:
+    workers = IsolatedWorkers(TARGET, {}, 1, kept=True)
+    try:
+        (first,) = workers.results(iter([task(1)]))
+        (second,) = workers.results(iter([task(2)]))
+        assert isinstance(first[1], dict) and isinstance(second[1], dict)
+        assert (first[1]["pid"], square(second[1])) == (second[1]["pid"], 4)
+        assert list(workers.results(iter([]))) == []
+        os.kill(first[1]["pid"], signal.SIGKILL)  # it dies while it has nothing to do
+        while is_running(first[1]["pid"]):
+            time.sleep(0.05)
+        results = dict(workers.results(iter([task(3), task(4, "crash"), task(5)])))
+        assert results[4] == Lost("the process that read it crashed (SIGSEGV)")
+        assert [square(results[n]) for n in (3, 5)] == [9, 25]
+        pid = next(iter(workers.results(iter([task(6)]))))[1]["pid"]  # type: ignore[index]
+    finally:
+        workers.shutdown()
+    assert not is_running(pid)
 
 
 def test_what_is_printed_is_not_a_reply() -> None:

@@ -176,7 +176,8 @@ def _predicted(
                 listing, profile=person, streams=streams, on_progress=on_progress,
             ))  # fmt: skip
         # not needed for one file, and slow to import
-        from emofuse.recognition.batch import WorkerSettings, predict_in_processes
+        from emofuse.recognition.batch import predict_in_processes
+        from emofuse.recognition.worker_settings import WorkerSettings
 
         return predict_in_processes(
             listing, WorkerSettings.of(recognizer or bundle, person, streams, device.value),

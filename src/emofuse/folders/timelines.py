@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,15 +25,16 @@ from emofuse.folders.condition_means import condition_means, write_condition_mea
 from emofuse.folders.condition_picture import draw_conditions
 from emofuse.folders.conditions import read_conditions
 from emofuse.folders.tables import Outcome, purposes, write_files, write_summary
-from emofuse.recognition.batch import WorkerSettings, stamp
+from emofuse.recognition.batch import stamp
 from emofuse.recognition.batch_inputs import Listing, OnFile, find_recordings
-from emofuse.recognition.file_list import FileList
+from emofuse.recognition.file_list import FileList, size_bytes
 from emofuse.recognition.shard_record import SUFFIX as RECORD_SUFFIX
 from emofuse.recognition.shard_record import ShardRecord
 from emofuse.recognition.shards import Shard
 from emofuse.recognition.tables import failure
+from emofuse.recognition.worker_settings import ThisMachine, Workers, WorkerSettings
 from emofuse.system.atomic_write import write_atomically
-from emofuse.system.isolated_workers import Lost, Task, isolated
+from emofuse.system.isolated_workers import Lost, Task
 from emofuse.system.journal import Journal
 from emofuse.timeline.segments import SegmentRules
 from emofuse.timeline.windows import WindowRules
@@ -96,6 +97,7 @@ def write_timelines(
     *,
     suffixes: Sequence[str] = SUFFIXES,
     jobs: int = 1,
+    workers: Workers | None = None,
     shard: Shard | str | None = None,
     file_list: FileList | None = None,
     conditions: str | os.PathLike[str] | None = None,
@@ -115,6 +117,7 @@ def write_timelines(
         recognizer: a recognizer, a bundle or its folder, or None: the recognizer that comes with emofuse.
         suffixes: of :data:`~emofuse.exports.FORMATS`; the files of each recording.
         jobs: worker processes; each uses one core.
+        workers: what reads the recordings in place of processes of this machine: the nodes of a cluster.
         shard: read only this part of the recordings, such as ``"3/40"``, and leave a record in place of
             tables. Shards may share ``out_dir``, or have one each.
         file_list: the recordings, with names relative to the folder; None: those that are found now.
@@ -136,6 +139,7 @@ def write_timelines(
         JournalError: the journal belongs to other settings, another recognizer or version, or is in use.
         BundleError: there is no such recognizer.
         IsolationError: a worker cannot load it.
+        ClusterError: no node of the cluster can do the work.
         OSError: a table or the journal cannot be written.
     """
     options, out = options or TimelineOptions(), Path(out_dir)
@@ -155,10 +159,9 @@ def write_timelines(
     about = settings.identity() | {"set of options": how, "table of conditions": run.conditions}
     with Journal(out / f"{_stem(part)}.partial.jsonl", about | chosen.about()) as journal:
         run.recall(journal)
-        with (
-            settings.setup() as setup,
-            contextlib.closing(isolated(WRITER, setup | how, run.tasks(timeout_s, journal), jobs)) as replies,
-        ):
+        tasks = run.tasks(timeout_s, journal, largest_first=workers is not None)
+        workers = workers or ThisMachine(jobs)
+        with contextlib.closing(workers(WRITER, settings, how, tasks, out_dir=out)) as replies:
             for index, reply in replies:
                 run.record(index, {"error": reply.reason} if isinstance(reply, Lost) else reply, journal)
         if part is None:
@@ -290,11 +293,13 @@ class _Run:
         journal.begin(len(self.files), self.n_resumed, self.n_failed)
         self._report()
 
-    def tasks(self, timeout_s: float | None, journal: Journal) -> Iterator[Task]:
+    def tasks(self, timeout_s: float | None, journal: Journal, *, largest_first: bool) -> Iterator[Task]:
         """The recordings that are still to be read; those that cannot be recordings are failures at once."""
-        for index, file in enumerate(self.files):
-            if index in self.replies:
-                continue
+        pending: Iterable[int] = (index for index in range(len(self.files)) if index not in self.replies)
+        if largest_first:
+            pending = sorted(pending, key=lambda index: -size_bytes(self.files[index]))
+        for index in pending:
+            file = self.files[index]
             if file in self.recordings.refused:
                 self.record(index, {"error": self.recordings.refused[file]}, journal)
                 continue

@@ -13,37 +13,31 @@ are there, the table is written, in the order of the files, and the journal is r
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
-import tempfile
 from array import array
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from emofuse.core.devices import Device, DeviceChoice
+from emofuse.core.devices import DeviceChoice
 from emofuse.core.errors import BatchError
 from emofuse.core.records import Prediction, StreamChoice
-from emofuse.core.version import __version__
-from emofuse.features.library_versions import OF_PREDICTION, library_versions
 from emofuse.recognition.batch_inputs import Listing, OnFile, find_recordings
-from emofuse.recognition.bundle import MANIFEST, Bundle, load_bundle, warn_of_licence
-from emofuse.recognition.file_list import FileList
+from emofuse.recognition.file_list import FileList, size_bytes
 from emofuse.recognition.shard_record import SUFFIX as RECORD_SUFFIX
 from emofuse.recognition.shard_record import ShardRecord
 from emofuse.recognition.shards import Shard
 from emofuse.recognition.tables import Row, check_table, failure, is_row, table_row, write_table
+from emofuse.recognition.worker_settings import ThisMachine, Workers, WorkerSettings
 from emofuse.system.checksums import file_digest
-from emofuse.system.isolated_workers import Lost, Task, isolated
+from emofuse.system.isolated_workers import Lost, Task
 from emofuse.system.journal import Journal
-from emofuse.system.onnx_session import usable_device
-from emofuse.system.source_digest import source_digest
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
+    from emofuse.recognition.bundle import Bundle
     from emofuse.recognition.recognizer import Recognizer
 
 READER: Final = "emofuse.recognition.batch_worker:load_reader"
@@ -78,111 +72,13 @@ def default_limit_s(size_bytes: int) -> float:
     return _LIMIT_S + size_bytes / _LIMIT_BYTES_PER_S
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """What every worker process loads."""
-
-    bundle: Path
-    emotions: tuple[str, ...]
-    action_units: Path | None = None
-    profile: Profile | None = None
-    streams: StreamChoice = field(default_factory=StreamChoice)
-    device: Device = "cpu"
-
-    @classmethod
-    def of(
-        cls,
-        recognizer: Recognizer | Bundle | str | Path | None,
-        profile: Profile | None = None,
-        streams: StreamChoice | None = None,
-        device: DeviceChoice | None = None,
-    ) -> WorkerSettings:
-        """Those of a recognizer, a bundle or its folder, or None: the recognizer that comes with emofuse.
-
-        This process needs no networks: they are loaded here only to check a profile. ``device``: of the
-        networks; None: the recognizer's, else the CPU.
-
-        Raises:
-            BundleError: there is no such bundle.
-            DeviceError: ``device`` is ``cuda``, and there is no GPU that can be used.
-            ProfileError: the profile was made with another recognizer.
-        """
-        if recognizer is None or isinstance(recognizer, str | Path):
-            recognizer = load_bundle(recognizer)
-            warn_of_licence(recognizer)
-        if isinstance(recognizer, Bundle) and profile is not None:
-            from emofuse.recognition.recognizer import Recognizer
-
-            recognizer = Recognizer(recognizer)
-        if isinstance(recognizer, Bundle):
-            bundle, table = recognizer, None
-        else:
-            bundle, table = recognizer.bundle, recognizer.action_units
-            device = device or recognizer.device
-            if profile is not None:
-                recognizer.check_profile(profile)
-        return cls(
-            bundle=bundle.folder.absolute(),
-            emotions=bundle.emotions,
-            action_units=None if table is None else table.path.absolute(),
-            profile=profile,
-            streams=streams or StreamChoice(),
-            device=usable_device(device or "cpu"),
-        )
-
-    def identity(self) -> dict[str, str | None]:
-        """What the results depend on, as digests; chosen streams and a GPU only if there are any."""
-        chosen = {
-            f"{kind} stream": str(number)
-            for kind, number in asdict(self.streams).items()
-            if number is not None
-        }
-        if self.device != "cpu":
-            chosen["device"] = self.device
-        return chosen | {
-            "version of emofuse": __version__,
-            "version of its code": source_digest(),
-            "version of a library": json.dumps(library_versions(OF_PREDICTION)),
-            "recogniser": file_digest(self.bundle / MANIFEST),
-            "table of action units": None if self.action_units is None else file_digest(self.action_units),
-            "profile": None if self.profile is None else _digest(self.profile),
-        }
-
-    @contextlib.contextmanager
-    def setup(self) -> Iterator[dict[str, Any]]:
-        """The argument of :data:`READER`; a profile is passed as a temporary file."""
-        with tempfile.TemporaryDirectory(prefix="emofuse-") as folder:
-            profile = None
-            if self.profile is not None:
-                profile = Path(folder, "profile")
-                self.profile.save(profile)
-            yield {
-                "bundle": str(self.bundle),
-                "action_units": None if self.action_units is None else str(self.action_units),
-                "profile": None if profile is None else str(profile),
-                "streams": asdict(self.streams),
-                "device": self.device,
-            }
-
-
-def _digest(profile: Profile) -> str:
-    digest = hashlib.sha256(f"{profile.recogniser} {profile.clips}".encode())
-    for name, known in sorted(profile.moments.items()):
-        digest.update(f"{name} {known.n}".encode())
-        digest.update(known.mean.tobytes() + known.deviations.tobytes())
-    for kind, one in sorted(profile.baselines.items()):
-        digest.update(f"{kind} {one.n} {one.spread_nats}".encode() + one.mean.tobytes())
-    if profile.face is not None:
-        digest.update(profile.face.tobytes())
-    return digest.hexdigest()
-
-
 def predict_table(
     files: FileList | Listing | str | Path | Iterable[str | Path],
     recognizer: Recognizer | Bundle | str | Path | None,
     out: str | Path,
     *,
     jobs: int = 1,
+    workers: Workers | None = None,
     shard: Shard | str | None = None,
     profile: Profile | None = None,
     timeout_s: float | None = None,
@@ -198,6 +94,7 @@ def predict_table(
         out: the table, ``.csv``, ``.jsonl`` or ``.parquet``; an existing one is replaced at the end. Its
             journal lies beside it, with ``.partial.jsonl`` added to its name.
         jobs: worker processes; each uses one core.
+        workers: what reads the files in place of processes of this machine: the nodes of a cluster.
         shard: read only this part of the files, such as ``"3/40"``, which leaves a record beside the table;
             :func:`~emofuse.recognition.merged_table.merge_tables` joins the tables of all parts.
         profile: of the person who is seen and heard in all the files.
@@ -217,6 +114,7 @@ def predict_table(
         BundleError: there is no such recognizer.
         DeviceError: ``device`` is ``cuda``, and there is no GPU that can be used.
         IsolationError: a worker cannot load it.
+        ClusterError: no node of the cluster can do the work.
         MissingExtraError: a Parquet table is requested and pyarrow is not installed.
         OSError: the table or its journal cannot be written.
     """
@@ -232,7 +130,9 @@ def predict_table(
     with Journal(journal_path(out), about | ({} if part is None else part.about())) as journal:
         run = _Run(listing, settings.emotions, journal, on_progress or _no_progress)
         run.recall()
-        with contextlib.closing(_predictions(listing, settings, run.pending(), jobs, timeout_s)) as results:
+        pending = run.pending(largest_first=workers is not None)
+        workers = workers or ThisMachine(jobs)
+        with contextlib.closing(_predictions(listing, settings, pending, workers, timeout_s)) as results:
             for index, prediction in results:
                 run.record(index, prediction)
         write_table(out, run.rows(), settings.emotions)
@@ -330,11 +230,18 @@ class _Run:
         self.journal.begin(len(self.listing.files), self.done, self.failed)
         self._report()
 
-    def pending(self) -> Iterator[int]:
-        """The files that are still to be read, each stamped just before."""
-        for index, name in enumerate(self.listing.files):
+    def pending(self, *, largest_first: bool) -> Iterator[int]:
+        """The files that are still to be read, each stamped just before.
+
+        The largest first is better where many machines would wait for the last.
+        """
+        files = self.listing.files
+        order: Iterable[int] = range(len(files))
+        if largest_first:
+            order = sorted(order, key=lambda index: -size_bytes(files[index]))
+        for index in order:
             if self.offsets[index] < 0:
-                self._stamps[index] = stamp(name)
+                self._stamps[index] = stamp(files[index])
                 yield index
 
     def record(self, index: int, prediction: Prediction) -> None:
@@ -381,7 +288,9 @@ def predict_in_processes(
     """
     n, n_failed = len(listing.files), 0
     found: dict[int, Prediction] = {}
-    with contextlib.closing(_predictions(listing, settings, range(n), jobs, timeout_s)) as results:
+    with contextlib.closing(
+        _predictions(listing, settings, range(n), ThisMachine(jobs), timeout_s)
+    ) as results:
         for index, prediction in results:
             found[index] = prediction
             n_failed += prediction.error is not None
@@ -391,9 +300,13 @@ def predict_in_processes(
 
 
 def _predictions(
-    listing: Listing, settings: WorkerSettings, indices: Iterable[int], jobs: int, timeout_s: float | None
+    listing: Listing,
+    settings: WorkerSettings,
+    indices: Iterable[int],
+    workers: Workers,
+    timeout_s: float | None,
 ) -> Generator[tuple[int, Prediction], None, None]:
-    """Read files of a listing in worker processes; yield them as they are ready, refused ones last.
+    """Read files of a listing; yield them as they are ready, refused ones last.
 
     ``indices`` is consumed as workers become free.
     """
@@ -413,7 +326,7 @@ def _predictions(
         name = listing.files[index]
         return Prediction.failed(name, settings.emotions, f"{name}: {reason}")
 
-    with settings.setup() as setup, contextlib.closing(isolated(READER, setup, tasks(), jobs)) as replies:
+    with contextlib.closing(workers(READER, settings, {}, tasks())) as replies:
         for index, reply in replies:
             if isinstance(reply, Lost):
                 yield index, failed(index, reply.reason)

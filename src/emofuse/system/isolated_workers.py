@@ -1,6 +1,7 @@
 """Run tasks that may crash or hang in worker processes; a task that does fails alone.
 
-A worker has one task at a time, so it is known which task ended it. For work that does not end, see
+A worker has one task at a time, so it is known which task ended it. :func:`isolated` does tasks of one call,
+:class:`IsolatedWorkers` of several, with the same processes. For work that does not end, see
 :mod:`emofuse.system.worker_pool`.
 """
 
@@ -18,7 +19,7 @@ from emofuse.core.errors import IsolationError
 from emofuse.system.worker_lifetime import cause_of_death, note_fewer_workers
 from emofuse.system.worker_process import START_S, Channel, Reply, Request, WorkerProcess, load_target
 
-__all__ = ["Handler", "Lost", "Reply", "Request", "Task", "isolated"]
+__all__ = ["Handler", "IsolatedWorkers", "Lost", "Reply", "Request", "Task", "isolated"]
 
 Handler = Callable[[Request], Reply]
 
@@ -62,7 +63,7 @@ def isolated(
     Raises:
         IsolationError: a worker cannot start, or ``function(setup)`` raised an :class:`EmofuseError`.
     """
-    pool = _WorkerPool(target, setup, jobs)
+    pool = IsolatedWorkers(target, setup, jobs)
     try:
         yield from pool.results(iter(tasks))
     finally:
@@ -85,15 +86,22 @@ class _Worker:
         self.deadline = float("inf") if task.limit_s is None else time.monotonic() + task.limit_s
         self.process.send({"request": dict(task.request)})
 
+    def rest(self) -> None:
+        """It has nothing to do."""
+        self.task, self.deadline = None, float("inf")
+
 
 @dataclass
-class _WorkerPool:
-    """The workers of one call of :func:`isolated`."""
+class IsolatedWorkers:
+    """The workers of one call of :func:`isolated`; or of several, if ``kept``, until :meth:`shutdown`."""
 
     target: str
     setup: Mapping[str, Any]
+    """Of workers that are started from now on."""
     jobs: int
     """At most; fewer where no more can be started."""
+    kept: bool = False
+    """Whether workers outlive the tasks of a call."""
     workers: set[_Worker] = field(default_factory=set)
     replies: queue.Queue[Any] = field(default_factory=queue.Queue)
     retries: deque[Task] = field(default_factory=deque)
@@ -102,47 +110,76 @@ class _WorkerPool:
     """How many were wanted, and why there are fewer, while nobody has been told."""
     retried: set[int] = field(default_factory=set)
     """Keys of tasks whose process died once."""
+    _tasks: Iterator[Task] = field(default_factory=lambda: iter(()))
 
     def results(self, tasks: Iterator[Task]) -> Iterator[tuple[int, Reply | Lost]]:
-        def next_task() -> Task | None:
-            return self.retries.popleft() if self.retries else next(tasks, None)
+        """Results of tasks, as of :func:`isolated`; to be exhausted before it is called again.
 
+        Raises:
+            IsolationError: a worker cannot start, or refuses to work.
+        """
+
+        self._forget_the_dead()
+        self._tasks = tasks
+        for worker in list(self.workers):
+            self._continue(worker)
         while True:
-            while len(self.workers) < self.jobs and (task := next_task()) is not None:
-                try:
-                    worker = _Worker(self.target, self.setup, self.replies)
-                except (OSError, RuntimeError, MemoryError) as error:
-                    self.retries.appendleft(task)
-                    self._fewer(str(error) or type(error).__name__)
-                    continue
-                worker.task = task
-                self.workers.add(worker)
-            if not self.workers:
+            self._start_workers()
+            if not any(worker.task for worker in self.workers):
                 return
             worker, reply = self._next_reply()
             if worker not in self.workers:
                 continue  # a late reply of a worker that was given up
-            if reply is None:
+            task = worker.task
+            if task is None:
+                self._remove(worker)  # one that is kept, and has died
+            elif reply is None:
                 yield from self._on_exit(worker)
             elif "failed" in reply:
                 raise IsolationError(reply["failed"])
             elif not worker.ready:
                 worker.ready = True
-                assert worker.task is not None
-                worker.start(worker.task)
+                worker.start(task)
             else:
-                assert worker.task is not None
                 if self.missing is not None:
                     note_fewer_workers(self.jobs, *self.missing)
                     self.missing = None
-                key = worker.task.key
-                self.retried.discard(key)
-                task = next_task()
-                if task is None:
+                self.retried.discard(task.key)
+                self._continue(worker)
+                yield task.key, reply["result"]
+
+    def _next_task(self) -> Task | None:
+        return self.retries.popleft() if self.retries else next(self._tasks, None)
+
+    def _start_workers(self) -> None:
+        """Start as many as there are tasks for."""
+        while len(self.workers) < self.jobs and (task := self._next_task()) is not None:
+            try:
+                worker = _Worker(self.target, self.setup, self.replies)
+            except (OSError, RuntimeError, MemoryError) as error:
+                self.retries.appendleft(task)
+                self._fewer(str(error) or type(error).__name__)
+                continue
+            worker.task = task
+            self.workers.add(worker)
+
+    def _continue(self, worker: _Worker) -> None:
+        """Give a worker its next task; without one, keep it or end it."""
+        task = self._next_task()
+        if task is not None:
+            worker.start(task)
+        elif self.kept:
+            worker.rest()
+        else:
+            self._remove(worker)
+
+    def _forget_the_dead(self) -> None:
+        """Remove workers that have died since the tasks of the last call."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                worker, reply = self.replies.get_nowait()
+                if reply is None and worker in self.workers:
                     self._remove(worker)
-                else:
-                    worker.start(task)
-                yield key, reply["result"]
 
     def _next_reply(self) -> tuple[_Worker, Any]:
         """The next message of a worker; None: it has ended, or its time is over."""
