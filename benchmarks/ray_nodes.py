@@ -17,6 +17,11 @@ from pathlib import Path
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
+_START: Final = (
+    "from ray._private import services; services.resolve_ip_for_localhost = lambda host: host; "
+    "from ray.scripts.scripts import main; main()"
+)
+"""The command ``ray``, which takes the loopback address as it is, and not for one that others reach."""
 _MARK: Final = "EMOFUSE_RAY_NODE"
 """The variable by which the processes of a node are found, whoever started them."""
 _OBJECT_STORE_BYTES: Final = 80_000_000
@@ -64,14 +69,14 @@ class RayNodes:
         mark = uuid.uuid4().hex
         group = None if share is None else self._group(mark, share)
         command = [
-            sys.executable, "-m", "ray.scripts.scripts", "start", *arguments, f"--num-cpus={cores}",
+            sys.executable, "-c", _START, "start", *arguments, f"--num-cpus={cores}",
             f"--object-store-memory={_OBJECT_STORE_BYTES}", "--disable-usage-stats", "--min-worker-port=0",
             "--max-worker-port=0", "--dashboard-agent-listen-port=0", "--include-log-monitor=false",
             f"--node-ip-address={LOOPBACK}",
         ]  # fmt: skip
         done = subprocess.run(
             command, capture_output=True, encoding="utf-8", check=False, stdin=subprocess.DEVNULL,
-            env={**environment(), **self._variables, **variables, _MARK: mark},
+            env={**os.environ, **self._variables, **variables, _MARK: mark},
             preexec_fn=None if group is None else lambda: _join(group),
         )  # fmt: skip
         if done.returncode:
@@ -110,14 +115,6 @@ class RayNodes:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def environment() -> dict[str, str]:
-    """That of nodes and of drivers: Ray listens on the loopback interface, and asks for no token."""
-    return {
-        **os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AUTH_MODE": "disabled",
-    }  # fmt: skip
 
 
 def processes_of(mark: str) -> list[int]:

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from emofuse.cli import options
+from emofuse.cli.clusters import batch_workers, check_cluster
 from emofuse.cli.interrupts import resumable
 from emofuse.cli.printing import (
     counted,
@@ -77,6 +78,7 @@ def predict(
     profile: options.ProfileFile = None,
     shard: options.ShardNumber = None,
     list_file: options.ListFile = None,
+    cluster: options.ClusterAddress = None,
     same_person: Annotated[
         bool,
         typer.Option(
@@ -105,12 +107,17 @@ def predict(
     Example: `emofuse predict anna-*.mp4 --same-person`
 
     Example: `emofuse predict interviews/ --shard 3/40 --out part-03.csv`
+
+    Example: `emofuse predict interviews/ --cluster 10.0.0.7:6379 --out interviews.csv`
     """
     from emofuse.recognition.bundle import load_bundle
 
     if same_person and profile is not None:
         raise typer.BadParameter("--same-person makes a baseline of the files: leave out --profile")
     _check_shard(shard, list_file, out, same_person=same_person)
+    check_cluster(cluster, jobs)
+    if cluster is not None and (out is None or same_person or device is not options.DeviceChoice.CPU):
+        raise typer.BadParameter("--cluster needs --out, and is without --same-person and --device")
     if list_file is not None and shard is None:
         write_list(find_recordings(files), list_file)
         return
@@ -137,7 +144,7 @@ def predict(
         recognizer = Recognizer(loaded, action_units=table, device=device.value)
     if out is not None and not same_person:
         failed = _to_table(
-            found, recognizer or loaded, person, streams, out, n_processes, timeout, device, shard
+            found, recognizer or loaded, person, streams, out, n_processes, timeout, device, shard, cluster
         )
     else:
         predictions = _predicted(listing, recognizer, loaded, person, streams, n_processes, timeout, device)
@@ -206,14 +213,19 @@ def _to_table(
     timeout: float | None,
     device: options.DeviceChoice,
     shard: Shard | None,
+    cluster: str | None,
 ) -> int:
     """Write the table with a progress bar; return the number of failed files."""
     from emofuse.recognition.batch import predict_table
 
-    with resumable(), counting_failures("predicting") as on_progress:
+    with (
+        resumable(),
+        batch_workers(cluster) as workers,
+        counting_failures("predicting") as on_progress,
+    ):
         result = predict_table(
-            files, recognizer, out, jobs=n_processes, shard=shard, profile=person, timeout_s=timeout,
-            streams=streams, device=device.value, on_progress=on_progress,
+            files, recognizer, out, jobs=n_processes, workers=workers, shard=shard, profile=person,
+            timeout_s=timeout, streams=streams, device=device.value, on_progress=on_progress,
         )  # fmt: skip
     print_failures(result.errors, result.failed, "column error")
     if not is_quiet():

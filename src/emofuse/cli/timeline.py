@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from emofuse.cli import options
+from emofuse.cli.clusters import check_cluster
 from emofuse.cli.printing import print_bundle, print_line, print_remark, print_segments, print_summary
 from emofuse.cli.progress import stages
 from emofuse.cli.timeline_folder import list_folder, write_folder
@@ -120,6 +121,7 @@ def timeline(
     ] = None,
     shard: options.ShardNumber = None,
     list_file: options.ListFile = None,
+    cluster: options.ClusterAddress = None,
     conditions: Annotated[
         Path | None,
         typer.Option(
@@ -155,6 +157,8 @@ def timeline(
     Example: `emofuse timeline interviews/ --out-dir results --jobs 4 --conditions conditions.csv`
 
     Example: `emofuse timeline interviews/ --out-dir results --shard 3/40`
+
+    Example: `emofuse timeline interviews/ --out-dir results --cluster 10.0.0.7:6379`
     """
     logging.getLogger("emofuse").setLevel(logging.ERROR)
     how = _how(
@@ -172,6 +176,8 @@ def timeline(
         list_folder(file, list_file)
         return
     if out_dir is None:
+        if cluster is not None:
+            raise typer.BadParameter("--cluster reads folders: name one for the results with --out-dir")
         if shard is not None:
             raise typer.BadParameter("--shard is a part of a folder: name one for the results with --out-dir")
         if file.is_dir():
@@ -188,10 +194,11 @@ def timeline(
         raise typer.BadParameter("--out and --names are for one recording: with --out-dir, use --format")
     if annotations is not None:
         raise typer.BadParameter("--annotations are of one recording: leave out --out-dir")
+    check_cluster(cluster, jobs)
     from emofuse.features.profile import Profile
 
     write_folder(
-        file, out_dir, bundle, formats=formats, jobs=jobs, shard=shard, list_file=list_file,
+        file, out_dir, bundle, formats=formats, jobs=jobs, cluster=cluster, shard=shard, list_file=list_file,
         conditions=conditions, how=how, profile=Profile.load(profile[0]) if profile else None,
         timeout=timeout, purpose=purpose,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from emofuse.cli import options
+from emofuse.cli.clusters import batch_workers
 from emofuse.cli.interrupts import resumable
 from emofuse.cli.printing import (
     counted,
@@ -62,6 +63,7 @@ def write_folder(
     *,
     formats: Sequence[str] | None,
     jobs: int,
+    cluster: str | None,
     shard: Shard | None,
     list_file: Path | None,
     conditions: Path | None,
@@ -77,9 +79,13 @@ def write_folder(
     chosen, loaded = suffixes(formats), load_bundle(bundle)
     listed = None if list_file is None else FileList.load(list_file)
     print_bundle(loaded, bundle)
-    with resumable(), counting_failures("recordings") as on_progress:
+    with (
+        resumable(),
+        batch_workers(cluster) as workers,
+        counting_failures("recordings") as on_progress,
+    ):
         result = write_timelines(
-            recordings, out_dir, loaded, suffixes=chosen, jobs=options.processes(jobs),
+            recordings, out_dir, loaded, suffixes=chosen, jobs=options.processes(jobs), workers=workers,
             shard=shard, file_list=listed, conditions=conditions, options=how, profile=profile,
             timeout_s=timeout, purpose=purpose, on_progress=on_progress,
         )  # fmt: skip

@@ -24,6 +24,7 @@ def load_writer(setup: Mapping[str, Any]) -> Handler:
     from emofuse.core.errors import EmofuseError
     from emofuse.features.profile import Profile
     from emofuse.recognition.recognizer import Recognizer
+    from emofuse.system.atomic_write import is_disk_full
     from emofuse.timeline.segments import SegmentRules
     from emofuse.timeline.windows import WindowRules
 
@@ -49,6 +50,9 @@ def load_writer(setup: Mapping[str, Any]) -> Handler:
             return _read(recognizer, request, setup["suffixes"], options, setup.get("purpose"))
         except EmofuseError as error:
             return {"error": str(error)}
+        except OSError as error:
+            why = {"error": f"{type(error).__name__}: {error}"}
+            return {**why, "disk_full": True} if is_disk_full(error) else why
         except Exception as error:  # one recording must not stop the others; the type shows a bug
             return {"error": f"{type(error).__name__}: {error}"}
 

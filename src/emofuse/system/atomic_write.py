@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -11,6 +12,13 @@ from typing import IO, Final, overload
 
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 """Without it, Windows changes line endings."""
+
+_UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)})
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether a disk, or what a user may have of it, is full, or cannot be written at all."""
+    return error.errno in _UNWRITABLE
 
 
 @contextlib.contextmanager
