@@ -15,10 +15,12 @@ from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Clip, Features, Recording, StreamChoice, Take, TimedFrames, Waveform
-from emofuse.features.face.action_units import ActionUnitTable
+from emofuse.features.embeddings.tabled import check_rows, tabled, tabled_clip, tabled_part
+from emofuse.features.face.action_units import ActionUnitTable, unit_part
 from emofuse.features.face.inputs import FacePart, check_face_needs
 from emofuse.features.store import FeatureStore, ModalityFeatures, part_key
 from emofuse.features.voice.clip_voice import join_parts, voice_parts
+from emofuse.features.voice.inputs import check_voice_needs
 from emofuse.media.arrays import media_from_recording
 from emofuse.media.decoding import Media, Source, decode
 from emofuse.media.frames import FrameSink
@@ -117,6 +119,7 @@ def extract_takes(
         MissingExtraError: the face features need an optional part of the package.
         WeightsError: they need a weight file that is missing or altered.
     """
+    check_rows(recipe, takes)
     work = _Work(recipe, store, table, threads=0 if isinstance(executor, ThisProcess) else 1)
     results: dict[int, Features | EmofuseError] = {}
 
@@ -134,6 +137,8 @@ def extract_takes(
             left.append(index)
     if "face" in recipe.modalities and any(takes[index].face is not None for index in left):
         check_face_needs(recipe.face.features)
+    if "voice" in recipe.modalities and any(takes[index].voice is not None for index in left):
+        check_voice_needs(recipe.voice.features)
 
     def on_death(position: int) -> FeatureError:
         paths = ", ".join(map(str, takes[left[position]].paths))
@@ -174,6 +179,13 @@ class _Span:
     streams: StreamChoice | None = None
     control: ReadControl | None = None
 
+    @property
+    def name(self) -> str | Path | None:
+        """What the recording is called in a table of embeddings."""
+        if isinstance(self.source, Recording):
+            return self.source.name
+        return self.source if isinstance(self.source, str | Path) else getattr(self.source, "name", None)
+
     def media(
         self,
         *,
@@ -210,11 +222,13 @@ def _extract_parts(
     judge_speech: bool = False,
 ) -> dict[Settings, ModalityFeatures]:
     """Everything that is wanted, in one pass over the recording."""
-    parts: dict[Settings, ModalityFeatures] = {}
+    span_s = span.start_s, span.end_s
+    parts = {one: tabled_part(one, span.name, span_s) for one in wanted if one.kind == "table"}
+    wanted = [one for one in wanted if one not in parts]
     voices = [settings for settings in wanted if isinstance(settings, VoiceFeatures)]
     face = next((settings for settings in wanted if isinstance(settings, FaceFeatures)), None)
     if face is not None and face.kind == "au-table":
-        parts[face], face = _row(take, table), None
+        parts[face], face = unit_part(take, table), None
     if not voices and face is None:
         return parts
     reader = None if face is None else partial(FacePart, face)
@@ -278,15 +292,6 @@ def _face_anywhere(span: _Span, features: FaceFeatures) -> ModalityFeatures | No
     return replace(
         part, notes=(*media.notes, WHOLE_FRAME, *part.notes), meta={**part.meta, "face_in": "frame"}
     )
-
-
-def _row(take: str | None, table: ActionUnitTable | None) -> ModalityFeatures:
-    if table is None:
-        return ModalityFeatures(None, "this recognizer reads action units from a table, and none was given")
-    row = None if take is None else table.row(take)
-    if row is None:
-        return ModalityFeatures(None, table.why_missing(take))
-    return ModalityFeatures(row, None, (), {"n_units": len(row)})
 
 
 def _joined(voice: ModalityFeatures, face: ModalityFeatures) -> Features:
@@ -386,7 +391,12 @@ class _Work:
         missing = {"voice": "the take has no recording of the voice", "face": "the take has no video"}
         whole = {name: parts.get(name, ModalityFeatures(None, missing[name])) for name in MODALITIES}
         if self.recipe.face.features.kind == "au-table":
-            whole["face"] = _row(take.take, self.table)
+            whole["face"] = unit_part(take.take, self.table)
+        for modality in tabled(self.recipe):
+            clip = tabled_clip(take, modality)
+            if clip is not None:
+                span_s = clip.start_s, clip.end_s
+                whole[modality] = tabled_part(self._settings(modality)[0], clip.path, span_s)
         for name in set(MODALITIES) - set(self.recipe.modalities):
             whole[name] = _modality({}, self.recipe, name)
         return _joined(whole["voice"], whole["face"])
@@ -395,8 +405,10 @@ class _Work:
         """Which file is read for what; one that holds both is read once."""
         voice = take.voice if "voice" in self.recipe.modalities else None
         face = take.face if "face" in self.recipe.modalities else None
-        if self.recipe.face.features.kind == "au-table":
+        if self.recipe.face.features.kind == "au-table" or "face" in tabled(self.recipe):
             face = None
+        if "voice" in tabled(self.recipe):
+            voice = None
         if voice is not None and face is not None and _span(voice) == _span(face):
             return [(voice, ("voice", "face"))]
         files: list[tuple[Clip, tuple[Modality, ...]]] = []

@@ -23,6 +23,7 @@ _DISTRIBUTIONS: Final[dict[Library, tuple[str, ...]]] = {
 OF_VOICE: Final[tuple[Library, ...]] = ("av", "numpy", "opencv", "soxr")
 OF_ENCODER: Final[tuple[Library, ...]] = (*OF_VOICE, "onnxruntime")
 OF_FACE: Final[tuple[Library, ...]] = ("av", "dlib", "numpy", "opencv")
+OF_FACE_NETWORK: Final[tuple[Library, ...]] = (*OF_FACE, "onnxruntime")
 OF_BLENDSHAPES: Final[tuple[Library, ...]] = (*OF_FACE, "mediapipe")
 OF_FUNCTIONALS: Final[tuple[Library, ...]] = (*OF_BLENDSHAPES, "onnxruntime")
 OF_PREDICTION: Final[tuple[Library, ...]] = (*OF_BLENDSHAPES, "onnxruntime", "soxr")

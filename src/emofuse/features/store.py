@@ -27,6 +27,7 @@ from emofuse.features.library_versions import (
     OF_BLENDSHAPES,
     OF_ENCODER,
     OF_FACE,
+    OF_FACE_NETWORK,
     OF_FUNCTIONALS,
     OF_VOICE,
     library_versions,
@@ -65,11 +66,13 @@ def part_key(
     end_s: float | None,
 ) -> str:
     """The key under which one modality of one clip is stored: 64 hexadecimal digits."""
+    kind = str(getattr(features, "kind", None))
     if modality == "voice":
-        libraries = OF_ENCODER if getattr(features, "kind", None) == "encoder" else OF_VOICE
+        libraries = OF_ENCODER if kind in ("encoder", "onnx") else OF_VOICE
     else:
-        kind = getattr(features, "kind", None)
-        libraries = {"blendshapes": OF_BLENDSHAPES, "functionals": OF_FUNCTIONALS}.get(str(kind), OF_FACE)
+        libraries = {
+            "blendshapes": OF_BLENDSHAPES, "functionals": OF_FUNCTIONALS, "onnx": OF_FACE_NETWORK,
+        }.get(kind, OF_FACE)  # fmt: skip
     versions = library_versions(libraries)
     facts = [FEATURES_VERSION, modality, content_sha256, features.hash(), start_s, end_s, versions]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -30,7 +30,11 @@ def load_writer(setup: Mapping[str, Any]) -> Handler:
 
     cv2.setNumThreads(1)
     logging.getLogger("emofuse").setLevel(logging.ERROR)  # the license is reported once, by the parent
-    recognizer = Recognizer.load(setup["bundle"], decoder_threads=1)
+    recognizer = Recognizer.load(
+        setup["bundle"],
+        embeddings=setup["embeddings"],
+        decoder_threads=1,
+    )
     profile = None if setup["profile"] is None else Profile.load(Path(setup["profile"]))
     streams = setup["streams"]
     options = {

@@ -27,8 +27,9 @@ def load_reader(setup: Mapping[str, Any]) -> Handler:
     cv2.setNumThreads(1)
     logging.getLogger("emofuse").setLevel(logging.ERROR)  # the license is reported once, by the parent
     recognizer = Recognizer.load(
-        setup["bundle"], action_units=setup["action_units"], decoder_threads=1, device=setup["device"]
-    )
+        setup["bundle"], action_units=setup["action_units"], embeddings=setup["embeddings"],
+        decoder_threads=1, device=setup["device"],
+    )  # fmt: skip
     profile = None if setup["profile"] is None else Profile.load(Path(setup["profile"]))
 
     streams = StreamChoice(**setup["streams"])

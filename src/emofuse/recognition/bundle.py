@@ -23,6 +23,7 @@ from emofuse.core.errors import BundleError, RecipeError
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.text import printable
+from emofuse.features.embeddings.tabled import Modality, with_copies, with_tables
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.json_files import read_bounded, read_json
 
@@ -35,6 +36,10 @@ NON_COMMERCIAL: Final = "CC BY-NC-SA 4.0"
 """The license of RAVDESS, and of whatever is trained on it."""
 FRAME_FILE: Final = "face-frame.onnx"
 """The frame-by-frame part of a face network, if it has one; ``face.onnx`` then reads its outputs."""
+EMBEDDING_FILES: Final[dict[Modality, str]] = {
+    "voice": "voice-embedding.onnx", "face": "face-embedding.onnx",
+}  # fmt: skip
+"""Copies of the ONNX files that make embeddings, if the recipe names any."""
 LARGEST_FILE_BYTES: Final = 2 * 2**30
 """Of a file in a bundle; ONNX files can hold no more."""
 NO_SHIPPED: Final = "EMOFUSE_NO_SHIPPED"
@@ -223,14 +228,18 @@ def save_bundle(
     return load_bundle(folder)
 
 
-def load_bundle(folder: str | Path | None = None) -> Bundle:
+def load_bundle(
+    folder: str | Path | None = None, embeddings: Mapping[Modality, Path | str] | None = None
+) -> Bundle:
     """Read the manifest of a bundle; its networks are read, and checked, when they are needed.
 
     Args:
         folder: of the bundle; None: that of the recognizer that comes with emofuse.
+        embeddings: tables of the recordings to be read, for a bundle that reads voice or face from tables.
 
     Raises:
         BundleError: it is missing, incomplete, or made by an incompatible version.
+        FeatureError: it reads no table there.
     """
     folder = shipped_bundle() if folder is None else Path(folder)
     try:
@@ -246,7 +255,7 @@ def load_bundle(folder: str | Path | None = None) -> Bundle:
             raise BundleError(f"{folder}: bundle schema {manifest['schema']}, this version reads {SCHEMA}")
         bundle = Bundle(
             folder=folder,
-            recipe=parse_recipe(manifest["recipe"], source=f"{folder / MANIFEST}"),
+            recipe=with_tables(_recipe(manifest, folder), embeddings or {}),
             emotions=_names(manifest, "emotions"),
             licence=_of_type(manifest, "licence", str),
             provenance=_of_type(manifest, "provenance", dict),
@@ -267,6 +276,13 @@ def load_bundle(folder: str | Path | None = None) -> Bundle:
             raise BundleError(f"{folder / MANIFEST} has no sha256 and size of {name}")
     bundle.read(LICENCE)
     return bundle
+
+
+def _recipe(manifest: Mapping[str, Any], folder: Path) -> Recipe:
+    """The recipe of a manifest, which finds the bundle's copies of ONNX files."""
+    recipe = parse_recipe(manifest["recipe"], source=f"{folder / MANIFEST}")
+    copies = {name: folder / file for name, file in EMBEDDING_FILES.items() if file in manifest["files"]}
+    return with_copies(recipe, copies)
 
 
 T = TypeVar("T")

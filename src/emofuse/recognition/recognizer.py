@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import length_hint
@@ -17,7 +17,7 @@ from emofuse.core.errors import EmofuseError
 from emofuse.core.limits import Limits, OnRead, ReadControl
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features, Prediction, StreamChoice, TimedFrames
-from emofuse.features.extraction import Readable, extract
+from emofuse.features.extraction import Modality, Readable, extract
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
 from emofuse.media.arrays import ColorOrder
 from emofuse.recognition.baseline_model import BaselineModel
@@ -88,6 +88,7 @@ class Recognizer:
         threads: int = 1,
         decoder_threads: int = 0,
         action_units: str | Path | None = None,
+        embeddings: Mapping[Modality, Path | str] | None = None,
         device: DeviceChoice = "cpu",
     ) -> Recognizer:
         """Load a bundle.
@@ -98,6 +99,7 @@ class Recognizer:
             decoder_threads: of each decoder; 0: one per core. 1 is best for several recognizers side by side.
             action_units: a table of action units, for a bundle whose face branch reads one. Without it, such
                 a bundle reads the faces of enrolled people from blendshapes.
+            embeddings: tables of the recordings, for a bundle that reads voice or face from tables.
             device: of the networks: ``cpu``; ``cuda``, a GPU that ONNX Runtime can use; ``auto``, if any.
 
         Raises:
@@ -105,7 +107,7 @@ class Recognizer:
             DeviceError: ``device`` is ``cuda``, and there is no GPU that can be used.
             FeatureError: the table cannot be read, or lacks a column that the bundle reads.
         """
-        bundle = load_bundle(path)
+        bundle = load_bundle(path, embeddings)
         warn_of_licence(bundle)
         table = None if action_units is None else read_action_units(Path(action_units))
         return cls(
@@ -327,10 +329,7 @@ class Recognizer:
     def predict_files(
         self, sources: Iterable[Readable], *, profile: Profile | None = None
     ) -> Iterator[Prediction]:
-        """Read one recording after the other, of the kinds that :meth:`predict` takes as ``source``.
-
-        One that cannot be read is a prediction whose ``error`` says why.
-        """
+        """Read one recording after the other, as :meth:`predict_many` does."""
         return self.predict_many(sources, profile=profile)
 
     def timeline(

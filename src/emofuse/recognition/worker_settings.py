@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from emofuse.core.devices import Device, DeviceChoice
 from emofuse.core.records import StreamChoice
 from emofuse.core.version import __version__
+from emofuse.features.embeddings.tabled import Modality, given_tables
 from emofuse.features.library_versions import OF_PREDICTION, library_versions
 from emofuse.recognition.bundle import MANIFEST, Bundle, load_bundle, warn_of_licence
 from emofuse.system.checksums import file_digest
@@ -33,6 +34,8 @@ class WorkerSettings:
     bundle: Path
     emotions: tuple[str, ...]
     action_units: Path | None = None
+    embeddings: Mapping[Modality, Path] = field(default_factory=dict)
+    """Tables of the recordings, where the bundle reads any."""
     profile: Profile | None = None
     streams: StreamChoice = field(default_factory=StreamChoice)
     device: Device = "cpu"
@@ -73,6 +76,7 @@ class WorkerSettings:
             bundle=bundle.folder.absolute(),
             emotions=bundle.emotions,
             action_units=None if table is None else table.path.absolute(),
+            embeddings=given_tables(bundle.recipe),
             profile=profile,
             streams=streams or StreamChoice(),
             device=usable_device(device or "cpu"),
@@ -87,6 +91,7 @@ class WorkerSettings:
         }
         if self.device != "cpu":
             chosen["device"] = self.device
+        chosen |= {f"embeddings of the {name}": file_digest(path) for name, path in self.embeddings.items()}
         return chosen | {
             "version of emofuse": __version__,
             "version of its code": source_digest(),
@@ -107,6 +112,7 @@ class WorkerSettings:
             yield {
                 "bundle": str(self.bundle),
                 "action_units": None if self.action_units is None else str(self.action_units),
+                "embeddings": {name: str(path) for name, path in self.embeddings.items()},
                 "profile": None if profile is None else str(profile),
                 "streams": asdict(self.streams),
                 "device": self.device,

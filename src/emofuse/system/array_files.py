@@ -1,4 +1,4 @@
-"""Read ``.npz`` files that others may have written: no memory is asked for beyond what they hold.
+"""Read ``.npz`` and ``.npy`` files that others may have written: no more memory is asked for than they hold.
 
 NumPy believes a header: 187 bytes can ask for 91 TiB. Here the shape that an array declares is compared with
 the bytes that the archive has of it, and their sum with a limit, before memory is asked for. No pickle is
@@ -67,6 +67,32 @@ def read_arrays(
         raise ValueError(f"not an .npz file, or damaged ({type(error).__name__})") from None
 
 
+def map_array(path: Path, *, limit_bytes: int = LARGEST_BYTES) -> NDArray[Any]:
+    """The array of an ``.npy`` file, which stays on disk until it is used, and is not to be written.
+
+    Args:
+        path: of the file.
+        limit_bytes: the array may take this much.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: it is no such file, damaged, or holds Python objects or more than the limit.
+    """
+    with path.open("rb") as file:
+        try:
+            shape, fortran_order, dtype = _header(file, path.name, path.stat().st_size)
+            if math.prod(shape) * dtype.itemsize > limit_bytes:
+                raise ValueError(f"its array takes more than {limit_bytes / 2**20:.0f} MiB")
+            order: Any = "F" if fortran_order else "C"
+            if not math.prod(shape):
+                return np.empty(shape, dtype)
+            return np.memmap(file, dtype, "r", file.tell(), shape, order)
+        except ValueError as error:
+            raise ValueError(" ".join(str(error).split())) from None
+        except _MALFORMED as error:
+            raise ValueError(f"not an .npy file, or damaged ({type(error).__name__})") from None
+
+
 def _members(archive: zipfile.ZipFile, wanted: frozenset[str] | None) -> dict[str, zipfile.ZipInfo]:
     infos = archive.infolist()
     if len(infos) > _MOST_ARRAYS:
@@ -78,21 +104,31 @@ def _members(archive: zipfile.ZipFile, wanted: frozenset[str] | None) -> dict[st
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     """One array, read once what its header declares is what the archive has of it."""
     with archive.open(member) as file:
-        version = npy.read_magic(file)
-        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-        if read_header is None:
-            raise ValueError(f"{member.filename} is of a version that is not read")
-        shape, fortran_order, dtype = read_header(file)
+        shape, fortran_order, dtype = _header(file, member.filename, member.file_size)
         n_values = math.prod(shape)
-        if dtype.hasobject or (n_values and not dtype.itemsize):
-            raise ValueError(f"{member.filename} holds no numbers or text")
-        n_bytes, n_held = n_values * dtype.itemsize, member.file_size - file.tell()
-        if min(shape, default=0) < 0 or n_bytes != n_held:
-            raise ValueError(f"{member.filename} declares {n_bytes} bytes and holds {n_held}")
         flat = np.empty(n_values, dtype=dtype)
         if n_values:
             _fill(file, flat.view(np.uint8))
     return flat.reshape(shape[::-1]).T if fortran_order else flat.reshape(shape)
+
+
+def _header(file: IO[bytes], name: str, n_bytes: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of an array, once what its header declares is what the file has of it.
+
+    ``n_bytes``: of the file, its header included.
+    """
+    version = npy.read_magic(file)
+    read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+    if read_header is None:
+        raise ValueError(f"{name} is of a version that is not read")
+    shape, fortran_order, dtype = read_header(file)
+    n_values = math.prod(shape)
+    if dtype.hasobject or (n_values and not dtype.itemsize):
+        raise ValueError(f"{name} holds no numbers or text")
+    n_declared, n_held = n_values * dtype.itemsize, n_bytes - file.tell()
+    if min(shape, default=0) < 0 or n_declared != n_held:
+        raise ValueError(f"{name} declares {n_declared} bytes and holds {n_held}")
+    return shape, fortran_order, dtype
 
 
 def _fill(file: IO[bytes], buffer: NDArray[np.uint8]) -> None:

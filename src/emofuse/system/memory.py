@@ -52,3 +52,12 @@ def leave_no_core() -> None:
 
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def limit_memory(n_bytes: int) -> None:
+    """Let this process, on POSIX, ask for at most this much memory: what asks for more fails."""
+    if sys.platform != "win32":
+        import resource
+
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_AS, (n_bytes, resource.getrlimit(resource.RLIMIT_AS)[1]))

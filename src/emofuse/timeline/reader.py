@@ -226,5 +226,6 @@ def _opened(
             people=people,
             identity=options.identity,
             as_they_come=as_they_come,
+            source=str(display_path(source)),
         )
         yield _Reading(stream, reader, first_s, first_s, options.control)

@@ -89,6 +89,19 @@ class Crops(WindowFaces):
         return np.stack([faces[i].values for i in nearest])
 
 
+class EmbeddedCrops(Crops):
+    """Gray crops, which an ONNX file reads together, as those of a clip."""
+
+    def array(self, faces: Sequence[FaceInput], start_s: float, end_s: float) -> NDArray[Any] | None:
+        """(n_values,) float32, over as many crops as in a clip."""
+        from emofuse.features.embeddings.onnx_files import embed_face
+
+        embedding = self._recognizer.recipe.face.features.embedding
+        assert embedding is not None
+        crops = super().array(faces, start_s, end_s)
+        return None if crops is None else embed_face(crops, embedding)
+
+
 class Shapes(WindowFaces):
     """Blendshapes and head pose of every tracked face."""
 
@@ -166,7 +179,9 @@ def window_faces(recognizer: EmotionModel, reidentifier: Reidentifier | None = N
         WeightsError: they need a weight file that is absent or altered.
     """
     kind = recognizer.recipe.face.features.kind
-    if kind == "au-table":
+    if kind in ("au-table", "table"):
         return None
-    readers: dict[str, type[WindowFaces]] = {"blendshapes": Shapes, "functionals": Functionals}
+    readers: dict[str, type[WindowFaces]] = {
+        "blendshapes": Shapes, "functionals": Functionals, "onnx": EmbeddedCrops,
+    }  # fmt: skip
     return readers.get(kind, Crops)(recognizer, reidentifier)

@@ -28,9 +28,12 @@ from emofuse.media.channels import is_silent
 from emofuse.timeline.people import KnownPeople
 from emofuse.timeline.records import FaceBox, QualityValue, Window, person_name
 from emofuse.timeline.still_faces import Movement, MovingPeople
+from emofuse.timeline.tabled_windows import TabledWindows
 from emofuse.timeline.window_faces import FaceInput, window_faces
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from emofuse.media.frame_sampling import Frame
     from emofuse.timeline.model_interface import EmotionModel
 
@@ -147,6 +150,7 @@ class WindowReader:
         people: KnownPeople | None = None,
         identity: bool | None = None,
         as_they_come: bool = False,
+        source: str | Path | None = None,
     ) -> None:
         """Start before the first window.
 
@@ -160,8 +164,10 @@ class WindowReader:
             identity: whether to tell people apart by face embeddings; None: if the network is there.
             as_they_come: whether windows are used at once, and so leave out faces that have not moved by
                 then; otherwise :func:`without_still_faces` does it at the end.
+            source: the recording, for tables of embeddings.
 
         Raises:
+            FeatureError: a table of embeddings has not what windows of the recording need.
             WeightsError: faces are to be embedded, and the network is missing or altered.
         """
         self.rules = rules or WindowRules()
@@ -173,6 +179,7 @@ class WindowReader:
         """Time, person and four edges of each: a long recording has many."""
         self._recognizer, self._known = recognizer, people or KnownPeople()
         self._has_audio, self._has_video = has_audio, has_video
+        self._tables = TabledWindows(recognizer.recipe, source)
         self._start_s, self._next_index = start_s, 0
         self._audio = _AudioBuffer()
         self._speech_detector = SpeechDetector() if has_audio else None
@@ -324,9 +331,10 @@ class WindowReader:
                 quality={**voice.quality, "face_size_px": round(size, 1)}, person=person_name(person),
             )  # fmt: skip
         if not people or (voice.array is not None and speaker is None):
-            face_missing = () if people else (self._no_face_reason(),)
+            tabled = self._tables.array("face", start_s, end_s) if self._tables.reads("face") else None
+            face_missing = () if people or tabled is not None else (self._no_face_reason(),)
             yield Window(
-                start_s, end_s, *self._predict(voice.array, None), **common,
+                start_s, end_s, *self._predict(voice.array, tabled), **common,
                 face_present=0.0 if self._faces is not None and not people else None,
                 reasons=face_missing + voice.reasons, quality=voice.quality,
             )  # fmt: skip
@@ -354,11 +362,15 @@ class WindowReader:
         if speech * (end_s - start_s) < min(_MIN_SPEECH_S, _MIN_SPEECH_SHARE * (end_s - start_s)):
             reason = "voice:little_speech" if speech else "voice:no_speech"
             return _Voice(None, (reason,), speech, times, probabilities, quality)
-        features = extract(audio, self._recognizer.recipe, face=False)
-        if CHANNELS_CANCEL in features.notes:
-            self._sound_notes = (CHANNELS_CANCEL,)
-        reasons = () if features.voice is not None else ("voice:unreadable",)
-        return _Voice(features.voice, reasons, speech, times, probabilities, quality)
+        if self._tables.reads("voice"):
+            read = self._tables.array("voice", start_s, end_s)
+        else:
+            features = extract(audio, self._recognizer.recipe, face=False)
+            read = features.voice
+            if CHANNELS_CANCEL in features.notes:
+                self._sound_notes = (CHANNELS_CANCEL,)
+        reasons = () if read is not None else ("voice:unreadable",)
+        return _Voice(read, reasons, speech, times, probabilities, quality)
 
     def _faces_by_person(self, start_s: float, end_s: float) -> dict[int, list[FaceInput]]:
         people: dict[int, list[FaceInput]] = {}
@@ -412,6 +424,8 @@ class WindowReader:
         return int(reach_s * self.rules.pictures_per_s) + 9
 
     def _no_face_reason(self) -> str:
+        if self._tables.reads("face"):
+            return "face:unreadable"
         if not self._has_video:
             return "face:no_video_stream"
         return "face:none_seen" if self._faces is not None else "face:not_read_in_timelines"

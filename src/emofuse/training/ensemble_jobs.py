@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.part import AttentionPooling, Ensemble, Training
 from emofuse.core.recipes.recipe import Recipe
+from emofuse.features.embeddings.pooled import PARTS, embedding_views
 from emofuse.features.face.functionals import functional_views
 from emofuse.features.speaker_normalization import (
     Moments,
@@ -21,7 +22,7 @@ from emofuse.features.speaker_normalization import (
     standardize_speakers,
 )
 from emofuse.features.voice.inputs import voice_shape, voice_views
-from emofuse.features.voice.speech_encoder import PARTS, encoder_views
+from emofuse.features.voice.speech_encoder import encoder_views
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.dataset import Branch, Inputs, ModalityName, Rows
 from emofuse.training.networks.attention_pooling import AttentionNetworks, PartsView
@@ -97,9 +98,13 @@ def experts_of(branch: Branch, recipe: Recipe, n_values: int, *, enrolled: bool)
 
 def _face_views(features: FaceFeatures, start: int, stop: int) -> list[tuple[int, int]]:
     """The views of the columns from ``start`` to ``stop``, which are those of a face."""
-    if features.kind != "functionals":
+    if features.embedding is not None:
+        views = embedding_views(features.embedding)
+    elif features.kind == "functionals":
+        views = functional_views(features)
+    else:
         return [(start, stop)]
-    return [(start + view.start, start + view.stop) for view in functional_views(features).values()]
+    return [(start + view.start, start + view.stop) for view in views.values()]
 
 
 def values_of(branch: Branch, inputs: Inputs, recipe: Recipe, *, enrolled: bool) -> list[NDArray[np.float32]]:

@@ -14,6 +14,7 @@ import numpy as np
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
 from emofuse.recognition.bundle import Bundle, check_free, save_bundle
+from emofuse.recognition.embedding_files import embedding_copies, embedding_terms
 from emofuse.recognition.enrolled_model import enrolled_file
 from emofuse.system.file_lock import empty_locked, locked_folder
 from emofuse.training.dataset import Inputs, part_entries, read_dataset
@@ -89,6 +90,8 @@ def _train(
         chosen = fusion.chosen
         for k, model in enumerate(fusion.classifiers[chosen]):
             files[f"fusion-{k}.onnx"] = model.to_onnx()
+    copies = embedding_copies(recipe)
+    files |= copies
     if recipe.enrolment is not None:
         files |= _enrolled_files(scoring, inputs, recipe, work)
         if len(inputs.modalities) > 1:
@@ -101,6 +104,7 @@ def _train(
         emotions=inputs.emotions,
         licence=corpus.licence,
         action_units=dataset.action_units,
+        terms=embedding_terms(recipe, copies),
     )
     provenance: dict[str, Any] = {
         "corpus": corpus.name,

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from emofuse.core.pretrained import known_weights
+from emofuse.core.recipes.embedding import Embedding
 from emofuse.core.recipes.part import ADDED_LATER, Ensemble, Fraction, Part, Positive, Training
 
 
@@ -19,10 +20,12 @@ class FaceFeatures(Part):
     table of action units averaged over the clip, as written by OpenFace; ``blendshapes``: (n_frames, 58)
     float32, MediaPipe's 52 blendshapes and the head pose (:mod:`emofuse.features.face.blendshapes`);
     ``functionals``: (n_values,) float32, their means, spreads and peaks over the frames, and those of an
-    expression network (:mod:`emofuse.features.face.functionals`).
+    expression network (:mod:`emofuse.features.face.functionals`); ``onnx``: (n_values,) float32, what an ONNX
+    file of your own says of the crops of a ``stack``; ``table``: (n_values,) float32 from a table of your own
+    (see :mod:`emofuse.features.embeddings`).
     """
 
-    kind: Literal["stack", "au-table", "blendshapes", "functionals"] = "stack"
+    kind: Literal["stack", "au-table", "blendshapes", "functionals", "onnx", "table"] = "stack"
     n_frames: Annotated[int, Field(ge=1, le=200)] = 20
     size: Annotated[int, Field(ge=16, le=256)] = 48
     square: bool = True
@@ -38,18 +41,27 @@ class FaceFeatures(Part):
     """With ``square``: search the whole frames of a clip whose central squares have no face at all."""
     expression_sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$"), ADDED_LATER] = None
     """For ``functionals``: which expression network reads each frame as well; none: without one."""
+    embedding: Annotated[Embedding | None, ADDED_LATER] = None
+    """For ``onnx`` and ``table``: which file, and what is read of it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> FaceFeatures:
         if (self.kind == "au-table") != (self.table is not None):
             raise ValueError("table goes with kind = 'au-table', and only with it")
-        if self.detector != "dlib" and self.kind != "stack":
-            raise ValueError("detector goes with kind = 'stack'")
+        if self.detector != "dlib" and not self.reads_crops:
+            raise ValueError("detector goes with kind = 'stack' or 'onnx'")
+        if (self.kind in ("onnx", "table")) != (self.embedding is not None):
+            raise ValueError("embedding goes with kind = 'onnx' or 'table', and only with these")
         if self.expression_sha256 is not None and self.kind != "functionals":
             raise ValueError("expression_sha256 goes with kind = 'functionals'")
         if self.whole_if_empty and not self.square:
             raise ValueError("whole_if_empty goes with square = true")
         return self
+
+    @property
+    def reads_crops(self) -> bool:
+        """Whether faces are cut out of the frames."""
+        return self.kind in ("stack", "onnx")
 
     @property
     def reads_blendshapes(self) -> bool:
@@ -111,9 +123,9 @@ class FaceNetwork(Part):
 
     ``lrcn``: an optional spatial transformer, the Emotion CNN on each frame, an LSTM over the frames;
     ``au-mlp``: a small ensemble of dense networks on a row of action units; ``ensemble``: kernel machine,
-    dense networks and logistic regression, on the same or on functionals; ``expression``: the compact
-    expression CNN on each frame, pooled over time, not trained on the corpus; ``lstm``: the LSTM of ``lrcn``
-    without the CNN, on a sequence of blendshapes.
+    dense networks and logistic regression, on the same, on functionals or on embeddings of your own;
+    ``expression``: the compact expression CNN on each frame, pooled over time, not trained on the corpus;
+    ``lstm``: the LSTM of ``lrcn`` without the CNN, on a sequence of blendshapes.
     """
 
     kind: Literal["lrcn", "au-mlp", "ensemble", "expression", "lstm"] = "lrcn"
@@ -149,7 +161,8 @@ class FacePart(Part):
     @model_validator(mode="after")
     def _consistent(self) -> FacePart:
         wanted = {
-            "lrcn": ("stack",), "au-mlp": ("au-table",), "ensemble": ("au-table", "functionals"),
+            "lrcn": ("stack",), "au-mlp": ("au-table",),
+            "ensemble": ("au-table", "functionals", "onnx", "table"),
             "expression": ("stack",), "lstm": ("blendshapes",),
         }[self.network.kind]  # fmt: skip
         if self.features.kind not in wanted:

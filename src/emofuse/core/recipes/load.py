@@ -103,6 +103,8 @@ def _resolve_weights(data: dict[str, Any], base: Path) -> None:
     for where, key in (
         (("face", "network", "emotion_cnn"), "path"),
         (("face", "network"), "expression_weights"),
+        (("voice", "features", "embedding"), "file"),
+        (("face", "features", "embedding"), "file"),
     ):
         try:
             part = data

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from emofuse.core.recipes.embedding import Embedding
 from emofuse.core.recipes.part import (
     ADDED_LATER,
     AttentionPooling,
@@ -29,10 +30,14 @@ class VoiceFeatures(Part):
     float32, the notebooks' statistics; ``descriptors``: (n_values,) float32, several views of a log-mel with
     pitch (see :mod:`emofuse.features.voice.descriptors`), and with ``encoder_sha256`` those of the encoder
     after them; ``encoder``: (n_values,) float32, what a speech encoder says of the utterance (see
-    :mod:`emofuse.features.voice.speech_encoder`).
+    :mod:`emofuse.features.voice.speech_encoder`); ``onnx``: (n_values,) float32, what an ONNX file of one's
+    own says of it; ``table``: (n_values,) float32 from a table of one's own (see
+    :mod:`emofuse.features.embeddings`).
     """
 
-    kind: Literal["log-mel", "rosred-image", "rosred-1d", "descriptors", "encoder"] = "log-mel"
+    kind: Literal["log-mel", "rosred-image", "rosred-1d", "descriptors", "encoder", "onnx", "table"] = (
+        "log-mel"
+    )
     sample_rate_hz: Annotated[int, Field(ge=8000, le=96000)] = 16000
     duration_s: Annotated[float, Field(gt=0.2, le=30)] = 3.0
     """The segment is cut or zero-padded to this; for an encoder, only cut."""
@@ -60,6 +65,8 @@ class VoiceFeatures(Part):
     """Into how many equal parts of time an utterance is cut, whose means the encoder gives as well."""
     start_at_speech: Annotated[bool, ADDED_LATER] = False
     """Start where somebody starts to speak, whatever sounds before: a click, a ring tone, steps."""
+    embedding: Annotated[Embedding | None, ADDED_LATER] = None
+    """For ``onnx`` and ``table``: which file, and what is read of it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> VoiceFeatures:
@@ -79,9 +86,19 @@ class VoiceFeatures(Part):
                 )
         elif self.encoder_sha256 is not None and self.kind != "descriptors":
             raise ValueError("encoder_sha256 goes with kind 'descriptors' or 'encoder'")
-        if self.encoder_parts and self.encoder_sha256 is None:
-            raise ValueError("encoder_parts needs encoder_sha256")
+        if (self.kind in ("onnx", "table")) != (self.embedding is not None):
+            raise ValueError("embedding goes with kind 'onnx' or 'table', and only with these")
+        if self.kind == "onnx" and self.sample_rate_hz != ENCODER_RATE_HZ:
+            raise ValueError(f"an ONNX file reads sample_rate_hz = {ENCODER_RATE_HZ}")
+        over_time = self.embedding is not None and self.embedding.over_time
+        if self.encoder_parts and self.encoder_sha256 is None and not over_time:
+            raise ValueError("encoder_parts needs encoder_sha256, or an embedding with pooling")
         return self
+
+    @property
+    def pads(self) -> bool:
+        """Whether short audio is padded to duration_s; encoders read what there is."""
+        return self.kind not in ("encoder", "onnx")
 
     @property
     def parts(self) -> tuple[VoiceFeatures, ...]:
@@ -106,7 +123,7 @@ class VoiceNetwork(Part):
 
     ``alexnet``: the notebooks' network, on ``rosred-image``; ``default``: a compact network of our own,
     on ``log-mel``; ``mlp``: a small dense network, on ``rosred-1d``; ``ensemble``: kernel machine
-    and dense networks, on ``descriptors`` or on an ``encoder``.
+    and dense networks, on ``descriptors``, an ``encoder`` or embeddings of your own.
     """
 
     kind: Literal["alexnet", "default", "mlp", "ensemble"] = "default"
@@ -143,10 +160,12 @@ class VoicePart(Part):
     def _consistent(self) -> VoicePart:
         wanted = {
             "alexnet": ("rosred-image",), "default": ("log-mel",), "mlp": ("rosred-1d",),
-            "ensemble": ("descriptors", "encoder"),
+            "ensemble": ("descriptors", "encoder", "onnx", "table"),
         }[self.network.kind]  # fmt: skip
         if (self.speeds or self.conditions) and self.network.kind != "ensemble":
             raise ValueError("speeds and conditions go with network.kind = 'ensemble'")
+        if (self.speeds or self.conditions) and self.features.kind == "table":
+            raise ValueError("a table holds recordings as they are: leave out speeds and conditions")
         both = self.features.kind == "descriptors" and self.features.encoder_sha256 is not None
         if self.network.encoder is not None and not both:
             raise ValueError("network.encoder goes with descriptors and encoder_sha256")

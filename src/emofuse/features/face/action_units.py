@@ -27,6 +27,7 @@ from emofuse.features.face.openface_tables import (
     read_header,
     table_files,
 )
+from emofuse.features.store import ModalityFeatures
 
 _RAVDESS_CODE: Final = re.compile(r"\d\d((-\d\d){6})")
 
@@ -94,6 +95,16 @@ def read_action_units(path: Path | str) -> ActionUnitTable:
     if is_frame_table(header):
         return _joined(path, [(path, read_frame_table(path, header, lines))])
     return _parse(path, header, lines)
+
+
+def unit_part(take: str | None, table: ActionUnitTable | None) -> ModalityFeatures:
+    """What a network reads of a take, or the reason why there is nothing."""
+    if table is None:
+        return ModalityFeatures(None, "this recognizer reads action units from a table, and none was given")
+    row = None if take is None else table.row(take)
+    if row is None:
+        return ModalityFeatures(None, table.why_missing(take))
+    return ModalityFeatures(row, None, (), {"n_units": len(row)})
 
 
 def _frames(path: Path) -> tuple[Path, ClipUnits]:

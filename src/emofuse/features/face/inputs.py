@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.records import FaceTrack, UInt8
+from emofuse.features.embeddings.onnx_files import embed_face, open_network
 from emofuse.features.face.clip_track import FaceTracker
 from emofuse.features.face.stillness import ClipStillness
 from emofuse.features.store import ModalityFeatures
@@ -33,6 +34,8 @@ def face_shape(features: FaceFeatures, n_units: int | None = None) -> tuple[int,
         from emofuse.features.face.functionals import n_functionals
 
         return (n_functionals(features),)
+    if features.embedding is not None:
+        return (features.embedding.n_values,)
     if n_units is None:
         raise ValueError("the shape of an au-table depends on the table: give n_units")
     return (n_units,)
@@ -48,6 +51,7 @@ class FacePart:
             MissingExtraError: the features need an optional part of the package.
             WeightsError: they need a weight file that is missing or altered.
         """
+        self._embedding = features.embedding
         self._tracker: FaceTracker | BlendshapeTracker | FunctionalsTracker
         if features.kind == "blendshapes":
             from emofuse.features.face.blendshapes import BlendshapeTracker
@@ -74,7 +78,9 @@ class FacePart:
         track = self._tracker.track(times_s)
         if isinstance(track, str):
             return ModalityFeatures(None, track, (), {"n_frames": len(times_s), "frames_with_face": 0})
-        array = track.crops if isinstance(track, FaceTrack) else track.values
+        array: NDArray[Any] = track.crops if isinstance(track, FaceTrack) else track.values
+        if self._embedding is not None:
+            array = embed_face(array, self._embedding)
         still = bool(track.found.all()) and self._stillness.never_moves(times_s.tolist())
         notes = face_notes(track) + ((STILL_FACE,) if still else ())
         return ModalityFeatures(array, None, notes, face_meta(track))
@@ -95,7 +101,10 @@ def check_face_needs(features: FaceFeatures) -> None:
         from emofuse.features.face.expression_frames import expression_network
 
         expression_network(features.expression_sha256)
-    if features.kind == "stack" and features.detector == "yunet":
+    if features.kind == "onnx":
+        assert features.embedding is not None
+        open_network("face", features.embedding, features.size)
+    if features.reads_crops and features.detector == "yunet":
         from emofuse.features.face.yunet import load_yunet
 
         load_yunet()

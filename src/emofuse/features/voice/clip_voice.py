@@ -164,7 +164,7 @@ def _place_notes(
     starts, if other sound before it was left out.
     """
     if part_s < min(_SHORT_S, features.duration_s):
-        if features.kind == "encoder":  # which reads what there is
+        if not features.pads:  # but reads what there is
             return (f"audio is {part_s:.1f} s: little to read a voice from",)
         return (f"audio is {part_s:.1f} s, padded to {features.duration_s:g} s",)
     if read_s > max(_LONG_S, 2 * features.duration_s):

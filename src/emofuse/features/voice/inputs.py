@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.core.records import Float32
+from emofuse.features.embeddings.onnx_files import embed_voice, open_network
+from emofuse.features.embeddings.pooled import embedding_views
 from emofuse.features.voice.descriptors import compute_descriptors, descriptor_views
 from emofuse.features.voice.pitch import pitch_rows
 from emofuse.features.voice.rosred import IMAGE_SIDE_PX, STATISTICS_SIZE, rosred_1d, rosred_image
@@ -35,9 +37,12 @@ def voice_array(segment: Float32, features: VoiceFeatures) -> NDArray[Any]:
             return compute_descriptors(np.vstack([rows, pitch]))
     if features.kind == "encoder":
         return encode_speech(segment, str(features.encoder_sha256), features.encoder_parts)
-    if features.kind == "rosred-image":
-        return rosred_image(segment, features)
-    return rosred_1d(segment, features)
+    if features.kind == "onnx":
+        assert features.embedding is not None
+        return embed_voice(segment, features.embedding, features.encoder_parts)
+    return (
+        rosred_image(segment, features) if features.kind == "rosred-image" else rosred_1d(segment, features)
+    )
 
 
 def voice_shape(features: VoiceFeatures) -> tuple[int, ...]:
@@ -47,15 +52,28 @@ def voice_shape(features: VoiceFeatures) -> tuple[int, ...]:
         return features.n_mels + 2 * features.pitch, 1 + n_samples // features.hop_length
     if features.kind == "rosred-image":
         return IMAGE_SIDE_PX, IMAGE_SIDE_PX, 3
-    if features.kind in ("descriptors", "encoder"):
+    if features.kind in ("descriptors", "encoder", "onnx", "table"):
         return (sum(view.stop - view.start for view in voice_views(features).values()),)
     return (STATISTICS_SIZE,)
 
 
 def voice_views(features: VoiceFeatures) -> dict[str, slice]:
     """Where each view is in the values of an ensemble's voice: descriptors first, then the encoder's."""
+    if features.embedding is not None:
+        return embedding_views(features.embedding, features.encoder_parts)
     views = descriptor_views(features.n_mels) if features.kind == "descriptors" else {}
     if features.encoder_sha256 is not None:
         before = max((view.stop for view in views.values()), default=0)
         views |= encoder_views(before, features.encoder_parts)
     return views
+
+
+def check_voice_needs(features: VoiceFeatures) -> None:
+    """Check that everything needed to read voices is present; fail before hours of work.
+
+    Raises:
+        WeightsError: the recipe's ONNX file is missing, altered, or not one that is run.
+    """
+    if features.kind == "onnx":
+        assert features.embedding is not None
+        open_network("voice", features.embedding)

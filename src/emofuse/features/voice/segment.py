@@ -96,8 +96,8 @@ def voice_segment(waveform: Waveform, features: VoiceFeatures) -> tuple[Float32,
     """The samples that the voice features are computed from, and facts about them.
 
     Returns:
-        (n_samples,) float32 of ``features.duration_s`` at ``features.sample_rate_hz``, at most as long for a
-        speech encoder; JSON-ready facts.
+        (n_samples,) float32 of ``features.duration_s`` at ``features.sample_rate_hz``, at most as long where
+        the features are not padded; JSON-ready facts.
     """
     return voice_segments(waveform, (features,))[0]
 
@@ -145,4 +145,4 @@ def _voiced(samples: Float32, features: VoiceFeatures, *, unsure_s: float, from_
 
 def _cut(voiced: Float32, features: VoiceFeatures) -> Float32:
     n_samples = round(features.duration_s * features.sample_rate_hz)
-    return voiced[:n_samples] if features.kind == "encoder" else cut_or_pad(voiced, n_samples)
+    return cut_or_pad(voiced, n_samples) if features.pads else voiced[:n_samples]

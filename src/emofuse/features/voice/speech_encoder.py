@@ -20,6 +20,7 @@ from emofuse.core.devices import Device
 from emofuse.core.errors import WeightsError
 from emofuse.core.recipes.voice import ENCODER_DURATION_S, ENCODER_RATE_HZ
 from emofuse.core.records import Float32
+from emofuse.features.embeddings.pooled import PARTS
 from emofuse.features.voice.spectrogram import mel_power
 from emofuse.system.model_files import weights_folder
 from emofuse.system.onnx_session import create_session, session_device
@@ -31,8 +32,6 @@ WIDTH: Final = 512
 """Values that a block gives at a time."""
 SHORTEST_S: Final = 0.2
 """Shorter sound is padded to this."""
-PARTS: Final = "parts"
-"""The view of an utterance's parts."""
 _FILE: Final = "whisper-base-first3.onnx"
 SHIPPED_SHA256: Final = "55f855d40fd1a27dc3a904160ea855d81a8867ce2f2802e0260459cfa14e5ea6"
 """Of the graph that comes with emofuse."""

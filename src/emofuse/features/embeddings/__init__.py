@@ -1,0 +1,1 @@
+"""Embeddings of one's own: from an ONNX file, or from a table."""
