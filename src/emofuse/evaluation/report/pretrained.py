@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.pretrained import WeightFile, weights_of_sha256
 from emofuse.evaluation.results import Results
 
-__all__ = ["Pretrained", "pretrained_parts"]
+__all__ = ["OwnEmbedding", "Pretrained", "pretrained_parts"]
 
 Kind = Literal["expression", "blendshapes", "cnn"]
 FaceSource = Literal["dlib", "yunet", "action-units", "drawn-units"]
@@ -21,6 +21,16 @@ _KINDS: Final[dict[str | None, Kind]] = {
 """What is pretrained in a face network of this kind; in all others it is a CNN."""
 
 
+class OwnEmbedding(NamedTuple):
+    """What the person who made the recipe says of the file that makes its embeddings, or of their table."""
+
+    modality: str
+    kind: str
+    sha256: str
+    trained_on: str
+    licence: str
+
+
 @dataclass(frozen=True, slots=True)
 class Pretrained:
     """What was not fitted in the run itself.
@@ -28,12 +38,14 @@ class Pretrained:
     ``kind``: the network that starts from a file; None if every parameter was fitted in the run.
     ``weights``: that file's entry in the registry; None if it is not registered, or without a file.
     ``face_source``: where the input of the face network comes from.
+    ``embeddings``: files and tables of the user's own that voice and face are read from.
     """
 
     kind: Kind | None
     sha256: str | None
     weights: WeightFile | None
     face_source: FaceSource | None
+    embeddings: tuple[OwnEmbedding, ...] = ()
 
 
 def pretrained_parts(results: Results) -> Pretrained:
@@ -68,13 +80,26 @@ def pretrained_parts(results: Results) -> Pretrained:
         sha256=sha256,
         weights=None if sha256 is None else weights_of_sha256(sha256),
         face_source=_face_source(face, synthetic=synthetic) if has_face else None,
+        embeddings=_embeddings(results),
     )
+
+
+def _embeddings(results: Results) -> tuple[OwnEmbedding, ...]:
+    settings = (results.get("recipe") or {}).get("settings") or {}
+    found = []
+    for modality in settings.get("modalities", ("voice", "face")):
+        features = (settings.get(modality) or {}).get("features") or {}
+        embedding = features.get("embedding")
+        if embedding is not None:
+            facts = (str(embedding.get(key, "?")) for key in ("sha256", "trained_on", "licence"))
+            found.append(OwnEmbedding(modality, str(features.get("kind")), *facts))
+    return tuple(found)
 
 
 def _face_source(face: Mapping[str, Any], *, synthetic: bool) -> FaceSource | None:
     features = face.get("features") or {}
     if features.get("kind") == "au-table":
         return "drawn-units" if synthetic else "action-units"
-    if features.get("kind") == "stack":
+    if features.get("kind") in ("stack", "onnx"):
         return "yunet" if features.get("detector") == "yunet" else "dlib"
     return None

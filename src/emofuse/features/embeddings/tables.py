@@ -281,9 +281,10 @@ def _parquet(path: Path) -> tuple[Sequence[Any], dict[str, Sequence[Any]], NDArr
     except ImportError:
         raise MissingExtraError("tables", f"{path}: reading a Parquet table") from None
     try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            wanted = _wanted(path, file)
         # a name that is repeated stays one text
         with pyarrow.parquet.ParquetFile(path, read_dictionary=[FILE]) as file:
-            wanted = _wanted(path, file)
             values = np.empty((file.metadata.num_rows, _width(path, file, wanted)), np.float32)
             others: dict[str, Any] = {
                 name: [] for name in (FILE, TIME, *SPAN) if name in file.schema_arrow.names
