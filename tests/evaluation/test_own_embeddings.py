@@ -27,6 +27,7 @@ from emofuse.system.checksums import file_digest
 from emofuse.training.resources import Resources
 from emofuse.training.train_bundle import train
 from tests.support import embedding_graphs as graphs
+from tests.support.typed import not_none
 
 SMALL = """
 name = "small-embedding"
@@ -119,7 +120,9 @@ def test_the_built_in_encoder_as_an_onnx_file_gives_the_same_answers(
     theirs, mine = Recognizer.load(tmp_path / "built-in-bundle"), Recognizer.load(moved)
     clip = next(take.voice for take in corpus.takes() if take.voice is not None)
     np.testing.assert_allclose(
-        mine.predict(clip.path).probabilities, theirs.predict(clip.path).probabilities, atol=1e-3
+        not_none(mine.predict(clip.path).probabilities),
+        not_none(theirs.predict(clip.path).probabilities),
+        atol=1e-3,
     )
     windows = [one.timeline(conversation).windows for one in (mine, theirs)]
     assert len(windows[0]) == len(windows[1]) > 5
@@ -154,7 +157,7 @@ def test_a_bundle_holds_the_onnx_file_and_names_its_license(
 def write_frames(path: Path, files: list[Path], root: Path, size: int = 5) -> None:
     """A Parquet table with four rows a second of what the files are, to which emotions give values."""
     rows: dict[str, list[Any]] = {"file": [], "time": []}
-    values = []
+    values: list[Any] = []
     for file in files:
         emotion = int(file.stem.split("-")[2]) if file.stem.count("-") == 6 else 3
         rng = np.random.default_rng(len(values))
@@ -232,7 +235,7 @@ def test_the_windows_of_a_timeline_read_their_rows(
     inside = table[(table.time >= one.start_s) & (table.time < one.end_s)]
     values = inside[[name for name in table if name.startswith("value")]].to_numpy()
     expected = recognizer.predict(conversation, start_s=one.start_s, end_s=one.end_s)
-    np.testing.assert_allclose(one.voice, expected.voice, atol=1e-6)
+    np.testing.assert_allclose(not_none(one.voice), not_none(expected.voice), atol=1e-6)
     assert expected.meta["voice_rows"] == len(values) > 5
     write_rows(tmp_path / "one.npy", files, few_folder, 5)
     with pytest.raises(EmofuseError, match="no row for conversation"):
