@@ -131,11 +131,11 @@ def test_extends_changes_only_what_is_set(tmp_path: Path) -> None:
         ),
         (
             "[voice.network]\nkind = 'ensemble'",
-            ["network 'ensemble' reads features 'descriptors' or 'encoder', got 'log-mel'"],
+            ["network 'ensemble' reads features 'descriptors' or 'encoder' or 'onnx'", "got 'log-mel'"],
         ),
         (
             "[face.network]\nkind = 'ensemble'",
-            ["network 'ensemble' reads features 'au-table' or 'functionals', got 'stack'"],
+            ["network 'ensemble' reads features 'au-table' or 'functionals' or 'onnx'", "got 'stack'"],
         ),
         ("[voice.network.ensemble]\nridges = []", ["voice.network.ensemble.ridges", "at least 1"]),
         ("[voice.network.ensemble]\ngamma = 0.0", ["voice.network.ensemble.gamma", "greater than 0"]),
