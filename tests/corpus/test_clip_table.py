@@ -59,8 +59,8 @@ def test_table_gives_clips_and_takes(folder: Path) -> None:
     ("row", "message"),
     [
         (
-            "a.wav,grue,anna,,,",
-            r"clips\.csv: unknown emotion 'grue' \(line 3\), use one of neutral, calm, happy",
+            "a.wav,sad=1,anna,,,",
+            r"clips\.csv: line 3: the label 'sad=1' has an equals sign, which names of labels must not",
         ),
         ("nowhere.wav,sad,anna,,,", r"line 3: no file .*nowhere\.wav"),
         (",sad,anna,,,", r"line 3: path is empty"),
@@ -82,34 +82,17 @@ def test_an_error_names_the_line_and_what_is_allowed(folder: Path, row: str, mes
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("label", "meant"),
-    [
-        ("Joy", "happy"), ("happiness", "happy"), ("anger", "angry"), ("ANG", "angry"), ("furious", None),
-        ("fear", "fearful"), ("sadness", "sad"), ("suprised", "surprised"), ("surprise", "surprised"),
-        ("Neutrall", "neutral"), ("disgusted", "disgust"), ("7", None),
-    ],
-)  # fmt: skip
-def test_a_label_is_guessed(folder: Path, label: str, meant: str | None) -> None:
-    table = write(folder, "path,emotion,speaker", f"a.wav,{label},anna")
-    guess = f"; did you mean {meant}?" if meant else ""
+def test_labels_that_a_map_does_not_name_are_one_message(folder: Path) -> None:
+    rows = [f"a.wav,{'joy' if n % 3 else 'Fear'},anna" for n in range(900)]
     with pytest.raises(CorpusError) as caught:
-        load_corpus(table)
-    assert f"unknown emotion {label.lower()!r} (line 2{guess}), use one of" in str(caught.value)
-
-
-def test_wrong_labels_are_one_message(folder: Path) -> None:
-    rows = [f"a.wav,{'joy' if n % 3 else 'fear'},anna" for n in range(900)]
-    with pytest.raises(CorpusError) as caught:
-        load_corpus(write(folder, "path,emotion,speaker", *rows, "no.wav,sad,anna"))
+        load_corpus(write(folder, "path,emotion,speaker", *rows, "no.wav,sad,anna"), "crema-d-6")
     assert str(caught.value) == (
-        f"{folder / 'clips.csv'}: unknown emotions 'joy' (600 lines, first 3, 4, 6; did you mean happy?), "
-        "'fear' (300 lines, first 2, 5, 8; did you mean fearful?), use one of neutral, calm, happy, sad, "
-        f"angry, fearful, disgust, surprised; line 902: no file {folder / 'no.wav'}"
+        f"{folder / 'clips.csv'}: unknown labels 'joy' (600 lines, first 3, 4, 6), 'Fear' (300 lines, first "
+        f"2, 5, 8), crema-d-6 has ANG, DIS, FEA, HAP, NEU, SAD; line 902: no file {folder / 'no.wav'}"
     )
     many = [f"a.wav,x{n},anna" for n in range(50)]
-    with pytest.raises(CorpusError, match=r"'x4' \(line 6\) and 45 more, use one of"):
-        load_corpus(write(folder, "path,emotion,speaker", *many))
+    with pytest.raises(CorpusError, match=r"'x4' \(line 6\) and 45 more, crema-d-6 has"):
+        load_corpus(write(folder, "path,emotion,speaker", *many), "crema-d-6")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
@@ -134,9 +117,9 @@ def test_tables_of_spreadsheets_are_read(folder: Path, encoding: str, separator:
         ("お", "ü b.ogg", "sad"),
     ]
     assert (clips[1].start_s, clips[1].end_s) == (0.5, 1.5)
-    wrong = bom + text.replace("sad", "glad")
+    wrong = bom + text.replace("sad", "s=d")
     table.write_bytes(wrong.encode(encoding))
-    with pytest.raises(CorpusError, match=rf"'glad' \(line {4 if first else 3}[;)]"):
+    with pytest.raises(CorpusError, match=rf"line {4 if first else 3}: the label 's=d' has"):
         load_corpus(table)
 
 

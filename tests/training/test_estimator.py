@@ -199,7 +199,7 @@ def test_cross_validation_of_a_pipeline_over_speakers(
         ([], [], [], "X holds no recordings"),
         (["a.wav"], ["happy", "sad"], None, "1 recordings, and y 2 labels"),
         (["a.wav", "b.wav"], ["happy", "sad"], [1], "2 recordings, and groups 1 entries"),
-        (["a.wav", "b.wav"], ["joy", "sad"], [1, 2], "y holds 'joy': labels are neutral, calm"),
+        (["a.wav", "b.wav"], ["Sad", "sad"], [1, 2], "y: the labels 'Sad' and 'sad' differ only in capitals"),
         (["a.wav", "a.wav"], ["sad", "sad"], [1, 2], r"a\.wav is in X more than once"),
         ([b"RIFF", "a.wav"], ["sad", "sad"], [1, 2], "X must hold paths, got bytes"),
         (np.zeros((3, 2)), ["sad"] * 3, [1, 2, 3], r"X must be \(n,\) recordings, got \(3, 2\)"),

@@ -113,9 +113,9 @@ CorpusNames = Annotated[
 LabelSets = Annotated[
     list[str] | None,
     typer.Option(
-        "--labels", metavar="[NAME=]SET",
-        help="In which labels tables name emotions, such as nemo-6; NAME: only of that corpus. File names "
-        "say theirs.",
+        "--labels", metavar="[NAME=]MAP",
+        help="What the labels of tables become: a label set such as nemo-6, or a file with a map, .csv or "
+        ".toml; NAME: only of that corpus. By default labels are used as they are written.",
     ),
 ]  # fmt: skip
 Weights = Annotated[

@@ -20,6 +20,7 @@ from emofuse.core.colors import EMOTION_COLORS
 from emofuse.core.text import shown
 from emofuse.core.times import short_clock
 from emofuse.corpus.corpus import CORPUS_FACT, CorpusPart
+from emofuse.corpus.own_labels import corpus_advice
 
 if TYPE_CHECKING:
     from emofuse.core.records import Prediction
@@ -59,8 +60,11 @@ def print_line(text: str) -> None:
 
 
 def print_corpus(corpus: Corpus) -> None:
-    """Print to standard error which corpora were found, unless ``--quiet`` was given."""
-    for line in corpus_lines(corpus):
+    """Print to standard error which corpora were found, unless ``--quiet`` was given.
+
+    And which of its labels may be slips of the pen.
+    """
+    for line in [*corpus_lines(corpus), *corpus_advice(corpus)]:
         print_remark(line)
 
 

@@ -18,12 +18,11 @@ LONGEST_LABEL: Final = 60
 """Characters; a label is the name of a column and the heading of one."""
 
 RESERVED: Final = frozenset({
-    "abstained", "actor", "clip", "condition", "confidence", "emotion", "end", "error", "excluded",
-    "face", "file", "fold", "fused", "note", "notes", "other", "path", "person", "purpose", "row",
-    "score", "share", "source", "speaker", "start", "system", "take", "text", "time", "used", "voice",
+    "actor", "clip", "confidence", "emotion", "error", "file", "fold", "notes", "system", "take",
+    "unlabelled", "used",
 })  # fmt: skip
 """Columns that stand beside those of labels in some table."""
-RESERVED_PREFIXES: Final = ("voice_", "face_", "fused_", "other_", "share:")
+RESERVED_PREFIXES: Final = ("voice_", "face_", "share:")
 """In tables, ``voice_happy`` is what the voice alone says of happy."""
 _FORBIDDEN: Final = {
     ",": "a comma",
@@ -79,12 +78,16 @@ def check_label(name: str) -> str:
     return label
 
 
-def check_labels(names: Iterable[str]) -> tuple[str, ...]:
+def check_labels(names: Iterable[str], *, fewest: int = FEWEST_LABELS) -> tuple[str, ...]:
     """The labels of a set in Unicode's composed form (NFC), each once, in the order given.
+
+    Args:
+        names: as they are written.
+        fewest: how many there must be.
 
     Raises:
         ValueError: one cannot be a label, two differ only in capitals or Unicode form, or there are fewer
-            than 2 or more than 50.
+            than ``fewest`` or more than 50.
     """
     written = tuple(dict.fromkeys(names))
     labels = tuple(check_label(name) for name in written)
@@ -94,17 +97,17 @@ def check_labels(names: Iterable[str]) -> tuple[str, ...]:
         if other != name:
             how = "Unicode form" if check_label(other) == label else "capitals or Unicode form"
             raise ValueError(
-                f"the labels {ascii_if_alike(other, name)} differ only in {how}: write one alike"
+                f"the labels {ascii_if_alike(other, name)} differ only in {how}: spell them alike"
             )
-    if not FEWEST_LABELS <= len(labels) <= MOST_LABELS:
-        listed = ", ".join(labels[:_MAX_LISTED]) + (" …" if len(labels) > _MAX_LISTED else "")
+    if len(labels) > MOST_LABELS:
         raise ValueError(
-            f"there are {len(labels)} labels ({listed or 'none'}), and must be {FEWEST_LABELS} to "
-            f"{MOST_LABELS}: map them to fewer with --labels"
-            if len(labels) > MOST_LABELS
-            else f"there is only one label ({listed}): at least {FEWEST_LABELS} are told apart"
-            if labels
-            else f"there is no label: at least {FEWEST_LABELS} are told apart"
+            f"there are {len(labels)} labels ({', '.join(labels[:_MAX_LISTED])} …), at most {MOST_LABELS} "
+            "are told apart: map them to fewer with --labels"
+        )
+    if len(labels) < fewest:
+        raise ValueError(
+            f"there is {'only one' if labels else 'no'} label{f' ({labels[0]})' if labels else ''}: at least "
+            f"{fewest} are told apart"
         )
     return labels
 

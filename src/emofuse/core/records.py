@@ -36,6 +36,8 @@ class Clip:
     """What else the corpus states: channel, intensity, statement, repetition, sex."""
     ratings: Mapping[str, float] = field(default_factory=dict)
     """What raters gave on numeric scales, by dimension, such as valence; what is missing was not rated."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """The shares of several raters by label, which sum to 1; empty where there is one label alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Take:
     facts: Mapping[str, str] = field(default_factory=dict)
     ratings: Mapping[str, float] = field(default_factory=dict)
     """What raters gave on numeric scales, by dimension; of either of its files."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """As of :class:`Clip`."""
 
     def __post_init__(self) -> None:
         if self.voice is None and self.face is None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from emofuse.core.errors import CorpusError, MediaError
-from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Clip, Waveform
 from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.own_labels import corpus_advice
 from emofuse.corpus.ravdess import ACTOR_WITHOUT_SONG, N_ACTORS, design, parse_name
 from emofuse.media.channels import is_silent, to_mono
 from emofuse.media.decoding import Media, decode
@@ -103,6 +103,8 @@ class CorpusReport:
             "ok": self.ok,
             "files": len(self.files),
             "speakers": list(self.corpus.speakers),
+            "labels": list(self.corpus.emotions),
+            "labels_to_look_at": corpus_advice(self.corpus),
             "counts": self.counts,
             "misnamed": [{"path": show(path), "problem": why} for path, why in self.misnamed],
             "unreadable": [{"path": show(path), "problem": why} for path, why in self.unreadable],
@@ -135,9 +137,11 @@ class CorpusReport:
             n = sum(sum(emotions.values()) for emotions in speakers.values())
             yield ""
             yield f"{name}: {_counted(n, 'recording')} of {_counted(len(speakers), 'speaker')}"
-            yield from _count_table(speakers)
+            yield from _count_table(speakers, self.corpus.emotions)
         show = self._shown
         yield ""
+        if advice := corpus_advice(self.corpus):
+            yield from _section("labels to look at", advice)
         yield from _section("misnamed", [f"{show(path)}: {why}" for path, why in self.misnamed])
         yield from _section("unreadable", [f"{show(path)}: {why}" for path, why in self.unreadable])
         yield from _section("damaged", [f"{show(path)}: {why}" for path, why in self.damaged])
@@ -359,9 +363,9 @@ def _ranges(speakers: Sequence[str]) -> str:
     return ", ".join(run[0] if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
 
 
-def _count_table(speakers: dict[str, dict[str, int]]) -> Iterator[str]:
+def _count_table(speakers: dict[str, dict[str, int]], labels: Sequence[str]) -> Iterator[str]:
     width = max(len("speaker"), *map(len, speakers))
-    columns = [*EMOTIONS, *(["unlabelled"] if any("unlabelled" in row for row in speakers.values()) else [])]
+    columns = [*labels, *(["unlabelled"] if any("unlabelled" in row for row in speakers.values()) else [])]
     yield f"  {'speaker':<{width}}  " + "  ".join(columns) + "  total"
     for speaker, row in speakers.items():
         cells = "  ".join(f"{row.get(emotion, 0):>{len(emotion)}}" for emotion in columns)

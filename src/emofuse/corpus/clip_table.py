@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from emofuse.core.errors import CorpusError, MissingExtraError
-from emofuse.core.label_maps import convert_label, label_map, label_set
-from emofuse.core.labels import EMOTIONS, LABEL_SETS, emotions_of
 from emofuse.core.records import Clip, Modality
 from emofuse.core.times import parse_seconds
 from emofuse.corpus.corpus import SYNTHETIC_MARK, Corpus
+from emofuse.corpus.label_files import folded, table_labels
+from emofuse.corpus.own_labels import (
+    SHARE_PREFIX,
+    LabelReader,
+    UnknownLabelError,
+    unknown_labels,
+    with_labels,
+)
 from emofuse.system.csv_files import LARGEST_BYTES, read_csv_table
 
 REQUIRED: Final = ("path", "emotion", "speaker")
@@ -25,41 +29,32 @@ AUDIO_SUFFIXES: Final = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac
 
 _MAX_LISTED: Final = 5
 """An error lists this many problems of a table and counts the rest."""
-_MAX_LINES: Final = 3
-"""Of a label that is no emotion, an error names this many lines and counts all."""
 _MOST_ROWS: Final = 5_000_000
 _LONGEST_TEXT: Final = 10_000
 _BATCH_ROWS: Final = 10_000
-_OTHER_NAMES: Final = {
-    "joy": "happy", "fury": "angry", "scared": "fearful", "afraid": "fearful"
-} | {
-    label.lower(): emotion
-    for labels in LABEL_SETS.values()
-    for label, emotion in labels.items()
-    if emotion in EMOTIONS and len(label) > 2
-}  # fmt: skip
-"""What the emotions are called elsewhere."""
-
 Row = Mapping[str, object]
 
 
 def read_clip_table(table: str | Path, labels: str | None = None) -> Corpus:
     """Read a table of clips, CSV (with commas, semicolons or tabs) or Parquet; no clip is opened.
 
-    Columns: ``path`` (relative to the table), ``emotion``, ``speaker``; optionally
-    ``take`` (shared by the clips of one performance; by default each clip is its own), ``start`` and ``end``
-    (seconds from the start of the file). Other columns are ignored.
+    Columns: ``path`` (relative to the table), ``emotion`` (any 2 to 50 labels; empty where a clip has none),
+    ``speaker``; optionally ``take`` (shared by the clips of one performance; by default each clip is its
+    own), ``start`` and ``end`` (seconds from the start of the file). Columns such as ``share:happy``, beside
+    ``emotion`` or in its place, have the shares, or the numbers, of a clip's raters who chose each label.
+    Other columns are ignored.
 
     Args:
         table: the file.
-        labels: the label set in which its emotions are written, in capital or small letters; None: they are
-            the eight emotions. A label that is none of the eight, such as boredom, leaves the clip without
-            an emotion.
+        labels: None: labels are used as they are written. Else the label set in which emotions are written,
+            in capital or small letters, which become the eight, or the file of a map, see
+            :func:`emofuse.corpus.label_files.table_labels`. A label that becomes none of them, such as
+            boredom, leaves the clip without one.
 
     Raises:
         ValueError: there is no label set of this name.
         CorpusError: the table cannot be read, lacks a column or has invalid rows; the message gives their
-            lines.
+            lines. Or labels cannot be used, see :mod:`emofuse.core.label_names`.
         MissingExtraError: a Parquet table, and pyarrow is not installed.
     """
     table = Path(table)
@@ -79,121 +74,61 @@ def corpus_of_rows(table: Path, rows: Iterable[tuple[str, Row]], labels: str | N
         ValueError: there is no label set of this name.
         CorpusError: there are no rows, or invalid ones; the message gives where they stand.
     """
-    known = _Labels.of(labels)
+    known = None if labels is None else table_labels(labels)
+    reader = LabelReader(known)
     clips: list[Clip] = []
     lines: dict[str, str] = {}
     takes: dict[tuple[str, Modality], str] = {}
     people: dict[str, tuple[str, Clip]] = {}
     problems: list[str] = []
     unknown: dict[str, list[str]] = {}
-    seen: set[str] = set()
+    rated: dict[str, None] = {}
     for line, row in rows:
         try:
-            clip = _clip(row, table.parent, known)
+            clip = _clip(row, table.parent, reader)
             _check_unique(clip, lines, takes, people)
-        except _UnknownEmotionError as error:
-            unknown.setdefault(error.emotion, []).append(line)
+        except UnknownLabelError as error:
+            unknown.setdefault(error.label, []).append(line)
             continue
         except ValueError as error:
             problems.append(f"{line}: {error}")
             continue
-        seen.add(str(clip.emotion))
+        rated |= dict.fromkeys(clip.shares)
         lines[clip.clip_id] = line
         takes[clip.take, clip.modality] = line
         people.setdefault(clip.take, (line, clip))
         clips.append(clip)
-    if unknown:
-        problems.insert(0, _about_unknown(unknown, known) + _sets_with({*unknown, *seen}, labels))
+    if unknown and known is not None:
+        problems.insert(0, unknown_labels(unknown, known))
     if problems:
         rest = len(problems) - _MAX_LISTED
         more = f"; and {rest} more" if rest > 0 else ""
         raise CorpusError(f"{table}: {'; '.join(problems[:_MAX_LISTED])}{more}")
     if not clips:
         raise CorpusError(f"{table}: the table has no rows")
+    try:
+        clips, emotions = with_labels(clips, rated, known)
+    except ValueError as error:
+        raise CorpusError(f"{table}: {error}") from None
     return Corpus(
         name=table.stem,
         root=table.parent,
         clips=tuple(clips),
         synthetic=(table.parent / SYNTHETIC_MARK).is_file(),
-        emotions=_distinguished(clips, labels),
+        emotions=emotions,
     )
 
 
-def _distinguished(clips: Sequence[Clip], labels: str | None) -> tuple[str, ...]:
-    """The emotions of a label set; without one, those that occur."""
-    if labels is not None:
-        return emotions_of(labels)
-    found = {clip.emotion for clip in clips}
-    return tuple(emotion for emotion in EMOTIONS if emotion in found)
-
-
-@dataclass(frozen=True, slots=True)
-class _Labels:
-    """What the emotions of a table are called: each label in small letters, and the emotion it means."""
-
-    names: tuple[str, ...]
-    meant: Mapping[str, str | None]
-
-    @classmethod
-    def of(cls, labels: str | None) -> _Labels:
-        if labels is None:
-            return cls(EMOTIONS, {emotion: emotion for emotion in EMOTIONS})
-        to_emotions = label_map(labels, "ravdess-8")
-        names = label_set(labels)
-        return cls(names, {name.lower(): convert_label(name, to_emotions) for name in names})
-
-
-class _UnknownEmotionError(ValueError):
-    """A label that is none of the eight emotions."""
-
-    def __init__(self, emotion: str) -> None:
-        super().__init__(emotion)
-        self.emotion = emotion
-
-
-def _about_unknown(unknown: Mapping[str, Sequence[str]], known: _Labels) -> str:
-    """One message for all labels that are no emotion: how often, where first, and what may be meant."""
-    labels = sorted(unknown, key=lambda label: -len(unknown[label]))
-    described = []
-    for label in labels[:_MAX_LISTED]:
-        lines = unknown[label]
-        kind = lines[0].partition(" ")[0]
-        numbers = [line.partition(" ")[2] for line in lines[:_MAX_LINES]]
-        where = f"{len(lines)} {kind}s, first {', '.join(numbers)}" if len(lines) > 1 else lines[0]
-        meant = _nearest(label) if known.names == EMOTIONS else None
-        described.append(f"{label!r} ({where}{f'; did you mean {meant}?' if meant else ''})")
-    rest = len(labels) - _MAX_LISTED
-    more = f" and {rest} more" if rest > 0 else ""
-    plural = "s" if len(labels) > 1 else ""
-    return f"unknown emotion{plural} {', '.join(described)}{more}, use one of {', '.join(known.names)}"
-
-
-def _sets_with(found: Collection[str], labels: str | None) -> str:
-    """Which label sets have all labels of a table that was read as the eight emotions, as advice."""
-    if labels is not None:
-        return ""
-    fitting = [name for name in LABEL_SETS if set(found) <= set(_Labels.of(name).meant)]
-    return (
-        f" (or, if they are labels of {' or '.join(fitting)}, give --labels {fitting[0]})" if fitting else ""
-    )
-
-
-def _nearest(label: str) -> str | None:
-    """The emotion that a label may mean: by the names of other label sets, or one that is spelled alike."""
-    names = {**_OTHER_NAMES, **{emotion: emotion for emotion in EMOTIONS}}
-    alike = get_close_matches(label, names, n=1)
-    return names[alike[0]] if alike else None
-
-
-def _clip(row: Row, folder: Path, known: _Labels) -> Clip:
+def _clip(row: Row, folder: Path, reader: LabelReader) -> Clip:
     """Convert one row to a clip. Raises ValueError that says what is wrong."""
-    written, emotion, speaker = (_text(row, column) for column in REQUIRED)
-    for column, value in zip(REQUIRED, (written, emotion, speaker), strict=True):
+    written, label, speaker = (_text(row, column) for column in REQUIRED)
+    for column, value in (("path", written), ("speaker", speaker)):
         if not value:
             raise ValueError(f"{column} is empty")
-    emotion = emotion.lower()
-    if emotion not in known.meant:
-        raise _UnknownEmotionError(emotion)
+    emotion = reader.label(label)
+    shares = reader.shares(row, (str(column) for column in row if is_share(column)))
+    if not label and shares:
+        emotion = max(shares, key=lambda one: shares[one])
     path = folder / written
     if not _is_file(path):
         raise ValueError(f"no file {path!s:.300}")
@@ -208,11 +143,17 @@ def _clip(row: Row, folder: Path, known: _Labels) -> Clip:
         clip_id=clip_id,
         take=_text(row, "take") or clip_id,
         speaker=speaker,
-        emotion=known.meant[emotion],
+        emotion=emotion,
         modality="audio" if path.suffix.lower() in AUDIO_SUFFIXES else "audio-video",
         start_s=start_s,
         end_s=end_s,
+        shares=shares,
     )
+
+
+def is_share(column: object) -> bool:
+    """Whether a column has the shares of raters."""
+    return isinstance(column, str) and column.startswith(SHARE_PREFIX)
 
 
 def _check_unique(
@@ -229,7 +170,7 @@ def _check_unique(
         )
     if clip.take in people:
         line, other = people[clip.take]
-        if (other.speaker, other.emotion) != (clip.speaker, clip.emotion):
+        if (other.speaker, folded(other.emotion or "")) != (clip.speaker, folded(clip.emotion or "")):
             raise ValueError(f"take {clip.take} has another speaker or emotion in {line}")
 
 
@@ -269,7 +210,8 @@ def _parquet_rows(table: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _wanted(file: Any) -> list[str]:
-    return [column for column in (*REQUIRED, *OPTIONAL) if column in file.schema_arrow.names]
+    names = file.schema_arrow.names
+    return [column for column in names if column in REQUIRED or column in OPTIONAL or is_share(column)]
 
 
 def _is_text(kind: Any) -> bool:
@@ -309,6 +251,8 @@ def _values(column: Any) -> list[Any]:
 def _check_columns(table: Path, found: object) -> None:
     columns = [str(column) for column in found] if isinstance(found, (list, tuple)) else []
     missing = [column for column in REQUIRED if column not in columns]
+    if missing == ["emotion"] and any(map(is_share, columns)):
+        return
     if missing:
         raise CorpusError(
             f"{table}: no column {', '.join(missing)}; the first line names the columns "

@@ -88,7 +88,7 @@ def _take(name: str, clips: dict[Modality, Clip]) -> Take:
     known = voice or face
     assert known is not None
     ratings = {dimension: value for clip in clips.values() for dimension, value in clip.ratings.items()}
-    return Take(name, known.speaker, known.emotion, voice, face, known.facts, ratings)
+    return Take(name, known.speaker, known.emotion, voice, face, known.facts, ratings, known.shares)
 
 
 def _first(clips: dict[Modality, Clip], wanted: Iterable[Modality]) -> Clip | None:

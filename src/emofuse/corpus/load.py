@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from emofuse.core.errors import CorpusError
-from emofuse.core.labels import emotions_of
 from emofuse.corpus.clip_table import read_clip_table
 from emofuse.corpus.corpus import NOT_STATED, Corpus
 from emofuse.corpus.crema_d import NAMING as CREMA_D
 from emofuse.corpus.emo_db import NAMING as EMO_DB
 from emofuse.corpus.filename_corpora import Naming
 from emofuse.corpus.joined import join_corpora
+from emofuse.corpus.label_files import table_labels
 from emofuse.corpus.nemo import NAMING as NEMO
 from emofuse.corpus.ravdess import NAMING as RAVDESS
 from emofuse.corpus.savee import NAMING as SAVEE
@@ -41,8 +41,8 @@ def load_corpus(path: str | Path, labels: str | None = None, *, corpus: str | No
 
     Args:
         path: the folder or the table.
-        labels: the label set in which a table names emotions; None: the eight emotions. Names of files say
-            by themselves whose labels they have.
+        labels: the label set in which a table names emotions, or the file of a map; None: its labels are
+            used as they are written. Names of files say by themselves whose labels they have.
         corpus: whose file names these are, such as ``"EMO-DB"``, or ``"table"``; None: whichever fits.
 
     Raises:
@@ -53,7 +53,7 @@ def load_corpus(path: str | Path, labels: str | None = None, *, corpus: str | No
     """
     path = Path(path)
     if labels is not None:
-        emotions_of(labels)
+        table_labels(labels)
     return _load(path, {} if labels is None else {OTHERS: labels}, alone=True, corpus=corpus)
 
 
@@ -72,7 +72,8 @@ def load_corpora(
 
     Args:
         paths: folders and tables, as of :func:`load_corpus`.
-        labels: label sets of tables, by the name of the corpus; under :data:`OTHERS` that of all others.
+        labels: label sets or maps of tables, by the name of the corpus; under :data:`OTHERS` that of all
+            others.
         weights: what a clip counts in training, by name; 1 where none is given.
         licences: of tables, which state none, by name.
         corpora: whose file names these are, as of :func:`load_corpus`: nothing, one for all paths, or one for
@@ -100,7 +101,7 @@ def separate_corpora(
     """Read several corpora as :func:`load_corpora` does, each on its own."""
     sets = {name.lower(): value for name, value in (labels or {}).items()}
     for known in sets.values():
-        emotions_of(known)
+        table_labels(known)
     if len(corpora) not in (0, 1, len(paths)):
         raise CorpusError(
             f"--corpus is given {len(corpora)} times for {len(paths)} corpora: give it once, or once for each"
