@@ -48,7 +48,8 @@ def test_labels_are_used_as_they_are_written(tmp_path: Path, labels: list[str]) 
 
 def test_the_order_of_rows_makes_no_difference(tmp_path: Path) -> None:
     forward, backward = tmp_path / "a", tmp_path / "b"
-    forward.mkdir(), backward.mkdir()
+    forward.mkdir()
+    backward.mkdir()
     labels = ["zen", "sad", "bored", "happy"]
     assert read(forward, labels).emotions == read(backward, labels[::-1]).emotions
     assert read(forward, labels).emotions == ("happy", "sad", "bored", "zen")
@@ -144,7 +145,8 @@ class TestAdvice:
         ("label", "meant"),
         [
             ("Joy", "happy"), ("happiness", "happy"), ("anger", "angry"), ("ANG", "angry"),
-            ("Happy", "happy"), ("fear", "fearful"), ("suprised", "surprised"), ("Neutrall", "neutral"), ("disgusted", "disgust"),
+            ("Happy", "happy"), ("fear", "fearful"), ("suprised", "surprised"), ("Neutrall", "neutral"),
+            ("disgusted", "disgust"),
         ],
     )  # fmt: skip
     def test_what_looks_like_an_emotion_beside_emotions_is_named(self, label: str, meant: str) -> None:

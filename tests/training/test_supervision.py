@@ -102,3 +102,38 @@ def test_logistic_regression_ignores_what_a_corpus_cannot_tell() -> None:
         predicted = (X @ coefficients.T + intercepts).argmax(1)
         recalls.append(float((predicted[y == 1] == 1).mean()))
     assert recalls[0] > recalls[1] + 0.1
+
+
+def test_the_shares_of_raters_are_the_targets() -> None:
+    shares = np.array([[0.5, 0.25, 0.25], [np.nan] * 3])
+    every = np.ones((2, 3), dtype=bool)
+    found = Supervision.of(every, np.ones(2), shares)
+    assert found is not None
+    labels = np.array([0, 2])
+    np.testing.assert_array_equal(found.targets(labels), [[0.5, 0.25, 0.25], [0, 0, 1]])
+    np.testing.assert_allclose(found.soft_targets(labels, 0.3), [[0.45, 0.275, 0.275], [0.1, 0.1, 0.8]])
+    p = np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]])
+    expected = -(0.5 * np.log(0.5) + 0.25 * np.log(0.3) + 0.25 * np.log(0.2) + np.log(0.6)) / 2
+    assert supervised_log_loss(labels, p, found) == pytest.approx(expected)
+    assert Supervision.of(every, np.ones(2), np.full((2, 3), np.nan)) is None
+    assert found.of_rows(np.array([1])) is None
+    of_two = found.of_emotions(np.array([0, 2]))
+    np.testing.assert_allclose(of_two.targets(np.array([0, 1])), [[2 / 3, 1 / 3], [0.0, 1.0]])
+    assert found.mark() != Supervision(every, np.ones(2)).mark()
+
+
+def test_logistic_regression_on_shares_is_that_on_clips_copied_per_rater() -> None:
+    """Three raters of one clip are the clip three times, each with a third of its weight."""
+    X, y = clips()
+    rng = np.random.default_rng(4)
+    votes = np.stack([y, y, rng.integers(0, 4, len(y))], axis=1)
+    shares = np.stack([(votes == k).mean(axis=1) for k in range(4)], axis=1)
+    every = np.ones((len(y), 4), dtype=bool)
+    classes, coefficients, intercepts = fit_logistic(X, y, Supervision(every, np.ones(len(y)), shares), 0.7)
+    copied = LogisticRegression(C=0.7, max_iter=5000, tol=1e-10).fit(
+        np.repeat(X, 3, axis=0), votes.ravel(), np.full(3 * len(y), 1 / 3)
+    )
+    assert classes.tolist() == [0, 1, 2, 3]
+    np.testing.assert_allclose(coefficients, copied.coef_, atol=2e-4)
+    centered = copied.intercept_ - copied.intercept_.mean()
+    np.testing.assert_allclose(intercepts - intercepts.mean(), centered, atol=2e-4)

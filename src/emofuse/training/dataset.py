@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import EmofuseError, ExperimentError
+from emofuse.core.label_names import FEWEST_LABELS
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.recipes.voice import VoiceFeatures
@@ -25,6 +26,7 @@ from emofuse.features.extraction import MODALITIES, Modality, extract_takes
 from emofuse.features.face.action_units import ActionUnitTable, read_action_units
 from emofuse.features.voice.degradations import DEGRADATIONS
 from emofuse.system.atomic_write import write_atomically
+from emofuse.training.label_space import check_labels_of, supervision_of
 from emofuse.training.resources import Resources
 from emofuse.training.supervision import Supervision, of_rows
 
@@ -176,6 +178,7 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
                 f"voice.conditions: no degradation is called {name!r}: choose from {', '.join(DEGRADATIONS)}"
             )
     takes = usable_takes(corpus)
+    check_labels_of(recipe, corpus.emotions)
     table = find_action_units(corpus, recipe)
     results = extract_takes(
         takes,
@@ -195,7 +198,7 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
     if table is not None and not has["face"].any():  # the table of another corpus
         raise ExperimentError(f"{corpus.root}: no take has a face: {readable[0][1].face_missing}")
     index = {emotion: i for i, emotion in enumerate(corpus.emotions)}
-    labels = np.array([index.get(str(take.emotion), 0) for take, _ in readable], dtype=np.int64)
+    labels = np.array([index[str(take.emotion)] if index else 0 for take, _ in readable], dtype=np.int64)
     speakers = np.array([take.speaker for take, _ in readable])
     others = recipe.voice.variants[1:] if has["voice"].any() else ()
     read = [take for take, _ in readable]
@@ -210,6 +213,9 @@ def read_dataset(corpus: Corpus, recipe: Recipe, folder: Path, resources: Resour
     for variant, settings in enumerate(others, 1):
         fingerprint += _write_voice_variant(readable, inputs, recipe, variant, settings, resources)
     notes = [f"{len(failed)} of {len(takes)} takes could not be read"] if failed else []
+    unlabeled = len(corpus.takes()) - len(takes)
+    if unlabeled and not corpus.parts:
+        notes.append(f"{unlabeled} of {unlabeled + len(takes)} takes have no label, and are left out")
     for modality in MODALITIES:
         without = int((~has[modality]).sum())
         if without == len(readable):
@@ -244,6 +250,10 @@ def usable_takes(corpus: Corpus) -> list[Take]:
     takes = [take for take in corpus.takes() if take.emotion is not None]
     if not takes:
         raise ExperimentError(f"{corpus.root}: no takes with a known emotion")
+    if len(corpus.emotions) < FEWEST_LABELS:
+        raise ExperimentError(
+            f"{corpus.root}: all clips have the label {corpus.emotions[0]}: there is nothing to tell apart"
+        )
     return takes
 
 
@@ -281,28 +291,6 @@ def part_entries(corpus: Corpus, takes: Sequence[Take]) -> list[PartEntry]:
             }
         )
     return out
-
-
-def supervision_of(
-    takes: Sequence[Take], corpus: Corpus, emotions: Sequence[str] | None = None
-) -> Supervision | None:
-    """What the labels of takes are evidence about; None where they are of a single corpus.
-
-    Args:
-        takes: labeled.
-        corpus: theirs.
-        emotions: the label space; None: the corpus'.
-    """
-    parts = {part.name: part for part in corpus.parts}
-    if not parts:
-        return None
-    known = {
-        name: np.array([emotion in part.emotions for emotion in emotions or corpus.emotions])
-        for name, part in parts.items()
-    }
-    names = [take.facts[CORPUS_FACT] for take in takes]
-    weights = np.array([parts[name].weight for name in names])
-    return Supervision.of(np.array([known[name] for name in names]), weights)
 
 
 def _check_differ(corpus: Corpus, inputs: Inputs) -> None:

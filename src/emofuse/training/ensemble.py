@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.part import Ensemble, Training
@@ -23,7 +22,7 @@ from emofuse.training.networks.descriptor_ensemble import (
     Layout,
     dense,
 )
-from emofuse.training.supervision import Supervision, fit_logistic
+from emofuse.training.supervision import Supervision, fit_logistic, targets_of
 from emofuse.training.torch_settings import autocast, reproducible
 
 INPUT_DROPOUT = 0.3
@@ -72,7 +71,7 @@ def train_ensemble(
         # on the CPU: axes of equal variance are known but for a rotation, which rounding decides
         fitted, parts = _components(values, speakers, layout, settings)
         fitted.supports = [support.to(device) for support in fitted.supports]
-        targets = functional.one_hot(torch.from_numpy(labels), n_emotions).double().to(device)
+        targets = torch.from_numpy(targets_of(labels, n_emotions, supervision)).to(device)
         fit_kernel(fitted, targets, speakers, layout, settings, len(values), supervision)
         curve: list[Epoch] = []
         joined = [torch.cat(part, 1).to(device) for part in parts]

@@ -305,7 +305,7 @@ def _labels(y: Sequence[str] | NDArray[Any], n: int) -> list[str]:
     if len(labels) != n:
         raise ExperimentError(f"X holds {n} recordings, and y {len(labels)} labels")
     try:
-        known = dict(zip(dict.fromkeys(labels), check_labels(labels), strict=True))
+        known = dict(zip(dict.fromkeys(labels), check_labels(labels, fewest=1), strict=True))
     except ValueError as error:
         raise ExperimentError(f"y: {error}") from None
     return [known[label] for label in labels]

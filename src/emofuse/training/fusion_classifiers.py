@@ -19,7 +19,7 @@ from emofuse.core.recipes.fusion import MIN_STD, Classifier, Fusion, NeuralFusio
 from emofuse.core.recipes.part import Training
 from emofuse.system.shared_settings import ignored_warnings
 from emofuse.training.face_likelihood import LEAST_LIKELIHOOD, likelihood_of_clips, log_likelihood
-from emofuse.training.supervision import Supervision, fit_logistic, log_softmax
+from emofuse.training.supervision import Supervision, fit_logistic, log_softmax, targets_of
 
 _FACE: Final = 1
 """Where the face stands among the modalities that are fused: after the voice."""
@@ -101,7 +101,7 @@ class LogLinearPool:
         if self.by_likelihood:
             self.face_likelihood = likelihood_of_clips(self._split(X)[:, _FACE], y)
         logs = self._evidence(X)
-        targets = np.eye(self.n_emotions)[y]
+        targets = targets_of(y, self.n_emotions, supervision)
         n_weights = logs.shape[1]
         strength = float(self.parameters["offset_penalty"])
 
@@ -277,7 +277,7 @@ class SklearnClassifier(_SeededClassifier):
     def _fit_supervised(self, X: NDArray[np.float64], y: NDArray[np.int64], supervision: Supervision) -> None:
         """Fit the pipeline, whose regression scikit-learn cannot fit; ``y``: indices into the classes."""
         inputs = self.pipeline[:-1].fit_transform(X)
-        of_classes = Supervision(supervision.known[:, self.classes], supervision.weights)
+        of_classes = supervision.of_emotions(self.classes)
         regression = self.pipeline[-1]
         classes, coefficients, intercepts = fit_logistic(inputs, y, of_classes, regression.C)
         if len(classes) == 2:  # as scikit-learn keeps them

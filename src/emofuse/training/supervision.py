@@ -1,7 +1,8 @@
-"""What the labels of clips are evidence about, where they come from several corpora.
+"""What the labels of clips are evidence about, where they come from several corpora or several raters.
 
 nEMO has no calm: that none of its clips is labeled calm says nothing against calm. The emotions that a clip's
-corpus does not distinguish are left out of its loss, and corpora may count differently.
+corpus does not distinguish are left out of its loss, and corpora may count differently. Where several raters
+judged a clip, its target is their shares, not one label.
 """
 
 from __future__ import annotations
@@ -23,42 +24,73 @@ class Supervision:
     """How the labels of n clips count in a loss.
 
     ``known``: (n, n_emotions) bool, the emotions that each clip's corpus distinguishes; ``weights``: (n,)
-    float64 above 0 with a mean of 1.
+    float64 above 0 with a mean of 1; ``shares``: (n, n_emotions) float64, of raters, whose rows sum to 1; NaN
+    where a clip has one label alone. None: all have.
     """
 
     known: NDArray[np.bool_]
     weights: NDArray[np.float64]
+    shares: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, known: NDArray[np.bool_], weights: NDArray[np.float64]) -> Supervision | None:
+    def of(
+        cls,
+        known: NDArray[np.bool_],
+        weights: NDArray[np.float64],
+        shares: NDArray[np.float64] | None = None,
+    ) -> Supervision | None:
         """The supervision of clips; None where every label speaks about every emotion and counts the same.
 
         An emotion that none of the clips' corpora distinguishes is known of all: as with a single corpus
         without it, the clips are then examples of something else.
         """
         known = known | ~known.any(axis=0)
-        if known.all() and (weights == weights[:1]).all():
+        if shares is not None and np.isnan(shares).all():
+            shares = None
+        if shares is None and known.all() and (weights == weights[:1]).all():
             return None
-        return cls(known, weights / weights.mean())
+        return cls(known, weights / weights.mean(), shares)
 
     def of_rows(self, rows: NDArray[Any]) -> Supervision | None:
         """That of some of the clips, chosen by indices or a mask."""
-        return Supervision.of(self.known[rows], self.weights[rows])
+        shares = None if self.shares is None else self.shares[rows]
+        return Supervision.of(self.known[rows], self.weights[rows], shares)
+
+    def of_emotions(self, emotions: NDArray[np.int64]) -> Supervision:
+        """That of the same clips, over some emotions, chosen by index."""
+        shares = None
+        if self.shares is not None:
+            shares = self.shares[:, emotions]
+            total = shares.sum(axis=1, keepdims=True)
+            shares = np.where(total > 0, shares / np.where(total > 0, total, 1), np.nan)
+        return Supervision(self.known[:, emotions], self.weights, shares)
+
+    def targets(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(n, n_emotions): the raters' shares where there are any, else all of it on the label."""
+        one_hot = np.eye(self.known.shape[1])[labels]
+        return one_hot if self.shares is None else np.where(np.isnan(self.shares), one_hot, self.shares)
 
     def soft_targets(self, labels: NDArray[np.int64], smoothing: float) -> NDArray[np.float64]:
         """(n, n_emotions) targets, label smoothing spread over each clip's own emotions."""
         own = self.known / self.known.sum(axis=1, keepdims=True)
-        one_hot = np.eye(self.known.shape[1])[labels]
-        return np.asarray(one_hot * (1 - smoothing) + smoothing * own, dtype=np.float64)
+        return np.asarray(self.targets(labels) * (1 - smoothing) + smoothing * own, dtype=np.float64)
 
     def mark(self) -> bytes:
         """What tells two supervisions apart, for fingerprints."""
-        return self.known.tobytes() + self.weights.tobytes()
+        shares = b"" if self.shares is None else self.shares.tobytes()
+        return self.known.tobytes() + self.weights.tobytes() + shares
 
 
 def of_rows(supervision: Supervision | None, rows: NDArray[Any]) -> Supervision | None:
     """The supervision of some of the clips."""
     return None if supervision is None else supervision.of_rows(rows)
+
+
+def targets_of(
+    labels: NDArray[np.int64], n_emotions: int, supervision: Supervision | None
+) -> NDArray[np.float64]:
+    """(n, n_emotions) float64: what the answers for clips should be."""
+    return np.eye(n_emotions)[labels] if supervision is None else supervision.targets(labels)
 
 
 def supervised_log_loss(
@@ -74,8 +106,11 @@ def supervised_log_loss(
     if supervision is None:
         return log_loss(labels, probabilities)
     own = np.where(supervision.known, np.maximum(probabilities, np.finfo(np.float64).eps), 0)
-    right = own[np.arange(len(labels)), labels] / own.sum(axis=1)
-    return float(-(supervision.weights * np.log(right)).mean())
+    if supervision.shares is None:
+        right = own[np.arange(len(labels)), labels] / own.sum(axis=1)
+        return float(-(supervision.weights * np.log(right)).mean())
+    logs = np.log(np.where(supervision.known, own, 1)) - np.log(own.sum(axis=1, keepdims=True))
+    return float(-(supervision.weights * (supervision.targets(labels) * logs).sum(axis=1)).mean())
 
 
 def log_softmax(scores: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -99,13 +134,15 @@ def fit_logistic(
         strength: C.
 
     Returns:
-        The emotions that occur, (k,); their coefficients, (k, d), and intercepts, (k,).
+        The emotions that occur, as a label or a share, (k,); their coefficients, (k, d), and intercepts,
+        (k,).
     """
     from scipy.optimize import minimize
 
-    classes, y = np.unique(labels, return_inverse=True)
+    every = supervision.targets(labels)
+    classes = np.union1d(labels, np.flatnonzero(every.any(axis=0)))
     known, weights = supervision.known[:, classes], supervision.weights
-    targets = np.eye(len(classes))[y]
+    targets = every[:, classes]
     n, d, k = len(X), X.shape[1], len(classes)
 
     def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

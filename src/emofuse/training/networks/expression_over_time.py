@@ -29,7 +29,6 @@ N_FRAME_OUTPUTS: Final = WIDTHS[-1] + len(FER_PLUS)
 
 _NEUTRAL: Final = FER_PLUS.index("neutral")
 _LEAST_PROBABILITY: Final = 1e-9
-_MAX_LISTED: Final = 5
 
 
 class ExpressionOverTime(nn.Module):
@@ -159,7 +158,8 @@ def fer_plus_mapping(emotions: Sequence[str] = EMOTIONS) -> Tensor:
     Raises:
         ExperimentError: FER+ says nothing about one of them.
     """
-    check_answers(emotions)
+    if others := [emotion for emotion in emotions if emotion not in EMOTIONS]:
+        raise ExperimentError(f"a face network that was trained on FER+ has no answer for {others[0]!r}")
     rows = []
     for name in FER_PLUS:
         shares = [FER_PLUS_TO_EMOTION[name].get(emotion, 0.0) for emotion in emotions]
@@ -167,21 +167,6 @@ def fer_plus_mapping(emotions: Sequence[str] = EMOTIONS) -> Tensor:
             shares = [share / sum(shares) for share in shares]
         rows.append(shares)
     return torch.tensor(rows)
-
-
-def check_answers(emotions: Sequence[str]) -> None:
-    """Fail early where labels are to be told apart that a network trained on FER+ cannot answer.
-
-    Raises:
-        ExperimentError: one is not among the eight emotions.
-    """
-    if others := [emotion for emotion in emotions if emotion not in EMOTIONS]:
-        shown = ", ".join(map(repr, others[:_MAX_LISTED])) + (" …" if len(others) > _MAX_LISTED else "")
-        raise ExperimentError(
-            f"a face network that was trained on FER+ answers {', '.join(EMOTIONS)} and cannot tell {shown} "
-            "apart: use a recipe whose face network is trained on your corpus, such as default, or one of "
-            "the voice alone, such as whisper-only; or map the labels with --labels"
-        )
 
 
 def load_expression_over_time(

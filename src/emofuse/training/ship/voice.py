@@ -24,9 +24,10 @@ from emofuse.recognition.baseline_model import INFORMATION
 from emofuse.recognition.bundle import load_bundle
 from emofuse.system.atomic_write import write_atomically
 from emofuse.training.corpus_figures import CorpusFigures, figures_by_corpus
-from emofuse.training.dataset import Inputs, supervision_of
+from emofuse.training.dataset import Inputs
 from emofuse.training.fusion_classifiers import LogLinearPool
 from emofuse.training.jobs import load_network, load_outputs, run_network_jobs
+from emofuse.training.label_space import supervision_of
 from emofuse.training.loop import infer
 from emofuse.training.networks.float16 import store_as_float16
 from emofuse.training.networks.onnx_export import export_ensemble
