@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from emofuse.core.errors import BundleError, ExperimentError
+from emofuse.core.label_names import are_emotions
 from emofuse.core.labels import EMOTIONS, FER_PLUS_TO_EMOTION, FER_PLUS_TO_EMOTION_VERSION
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
@@ -111,6 +112,10 @@ def ship(
     if recipe.face.network.kind != "expression" or not recipe.fusion.refit:
         raise ExperimentError(
             f"recipe {recipe.name}: what is shipped has face.network.kind = 'expression' and fusion.refit"
+        )
+    if not are_emotions(corpus.emotions):
+        raise ExperimentError(
+            f"{corpus.root}: what is shipped tells the eight emotions apart: map the labels with --labels"
         )
     run = out.with_name(out.name + ".work")
     if isinstance(face_source, Path):
