@@ -20,19 +20,26 @@ VALENCE = Dimension(
 
 
 def test_a_value_is_a_combination_of_outputs_within_its_interval() -> None:
-    assert VALENCE.rated({"voice": 3.0}) == (Rated(3.5, 3.0, 4.0), "voice")
-    assert VALENCE.rated({"voice": 3.0, "face": 2.0}) == (Rated(4.25, 3.5, 5.0), "fused")
+    both = {"voice": 3.0, "face": 2.0}
+    assert VALENCE.rated(both, "voice") == Rated(3.5, 3.0, 4.0)
+    assert VALENCE.rated(both) == Rated(4.25, 3.5, 5.0)
     assert VALENCE.rated({}) is None
 
 
+def test_a_modality_that_is_there_alone_stands_in_for_the_fusion() -> None:
+    assert VALENCE.rated({"voice": 3.0}) == VALENCE.rated({"voice": 3.0}, "voice") == Rated(3.5, 3.0, 4.0)
+    assert VALENCE.rated({"voice": 3.0}, "face") is None
+    assert VALENCE.rated({"smell": 3.0}) is None
+
+
 def test_values_and_intervals_stay_in_the_range() -> None:
-    assert VALENCE.rated({"voice": 5.0}) == (Rated(6.5, 6.0, 7.0), "voice")
-    assert VALENCE.rated({"voice": 50.0}) == (Rated(7.0, 6.5, 7.0), "voice")
-    assert VALENCE.rated({"voice": -9.0}) == (Rated(1.0, 1.0, 1.5), "voice")
+    assert VALENCE.rated({"voice": 5.0}) == Rated(6.5, 6.0, 7.0)
+    assert VALENCE.rated({"voice": 50.0}) == Rated(7.0, 6.5, 7.0)
+    assert VALENCE.rated({"voice": -9.0}) == Rated(1.0, 1.0, 1.5)
 
 
 def test_without_a_radius_the_interval_is_the_range() -> None:
-    assert VALENCE.rated({"face": 2.0}) == (Rated(4.0, 1.0, 7.0), "face")
+    assert VALENCE.rated({"face": 2.0}) == Rated(4.0, 1.0, 7.0)
 
 
 def test_a_dimension_survives_json() -> None:

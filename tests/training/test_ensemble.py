@@ -14,9 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.part import Ensemble, Training
 from emofuse.training.ensemble import (
-    _components,
     _damping,
     _fit_linear,
+    standard_components,
     train_ensemble,
 )
 from emofuse.training.loop import infer
@@ -57,7 +57,7 @@ def test_linear_part_is_scikit_learns(retained: list[int]) -> None:
 def test_components_are_principal_and_of_unit_length() -> None:
     rows, _, speakers = clips()
     settings = Ensemble(components=4)
-    fitted, parts = _components([torch.from_numpy(rows)], speakers, LAYOUT, settings)
+    fitted, parts = standard_components([torch.from_numpy(rows)], speakers, LAYOUT, settings)
     z = np.clip((rows - rows.mean(0)) / rows.std(0), -5, 5).astype(np.float64)
     for i, (first, last) in enumerate(LAYOUT.views):
         x = z[:, first:last] - z[:, first:last].mean(0)
@@ -82,7 +82,7 @@ def test_damping_shrinks_the_directions_in_which_speakers_differ() -> None:
     rows, _, speakers = clips(n_actors=8, noise=0.5)
 
     def shares(strength: float) -> list[float]:
-        _, parts = _components(
+        _, parts = standard_components(
             [torch.from_numpy(rows)], speakers, LAYOUT, Ensemble(components=6, person_damping=strength)
         )
         out = []
@@ -96,7 +96,7 @@ def test_damping_shrinks_the_directions_in_which_speakers_differ() -> None:
     for a, b, c in zip(none, some, much, strict=True):
         assert a > 1.02 * b > 1.05 * c
     # no direction is removed
-    fitted, _ = _components(
+    fitted, _ = standard_components(
         [torch.from_numpy(rows)], speakers, LAYOUT, Ensemble(components=6, person_damping=0.5)
     )
     assert all(np.linalg.matrix_rank(basis.numpy()) == 6 for basis in fitted.bases)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from emofuse.core.recipes.part import Ensemble, Training
 from emofuse.training import kernel_machine
-from emofuse.training.ensemble import _components, train_ensemble
+from emofuse.training.ensemble import standard_components, train_ensemble
 from emofuse.training.kernel_machine import TEMPERATURES, fit_kernel
 from emofuse.training.loop import infer
 from emofuse.training.networks.descriptor_ensemble import DescriptorEnsemble, Layout, kernel
@@ -33,7 +33,7 @@ def test_leaving_actors_out_equals_refitting_without_them(
     rows, labels, speakers = clips()
     settings = Ensemble(components=6, ridges=ridges)
     values = [torch.from_numpy(rows), torch.from_numpy(rows + 0.3 * clips(seed=9)[0])]
-    fitted, _ = _components(values, speakers, layout, settings)
+    fitted, _ = standard_components(values, speakers, layout, settings)
     targets = functional.one_hot(torch.from_numpy(labels), 8).double()
     queried: list[torch.Tensor] = []
     real = functional.cross_entropy
@@ -135,7 +135,7 @@ def test_emotions_that_a_corpus_lacks_are_fitted_without_its_clips(
     monkeypatch.setattr(kernel_machine, "MOST_ROWS", n if all_rows else n - 1)
     settings = Ensemble(components=6, ridges=(0.05, 0.4))
     values = [torch.from_numpy(rows), torch.from_numpy(rows + 0.3 * clips(seed=9)[0][: len(rows)])]
-    fitted, _ = _components(values, speakers, LAYOUT, settings)
+    fitted, _ = standard_components(values, speakers, LAYOUT, settings)
     gram = kernel(fitted.supports, fitted.supports, settings.gamma, 0).double().numpy()
     targets = functional.one_hot(torch.from_numpy(labels), 8).double()
     fit_kernel(fitted, targets, speakers, LAYOUT, settings, 2, supervision)

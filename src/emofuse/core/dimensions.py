@@ -47,6 +47,16 @@ class Rated:
         return cls(float(data["value"]), float(data["low"]), float(data["high"]))
 
 
+def rated_data(dimensions: Mapping[str, Rated | None]) -> dict[str, dict[str, float] | None]:
+    """Ratings by dimension as plain data for JSON."""
+    return {name: None if one is None else one.to_dict() for name, one in dimensions.items()}
+
+
+def rated_of(data: Mapping[str, Any]) -> dict[str, Rated | None]:
+    """What :func:`rated_data` gave ``data`` for."""
+    return {name: None if one is None else Rated.from_dict(one) for name, one in data.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Combination:
     """One number from the outputs of the networks of some modalities: ``Σ weight · output + offset``."""
@@ -69,18 +79,18 @@ class Dimension:
     """By ``voice``, ``face`` and ``fused``, as far as the recognizer reads them."""
     level: float = LEVEL
 
-    def rated(self, outputs: Mapping[str, float]) -> tuple[Rated, str] | None:
-        """The prediction from the networks' outputs by modality, and the system that made it.
+    def rated(self, outputs: Mapping[str, float], system: str = "fused") -> Rated | None:
+        """The prediction of a system, within the range; None where there is nothing that it reads.
 
-        None where there is nothing that a system reads.
+        Args:
+            outputs: of the networks, by modality.
+            system: voice, face, or their fusion, in whose place a modality stands that is there alone.
         """
-        system = "fused" if set(outputs) >= {"voice", "face"} else next(iter(outputs), None)
-        found = None if system is None else self.systems.get(system)
-        return None if found is None or system is None else (self.of(system, outputs), system)
-
-    def of(self, system: str, outputs: Mapping[str, float]) -> Rated:
-        """The prediction of one system, within the range."""
-        one = self.systems[system]
+        one = self.systems.get(system)
+        if system == "fused" and (one is None or set(one.weights) - set(outputs)):
+            one = next((self.systems[name] for name in outputs if name in self.systems), None)
+        if one is None or set(one.weights) - set(outputs):
+            return None
         value = self.within(sum(weight * outputs[name] for name, weight in one.weights.items()) + one.offset)
         if one.radius is None:
             return Rated(value, self.low, self.high)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.by_value import ComparedByValue
+from emofuse.core.dimensions import Rated, rated_data, rated_of
 
 Modality = Literal["audio-video", "video", "audio"]
 Float32 = NDArray[np.float32]
@@ -227,6 +228,8 @@ class Prediction(ComparedByValue):
     notes: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
+    dimensions: Mapping[str, Rated | None] = field(default_factory=dict)
+    """On each numeric scale of the recognizer, a rating with its interval; None: nothing could be read."""
 
     def __post_init__(self) -> None:
         for array in (self.probabilities, self.voice, self.face):
@@ -236,7 +239,7 @@ class Prediction(ComparedByValue):
                 raise ValueError(f"probabilities must be ({len(self.emotions)},), got {array.shape}")
             if not np.isfinite(array).all() or abs(float(array.sum()) - 1) > 1e-3:
                 raise ValueError("probabilities must be finite and sum to 1")
-        if self.probabilities is None and self.error is None:
+        if self.probabilities is None and self.error is None and not any(self.dimensions.values()):
             raise ValueError("a prediction without probabilities needs an error")
 
     @property
@@ -272,6 +275,7 @@ class Prediction(ComparedByValue):
             "notes": list(self.notes),
             "meta": dict(self.meta),
             "error": self.error,
+            **({"dimensions": rated_data(self.dimensions)} if self.dimensions else {}),
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -297,9 +301,13 @@ class Prediction(ComparedByValue):
             notes=tuple(data["notes"]),
             meta=data["meta"],
             error=data["error"],
+            dimensions=rated_of(data.get("dimensions", {})),
         )
 
     @classmethod
-    def failed(cls, source: str, emotions: tuple[str, ...], error: str) -> Prediction:
-        """Of a recording that could not be read."""
-        return cls(source=source, emotions=emotions, probabilities=None, used=(), error=error)
+    def failed(
+        cls, source: str, emotions: tuple[str, ...], error: str, dimensions: Iterable[str] = ()
+    ) -> Prediction:
+        """Of a recording that could not be read; ``dimensions``: the names of the recognizer's."""
+        unrated: dict[str, Rated | None] = dict.fromkeys(dimensions)
+        return cls(source, emotions, None, (), error=error, dimensions=unrated)

@@ -22,6 +22,13 @@ from emofuse.evaluation.fold_outputs import (
     fuse_fold,
     unenrolled_outputs,
 )
+from emofuse.evaluation.rating_outputs import (
+    RatingRow,
+    fold_ratings,
+    rate_fold,
+    rating_figures,
+    write_ratings,
+)
 from emofuse.evaluation.results import Results, Stopwatch, corpus_entry, run_results, write_results
 from emofuse.evaluation.run_files import (
     DETAILS_FILE,
@@ -39,6 +46,8 @@ from emofuse.system.file_lock import locked_folder
 from emofuse.training.dataset import Dataset, Inputs, read_dataset
 from emofuse.training.jobs import load_outputs, pretrained_sha256, run_network_jobs
 from emofuse.training.plan import Plan, network_jobs
+from emofuse.training.rating_jobs import run_rating_jobs
+from emofuse.training.rating_plan import rating_jobs
 from emofuse.training.resources import ONE_PROCESS, Resources
 from emofuse.training.run_folder import RunMarks, check_run, claim_run, read_run_json, write_json
 
@@ -90,13 +99,21 @@ def _evaluate(corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resource
     plans = fold_plans(split.folds, dataset.inputs, recipe)
     networks = [job for plan in plans for job in network_jobs(plan, dataset.inputs, recipe, thresholds=True)]
     run_network_jobs(networks, dataset.inputs, recipe, work, resources)
+    ratings = [job for plan in plans for job in rating_jobs(plan, dataset.inputs, recipe)]
+    run_rating_jobs(ratings, dataset.inputs, recipe, work, resources)
     fused, enrolled = _fuse(plans, dataset.inputs, recipe, work, resources)
     table = predictions(split.folds, plans, dataset, recipe, work, fused)
+    figures = figures_of(table, split.folds, dataset, recipe, enrolled, fold_thresholds(split.folds, fused))
+    if dataset.inputs.dimensions:
+        rated = _rate(split.folds, plans, dataset, work, resources)
+        names = [fold_name(fold) for fold in split.folds]
+        figures["dimensions"] = rating_figures(rated, names, dataset.inputs, recipe.seed)
+        write_ratings(run, rated)
     results = run_results(
         recipe,
         chosen,
         corpus_entry(corpus, clips=len(dataset.takes), actors=dataset.n_speakers, takes=dataset.takes),
-        figures_of(table, split.folds, dataset, recipe, enrolled, fold_thresholds(split.folds, fused)),
+        figures,
         pretrained_sha256=pretrained,
         notes=[*split.notes, *warnings, *dataset.notes],
         fused_choice=fused_choice(split.folds, fused),
@@ -119,10 +136,22 @@ def _fuse(
     """The fusions of every fold, and those for enrolled speakers where the recipe has an enrollment."""
     arguments = [(plan, inputs, recipe, work) for plan in plans]
     fused = resources.map("fusions", fuse_fold, arguments)
-    if recipe.enrolment is None:
+    if recipe.enrolment is None or not inputs.emotions:
         return fused, []
     with_fused = [(*one, of_fold) for one, of_fold in zip(arguments, fused, strict=True)]
     return fused, resources.map("enrolment", _enroll_fold, with_fused)
+
+
+def _rate(
+    folds: Sequence[Fold], plans: Sequence[Plan], dataset: Dataset, work: Path, resources: Resources
+) -> list[RatingRow]:
+    """The rows of ratings.csv, fold by fold."""
+    found = resources.map("scales", rate_fold, [(plan, dataset.inputs, work) for plan in plans])
+    return [
+        row
+        for fold, (fitted, outputs) in zip(folds, found, strict=True)
+        for row in fold_ratings(fold_name(fold), fitted, outputs, dataset)
+    ]
 
 
 def _enroll_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, fused: FusedFold) -> EnrolledOutputs:
@@ -195,7 +224,7 @@ def _write_map(run: Path, fold: Fold, plan: Plan, dataset: Dataset) -> None:
     """The joined feature layers of the first fold's test clips, for the report to draw."""
     inputs = dataset.inputs
     rows = inputs.having("both", plan.test)
-    if len(rows) < 2:
+    if len(rows) < 2 or not inputs.emotions:
         return
     first = plan.scoring[:1]
     outputs = [load_outputs(plan, modality, rows, first, run / "work") for modality in inputs.modalities]

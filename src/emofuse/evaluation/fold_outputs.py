@@ -73,6 +73,8 @@ def fold_plans(folds: Sequence[Fold], inputs: Inputs, recipe: Recipe) -> list[Pl
 
 def fuse_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path) -> FusedFold:
     """Tune and fit every fusion of a fold, and run it on the test takes; what is there is read."""
+    if not inputs.emotions:
+        return {"rows": [], "chosen": None, "probabilities": {}, "tuning": [], "thresholds": {}}
     if len(inputs.modalities) == 1:
         thresholds = modality_thresholds(plan, inputs, work)
         thresholds["fused"] = thresholds[inputs.modalities[0]]
@@ -160,6 +162,8 @@ def fold_predictions(
     """The probabilities of every system for the test takes of a fold, system by system."""
     inputs = dataset.inputs
     outputs: dict[str, dict[int, NDArray[np.float64]]] = {}
+    if not inputs.emotions:
+        return
     for modality in inputs.modalities:
         rows = plan.test[inputs.has[modality][plan.test]]
         outputs[modality] = probabilities_of(plan, modality, rows, work)

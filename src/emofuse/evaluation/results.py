@@ -21,6 +21,7 @@ from emofuse.core.text import printable_data
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Protocol
 from emofuse.evaluation.entry_types import Interval, check_entries
+from emofuse.evaluation.rating_outputs import DimensionFigures
 from emofuse.system.json_files import read_json
 from emofuse.training.compute import ComputeEntry
 from emofuse.training.corpus_figures import CorpusFigures
@@ -193,6 +194,8 @@ class Figures(TypedDict, total=False):
     corpora: dict[str, list[CorpusFigures]]
     """Each system on each of several corpora, in the same order everywhere."""
     enrolment: EnrollmentFigures
+    dimensions: list[DimensionFigures]
+    """Where takes were rated: each numeric scale."""
 
 
 class Results(Figures, total=False):
@@ -300,6 +303,8 @@ def run_results(
         results["corpora"] = figures["corpora"]
     if "enrolment" in figures:
         results["enrolment"] = figures["enrolment"]
+    if "dimensions" in figures:
+        results["dimensions"] = figures["dimensions"]
     results["fused_choice"] = fused_choice
     results["software"] = software()
     results["compute"] = compute
@@ -322,7 +327,8 @@ def read_results(path: Path) -> Results:
     """
     results = read_json_object(path, fix="run emofuse evaluate first")
     systems = results.get("systems")
-    if results.get("schema") != _SCHEMA or not isinstance(systems, dict) or not systems:
+    rated = bool(results.get("dimensions"))
+    if results.get("schema") != _SCHEMA or not isinstance(systems, dict) or not (systems or rated):
         raise ExperimentError(f"{path}: not results of emofuse evaluate, schema {_SCHEMA}: evaluate again")
     try:
         check_entries(results, Results)
@@ -334,7 +340,7 @@ def read_results(path: Path) -> Results:
 
 def emotions_of(results: Results) -> tuple[str, ...]:
     """The labels that were told apart, in order; versions before 0.12 knew the eight emotions alone."""
-    return tuple(results.get("emotions") or EMOTIONS)
+    return tuple(results["emotions"]) if "emotions" in results else EMOTIONS
 
 
 def recipe_of(results: Results, source: Path) -> Recipe:

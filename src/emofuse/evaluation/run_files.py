@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.csv_tables import cell_text, write_csv
 from emofuse.core.errors import ExperimentError
+from emofuse.evaluation.rating_outputs import RATINGS_FILE, ByDimension, read_ratings
 from emofuse.evaluation.results import (
     RESULTS_FILE,
     Results,
@@ -114,6 +115,8 @@ class Run:
     examples: tuple[Example, ...] = ()
     unreadable: tuple[str, ...] = ()
     """Optional parts that are there and cannot be read, each with its reason."""
+    ratings: ByDimension = field(default_factory=dict)
+    """Where takes were rated: out-of-fold ratings by dimension and system."""
 
     @property
     def emotions(self) -> tuple[str, ...]:
@@ -127,7 +130,7 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """Read a run folder. Only results.json and predictions.csv must be there.
+    """Read a run folder. Only results.json and predictions.csv must be there, and ratings.csv of dimensions.
 
     Optional parts (details.json, maps, examples) that are damaged are named in the result and left out.
 
@@ -146,7 +149,8 @@ def read_run(path: Path) -> Run:
             unreadable.append(str(error))
     maps = _read_all(path / "maps", lambda file: _read_map(file, len(emotions)), unreadable)
     examples = _read_all(path / "examples", lambda file: _read_example(file, len(emotions)), unreadable)
-    return Run(path, results, scores, details, maps, examples, tuple(unreadable))
+    ratings = read_ratings(path / RATINGS_FILE) if results.get("dimensions") else {}
+    return Run(path, results, scores, details, maps, examples, tuple(unreadable), ratings)
 
 
 def _read_all(folder: Path, read: Callable[[Path], T], unreadable: list[str]) -> tuple[T, ...]:

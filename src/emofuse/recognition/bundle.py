@@ -14,11 +14,12 @@ import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
+from emofuse.core.dimensions import Dimension
 from emofuse.core.errors import BundleError, RecipeError
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
@@ -40,6 +41,8 @@ EMBEDDING_FILES: Final[dict[Modality, str]] = {
     "voice": "voice-embedding.onnx", "face": "face-embedding.onnx",
 }  # fmt: skip
 """Copies of the ONNX files that make embeddings, if the recipe names any."""
+RATINGS_FILES: Final = {"voice": "voice-ratings.onnx", "face": "face-ratings.onnx"}
+"""The networks that output ratings, by modality, of a bundle with dimensions."""
 LARGEST_FILE_BYTES: Final = 2 * 2**30
 """Of a file in a bundle; ONNX files can hold no more."""
 NO_SHIPPED: Final = "EMOFUSE_NO_SHIPPED"
@@ -86,6 +89,8 @@ class Bundle:
     files: Mapping[str, Mapping[str, Any]]
     action_units: tuple[str, ...] = ()
     """The columns that the face branch reads, in order; empty where it reads video frames."""
+    dimensions: tuple[Dimension, ...] = ()
+    """The numeric scales that it rates on, such as valence."""
 
     def read(self, name: str) -> bytes:
         """The content of one file of the bundle, checked against its sha256.
@@ -114,7 +119,12 @@ class Bundle:
     def modalities(self) -> tuple[Literal["voice", "face"], ...]:
         """What it was trained to read: both, or one where the corpus had no other."""
         known: tuple[Literal["voice", "face"], ...] = ("voice", "face")
-        return tuple(name for name in known if f"{name}.onnx" in self.files)
+        return tuple(name for name in known if {f"{name}.onnx", RATINGS_FILES[name]} & self.files.keys())
+
+    @property
+    def dimension_names(self) -> tuple[str, ...]:
+        """The names of its dimensions, in order."""
+        return tuple(one.name for one in self.dimensions)
 
     @property
     def fusions(self) -> tuple[str, ...]:
@@ -186,6 +196,7 @@ def save_bundle(
     provenance: Mapping[str, Any],
     action_units: tuple[str, ...] = (),
     terms: str = "",
+    dimensions: Sequence[Dimension] = (),
 ) -> Bundle:
     """Write a bundle, whole or not at all.
 
@@ -204,6 +215,7 @@ def save_bundle(
         "provenance": dict(provenance),
         "recipe": recipe.model_dump(mode="json"),
         "action_units": list(action_units),
+        **({"dimensions": [one.to_dict() for one in dimensions]} if dimensions else {}),
         "files": {
             name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
             for name, data in sorted(contents.items())
@@ -261,6 +273,7 @@ def load_bundle(
             provenance=_of_type(manifest, "provenance", dict),
             files={name: dict(entry) for name, entry in manifest["files"].items()},
             action_units=_names(manifest, "action_units"),
+            dimensions=tuple(map(Dimension.from_dict, manifest.get("dimensions", []))),
         )
     except RecipeError as error:
         raise BundleError(f"{error}: was it made by another version of emofuse?") from None

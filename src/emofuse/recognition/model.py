@@ -20,6 +20,7 @@ from emofuse.features.own_baseline import Modality, Reading, described
 from emofuse.recognition.baseline_model import BaselineModel, as_data
 from emofuse.recognition.bundle import FRAME_FILE, UNTRAINED, Bundle
 from emofuse.recognition.enrolled_model import EnrolledModel, enrolls, has_bridged_face
+from emofuse.recognition.rating_model import RatingModel
 from emofuse.system.onnx_session import create_session
 
 if TYPE_CHECKING:
@@ -55,8 +56,13 @@ class BundleModel:
         self.bundle = bundle
         self._threads = threads
         self._device: Device = device
-        self._networks = {name: self._session(f"{name}.onnx") for name in bundle.modalities}
-        if not self._networks:
+        self._networks = {
+            name: self._session(f"{name}.onnx")
+            for name in bundle.modalities
+            if f"{name}.onnx" in bundle.files
+        }
+        self._ratings = RatingModel(bundle, self._session)
+        if not bundle.modalities:
             raise BundleError(f"{bundle.folder}: this bundle has neither voice.onnx nor face.onnx")
         self._frames = self._session(FRAME_FILE) if FRAME_FILE in bundle.files else None
         self._fusions = [self._session(name, "cpu") for name in bundle.fusions]
@@ -104,6 +110,7 @@ class BundleModel:
         """
         features = self._readable(features, profile)
         reading, notes, meta = self._read(features), features.notes, features.meta
+        rated = self._ratings.rated(features, self.face_frames)
         if profile is not None and reading.fused is not None:
             plain, enrollment = reading, self.enrollment
             if isinstance(enrollment, EnrolledModel):
@@ -119,23 +126,24 @@ class BundleModel:
             source=source,
             emotions=self.bundle.emotions,
             probabilities=reading.fused,
-            used=tuple(reading.single),
+            used=tuple(reading.single) or rated.used,
             voice=reading.voice,
             face=reading.face,
             voice_missing=features.voice_missing,
             face_missing=features.face_missing,
             notes=notes,
             meta=meta,
-            error=nothing_readable(features) if reading.fused is None else None,
+            error=nothing_readable(features) if reading.fused is None and not rated.used else None,
+            dimensions=rated.dimensions,
         )
 
     def _read(self, features: Features) -> Reading:
         """What the networks and the fusion say of a clip, without a profile."""
         bridged = is_bridged(features)
         outputs: dict[Modality, Outputs] = {}
-        if features.voice is not None:
+        if features.voice is not None and "voice" in self._networks:
             outputs["voice"] = self._networks["voice"].run(None, {"inputs": features.voice[None]})
-        if features.face is not None and not bridged:
+        if features.face is not None and not bridged and "face" in self._networks:
             frames = self.face_frames(features.face)[None]
             outputs["face"] = self._networks["face"].run(None, {"inputs": frames})
         single = {name: _normalized(np.exp(one[2][0].astype(np.float64))) for name, one in outputs.items()}
@@ -158,9 +166,9 @@ class BundleModel:
                 notes=tuple(note for note in features.notes if note != BRIDGE_NOTE),
                 meta={key: value for key, value in features.meta.items() if key != FACE_FROM},
             )
-        if "voice" not in self._networks:
+        if "voice" not in self.bundle.modalities:
             features = replace(features, voice=None, voice_missing=UNTRAINED.format("voice"))
-        if "face" not in self._networks:
+        if "face" not in self.bundle.modalities:
             features = replace(features, face=None, face_missing=UNTRAINED.format("face"))
         return features
 

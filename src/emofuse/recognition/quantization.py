@@ -219,4 +219,5 @@ def _save_copy(bundle: Bundle, contents: dict[str, bytes], folder: Path, about: 
     return save_bundle(
         folder, files=contents, recipe=bundle.recipe, emotions=bundle.emotions, licence=bundle.licence,
         provenance={**bundle.provenance, "int8": about}, action_units=bundle.action_units,
+        dimensions=bundle.dimensions,
     )  # fmt: skip

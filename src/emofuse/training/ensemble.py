@@ -69,7 +69,7 @@ def train_ensemble(
         if layout.root:
             values = [v.clamp(min=0).sqrt() for v in values]
         # on the CPU: axes of equal variance are known but for a rotation, which rounding decides
-        fitted, parts = _components(values, speakers, layout, settings)
+        fitted, parts = standard_components(values, speakers, layout, settings)
         fitted.supports = [support.to(device) for support in fitted.supports]
         targets = torch.from_numpy(targets_of(labels, n_emotions, supervision)).to(device)
         fit_kernel(fitted, targets, speakers, layout, settings, len(values), supervision)
@@ -84,7 +84,7 @@ def train_ensemble(
         return DescriptorEnsemble(layout, fitted).to("cpu").eval(), curve
 
 
-def _components(
+def standard_components(
     values: Sequence[Tensor], speakers: NDArray[np.str_], layout: Layout, settings: Ensemble
 ) -> tuple[Fitted, list[list[Tensor]]]:
     """Standardize by the clips as recorded, and find components; also each variant's components."""

@@ -31,6 +31,7 @@ from emofuse.training.networks.descriptor_ensemble import (
     Layout,
     MeanOfExperts,
 )
+from emofuse.training.networks.rating_machine import RatingMachine
 from emofuse.training.plan import NetworkJob, derive_seed
 from emofuse.training.run_folder import read_run_weights
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from emofuse.training.loop import Epoch, TrainedNetwork
+    from emofuse.training.rating_plan import RatingJob
     from emofuse.training.supervision import Supervision
 
 LEVEL: Final = "level"
@@ -287,3 +289,41 @@ def _load(expert: Expert, state: dict[str, Tensor], n_emotions: int) -> nn.Modul
     network = AttentionNetworks(view, n_emotions, settings)
     network.load_state_dict(state)
     return network.eval()
+
+
+def rate_ensemble(job: RatingJob, inputs: Inputs, recipe: Recipe) -> RatingMachine:
+    """Fit the kernel machines of a job's ratings, on the values that the emotions' ensembles read."""
+    from emofuse.training.rating_machine import fit_rating_machine
+
+    train = list(job.train)
+    variants = [rows[train] for rows in values_of(job.modality, inputs, recipe, enrolled=False)]
+    return fit_rating_machine(
+        variants,
+        inputs.ratings[train],
+        inputs.speakers[train],
+        _rating_experts(job, recipe, variants[0].shape[1]),
+        inputs.dimensions,
+        seed=derive_seed(recipe.seed, job.plan, job.member, job.modality, "ratings"),
+    )
+
+
+def _rating_experts(job: RatingJob, recipe: Recipe, n_values: int) -> list[tuple[Layout, Ensemble]]:
+    """The experts with a kernel machine: all but those that read an utterance part by part."""
+    experts = experts_of(job.modality, recipe, n_values, enrolled=False)
+    return [
+        (view, settings)
+        for view, settings in experts
+        if isinstance(view, Layout) and isinstance(settings, Ensemble)
+    ]
+
+
+def load_rating_ensemble(job: RatingJob, inputs: Inputs, recipe: Recipe, work: Path) -> RatingMachine:
+    """What :func:`rate_ensemble` has fitted."""
+    state = read_run_weights(work / job.name / "weights.safetensors")
+    experts = _rating_experts(job, recipe, inputs.load(job.modality).shape[1])
+    machines = []
+    for k, (layout, _) in enumerate(experts):
+        prefix = f"machines.{k}."
+        own = {name.removeprefix(prefix): one for name, one in state.items() if name.startswith(prefix)}
+        machines.append(DescriptorEnsemble.of_state(layout, own))
+    return RatingMachine(machines, state["offset"]).eval()

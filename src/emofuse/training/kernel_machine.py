@@ -128,19 +128,19 @@ def _fit_all(fitted: Fitted, targets: _Targets, layout: Layout, settings: Ensemb
     for ridge in settings.ridges:
         if targets.parts is None:
             penalty = ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-            weights, held_out = _solve(gram + penalty, centered, targets.groups)
+            weights, held_out = solve(gram + penalty, centered, targets.groups)
         else:
             weights, held_out = torch.zeros_like(centered), torch.zeros_like(centered)
             for part in targets.parts:
                 place = (part.rows[:, None], part.emotions)
                 system = gram[part.rows][:, part.rows] + torch.diag(ridge / part.weights)
-                weights[place], held_out[place] = _solve(system, centered[place], part.groups)
+                weights[place], held_out[place] = solve(system, centered[place], part.groups)
         best = _better(best, held_out, targets, weights)
     assert best is not None
     fitted.temperature, fitted.weights = best[1], best[2].float()
 
 
-def _solve(system: Tensor, centered: Tensor, groups: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def solve(system: Tensor, centered: Tensor, groups: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """The weights of the rows, and the outputs for each group's rows when it is left out."""
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(system))
     weights = inverse @ centered
@@ -155,7 +155,20 @@ def _fit_landmarks(fitted: Fitted, targets: _Targets, layout: Layout, settings: 
 
     With K the landmarks' kernel matrix, a row's features are its kernel with the landmarks, times K^(-1/2).
     """
-    n = len(targets.centered)
+    landmarks, root, features = landmark_features(fitted, layout, settings)
+    chosen = _chosen_ridge(features, targets, settings)
+    fitted.supports = landmarks
+    fitted.temperature, fitted.weights = chosen[0], (root @ chosen[1]).float()
+
+
+def landmark_features(
+    fitted: Fitted, layout: Layout, settings: Ensemble
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """The landmarks, drawn among the supports; K^(-1/2); and the features of all supports, float64.
+
+    Coefficients (n_features, …) of these features are weights of the landmarks after ``root @``.
+    """
+    n = len(fitted.supports[0])
     drawn = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: min(N_LANDMARKS, n)]
     landmarks = [support[drawn.sort().values] for support in fitted.supports]
     among = kernel(landmarks, landmarks, settings.gamma, layout.second).double()
@@ -167,22 +180,20 @@ def _fit_landmarks(fitted: Fitted, targets: _Targets, layout: Layout, settings: 
         some = [support[first : first + _ROWS_AT_ONCE] for support in fitted.supports]
         near = kernel(some, landmarks, settings.gamma, layout.second).double()
         features[first : first + _ROWS_AT_ONCE] = near @ root
-    chosen = _chosen_ridge(features, targets, settings)
-    fitted.supports = landmarks
-    fitted.temperature, fitted.weights = chosen[0], (root @ chosen[1]).float()
+    return landmarks, root, features
 
 
 def _chosen_ridge(features: Tensor, targets: _Targets, settings: Ensemble) -> tuple[float, Tensor]:
     """Temperature and coefficients, (n_features, n_emotions), of the best ridge; ``features`` are lost."""
     centered = targets.centered
     if targets.parts is None:
-        systems = [_RidgeSystem(features, centered, targets.groups)]
+        systems = [RidgeSystem(features, centered, targets.groups)]
     else:
         systems = []
         for part in targets.parts:
             scale = part.weights.sqrt()[:, None]
             own = centered[part.rows][:, part.emotions]
-            systems.append(_RidgeSystem(features[part.rows] * scale, own * scale, part.groups))
+            systems.append(RidgeSystem(features[part.rows] * scale, own * scale, part.groups))
     best: tuple[float, float, Tensor] | None = None
     for ridge in settings.ridges:
         if targets.parts is None:
@@ -199,7 +210,7 @@ def _chosen_ridge(features: Tensor, targets: _Targets, settings: Ensemble) -> tu
     return best[1], systems[0].turn @ best[2] if targets.parts is None else best[2]
 
 
-class _RidgeSystem:
+class RidgeSystem:
     """Ridge regression along the axes of the features' products, for any ridge.
 
     ``features``, (n, n_features), are turned in place; ``turn`` brings coefficients back.

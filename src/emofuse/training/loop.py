@@ -19,6 +19,7 @@ from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.part import Training
 from emofuse.core.recipes.voice import VoiceFeatures
 from emofuse.training.augmentation import augment_faces, augment_log_mel
+from emofuse.training.concordance_loss import concordance_loss
 from emofuse.training.draws import sent
 from emofuse.training.supervision import LEFT_OUT, Supervision
 from emofuse.training.torch_settings import autocast, device_of, placed, reproducible
@@ -75,6 +76,8 @@ class Examples:
     labels: NDArray[np.int64]
     supervision: Supervision | None = None
     """Which emotions each clip is evidence about, and how it counts; None: about all, the same."""
+    ratings: NDArray[np.float32] | None = None
+    """(n, n_dimensions) standardized ratings, NaN where a clip was not rated; given, they are learned."""
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.labels):
@@ -183,8 +186,13 @@ def _epoch_runner(
     if inputs.nbytes <= _MOST_ON_GPU_BYTES:
         inputs = inputs.to(device)
     smoothing = settings.augmentation.label_smoothing
-    targets = soft_targets(examples.labels, n_emotions, smoothing, examples.supervision).to(device)
-    cross_entropy = CrossEntropy(examples.supervision, device)
+    loss_of: Callable[[Tensor, Tensor, Tensor], Tensor]
+    if examples.ratings is None:
+        targets = soft_targets(examples.labels, n_emotions, smoothing, examples.supervision).to(device)
+        loss_of = CrossEntropy(examples.supervision, device)
+    else:
+        targets = torch.from_numpy(examples.ratings).to(device)
+        loss_of = _disagreement
     optimizer = torch.optim.AdamW(
         [p for p in network.parameters() if p.requires_grad],
         settings.learning_rate,
@@ -207,7 +215,7 @@ def _epoch_runner(
                 x, y = _mix(x, y, settings.augmentation.mixup, order)
             with autocast():
                 logits = network(x)[1]
-            loss = cross_entropy(logits.float(), y, batch)
+            loss = loss_of(logits.float(), y, batch)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -217,6 +225,13 @@ def _epoch_runner(
         return mean_loss(losses)
 
     return one_pass
+
+
+def _disagreement(outputs: Tensor, ratings: Tensor, _: Tensor) -> Tensor:
+    """1 - CCC of a batch; with members, (n, n_members, n_dimensions), averaged over them too."""
+    if outputs.dim() == 3:
+        return torch.stack([concordance_loss(one, ratings) for one in outputs.unbind(1)]).mean()
+    return concordance_loss(outputs, ratings)
 
 
 def mean_loss(losses: Sequence[Tensor]) -> float:
@@ -295,15 +310,19 @@ class CrossEntropy:
 def _evaluated(network: nn.Module, number: int, train_loss: float, held_out: Examples | None) -> Epoch:
     if held_out is None or len(held_out.labels) == 0:
         return Epoch(number, train_loss)
+    if held_out.ratings is not None:
+        outputs = torch.from_numpy(raw_outputs(_Outputs(network), held_out.inputs))
+        loss = float(concordance_loss(outputs, torch.from_numpy(held_out.ratings).double()))
+        return Epoch(number, train_loss, loss)
     _, log_probabilities = infer(network, held_out.inputs)
     if held_out.supervision is not None:
         log_probabilities = np.where(held_out.supervision.known, log_probabilities, LEFT_OUT)
         log_probabilities -= np.logaddexp.reduce(log_probabilities, axis=1, keepdims=True)
     right = log_probabilities[np.arange(len(held_out.labels)), held_out.labels]
     weights = None if held_out.supervision is None else held_out.supervision.weights
-    loss = -right.mean() if weights is None else -(weights * right).mean()
+    mean = -right.mean() if weights is None else -(weights * right).mean()
     accuracy = float((log_probabilities.argmax(1) == held_out.labels).mean())
-    return Epoch(number, train_loss, float(loss), accuracy)
+    return Epoch(number, train_loss, float(mean), accuracy)
 
 
 def infer(
@@ -326,3 +345,30 @@ def infer(
             features.append(f.cpu().numpy().astype(np.float32))
             logs.append(logits.double().log_softmax(1).cpu().numpy())
     return np.concatenate(features), np.concatenate(logs)
+
+
+class _Outputs(nn.Module):
+    """A network without its feature layer."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.network(inputs)[1]
+        return outputs
+
+
+def raw_outputs(network: nn.Module, inputs: NDArray[Any], *, batch_size: int = 32) -> NDArray[np.float64]:
+    """Run a network of one output on clips: (n, n_outputs) float64, as they are.
+
+    Raises:
+        DeviceError: the GPU's memory is full.
+    """
+    network.eval()
+    found = []
+    with reproducible() as device, placed(network, device), torch.inference_mode():
+        for i in range(0, len(inputs), batch_size):
+            x = torch.from_numpy(np.ascontiguousarray(inputs[i : i + batch_size]))
+            found.append(network(x.to(device)).double().cpu().numpy())
+    return np.concatenate(found)

@@ -85,6 +85,7 @@ def _train_on_frames(examples: Examples, part: FacePart, *, n_emotions: int, see
         examples.inputs[:, selected].reshape(-1, *examples.inputs.shape[2:]),
         np.repeat(examples.labels, len(selected)),
         of_rows(examples.supervision, np.repeat(np.arange(len(examples.labels)), len(selected))),
+        None if examples.ratings is None else np.repeat(examples.ratings, len(selected), axis=0),
     )
     settings = Training(
         epochs=weights.frame_epochs,
@@ -159,4 +160,4 @@ def encode(lrcn: Lrcn, examples: Examples, *, batch_size: int = 16) -> Examples:
         for i in range(0, len(examples.inputs), batch_size):
             stack = torch.from_numpy(np.ascontiguousarray(examples.inputs[i : i + batch_size]))
             parts.append(lrcn.encode(stack.to(device)).cpu().numpy())
-    return Examples(np.concatenate(parts), examples.labels, examples.supervision)
+    return Examples(np.concatenate(parts), examples.labels, examples.supervision, examples.ratings)

@@ -131,9 +131,14 @@ def network_jobs(plan: Plan, inputs: Inputs, recipe: Recipe, *, thresholds: bool
         thresholds: whether abstention thresholds are chosen, for which networks that had not seen the
             training actors are needed even where nothing is fused.
 
+    Returns:
+        None where takes have ratings alone, and no labels.
+
     Raises:
         ExperimentError: a modality has too few clips to train on.
     """
+    if not inputs.emotions:
+        return []
     jobs = _network_jobs(plan, inputs, recipe, enrolled=False, thresholds=thresholds)
     if recipe.enrolment is not None:
         jobs += _network_jobs(plan, inputs, recipe, enrolled=True, thresholds=False)

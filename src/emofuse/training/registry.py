@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.pretrained import known_weights
 from emofuse.core.recipes.recipe import Recipe
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from emofuse.training.loop import Epoch, Examples, TrainedNetwork
+    from emofuse.training.rating_plan import RatingJob
 
 Build = Callable[[Recipe, Sequence[int], Sequence[str]], "nn.Module"]
 """Makes an untrained network for features of one clip's shape and the labels to tell apart, from torch's
@@ -41,11 +43,14 @@ class NetworkKind:
     """What a run does with one kind of network.
 
     ``train`` fits the network of a job, and may leave more in the job's folder; ``load`` reads one back.
+    ``rate`` and ``load_rating`` do the same for a network that outputs ratings.
     """
 
     train: Callable[[NetworkJob, Inputs, Recipe, Path], TrainedNetwork]
     load: Callable[[NetworkJob, Inputs, Recipe, Path], nn.Module]
     pretrained_sha256: Weights
+    rate: Callable[[RatingJob, Inputs, Recipe], nn.Module]
+    load_rating: Callable[[RatingJob, Inputs, Recipe, Path], nn.Module]
 
 
 def network_kind(branch: Branch, recipe: Recipe) -> NetworkKind:
@@ -99,8 +104,14 @@ def _fit_lrcn(
     return train_lrcn(build, examples, part, n_emotions=n_emotions, seed=seed, held_out=held_out)
 
 
-def _fit_nothing(build: Callable[[], nn.Module], *_: Examples, **__: Any) -> tuple[nn.Module, list[Epoch]]:
+def _fit_nothing(
+    build: Callable[[], nn.Module], examples: Examples, *_: Any, **__: Any
+) -> tuple[nn.Module, list[Epoch]]:
     """For networks that were trained beforehand, on other data."""
+    if examples.ratings is not None:
+        raise ExperimentError(
+            "face.network.kind 'expression' is trained beforehand, and outputs no ratings: use another recipe"
+        )
     return build(), []
 
 
@@ -143,7 +154,17 @@ def _built(
         network.load_state_dict(read_run_weights(work / job.name / "weights.safetensors"))
         return network.eval()
 
-    return NetworkKind(train, load, pretrained_sha256)
+    def rate(job: RatingJob, inputs: Inputs, recipe: Recipe) -> nn.Module:
+        from emofuse.training.rating_networks import train_rated
+
+        return train_rated(job, inputs, recipe, build, fit)
+
+    def load_rating(job: RatingJob, inputs: Inputs, recipe: Recipe, work: Path) -> nn.Module:
+        from emofuse.training.rating_networks import load_rated
+
+        return load_rated(job, inputs, recipe, build, work)
+
+    return NetworkKind(train, load, pretrained_sha256, rate, load_rating)
 
 
 def _alexnet(recipe: Recipe, _: Sequence[int], emotions: Sequence[str]) -> nn.Module:
@@ -228,6 +249,18 @@ def _load_ensemble(job: NetworkJob, inputs: Inputs, recipe: Recipe, work: Path) 
     return load_ensemble(job, inputs, recipe, work)
 
 
+def _rate_ensemble(job: RatingJob, inputs: Inputs, recipe: Recipe) -> nn.Module:
+    from emofuse.training.ensemble_jobs import rate_ensemble
+
+    return rate_ensemble(job, inputs, recipe)
+
+
+def _load_rating_ensemble(job: RatingJob, inputs: Inputs, recipe: Recipe, work: Path) -> nn.Module:
+    from emofuse.training.ensemble_jobs import load_rating_ensemble
+
+    return load_rating_ensemble(job, inputs, recipe, work)
+
+
 KINDS: Final[dict[str, NetworkKind]] = {
     # voice
     "default": _built(_compact_voice),
@@ -239,6 +272,8 @@ KINDS: Final[dict[str, NetworkKind]] = {
     "lstm": _built(_blendshapes, pretrained_sha256=_blendshape_weights),
     "expression": _built(_expression, fit=_fit_nothing, pretrained_sha256=_expression_weights),
     # voice, face, and both at once
-    "ensemble": NetworkKind(_train_ensemble, _load_ensemble, _ensemble_weights),
+    "ensemble": NetworkKind(
+        _train_ensemble, _load_ensemble, _ensemble_weights, _rate_ensemble, _load_rating_ensemble
+    ),
 }
 """By the recipe's network.kind."""

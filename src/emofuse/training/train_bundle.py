@@ -13,7 +13,7 @@ import numpy as np
 
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
-from emofuse.recognition.bundle import Bundle, check_free, save_bundle
+from emofuse.recognition.bundle import RATINGS_FILES, Bundle, check_free, save_bundle
 from emofuse.recognition.embedding_files import embedding_copies, embedding_terms
 from emofuse.recognition.enrolled_model import enrolled_file
 from emofuse.system.file_lock import empty_locked, locked_folder
@@ -21,8 +21,11 @@ from emofuse.training.dataset import Inputs, part_entries, read_dataset
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import load_network, pretrained_sha256, run_network_jobs
 from emofuse.training.measured import measure_bundle
-from emofuse.training.networks.onnx_export import export_ensemble
+from emofuse.training.networks.onnx_export import export_ensemble, export_ratings
 from emofuse.training.plan import NetworkJob, make_plan, network_jobs
+from emofuse.training.rating_jobs import load_rating_network, run_rating_jobs
+from emofuse.training.rating_plan import RatingJob, rating_jobs
+from emofuse.training.ratings import fit_ratings
 from emofuse.training.resources import ONE_PROCESS, Resources
 from emofuse.training.run_folder import RunMarks, check_run, claim_run, software
 
@@ -81,9 +84,12 @@ def _train(
     plan = make_plan("all", inputs, range(len(dataset.takes)), (), recipe)
     jobs = network_jobs(plan, inputs, recipe)
     run_network_jobs(jobs, inputs, recipe, work, resources)
+    ratings = rating_jobs(plan, inputs, recipe)
+    run_rating_jobs(ratings, inputs, recipe, work, resources)
     scoring = [job for job in jobs if job.member in plan.scoring]
     files, chosen = _network_files(scoring, inputs, recipe, work), None
-    if len(inputs.modalities) > 1:
+    files |= _rating_files([job for job in ratings if job.member in plan.scoring], inputs, recipe, work)
+    if len(inputs.modalities) > 1 and inputs.emotions:
         resources.on_progress("fusions", 0, 1)
         fusion = fit_fusion(plan, inputs, recipe, work)
         resources.on_progress("fusions", 1, 1)
@@ -92,7 +98,7 @@ def _train(
             files[f"fusion-{k}.onnx"] = model.to_onnx()
     copies = embedding_copies(recipe)
     files |= copies
-    if recipe.enrolment is not None:
+    if recipe.enrolment is not None and inputs.emotions:
         files |= _enrolled_files(scoring, inputs, recipe, work)
         if len(inputs.modalities) > 1:
             enrolled = fit_fusion(plan, inputs, recipe, work, enrolled=True)
@@ -105,6 +111,7 @@ def _train(
         licence=corpus.licence,
         action_units=dataset.action_units,
         terms=embedding_terms(recipe, copies),
+        dimensions=fit_ratings(plan, inputs, work),
     )
     provenance: dict[str, Any] = {
         "corpus": corpus.name,
@@ -135,13 +142,24 @@ def _network_files(
 ) -> dict[str, bytes]:
     """The networks of each modality as ONNX."""
     files = {}
-    for modality in inputs.modalities:
+    for modality in inputs.modalities if inputs.emotions else ():
         networks = [
             load_network(job, inputs, recipe, work)
             for job in jobs
             if job.modality == modality and not job.enrolled
         ]
         files[f"{modality}.onnx"] = export_ensemble(networks, inputs.load(modality)[0].copy())
+    return files
+
+
+def _rating_files(jobs: Sequence[RatingJob], inputs: Inputs, recipe: Recipe, work: Path) -> dict[str, bytes]:
+    """The networks that output ratings, of each modality, as ONNX; none without dimensions."""
+    files = {}
+    for modality in inputs.modalities if inputs.dimensions else ():
+        networks = [
+            load_rating_network(job, inputs, recipe, work) for job in jobs if job.modality == modality
+        ]
+        files[RATINGS_FILES[modality]] = export_ratings(networks, inputs.load(modality)[0].copy())
     return files
 
 

@@ -105,11 +105,15 @@ class DescriptorEnsemble(nn.Module):
             for i, (first, last) in enumerate(self.layout.views)
         ]
 
+    def scores(self, parts: Sequence[Tensor]) -> Tensor:
+        """What the kernel machine says of clips' components, (n, n_emotions)."""
+        supports = [self.get_buffer(f"support_{i}") for i in range(self.n_views)]
+        return kernel(parts, supports, self.scalars[0], self.layout.second) @ self.weights
+
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """(n, n_values) float32 → features, log-probabilities."""
         parts = self.components(values)
-        supports = [self.get_buffer(f"support_{i}") for i in range(self.n_views)]
-        scores = kernel(parts, supports, self.scalars[0], self.layout.second) @ self.weights
+        scores = self.scores(parts)
         logs = [(scores / self.scalars[1]).log_softmax(1)]
         features = scores
         joined = torch.cat(parts, 1)

@@ -32,6 +32,15 @@ class Ensemble(nn.Module):
         return features, logs, logs.mean(1).log_softmax(1)
 
 
+class _Mean(nn.Module):
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.stack([network(inputs) for network in self.networks]).mean(0)
+
+
 class _Probabilities(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -56,6 +65,14 @@ def export_ensemble(networks: Sequence[nn.Module], example: NDArray[Any]) -> byt
     inputs = torch.from_numpy(np.stack([example, example]))
     names = ["features", "member_log_probabilities", "log_probabilities"]
     return _export(Ensemble(networks), inputs, names)
+
+
+def export_ratings(networks: Sequence[nn.Module], example: NDArray[Any]) -> bytes:
+    """ONNX of the mean of networks that output ratings: ``inputs`` (n, …) → ``ratings`` (n, n_dimensions).
+
+    ``example``: as of :func:`export_ensemble`.
+    """
+    return _export(_Mean(networks), torch.from_numpy(np.stack([example, example])), ["ratings"])
 
 
 def export_probabilities(network: nn.Module, n_inputs: int) -> bytes:
