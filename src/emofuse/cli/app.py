@@ -10,6 +10,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from emofuse.cli import (
+    agreement,
     compare,
     corpus,
     demo,
@@ -61,6 +62,7 @@ for command in (
     train.train,
     report.report,
     compare.compare,
+    agreement.agreement,
     recipes.recipes,
     robustness.robustness,
     quantize.quantize,

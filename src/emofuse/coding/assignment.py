@@ -82,6 +82,22 @@ def _labels_of_table(path: Path) -> dict[str, str | None]:
         ) from None
 
 
+def read_tiers(given: Sequence[str]) -> dict[str, str | None]:
+    """The tiers of the option ``--tier``: ``TIER``, or ``TIER=PERSON``.
+
+    Raises:
+        AnnotationError: one names no tier, or one tier is named twice.
+    """
+    found: dict[str, str | None] = {}
+    for one in given:
+        tier, sign, person = one.rpartition("=")
+        name, whose = (tier, person.strip() or None) if sign else (one, None)
+        if not name.strip() or name in found:
+            raise AnnotationError(f"--tier {one!r}: write TIER or TIER=PERSON, each tier once")
+        found[name] = whose
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class CodingRules:
     """How spans are read against a timeline."""
