@@ -19,6 +19,7 @@ def evaluate(
     recipe: options.RecipeName = "default",
     name: options.CorpusNames = None,
     labels: options.LabelSets = None,
+    dimensions: options.DimensionNames = None,
     weight: options.Weights = None,
     license_: options.Licenses = None,
     protocol: options.ProtocolName = "six-fold",
@@ -45,7 +46,8 @@ def evaluate(
     from emofuse.evaluation.report.write import write_report
     from emofuse.training.resources import Resources
 
-    settings, clips = load_recipe(recipe), options.load_corpora(corpus, labels, weight, license_, name)
+    settings = load_recipe(recipe)
+    clips = options.load_corpora(corpus, labels, weight, license_, name, dimensions)
     compute = options.compute(device, precision)
     print_corpus(clips)
     if seed is not None:

@@ -118,6 +118,14 @@ LabelSets = Annotated[
         ".toml; NAME: only of that corpus. By default labels are used as they are written.",
     ),
 ]  # fmt: skip
+DimensionNames = Annotated[
+    str | None,
+    typer.Option(
+        "--dimensions", metavar="NAME,…",
+        help="Columns of tables with ratings on numeric scales, which are predicted too; none: no column. By "
+        "default valence, arousal and dominance, where there are such columns.",
+    ),
+]  # fmt: skip
 Weights = Annotated[
     list[str] | None,
     typer.Option(
@@ -280,6 +288,7 @@ def load_corpora(
     weights: Sequence[str] | None = None,
     licenses: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
+    dimensions: str | None = None,
 ) -> Corpus:
     """The corpus of :data:`CorpusPaths` and the options beside it; several are joined.
 
@@ -287,6 +296,7 @@ def load_corpora(
         CorpusError: one cannot be read, or an option contradicts it.
     """
     from emofuse.corpus import load
+    from emofuse.corpus.rating_columns import parse_dimensions
 
     sets = {}
     for text in labels or ():
@@ -298,9 +308,14 @@ def load_corpora(
         raise typer.BadParameter(f"--weight: {error}") from None
     terms = _named("--license", licenses)
     try:
+        scales = None if dimensions is None else parse_dimensions(dimensions)
+    except ValueError as error:
+        raise typer.BadParameter(f"--dimensions: {error}") from None
+    try:
         return load.load_corpora(
-            paths, labels=sets, weights=counts, licences=terms, corpora=list(names or ())
-        )
+            paths, labels=sets, weights=counts, licences=terms, corpora=list(names or ()),
+            dimensions=scales,
+        )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(f"--labels: {error}") from None
 

@@ -14,6 +14,7 @@ def train(
     recipe: options.RecipeName = "default",
     name: options.CorpusNames = None,
     labels: options.LabelSets = None,
+    dimensions: options.DimensionNames = None,
     weight: options.Weights = None,
     license_: options.Licenses = None,
     measure: options.MeasureOn = None,
@@ -38,7 +39,8 @@ def train(
     from emofuse.training.resources import Resources
     from emofuse.training.train_bundle import train as train_bundle
 
-    settings, clips = load_recipe(recipe), options.load_corpora(corpus, labels, weight, license_, name)
+    settings = load_recipe(recipe)
+    clips = options.load_corpora(corpus, labels, weight, license_, name, dimensions)
     compute = options.compute(device, precision)
     with stages() as on_progress:
         resources = Resources(options.executor(jobs), options.feature_store(cache), on_progress, compute)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from emofuse.corpus.own_labels import (
     unknown_labels,
     with_labels,
 )
+from emofuse.corpus.rating_columns import rating_columns, ratings
 from emofuse.system.csv_files import LARGEST_BYTES, read_csv_table
 
 REQUIRED: Final = ("path", "emotion", "speaker")
@@ -35,14 +36,17 @@ _BATCH_ROWS: Final = 10_000
 Row = Mapping[str, object]
 
 
-def read_clip_table(table: str | Path, labels: str | None = None) -> Corpus:
+def read_clip_table(
+    table: str | Path, labels: str | None = None, dimensions: Sequence[str] | None = None
+) -> Corpus:
     """Read a table of clips, CSV (with commas, semicolons or tabs) or Parquet; no clip is opened.
 
     Columns: ``path`` (relative to the table), ``emotion`` (any 2 to 50 labels; empty where a clip has none),
     ``speaker``; optionally ``take`` (shared by the clips of one performance; by default each clip is its
     own), ``start`` and ``end`` (seconds from the start of the file). Columns such as ``share:happy``, beside
     ``emotion`` or in its place, have the shares, or the numbers, of a clip's raters who chose each label.
-    Other columns are ignored.
+    Columns of ``dimensions`` hold ratings, numbers on any scale, empty where a clip was not rated; beside
+    ``emotion`` or in its place. Other columns are ignored.
 
     Args:
         table: the file.
@@ -51,6 +55,8 @@ def read_clip_table(table: str | Path, labels: str | None = None) -> Corpus:
             :func:`emofuse.corpus.label_files.table_labels`. A label that becomes none of them, such as
             boredom, leaves the clip without one.
 
+        dimensions: the columns with ratings; None: valence, arousal and dominance, where there are any.
+
     Raises:
         ValueError: there is no label set of this name.
         CorpusError: the table cannot be read, lacks a column or has invalid rows; the message gives their
@@ -58,17 +64,23 @@ def read_clip_table(table: str | Path, labels: str | None = None) -> Corpus:
         MissingExtraError: a Parquet table, and pyarrow is not installed.
     """
     table = Path(table)
-    rows = _parquet_rows(table) if table.suffix.lower() == ".parquet" else _csv_rows(table)
-    return corpus_of_rows(table, rows, labels)
+    read = _parquet_rows if table.suffix.lower() == ".parquet" else _csv_rows
+    return corpus_of_rows(table, read(table, dimensions), labels, dimensions)
 
 
-def corpus_of_rows(table: Path, rows: Iterable[tuple[str, Row]], labels: str | None = None) -> Corpus:
+def corpus_of_rows(
+    table: Path,
+    rows: Iterable[tuple[str, Row]],
+    labels: str | None = None,
+    dimensions: Sequence[str] | None = None,
+) -> Corpus:
     """The corpus that the rows of a table describe, wherever they were read.
 
     Args:
         table: the file, beside which the clips lie; errors name it.
         rows: where each stands (``line 7``), and its cells by column.
         labels: as of :func:`read_clip_table`.
+        dimensions: the same.
 
     Raises:
         ValueError: there is no label set of this name.
@@ -83,9 +95,12 @@ def corpus_of_rows(table: Path, rows: Iterable[tuple[str, Row]], labels: str | N
     problems: list[str] = []
     unknown: dict[str, list[str]] = {}
     rated: dict[str, None] = {}
+    scales: dict[str, None] = {}
     for line, row in rows:
         try:
-            clip = _clip(row, table.parent, reader)
+            columns = rating_columns(row, dimensions, (*REQUIRED, *OPTIONAL))
+            scales |= dict.fromkeys(columns)
+            clip = _clip(row, table.parent, reader, columns)
             _check_unique(clip, lines, takes, people)
         except UnknownLabelError as error:
             unknown.setdefault(error.label, []).append(line)
@@ -116,10 +131,11 @@ def corpus_of_rows(table: Path, rows: Iterable[tuple[str, Row]], labels: str | N
         clips=tuple(clips),
         synthetic=(table.parent / SYNTHETIC_MARK).is_file(),
         emotions=emotions,
+        dimensions=tuple(name for name in scales if any(name in clip.ratings for clip in clips)),
     )
 
 
-def _clip(row: Row, folder: Path, reader: LabelReader) -> Clip:
+def _clip(row: Row, folder: Path, reader: LabelReader, scales: Sequence[str]) -> Clip:
     """Convert one row to a clip. Raises ValueError that says what is wrong."""
     written, label, speaker = (_text(row, column) for column in REQUIRED)
     for column, value in (("path", written), ("speaker", speaker)):
@@ -148,6 +164,7 @@ def _clip(row: Row, folder: Path, reader: LabelReader) -> Clip:
         start_s=start_s,
         end_s=end_s,
         shares=shares,
+        ratings=ratings(row, scales),
     )
 
 
@@ -172,12 +189,15 @@ def _check_unique(
         line, other = people[clip.take]
         if (other.speaker, folded(other.emotion or "")) != (clip.speaker, folded(clip.emotion or "")):
             raise ValueError(f"take {clip.take} has another speaker or emotion in {line}")
+        for name in clip.ratings.keys() & other.ratings.keys():
+            if clip.ratings[name] != other.ratings[name]:
+                raise ValueError(f"take {clip.take} has another {name} in {line}")
 
 
-def _csv_rows(table: Path) -> Iterator[tuple[str, Row]]:
+def _csv_rows(table: Path, dimensions: Sequence[str] | None) -> Iterator[tuple[str, Row]]:
     try:
         found = read_csv_table(table, (*REQUIRED, *OPTIONAL))
-        _check_columns(table, found.columns)
+        _check_columns(table, found.columns, dimensions)
         for line, row in found.rows():
             yield f"line {line}", row
     except (OSError, ValueError) as error:
@@ -186,7 +206,7 @@ def _csv_rows(table: Path) -> Iterator[tuple[str, Row]]:
         ) from None
 
 
-def _parquet_rows(table: Path) -> Iterator[tuple[str, Row]]:
+def _parquet_rows(table: Path, dimensions: Sequence[str] | None) -> Iterator[tuple[str, Row]]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -195,12 +215,13 @@ def _parquet_rows(table: Path) -> Iterator[tuple[str, Row]]:
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(table) as file:
-            _check_columns(table, file.schema_arrow.names)
-            _check_size(table, file)
-            texts = [name for name in _wanted(file) if _is_text(file.schema_arrow.field(name).type)]
+            _check_columns(table, file.schema_arrow.names, dimensions)
+            wanted = _wanted(file, dimensions)
+            _check_size(table, file, wanted)
+            texts = [name for name in wanted if _is_text(file.schema_arrow.field(name).type)]
         # a text that is repeated stays one text: a small file can hold a long one a million times
         with pyarrow.parquet.ParquetFile(table, read_dictionary=texts) as file:
-            for batch in file.iter_batches(_BATCH_ROWS, columns=_wanted(file), use_threads=False):
+            for batch in file.iter_batches(_BATCH_ROWS, columns=wanted, use_threads=False):
                 columns = [_values(column) for column in batch.columns]
                 for values in zip(*columns, strict=True):
                     number += 1
@@ -209,9 +230,10 @@ def _parquet_rows(table: Path) -> Iterator[tuple[str, Row]]:
         raise CorpusError(f"{table}: cannot be read as a Parquet table: {error}") from None
 
 
-def _wanted(file: Any) -> list[str]:
+def _wanted(file: Any, dimensions: Sequence[str] | None) -> list[str]:
     names = file.schema_arrow.names
-    return [column for column in names if column in REQUIRED or column in OPTIONAL or is_share(column)]
+    known = (*REQUIRED, *OPTIONAL, *rating_columns(names, dimensions, (*REQUIRED, *OPTIONAL)))
+    return [column for column in names if column in known or is_share(column)]
 
 
 def _is_text(kind: Any) -> bool:
@@ -220,11 +242,10 @@ def _is_text(kind: Any) -> bool:
     return bool(types.is_string(kind) or types.is_binary(kind))
 
 
-def _check_size(table: Path, file: Any) -> None:
+def _check_size(table: Path, file: Any, wanted: Sequence[str]) -> None:
     """Fail before a table is read that would take much more memory than disk."""
     from pyarrow import types
 
-    wanted = _wanted(file)
     nested = [name for name in wanted if types.is_nested(file.schema_arrow.field(name).type)]
     if nested:
         raise CorpusError(f"{table}: column {nested[0]} holds lists or structures, not values")
@@ -248,10 +269,11 @@ def _values(column: Any) -> list[Any]:
     return [None if index is None else texts[index] for index in column.indices.to_pylist()]
 
 
-def _check_columns(table: Path, found: object) -> None:
+def _check_columns(table: Path, found: object, dimensions: Sequence[str] | None) -> None:
     columns = [str(column) for column in found] if isinstance(found, (list, tuple)) else []
     missing = [column for column in REQUIRED if column not in columns]
-    if missing == ["emotion"] and any(map(is_share, columns)):
+    rated = rating_columns(columns, dimensions, (*REQUIRED, *OPTIONAL))
+    if missing == ["emotion"] and (rated or any(map(is_share, columns))):
         return
     if missing:
         raise CorpusError(

@@ -32,7 +32,13 @@ A_TABLE: Final = "table"
 """Forces a table, in place of file names."""
 
 
-def load_corpus(path: str | Path, labels: str | None = None, *, corpus: str | None = None) -> Corpus:
+def load_corpus(
+    path: str | Path,
+    labels: str | None = None,
+    *,
+    corpus: str | None = None,
+    dimensions: Sequence[str] | None = None,
+) -> Corpus:
     """Read a corpus: a folder of files that are described by their names, or a table of clips (.csv,
     .parquet); a folder whose file names say nothing is read by the table ``clips.csv`` in it.
 
@@ -44,6 +50,7 @@ def load_corpus(path: str | Path, labels: str | None = None, *, corpus: str | No
         labels: the label set in which a table names emotions, or the file of a map; None: its labels are
             used as they are written. Names of files say by themselves whose labels they have.
         corpus: whose file names these are, such as ``"EMO-DB"``, or ``"table"``; None: whichever fits.
+        dimensions: the columns of a table with ratings; None: valence, arousal, dominance if it has any.
 
     Raises:
         ValueError: there is no label set of this name.
@@ -54,7 +61,10 @@ def load_corpus(path: str | Path, labels: str | None = None, *, corpus: str | No
     path = Path(path)
     if labels is not None:
         table_labels(labels)
-    return _load(path, {} if labels is None else {OTHERS: labels}, alone=True, corpus=corpus)
+    sets = {} if labels is None else {OTHERS: labels}
+    return _with_dimensions(
+        [_load(path, sets, alone=True, corpus=corpus, dimensions=dimensions)], dimensions
+    )[0]
 
 
 def load_corpora(
@@ -64,6 +74,7 @@ def load_corpora(
     weights: Mapping[str, float] | None = None,
     licences: Mapping[str, str] | None = None,
     corpora: Sequence[str] = (),
+    dimensions: Sequence[str] | None = None,
 ) -> Corpus:
     """Read one corpus, or several as one, see :func:`emofuse.corpus.joined.join_corpora`.
 
@@ -78,6 +89,7 @@ def load_corpora(
         licences: of tables, which state none, by name.
         corpora: whose file names these are, as of :func:`load_corpus`: nothing, one for all paths, or one for
             each.
+        dimensions: the columns of tables with ratings, as of :func:`load_corpus`.
 
     Raises:
         ValueError: there is no label set of such a name.
@@ -85,7 +97,9 @@ def load_corpora(
             says itself what is given for it.
         MissingExtraError: a Parquet table, and pyarrow is not installed.
     """
-    parts = separate_corpora(paths, labels=labels, weights=weights, licences=licences, corpora=corpora)
+    parts = separate_corpora(
+        paths, labels=labels, weights=weights, licences=licences, corpora=corpora, dimensions=dimensions
+    )
     by_name = {name.lower(): weight for name, weight in (weights or {}).items()}
     return join_corpora(parts, [by_name.get(corpus.name.lower(), 1.0) for corpus in parts])
 
@@ -97,6 +111,7 @@ def separate_corpora(
     weights: Mapping[str, float] | None = None,
     licences: Mapping[str, str] | None = None,
     corpora: Sequence[str] = (),
+    dimensions: Sequence[str] | None = None,
 ) -> list[Corpus]:
     """Read several corpora as :func:`load_corpora` does, each on its own."""
     sets = {name.lower(): value for name, value in (labels or {}).items()}
@@ -110,7 +125,7 @@ def separate_corpora(
     if len(whose) == 1:
         whose *= len(paths)
     found = [
-        _load(Path(path), sets, alone=len(paths) == 1, corpus=one)
+        _load(Path(path), sets, alone=len(paths) == 1, corpus=one, dimensions=dimensions)
         for path, one in zip(paths, whose, strict=True)
     ]
     _check_names(found, {"labels": labels, "weight": weights, "license": licences})
@@ -120,7 +135,22 @@ def separate_corpora(
         if licence is not None and corpus.licence not in (licence, NOT_STATED):
             raise CorpusError(f"--license: the licence of {corpus.name} is {corpus.licence}")
         found[index] = replace(corpus, licence=licence or corpus.licence)
-    return found
+    return _with_dimensions(found, dimensions)
+
+
+def _with_dimensions(corpora: list[Corpus], dimensions: Sequence[str] | None) -> list[Corpus]:
+    """Corpora of which some has each of the dimensions that were asked for.
+
+    Raises:
+        CorpusError: none has one.
+    """
+    for name in dimensions or ():
+        if not any(name in corpus.dimensions for corpus in corpora):
+            where = ", ".join(str(corpus.root) for corpus in corpora)
+            raise CorpusError(
+                f"--dimensions {name}: no clip of {where} has a rating in a column of this name"
+            )
+    return corpora
 
 
 def known_names(corpus: str) -> Naming:
@@ -149,7 +179,14 @@ def _check_names(corpora: Sequence[Corpus], given: Mapping[str, Mapping[str, Any
                 raise CorpusError(f"--{option} {name}: no corpus is called so, only {', '.join(names)}")
 
 
-def _load(path: Path, labels: Mapping[str, str], *, alone: bool, corpus: str | None) -> Corpus:
+def _load(
+    path: Path,
+    labels: Mapping[str, str],
+    *,
+    alone: bool,
+    corpus: str | None,
+    dimensions: Sequence[str] | None,
+) -> Corpus:
     """One corpus. ``labels``: label sets of tables by the corpus' name in small letters."""
     if corpus is not None and _plain(corpus) != A_TABLE:
         return _checked(_forced(path, known_names(corpus)), labels)
@@ -174,7 +211,8 @@ def _load(path: Path, labels: Mapping[str, str], *, alone: bool, corpus: str | N
     name = table.stem
     if table.name == FOLDER_TABLE and (path.is_dir() or not alone):
         name = table.parent.absolute().name
-    return replace(read_clip_table(table, labels.get(name.lower(), labels.get(OTHERS))), name=name)
+    known = labels.get(name.lower(), labels.get(OTHERS))
+    return replace(read_clip_table(table, known, dimensions), name=name)
 
 
 def _forced(path: Path, naming: Naming) -> Corpus:
