@@ -20,8 +20,8 @@ from tests.support import small_corpora
 
 COMMANDS = [
     ("demo",), ("predict",), ("timeline",), ("merge",), ("status",), ("live",), ("enroll",),
-    ("evaluate",), ("leak",), ("robustness",), ("train",), ("report",), ("compare",), ("recipes",),
-    ("agreement",),
+    ("evaluate",), ("cross",), ("leak",), ("robustness",), ("train",), ("report",), ("compare",),
+    ("recipes",), ("agreement",),
     ("quantize",), ("ship",), ("serve",), ("corpus", "check"), ("corpus", "list"), ("corpus", "fetch"),
     ("corpus", "synth"),
     ("weights", "list"), ("weights", "fetch"), ("weights", "encoder"), ("faces", "train"), ("faces", "test"),

@@ -295,6 +295,35 @@ def load_corpora(
     Raises:
         CorpusError: one cannot be read, or an option contradicts it.
     """
+    from emofuse.corpus.joined import join_corpora
+
+    counts = corpus_weights(weights)
+    parts = separate_corpora(paths, labels, licenses, names, dimensions, weighted=list(counts))
+    return join_corpora(parts, [counts.get(part.name.lower(), 1.0) for part in parts])
+
+
+def corpus_weights(given: Sequence[str] | None) -> dict[str, float]:
+    """Weights by the name of a corpus in small letters."""
+    try:
+        return {name.lower(): float(value) for name, value in _named("--weight", given).items()}
+    except ValueError as error:
+        raise typer.BadParameter(f"--weight: {error}") from None
+
+
+def separate_corpora(
+    paths: Sequence[Path],
+    labels: Sequence[str] | None,
+    licenses: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    dimensions: str | None = None,
+    *,
+    weighted: Sequence[str] = (),
+) -> list[Corpus]:
+    """Several corpora, each on its own; ``weighted``: names that one of them must have.
+
+    Raises:
+        CorpusError: one cannot be read, or an option contradicts it.
+    """
     from emofuse.corpus import load
     from emofuse.corpus.rating_columns import parse_dimensions
 
@@ -303,18 +332,13 @@ def load_corpora(
         name, _, known = text.rpartition("=")
         sets[name.strip()] = known.strip()
     try:
-        counts = {name: float(value) for name, value in _named("--weight", weights).items()}
-    except ValueError as error:
-        raise typer.BadParameter(f"--weight: {error}") from None
-    terms = _named("--license", licenses)
-    try:
         scales = None if dimensions is None else parse_dimensions(dimensions)
     except ValueError as error:
         raise typer.BadParameter(f"--dimensions: {error}") from None
     try:
-        return load.load_corpora(
-            paths, labels=sets, weights=counts, licences=terms, corpora=list(names or ()),
-            dimensions=scales,
+        return load.separate_corpora(
+            paths, labels=sets, weights=dict.fromkeys(weighted, 1.0), corpora=list(names or ()),
+            licences=_named("--license", licenses), dimensions=scales,
         )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(f"--labels: {error}") from None

@@ -25,6 +25,7 @@ from emofuse.corpus.own_labels import corpus_advice
 if TYPE_CHECKING:
     from emofuse.core.records import Prediction
     from emofuse.corpus.corpus import Corpus
+    from emofuse.evaluation.cross_results import CrossResults
     from emofuse.recognition.bundle import Bundle
     from emofuse.timeline.live import LiveWindow
     from emofuse.timeline.records import Segment, Timeline
@@ -127,6 +128,33 @@ def print_results(results: Mapping[str, Any], run: Path, console: Console) -> No
         console.print(corpora_table(results["corpora"]))
     print_notes(results["notes"], console)
     print_line(f"report: {run / 'report.html'}")
+
+
+def print_cross(results: CrossResults, run: Path, console: Console) -> None:
+    """Print the matrix of each condition, what was seen before, the notes, and where the files are."""
+    from emofuse.core.number_format import with_interval
+    from emofuse.evaluation.cross_results import headline
+
+    names = [corpus["name"] for corpus in results["corpora"]]
+    for condition in results["conditions"]:
+        rows: dict[tuple[str, ...], dict[str, str]] = {}
+        for cell in results["cells"]:
+            if cell["condition"] == condition:
+                found = headline(cell)
+                text = with_interval(found["uar"], found["uar_ci95"]) if found else "not measured"
+                row = rows.setdefault(tuple(cell["train"]), {})
+                row[cell["test"]] = text + (" (seen before)" if cell["seen_before"] else "")
+        table = Table("trained on", *map(escape, names), title=f"UAR %, normalization: {condition}")
+        for train, row in rows.items():
+            table.add_row(escape(" + ".join(train)), *(row.get(name, "") for name in names))
+        console.print(table)
+    problems = [
+        f"{' + '.join(cell['train'])}, tested on {cell['test']}: {cell['problem']}"
+        for cell in results["cells"]
+        if cell["problem"]
+    ]
+    print_notes([*results["notes"], *dict.fromkeys(problems)], console)
+    print_line(f"matrix: {run / 'matrix.svg'}")
 
 
 def corpus_line(found: Mapping[str, Any]) -> str:

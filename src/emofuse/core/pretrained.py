@@ -25,6 +25,8 @@ class WeightFile:
     about: str
     trained_on: str
     """What it was trained on before, for the model card: a clause that follows "trained on"."""
+    corpora: tuple[str, ...] | None = None
+    """The data sets that it was trained on, by name; None: not published, or not all of them."""
     size: int | None = None
     """In bytes, where it is published."""
     recipe_key: str | None = None
@@ -34,6 +36,16 @@ class WeightFile:
     extra: str | None = None
     """The optional part of emofuse that installs this package."""
 
+
+SPEECH_ENCODER_TRAINED_ON: Final = (
+    "680,000 hours of speech with transcripts from the web, in many languages (Radford et al. 2022); the "
+    "list is not published, so that recordings of any corpus that is on the web may be among them, without "
+    "their emotions"
+)
+"""What Whisper, the beginning of which is the speech encoder, was trained on."""
+EXPRESSION_NETWORK_TRAINED_ON: Final = (
+    "FER2013 with the votes of FER+: faces found on the web, years before RAVDESS was published"
+)
 
 WEIGHTS: Final[dict[str, WeightFile]] = {
     weights.name: weights
@@ -48,6 +60,7 @@ WEIGHTS: Final[dict[str, WeightFile]] = {
             about="DeepFace's Emotion CNN: 48×48 gray faces to seven classes (5.98 MB, Keras HDF5)",
             trained_on="FER2013 (Goodfellow et al. 2013), gray images of faces found on the web in seven "
             "expressions, years before RAVDESS was published",
+            corpora=("FER2013",),
             recipe_key="face.network.emotion_cnn.path",
         ),
         WeightFile(
@@ -71,6 +84,7 @@ WEIGHTS: Final[dict[str, WeightFile]] = {
             licence="MIT",
             about="YuNet, a face detector (Wu et al. 2023): images to boxes and five landmarks (0.2 MB)",
             trained_on="WIDER FACE (Yang et al. 2016), images of crowds and people found on the web",
+            corpora=("WIDER FACE",),
             size=232_589,
         ),
         WeightFile(

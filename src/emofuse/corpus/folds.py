@@ -25,6 +25,9 @@ from emofuse.corpus.joined import local_name
 from emofuse.corpus.ravdess import NAME as RAVDESS
 from emofuse.corpus.ravdess import sex_of_actor
 
+TEST_ON: Final = "test-on-"
+"""Begins the name of a protocol that tests one of several corpora."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fold:
@@ -52,11 +55,13 @@ class Protocol:
 
     ``kind``: ``named-actors``: ``actors`` lists who of RAVDESS is tested in which fold, and speakers of
     corpora that were joined with it are distributed over these folds; ``any-actors``: the speakers of the
-    corpus, distributed over ``n_folds``; ``stratified``: takes by emotion, regardless of the speaker.
+    corpus, distributed over ``n_folds``; ``held-out-corpus``: all takes of the one corpus in ``actors`` are
+    tested, those of all others that were joined with it train; ``stratified``: takes by emotion, regardless
+    of the speaker.
     """
 
     name: str
-    kind: Literal["named-actors", "any-actors", "stratified"]
+    kind: Literal["named-actors", "any-actors", "held-out-corpus", "stratified"]
     n_folds: int
     citation: str
     used_by: str = ""
@@ -94,6 +99,8 @@ class Protocol:
             return self._stratified(takes)
         if self.kind == "named-actors":
             return self._named(takes, speakers)
+        if self.kind == "held-out-corpus":
+            return self._held_out(takes)
         groups = _deal(
             sorted(speakers), _sexes(takes), self.n_folds, f"protocol {self.name}", corpora_of(takes)
         )
@@ -127,6 +134,18 @@ class Protocol:
             )
         return FoldPlan(tuple(folds), tuple(notes))
 
+    def _held_out(self, takes: Sequence[Take]) -> FoldPlan:
+        ((held_out,),) = self.actors
+        corpora = corpora_of(takes)
+        tested = tuple(sorted(speaker for speaker, corpus in corpora.items() if corpus == held_out))
+        fold = _fold(0, tested, takes)
+        if not fold.train or not fold.test:
+            raise ExperimentError(
+                f"protocol {self.name} tests {held_out} and trains on other corpora, found "
+                f"{', '.join(sorted(set(corpora.values()))) or 'a single one'}"
+            )
+        return FoldPlan((fold,), ())
+
     def _stratified(self, takes: Sequence[Take]) -> FoldPlan:
         if len(takes) < self.n_folds:
             raise ExperimentError(f"protocol {self.name} needs {self.n_folds} takes, got {len(takes)}")
@@ -156,13 +175,16 @@ class Protocol:
 
 
 def get_protocol(name: str) -> Protocol:
-    """A protocol by name: one of :data:`PROTOCOLS`, or ``actors-K`` for K folds of any speakers.
+    """A protocol by name: one of :data:`PROTOCOLS`, ``actors-K`` for K folds of any speakers, or
+    ``test-on-NAME`` for one corpus against those that were joined with it.
 
     Raises:
         ExperimentError: there is no protocol of this name; the message lists those there are.
     """
     if name in PROTOCOLS:
         return PROTOCOLS[name]
+    if name.startswith(TEST_ON) and len(name) > len(TEST_ON):
+        return held_out_corpus(name.removeprefix(TEST_ON))
     match = re.fullmatch(r"actors-([1-9][0-9]{0,2})", name)
     if match and int(match[1]) >= 2:
         return _any_actors(int(match[1]))
@@ -274,6 +296,17 @@ def _any_actors(k: int) -> Protocol:
         kind="any-actors",
         n_folds=k,
         citation="The speakers of the corpus, dealt into folds by sex and name; for corpora of any size.",
+    )
+
+
+def held_out_corpus(name: str) -> Protocol:
+    """The protocol that tests one of several joined corpora, and trains on all others."""
+    return Protocol(
+        name=f"{TEST_ON}{name}",
+        kind="held-out-corpus",
+        n_folds=1,
+        citation=f"All of {name} is tested; the other corpora train.",
+        actors=((name,),),
     )
 
 

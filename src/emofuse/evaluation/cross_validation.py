@@ -60,6 +60,7 @@ def evaluate(
     protocol: str,
     run: Path,
     resources: Resources = ONE_PROCESS,
+    notes: Sequence[str] = (),
 ) -> Results:
     """Measure a recipe on a corpus: every fold is held out from everything that is fitted.
 
@@ -69,6 +70,7 @@ def evaluate(
         protocol: name of the folds (see :mod:`emofuse.corpus.folds`).
         run: folder of the results; an interrupted run in it resumes.
         resources: executor, device, stored features, progress.
+        notes: what a reader of the figures must know of the corpus.
 
     Returns:
         What ``run``/results.json holds.
@@ -77,10 +79,12 @@ def evaluate(
         ExperimentError: ``run`` holds another run or is in use, or the corpus is too small for the protocol.
     """
     with locked_folder(run), resources.computing():
-        return _evaluate(corpus, recipe, protocol, run, resources)
+        return _evaluate(corpus, recipe, protocol, run, resources, notes)
 
 
-def _evaluate(corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resources: Resources) -> Results:
+def _evaluate(
+    corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resources: Resources, told: Sequence[str]
+) -> Results:
     stopwatch, work = Stopwatch(), run / "work"
     pretrained = pretrained_sha256(recipe, corpus)
     chosen = get_protocol(protocol)
@@ -115,7 +119,7 @@ def _evaluate(corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resource
         corpus_entry(corpus, clips=len(dataset.takes), actors=dataset.n_speakers, takes=dataset.takes),
         figures,
         pretrained_sha256=pretrained,
-        notes=[*split.notes, *warnings, *dataset.notes],
+        notes=[*told, *split.notes, *warnings, *dataset.notes],
         fused_choice=fused_choice(split.folds, fused),
         emotions=dataset.inputs.emotions,
         compute=resources.compute.entry(),
