@@ -41,6 +41,13 @@ def test_single_labels_meet_as_the_named_maps_say(name: str) -> None:
         assert common.of(emotion) == (None if label is None else convert_label(label, back))
 
 
+def test_shares_of_raters_meet_too() -> None:
+    common = common_labels([EMOTIONS], EMODB)
+    shares = common.of_shares({"calm": 0.3, "neutral": 0.2, "sad": 0.1, "disgust": 0.4, "happy": 0.0})
+    assert shares == pytest.approx({"neutral": 5 / 6, "sad": 1 / 6})
+    assert common.of_shares({"disgust": 1.0}) == common.of_shares({}) == {}
+
+
 def test_corpora_meet(tmp_path: Path) -> None:
     for name in ("r/03-01-02-01-01-01-01.wav", "r/03-01-05-01-01-01-02.wav", "r/03-01-07-01-01-01-02.wav",
                  "e/03a01Na.wav", "e/08a01Wa.wav", "e/08a01Wb.wav", "e/08a01La.wav"):  # fmt: skip

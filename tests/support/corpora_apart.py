@@ -58,8 +58,8 @@ def write_corpora(root: Path) -> tuple[Path, Path, Path]:
                 samples = speech(EMOTIONS.index(emotion), number, 20 + index)
                 write_wav(nemo / f"{speaker}_{label}_{number}.wav", samples)
     for index, speaker in enumerate(("03", "08", "09")):
-        for letter, emotion in (("W", 4), ("F", 2), ("T", 3), ("N", 0), ("L", 1)):
-            for number, version in enumerate("ab"):
-                samples = speech(emotion, number, 30 + index)
-                write_wav(emodb / f"{speaker}a0{number + 1}{letter}{version}.wav", samples)
+        for letter, code in (("W", 4), ("F", 2), ("T", 3), ("N", 0), ("L", 1)):
+            for take, version in ((0, "a"), (1, "b")):
+                name = f"{speaker}a0{take + 1}{letter}{version}.wav"
+                write_wav(emodb / name, speech(code, take, 30 + index))
     return ravdess, nemo, emodb

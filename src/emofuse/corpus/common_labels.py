@@ -31,6 +31,15 @@ class CommonLabels:
         meant = self.merged.get(label, label) if label is not None else None
         return meant if meant in self.labels else None
 
+    def of_shares(self, shares: Mapping[str, float]) -> dict[str, float]:
+        """Shares of several raters among these labels, which sum to 1; empty if none meant one of them."""
+        found: dict[str, float] = {}
+        for label, share in shares.items():
+            if (meant := self.of(label)) is not None and share > 0:
+                found[meant] = found.get(meant, 0.0) + share
+        whole = sum(found.values())
+        return {label: share / whole for label, share in found.items()}
+
     def of_all(self, labels: Collection[str]) -> tuple[str, ...]:
         """Those of a corpus with these labels, in order."""
         own = {self.of(label) for label in labels}
@@ -103,5 +112,8 @@ def meet(train: Sequence[Corpus], test: Corpus) -> tuple[list[Corpus], list[str]
 
 def meet_labels(corpus: Corpus, common: CommonLabels) -> Corpus:
     """A corpus with the labels that it has in common with others; other clips are without an emotion."""
-    clips = tuple(replace(clip, emotion=common.of(clip.emotion)) for clip in corpus.clips)
+    clips = tuple(
+        replace(clip, emotion=common.of(clip.emotion), shares=common.of_shares(clip.shares))
+        for clip in corpus.clips
+    )
     return replace(corpus, clips=clips, emotions=common.of_all(occurring_labels(corpus)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.common_labels import CommonLabels, common_labels
-from emofuse.corpus.corpus import CORPUS_FACT
+from emofuse.corpus.corpus import CORPUS_FACT, Corpus
 from emofuse.corpus.folds import Fold, get_protocol
 from emofuse.evaluation.fold_outputs import plan_name
 from emofuse.training.dataset import Dataset, Inputs
 from emofuse.training.group_normalization import Normalization
+from emofuse.training.label_space import supervision_of
 from emofuse.training.plan import NetworkJob, Plan, make_plan, network_jobs
 from emofuse.training.supervision import Supervision
 
@@ -96,12 +97,15 @@ def all_cells(corpora: Sequence[str], conditions: Sequence[Normalization]) -> li
     return cells
 
 
-def plan_cell(cell: Cell, dataset: Dataset, inputs: Inputs, recipe: Recipe, n_folds: int) -> CellPlan:
+def plan_cell(
+    cell: Cell, corpus: Corpus, dataset: Dataset, inputs: Inputs, recipe: Recipe, n_folds: int
+) -> CellPlan:
     """Which takes a cell trains on and tests, and how the training speakers are split.
 
     Args:
         cell: not of kind "recognizer".
-        dataset: of all corpora, joined.
+        corpus: all corpora, joined.
+        dataset: its takes.
         inputs: its features, as the cell's condition reads them.
         recipe: what is fitted.
         n_folds: of a corpus by itself; fewer where it has fewer speakers.
@@ -110,14 +114,14 @@ def plan_cell(cell: Cell, dataset: Dataset, inputs: Inputs, recipe: Recipe, n_fo
         Its plan; with a problem where the corpora have too few labels in common, or too few speakers.
     """
     corpora = np.array([take.facts[CORPUS_FACT] for take in dataset.takes])
-    labels = np.array([str(take.emotion) for take in dataset.takes])
-    occurring = {name: set(labels[corpora == name].tolist()) for name in (*cell.train, cell.test)}
+    labels = np.array([take.emotion or "" for take in dataset.takes])
+    occurring = {name: {*labels[corpora == name].tolist()} - {""} for name in (*cell.train, cell.test)}
     common = common_labels([occurring[name] for name in cell.train], occurring[cell.test])
     meant = np.array([common.of(label) or "" for label in labels.tolist()])
     lost = Counter(
         (corpus, label)
         for corpus, label, kept in zip(corpora.tolist(), labels.tolist(), meant.tolist(), strict=True)
-        if corpus in occurring and not kept
+        if corpus in occurring and label and not kept
     )
     left_out = tuple((corpus, label, count) for (corpus, label), count in sorted(lost.items()))
     if len(common.labels) < 2:
@@ -128,7 +132,7 @@ def plan_cell(cell: Cell, dataset: Dataset, inputs: Inputs, recipe: Recipe, n_fo
         inputs,
         labels=np.array([index.get(label, 0) for label in meant.tolist()], dtype=np.int64),
         emotions=common.labels,
-        supervision=_supervision(corpora, cell, common, occurring),
+        supervision=_supervision(corpus, dataset, common, occurring),
         distinguished={name: common.of_all(found) for name, found in occurring.items()},
     )
     usable = meant != ""
@@ -163,11 +167,12 @@ def _folds(
 
 
 def _supervision(
-    corpora: NDArray[np.str_], cell: Cell, common: CommonLabels, occurring: dict[str, Any]
+    corpus: Corpus, dataset: Dataset, common: CommonLabels, occurring: Mapping[str, Collection[str]]
 ) -> Supervision | None:
     """Where a training corpus lacks a label that another has, its clips are no evidence against it."""
-    known = np.ones((len(corpora), len(common.labels)), dtype=bool)
-    for name in cell.train:
-        own = common.of_all(occurring[name])
-        known[corpora == name] = [label in own for label in common.labels]
-    return Supervision.of(known, np.ones(len(corpora)))
+    parts = tuple(
+        replace(part, emotions=common.of_all(occurring.get(part.name, ())) or common.labels)
+        for part in corpus.parts
+    )
+    takes = [replace(take, shares=common.of_shares(take.shares)) for take in dataset.takes]
+    return supervision_of(takes, replace(corpus, parts=parts), common.labels)

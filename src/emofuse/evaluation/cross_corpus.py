@@ -125,7 +125,7 @@ def _cross(
     for condition in conditions:
         inputs = normalized(dataset.inputs, condition, run / "work" / condition)
         own = [cell for cell in all_cells(names, conditions) if cell.condition == condition]
-        plans += [plan_cell(cell, dataset, inputs, recipe, FOLDS) for cell in own]
+        plans += [plan_cell(cell, joined, dataset, inputs, recipe, FOLDS) for cell in own]
     _check(plans, dataset)
     parts = seen_before(recipe)
     cells = _measured(plans, dataset, recipe, run, resources)
