@@ -50,16 +50,16 @@ def write_corpora(root: Path) -> tuple[Path, Path, Path]:
     for actor in (1, 2, 3, 4):
         for emotion in range(8):
             for number in (0, 1):
-                code = take_code(emotion, number, actor)
-                write_wav(ravdess / f"03-{code}.wav", speech(emotion, number, actor))
+                name = f"03-{take_code(emotion, number, actor)}.wav"
+                write_wav(ravdess / name, speech(emotion, number, actor))
     for index, speaker in enumerate(("EB0", "IC0", "KS0")):
-        for label, emotion in LABEL_SETS["nemo-6"].items():
+        for label, meant in LABEL_SETS["nemo-6"].items():
             for number in (1, 2):
-                samples = speech(EMOTIONS.index(emotion), number, 20 + index)
+                samples = speech(EMOTIONS.index(meant), number, 20 + index)
                 write_wav(nemo / f"{speaker}_{label}_{number}.wav", samples)
     for index, speaker in enumerate(("03", "08", "09")):
-        for letter, code in (("W", 4), ("F", 2), ("T", 3), ("N", 0), ("L", 1)):
-            for take, version in ((0, "a"), (1, "b")):
-                name = f"{speaker}a0{take + 1}{letter}{version}.wav"
-                write_wav(emodb / name, speech(code, take, 30 + index))
+        for letter, emotion in (("W", 4), ("F", 2), ("T", 3), ("N", 0), ("L", 1)):
+            for number, version in ((0, "a"), (1, "b")):
+                name = f"{speaker}a0{number + 1}{letter}{version}.wav"
+                write_wav(emodb / name, speech(emotion, number, 30 + index))
     return ravdess, nemo, emodb
