@@ -23,7 +23,7 @@ COMMANDS = [
     ("evaluate",), ("cross",), ("leak",), ("robustness",), ("train",), ("report",), ("compare",),
     ("recipes",), ("agreement",),
     ("quantize",), ("ship",), ("serve",), ("corpus", "check"), ("corpus", "list"), ("corpus", "fetch"),
-    ("corpus", "synth"),
+    ("corpus", "synth"), ("embed",),
     ("weights", "list"), ("weights", "fetch"), ("weights", "encoder"), ("faces", "train"), ("faces", "test"),
 ]  # fmt: skip
 

@@ -75,6 +75,7 @@ def predict(
         ),
     ] = None,
     action_units: options.ActionUnits = None,
+    embeddings: options.Embeddings = None,
     profile: options.ProfileFile = None,
     shard: options.ShardNumber = None,
     list_file: options.ListFile = None,
@@ -110,8 +111,6 @@ def predict(
 
     Example: `emofuse predict interviews/ --cluster 10.0.0.7:6379 --out interviews.csv`
     """
-    from emofuse.recognition.bundle import load_bundle
-
     if same_person and profile is not None:
         raise typer.BadParameter("--same-person makes a baseline of the files: leave out --profile")
     _check_shard(shard, list_file, out, same_person=same_person)
@@ -125,7 +124,7 @@ def predict(
         check_table(out)
     # print_bundle reports the license
     logging.getLogger("emofuse").setLevel(logging.ERROR)
-    loaded = load_bundle(bundle)
+    loaded = options.load_bundle(bundle, embeddings)
     print_bundle(loaded, bundle)
     person = None
     if profile is not None:

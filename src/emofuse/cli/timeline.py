@@ -25,6 +25,7 @@ from emofuse.core.times import short_clock
 
 if TYPE_CHECKING:
     from emofuse.folders.timelines import TimelineOptions
+    from emofuse.recognition.bundle import Bundle
     from emofuse.recognition.recognizer import Recognizer
     from emofuse.timeline.annotations import Annotations
     from emofuse.timeline.records import Timeline
@@ -92,6 +93,7 @@ def timeline(
         str | None,
         typer.Option(metavar="TEXT", help="For what the recording is read; every file says it."),
     ] = None,
+    embeddings: options.Embeddings = None,
     profile: options.ProfileFiles = None,
     no_baseline: options.NoBaseline = False,
     identity: Annotated[
@@ -186,7 +188,8 @@ def timeline(
             raise typer.BadParameter("--format and --conditions are for folders: add --out-dir, or use --out")
         # the overlay takes longest: if it fails, the other files are already written
         changes = _Changes.of(annotations, given_names, purpose)
-        _read_one(file, sorted(out or [], key=_is_overlay), bundle, how, profile or [], changes)
+        loaded = options.load_bundle(bundle, embeddings)
+        _read_one(file, sorted(out or [], key=_is_overlay), bundle, loaded, how, profile or [], changes)
         return
     if len(profile or []) > 1:
         raise typer.BadParameter("several --profile are for one recording: with --out-dir, use one or none")
@@ -198,9 +201,9 @@ def timeline(
     from emofuse.features.profile import Profile
 
     write_folder(
-        file, out_dir, bundle, formats=formats, jobs=jobs, cluster=cluster, shard=shard, list_file=list_file,
-        conditions=conditions, how=how, profile=Profile.load(profile[0]) if profile else None,
-        timeout=timeout, purpose=purpose,
+        file, out_dir, bundle, embeddings=embeddings, formats=formats, jobs=jobs, cluster=cluster,
+        shard=shard, list_file=list_file, conditions=conditions, how=how,
+        profile=Profile.load(profile[0]) if profile else None, timeout=timeout, purpose=purpose,
     )  # fmt: skip
 
 
@@ -225,6 +228,7 @@ def _read_one(
     file: Path,
     outputs: Sequence[Path],
     bundle: Path | None,
+    loaded: Bundle,
     how: TimelineOptions,
     profiles: Sequence[Path],
     changes: _Changes,
@@ -235,8 +239,8 @@ def _read_one(
     from emofuse.recognition.recognizer import Recognizer
 
     _check_outputs(file, outputs, how.streams)
-    recognizer = Recognizer.load(bundle)
-    print_bundle(recognizer.bundle, bundle)
+    recognizer = Recognizer(loaded)
+    print_bundle(loaded, bundle)
     people = options.known_people(profiles)
     if len(profiles) > 1 and how.identity is False:
         raise typer.BadParameter("several --profile are found by their faces: leave out --no-identity")

@@ -61,6 +61,7 @@ def write_folder(
     out_dir: Path,
     bundle: Path | None,
     *,
+    embeddings: Sequence[str] | None,
     formats: Sequence[str] | None,
     jobs: int,
     cluster: str | None,
@@ -74,9 +75,8 @@ def write_folder(
 ) -> None:
     """Read the folder with a progress bar; exit with status 1 if a recording failed."""
     from emofuse.folders.timelines import FILES, SUMMARY, write_timelines
-    from emofuse.recognition.bundle import load_bundle
 
-    chosen, loaded = suffixes(formats), load_bundle(bundle)
+    chosen, loaded = suffixes(formats), options.load_bundle(bundle, embeddings)
     listed = None if list_file is None else FileList.load(list_file)
     print_bundle(loaded, bundle)
     with (
