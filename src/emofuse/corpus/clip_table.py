@@ -21,6 +21,7 @@ from emofuse.corpus.own_labels import (
 )
 from emofuse.corpus.rating_columns import rating_columns, ratings
 from emofuse.system.csv_files import LARGEST_BYTES, read_csv_table
+from emofuse.system.parquet_files import parquet_problem
 
 REQUIRED: Final = ("path", "emotion", "speaker")
 OPTIONAL: Final = ("take", "start", "end")
@@ -227,7 +228,7 @@ def _parquet_rows(table: Path, dimensions: Sequence[str] | None) -> Iterator[tup
                     number += 1
                     yield f"row {number}", dict(zip(batch.schema.names, values, strict=True))
     except (OSError, pyarrow.ArrowException) as error:
-        raise CorpusError(f"{table}: cannot be read as a Parquet table: {error}") from None
+        raise CorpusError(f"{table}: cannot be read as a Parquet table: {parquet_problem(error)}") from None
 
 
 def _wanted(file: Any, dimensions: Sequence[str] | None) -> list[str]:

@@ -46,7 +46,7 @@ Modality = Literal["voice", "face"]
 
 _TRIAL: Final = "emofuse.features.embeddings.onnx_files:load_trial"
 _TRIAL_S: Final = 300.0
-_TRIAL_BYTES: Final = 6 * 2**30
+_TRIAL_BYTES: Final = 4 * 2**30
 """Of memory that a file may ask for while it is tried, apart from three times its size."""
 _TRIAL_FRAMES: Final = 4
 _FACE_RANKS: Final = {3: "(n, height, width)", 4: "(n, channels, height, width)"}

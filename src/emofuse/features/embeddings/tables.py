@@ -26,6 +26,7 @@ from emofuse.features.store import ModalityFeatures
 from emofuse.system.array_files import map_array
 from emofuse.system.checksums import file_digest
 from emofuse.system.csv_files import read_csv_table
+from emofuse.system.parquet_files import parquet_problem
 
 FILE: Final = "file"
 TIME: Final = "time"
@@ -300,8 +301,7 @@ def _parquet(path: Path) -> tuple[Sequence[Any], dict[str, Sequence[Any]], NDArr
     except FeatureError:
         raise
     except (OSError, ValueError, pyarrow.ArrowException) as error:
-        problem = " ".join(str(error).split())[:300]
-        raise FeatureError(f"{path}: cannot be read as a Parquet table: {problem}") from None
+        raise FeatureError(f"{path}: cannot be read as a Parquet table: {parquet_problem(error)}") from None
     if done != len(values):
         raise FeatureError(f"{path}: declares {len(values)} rows and holds {done}")
     return others.pop(FILE), dict(others), values
