@@ -20,10 +20,8 @@ from emofuse.system.cores import usable_cores
 
 if TYPE_CHECKING:
     from emofuse.corpus.corpus import Corpus
-    from emofuse.features.extraction import Modality
     from emofuse.features.profile import Profile
     from emofuse.features.store import FeatureStore
-    from emofuse.recognition.bundle import Bundle
     from emofuse.system.executors import Executor
     from emofuse.timeline.windows import WindowRules
     from emofuse.training.compute import Compute
@@ -234,14 +232,6 @@ ActionUnits = Annotated[
         help="Action units (a .csv, or a folder of them), for a bundle whose face branch reads them.",
     ),
 ]
-Embeddings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--embeddings", metavar="[MODALITY=]TABLE",
-        help="Embeddings of the recordings (.parquet, or an .npy with a .csv), for a bundle that reads voice "
-        "or face from a table.",
-    ),
-]  # fmt: skip
 ProfileFile = Annotated[
     Path | None,
     typer.Option(metavar="PROFILE", help="Profile of the person in the recording (see: emofuse enroll)."),
@@ -290,30 +280,6 @@ def recording(name: str) -> Path:
 def recordings(help_text: str) -> Any:
     """The argument FILE… of a command that reads several recordings."""
     return typer.Argument(metavar="FILE…", help=help_text, parser=recording)
-
-
-def load_bundle(folder: Path | None, embeddings: Sequence[str] | None = None) -> Bundle:
-    """The bundle of :data:`BundleFolder`, which reads the tables of :data:`Embeddings`.
-
-    Raises:
-        BundleError: it is missing, incomplete, or made by an incompatible version.
-        FeatureError: it reads no such table.
-    """
-    from emofuse.features.embeddings.tabled import tabled
-    from emofuse.recognition import bundle
-
-    loaded = bundle.load_bundle(folder)
-    read: list[Modality] = tabled(loaded.recipe)
-    tables: dict[Modality, Path | str] = {}
-    for text in embeddings or ():
-        name, equals, table = text.partition("=")
-        modality = next((one for one in ("voice", "face") if equals and name == one), None)
-        if modality is None:
-            if len(read) > 1:
-                raise typer.BadParameter(f"--embeddings {text}: say of what, as in {read[0]}={text}")
-            modality, table = (read or ["voice"])[0], text
-        tables[modality] = table
-    return bundle.load_bundle(folder, tables) if tables else loaded
 
 
 def load_corpora(

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from emofuse.cli import options
+from emofuse.cli.bundles import Embeddings, load_bundle
 from emofuse.cli.clusters import batch_workers, check_cluster
 from emofuse.cli.interrupts import resumable
 from emofuse.cli.printing import (
@@ -75,7 +76,7 @@ def predict(
         ),
     ] = None,
     action_units: options.ActionUnits = None,
-    embeddings: options.Embeddings = None,
+    embeddings: Embeddings = None,
     profile: options.ProfileFile = None,
     shard: options.ShardNumber = None,
     list_file: options.ListFile = None,
@@ -124,7 +125,7 @@ def predict(
         check_table(out)
     # print_bundle reports the license
     logging.getLogger("emofuse").setLevel(logging.ERROR)
-    loaded = options.load_bundle(bundle, embeddings)
+    loaded = load_bundle(bundle, embeddings)
     print_bundle(loaded, bundle)
     person = None
     if profile is not None:

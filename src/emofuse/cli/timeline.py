@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from emofuse.cli import options
+from emofuse.cli.bundles import Embeddings, load_bundle
 from emofuse.cli.clusters import check_cluster
 from emofuse.cli.printing import print_bundle, print_line, print_remark, print_segments, print_summary
 from emofuse.cli.progress import stages
@@ -93,7 +94,7 @@ def timeline(
         str | None,
         typer.Option(metavar="TEXT", help="For what the recording is read; every file says it."),
     ] = None,
-    embeddings: options.Embeddings = None,
+    embeddings: Embeddings = None,
     profile: options.ProfileFiles = None,
     no_baseline: options.NoBaseline = False,
     identity: Annotated[
@@ -188,7 +189,7 @@ def timeline(
             raise typer.BadParameter("--format and --conditions are for folders: add --out-dir, or use --out")
         # the overlay takes longest: if it fails, the other files are already written
         changes = _Changes.of(annotations, given_names, purpose)
-        loaded = options.load_bundle(bundle, embeddings)
+        loaded = load_bundle(bundle, embeddings)
         _read_one(file, sorted(out or [], key=_is_overlay), bundle, loaded, how, profile or [], changes)
         return
     if len(profile or []) > 1:

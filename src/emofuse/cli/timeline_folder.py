@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from emofuse.cli import options
+from emofuse.cli.bundles import load_bundle
 from emofuse.cli.clusters import batch_workers
 from emofuse.cli.interrupts import resumable
 from emofuse.cli.printing import (
@@ -76,7 +77,7 @@ def write_folder(
     """Read the folder with a progress bar; exit with status 1 if a recording failed."""
     from emofuse.folders.timelines import FILES, SUMMARY, write_timelines
 
-    chosen, loaded = suffixes(formats), options.load_bundle(bundle, embeddings)
+    chosen, loaded = suffixes(formats), load_bundle(bundle, embeddings)
     listed = None if list_file is None else FileList.load(list_file)
     print_bundle(loaded, bundle)
     with (
