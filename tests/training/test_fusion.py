@@ -8,10 +8,14 @@ import numpy as np
 
 from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY
 from emofuse.features.extraction import MODALITIES
-from emofuse.training.fusion import fit_fusion, join_inputs
+from emofuse.system.executors import Processes
+from emofuse.training.fusion import fit_fusion, join_inputs, share_trials
 from emofuse.training.jobs import load_network, load_outputs, run_network_job
 from emofuse.training.plan import make_plan, network_jobs
+from emofuse.training.resources import Resources
+from emofuse.training.shared_studies import SharedStudies
 from tests.support import small_ensembles, small_inputs
+from tests.support.postgres import Postgres
 from tests.support.small_inputs import make_inputs, small_recipe
 
 
@@ -105,6 +109,30 @@ def test_only_refitted_networks_score_the_test_part(tmp_path: Path) -> None:
         sqlite.unlink()
     changed = fit_fusion(plan, inputs, recipe, tmp_path / "work")
     assert changed.classifiers["pool"][0].to_onnx() != models[0].classifiers["pool"][0].to_onnx()
+
+
+def test_workers_without_a_plan_of_their_own_compute_trials_of_others(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    """Two classifiers of one plan, by two processes: the same to the bit where trials do not learn."""
+    recipe = small_recipe(sampler="random", trials=4, classifiers=["lr", "svm"])
+    inputs = make_inputs(tmp_path, n_actors=4, takes=1)
+    plan = make_plan("all", inputs, range(32), (), recipe)
+    for folder in ("alone", "shared"):
+        for job in network_jobs(plan, inputs, recipe):
+            run_network_job(job, inputs, recipe, tmp_path / folder)
+    alone = fit_fusion(plan, inputs, recipe, tmp_path / "alone")
+    stages: dict[str, tuple[int, int]] = {}
+    resources = Resources(
+        Processes(2), on_progress=lambda stage, done, total: stages.update({stage: (done, total)}),
+        studies=SharedStudies(postgres.new_database()),
+    )  # fmt: skip
+    share_trials([plan], inputs, recipe, tmp_path / "shared", resources)
+    assert stages == {"trials": (2, 2)}
+    with resources.computing():
+        shared = fit_fusion(plan, inputs, recipe, tmp_path / "shared")
+    assert shared.tuned == alone.tuned
+    assert all((shared.out_of_fold[name] == alone.out_of_fold[name]).all() for name in alone.classifiers)
 
 
 def test_networks_without_ensemble_are_refitted_too(tmp_path: Path) -> None:

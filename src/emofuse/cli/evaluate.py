@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from emofuse.cli import options
+from emofuse.cli import clusters, options
 from emofuse.cli.printing import print_corpus, print_results
 from emofuse.cli.progress import stages
 
@@ -56,6 +56,8 @@ def evaluate(
     device: options.TrainingDevice = options.DeviceChoice.CPU,
     precision: options.TrainingPrecision = options.Precision.FLOAT32,
     cache: options.CacheFolder = None,
+    study: clusters.StudyUrl = None,
+    study_password_file: clusters.StudyPasswordFile = None,
     _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Evaluate a recipe on a corpus. Every fold is held out from everything that is fitted.
@@ -91,8 +93,11 @@ def evaluate(
     print_corpus(clips)
     if seed is not None:
         settings = settings.model_copy(update={"seed": seed})
+    studies = clusters.studies(study, study_password_file)
     with stages() as on_progress:
-        resources = Resources(options.executor(jobs), options.feature_store(cache), on_progress, compute)
+        resources = Resources(
+            options.executor(jobs), options.feature_store(cache), on_progress, compute, studies
+        )
         results = cross_validate(clips, settings, protocol, out, resources, notes)
         on_progress("report", 0, 1)
         write_report(out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from emofuse.cli import options
+from emofuse.cli import clusters, options
 from emofuse.cli.printing import print_line, print_notes
 from emofuse.cli.progress import stages
 
@@ -19,6 +19,8 @@ def leak(
     device: options.TrainingDevice = options.DeviceChoice.CPU,
     precision: options.TrainingPrecision = options.Precision.FLOAT32,
     cache: options.CacheFolder = None,
+    study: clusters.StudyUrl = None,
+    study_password_file: clusters.StudyPasswordFile = None,
     _quiet: options.Quiet = False,
 ) -> None:
     """Measure leakage: how much evaluation shortcuts inflate the accuracy of a recipe.
@@ -39,8 +41,9 @@ def leak(
     settings, clips = load_recipe(recipe), load_corpus(corpus)
     compute = options.compute(device, precision)
     store = options.feature_store(cache)
+    studies = clusters.studies(study, study_password_file)
     with stages() as on_progress:
-        resources = Resources(options.executor(jobs), store, on_progress, compute)
+        resources = Resources(options.executor(jobs), store, on_progress, compute, studies)
         audit = measure_leakage(clips, settings, protocol, out, resources)
     page = write_leakage(out, audit)
     console = Console()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emofuse.cli import options
+from emofuse.cli import clusters, options
 from emofuse.cli.printing import corpus_line, print_line
 from emofuse.cli.progress import stages
 
@@ -22,6 +22,8 @@ def train(
     device: options.TrainingDevice = options.DeviceChoice.CPU,
     precision: options.TrainingPrecision = options.Precision.FLOAT32,
     cache: options.CacheFolder = None,
+    study: clusters.StudyUrl = None,
+    study_password_file: clusters.StudyPasswordFile = None,
     _quiet: options.Quiet = False,
 ) -> None:
     """Train a recognizer on whole corpora and write it as a bundle for `emofuse predict`.
@@ -42,8 +44,11 @@ def train(
     settings = load_recipe(recipe)
     clips = options.load_corpora(corpus, labels, weight, license_, name, dimensions)
     compute = options.compute(device, precision)
+    studies = clusters.studies(study, study_password_file)
     with stages() as on_progress:
-        resources = Resources(options.executor(jobs), options.feature_store(cache), on_progress, compute)
+        resources = Resources(
+            options.executor(jobs), options.feature_store(cache), on_progress, compute, studies
+        )
         others = [options.load_corpora([path], None) for path in measure or ()]
         bundle = train_bundle(clips, settings, out, resources, measure_on=others)
     print_line(f"bundle: {out}")

@@ -44,6 +44,7 @@ from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.file_lock import locked_folder
 from emofuse.training.dataset import Dataset, Inputs, read_dataset
+from emofuse.training.fusion import share_trials
 from emofuse.training.jobs import load_outputs, pretrained_sha256, run_network_jobs
 from emofuse.training.plan import Plan, network_jobs
 from emofuse.training.rating_jobs import run_rating_jobs
@@ -92,7 +93,7 @@ def _evaluate(
         "recipe": recipe.hash(),
         "pretrained_sha256": pretrained,
         "protocol": chosen.hash(),
-        **resources.compute.marks,
+        **resources.marks(recipe),
     }
     check_run(run, marks)
     dataset = read_dataset(corpus, recipe, work, resources)
@@ -119,7 +120,7 @@ def _evaluate(
         corpus_entry(corpus, clips=len(dataset.takes), actors=dataset.n_speakers, takes=dataset.takes),
         figures,
         pretrained_sha256=pretrained,
-        notes=[*told, *split.notes, *warnings, *dataset.notes],
+        notes=[*told, *split.notes, *warnings, *dataset.notes, *resources.notes(recipe)],
         fused_choice=fused_choice(split.folds, fused),
         emotions=dataset.inputs.emotions,
         compute=resources.compute.entry(),
@@ -139,6 +140,7 @@ def _fuse(
 ) -> tuple[list[FusedFold], list[EnrolledOutputs]]:
     """The fusions of every fold, and those for enrolled speakers where the recipe has an enrollment."""
     arguments = [(plan, inputs, recipe, work) for plan in plans]
+    share_trials(plans, inputs, recipe, work, resources)
     fused = resources.map("fusions", fuse_fold, arguments)
     if recipe.enrolment is None or not inputs.emotions:
         return fused, []

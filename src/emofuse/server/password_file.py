@@ -1,4 +1,4 @@
-"""The file with the password of the database of jobs."""
+"""The file with the password of a database, of jobs or of trials."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ from emofuse.training.dataset import Inputs, Rows
 from emofuse.training.fusion_classifiers import FusionClassifier, make_classifier
 from emofuse.training.jobs import NetworkOutputs, load_outputs
 from emofuse.training.plan import Plan, branches, derive_seed
-from emofuse.training.tuning import Tuned, out_of_fold, tune
+from emofuse.training.resources import Resources
+from emofuse.training.shared_studies import current_studies
+from emofuse.training.tuning import Search, Tuned, out_of_fold, search_on
 
 
 def join_inputs(recipe: Recipe, outputs: Sequence[NetworkOutputs], member: int | None) -> NDArray[np.float32]:
@@ -70,7 +73,6 @@ def fit_fusion(
         ExperimentError: too few takes with both a voice and a face.
     """
     sets = list(enumerate(_fusion_sets(plan, inputs, recipe, work, enrolled)))
-    prefix = "enrolled-" if enrolled else ""
     classifiers: dict[Classifier, list[FusionClassifier]] = {}
     tuned: list[Tuned] = []
     held_out: dict[Classifier, NDArray[np.float64]] = {}
@@ -79,13 +81,9 @@ def fit_fusion(
         parts = []
         for index, (X, rows) in sets:
             y, groups, supervision = inputs.labels[rows], inputs.speakers[rows], inputs.supervised(rows)
-            seed = derive_seed(recipe.seed, plan.name, index, prefix + name)
-            storage = work / plan.name / f"tuning-{prefix}{index}.sqlite3"
-            best = tune(
-                name, X, y, groups, recipe.fusion,
-                n_emotions=inputs.n_emotions, seed=seed, plan=plan.name, storage=storage,
-                supervision=supervision,
-            )  # fmt: skip
+            seed = _search_seed(plan, recipe, name, index, enrolled)
+            storage = work / plan.name / f"tuning-{'enrolled-' if enrolled else ''}{index}.sqlite3"
+            best = _search(plan, inputs, recipe, name, index, X, rows, enrolled).best(storage)
             model = make_classifier(
                 name, best.parameters, recipe.fusion, n_emotions=inputs.n_emotions, seed=seed
             )
@@ -103,6 +101,64 @@ def fit_fusion(
         for name in recipe.fusion.classifiers
     }
     return FittedFusion(classifiers, tuned, min(scores, key=lambda name: scores[name]), held_out)
+
+
+def share_trials(
+    plans: Sequence[Plan], inputs: Inputs, recipe: Recipe, work: Path, resources: Resources
+) -> None:
+    """Have workers that would have no plan of their own to fuse compute trials of the plans' searches.
+
+    Only where studies are shared; :func:`fit_fusion` finds the trials there, and computes what is left.
+    """
+    n_workers = math.ceil(resources.executor.at_once / len(plans))
+    fuses = len(inputs.modalities) > 1 and inputs.emotions
+    if resources.studies is None or not fuses or n_workers == 1:
+        return
+    kinds = (False,) if recipe.enrolment is None else (False, True)
+    resources.map(
+        "trials",
+        join_searches,
+        [
+            (plan, inputs, recipe, work, enrolled)
+            for enrolled in kinds
+            for _ in range(n_workers)
+            for plan in plans
+        ],
+    )
+
+
+def join_searches(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, enrolled: bool) -> None:
+    """Compute trials for :func:`fit_fusion` beside others, until all have been begun; nothing is fitted.
+
+    Only where studies are shared: see :mod:`emofuse.training.shared_studies`.
+    """
+    studies = current_studies()
+    assert studies is not None
+    for name in recipe.fusion.classifiers:
+        for index, (X, rows) in enumerate(_fusion_sets(plan, inputs, recipe, work, enrolled)):
+            _search(plan, inputs, recipe, name, index, X, rows, enrolled).join(studies)
+
+
+def _search(
+    plan: Plan,
+    inputs: Inputs,
+    recipe: Recipe,
+    name: Classifier,
+    index: int,
+    X: NDArray[np.float32],
+    rows: Rows,
+    enrolled: bool,
+) -> Search:
+    """The search for the settings of one classifier of one fusion."""
+    return search_on(
+        name, X, inputs.labels[rows], inputs.speakers[rows], recipe.fusion,
+        n_emotions=inputs.n_emotions, seed=_search_seed(plan, recipe, name, index, enrolled),
+        plan=plan.name, supervision=inputs.supervised(rows),
+    )  # fmt: skip
+
+
+def _search_seed(plan: Plan, recipe: Recipe, name: Classifier, index: int, enrolled: bool) -> int:
+    return derive_seed(recipe.seed, plan.name, index, f"enrolled-{name}" if enrolled else name)
 
 
 def _fusion_sets(

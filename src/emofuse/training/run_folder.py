@@ -39,6 +39,8 @@ class RunMarks(TypedDict, total=False):
     device: str
     precision: str
     """Of :class:`~emofuse.training.compute.Compute`, where they are not the default."""
+    trials: str
+    """``shared``, where settings depend on the order in which shared trials ended."""
 
 
 def check_run(run: Path, wanted: Mapping[str, object]) -> None:
@@ -47,7 +49,7 @@ def check_run(run: Path, wanted: Mapping[str, object]) -> None:
     Args:
         run: the folder.
         wanted: marks of the run, as :class:`RunMarks`; those that are not known yet are left out. Without
-            ``device`` and ``precision`` it is one of a CPU in float32.
+            ``device``, ``precision`` and ``trials`` it is one of a CPU in float32, with trials of its own.
 
     Raises:
         ExperimentError: it does.
@@ -55,8 +57,8 @@ def check_run(run: Path, wanted: Mapping[str, object]) -> None:
     found = read_marks(run)
     if found is None:
         return
-    of_cpu: dict[str, object] = {"device": None, "precision": None}
-    differing = [key for key, value in (of_cpu | dict(wanted)).items() if found.get(key) != value]
+    defaults: dict[str, object] = {"device": None, "precision": None, "trials": None}
+    differing = [key for key, value in (defaults | dict(wanted)).items() if found.get(key) != value]
     if differing:
         raise ExperimentError(
             f"{run} holds another run ({', '.join(differing)} differ): give another folder or remove it"

@@ -18,7 +18,7 @@ from emofuse.recognition.embedding_files import embedding_copies, embedding_term
 from emofuse.recognition.enrolled_model import enrolled_file
 from emofuse.system.file_lock import empty_locked, locked_folder
 from emofuse.training.dataset import Inputs, part_entries, read_dataset
-from emofuse.training.fusion import fit_fusion
+from emofuse.training.fusion import fit_fusion, share_trials
 from emofuse.training.jobs import load_network, pretrained_sha256, run_network_jobs
 from emofuse.training.measured import measure_bundle
 from emofuse.training.networks.onnx_export import export_ensemble, export_ratings
@@ -76,7 +76,7 @@ def _train(
 ) -> Bundle:
     pretrained = pretrained_sha256(recipe, corpus)
     work = run / "work"
-    marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained, **resources.compute.marks}
+    marks: RunMarks = {"recipe": recipe.hash(), "pretrained_sha256": pretrained, **resources.marks(recipe)}
     check_run(run, marks)
     dataset = read_dataset(corpus, recipe, work, resources)
     claim_run(run, {**marks, "corpus": dataset.fingerprint})
@@ -89,6 +89,7 @@ def _train(
     scoring = [job for job in jobs if job.member in plan.scoring]
     files, chosen = _network_files(scoring, inputs, recipe, work), None
     files |= _rating_files([job for job in ratings if job.member in plan.scoring], inputs, recipe, work)
+    share_trials([plan], inputs, recipe, work, resources)
     if len(inputs.modalities) > 1 and inputs.emotions:
         resources.on_progress("fusions", 0, 1)
         fusion = fit_fusion(plan, inputs, recipe, work)
@@ -126,7 +127,7 @@ def _train(
         "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": software(),
         "compute": resources.compute.entry(),
-        "notes": list(dataset.notes),
+        "notes": [*dataset.notes, *resources.notes(recipe)],
     }
     if measure_on:
         shutil.rmtree(run / "draft", ignore_errors=True)

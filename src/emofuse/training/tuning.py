@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.fusion import Classifier, Fusion
 from emofuse.system.shared_settings import SharedSetting, ignored_warnings
 from emofuse.training.fusion_classifiers import FusionClassifier, make_classifier
+from emofuse.training.shared_studies import SharedStudies, current_studies
 from emofuse.training.supervision import Supervision, of_rows, supervised_log_loss
 
 Parameters = Mapping[str, Any]
@@ -101,6 +103,25 @@ def tune(
     Returns:
         The settings with the lowest log loss, a proper scoring rule: it rewards calibrated probabilities.
     """
+    return search_on(
+        classifier, X, y, groups, settings,
+        n_emotions=n_emotions, seed=seed, plan=plan, supervision=supervision,
+    ).best(storage)  # fmt: skip
+
+
+def search_on(
+    classifier: Classifier,
+    X: NDArray[np.float32],
+    y: NDArray[np.int64],
+    groups: NDArray[np.str_],
+    settings: Fusion,
+    *,
+    n_emotions: int,
+    seed: int,
+    plan: str = "",
+    supervision: Supervision | None = None,
+) -> Search:
+    """The search of :func:`tune`, which has the same arguments, before a trial is computed."""
     folds = group_folds(groups, settings.selection_folds)
 
     def loss(parameters: Parameters) -> float:
@@ -112,7 +133,8 @@ def tune(
             )
         )
 
-    return search(classifier, loss, settings, seed=seed, plan=plan, storage=storage)
+    data = data_digest(X, y, groups, n_emotions, None if supervision is None else supervision.mark())
+    return Search(classifier, loss, settings, seed, plan, data)
 
 
 def out_of_fold(
@@ -151,31 +173,97 @@ def _held_out(
         yield rows, make().fit(X[~rows], y[~rows], of_rows(supervision, ~rows)).predict_proba(X[rows])
 
 
-def search(
-    classifier: Classifier,
-    loss: Callable[[Parameters], float],
-    settings: Fusion,
-    *,
-    seed: int,
-    plan: str = "",
-    storage: Path | None = None,
-) -> Tuned:
-    """The settings of a classifier with the lowest loss; other arguments as in :func:`tune`."""
-    import optuna
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search for the settings of a classifier with the lowest loss."""
 
-    n_trials = settings.nn.trials if classifier == "nn" else settings.trials
-    with _silent(optuna):
-        study = optuna.create_study(
-            study_name=study_name(classifier, plan, seed),
-            storage=None if storage is None else _trials_file(storage),
-            direction="minimize",
-            load_if_exists=True,
+    classifier: Classifier
+    loss: Callable[[Parameters], float]
+    settings: Fusion
+    """Number of trials, and how their settings are drawn."""
+    seed: int
+    """Of the sampler; each trial has one of its own."""
+    plan: str
+    """Whose training actors they are."""
+    data: str
+    """A digest of all that the loss depends on, except the settings."""
+
+    @property
+    def n_trials(self) -> int:
+        """How many trials are computed."""
+        return self.settings.nn.trials if self.classifier == "nn" else self.settings.trials
+
+    def objective(self, trial: Any) -> float:
+        """The loss of an Optuna trial."""
+        return self.loss(_suggest(trial, self.classifier))
+
+    def sampler(self, number: int, *, others: bool = False) -> Any:
+        """What draws the settings of a trial.
+
+        Args:
+            number: of the trial, from 0.
+            others: whether others may be computed meanwhile, of which nothing is known yet.
+        """
+        import optuna
+
+        seed = self.seed + 7919 * number
+        if self.settings.sampler == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=8, constant_liar=others)
+
+    def best(self, storage: Path | None = None) -> Tuned:
+        """The settings with the lowest loss, once all trials are computed.
+
+        Where studies are shared (:func:`emofuse.training.shared_studies.sharing`), others may compute some
+        of them, and all are copied to ``storage`` in the end.
+
+        Args:
+            storage: SQLite file that keeps the trials; None keeps them in memory.
+        """
+        import optuna
+
+        with _silent(optuna):
+            study = optuna.create_study(
+                study_name=study_name(self.classifier, self.plan, self.seed),
+                storage=None if storage is None else _trials_file(storage),
+                direction="minimize",
+                load_if_exists=True,
+            )
+            complete = [optuna.trial.TrialState.COMPLETE]
+            studies = current_studies()
+            while (number := len(study.get_trials(states=complete))) < self.n_trials:
+                if studies is not None:
+                    study.add_trials(self._shared(studies, wait=True)[number:])
+                    continue
+                study.sampler = self.sampler(number)
+                study.optimize(self.objective, n_trials=1)
+        return Tuned(self.classifier, dict(study.best_params), float(study.best_value), self.n_trials)
+
+    def join(self, studies: SharedStudies) -> None:
+        """Compute trials of a shared study, beside others, until all have been begun."""
+        import optuna
+
+        with _silent(optuna):
+            self._shared(studies, wait=False)
+
+    def _shared(self, studies: SharedStudies, *, wait: bool) -> list[Any]:
+        data = data_digest(self.data, self.settings.hash())[:32]
+        name = f"{study_name(self.classifier, self.plan, self.seed)}, data {data}"
+        return studies.compute(
+            name, self.n_trials, self.objective, partial(self.sampler, others=True), wait=wait
         )
-        while len(done := study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < n_trials:
-            number = len(done)
-            study.sampler = optuna.samplers.TPESampler(seed=seed + 7919 * number, n_startup_trials=8)
-            study.optimize(lambda trial: loss(_suggest(trial, classifier)), n_trials=1)
-    return Tuned(classifier, dict(study.best_params), float(study.best_value), n_trials)
+
+
+def data_digest(*parts: NDArray[Any] | bytes | int | str | None) -> str:
+    """64 hexadecimal digits that differ where arrays or other facts do."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype.str} {part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+        else:
+            digest.update(repr(part).encode())
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -45,6 +45,9 @@ class Fusion(Part):
     nn: NeuralFusion = NeuralFusion()
     trials: Annotated[int, Field(ge=1)] = 20
     """Optuna trials per classifier."""
+    sampler: Annotated[Literal["tpe", "random"], ADDED_LATER] = "tpe"
+    """How a trial's settings are drawn: ``tpe`` learns from the trials before it, from the ninth on;
+    ``random`` does not, so that trials may be computed in any order."""
     selection_folds: Annotated[int, Field(ge=2, le=20)] = 4
     """Folds of training actors on which hyperparameters and the classifier are chosen."""
     refit: bool = False

@@ -134,7 +134,7 @@ def _leak(corpus: Corpus, recipe: Recipe, protocol: str, run: Path, resources: R
         "protocols": {name: one.name for name, one in folds_of.items()},
         "corpus": audit.corpus_entry,
         "seed": recipe.seed,
-        "notes": _notes(recipe),
+        "notes": [*_notes(recipe), *resources.notes(recipe)],
         "conditions": [_entry(condition, audit.measure(condition), recipe) for condition in CONDITIONS],
         "differences": _differences(run, recipe.seed),
         "software": software(),
@@ -173,7 +173,7 @@ class _Audit:
         marks: RunMarks = {
             "recipe": plain.hash(),
             "pretrained_sha256": pretrained_sha256(plain, corpus),
-            **resources.compute.marks,
+            **resources.marks(plain),
         }
         of_audit: RunMarks = {**marks, "leak_protocol": protocols["strangers"].hash()}
         check_run(run, of_audit)
@@ -246,7 +246,7 @@ class _Audit:
             self.corpus_entry,
             {"systems": system_figures(table, split.folds, recipe, {})},
             pretrained_sha256=self.marks["pretrained_sha256"],
-            notes=[*split.notes, *self.dataset.notes],
+            notes=[*split.notes, *self.dataset.notes, *resources.notes(recipe)],
             fused_choice=fused_choice(split.folds, fused),
             emotions=inputs.emotions,
             compute=resources.compute.entry(),

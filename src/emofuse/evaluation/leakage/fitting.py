@@ -31,7 +31,7 @@ from emofuse.training.fusion_classifiers import make_classifier
 from emofuse.training.jobs import load_outputs
 from emofuse.training.plan import Member, NetworkJob, Plan, derive_seed, is_ensemble
 from emofuse.training.run_folder import write_json
-from emofuse.training.tuning import Parameters, search
+from emofuse.training.tuning import Parameters, Search, data_digest
 
 _LARGEST_LOG_LOSS: Final = 40.0
 """Above the largest log loss there is: probabilities are clipped to 2.2e-16 from 0."""
@@ -103,6 +103,7 @@ def flattering_fusion(
         for part, of_part in rows.items()
     }
     y = {part: inputs.labels[of_part] for part, of_part in rows.items()}
+    data = data_digest(X["train"], y["train"], X["test"], y["test"], inputs.n_emotions)
     probabilities: dict[Classifier, Any] = {}
     tuning: list[Tuning] = []
     for name in recipe.fusion.classifiers:
@@ -115,9 +116,7 @@ def flattering_fusion(
         def loss(parameters: Parameters, fitted: Callable[[Parameters], Any] = fitted) -> float:
             return _loss_on_test(y["test"], fitted(parameters))
 
-        best = search(
-            name, loss, recipe.fusion, seed=seed, plan=folder.name, storage=folder / "tuning.sqlite3"
-        )
+        best = Search(name, loss, recipe.fusion, seed, folder.name, data).best(folder / "tuning.sqlite3")
         probabilities[name] = fitted(best.parameters).tolist()
         tuning.append(tuning_entry(best))
     fused: FusedFold = {
