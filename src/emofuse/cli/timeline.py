@@ -52,7 +52,8 @@ def timeline(
             help="A file to write, in the format of its suffix: .html (a page with curves), .svg or .png "
             "(a picture of them), .csv, .windows.csv, .frames.csv, .summary.csv (one row per person), "
             ".markers.csv, .json, .parquet, .vtt, .eaf "
-            "(ELAN), .TextGrid (Praat), .mp4 (the video with boxes and bars). Can be given several times.",
+            "(ELAN), .TextGrid (Praat), _events.tsv (BIDS), .label-studio.json (Label Studio), .mp4 (the "
+            "video with boxes and bars). Can be given several times.",
         ),
     ] = None,
     bundle: options.BundleFolder = None,

@@ -34,16 +34,16 @@ MAX_ERRORS = 20
 
 
 def suffixes(formats: Sequence[str] | None) -> tuple[str, ...]:
-    """The suffixes that ``--format`` names, with or without their point, in any case."""
+    """The suffixes that ``--format`` names, with or without their point, in any case; or by their format."""
     from emofuse.exports.write import FORMATS
     from emofuse.folders.timelines import SUFFIXES
 
-    known = {suffix.lower(): suffix for suffix in FORMATS.values()}
+    known = {name: suffix for kind, suffix in FORMATS.items() for name in (kind, suffix.lower().lstrip("._"))}
     chosen = []
     for given in formats or SUFFIXES:
-        suffix = known.get(f".{given.lower().removeprefix('.')}")
+        suffix = known.get(given.lower().lstrip("._"))
         if suffix is None:
-            raise typer.BadParameter(f"--format {given}: use one of {', '.join(known.values())}")
+            raise typer.BadParameter(f"--format {given}: use one of {', '.join(FORMATS.values())}")
         chosen.append(suffix)
     return tuple(dict.fromkeys(chosen))
 
