@@ -15,6 +15,7 @@ from emofuse.cli import (
     corpus,
     cross,
     demo,
+    elan_recognizer,
     embed,
     enroll,
     evaluate,
@@ -57,6 +58,7 @@ for command in (
     merge.merge,
     status.status,
     live.live,
+    elan_recognizer.elan_recognizer,
     enroll.enroll,
     serve.serve,
     evaluate.evaluate,
@@ -72,7 +74,7 @@ for command in (
     quantize.quantize,
     ship.ship,
 ):
-    app.command()(command)
+    app.command(command.__name__.replace("_", "-"))(command)
 app.add_typer(corpus.app)
 app.add_typer(weights.app)
 app.add_typer(faces.app)

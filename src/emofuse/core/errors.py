@@ -30,6 +30,7 @@
     ├── AnnotationError    annotations are malformed, or of another recording
     ├── CancelledError     the reading of a recording was cancelled by its caller
     ├── ExportError        a timeline cannot be written: no such format, or a source that cannot be drawn on
+    ├── ParameterError     a program, such as ELAN, gave parameters that cannot be used
     ├── ServiceError       the service cannot listen at its address, or its settings contradict each other
     ├── RequestError       a service refused a request of its client, or was not reached
     └── MissingExtraError  an optional part of the package is not installed
@@ -177,6 +178,10 @@ class CancelledError(EmofuseError):
 
 class ExportError(EmofuseError):
     """A timeline cannot be written: no such format, or a source that cannot be drawn on."""
+
+
+class ParameterError(EmofuseError):
+    """A program, such as ELAN, gave parameters that cannot be used."""
 
 
 class ServiceError(EmofuseError):
