@@ -76,6 +76,7 @@ def main() -> None:
     segments(recognizer.timeline(talk))
     frame(overlay, OVERLAY_AT_S)
     live(recognizer, talk)
+    agreement(talk, work)
     enrollment()
     circumplex()
     if shutil.which("praat") is None or shutil.which("xvfb-run") is None:
@@ -146,6 +147,18 @@ def live(recognizer: Recognizer, talk: Path) -> None:
     shown = [one for one in newest.values() if last_s - one.window.end_s < 0.5]
     view = live_view(shown, recognizer.emotions)
     terminal("live.svg", "emofuse live talk.mp4", lambda console: console.print(view), 108)
+
+
+def agreement(talk: Path, work: Path) -> None:
+    """The tiers of docs/agreement.md: what two coders said, and emofuse."""
+    text = (DOCS / "agreement.md").read_text(encoding="utf-8")
+    tables = re.findall(r"<!-- file: (\S+) -->\n```csv\n(.*?)```", text, re.DOTALL)
+    for name, content in tables:
+        (work / name).write_text(content, encoding="utf-8")
+    emofuse("timeline", talk, "--out", work / "talk.json")
+    files = [work / name for name, _ in tables]
+    picture = PICTURES / "agreement.svg"
+    emofuse("agreement", work / "talk.json", *files, "--labels", "joy=happy", "--out", picture)
 
 
 def enrollment() -> None:

@@ -36,7 +36,7 @@ def test_errors_say_the_way_out(coded: Path) -> None:  # noqa: F811
         (["-o", "a.pdf"], ExportError, "suffix .html"),
         (["--tier", "Anna=Carl"], AnnotationError, "there is no Carl"),
         (["--tier", "=Anna"], AnnotationError, "write TIER or TIER=PERSON"),
-        (["--labels", "none.csv"], AnnotationError, "neither pairs"),
+        (["--labels", "none"], AnnotationError, "or pairs, joy=happy"),
     ):
         result = CliRunner().invoke(app, ["agreement", *given, *more])
         assert isinstance(result.exception, error)

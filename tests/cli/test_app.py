@@ -23,7 +23,7 @@ COMMANDS = [
     ("evaluate",), ("cross",), ("leak",), ("robustness",), ("train",), ("report",), ("compare",),
     ("recipes",), ("agreement",), ("elan-recognizer",),
     ("quantize",), ("ship",), ("serve",), ("corpus", "check"), ("corpus", "list"), ("corpus", "fetch"),
-    ("corpus", "synth"), ("embed",),
+    ("corpus", "synth"), ("corpus", "from-annotations"), ("embed",),
     ("weights", "list"), ("weights", "fetch"), ("weights", "encoder"), ("faces", "train"), ("faces", "test"),
 ]  # fmt: skip
 

@@ -14,7 +14,7 @@ from emofuse.coding.assignment import (
 )
 from emofuse.coding.spans import CodedSpan
 from emofuse.coding.timeline_files import TimelineCoding
-from emofuse.core.errors import AnnotationError
+from emofuse.core.errors import AnnotationError, CorpusError
 from emofuse.core.labels import EMOTIONS
 
 
@@ -97,14 +97,17 @@ def test_maps_of_labels(tmp_path: Path) -> None:
     assert read_labels(["Joy=happy, Très content = happy ,dull="]) == {
         "joy": "happy", "très content": "happy", "dull": None,
     }  # fmt: skip
-    (tmp_path / "map.csv").write_text("label;emotion\nJoy;happy\nDull;\n", encoding="utf-8")
+    (tmp_path / "map.csv").write_text("label;becomes\nJoy;happy\nDull;\n", encoding="utf-8")
     assert read_labels([str(tmp_path / "map.csv")]) == {"joy": "happy", "dull": None}
     assert read_labels(["crema-d-6"])["hap"] == "happy"
     assert read_labels(["crema-d-6", "HAP=surprised"])["hap"] == "surprised"
     (tmp_path / "other.csv").write_text("a,b\n")
-    for wrong in ("=happy", "joy=happy,sad", str(tmp_path / "other.csv"), str(tmp_path / "none.csv"), "nope"):
+    for wrong in ("=happy", "joy=happy,sad", "nope"):
         with pytest.raises(AnnotationError, match="--labels"):
             read_labels([wrong])
+    for wrong in ("other.csv", "none.csv"):
+        with pytest.raises(CorpusError, match="cannot be read as a map of labels"):
+            read_labels([str(tmp_path / wrong)])
 
 
 def test_folded_texts() -> None:

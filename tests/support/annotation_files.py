@@ -40,5 +40,6 @@ def write_textgrid(path: Path, tiers: Mapping[str, Sequence[Span]], end_s: float
 
 def write_csv(path: Path, spans: Sequence[Span], header: str = "start_s,end_s,label") -> Path:
     lines = [header, *(f"{start_s},{end_s},{label}" for start_s, end_s, label in spans)]
+    path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -48,8 +48,8 @@ def agreement(
         list[str] | None,
         typer.Option(
             metavar="MAP",
-            help="What labels mean: joy=happy,fine= (fine is left out), a table with the columns label and "
-            "emotion, or the name of a label set. Equal names need no map.",
+            help="What labels mean: joy=happy,fine= (fine is left out), the file of a map (.csv, .toml), or "
+            "the name of a label set. Equal names need no map.",
         ),
     ] = None,
     unit: Annotated[

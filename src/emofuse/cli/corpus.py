@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_line
+from emofuse.cli.printing import print_line, print_remark
 from emofuse.cli.progress import counting, transfers
 from emofuse.core.text import printable_data, shown
 
@@ -118,6 +119,74 @@ def fetch(
     for archive in fetched:
         print_line(f"{archive.archive}: {len(archive.files)} recordings, {archive.written} of them new")
     print_line(f"RAVDESS is in {path}. Check it: emofuse corpus check {path}")
+
+
+@app.command("from-annotations")
+def from_annotations(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE…",
+            help="Recordings, and annotations of them that are named alike (talk.mp4, talk.eaf, "
+            "talk.eva.eaf), or folders of these: of ELAN, Praat, BORIS or audformat, or tables of spans.",
+        ),
+    ],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="TABLE.csv", help="The table to write.")],
+    tier: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TIER[=SPEAKER]",
+            help="Use this tier, and whose it is. Can be given several times. Default: tiers with one of the "
+            "eight emotions, or a label that --labels maps.",
+        ),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MAP",
+            help="What labels become: joy=happy,fine= (fine is left out), the file of a map (.csv, .toml), "
+            "or the name of a label set. Others stay as they are written.",
+        ),
+    ] = None,
+    longest: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", parser=options.seconds(0.1), help="Longer spans are cut into equal clips."
+        ),
+    ] = 4.0,
+    shortest: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", parser=options.seconds(0.01), help="Shorter spans are left out."),
+    ] = 0.5,
+    _quiet: options.Quiet = False,
+) -> None:
+    """Make a corpus of recordings that people have coded, to train a recognizer of your own.
+
+    Writes a table with a row per clip (path, emotion, speaker, start, end), which evaluate and train read. Of
+    several coders, the label that most chose counts, and the table has the shares of each label.
+
+    Example: `emofuse corpus from-annotations talks/*.mp4 coding/ --out talks.csv`
+    """
+    from emofuse.coding.assignment import read_labels, read_tiers
+    from emofuse.coding.clips import ClipRules, clips_of_annotations, write_clip_table
+
+    if out.suffix.lower() != ".csv":
+        raise typer.BadParameter(f"{out}: the table is a .csv", param_hint="--out")
+    try:
+        rules = ClipRules(longest, shortest, read_labels(labels or []), read_tiers(tier or []))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    found = clips_of_annotations(files, rules)
+    write_clip_table(found, out)
+    for remark in found.remarks:
+        print_remark(remark)
+    speakers = {one.speaker for one in found.clips}
+    counts = Counter(one.label for one in found.clips)
+    print_line(
+        f"{out}: {len(found.clips)} clips, {found.duration_s / 60:.1f} minutes, {len(speakers)} speakers: "
+        + ", ".join(f"{label} {n}" for label, n in counts.most_common())
+    )
 
 
 @app.command()

@@ -12,16 +12,13 @@ from typing import Final
 from emofuse.coding.spans import CodedSpan
 from emofuse.coding.timeline_files import TimelineCoding
 from emofuse.core.errors import AnnotationError
-from emofuse.core.label_maps import convert_label, label_map, label_set
-from emofuse.core.labels import LABEL_SETS
+from emofuse.corpus.label_files import table_labels
 from emofuse.exports.tiers import ABSTAINED, EXCLUDED, NOTHING
-from emofuse.system.csv_files import read_csv_table
 
-_LEFT_OUT: Final = frozenset({ABSTAINED, EXCLUDED, NOTHING, "-", "–"})
+LEFT_OUT: Final = frozenset({ABSTAINED, EXCLUDED, NOTHING, "-", "–"})
 """Labels that say that there is none: of emofuse's own tiers, and as people write it."""
 _OWN_TIERS: Final = frozenset({"confidence", "baseline", "purpose", "marker", "excluded"})
 """Of emofuse's exports, which hold no label of a person's."""
-_MOST_LABELS: Final = 50
 _MAX_LISTED: Final = 8
 _SEPARATORS: Final = " ._-@"
 
@@ -40,19 +37,17 @@ def folded(text: str) -> str:
 
 
 def read_labels(given: Sequence[str]) -> dict[str, str | None]:
-    """The labels of the option ``--labels``: pairs, a table (label, emotion), or a label set.
+    """The labels of the option ``--labels``: pairs, the file of a map, or a label set.
 
     ``joy=happy,fine=`` maps joy to happy and leaves fine out. Later ones win.
 
     Raises:
-        AnnotationError: one is none of these, or the file has no such columns.
+        AnnotationError: one is none of these.
+        CorpusError: the file of a map is damaged.
     """
     found: dict[str, str | None] = {}
     for one in given:
-        if one in LABEL_SETS:
-            to_emotions = label_map(one, "ravdess-8")
-            found |= {folded(name): convert_label(name, to_emotions) for name in label_set(one)}
-        elif "=" in one:
+        if "=" in one and not Path(one).is_file():
             for pair in filter(None, (part.strip() for part in one.split(","))):
                 label, sign, emotion = pair.partition("=")
                 if not sign or not label.strip():
@@ -61,25 +56,16 @@ def read_labels(given: Sequence[str]) -> dict[str, str | None]:
                     )
                 found[folded(label)] = emotion.strip() or None
         else:
-            found |= _labels_of_table(Path(one))
+            found |= _named_labels(one)
     return found
 
 
-def _labels_of_table(path: Path) -> dict[str, str | None]:
+def _named_labels(name: str) -> dict[str, str | None]:
+    """Of a label set, or of the file of a map, as everywhere in emofuse."""
     try:
-        table = read_csv_table(path, ("label", "emotion"))
-        if not {"label", "emotion"} <= set(table.columns):
-            raise ValueError("it needs the columns label and emotion")
-        return {
-            folded(label): (row.get("emotion") or "").strip() or None
-            for _, row in table.rows()
-            if (label := (row.get("label") or "").strip())
-        }
-    except (OSError, ValueError) as error:
-        raise AnnotationError(
-            f"--labels {path}: neither pairs (joy=happy,anger=angry), nor a label set "
-            f"({', '.join(LABEL_SETS)}), nor a table: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        return {folded(label): meant for label, meant in table_labels(name).meant.items()}
+    except ValueError as error:
+        raise AnnotationError(f"--labels: {error}; or pairs, joy=happy,anger=angry") from None
 
 
 def read_tiers(given: Sequence[str]) -> dict[str, str | None]:
@@ -154,7 +140,7 @@ class Assignment:
             if name.partition("@")[0] in _OWN_TIERS and name not in self._rules.tiers:
                 continue
             if not any(folded(span.label) in self._labels for span in own):
-                if any(span.label not in _LEFT_OUT for span in own):
+                if any(span.label not in LEFT_OUT for span in own):
                     remarks.append(
                         f"{where}: tier {name[:60]!r} has no label that is known: it is left out (--labels)"
                     )
@@ -167,7 +153,7 @@ class Assignment:
                 label = self._labels.get(folded(span.label))
                 if label is not None:
                     yield AssignedSpan(self._person(span), span.start_s, span.end_s, label)
-                elif folded(span.label) not in self._labels and span.label not in _LEFT_OUT:
+                elif folded(span.label) not in self._labels and span.label not in LEFT_OUT:
                     unknown[span.label] += round(1000 * span.duration_s)
             if nobody:
                 remarks.append(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from emofuse.coding.assignment import name_of_coder
 from emofuse.coding.read import annotation_files, read_annotations
 from emofuse.coding.spans import CodedFile, CodedSpan
 from emofuse.coding.timeline_files import EMOFUSE, TimelineCoding, read_timeline_coding
@@ -60,6 +61,25 @@ def read_recordings(
         AnnotationError: a file cannot be read, or belongs to no recording, or somebody is called emofuse.
     """
     timelines = [read_timeline_coding(timeline)] if not timeline.is_dir() else list(_below(timeline))
+    found, remarks = read_codings([one.name for one in timelines], annotations)
+    return tuple(CodedRecording(timelines[n], codings) for n, codings in found.items()), remarks
+
+
+def read_codings(
+    names: Sequence[str], annotations: Sequence[str | Path]
+) -> tuple[dict[int, tuple[Coding, ...]], tuple[str, ...]]:
+    """Read annotation files, and find out of which recording each is.
+
+    Args:
+        names: the file names of the recordings.
+        annotations: files and folders of them; ``NAME=FILE`` says who has coded it.
+
+    Returns:
+        What coders say, by the number of the recording, in order; and remarks about what was left out.
+
+    Raises:
+        AnnotationError: a file cannot be read, or belongs to no recording, or somebody is called emofuse.
+    """
     remarks: list[str] = []
     found: dict[int, list[tuple[str, CodedFile, tuple[CodedSpan, ...]]]] = {}
     for given in annotations:
@@ -67,17 +87,14 @@ def read_recordings(
         for one in annotation_files([path]):
             file = read_annotations(one)
             remarks += (f"{one}: {note}" for note in file.notes)
-            for number, coder, spans in _placed(file, timelines, remarks):
+            for number, coder, spans in _placed(file, names, remarks):
                 found.setdefault(number, []).append((name or coder, file, spans))
     if not found:
-        names = ", ".join(one.name for one in timelines[:3])
-        raise AnnotationError(f"no annotation file is of {names}: name the files after their recordings")
-    recordings = [
-        CodedRecording(timelines[number], tuple(_codings(found[number]))) for number in sorted(found)
-    ]
-    if len(timelines) > len(found):
-        remarks.append(f"{len(timelines) - len(found)} recordings have no annotations, and are left out")
-    return tuple(recordings), tuple(remarks)
+        listed = ", ".join(names[:3])
+        raise AnnotationError(f"no annotation file is of {listed}: name the files after their recordings")
+    if len(names) > len(found):
+        remarks.append(f"{len(names) - len(found)} recordings have no annotations, and are left out")
+    return {number: tuple(_codings(found[number])) for number in sorted(found)}, tuple(remarks)
 
 
 def _below(folder: Path) -> Iterator[TimelineCoding]:
@@ -111,26 +128,24 @@ def _named(given: str | Path) -> tuple[str | None, Path]:
 
 
 def _placed(
-    file: CodedFile, timelines: Sequence[TimelineCoding], remarks: list[str]
+    file: CodedFile, names: Sequence[str], remarks: list[str]
 ) -> Iterator[tuple[int, str, tuple[CodedSpan, ...]]]:
     """The recordings that a file is of, what its name adds to theirs, and the spans of each."""
-    from emofuse.coding.assignment import name_of_coder
-
     by_name = [
-        (len(one.name), number, coder)
-        for number, one in enumerate(timelines)
-        if (coder := name_of_coder(file.path, one.name)) is not None
+        (len(name), number, coder)
+        for number, name in enumerate(names)
+        if (coder := name_of_coder(file.path, name)) is not None
     ]
     named = {span.recording for span in file.spans if span.recording is not None}
     if by_name and len(named) < 2:
         _, number, coder = max(by_name)
         yield number, coder, file.spans
-    elif len(timelines) == 1 and len(named) < 2:
+    elif len(names) == 1 and len(named) < 2:
         yield 0, file.path.stem, file.spans
     else:
         left = 0
         of: dict[int, list[CodedSpan]] = {}
-        stems = {_stem(one.name): number for number, one in enumerate(timelines)}
+        stems = {_stem(name): number for number, name in enumerate(names)}
         for span in file.spans:
             number = stems.get(_stem(span.recording or ""), -1)
             if number < 0:
