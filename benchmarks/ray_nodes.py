@@ -25,6 +25,7 @@ _START: Final = (
 _MARK: Final = "EMOFUSE_RAY_NODE"
 """The variable by which the processes of a node are found, whoever started them."""
 _OBJECT_STORE_BYTES: Final = 80_000_000
+_ATTEMPTS: Final = 3
 _CPU_GROUPS: Final = Path("/sys/fs/cgroup/cpu")
 """Of cgroup v1."""
 _PERIOD_US: Final = 100_000
@@ -55,17 +56,23 @@ class RayNodes:
         self._start(head_cores, None, {}, "--head", f"--port={port}", f"--temp-dir={self.folder}",
                     "--include-dashboard=false")  # fmt: skip
 
-    def add(self, cores: int = 1, share: float | None = None, **variables: str) -> str:
+    def add(
+        self, cores: int = 1, share: float | None = None, mounts: str | None = None, **variables: str
+    ) -> str:
         """Start a node; return the mark by which it is killed.
 
         Args:
             cores: tasks at once.
             share: of a core that all its processes together may use; None: no limit.
+            mounts: commands of a shell, run before, which mount what this node alone sees; as root.
             variables: of its environment.
         """
-        return self._start(cores, share, variables, f"--address={self.address}")
+        return self._start(cores, share, variables, f"--address={self.address}", mounts=mounts)
 
-    def _start(self, cores: int, share: float | None, variables: Mapping[str, str], *arguments: str) -> str:
+    def _start(
+        self, cores: int, share: float | None, variables: Mapping[str, str], *arguments: str,
+        mounts: str | None = None,
+    ) -> str:  # fmt: skip
         mark = uuid.uuid4().hex
         group = None if share is None else self._group(mark, share)
         command = [
@@ -74,15 +81,20 @@ class RayNodes:
             "--max-worker-port=0", "--dashboard-agent-listen-port=0", "--include-log-monitor=false",
             f"--node-ip-address={LOOPBACK}",
         ]  # fmt: skip
-        done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", check=False, stdin=subprocess.DEVNULL,
-            env={**os.environ, **self._variables, **variables, _MARK: mark},
-            preexec_fn=None if group is None else lambda: _join(group),
-        )  # fmt: skip
-        if done.returncode:
-            raise RuntimeError(f"ray start failed: {done.stdout}{done.stderr}")
+        if mounts is not None:
+            alone = ["unshare", "-m", "--propagation", "private", "sh", "-ec", f'{mounts}; exec "$@"', "sh"]
+            command = alone + command
         self.marks.append(mark)
-        return mark
+        for _ in range(_ATTEMPTS):  # on a crowded machine, Ray gives up too early
+            done = subprocess.run(
+                command, capture_output=True, encoding="utf-8", check=False, stdin=subprocess.DEVNULL,
+                env={**os.environ, **self._variables, **variables, _MARK: mark},
+                preexec_fn=None if group is None else lambda: _join(group),
+            )  # fmt: skip
+            if not done.returncode:
+                return mark
+            _kill(mark)
+        raise RuntimeError(f"ray start failed: {done.stdout}{done.stderr}")
 
     def _group(self, mark: str, share: float) -> Path:
         group = _CPU_GROUPS / f"emofuse-{mark}"
@@ -94,11 +106,7 @@ class RayNodes:
 
     def kill(self, mark: str) -> None:
         """End a node at once, with everything that runs on it."""
-        while pids := processes_of(mark):
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
+        _kill(mark)
         self.marks.remove(mark)
 
     def cpu_seconds(self) -> float:
@@ -125,6 +133,14 @@ class RayNodes:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _kill(mark: str) -> None:
+    while pids := processes_of(mark):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
 
 
 def processes_of(mark: str) -> list[int]:

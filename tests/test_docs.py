@@ -43,6 +43,7 @@ REASONS = {
     "make target", "needs RAVDESS", "needs FER2013", "needs CREMA-D", "needs the network",
     "needs a camera and a microphone", "needs a bundle trained on RAVDESS", "trains for minutes",
     "needs Whisper's weights", "starts the service", "needs a SLURM cluster", "needs Snakemake",
+    "needs a Ray cluster",
     "needs Docker",
 }  # fmt: skip
 WHOLE = {
@@ -256,6 +257,12 @@ def check_syntax(words: str, where: str) -> None:
     if first in ("mkdir", "sbatch", "snakemake") or "$(sbatch " in words:
         assert where.startswith("cluster.md"), f"{where}: {first} is for the page of clusters"
         return  # tests/test_cluster_recipes.py runs it
+    if first == "ray":
+        from ray.scripts.scripts import cli
+
+        name = rest.pop(0)
+        cli.commands[name].make_context(name, rest)
+        return
     if first == "curl":  # tests/server/test_examples.py runs it
         assert where.startswith("server.md"), f"{where}: curl is for the page of the service"
         return

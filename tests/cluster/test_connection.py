@@ -18,10 +18,11 @@ import pytest
 import ray
 from ray._raylet import GcsClient
 
-from benchmarks.ray_nodes import LOOPBACK, RayNodes
+from benchmarks.ray_nodes import LOOPBACK
 from emofuse.cluster import connection
 from emofuse.cluster.connection import connected
 from emofuse.core.errors import ClusterError, MissingExtraError
+from tests.cluster.conftest import Pair
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:ray")
 
@@ -84,47 +85,49 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
-def test_a_cluster_is_joined_and_left(head: RayNodes) -> None:
+def test_a_cluster_is_joined_and_left(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     variables, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
-    with connected(head.address) as cluster:
-        assert (cluster.address, cluster.started_here) == (head.address, False)
-        (node,) = cluster.nodes()
-        assert (node.address, node.cores, cluster.cores()) == (LOOPBACK, 1.0, 1.0)
+    with connected(pair.address) as cluster:
+        assert (cluster.address, cluster.started_here) == (pair.address, False)
+        node, other = cluster.nodes()
+        assert (node.address, node.cores, cluster.cores()) == (LOOPBACK, 1.0, 2.0)
+        assert node.id != other.id
         assert str(node).startswith(f"node {LOOPBACK}")
         assert signal.getsignal(signal.SIGTERM) is handler
         paths = ray.get(ray.remote(lambda: __import__("sys").path).remote())
-        assert str(Path.cwd()) not in paths, "workers would import what lies in the folder of the driver"
+        assert str(tmp_path) not in paths, "workers would import what lies in the folder of the driver"
         with connected("somewhere:1") as same:  # this process is connected already
-            assert same.address == head.address
+            assert same.address == pair.address
         assert ray.is_initialized()
     assert not ray.is_initialized()
     assert (dict(os.environ), signal.getsignal(signal.SIGTERM)) == (variables, handler)
 
 
-def test_the_address_may_come_from_the_environment(head: RayNodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", head.address)
+def test_the_address_may_come_from_the_environment(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", pair.address)
     with connected() as cluster:
-        assert (cluster.address, cluster.started_here) == (head.address, False)
+        assert (cluster.address, cluster.started_here) == (pair.address, False)
 
 
 @pytest.mark.parametrize(("key", "value"), [("ray_version", "2.51.0"), ("python_version", "3.99.1")])
-def test_another_version(head: RayNodes, key: str, value: str) -> None:
-    client = GcsClient(address=head.address)
+def test_another_version(pair: Pair, key: str, value: str) -> None:
+    client = GcsClient(address=pair.address)
     before = client.internal_kv_get(b"CLUSTER_METADATA", namespace=b"cluster")
     try:
         about = json.dumps(json.loads(before) | {key: value}).encode()
         client.internal_kv_put(b"CLUSTER_METADATA", about, overwrite=True, namespace=b"cluster")
-        message = refusal(head.address)
+        message = refusal(pair.address)
     finally:
         client.internal_kv_put(b"CLUSTER_METADATA", before, overwrite=True, namespace=b"cluster")
     assert f"{value}" in message and "all machines need the same" in message
-    assert message.startswith(f"{head.address}: the cluster runs Ray ")
+    assert message.startswith(f"{pair.address}: the cluster runs Ray ")
 
 
-def test_a_machine_that_is_no_node(head: RayNodes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_is_no_node(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray._private.services.find_node_ids", set)  # as where no raylet runs
     begun = time.monotonic()
-    assert f"ray start --address={head.address}" in refusal(head.address)
+    assert f"ray start --address={pair.address}" in refusal(pair.address)
     assert time.monotonic() - begun < 60
 
 

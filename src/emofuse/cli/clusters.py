@@ -56,9 +56,10 @@ def batch_workers(cluster: str | None) -> Iterator[Workers | None]:
     if cluster is None:
         yield None
         return
-    from emofuse.cluster.connection import connected
+    from emofuse.cluster.connection import connected, load_ray
     from emofuse.cluster.workers import ClusterWorkers
 
+    load_ray()  # an interrupt while it loads ends the command at once
     with left_to_command(), connected(cluster) as joined:
         nodes = len(joined.nodes())
         what = "1 node" if nodes == 1 else f"{nodes} nodes"

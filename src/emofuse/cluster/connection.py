@@ -101,6 +101,19 @@ class Cluster:
         return sum(node.cores for node in self.nodes())
 
 
+def load_ray() -> None:
+    """Load Ray, which takes seconds.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    if find_spec("ray") is None:
+        raise MissingExtraError("cluster", "working on a cluster")
+    import ray
+
+    assert ray
+
+
 @contextlib.contextmanager
 def connected(address: str = AUTO) -> Iterator[Cluster]:
     """Connect this process to a cluster, and leave it at the end.
@@ -120,8 +133,7 @@ def connected(address: str = AUTO) -> Iterator[Cluster]:
             machine is no node of it.
         MissingExtraError: Ray is not installed.
     """
-    if find_spec("ray") is None:
-        raise MissingExtraError("cluster", "working on a cluster")
+    load_ray()
     with _process_as_before():
         import ray
 
@@ -358,7 +370,8 @@ def _process_as_before() -> Iterator[None]:
     level, reports_crashes = logger_of_ray.level, faulthandler.is_enabled()
     logger_of_ray.setLevel(logging.CRITICAL)
     try:
-        yield
+        with _unprinted():
+            yield
     finally:
         logger_of_ray.setLevel(level)
         if not reports_crashes:
@@ -373,6 +386,19 @@ def _process_as_before() -> Iterator[None]:
 
             Config.initialize("")
             AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextlib.contextmanager
+def _unprinted() -> Iterator[None]:
+    """Have Ray not print on standard output, which belongs to results, what has become of its nodes."""
+    from ray._private import worker
+
+    before = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
 
 
 @contextlib.contextmanager

@@ -8,8 +8,8 @@ features stay where they are.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from emofuse.core.errors import EmofuseError
+from emofuse.core.version import __version__
 from emofuse.recognition.bundle import SHIPPED
 from emofuse.recognition.worker_settings import WorkerSettings
 from emofuse.system.isolated_workers import IsolatedWorkers, Lost, Reply, Task
+from emofuse.system.source_digest import source_digest
 
 _LOOKS: Final = 5
 _LOOK_S: Final = 1.0
@@ -95,6 +97,17 @@ class _Kept:
 _kept = _Kept()
 
 
+def other_version(version: str, digest: str) -> str | None:
+    """What is said of a node with another version of emofuse, which may not even understand :class:`Work`."""
+    if version != __version__:
+        return f"it has emofuse {__version__}, not {version}: install the same on all nodes"
+    if digest != source_digest():
+        return (
+            f"its emofuse {version} has other code than that of this machine: install the same on all nodes"
+        )
+    return None
+
+
 def refusal(work: Work) -> str | None:
     """Why this node would not give the rows that the driver's machine gives; None: it would."""
     try:
@@ -112,12 +125,19 @@ def _other_software(work: Work) -> str | None:
     except FileNotFoundError as error:
         return f"it has no {error.filename}: put it there under that path, or in a folder that all share"
     differing = [name for name, value in work.identity.items() if found.get(name) != value]
-    if "version of emofuse" in differing:
-        return f"it has emofuse {found['version of emofuse']}, not {work.identity['version of emofuse']}"
     if "recogniser" in differing:
-        return f"{there.bundle} is another recognizer than on this machine"
+        return f"{there.bundle} is another recognizer there than on this machine"
+    if "version of a library" in differing:
+        here = json.loads(str(work.identity["version of a library"]))
+        at_node = json.loads(str(found["version of a library"]))
+        named = [
+            f"{name} {at_node.get(name)}, not {here[name]}"
+            for name in here
+            if here[name] != at_node.get(name)
+        ]
+        return f"it has {', '.join(named)}: install the same on all nodes"
     if differing:
-        return f"it has another {' and another '.join(differing)} than this machine: install the same"
+        return f"it has another {' and another '.join(differing)} than this machine"
     return None
 
 
@@ -135,13 +155,6 @@ def _other_results(work: Work) -> str | None:
     with tempfile.TemporaryFile(dir=marker.parent) as file:
         file.write(b"emofuse")
     return None
-
-
-def software() -> tuple[str, str]:
-    """Versions of Ray and Python."""
-    import ray
-
-    return ray.__version__, platform.python_version()
 
 
 def read(work: Work, files: Sequence[File]) -> Read | str:

@@ -30,9 +30,11 @@ from emofuse.cluster import node as on_node
 from emofuse.cluster.connection import Cluster, Node
 from emofuse.cluster.node import File, Read, Unseen, Work
 from emofuse.core.errors import ClusterError
+from emofuse.core.version import __version__
 from emofuse.recognition.bundle import SHIPPED
 from emofuse.recognition.worker_settings import WorkerSettings
 from emofuse.system.isolated_workers import Lost, Reply, Task
+from emofuse.system.source_digest import source_digest
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +121,8 @@ class _State:
     """What is known of a node."""
 
     node: Node
+    same_version: bool = False
+    """Of emofuse as on the driver's machine."""
     usable: bool = False
     """It was asked, and gives the rows that are wanted."""
     refusal: str | None = None
@@ -169,7 +173,8 @@ class _Dispatch:
 
         self._ray, self._on = ray, NodeAffinitySchedulingStrategy
         # a task that is lost comes back here: it may be the file's fault
-        self._ask = ray.remote(num_cpus=0, max_retries=0)(_answer)
+        self._ask_version = ray.remote(num_cpus=0, max_retries=0)(on_node.other_version)
+        self._ask = ray.remote(num_cpus=0, max_retries=0)(on_node.refusal)
         self._read = ray.remote(num_cpus=1, max_retries=0)(on_node.read)
         self._next: _Sent | None = None
 
@@ -214,14 +219,20 @@ class _Dispatch:
 
     def _question(self, state: _State) -> None:
         state.asked_s = time.monotonic()
-        self._submit(self._ask, state, [], self.work)
+        if state.same_version:
+            self._submit(self._ask, state, [], self.work)
+        else:
+            self._submit(self._ask_version, state, [], __version__, source_digest())
 
     def _answered(self, state: _State, answer: object) -> None:
         state.asked_s = None
-        if answer is None:
+        if answer is not None:
+            self._leave_out(state, str(answer))
+        elif state.same_version:
             state.usable = True
         else:
-            self._leave_out(state, str(answer))
+            state.same_version = True
+            self._question(state)
 
     def _leave_out(self, state: _State, why: str) -> None:
         if state.refusal is None:
@@ -389,11 +400,6 @@ class _Dispatch:
             with contextlib.suppress(Exception):
                 self._ray.cancel(reference, force=True)
         self.flights.clear()
-
-
-def _answer(work: Work) -> str | None:
-    """On a node: whether it can be used; why not."""
-    return on_node.refusal(work)
 
 
 def _size(name: str) -> int | None:
