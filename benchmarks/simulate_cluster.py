@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Seconds = NDArray[np.float64]
-TASKS_S: Final = (5, 30, 120, 600, 1800, 7200, 28800)
+TASKS_S: Final = (2, 10, 60, 600, 1800, 7200, 28800)
 """Sizes of tasks that are compared: how much work one is dealt, in seconds of an undisturbed core."""
 PLANS_H: Final = (10, 1_000, 100_000)
 MEAN_FILM_S: Final = 45 * 60
@@ -38,6 +38,10 @@ MEAN_FILM_S: Final = 45 * 60
 SPREAD: Final = 0.6
 N_FILMS: Final = 6
 COSTS: Final = Path(__file__).with_name("cluster-costs.json")
+DRIVER_S: Final = 0.0004
+"""CPU seconds in which the driver sends a task of Ray and takes its result: the mean of 1,000 empty tasks."""
+ROW_S: Final = 0.0001
+"""CPU seconds in which it writes a row; rounded up."""
 LATENCY_S: Final = 0.01
 """From a finished task to the next one's start on another machine of a local network; an assumption."""
 
@@ -457,12 +461,9 @@ def main() -> None:
         return
     costs = Costs.load(given.costs)
     nodes = Nodes(
-        given.nodes,
-        given.cores,
-        mean_life_s=given.life_days * 86400,
-        slow_share=given.slow,
-        start_s=costs.start_s,
-    )
+        given.nodes, given.cores, mean_life_s=given.life_days * 86400, slow_share=given.slow,
+        start_s=costs.start_s, driver_s=DRIVER_S, row_s=ROW_S,
+    )  # fmt: skip
     plan(costs, nodes)
     hours = given.hours / 100  # they are many: more would say the same, later
     compare_tasks(f"{hours:,.0f} hours of clips", clips(costs, hours, given.seed), nodes, given.seed)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.simulate_cluster import COSTS, Costs, Nodes, clips, films, make_tasks, simulate
+from benchmarks.simulate_cluster import COSTS, Costs, Nodes, clips, films, make_tasks, plan, simulate
 
 WORK_S = np.random.default_rng(3).lognormal(0, 1, 3000)
 
@@ -93,3 +94,9 @@ def test_the_measured_costs_hold_together() -> None:
     assert clips(costs, 10, 0).sum() == pytest.approx(
         36_000 * np.sum(costs.clip_s) / np.sum(costs.clip_film_s), rel=0.1
     )
+
+
+def test_the_documentation_shows_the_measured_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    plan(Costs.load(COSTS), Nodes(100, 16))
+    shown = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out.strip() in shown
