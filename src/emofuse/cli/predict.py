@@ -150,10 +150,7 @@ def predict(
         predictions = _predicted(listing, recognizer, loaded, person, streams, n_processes, timeout, device)
         if same_person and recognizer is not None:
             predictions = recognizer.same_person(predictions)
-        if out is None:
-            failed = _print(predictions, loaded.emotions, output)
-        else:
-            failed = _write(predictions, loaded.emotions, out)
+        failed = _print(predictions, loaded, output) if out is None else _write(predictions, loaded, out)
     if failed:
         raise typer.Exit(1)
 
@@ -192,9 +189,9 @@ def _predicted(
         )  # fmt: skip
 
 
-def _write(predictions: Sequence[Prediction], emotions: Sequence[str], out: Path) -> int:
+def _write(predictions: Sequence[Prediction], bundle: Bundle, out: Path) -> int:
     """Write predictions as a table; return the number of failed files."""
-    write_table(out, map(table_row, predictions), emotions)
+    write_table(out, map(table_row, predictions), bundle.emotions, bundle.dimension_names)
     failed = [p for p in predictions if p.error is not None]
     print_failures([failure(p.source, str(p.error)) for p in failed], len(failed), "column error")
     if not is_quiet():
@@ -235,7 +232,7 @@ def _to_table(
     return result.failed
 
 
-def _print(predictions: Sequence[Prediction], emotions: Sequence[str], output: Format) -> int:
+def _print(predictions: Sequence[Prediction], bundle: Bundle, output: Format) -> int:
     """Print predictions; return the number of failed files."""
     failed = [p for p in predictions if p.error is not None]
     for p in failed:
@@ -247,14 +244,14 @@ def _print(predictions: Sequence[Prediction], emotions: Sequence[str], output: F
         json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
     elif output is Format.CSV:
-        sys.stdout.write(as_csv(predictions, emotions))
+        sys.stdout.write(as_csv(predictions, bundle.emotions, bundle.dimension_names))
     else:
         print_predictions([p for p in predictions if p.error is None], Console())
     return len(failed)
 
 
-def as_csv(predictions: Iterable[Prediction], emotions: Sequence[str]) -> str:
+def as_csv(predictions: Iterable[Prediction], emotions: Sequence[str], dimensions: Sequence[str] = ()) -> str:
     """One row per file, including those that could not be read."""
     text = io.StringIO()
-    write_csv(text, map(table_row, predictions), columns(emotions))
+    write_csv(text, map(table_row, predictions), columns(emotions, dimensions))
     return text.getvalue()

@@ -189,8 +189,9 @@ def print_predictions(predictions: Sequence[Prediction], console: Console) -> No
 
 
 def _probabilities(p: Prediction, *, blocks: bool) -> str:
-    """One line per emotion; ``blocks``: the terminal can show block characters."""
-    assert p.probabilities is not None
+    """One line per emotion and dimension; ``blocks``: the terminal can show block characters."""
+    if p.probabilities is None:
+        return "\n".join(_rated_lines(p))
     groups = shown_groups(p.emotions, p.probabilities, face_alone=p.used == ("face",))
     values = np.array([p.probabilities[list(group)].sum() for group in groups])
     order = (-values).argsort(kind="stable")  # ties: the first one, as in Prediction.emotion
@@ -204,7 +205,17 @@ def _probabilities(p: Prediction, *, blocks: bool) -> str:
         if not blocks:
             drawn = "#" * round(round(value * TABLE_BAR_CELLS * 8) / 8)
         lines.append(f"{label:{width}} {value:4.0%} [{EMOTION_COLORS[name]}]{drawn}[/]")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_rated_lines(p)])
+
+
+def _rated_lines(p: Prediction) -> list[str]:
+    """One line per dimension: its value, and the interval in brackets."""
+    known = {name: one for name, one in p.dimensions.items() if one is not None}
+    width = max([9, *map(len, known)])
+    return [
+        f"{escape(shown(name)):{width}} {one.value:.2f} [dim]({one.low:.2f} to {one.high:.2f})[/dim]"
+        for name, one in known.items()
+    ]
 
 
 def _basis(p: Prediction) -> str:

@@ -55,7 +55,7 @@ def are_tied(emotions: Sequence[str], probabilities: NDArray[np.float64]) -> NDA
         (n,): True where all of such a group have the greatest probability.
     """
     tied = np.zeros(len(probabilities), dtype=np.bool_)
-    if not len(probabilities):
+    if not probabilities.size:
         return tied
     greatest = probabilities.max(axis=1, keepdims=True)
     for group in told_apart_by_voice(emotions):

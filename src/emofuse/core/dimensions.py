@@ -20,9 +20,13 @@ USUAL: Final = ("valence", "arousal", "dominance")
 """The dimensions that a table's columns are read as by their names alone."""
 LEVEL: Final = 0.9
 """The share of ratings that an interval is to hold."""
+PARTS: Final = ("value", "low", "high")
+"""What tables have of a predicted rating."""
 MOST: Final = 50
 """Dimensions of one recognizer."""
 _MOST_CHARACTERS: Final = 60
+_UNITS: Final = ("_s", "_px")
+"""Columns that end so hold seconds and pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,50 @@ def rated_data(dimensions: Mapping[str, Rated | None]) -> dict[str, dict[str, fl
 def rated_of(data: Mapping[str, Any]) -> dict[str, Rated | None]:
     """What :func:`rated_data` gave ``data`` for."""
     return {name: None if one is None else Rated.from_dict(one) for name, one in data.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A dimension as those see it who read its ratings: its name, its range, and what intervals promise."""
+
+    name: str
+    low: float
+    high: float
+    level: float = LEVEL
+
+    def __post_init__(self) -> None:
+        check_dimension(self.name)
+        if not self.low < self.high or not math.isfinite(self.low) or not math.isfinite(self.high):
+            raise ValueError(f"{self.name} has no range {self.low} to {self.high}")
+        if not 0 < self.level < 1:
+            raise ValueError(f"{self.name} has no level {self.level}")
+
+    def share(self, value: float) -> float:
+        """Where a value lies in the range, from 0 to 1."""
+        return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"name": self.name, "range": [self.low, self.high], "level": self.level}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Scale:
+        """What :meth:`to_dict` gave ``data`` for.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is something else.
+        """
+        low, high = (_finite(bound) for bound in data["range"])
+        return cls(data["name"], low, high, _finite(data["level"]))
+
+
+def rating_column(name: str, part: str = "value") -> str:
+    """The column of a table with the predicted ratings of a dimension, or with a bound of their intervals.
+
+    >>> rating_column("valence"), rating_column("valence", "low")
+    ('rated_valence', 'rated_valence_low')
+    """
+    return f"rated_{name}" if part == "value" else f"rated_{name}_{part}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +143,11 @@ class Dimension:
         if one.radius is None:
             return Rated(value, self.low, self.high)
         return Rated(value, self.within(value - one.radius), self.within(value + one.radius))
+
+    @property
+    def scale(self) -> Scale:
+        """Its name and range."""
+        return Scale(self.name, self.low, self.high, self.level)
 
     def within(self, value: float) -> float:
         """The nearest value that is in the range."""
@@ -139,7 +192,7 @@ def check_dimension(name: object) -> None:
 
     Raises:
         ValueError: it is empty, too long, or has other characters than letters, digits, spaces, ``_``, ``-``
-            and ``.``.
+            and ``.``, or ends like the unit of a column.
     """
     if not isinstance(name, str) or not name.strip() or name != name.strip() or len(name) > _MOST_CHARACTERS:
         raise ValueError(
@@ -147,6 +200,8 @@ def check_dimension(name: object) -> None:
         )
     if not all(one.isalnum() or one in " _-." for one in name):
         raise ValueError(f"a dimension's name has letters, digits, spaces, _, - and ., got {shown(name)!r}")
+    if name.endswith(_UNITS):
+        raise ValueError(f"a dimension's name does not end in {' or '.join(_UNITS)}, got {shown(name)!r}")
 
 
 def _finite(value: object) -> float:

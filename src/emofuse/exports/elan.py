@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -13,6 +13,7 @@ from urllib.parse import quote
 from emofuse.core.text import one_line
 from emofuse.exports.marks import MARKER, MarkInterval, mark_tiers
 from emofuse.exports.media_links import has_address, relative_address
+from emofuse.exports.rating_tiers import RATING, rating_tiers
 from emofuse.exports.tiers import ABSTAINED, EXCLUDED, NOTHING, Tier, complete_tiers, label
 from emofuse.timeline.records import SpanMs, Timeline
 
@@ -28,7 +29,7 @@ _ENGLISH = {
 def write_eaf(timeline: Timeline, file: IO[bytes], path: Path) -> None:
     """Two tiers per person: ``emotion``, with a dash in gaps, and its dependent tier ``confidence``.
 
-    Markers and excluded spans have tiers of their own, the purpose is a property of the document.
+    Markers, excluded spans and ratings have tiers of their own, the purpose is a property of the document.
 
     Args:
         timeline: what is written.
@@ -54,9 +55,10 @@ def write_eaf(timeline: Timeline, file: IO[bytes], path: Path) -> None:
         ET.SubElement(header, "MEDIA_DESCRIPTOR", media)
     time_order = ET.SubElement(root, "TIME_ORDER")
     tiers = complete_tiers(timeline)
-    marks = list(mark_tiers(timeline))
+    marks = [(name, lane, MARKER) for name, lane in mark_tiers(timeline)]
+    marks += [(name, tuple(lane), RATING) for name, lane in rating_tiers(timeline)]
     spans = [[(one.start_ms, one.end_ms) for one in tier.intervals] for tier in tiers]
-    slots = _add_slots(time_order, [*spans, *([one[:2] for one in lane] for _, lane in marks)])
+    slots = _add_slots(time_order, [*spans, *([one[:2] for one in lane] for _, lane, _ in marks)])
     vocabulary = {name: f"cve{n}" for n, name in enumerate(_vocabulary(timeline))}
     n_annotations = 0
     for tier, tier_slots in zip(tiers, slots, strict=False):
@@ -64,12 +66,12 @@ def write_eaf(timeline: Timeline, file: IO[bytes], path: Path) -> None:
         if timeline.leading(tier.person) == "own":
             reader += " (against the person's own baseline)"
         n_annotations = _add_tier(root, tier, tier_slots, vocabulary, n_annotations, reader)
-    for (name, lane), lane_slots in zip(marks, slots[len(tiers) :], strict=True):
-        n_annotations = _add_marks(root, name, lane, lane_slots, n_annotations)
+    for (name, lane, kind), lane_slots in zip(marks, slots[len(tiers) :], strict=True):
+        n_annotations = _add_marks(root, name, lane, lane_slots, n_annotations, kind)
     if timeline.purpose is not None:
         ET.SubElement(header, "PROPERTY", NAME="purpose").text = one_line(timeline.purpose)
     ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(n_annotations)
-    _add_types(root, vocabulary, with_marks=bool(marks))
+    _add_types(root, vocabulary, dict.fromkeys(kind for _, _, kind in marks))
     ET.indent(root)
     ET.ElementTree(root).write(file, encoding="UTF-8", xml_declaration=True)
 
@@ -168,9 +170,10 @@ def _add_marks(
     lane: Sequence[MarkInterval],
     slots: Sequence[tuple[str, str]],
     n_before: int,
+    kind: str,
 ) -> int:
-    """Add a tier of markers or excluded spans; return the new number of annotations."""
-    tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF=MARKER, TIER_ID=name)
+    """Add a tier of markers, excluded spans or ratings; return the new number of annotations."""
+    tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF=kind, TIER_ID=name)
     for number, ((_, _, text), (start_slot, end_slot)) in enumerate(zip(lane, slots, strict=True), 1):
         annotation = ET.SubElement(
             ET.SubElement(tier, "ANNOTATION"),
@@ -183,7 +186,7 @@ def _add_marks(
     return n_before + len(lane)
 
 
-def _add_types(root: ET.Element, vocabulary: dict[str, str], *, with_marks: bool) -> None:
+def _add_types(root: ET.Element, vocabulary: dict[str, str], kinds: Iterable[str]) -> None:
     """Add the linguistic types, and the controlled vocabulary of the emotion tier."""
     association = "Symbolic_Association"
     ET.SubElement(
@@ -202,12 +205,12 @@ def _add_types(root: ET.Element, vocabulary: dict[str, str], *, with_marks: bool
         LINGUISTIC_TYPE_ID="confidence",
         TIME_ALIGNABLE="false",
     )
-    if with_marks:
+    for kind in kinds:
         ET.SubElement(
             root,
             "LINGUISTIC_TYPE",
             GRAPHIC_REFERENCES="false",
-            LINGUISTIC_TYPE_ID=MARKER,
+            LINGUISTIC_TYPE_ID=kind,
             TIME_ALIGNABLE="true",
         )
     ET.SubElement(root, "LANGUAGE", _ENGLISH)

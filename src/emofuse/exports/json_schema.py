@@ -13,15 +13,17 @@ from emofuse.exports.tiers import EXCLUDED
 from emofuse.timeline.plain_rows import rounded
 from emofuse.timeline.records import Segment, SpanMs, Timeline
 
-SCHEMA_VERSION = 4
-"""Of documents with a purpose, markers or excluded spans; others are of version 3.
+SCHEMA_VERSION = 5
+"""Of documents with dimensions. Others with a purpose, markers or excluded spans are of version 4, or else 3.
 
 Incremented whenever a new document would be invalid under the old schema, or change its meaning.
 
 2: windows name the ``speaker``; ``faces``, ``picture_size`` and ``notes``.
 3: ``baselines``; windows hold both readings (``baseline``, ``other``).
 4: ``purpose``, ``markers``, ``excluded``; segments that are ``excluded``.
+5: ``dimensions``, in windows too; ``emotions`` may be empty.
 """
+_WITHOUT_DIMENSIONS = 4
 _WITHOUT_MARKS = 3
 
 
@@ -36,7 +38,10 @@ def write_json(timeline: Timeline, file: IO[bytes]) -> None:
     """The whole timeline, one line per window, segment and face, written in constant memory."""
     start_ms, end_ms = timeline.span_ms
     marks = _marks(timeline)
-    version = SCHEMA_VERSION if marks else _WITHOUT_MARKS
+    version = _WITHOUT_DIMENSIONS if marks else _WITHOUT_MARKS
+    if timeline.dimensions:
+        version = SCHEMA_VERSION
+        marks |= {"dimensions": [one.to_dict() for one in timeline.dimensions]}
     head = {
         "schema": f"urn:emofuse:timeline:{version}",
         "schema_version": version,

@@ -8,6 +8,7 @@ from typing import IO
 from emofuse.core.text import one_line
 from emofuse.core.times import decimal_seconds
 from emofuse.exports.marks import MarkInterval, mark_tiers
+from emofuse.exports.rating_tiers import rating_tiers
 from emofuse.exports.tiers import Interval, against_own_baseline, complete_tiers, drawable_ms, label
 from emofuse.timeline.records import Timeline
 
@@ -16,8 +17,8 @@ def write_textgrid(timeline: Timeline, file: IO[bytes]) -> None:
     """Two interval tiers per person, ``emotion`` and ``confidence``, from 0 to the end; gaps are empty.
 
     One more, ``baseline``, says who is read against their own baseline, if anybody is; ``purpose``,
-    ``marker`` and ``excluded`` hold what people added, if they did. Praat does not allow empty tiers: a
-    recording without length becomes one millisecond long.
+    ``marker`` and ``excluded`` hold what people added, if they did; ``valence@Anna`` and so on hold ratings.
+    Praat does not allow empty tiers: a recording without length becomes one millisecond long.
     """
     last_ms = max(drawable_ms(timeline)[1], 1)
     tiers: list[tuple[str, list[tuple[int, int, str]]]] = []
@@ -29,7 +30,8 @@ def write_textgrid(timeline: Timeline, file: IO[bytes]) -> None:
         tiers.append(("baseline", [(0, last_ms, own)]))
     if timeline.purpose is not None:
         tiers.append(("purpose", [(0, last_ms, one_line(timeline.purpose))]))
-    tiers += [(name, list(_filled(lane, last_ms))) for name, lane in mark_tiers(timeline)]
+    lanes = (*mark_tiers(timeline), *rating_tiers(timeline))
+    tiers += [(name, list(_filled(lane, last_ms))) for name, lane in lanes]
     for line in _lines(last_ms, tiers):
         file.write(line.encode() + b"\n")
 

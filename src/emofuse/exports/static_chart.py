@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from html import escape
 from typing import Final
 
@@ -15,6 +16,7 @@ from emofuse.core.text import one_line
 from emofuse.core.times import clock
 from emofuse.exports.marks import has_marks, mark_rows
 from emofuse.exports.page_texts import fragment_text
+from emofuse.exports.rating_curves import HEIGHT, rating_curve
 from emofuse.exports.tiers import EXCLUDED, VOICE, against_own_baseline, plain_names
 from emofuse.exports.waveform import Peaks
 from emofuse.timeline.records import Segment, Timeline, Window
@@ -83,8 +85,14 @@ def draw_chart(timeline: Timeline, waveform: Peaks | None, *, everyone: bool = F
         elif timeline.people:
             parts.append(_name(VOICE, middle - 8))
             middle += 8
-        parts += [_name(kind, middle), *_curves(timeline, windows, kind, top)]
-        top += _CURVES + 10
+        if timeline.emotions:
+            parts += [_name(kind, middle), *_curves(timeline, windows, kind, top)]
+            top += _CURVES + 10
+        for scale in timeline.dimensions:
+            edges = float(_LEFT), float(_RIGHT)
+            parts.append(_name(one_line(scale.name), top + HEIGHT / 2))
+            parts += rating_curve(windows, scale, timeline.span_ms, top, edges, partial(_x, timeline))
+            top += HEIGHT + 8
     by_person = timeline.by_person(timeline.segments)
     for person, segments in (by_person or {None: []}).items():
         unattributed = VOICE if timeline.people else fragment_text("ribbon")
@@ -124,7 +132,7 @@ def _panels(timeline: Timeline) -> list[tuple[str | None, str, list[Window]]]:
             kind for window in windows for kind, array in window.probabilities.items() if array is not None
         }
         kind = next((kind for kind in ("fused", "voice", "face") if kind in known), "fused")
-        if known or not panels:
+        if known or not panels or any(window.ratings for window in windows):
             panels.append((person, kind, windows))
     return panels or [(None, "fused", [])]
 

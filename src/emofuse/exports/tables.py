@@ -87,7 +87,8 @@ def write_frames_csv(timeline: Timeline, file: IO[bytes]) -> None:
 
 def write_summary_csv(timeline: Timeline, file: IO[bytes], condition: str | None = None) -> None:
     """One row per person: see :func:`summary_rows`."""
-    columns, rows = summary_columns(timeline.emotions), summary_rows(timeline, condition)
+    columns = summary_columns(timeline.emotions, timeline.dimensions)
+    rows = summary_rows(timeline, condition)
     if timeline.excluded:
         columns = (*columns, "excluded_s")
         rows = (row | {"excluded_s": excluded_s(timeline, row["person"])} for row in rows)

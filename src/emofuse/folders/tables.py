@@ -64,6 +64,10 @@ def write_summary(path: Path, outcomes: Sequence[Outcome], emotions: Sequence[st
         OSError: it cannot be written.
     """
     columns = ("file", *summary_columns(emotions))
+    known = {*columns, _EXCLUDED}
+    # of recognizers that rate on numeric scales
+    rated = (name for one in outcomes for row in one.summary for name in row if name not in known)
+    columns = (*columns, *dict.fromkeys(rated))
     if any(_EXCLUDED in row for one in outcomes for row in one.summary):
         columns = (*columns, _EXCLUDED)
     if any(one.purpose is not None for one in outcomes):

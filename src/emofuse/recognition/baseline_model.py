@@ -47,7 +47,8 @@ class BaselineModel:
                 features, so that what it says is shifted itself.
         """
         self._bundle, self._read, self._fuse = bundle, read, fuse
-        names = [*(f"{name}.onnx" for name in bundle.modalities), *bundle.fusions, *bundle.baseline_fusions]
+        networks = [name for name in (f"{one}.onnx" for one in bundle.modalities) if name in bundle.files]
+        names = [*networks, *bundle.fusions, *bundle.baseline_fusions]
         names += [FRAME_FILE] if FRAME_FILE in bundle.files else []
         digests = "".join(bundle.files[name]["sha256"] for name in names)
         self.fingerprint = hashlib.sha256(digests.encode()).hexdigest()[:16]

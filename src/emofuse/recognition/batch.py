@@ -128,18 +128,18 @@ def predict_table(
         raise BatchError(f"{out}: that is one of the recordings: choose another name for the table")
     about = settings.identity()
     with Journal(journal_path(out), about | ({} if part is None else part.about())) as journal:
-        run = _Run(listing, settings.emotions, journal, on_progress or _no_progress)
+        run = _Run(listing, settings.emotions, settings.dimensions, journal, on_progress or _no_progress)
         run.recall()
         pending = run.pending(largest_first=workers is not None)
         workers = workers or ThisMachine(jobs)
         with contextlib.closing(_predictions(listing, settings, pending, workers, timeout_s)) as results:
             for index, prediction in results:
                 run.record(index, prediction)
-        write_table(out, run.rows(), settings.emotions)
+        write_table(out, run.rows(), settings.emotions, settings.dimensions)
         errors = tuple(run.errors())
         if part is not None:
             failures = tuple((part.positions[index], line) for index, line in errors)
-            part.record(out, about, settings.emotions, run.failed, failures)
+            part.record(out, about, settings, run.failed, failures)
         journal.remove()
     return BatchResult(out, len(listing.files), run.failed, run.resumed, tuple(line for _, line in errors))
 
@@ -170,15 +170,17 @@ class _Part:
         self,
         out: Path,
         about: Mapping[str, Any],
-        emotions: tuple[str, ...],
+        settings: WorkerSettings,
         failed: int,
         failures: tuple[tuple[int, str], ...],
     ) -> None:
         """Write the record of the finished shard beside its table."""
-        content = {"table": out.name, "sha256": file_digest(out)}
+        content: dict[str, Any] = {"table": out.name, "sha256": file_digest(out)}
+        if settings.dimensions:
+            content["dimensions"] = list(settings.dimensions)
         ShardRecord(
-            "table", self.shard, self.list.digest, len(self.list.names), self.positions, about, emotions,
-            failed, failures, content,
+            "table", self.shard, self.list.digest, len(self.list.names), self.positions, about,
+            settings.emotions, failed, failures, content,
         ).save(record_path(out))  # fmt: skip
 
 
@@ -204,6 +206,7 @@ class _Run:
 
     listing: Listing
     emotions: tuple[str, ...]
+    dimensions: tuple[str, ...]
     journal: Journal
     on_progress: OnFile
     offsets: array[int] = field(init=False)
@@ -221,7 +224,9 @@ class _Run:
         indices = {name: index for index, name in enumerate(self.listing.files)}
         for offset, entry in self.journal.entries():
             index = indices.get(str(entry.get("file", "")))
-            if index is None or self.offsets[index] >= 0 or not is_row(entry.get("row"), self.emotions):
+            if index is None or self.offsets[index] >= 0:
+                continue
+            if not is_row(entry.get("row"), self.emotions, self.dimensions):
                 continue
             if entry.get("stamp") == stamp(self.listing.files[index]):
                 self.offsets[index] = offset
@@ -324,7 +329,7 @@ def _predictions(
 
     def failed(index: int, reason: str) -> Prediction:
         name = listing.files[index]
-        return Prediction.failed(name, settings.emotions, f"{name}: {reason}")
+        return Prediction.failed(name, settings.emotions, f"{name}: {reason}", settings.dimensions)
 
     with contextlib.closing(workers(READER, settings, {}, tasks())) as replies:
         for index, reply in replies:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from emofuse.core.dimensions import Dimension
+from emofuse.core.dimensions import Dimension, Scale
 from emofuse.core.errors import BundleError, RecipeError
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
@@ -120,6 +120,11 @@ class Bundle:
         """What it was trained to read: both, or one where the corpus had no other."""
         known: tuple[Literal["voice", "face"], ...] = ("voice", "face")
         return tuple(name for name in known if {f"{name}.onnx", RATINGS_FILES[name]} & self.files.keys())
+
+    @property
+    def scales(self) -> tuple[Scale, ...]:
+        """The names and ranges of its dimensions, in order."""
+        return tuple(one.scale for one in self.dimensions)
 
     @property
     def dimension_names(self) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def merge_tables(tables: Iterable[str | Path], out: str | Path) -> BatchResult:
     paths, records = zip(*ordered, strict=True)
     if out.suffix.lower() == ".parquet":
         rows = _in_order(records, [_parquet_rows(path) for path in paths])
-        write_table(out, rows, records[0].emotions)
+        write_table(out, rows, records[0].emotions, records[0].content.get("dimensions", ()))
     else:
         _write_lines(out, paths, records)
     return BatchResult(

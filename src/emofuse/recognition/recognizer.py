@@ -32,6 +32,7 @@ from emofuse.system.onnx_session import sessions_on, usable_device
 if TYPE_CHECKING:
     from threading import Event
 
+    from emofuse.core.dimensions import Scale
     from emofuse.features.profile import Profile
     from emofuse.media.container import Source
     from emofuse.timeline.people import Profiles
@@ -123,6 +124,11 @@ class Recognizer:
     def emotions(self) -> tuple[str, ...]:
         """The order of the probabilities."""
         return self.bundle.emotions
+
+    @property
+    def dimensions(self) -> tuple[Scale, ...]:
+        """The numeric scales that it rates on, such as valence; most recognizers have none."""
+        return self.bundle.scales
 
     @property
     def licence(self) -> str:
@@ -290,7 +296,7 @@ class Recognizer:
         n_failed, n_recordings = 0, length_hint(recordings)
         for n_done, source in enumerate(recordings, 1):
             if isinstance(source, str) and source in refused:
-                prediction = Prediction.failed(source, self.emotions, f"{source}: {refused[source]}")
+                prediction = self._failed(source, f"{source}: {refused[source]}")
             else:
                 prediction = self._predict_or_fail(source, profile, streams or StreamChoice())
             n_failed += prediction.error is not None
@@ -309,7 +315,10 @@ class Recognizer:
             reason = str(error)
         except Exception as error:  # one recording must not stop the others; the type shows a bug
             reason = f"{type(error).__name__}: {error}"
-        return Prediction.failed(name_of(source), self.emotions, reason)
+        return self._failed(name_of(source), reason)
+
+    def _failed(self, source: str, reason: str) -> Prediction:
+        return Prediction.failed(source, self.emotions, reason, self.bundle.dimension_names)
 
     def same_person(self, predictions: Iterable[Prediction]) -> list[Prediction]:
         """Predictions of one person's recordings, each read against the person's own baseline.
@@ -333,23 +342,12 @@ class Recognizer:
         return self.predict_many(sources, profile=profile)
 
     def timeline(
-        self,
-        source: Source,
-        *,
-        rules: WindowRules | None = None,
-        segment_rules: SegmentRules | None = None,
-        start_s: float | None = None,
-        end_s: float | None = None,
-        profile: Profiles | None = None,
-        identity: bool | None = None,
-        own_baseline: bool = True,
-        audio_stream: int | None = None,
-        video_stream: int | None = None,
-        limits: Limits | None = None,
-        cancel: Event | None = None,
-        on_progress: OnRead | None = None,
-        on_sound: OnSound | None = None,
-    ) -> Timeline:
+        self, source: Source, *, rules: WindowRules | None = None,
+        segment_rules: SegmentRules | None = None, start_s: float | None = None, end_s: float | None = None,
+        profile: Profiles | None = None, identity: bool | None = None, own_baseline: bool = True,
+        audio_stream: int | None = None, video_stream: int | None = None, limits: Limits | None = None,
+        cancel: Event | None = None, on_progress: OnRead | None = None, on_sound: OnSound | None = None,
+    ) -> Timeline:  # fmt: skip
         """Read a whole recording: who is there, and what is expressed from when to when.
 
         >>> timeline = recognizer.timeline("interview.mp4")                          # doctest: +SKIP

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core import csv_tables
+from emofuse.core.dimensions import PARTS, rating_column
 from emofuse.core.errors import BatchError, MissingExtraError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Prediction
@@ -40,6 +41,11 @@ def prediction_row(prediction: Prediction) -> Row:
         **_by_emotion("", emotions, prediction.probabilities),
         **_by_emotion("voice_", emotions, prediction.voice),
         **_by_emotion("face_", emotions, prediction.face),
+        **{
+            rating_column(name, part): None if one is None else getattr(one, part)
+            for name, one in prediction.dimensions.items()
+            for part in PARTS
+        },
         "used": "+".join(prediction.used) or None,
         "voice_missing": _printable(prediction.voice_missing),
         "face_missing": _printable(prediction.face_missing),
@@ -62,13 +68,13 @@ def _by_emotion(
 def table_row(prediction: Prediction) -> Row:
     """The row of a file in a table: probabilities to six decimals."""
     row = prediction_row(prediction)
-    values = ((name, row[name]) for name in columns(prediction.emotions))
+    values = ((name, row[name]) for name in columns(prediction.emotions, (*prediction.dimensions,)))
     return {name: round(v, _DECIMALS) if isinstance(v, float) else v for name, v in values}
 
 
-def is_row(row: object, emotions: Sequence[str]) -> bool:
+def is_row(row: object, emotions: Sequence[str], dimensions: Sequence[str] = ()) -> bool:
     """Whether data that was read from a file is a row as :func:`table_row` makes them."""
-    if not isinstance(row, dict) or tuple(row) != columns(emotions):
+    if not isinstance(row, dict) or tuple(row) != columns(emotions, dimensions):
         return False
     texts = {"file", "emotion", *TEXT_COLUMNS}
     return all(
@@ -85,8 +91,10 @@ def to_pandas(predictions: Prediction | Iterable[Prediction]) -> pd.DataFrame:
     Returns:
         Columns ``file``, ``emotion``, ``confidence``; the probability of each emotion under its name, and
         those of voice and face alone as ``voice_happy``, ``face_happy``; ``used`` ("voice+face"),
-        ``voice_missing``, ``face_missing``, ``notes`` (joined by "; ") and ``error``. What is not there is
-        missing in the sense of pandas. No predictions: the same columns, no rows.
+        ``voice_missing``, ``face_missing``, ``notes`` (joined by "; ") and ``error``. Where the recognizer
+        rates on numeric scales, ``rated_valence`` and the bounds of its interval, ``rated_valence_low`` and
+        ``rated_valence_high``. What is not there is missing in the sense of pandas. No predictions: the same
+        columns, no rows.
 
     Raises:
         MissingExtraError: pandas is not installed.
@@ -98,6 +106,8 @@ def to_pandas(predictions: Prediction | Iterable[Prediction]) -> pd.DataFrame:
     given = [predictions] if isinstance(predictions, Prediction) else list(predictions)
     emotions = given[0].emotions if given else EMOTIONS
     numbers = ["confidence", *(f"{prefix}{name}" for prefix in ("", "voice_", "face_") for name in emotions)]
+    if given:
+        numbers += rating_names((*given[0].dimensions,))
     names = ["file", "emotion", *numbers, *TEXT_COLUMNS]
     table = pd.DataFrame([prediction_row(one) for one in given], columns=names)
     return table.astype(dict.fromkeys(numbers, "float64"))
@@ -108,9 +118,14 @@ def failure(source: str, error: str) -> str:
     return error if error.startswith(source) else f"{source}: {error}"
 
 
-def columns(emotions: Sequence[str]) -> tuple[str, ...]:
+def columns(emotions: Sequence[str], dimensions: Sequence[str] = ()) -> tuple[str, ...]:
     """The columns of a table, in order."""
-    return ("file", "emotion", *emotions, *TEXT_COLUMNS)
+    return ("file", "emotion", *emotions, *rating_names(dimensions), *TEXT_COLUMNS)
+
+
+def rating_names(dimensions: Sequence[str]) -> tuple[str, ...]:
+    """The columns of ratings: of each dimension, the value and the bounds of its interval."""
+    return tuple(rating_column(name, part) for name in dimensions for part in PARTS)
 
 
 def check_table(out: Path) -> None:
@@ -128,14 +143,16 @@ def check_table(out: Path) -> None:
         _pyarrow()
 
 
-def write_table(out: Path, rows: Iterable[Row], emotions: Sequence[str]) -> None:
+def write_table(
+    out: Path, rows: Iterable[Row], emotions: Sequence[str], dimensions: Sequence[str] = ()
+) -> None:
     """Write a table row by row, whole or not at all.
 
     Raises:
         OSError: it cannot be written.
     """
     with write_atomically(out) as file:
-        _WRITERS[out.suffix.lower()](file, rows, columns(emotions))
+        _WRITERS[out.suffix.lower()](file, rows, columns(emotions, dimensions))
 
 
 def write_csv(text: IO[str], rows: Iterable[Row], names: Sequence[str]) -> None:

@@ -33,6 +33,8 @@ class WorkerSettings:
 
     bundle: Path
     emotions: tuple[str, ...]
+    dimensions: tuple[str, ...] = ()
+    """The names of the bundle's numeric scales."""
     action_units: Path | None = None
     embeddings: Mapping[Modality, Path] = field(default_factory=dict)
     """Tables of the recordings, where the bundle reads any."""
@@ -75,6 +77,7 @@ class WorkerSettings:
         return cls(
             bundle=bundle.folder.absolute(),
             emotions=bundle.emotions,
+            dimensions=bundle.dimension_names,
             action_units=None if table is None else table.path.absolute(),
             embeddings=given_tables(bundle.recipe),
             profile=profile,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emofuse.timeline.value_checks import check_span
@@ -50,3 +51,23 @@ class ExcludedSpan:
     def order(self) -> tuple[float, float, str, str]:
         """By what excluded spans are ordered; those of everybody come first."""
         return self.start_s, self.end_s, self.person or "", self.reason
+
+
+def check_marks(
+    excluded: Sequence[ExcludedSpan],
+    markers: Sequence[Marker],
+    people: Sequence[str],
+    limits: tuple[float, float],
+) -> None:
+    """Marks lie in the recording, which has these limits, and are of its people.
+
+    Raises:
+        ValueError: one is not.
+    """
+    spans = [(one.start_s, one.end_s) for one in excluded]
+    spans += [one.order[:2] for one in markers]
+    for start_s, end_s in spans:
+        if start_s < limits[0] or end_s > limits[1]:
+            raise ValueError(f"a marker or excluded span at {start_s} s is outside the recording")
+    if unknown := {one.person for one in excluded} - {None, *people}:
+        raise ValueError(f"an excluded span of {unknown.pop()!r}, who is not among the people")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from emofuse.core.dimensions import Scale
     from emofuse.core.recipes.recipe import Recipe
     from emofuse.core.records import Features, Prediction
     from emofuse.features.own_baseline import Kind, Modality, OwnBaseline, Reading
@@ -44,6 +45,11 @@ class EmotionModel(Protocol):
     @property
     def emotions(self) -> tuple[str, ...]:
         """The order of the probabilities."""
+        ...
+
+    @property
+    def dimensions(self) -> tuple[Scale, ...]:
+        """The numeric scales that it rates on; none in most."""
         ...
 
     @property

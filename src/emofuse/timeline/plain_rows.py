@@ -35,6 +35,8 @@ def by_emotion(
 def rounded(row: Row) -> Row:
     """A row for JSON: probabilities and shares rounded to six decimals."""
     more = {} if row.get("other") is None else {"other": rounded(row["other"])}
+    if "dimensions" in row:
+        more |= {"dimensions": {name: _rounded(one) for name, one in row["dimensions"].items()}}
     return row | {key: _rounded(row[key]) for key in _SHARES if key in row} | more
 
 
@@ -60,7 +62,7 @@ def flat_row(row: Row, emotions: Sequence[str]) -> Row:
                 flat |= _columns_of(f"other_{kind}", None if value is None else value[kind], emotions)
         elif name == "quality":
             flat[name] = encodable(json.dumps(value, ensure_ascii=False)) if value else None
-        else:
+        elif name != "dimensions":  # which have columns of their own
             flat[name] = ";".join(value) or None if name == "reasons" else value
     return flat
 

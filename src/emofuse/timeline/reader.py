@@ -122,7 +122,7 @@ class _CompactWindows:
             self._numbers.extend(unknown if values is None else values)
         self._others.append({
             "quality": window.quality, "reasons": window.reasons, "person": window.person,
-            "speaker": window.speaker,
+            "speaker": window.speaker, "ratings": window.ratings,
         })  # fmt: skip
 
     def windows(self) -> Iterator[Window]:
@@ -131,7 +131,8 @@ class _CompactWindows:
             start_s, end_s, *shares = row[:4].tolist()
             speech, face_present = (None if math.isnan(share) else share for share in shares)
             vectors = row[4:].reshape(3, self._n)
-            voice, face, fused = (None if np.isnan(vector[0]) else vector for vector in vectors)
+            read = [vector if self._n and not np.isnan(vector[0]) else None for vector in vectors]
+            voice, face, fused = read
             yield Window(start_s, end_s, voice, face, fused, speech=speech, face_present=face_present, **more)
 
 
@@ -188,6 +189,7 @@ def read_timeline(
         windows=tuple(windows),
         segments=segments,
         emotions=recognizer.emotions,
+        dimensions=recognizer.dimensions,
         recogniser=recognizer.recipe.name,
         licence=recognizer.licence,
         people=seen.people,

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from emofuse.core.alike import joined_name
 from emofuse.core.by_value import ComparedByValue
+from emofuse.core.dimensions import Rated, Scale, rated_data
 from emofuse.core.times import milliseconds
 from emofuse.features.own_baseline import Reading
-from emofuse.timeline.marks import ExcludedSpan, Marker
+from emofuse.timeline.marks import ExcludedSpan, Marker, check_marks
 from emofuse.timeline.person_baseline import Leading, PersonBaseline
 from emofuse.timeline.plain_rows import Row, by_emotion, data_frame, flat_row, probability_columns
 from emofuse.timeline.provenance import Provenance
+from emofuse.timeline.rating_rows import check_ratings, rating_cells, rating_columns
 from emofuse.timeline.value_checks import (
     check_codes,
     check_name,
@@ -32,7 +34,7 @@ from emofuse.timeline.value_checks import (
     check_quality,
     check_share,
     check_span,
-)
+)  # fmt: skip
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,6 +101,8 @@ class Window(ComparedByValue):
     ``plain``, without it."""
     other: Reading | None = None
     """The reading that does not lead, where the baseline is known."""
+    ratings: Mapping[str, Rated] = field(default_factory=dict)
+    """On numeric scales, such as valence: a value with its interval; only those that could be read."""
 
     def __post_init__(self) -> None:
         check_span("window", self.start_s, self.end_s)
@@ -139,6 +143,7 @@ class Window(ComparedByValue):
             "reasons": list(self.reasons),
             "baseline": self.baseline,
             "other": None if self.other is None else by_emotion(self.other.by_name, emotions),
+            **({"dimensions": rated_data(self.ratings)} if self.ratings else {}),
         }
 
 
@@ -277,12 +282,14 @@ class Timeline:
     markers: tuple[Marker, ...] = ()
     provenance: Provenance | None = None
     """How it was made of the recording; None where that is not known."""
+    dimensions: tuple[Scale, ...] = ()
+    """The numeric scales on which windows are rated, in order."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start_s) and math.isfinite(self.duration_s) and self.duration_s >= 0):
             raise ValueError(f"invalid span: {self.duration_s} s from {self.start_s} s")
-        if not self.emotions or len(set(self.emotions)) != len(self.emotions):
-            raise ValueError("emotions must be distinct, and at least one")
+        if not (self.emotions or self.dimensions) or len(set(self.emotions)) != len(self.emotions):
+            raise ValueError("emotions must be distinct, and at least one where there are no dimensions")
         for name in self.people:
             check_name(name)
         if len(set(self.people)) != len(self.people):
@@ -293,13 +300,15 @@ class Timeline:
         self._check_parts("segment", self.segments)
         n = len(self.emotions)
         for window in self.windows:
+            check_ratings(window.ratings, self.dimensions)
             others = {} if window.other is None else window.other.by_name
             for name, array in (*window.probabilities.items(), *others.items()):
                 if array is not None and array.shape != (n,):
                     raise ValueError(f"{name} must be ({n},), one for each emotion, got {array.shape}")
         self._check_segments()
         self._check_faces()
-        self._check_marks()
+        limits = self.start_s - OUTSIDE_S, self.end_s + OUTSIDE_S
+        check_marks(self.excluded, self.markers, self.people, limits)
 
     def _check_parts(self, kind: str, parts: tuple[Any, ...]) -> None:
         first, last = self.start_s - OUTSIDE_S, self.end_s + OUTSIDE_S
@@ -347,16 +356,6 @@ class Timeline:
                 raise ValueError(f"two faces of {face.person!r} at {face.time_s} s")
             before = seen[face.person] = face.time_s
 
-    def _check_marks(self) -> None:
-        first, last = self.start_s - OUTSIDE_S, self.end_s + OUTSIDE_S
-        spans = [(one.start_s, one.end_s) for one in self.excluded]
-        spans += [one.order[:2] for one in self.markers]
-        for start_s, end_s in spans:
-            if start_s < first or end_s > last:
-                raise ValueError(f"a marker or excluded span at {start_s} s is outside the recording")
-        if unknown := {one.person for one in self.excluded} - {None, *self.people}:
-            raise ValueError(f"an excluded span of {unknown.pop()!r}, who is not among the people")
-
     @property
     def end_s(self) -> float:
         """When the recording ends, on its own clock."""
@@ -401,6 +400,7 @@ class Timeline:
                 *probability_columns(self.emotions),
                 *("speech", "face_present", "quality", "reasons", "baseline"),
                 *probability_columns(self.emotions, "other_"),
+                *rating_columns(self.dimensions),
             )
         elif what == "segments":
             names = (*_SEGMENT_COLUMNS, _STATUS, "baseline")
@@ -422,7 +422,7 @@ class Timeline:
         """
         within = self.span_ms
         if what == "windows":
-            return (flat_row(window.as_row(self.emotions, within), self.emotions) for window in self.windows)
+            return map(self._window_row, self.windows)
         if what == "segments":
             return (
                 segment.as_row(within) | {_STATUS: segment.status, "baseline": self.leading(segment.person)}
@@ -431,6 +431,10 @@ class Timeline:
         if what == "faces":
             return (face.as_row(within) for face in self.faces)
         raise _no_table(what)
+
+    def _window_row(self, window: Window) -> Row:
+        row = flat_row(window.as_row(self.emotions, self.span_ms), self.emotions)
+        return row | rating_cells(window.ratings, self.dimensions)
 
     def to_pandas(self, what: Table = "windows") -> pd.DataFrame:
         """A table of the windows, the segments or the faces, with the columns of the exported tables.

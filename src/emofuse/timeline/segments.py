@@ -85,7 +85,7 @@ def make_segments(
         nothing to read they have neither emotion nor confidence.
     """
     rules = rules or SegmentRules()
-    if span[1] - span[0] <= _ROUNDING_S:
+    if span[1] - span[0] <= _ROUNDING_S or not emotions:
         return ()
     by_person: dict[str | None, list[Window]] = {}
     for window in windows:

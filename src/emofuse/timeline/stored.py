@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.dimensions import PARTS, Rated, Scale
 from emofuse.core.errors import TimelineError
 from emofuse.features.own_baseline import Kind, Modality, OwnBaseline, Reading
 from emofuse.system.array_files import read_arrays
@@ -64,6 +65,7 @@ def save_timeline(timeline: Timeline, path: str | os.PathLike[str]) -> None:
         "excluded": [astuple(one) for one in timeline.excluded],
         "markers": [astuple(one) for one in timeline.markers],
         "provenance": None if timeline.provenance is None else _provenance_data(timeline.provenance),
+        **({"dimensions": [one.to_dict() for one in timeline.dimensions]} if timeline.dimensions else {}),
     }
     texts: dict[str, Any] = {
         "quality": [dict(window.quality) for window in timeline.windows],
@@ -75,6 +77,7 @@ def save_timeline(timeline: Timeline, path: str | os.PathLike[str]) -> None:
         "texts": _json_array(texts),
         **({} if timeline.provenance is None else {"frame_times": timeline.provenance.frame_times}),
         **_window_arrays(timeline),
+        **_rating_arrays(timeline),
         **_segment_arrays(timeline),
         **_face_arrays(timeline),
     }
@@ -171,11 +174,12 @@ def _timeline(about: Mapping[str, Any], arrays: Arrays) -> Timeline:
     people, emotions = _texts(about["people"]), _texts(about["emotions"])
     size, licence, purpose = about["picture_size"], about["licence"], about["purpose"]
     texts = _json(arrays, "texts")
+    scales = tuple(map(Scale.from_dict, about.get("dimensions", [])))
     return Timeline(
         source=_text(about["source"]),
         duration_s=_number(about["duration_s"]),
         start_s=_number(about["start_s"]),
-        windows=_windows(texts, arrays, people, len(emotions)),
+        windows=_windows(texts, arrays, people, len(emotions), scales),
         segments=_segments(texts, arrays, people, emotions),
         emotions=emotions,
         recogniser=_text(about["recogniser"]),
@@ -197,6 +201,7 @@ def _timeline(about: Mapping[str, Any], arrays: Arrays) -> Timeline:
             for start_s, text, end_s in about["markers"]
         ),
         provenance=_provenance(about["provenance"], arrays),
+        dimensions=scales,
     )
 
 
@@ -244,8 +249,38 @@ def _window_arrays(timeline: Timeline) -> dict[str, NDArray[Any]]:
     }
 
 
+def _rating_arrays(timeline: Timeline) -> dict[str, NDArray[Any]]:
+    """Value and bounds of every window on every dimension, NaN where it has none."""
+    if not timeline.dimensions:
+        return {}
+    values = np.full((len(timeline.windows), len(timeline.dimensions), len(PARTS)), np.nan)
+    for row, window in zip(values, timeline.windows, strict=True):
+        for cells, scale in zip(row, timeline.dimensions, strict=True):
+            if (one := window.ratings.get(scale.name)) is not None:
+                cells[:] = one.value, one.low, one.high
+    return {"window_ratings": values}
+
+
+def _ratings(arrays: Arrays, n: int, scales: Sequence[Scale]) -> list[dict[str, Rated]]:
+    if not scales:
+        return [{} for _ in range(n)]
+    values = _array(arrays, "window_ratings", np.float64, (n, len(scales), len(PARTS)))
+    return [
+        {
+            scale.name: Rated(*cells)
+            for scale, cells in zip(scales, row, strict=True)
+            if not math.isnan(cells[0])
+        }
+        for row in values.tolist()
+    ]
+
+
 def _windows(
-    texts: Mapping[str, Any], arrays: Arrays, people: Sequence[str], n_emotions: int
+    texts: Mapping[str, Any],
+    arrays: Arrays,
+    people: Sequence[str],
+    n_emotions: int,
+    scales: Sequence[Scale],
 ) -> tuple[Window, ...]:
     times = _array(arrays, "window_times", np.float64, (None, 2))
     n = len(times)
@@ -255,9 +290,10 @@ def _windows(
     who = _who(people)
     windows = []
     rows = zip(
-        times.tolist(), shares.tolist(), readings, codes, texts["quality"], texts["reasons"], strict=True
-    )
-    for (start_s, end_s), (speech, face_present), vectors, numbers, quality, reasons in rows:
+        times.tolist(), shares.tolist(), readings, codes, texts["quality"], texts["reasons"],
+        _ratings(arrays, n, scales), strict=True,
+    )  # fmt: skip
+    for (start_s, end_s), (speech, face_present), vectors, numbers, quality, reasons, ratings in rows:
         person, speaker, leading = numbers
         if not isinstance(quality, dict):
             raise TypeError
@@ -267,13 +303,13 @@ def _windows(
             start_s, end_s, voice, face, fused, speech=_share(speech), face_present=_share(face_present),
             quality=quality, reasons=_texts(reasons), person=who(person), speaker=who(speaker),
             baseline=baseline,
-            other=None if baseline is None else Reading(*map(_vector, vectors[1])),
+            other=None if baseline is None else Reading(*map(_vector, vectors[1])), ratings=ratings,
         ))  # fmt: skip
     return tuple(windows)
 
 
 def _vector(row: Float64) -> Float64 | None:
-    return None if np.isnan(row[0]) else row
+    return None if not len(row) or np.isnan(row[0]) else row
 
 
 def _share(value: float) -> float | None:

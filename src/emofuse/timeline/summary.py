@@ -10,9 +10,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.dimensions import Scale, rating_column
 from emofuse.timeline.plain_rows import Row
 from emofuse.timeline.records import Segment, Timeline, Window
 from emofuse.timeline.segments import Span
+from emofuse.timeline.window_ratings import mean_ratings
 
 Float64 = NDArray[np.float64]
 
@@ -45,6 +47,8 @@ class PersonSummary:
     shown: tuple[tuple[tuple[str, ...], float], ...] = ()
     """The same shares as they are shown to people: of ``("neutral", "calm")`` where only a face was read,
     which does not tell the two apart; of ``()`` where the recognizer abstained."""
+    ratings: tuple[float | None, ...] = ()
+    """Mean rating on each dimension of the timeline, over their windows."""
 
 
 def summarize(timeline: Timeline) -> tuple[PersonSummary, ...]:
@@ -68,12 +72,14 @@ def summarize(timeline: Timeline) -> tuple[PersonSummary, ...]:
         visible = [shares.get(person, 0.0) for shares in seen.values()]
         summaries.append(_summary(
             person, windows.get(person, []), segments.get(person, []), timeline.emotions,
+            scales=timeline.dimensions,
             talking_s=_mean_s(list(speech), talking),
             seen_s=None if person is None else _mean_s(list(seen), visible),
         ))  # fmt: skip
     *people, nobody = summaries
     silent = (nobody.talking_s or 0.0) < _LEAST_TALKING_S
-    if people and silent and not nobody.read_s and nobody.probabilities is None:
+    unrated = all(rating is None for rating in nobody.ratings)
+    if people and silent and not nobody.read_s and nobody.probabilities is None and unrated:
         return tuple(people)
     return tuple(summaries)
 
@@ -84,6 +90,7 @@ def _summary(
     segments: Sequence[Segment],
     emotions: Sequence[str],
     *,
+    scales: Sequence[Scale],
     talking_s: float | None,
     seen_s: float | None,
 ) -> PersonSummary:
@@ -112,6 +119,7 @@ def _summary(
         read_s,
         abstained_s / read_s if read_s else None,
         tuple((names, length / read_s) for names, length in shown.items() if length),
+        mean_ratings(windows, scales),
     )
 
 
@@ -152,13 +160,14 @@ def excluded_s(timeline: Timeline, person: str | None) -> float:
     return sum(one.duration_s for one in own)
 
 
-def summary_columns(emotions: Sequence[str]) -> tuple[str, ...]:
-    """The columns of a summary as a table."""
+def summary_columns(emotions: Sequence[str], scales: Sequence[Scale] = ()) -> tuple[str, ...]:
+    """The columns of a summary as a table; ``mean_rated_valence`` and so on where windows are rated."""
     return (
         *("person", "condition", "talking_s", "seen_s"),
         *(f"share_{emotion}" for emotion in emotions),
         *(f"mean_probability_{emotion}" for emotion in emotions),
         *("mean_confidence", "read_s", "share_abstained", "baseline"),
+        *(f"mean_{rating_column(scale.name)}" for scale in scales),
     )
 
 
@@ -169,7 +178,7 @@ def summary_rows(timeline: Timeline, condition: str | None = None) -> Iterator[R
         timeline: what is summarized.
         condition: of an experiment, in which the recording was made.
     """
-    names = summary_columns(timeline.emotions)
+    names = summary_columns(timeline.emotions, timeline.dimensions)
     blank = (None,) * len(timeline.emotions)
     for one in summarize(timeline):
         values = (
@@ -177,5 +186,6 @@ def summary_rows(timeline: Timeline, condition: str | None = None) -> Iterator[R
             *(one.shares or blank),
             *(one.probabilities or blank),
             *(one.confidence, one.read_s, one.abstained_share, timeline.leading(one.person)),
+            *one.ratings,
         )
         yield dict(zip(names, values, strict=True))

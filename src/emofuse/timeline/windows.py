@@ -326,7 +326,7 @@ class WindowReader:
             size = float(np.mean([one.tracked.box[2] - one.tracked.box[0] for one in inputs]))
             name = None if self._reidentifier is None else self._reidentifier.names.get(person)
             yield Window(
-                start_s, end_s, *self._predict(own_voice, face, name), **common, face_present=seen,
+                start_s, end_s, **self._predict(own_voice, face, name), **common, face_present=seen,
                 reasons=reasons,
                 quality={**voice.quality, "face_size_px": round(size, 1)}, person=person_name(person),
             )  # fmt: skip
@@ -334,19 +334,22 @@ class WindowReader:
             tabled = self._tables.array("face", start_s, end_s) if self._tables.reads("face") else None
             face_missing = () if people or tabled is not None else (self._no_face_reason(),)
             yield Window(
-                start_s, end_s, *self._predict(voice.array, tabled), **common,
+                start_s, end_s, **self._predict(voice.array, tabled), **common,
                 face_present=0.0 if self._faces is not None and not people else None,
                 reasons=face_missing + voice.reasons, quality=voice.quality,
             )  # fmt: skip
 
     def _predict(
         self, voice: NDArray[Any] | None, face: NDArray[Any] | None, name: str | None = None
-    ) -> tuple[Float64 | None, Float64 | None, Float64 | None]:
-        """Probabilities from the voice, from the face, and from both; ``name``: of a known person."""
+    ) -> dict[str, Any]:
+        """Probabilities from voice, face and both, and ratings; ``name``: of a known person."""
         voice_missing, face_missing = ("missing" if one is None else None for one in (voice, face))
         features = Features(voice, face, voice_missing, face_missing)
         prediction = self._recognizer.predict_features(features, profile=self._known.profile_of(name))
-        return prediction.voice, prediction.face, prediction.probabilities
+        return {
+            "voice": prediction.voice, "face": prediction.face, "fused": prediction.probabilities,
+            "ratings": {key: one for key, one in prediction.dimensions.items() if one is not None},
+        }  # fmt: skip
 
     def _voice(self, start_s: float, end_s: float) -> _Voice:
         times, probabilities = self._audio.speech_in(start_s, end_s)
