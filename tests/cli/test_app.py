@@ -21,7 +21,7 @@ from tests.support import small_corpora
 COMMANDS = [
     ("demo",), ("predict",), ("timeline",), ("merge",), ("status",), ("live",), ("enroll",),
     ("evaluate",), ("cross",), ("leak",), ("robustness",), ("train",), ("report",), ("compare",),
-    ("recipes",), ("agreement",), ("elan-recognizer",),
+    ("recipes",), ("agreement",), ("elan-recognizer",), ("corpus", "export"),
     ("quantize",), ("ship",), ("serve",), ("corpus", "check"), ("corpus", "list"), ("corpus", "fetch"),
     ("corpus", "synth"), ("corpus", "from-annotations"), ("embed",),
     ("weights", "list"), ("weights", "fetch"), ("weights", "encoder"), ("faces", "train"), ("faces", "test"),

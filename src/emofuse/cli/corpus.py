@@ -1,7 +1,8 @@
-"""``emofuse corpus``: check a corpus, list known ones, fetch RAVDESS, make a synthetic one."""
+"""``emofuse corpus``: check a corpus, list known ones, export it, fetch RAVDESS, make a synthetic one."""
 
 from __future__ import annotations
 
+import enum
 import json
 import os
 from collections import Counter
@@ -11,13 +12,21 @@ from typing import Annotated
 import typer
 
 from emofuse.cli import options
-from emofuse.cli.printing import print_line, print_remark
+from emofuse.cli.printing import print_corpus, print_line, print_remark
 from emofuse.cli.progress import counting, transfers
 from emofuse.core.text import printable_data, shown
 
+
+class TableStorage(enum.StrEnum):
+    """Formats of tables in a database."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
 app = typer.Typer(
     name="corpus",
-    help="Check a corpus, list known ones, fetch RAVDESS, or make a synthetic one.",
+    help="Check a corpus, list known ones, export it, fetch RAVDESS, or make a synthetic one.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -77,6 +86,37 @@ def list_(
         typer.echo(f"  license: {one['licence']}\n  from: {one['address']}\n  cite: {one['citation']}")
         for trap in one["traps"]:
             typer.echo(f"  - {trap}")
+
+
+@app.command()
+def export(
+    path: options.CorpusPath,
+    *,
+    audformat: Annotated[
+        Path, typer.Option("--audformat", metavar="OUT", help="Folder for the database; empty or not there.")
+    ],
+    storage: Annotated[
+        TableStorage, typer.Option("--tables", help="Format of the tables in the database.")
+    ] = TableStorage.CSV,
+    name: options.CorpusNames = None,
+    labels: options.LabelSets = None,
+    dimensions: options.DimensionNames = None,
+    _quiet: options.Quiet = False,
+) -> None:  # fmt: skip
+    """Write a corpus as a database in audformat, with copies of its recordings.
+
+    Labels, speakers, takes, ratings and shares of raters go with it; sex, age and language of speakers too,
+    where they are known. The commands read such a database as they read any corpus.
+
+    Example: `emofuse corpus export emodb --audformat databases/emodb`
+    """
+    from emofuse.corpus.audformat.writing import write_audformat
+
+    corpus = options.load_corpora([path], labels, names=name, dimensions=dimensions)
+    print_corpus(corpus)
+    with counting("copying") as on_done:
+        write_audformat(corpus, audformat, storage.value, on_done)
+    print_line(f"The database is in {audformat}. Check it: emofuse corpus check {audformat}")
 
 
 @app.command()

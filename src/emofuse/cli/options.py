@@ -106,8 +106,8 @@ CorpusNames = Annotated[
     list[str] | None,
     typer.Option(
         "--corpus", metavar="NAME",
-        help="Whose file names to read, such as emo-db, where several fit; table: only the table in it. Once "
-        "for all, or once for each corpus.",
+        help="Whose file names to read, such as emo-db, where several fit; table: only the table in it; "
+        "audformat or audformat:TABLE: that of a database. Once for all, or once for each corpus.",
     ),
 ]  # fmt: skip
 LabelSets = Annotated[

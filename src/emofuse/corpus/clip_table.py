@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from emofuse.core.errors import CorpusError, MissingExtraError
+from emofuse.core.errors import CorpusError
 from emofuse.core.records import Clip, Modality
 from emofuse.core.times import parse_seconds
 from emofuse.corpus.corpus import SYNTHETIC_MARK, Corpus
@@ -19,9 +19,9 @@ from emofuse.corpus.own_labels import (
     unknown_labels,
     with_labels,
 )
+from emofuse.corpus.parquet_tables import parquet_rows
 from emofuse.corpus.rating_columns import rating_columns, ratings
-from emofuse.system.csv_files import LARGEST_BYTES, read_csv_table
-from emofuse.system.parquet_files import parquet_problem
+from emofuse.system.csv_files import read_csv_table
 
 REQUIRED: Final = ("path", "emotion", "speaker")
 OPTIONAL: Final = ("take", "start", "end")
@@ -31,9 +31,7 @@ AUDIO_SUFFIXES: Final = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac
 
 _MAX_LISTED: Final = 5
 """An error lists this many problems of a table and counts the rest."""
-_MOST_ROWS: Final = 5_000_000
 _LONGEST_TEXT: Final = 10_000
-_BATCH_ROWS: Final = 10_000
 Row = Mapping[str, object]
 
 
@@ -208,66 +206,12 @@ def _csv_rows(table: Path, dimensions: Sequence[str] | None) -> Iterator[tuple[s
 
 
 def _parquet_rows(table: Path, dimensions: Sequence[str] | None) -> Iterator[tuple[str, Row]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError("train", f"{table}: reading a Parquet table") from None
-    number = 0
-    try:
-        with pyarrow.parquet.ParquetFile(table) as file:
-            _check_columns(table, file.schema_arrow.names, dimensions)
-            wanted = _wanted(file, dimensions)
-            _check_size(table, file, wanted)
-            texts = [name for name in wanted if _is_text(file.schema_arrow.field(name).type)]
-        # a text that is repeated stays one text: a small file can hold a long one a million times
-        with pyarrow.parquet.ParquetFile(table, read_dictionary=texts) as file:
-            for batch in file.iter_batches(_BATCH_ROWS, columns=wanted, use_threads=False):
-                columns = [_values(column) for column in batch.columns]
-                for values in zip(*columns, strict=True):
-                    number += 1
-                    yield f"row {number}", dict(zip(batch.schema.names, values, strict=True))
-    except (OSError, pyarrow.ArrowException) as error:
-        raise CorpusError(f"{table}: cannot be read as a Parquet table: {parquet_problem(error)}") from None
+    def choose(names: Sequence[str]) -> list[str]:
+        _check_columns(table, names, dimensions)
+        known = (*REQUIRED, *OPTIONAL, *rating_columns(names, dimensions, (*REQUIRED, *OPTIONAL)))
+        return [column for column in names if column in known or is_share(column)]
 
-
-def _wanted(file: Any, dimensions: Sequence[str] | None) -> list[str]:
-    names = file.schema_arrow.names
-    known = (*REQUIRED, *OPTIONAL, *rating_columns(names, dimensions, (*REQUIRED, *OPTIONAL)))
-    return [column for column in names if column in known or is_share(column)]
-
-
-def _is_text(kind: Any) -> bool:
-    from pyarrow import types
-
-    return bool(types.is_string(kind) or types.is_binary(kind))
-
-
-def _check_size(table: Path, file: Any, wanted: Sequence[str]) -> None:
-    """Fail before a table is read that would take much more memory than disk."""
-    from pyarrow import types
-
-    nested = [name for name in wanted if types.is_nested(file.schema_arrow.field(name).type)]
-    if nested:
-        raise CorpusError(f"{table}: column {nested[0]} holds lists or structures, not values")
-    n_rows, groups = file.metadata.num_rows, range(file.metadata.num_row_groups)
-    n_bytes = 0
-    for group in map(file.metadata.row_group, groups):
-        parts = [group.column(i) for i in range(group.num_columns)]
-        n_bytes += sum(part.total_uncompressed_size for part in parts if part.path_in_schema in wanted)
-    if n_rows > _MOST_ROWS or n_bytes > LARGEST_BYTES:
-        raise CorpusError(
-            f"{table}: too large for a table of clips: {n_rows} rows, {n_bytes / 2**20:.0f} MiB; at most "
-            f"{_MOST_ROWS} rows, {LARGEST_BYTES / 2**20:.0f} MiB"
-        )
-
-
-def _values(column: Any) -> list[Any]:
-    if not hasattr(column, "dictionary"):
-        values: list[Any] = column.to_pylist()
-        return values
-    texts = column.dictionary.to_pylist()
-    return [None if index is None else texts[index] for index in column.indices.to_pylist()]
+    return parquet_rows(table, choose)
 
 
 def _check_columns(table: Path, found: object, dimensions: Sequence[str] | None) -> None:

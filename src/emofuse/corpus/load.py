@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from emofuse.core.errors import CorpusError
+from emofuse.corpus.audformat.header import read_header
+from emofuse.corpus.audformat.reading import is_audformat, read_audformat
 from emofuse.corpus.clip_table import read_clip_table
 from emofuse.corpus.corpus import NOT_STATED, Corpus
 from emofuse.corpus.crema_d import NAMING as CREMA_D
@@ -30,6 +32,8 @@ KNOWN_NAMES: Final[tuple[Naming, ...]] = (RAVDESS, CREMA_D, SAVEE, TESS, EMO_DB,
 """Corpora whose file names are known, in the order in which they are tried."""
 A_TABLE: Final = "table"
 """Forces a table, in place of file names."""
+AUDFORMAT: Final = "audformat"
+"""Forces a database in audformat; ``audformat:NAME`` says which of its tables has the emotions."""
 
 
 def load_corpus(
@@ -40,7 +44,8 @@ def load_corpus(
     dimensions: Sequence[str] | None = None,
 ) -> Corpus:
     """Read a corpus: a folder of files that are described by their names, or a table of clips (.csv,
-    .parquet); a folder whose file names say nothing is read by the table ``clips.csv`` in it.
+    .parquet); a folder whose file names say nothing is read by the table ``clips.csv`` in it, and one with a
+    ``db.yaml`` as a database in audformat.
 
     Names of RAVDESS are tried first; if no file has one, those of CREMA-D, SAVEE, TESS, EMO-DB and
     nEMO.
@@ -49,7 +54,8 @@ def load_corpus(
         path: the folder or the table.
         labels: the label set in which a table names emotions, or the file of a map; None: its labels are
             used as they are written. Names of files say by themselves whose labels they have.
-        corpus: whose file names these are, such as ``"EMO-DB"``, or ``"table"``; None: whichever fits.
+        corpus: whose file names these are, such as ``"EMO-DB"``; or ``"table"``, ``"audformat"``, or
+            ``"audformat:NAME"``, by which table; None: whichever fits.
         dimensions: the columns of a table with ratings; None: valence, arousal, dominance if it has any.
 
     Raises:
@@ -162,7 +168,7 @@ def known_names(corpus: str) -> Naming:
     for naming in KNOWN_NAMES:
         if _plain(naming.corpus) == _plain(corpus):
             return naming
-    names = ", ".join([*(naming.corpus for naming in KNOWN_NAMES), A_TABLE])
+    names = ", ".join([*(naming.corpus for naming in KNOWN_NAMES), A_TABLE, AUDFORMAT])
     raise CorpusError(f"no corpus is known as {corpus!r}: use one of {names}")
 
 
@@ -188,6 +194,10 @@ def _load(
     dimensions: Sequence[str] | None,
 ) -> Corpus:
     """One corpus. ``labels``: label sets of tables by the corpus' name in small letters."""
+    kind, _, part = (corpus or "").partition(":")
+    if _plain(kind) == AUDFORMAT or (corpus is None and is_audformat(path)):
+        known = labels.get(read_header(path).name.lower(), labels.get(OTHERS))
+        return read_audformat(path, known, dimensions, table=part or None)
     if corpus is not None and _plain(corpus) != A_TABLE:
         return _checked(_forced(path, known_names(corpus)), labels)
     if path.is_dir():

@@ -1,0 +1,1 @@
+"""Databases in audformat (https://audeering.github.io/audformat/): a header in YAML, and tables."""
