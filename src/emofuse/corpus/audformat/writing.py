@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from emofuse.core.errors import CorpusError, MissingExtraError
 from emofuse.core.records import Clip
 from emofuse.corpus.audformat.header import HEADER
-from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.corpus import SYNTHETIC_MARK, Corpus
 from emofuse.corpus.own_labels import SHARE_PREFIX
 from emofuse.system.atomic_write import write_atomically
 
@@ -59,6 +59,8 @@ def write_audformat(
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / name)
         on_done(number, len(names))
+    if corpus.synthetic and (mark := corpus.root / SYNTHETIC_MARK).is_file():
+        shutil.copyfile(mark, folder / SYNTHETIC_MARK)
     for name, rows in tables.items():
         path = folder / f"db.{name}.{storage}"
         write_atomically(path, _parquet(rows) if storage == "parquet" else _csv(rows))
