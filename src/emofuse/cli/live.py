@@ -26,7 +26,9 @@ from emofuse.core.times import short_clock
 
 if TYPE_CHECKING:
     from emofuse.media.live.stream import LiveStream
+    from emofuse.recognition.recognizer import Recognizer
     from emofuse.timeline.live import LiveWindow
+    from emofuse.timeline.windows import WindowRules
 
 _STALE_S = 2.0
 """A person whose last window is this much older than the newest is no longer shown."""
@@ -76,6 +78,15 @@ def live(
         Path | None,
         typer.Option(metavar="FILE.jsonl", help="Also write the lines of JSON to this new file."),
     ] = None,
+    lsl: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Also send the windows as an LSL stream of this name, with the extra emofuse\\[lsl]. LSL "
+            "announces it to the local network, and every machine there that is not kept out by a firewall or "
+            "by LSL's own configuration (lsl_api.cfg) can read it, unencrypted.",
+        ),
+    ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Start a file again when it ends.")] = False,
     timeout: Annotated[
         float,
@@ -115,6 +126,8 @@ def live(
         emotions = recognizer.emotions
         if save_to is not None:
             writers.append(_file_writer(save_to, emotions, stack))
+        if lsl is not None:
+            writers.append(_lsl_writer(lsl, recognizer, rules))
         person = None if profile is None else Profile.load(profile)
         windows = live_windows(
             recognizer, source, microphone=microphone, camera=camera, rules=rules, profile=person,
@@ -196,6 +209,20 @@ def _file_writer(path: Path, emotions: tuple[str, ...], stack: ExitStack) -> Cal
         file.flush()
 
     return write
+
+
+def _lsl_writer(name: str, recognizer: Recognizer, rules: WindowRules) -> Callable[[LiveWindow], None]:
+    """Send windows to LSL, and say that they are sent."""
+    from emofuse.exports.lsl_outlet import LslOutlet
+
+    if not name.strip():
+        raise typer.BadParameter("an LSL stream needs a name: --lsl emofuse")
+    outlet = LslOutlet(
+        name, recognizer.emotions, window_s=rules.window_s, hop_s=rules.hop_s,
+        reader=f"{recognizer.recipe.name}; {recognizer.licence}",
+    )  # fmt: skip
+    print_remark(f"LSL stream {name!r}: whoever LSL reaches on this network can read it")
+    return outlet.push
 
 
 def _remove_empty(path: Path) -> None:
