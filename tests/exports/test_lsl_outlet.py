@@ -35,7 +35,8 @@ from emofuse.exports.lsl_outlet import LslOutlet
 from emofuse.timeline.live import LiveWindow
 from emofuse.timeline.records import Window
 
-outlet = LslOutlet("emofuse test", ("ja", "nein", "感情 é"), window_s=3.0, hop_s=1.0, reader="a recipe; CC BY")
+labels = ("ja", "nein", "感情 é")
+outlet = LslOutlet("emofuse test", labels, window_s=3.0, hop_s=1.0, reader="a recipe; CC BY")
 print(outlet.has_receivers, flush=True)
 for line in sys.stdin:
     fused, speech, person, latency = ast.literal_eval(line)
@@ -49,16 +50,21 @@ RECEIVER = """
 import json, subprocess, sys, xml.etree.ElementTree as ET
 import pylsl
 
-sender = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True, bufsize=1)
+sender = subprocess.Popen(
+    [sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+)
 receivers = [sender.stdout.readline().strip()]
 (info,) = pylsl.resolve_byprop("name", "emofuse test", timeout=120)
 inlet = pylsl.StreamInlet(info)
 inlet.open_stream(timeout=60)
 full = inlet.info(timeout=60)
 samples, times, sent = [], [], []
-for window in (([0.5, 0.3, 0.2], 0.8, "Anna", 0.25), (None, 0.0, None, 0.25), ([0.1, 0.1, 0.8], None, "Bo", 0.0),
-               ([0.2, 0.2, 0.6], None, "Anna", 5.0)):
+for window in (
+    ([0.5, 0.3, 0.2], 0.8, "Anna", 0.25),
+    (None, 0.0, None, 0.25),
+    ([0.1, 0.1, 0.8], None, "Bo", 0.0),
+    ([0.2, 0.2, 0.6], None, "Anna", 5.0),
+):
     before = pylsl.local_clock()
     sender.stdin.write(repr(window) + "\\n")
     receivers.append(sender.stdout.readline().strip())

@@ -23,6 +23,7 @@ FOREVER_S: Final = 180.0
 _RUN: Final = """\
 import json, logging, sys
 from pathlib import Path
+from emofuse.server.label_studio import LabelStudio
 from emofuse.server.live.limits import LiveLimits
 from emofuse.server.run import serve
 from emofuse.server.settings import Quotas, ServerSettings
@@ -33,6 +34,8 @@ for name in ("data", "bundle", "token_file"):
 given["folders"] = tuple(map(Path, given.get("folders", ())))
 given["hosts"] = tuple(given.get("hosts", ()))
 given["live"] = LiveLimits(**given.get("live", {}))
+if given.get("label_studio") is not None:
+    given["label_studio"] = LabelStudio(**given["label_studio"])
 given["quotas"] = Quotas(**given.get("quotas", {}))
 logging.basicConfig(level=logging.WARNING)
 logging.getLogger("emofuse").setLevel(logging.INFO)  # as the command does

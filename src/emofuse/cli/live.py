@@ -83,8 +83,8 @@ def live(
         typer.Option(
             metavar="NAME",
             help="Also send the windows as an LSL stream of this name, with the extra emofuse\\[lsl]. LSL "
-            "announces it to the local network, and every machine there that is not kept out by a firewall or "
-            "by LSL's own configuration (lsl_api.cfg) can read it, unencrypted.",
+            "announces it to the local network, and every machine there that is not kept out by a firewall "
+            "or by LSL's own configuration (lsl_api.cfg) can read it, unencrypted.",
         ),
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Start a file again when it ends.")] = False,

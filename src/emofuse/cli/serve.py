@@ -18,10 +18,12 @@ from emofuse.core.errors import MissingExtraError
 from emofuse.core.text import shown
 
 if TYPE_CHECKING:
+    from emofuse.server.label_studio import LabelStudio
     from emofuse.server.settings import ServerSettings
 
 _MODULES: Final = ("fastapi", "prometheus_client", "python_multipart", "sqlalchemy", "uvicorn", "websockets")
 _WHO: Final = "Who may ask"
+_STUDIO: Final = "Label Studio"
 
 
 def serve(
@@ -88,6 +90,23 @@ def serve(
             help="A further name of this service, as of a proxy before it. Can be given several times.",
         ),
     ] = None,
+    label_studio: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", rich_help_panel=_STUDIO,
+            help="Also be the machine learning backend of the Label Studio at this address; there, name the "
+            "address of the service with /label-studio after it. Recordings of its local storage are read "
+            "where a --folder is its document root.",
+        ),
+    ] = None,
+    label_studio_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=_STUDIO, exists=True, dir_okay=False,
+            help="The file with an access token of that Label Studio, with which recordings are fetched from "
+            "it, and from nowhere else; without one, none is.",
+        ),
+    ] = None,
     keep: Annotated[
         str,
         typer.Option(metavar="TIME", help="How long a job is kept after its end: 12h, 7d, 2w, or forever."),
@@ -124,7 +143,7 @@ def serve(
 
     settings = _settings(
         host, port, data, purpose, database, database_password_file, folder or [], token_file,
-        allow_host or [], keep, workers, bundle,
+        allow_host or [], keep, workers, bundle, _studio(label_studio, label_studio_token_file),
     )  # fmt: skip
     _log_requests()
     with left_to_command():
@@ -135,7 +154,7 @@ def serve(
 def _settings(
     host: str, port: int, data: Path | None, purpose: str | None, database: str | None,
     password_file: Path | None, folders: list[Path], token_file: Path | None, hosts: list[str], keep: str,
-    workers: int | None, bundle: Path | None,
+    workers: int | None, bundle: Path | None, studio: LabelStudio | None,
 ) -> ServerSettings:  # fmt: skip
     """What the options mean; what cannot be is a usage error."""
     import platformdirs
@@ -158,7 +177,25 @@ def _settings(
             purpose=None if purpose is None else checked_purpose(purpose), folders=tuple(folders),
             token=None if token_file is None else read_token(token_file), token_file=token_file,
             keep_s=parse_keep(keep), workers=workers or default_workers(), bundle=bundle, hosts=tuple(hosts),
+            label_studio=studio,
         )  # fmt: skip
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _studio(url: str | None, token_file: Path | None) -> LabelStudio | None:
+    """The Label Studio that the service answers."""
+    from emofuse.server.label_studio import LabelStudio
+
+    if url is None:
+        if token_file is not None:
+            raise typer.BadParameter("--label-studio-token-file is of a --label-studio")
+        return None
+    token = None if token_file is None else token_file.read_text(encoding="ascii", errors="replace").strip()
+    if token is not None and (not token.isascii() or not token.isprintable() or not token):
+        raise typer.BadParameter(f"{token_file} holds no token: one line of ASCII characters")
+    try:
+        return LabelStudio(url, token)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -84,7 +84,7 @@ class LslOutlet:
 
 
 def _describe(description: Any, emotions: Sequence[str], window_s: float, hop_s: float, reader: str) -> None:
-    """Fill in what XDF files keep of a stream: its channels, as those of EEG are described, and the way to it."""
+    """Fill in what XDF files keep of a stream: its channels, described as those of EEG, and its reading."""
     channels = description.append_child("channels")
     for label, unit, kind in (
         *((one_line(name), "probability", "Emotion") for name in emotions),

@@ -10,6 +10,7 @@ the token: a route that is added later does, too.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -21,6 +22,7 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emofuse.server.label_studio import PREFIX
 from emofuse.server.problems import Problem, too_many
 from emofuse.server.settings import DAY_S, LOOPBACK_NAMES, ServerSettings, is_loopback
 
@@ -170,6 +172,8 @@ class Access:
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() == b"bearer":
             return self._tokens.is_token(given.strip())
+        if scheme.lower() == b"basic" and path.startswith(PREFIX):  # the one way that Label Studio has
+            return self._tokens.is_token(_basic_password(given))
         return self._tokens.is_session(_cookie(headers.get(b"cookie", b"")), time.time())
 
 
@@ -184,6 +188,14 @@ async def refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -
         await response(scope, receive, send)
         return
     await response(scope, receive, send)
+
+
+def _basic_password(given: bytes) -> bytes:
+    """The password of basic authentication; whatever the name is."""
+    try:
+        return base64.b64decode(given.strip(), validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def _check_origin(origin: bytes | None, host: bytes) -> None:

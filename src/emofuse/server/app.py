@@ -18,6 +18,7 @@ from emofuse.server.routes import (
     about,
     events,
     jobs,
+    label_studio,
     live,
     page,
     people,
@@ -83,6 +84,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
         predictions, jobs, annotation_routes, results, events, studies, live, people, about, session,
     ):  # fmt: skip
         api.include_router(module.router)
+    if settings.label_studio is not None:
+        api.include_router(label_studio.router)
     app.include_router(api)
     app.include_router(page.router)
     _describe(app)

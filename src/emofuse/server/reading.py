@@ -224,6 +224,16 @@ def _timeline(recognizer: Recognizer, request: Request, talk: Talk, names: _Name
     }
 
 
+def _label_studio(recognizer: Recognizer, request: Request, talk: Talk, names: _Names) -> Reply:
+    """A prediction for the tags of a labeling configuration."""
+    from emofuse.exports.label_studio import LabelingNames, prediction
+
+    labeling = LabelingNames(**{**request["labeling"], "values": frozenset(request["labeling"]["values"])})
+    with _opened(request, names) as path:
+        timeline = recognizer.timeline(path, cancel=talk.cancelled, **_timeline_options(request))
+    return {"prediction": prediction(timeline, labeling)}
+
+
 def _enroll(recognizer: Recognizer, request: Request, talk: Talk, _: _Names) -> Reply:
     """Make a profile of recordings of one person."""
     profile = recognizer.enroll(
@@ -319,6 +329,7 @@ _DO: Final[Mapping[str, _Way]] = {
     "predict": _predict,
     "timeline": _timeline,
     "enroll": _enroll,
+    "label-studio": _label_studio,
     "export": _export,
     "view": _view,
     "study": _study,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from emofuse.core.limits import default_max_pixels
+from emofuse.server.label_studio import LabelStudio
 from emofuse.server.live.limits import LiveLimits
 from emofuse.system.cores import usable_cores
 
@@ -96,6 +97,8 @@ class ServerSettings:
     """The recognizer; None: the one that comes with emofuse."""
     hosts: tuple[str, ...] = ()
     """Further names under which clients reach the service, as behind a proxy."""
+    label_studio: LabelStudio | None = None
+    """The Label Studio whose backend the service is; None: of none."""
     quotas: Quotas = field(default_factory=Quotas)
     live: LiveLimits = field(default_factory=LiveLimits)
 
