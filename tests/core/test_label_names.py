@@ -68,6 +68,7 @@ def test_decomposed_letters_are_composed() -> None:
         (["STRASSE", "straße"], "differ only in capitals"),
         (["é", unicodedata.normalize("NFD", "é")], r"'\\xe9' and 'e\\u0301' differ only in Unicode form"),
         (["①", "1"], "differ only in capitals or Unicode form"),
+        (["happy", "happy_low"], "'happy_low' is the name of a column about 'happy'"),
         ([], "there is no label"),
         (["calm"], "only one label"),
         ([f"label {i}" for i in range(MOST_LABELS + 1)], "there are 51 labels"),

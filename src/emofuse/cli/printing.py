@@ -16,7 +16,7 @@ from rich.text import Text
 
 from emofuse.cli.quiet import is_quiet
 from emofuse.core.alike import joined_name, shown_groups
-from emofuse.core.colors import EMOTION_COLORS
+from emofuse.core.colors import label_colors
 from emofuse.core.text import shown
 from emofuse.core.times import short_clock
 from emofuse.corpus.corpus import CORPUS_FACT, CorpusPart
@@ -198,13 +198,14 @@ def _probabilities(p: Prediction, *, blocks: bool) -> str:
     shown_rows = [groups[i] for i in order[: max(1, int((values >= LEAST_SHOWN).sum()))]]
     names = [joined_name([p.emotions[i] for i in group]) for group in shown_rows]
     width = max(9, *map(len, names))
+    colors = label_colors(p.emotions)
     lines = []
     for group, label in zip(shown_rows, names, strict=True):
         name, value = p.emotions[group[0]], float(p.probabilities[list(group)].sum())
         drawn = bar(value, TABLE_BAR_CELLS).rstrip()
         if not blocks:
             drawn = "#" * round(round(value * TABLE_BAR_CELLS * 8) / 8)
-        lines.append(f"{label:{width}} {value:4.0%} [{EMOTION_COLORS[name]}]{drawn}[/]")
+        lines.append(f"{escape(f'{label:{width}}')} {value:4.0%} [{colors[name]}]{drawn}[/]")
     return "\n".join([*lines, *_rated_lines(p)])
 
 
@@ -246,11 +247,12 @@ def print_segments(timeline: Timeline, console: Console) -> None:
     several = len({segment.person for segment in timeline.segments}) > 1 or timeline.people
     who = ["who"] if several else []
     table = Table("from", "to", *who, "expresses", "sure", title_justify="left")
+    colors = label_colors(timeline.emotions)
     for segment in timeline.segments:
         when = [short_clock(segment.start_s), short_clock(segment.end_s)]
         person = [escape(segment.person or VOICE)] if several else []
         sure = "" if segment.shown_confidence is None else f"{segment.shown_confidence:.0%}"
-        table.add_row(*when, *person, _emotion(segment), sure)
+        table.add_row(*when, *person, _emotion(segment, colors), sure)
     console.print(table)
 
 
@@ -260,10 +262,11 @@ def print_summary(timeline: Timeline, console: Console) -> None:
     from emofuse.timeline.summary import main_results, summarize
 
     table = Table("who", "talks", "in view", "expresses", "sure", title_justify="left")
+    colors = label_colors(timeline.emotions)
     for one in summarize(timeline):
         lengths = ["" if known is None else short_clock(known) for known in (one.talking_s, one.seen_s)]
         results = "\n".join(
-            f"[{EMOTION_COLORS.get(names[0], 'white')}]{joined_name(names)} {share:.0%}[/]" if names
+            f"[{colors[names[0]]}]{escape(joined_name(names))} {share:.0%}[/]" if names
             else f"[dim]not sure {share:.0%}[/]"
             for names, share in main_results(one)
         )  # fmt: skip
@@ -272,9 +275,9 @@ def print_summary(timeline: Timeline, console: Console) -> None:
     console.print(table)
 
 
-def _emotion(segment: Segment) -> str:
+def _emotion(segment: Segment, colors: Mapping[str, str]) -> str:
     if segment.emotion is not None:
-        return f"[{EMOTION_COLORS[segment.emotion]}]{segment.shown_emotion}[/]"
+        return f"[{colors[segment.emotion]}]{escape(segment.shown_emotion or '')}[/]"
     if segment.excluded:
         return "[dim]excluded[/]"
     return "[dim]not sure[/]" if segment.abstained else "[dim]nothing to read[/]"
@@ -312,11 +315,12 @@ def _live_person(one: LiveWindow, emotions: Sequence[str]) -> Table:
         groups = shown_groups(emotions, fused, face_alone=face_alone)
     values = [0.0 if fused is None else float(fused[list(group)].sum()) for group in groups]
     top = None if fused is None else groups[int(np.argmax(values))]
+    colors = label_colors(emotions)
     for group, probability in zip(groups, values, strict=True):
         best = group is top
         table.add_row(
             Text(joined_name([emotions[i] for i in group]), style="bold" if best else ""),
-            Text(bar(probability, LIVE_BAR_CELLS), style=EMOTION_COLORS.get(emotions[group[0]], "white")),
+            Text(bar(probability, LIVE_BAR_CELLS), style=colors[emotions[group[0]]]),
             f"{probability:4.0%}" if fused is not None else "   –",
         )
     for name, share in (("speech", window.speech), ("face", window.face_present)):

@@ -18,12 +18,14 @@ LONGEST_LABEL: Final = 60
 """Characters; a label is the name of a column and the heading of one."""
 
 RESERVED: Final = frozenset({
-    "actor", "clip", "confidence", "emotion", "error", "file", "fold", "notes", "system", "take",
+    "abstained", "actor", "clip", "confidence", "emotion", "error", "file", "fold", "notes", "system", "take",
     "unlabelled", "used",
 })  # fmt: skip
 """Columns that stand beside those of labels in some table."""
 RESERVED_PREFIXES: Final = ("voice_", "face_", "share:")
 """In tables, ``voice_happy`` is what the voice alone says of happy."""
+_BOUNDS: Final = ("low", "high")
+"""``share_happy_low`` is the lower bound of what is known of happy."""
 _FORBIDDEN: Final = {
     ",": "a comma",
     "=": "an equals sign",
@@ -99,6 +101,10 @@ def check_labels(names: Iterable[str], *, fewest: int = FEWEST_LABELS) -> tuple[
             raise ValueError(
                 f"the labels {ascii_if_alike(other, name)} differ only in {how}: spell them alike"
             )
+    for label in labels:
+        base, _, end = label.rpartition("_")
+        if end in _BOUNDS and base in labels:
+            raise ValueError(f"the label {label!r} is the name of a column about {base!r}: rename it")
     if len(labels) > MOST_LABELS:
         raise ValueError(
             f"there are {len(labels)} labels ({', '.join(labels[:_MAX_LISTED])} …), at most {MOST_LABELS} "

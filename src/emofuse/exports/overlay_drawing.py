@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.colors import EMOTION_COLORS
+from emofuse.core.colors import label_colors
 from emofuse.core.records import UInt8
 from emofuse.exports.tiers import EXCLUDED, VOICE
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
@@ -29,10 +29,11 @@ _GRAY: Final = (150, 150, 150)
 _Color = tuple[int, int, int]
 
 
-def _color(emotion: str | None) -> _Color:
-    if emotion is None:
-        return _GRAY
-    text = EMOTION_COLORS.get(emotion, "#c8c8c8")
+_MOST_BARS: Final = 10
+"""A panel shows no more labels than this: the highest probabilities."""
+
+
+def _lightened(text: str) -> _Color:
     red, green, blue = (int(text[i : i + 2], 16) for i in (1, 3, 5))
     # lightened by a quarter, because the panels are dark
     return tuple(round(channel + (255 - channel) * 0.25) for channel in (blue, green, red))  # type: ignore[return-value]
@@ -48,6 +49,15 @@ def plain_text(text: str, otherwise: str) -> str:
     flat = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
     printable = " ".join("".join(c if c.isprintable() else " " for c in flat).split())[:24]
     return printable if any(c.isalnum() for c in printable) else otherwise
+
+
+def plain_labels(emotions: Sequence[str]) -> dict[str, str]:
+    """Each label in the characters of the font: ``label 3`` where it has none of them."""
+    plain: dict[str, str] = {}
+    for number, emotion in enumerate(emotions, 1):
+        text = plain_text(emotion, f"label {number}")
+        plain[emotion] = f"{text[:18]} {number}" if text in plain.values() else text
+    return plain
 
 
 def _mark(timeline: Timeline, person: str) -> str:
@@ -112,10 +122,9 @@ class _State:
     segment: Segment | None
     window: Window | None
     speaks: bool
-
-    @property
-    def color(self) -> _Color:
-        return _color(self.segment.emotion if self.segment else None)
+    color: _Color
+    plain: Mapping[str, str]
+    """The labels in the characters of the font."""
 
     @property
     def result(self) -> str:
@@ -127,7 +136,7 @@ class _State:
         if self.segment.emotion is None:
             return "abstained" if self.segment.abstained else ""
         emotion, confidence = self.segment.shown_emotion or "", self.segment.shown_confidence
-        return f"{plain_text(emotion, '?')} {confidence or 0:.0%}"
+        return f"{self.plain.get(emotion) or plain_text(emotion, '?')} {confidence or 0:.0%}"
 
 
 class Drawing:
@@ -136,8 +145,10 @@ class Drawing:
     def __init__(self, timeline: Timeline, width: int, height: int) -> None:
         """``width`` and ``height``: of the upright frames to draw on, in pixels."""
         self._timeline = timeline
-        self._emotions = [plain_text(emotion, "?") for emotion in timeline.emotions]
-        self._colors = [_color(emotion) for emotion in timeline.emotions]
+        self._plain = plain_labels(timeline.emotions)
+        self._emotions = list(self._plain.values())
+        self._colors = [_lightened(color) for color in label_colors(timeline.emotions).values()]
+        self._color_of = dict(zip(timeline.emotions, self._colors, strict=True))
         faces: dict[str, list[FaceBox]] = {}
         for face in timeline.faces:
             faces.setdefault(face.person, []).append(face)
@@ -169,7 +180,9 @@ class Drawing:
             speaks = person is not None and window is not None and window.speaker == person
             unattributed = VOICE if self._names else None
             name = unattributed if person is None else self._names[person]
-            state = _State(name, results.segment(time_s), window, speaks)
+            segment = results.segment(time_s)
+            color = self._color_of.get(segment.emotion or "", _GRAY) if segment else _GRAY
+            state = _State(name, segment, window, speaks, color, self._plain)
             track = self._box_tracks.get(person) if person is not None else None
             box = track.at(time_s) if track else None
             if box is not None:
@@ -249,8 +262,8 @@ class Drawing:
         while len(head) > 4 and self._text_size(head, 0.46)[0] > wide - 2 * pad:
             head = head[:-3] + ".."
         values = self._values(state.window)
-        # small frames have no room for eight bars: the highest probabilities are shown
-        most = max(0, (self._height - 2 * margin - 2 * pad - line) // line)
+        # small frames have no room for all bars: the highest probabilities are shown
+        most = min(_MOST_BARS, max(0, (self._height - 2 * margin - 2 * pad - line) // line))
         rows = range(len(self._emotions)) if values is not None else range(0)
         if values is not None and most < len(self._emotions):
             rows = sorted(np.argsort(-values)[:most].tolist())  # type: ignore[assignment]

@@ -29,7 +29,11 @@ def write_png(timeline: Timeline, file: IO[bytes], waveform: Peaks | None = None
 
     from emofuse.exports.raster import rasterize
 
-    file.write(cv2.imencode(".png", rasterize(draw_picture(timeline, waveform), _SCALE))[1].tobytes())
+    file.write(
+        cv2.imencode(".png", rasterize(draw_picture(timeline, waveform), _SCALE, timeline.emotions))[
+            1
+        ].tobytes()
+    )
 
 
 def draw_picture(timeline: Timeline, waveform: Peaks | None) -> str:

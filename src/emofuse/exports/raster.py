@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import cv2
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.records import UInt8
-from emofuse.exports.overlay_drawing import plain_text
+from emofuse.exports.overlay_drawing import plain_labels, plain_text
 
 _SHIFT: Final = 4
 """Bits of the fraction of a pixel."""
@@ -30,8 +30,15 @@ _Color = tuple[int, int, int]
 _Points = NDArray[np.float64]
 
 
-def rasterize(svg: str, scale: int) -> UInt8:
-    """(height, width, 3) uint8 BGR: a chart, ``scale`` pixels per unit."""
+def rasterize(svg: str, scale: int, emotions: Sequence[str] = ()) -> UInt8:
+    """(height, width, 3) uint8 BGR: a chart, ``scale`` pixels per unit.
+
+    Args:
+        svg: of the chart.
+        scale: a whole number.
+        emotions: labels in it; in scripts that the font lacks they become ``label 3``.
+    """
+    stand_ins = {label: plain for label, plain in plain_labels(emotions).items() if not label.isascii()}
     root = ET.fromstring(svg)  # our own text, and no entities in it
     width, height = (round(float(root.attrib[name]) * scale) for name in ("width", "height"))
     image = np.full((height, width, 3), 255, np.uint8)
@@ -42,7 +49,7 @@ def rasterize(svg: str, scale: int) -> UInt8:
         elif kind == "path":
             _draw_path(image, element.attrib, scale)
         elif kind == "text":
-            _draw_text(image, element.attrib, element.text or "", scale)
+            _draw_text(image, element.attrib, _with(stand_ins, element.text or ""), scale)
     return image
 
 
@@ -98,6 +105,12 @@ def _subpaths(path: str) -> Iterator[_Points]:
             points.append((x, y))
     if points:
         yield np.array(points)
+
+
+def _with(stand_ins: Mapping[str, str], text: str) -> str:
+    for label, plain in stand_ins.items():
+        text = text.replace(label, plain)
+    return text
 
 
 def _draw_text(image: UInt8, given: dict[str, str], text: str, scale: int) -> None:

@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.colors import EMOTION_COLORS
+from emofuse.core.colors import EMOTION_COLORS, label_colors
 from emofuse.core.text import one_line
 from emofuse.core.times import clock
+from emofuse.exports.legend import draw_legend
 from emofuse.exports.marks import has_marks, mark_rows
 from emofuse.exports.page_texts import fragment_text
 from emofuse.exports.rating_curves import HEIGHT, rating_curve
@@ -39,19 +40,14 @@ _STEPS_S: Final = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600,
 
 
 def css_colors(emotions: Sequence[str]) -> str:
-    """CSS variables ``--e0`` … in the order of the emotions, lighter in the dark color scheme."""
-    named = [_color(emotion, index, len(emotions)) for index, emotion in enumerate(emotions)]
-    light = "".join(f"--e{index}:{color};" for index, color in enumerate(named))
-    dark = "".join(f"--e{index}:{_lifted(color)};" for index, color in enumerate(named))
+    """CSS variables ``--e0`` … in the order of the labels; the eight emotions are lighter on dark pages."""
+    named = label_colors(emotions)
+    light = "".join(f"--e{index}:{color};" for index, color in enumerate(named.values()))
+    dark = "".join(
+        f"--e{index}:{_lifted(color) if emotion in EMOTION_COLORS else color};"
+        for index, (emotion, color) in enumerate(named.items())
+    )
     return f":root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"
-
-
-def _color(emotion: str, index: int, n: int) -> str:
-    """The package's color of an emotion; for any other emotion, a hue by its position."""
-    if emotion in EMOTION_COLORS:
-        return EMOTION_COLORS[emotion]
-    red, green, blue = colorsys.hls_to_rgb(index / max(n, 1), 0.45, 0.55)
-    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
 
 
 def _lifted(color: str) -> str:
@@ -102,8 +98,8 @@ def draw_chart(timeline: Timeline, waveform: Peaks | None, *, everyone: bool = F
     if has_marks(timeline):
         parts += [_name(fragment_text("markers"), top + _MARKS / 2), *_marks_row(timeline, top)]
         top += _MARKS + 8
-    legend = _legend(timeline, top + 8)
-    height = top + 34
+    legend, more = _legend(timeline, top + 8)
+    height = top + 34 + more
     if timeline.purpose is not None:
         text = escape(fragment_text("purpose", purpose=one_line(timeline.purpose)))
         legend += f'<text x="{_LEFT}" y="{height + 4:g}" fill="var(--quiet)">{text}</text>'
@@ -283,16 +279,9 @@ def _marks_row(timeline: Timeline, top: float) -> Iterator[str]:
             )
 
 
-def _legend(timeline: Timeline, top: float) -> str:
-    emotions = timeline.emotions
-    more = [("url(#hatch)", fragment_text("not_sure"))]
+def _legend(timeline: Timeline, top: float) -> tuple[str, int]:
+    entries = [(f"var(--e{index})", emotion) for index, emotion in enumerate(timeline.emotions)]
+    entries.append(("url(#hatch)", fragment_text("not_sure")))
     if any(segment.excluded for segment in timeline.segments):
-        more.append((_EXCLUDED_FILL, EXCLUDED))
-    width = (_RIGHT - _LEFT) / max(len(emotions) + len(more), 8)
-    marks = [(f"var(--e{index})", emotion) for index, emotion in enumerate(emotions)]
-    return "".join(
-        f'<rect x="{_LEFT + index * width:.1f}" y="{top:g}" width="12" height="12" rx="3" fill="{fill}"/>'
-        f'<text x="{_LEFT + index * width + 17:.1f}" y="{top + 10:g}" fill="var(--text)">'
-        f"{escape(text)}</text>"
-        for index, (fill, text) in enumerate([*marks, *more])
-    )
+        entries.append((_EXCLUDED_FILL, EXCLUDED))
+    return draw_legend(entries, _LEFT, _RIGHT, top)

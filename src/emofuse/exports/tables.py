@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from emofuse.core.csv_tables import write_csv
 from emofuse.core.errors import MissingExtraError
@@ -36,6 +36,10 @@ __all__ = [
     "write_summary_csv",
     "write_windows_csv",
 ]
+
+
+_OF_LABELS: Final = ("voice_", "face_", "fused_", "other_", "share_", "mean_", "low_", "high_")
+"""Columns that begin so end in a label, which is no unit, whatever it is called."""
 
 
 def window_rows(timeline: Timeline) -> Iterator[dict[str, Any]]:
@@ -130,9 +134,10 @@ def _cell(column: str, value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         # times are whole milliseconds already: this removes the rounding error of the division
-        if column.endswith("_s"):
+        if column.endswith("_s") and not column.startswith(_OF_LABELS):
             return decimal_seconds(round(value * 1000))
-        return f"{value:.2f}" if column.endswith("_px") else f"{value:.6f}"
+        in_pixels = column.endswith("_px") and not column.startswith(_OF_LABELS)
+        return f"{value:.2f}" if in_pixels else f"{value:.6f}"
     return str(value)
 
 

@@ -28,6 +28,10 @@ _GAP: Final = 14
 _PEOPLE: Final = (31.0, 59.0)
 """From the top of a row to the dots of the first and the last person."""
 NOT_SURE: Final = "not sure"
+_MOST_COLUMNS: Final = 11
+"""Of labels; beyond, their names do not fit."""
+_CHARACTER: Final = 7.0
+"""The width of a character of a name."""
 
 
 def draw_conditions(
@@ -43,6 +47,7 @@ def draw_conditions(
     """
     rows = [one for one in means if one.person is None]
     columns = {f"share_{emotion}": (emotion, f"var(--e{n})") for n, emotion in enumerate(emotions)}
+    columns = _largest(columns, rows)
     columns["share_abstained"] = (NOT_SURE, QUIET)
     grid = _Grid.of(means, columns, len(rows))
     title = text_element(_LEFT, 20, "Share of the time that was read", bold=True)
@@ -57,6 +62,8 @@ def draw_conditions(
     if not rows:
         parts.append(text_element(_LEFT, _TOP + 20, "Nothing was read yet.", QUIET))
     height, notes = grid.bottom + 16.0, _notes(rows, purpose)
+    if len(emotions) >= len(columns):
+        notes.insert(0, f"The {len(columns) - 1} of {len(emotions)} labels with the largest shares.")
     parts += _legend(height)
     for note in notes:
         height += 20
@@ -67,6 +74,17 @@ def draw_conditions(
         f"<defs></defs>{''.join(parts)}</svg>"
     )
     return as_document(chart, emotions, dark=dark)
+
+
+def _largest(
+    columns: dict[str, tuple[str, str]], rows: Sequence[ConditionMean]
+) -> dict[str, tuple[str, str]]:
+    """Those of the columns that there is room for: the ones with the largest shares, in order."""
+    if len(columns) <= _MOST_COLUMNS:
+        return columns
+    most = {name: max((row.values[name] or 0.0 for row in rows), default=0.0) for name in columns}
+    shown = sorted(columns, key=lambda name: -most[name])[:_MOST_COLUMNS]
+    return {name: shown_as for name, shown_as in columns.items() if name in shown}
 
 
 class _Grid:
@@ -97,7 +115,7 @@ class _Grid:
         for number, (name, color) in enumerate(columns.values()):
             left = self.left(number)
             yield f'<rect x="{left:.1f}" y="34" width="10" height="10" rx="3" fill="{color}"/>'
-            yield text_element(left + 15, 43, name)
+            yield text_element(left + 15, 43, shortened(name, max(4, int((self.width - 15) / _CHARACTER))))
             for part in (0.0, 0.5, 1.0):
                 x = self.x(number, part * self.largest)
                 yield f'<path d="M{x} {_TOP}V{self.bottom:g}" stroke="var(--grid)" fill="none"/>'

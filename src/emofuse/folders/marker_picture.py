@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.text import one_line
+from emofuse.exports.legend import draw_legend
 from emofuse.exports.picture import as_document
 from emofuse.folders.drawing import QUIET, axis_top, counted, shortened, text_element
 from emofuse.folders.marker_means import MarkerMean
@@ -52,15 +53,17 @@ def draw_markers(
     offsets_s = (rules or CurveRules()).offsets_s
     largest = _largest(shown[:_MOST])
     parts = [text_element(20, 22, "Mean probability around markers, in seconds", bold=True)]
-    parts += _legend(emotions, 36)
+    entries = [(f"var(--e{number})", emotion) for number, emotion in enumerate(emotions)]
+    legend, more = draw_legend(entries, 20, _WIDTH - 20, 36)
+    parts.append(legend)
     for number, one in enumerate(shown[:_MOST]):
         left = 50.0 + number % _COLUMNS * (_PANEL + 10)
-        top = 108.0 + number // _COLUMNS * _ROW
+        top = 108.0 + more + number // _COLUMNS * _ROW
         parts += _Panel(one, left, top, offsets_s, largest).drawn(emotions)
     rows = -(-len(shown[:_MOST]) // _COLUMNS)
-    height = 84.0 + rows * _ROW if rows else 108.0
+    height = (84.0 + rows * _ROW if rows else 108.0) + more
     if not shown:
-        parts.append(text_element(20, 84, "There are no markers yet around which something was read."))
+        parts.append(text_element(20, 84 + more, "There are no markers yet around which something was read."))
     for note in _notes(len(shown), purpose):
         parts.append(text_element(20, height, note, QUIET))
         height += 20
@@ -171,11 +174,3 @@ def _notes(n_panels: int, purpose: str | None) -> Iterator[str]:
         )
     if purpose is not None:
         yield f"Purpose: {one_line(purpose)}"
-
-
-def _legend(emotions: Sequence[str], top: float) -> Iterator[str]:
-    width = (_WIDTH - 40) / max(len(emotions), 8)
-    for number, emotion in enumerate(emotions):
-        x = 20 + number * width
-        yield f'<rect x="{x:.1f}" y="{top:g}" width="12" height="12" rx="3" fill="var(--e{number})"/>'
-        yield text_element(x + 17, top + 10, one_line(emotion))
