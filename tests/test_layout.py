@@ -34,6 +34,7 @@ TESTS_BESIDE_MODULES = {
     "server/test_examples.py": "the examples of docs/server.md",
     "soak/test_server_uploads.py": "300 malformed uploads; by hand, by make soak",
     "evaluation/test_one_modality.py": "one rule for evaluation, training, prediction and report",
+    "evaluation/test_label_sets.py": "2, 12 and 50 labels from their table to the report and every export",
     "evaluation/test_own_embeddings.py": "embeddings in evaluation, training, prediction and timelines",
     "evaluation/test_several_corpora.py": "one rule for evaluation, training, prediction and report",
     "cli/test_predict_batch.py": "the command predict on many files",

@@ -380,6 +380,18 @@ def in_order(systems: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(known + sorted(set(systems) - set(SYSTEMS)))
 
 
+def shown(systems: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of the systems that are shown, in order: of a corpus or recipe of one modality that alone.
+
+    ``fused`` is then the same, because nothing is fused.
+
+    >>> shown({"fused": {}, "voice": {}}), shown({"fused": {}, "voice": {}, "face": {}})
+    (('voice',), ('voice', 'face', 'fused'))
+    """
+    names = in_order(systems)
+    return names[:1] if len(names) == 2 and names[1] == "fused" else names
+
+
 def title(system: str) -> str:
     """What a system is called in the report."""
     return SYSTEMS.get(system, system)

@@ -22,6 +22,7 @@ from emofuse.evaluation.results import (
     in_order,
     read_json_object,
     read_results,
+    shown,
 )
 from emofuse.system.array_files import read_arrays
 from emofuse.system.atomic_write import write_atomically
@@ -125,8 +126,8 @@ class Run:
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """Names of the systems that have results, in canonical order, unknown ones last."""
-        return in_order(self.results["systems"])
+        """Names of the systems that have results and are shown, in canonical order, unknown ones last."""
+        return shown(self.results["systems"])
 
 
 def read_run(path: Path) -> Run:

@@ -20,7 +20,7 @@ from emofuse.evaluation.report.tables import (
     group_rows,
     robustness_rows,
 )
-from emofuse.evaluation.results import GroupEntry, Results, SystemFigures, in_order, title
+from emofuse.evaluation.results import GroupEntry, Results, SystemFigures, in_order, shown, title
 from emofuse.evaluation.run_files import Run
 from emofuse.recognition.bundle import NON_COMMERCIAL
 from emofuse.system.templates import render_markdown
@@ -39,7 +39,7 @@ def model_card(run: Run) -> str:
         ExperimentError: results.json does not say what pretrained parts were trained on.
     """
     results = run.results
-    systems = [_system(name, results["systems"][name]) for name in in_order(results["systems"])]
+    systems = [_system(name, results["systems"][name]) for name in shown(results["systems"])]
     recipe = results.get("recipe") or {}
     corpus = about_corpus(results)
     groups = {name: records for name, records in (results.get("groups") or {}).items() if records}
@@ -62,7 +62,7 @@ def model_card(run: Run) -> str:
         folds=_folds(results),
         pretrained=pretrained_parts(results),
         systems=systems,
-        fused="fused" in results["systems"],
+        fused="fused" in shown(results["systems"]),
         calibrated=[system for system in systems if system["ece"] is not None],
         coverage=(coverage := _coverage(results["systems"])),
         beforehand=any(point["answered"] is not None for point in coverage),

@@ -62,7 +62,8 @@ def _told_apart(emotions: Sequence[str]) -> str:
 
 def _headline(run: Run) -> Facts:
     systems = run.results["systems"]
-    cards: list[str] = [name for name in ("fused", "voice", "face") if name in systems] or [run.systems[0]]
+    cards: list[str] = [name for name in ("fused", "voice", "face") if name in run.systems]
+    cards = cards or [run.systems[0]]
     return {
         "cards": [
             {
@@ -72,11 +73,13 @@ def _headline(run: Run) -> Facts:
             }
             for name in cards
         ],
-        "chart": charts.accuracy_by_system(systems, _majority_share(run)),
-        "systems": tables.system_rows(systems),
+        "chart": charts.accuracy_by_system(
+            {name: systems[name] for name in run.systems}, _majority_share(run)
+        ),
+        "systems": tables.system_rows({name: systems[name] for name in run.systems}),
         "n_emotions": len(run.emotions),
         "chance": 1 / len(run.emotions),
-        "fused": "fused" in systems,
+        "fused": "fused" in run.systems,
         "gains": tables.gain_rows(run.scores, _seed(run)),
     }
 
@@ -133,7 +136,7 @@ def _actors(run: Run) -> Facts | None:
 
 
 def _calibration(run: Run) -> Facts | None:
-    name = next((n for n in ("fused", *run.systems) if n in run.scores), None)
+    name = next((n for n in reversed(main_systems(run.results["systems"])) if n in run.scores), None)
     if name is None:
         return None
     scores = run.scores[name]
@@ -269,7 +272,7 @@ def _examples(run: Run) -> Facts | None:
 
 
 def _main_scores(run: Run) -> list[str]:
-    return [name for name in MAIN_SYSTEMS if name in run.scores]
+    return [name for name in MAIN_SYSTEMS if name in run.scores and name in run.systems]
 
 
 def _seed(run: Run) -> int:

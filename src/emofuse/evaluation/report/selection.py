@@ -10,8 +10,8 @@ from emofuse.evaluation.results import (
     EnrollmentPoint,
     GroupEntry,
     RobustnessFigures,
-    in_order,
     natural,
+    shown,
     title,
 )
 
@@ -29,7 +29,8 @@ Records = Mapping[tuple[str, str], Mapping[str, Any]]
 
 def main_systems(systems: Mapping[str, Any]) -> tuple[str, ...]:
     """Those of voice, face and fusion that are there; if none is, all systems."""
-    return tuple(name for name in MAIN_SYSTEMS if name in systems) or in_order(systems)
+    names = shown(systems)
+    return tuple(name for name in MAIN_SYSTEMS if name in names) or names
 
 
 def named(system: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from emofuse.core.colors import EMOTION_COLORS, label_colors
+from emofuse.system.shared_settings import ignored_warnings
 
 
 class Ink:
@@ -104,7 +105,8 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
     """
     out = io.BytesIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(out, format="svg", transparent=True, metadata=nothing)
+    with ignored_warnings(UserWarning):  # letters that this font lacks: the browser has another for them
+        figure.savefig(out, format="svg", transparent=True, metadata=nothing)
     svg = out.getvalue().decode("utf-8")
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<style.*?</style>|<metadata.*?</metadata>", "", svg, flags=re.S)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from emofuse.core.number_format import interval, number, percent
-from emofuse.evaluation.results import in_order
+from emofuse.evaluation.results import in_order, shown
 
 
 def summary_table(results: Mapping[str, Any]) -> Table:
@@ -18,7 +18,8 @@ def summary_table(results: Mapping[str, Any]) -> Table:
     caption = "speaker-independent" if results.get("speaker_independent") else "NOT speaker-independent"
     if corpus.get("synthetic"):
         caption += "; synthetic corpus: the figures say nothing about people"
-    if "fused" in results["systems"]:
+    names = shown(results["systems"])
+    if "fused" in names:
         caption += "; fused: the classifier chosen on inner folds, the figure to quote"
     table = Table(
         title=f"{recipe} · {results.get('protocol', '')} · in %, log loss in nats",
@@ -29,8 +30,8 @@ def summary_table(results: Mapping[str, Any]) -> Table:
     for heading in ("accuracy", "95 % interval", "UAR", "macro-F1", "log loss", "ECE"):
         table.add_column(heading, justify="right", no_wrap=True)
     systems = results["systems"]
-    best = max(systems[name]["accuracy"] for name in systems)
-    for name in in_order(systems):
+    best = max(systems[name]["accuracy"] for name in names)
+    for name in names:
         system = systems[name]
         accuracy = percent(system["accuracy"])
         table.add_row(
