@@ -12,6 +12,7 @@ from torch import Tensor
 
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.part import Ensemble, Training
+from emofuse.system.shared_settings import ignored_warnings
 from emofuse.training.draws import dropout, sent
 from emofuse.training.kernel_machine import fit_kernel
 from emofuse.training.loop import CrossEntropy, Epoch, mean_loss, one_cycle, soft_targets
@@ -210,7 +211,8 @@ def _fit_linear(
     scale = float(joined.square().mean().clamp(min=1e-12).rsqrt())
     x = joined.double().cpu().numpy() * scale
     if supervision is None:
-        model = LogisticRegression(C=strength, max_iter=1000).fit(x, labels)
+        with ignored_warnings(UserWarning):  # many labels of few clips each look like numbers to it
+            model = LogisticRegression(C=strength, max_iter=1000).fit(x, labels)
         classes, coefficients, intercepts = model.classes_, model.coef_, model.intercept_
         if len(classes) == 2:
             coefficients = np.concatenate([-coefficients, coefficients]) / 2

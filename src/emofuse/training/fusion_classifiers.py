@@ -248,8 +248,6 @@ class SklearnClassifier(_SeededClassifier):
             ExperimentError: there is only one emotion, or an SVM has a single clip of one, or none of a
                 corpus with every emotion; or the inputs are not numbers, or the same for all clips.
         """
-        from sklearn.exceptions import ConvergenceWarning
-
         _check_finite(X)
         if (np.ptp(X, axis=0) <= MIN_STD).all():
             raise ExperimentError(
@@ -266,8 +264,9 @@ class SklearnClassifier(_SeededClassifier):
                 f"too few takes: fusing by {self.name} needs clips of two emotions, an SVM two clips of each"
             )
         self.pipeline = self._build(len(X), self.n_inputs, int(counts.min()))
-        # nearly unregularized regressions do not converge; the search discards them
-        with ignored_warnings(ConvergenceWarning):
+        # nearly unregularized regressions do not converge, and the search discards them; and many labels of
+        # few clips each look like numbers to scikit-learn, which warns (UserWarning, as the first is one)
+        with ignored_warnings(UserWarning):
             if supervision is None:
                 self.pipeline.fit(X.astype(np.float64), y)
             else:
