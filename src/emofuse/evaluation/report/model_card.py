@@ -42,9 +42,12 @@ def model_card(run: Run) -> str:
     systems = [_system(name, results["systems"][name]) for name in shown(results["systems"])]
     recipe = results.get("recipe") or {}
     corpus = about_corpus(results)
-    groups = {name: records for name, records in (results.get("groups") or {}).items() if records}
+    known = run.systems
+    groups = {name: rows for name, rows in (results.get("groups") or {}).items() if rows and name in known}
     group_names = main_systems(groups)
-    corpora = {name: found for name, found in (results.get("corpora") or {}).items() if found}
+    corpora = {
+        name: found for name, found in (results.get("corpora") or {}).items() if found and name in known
+    }
     corpus_names = main_systems(corpora)
     return render_markdown(
         __package__,

@@ -136,7 +136,7 @@ def _actors(run: Run) -> Facts | None:
 
 
 def _calibration(run: Run) -> Facts | None:
-    name = next((n for n in reversed(main_systems(run.results["systems"])) if n in run.scores), None)
+    name = next((n for n in ("fused", *run.systems) if n in run.scores and n in run.systems), None)
     if name is None:
         return None
     scores = run.scores[name]
@@ -164,7 +164,8 @@ def _abstaining(run: Run) -> Facts | None:
 
 
 def _groups(run: Run) -> Facts | None:
-    groups = {name: records for name, records in (run.results.get("groups") or {}).items() if records}
+    found = run.results.get("groups") or {}
+    groups = {name: records for name, records in found.items() if records and name in run.systems}
     if not groups:
         return None
     names = main_systems(groups)
@@ -179,7 +180,8 @@ def _groups(run: Run) -> Facts | None:
 
 
 def _corpora(run: Run) -> Facts | None:
-    by_system = {name: found for name, found in (run.results.get("corpora") or {}).items() if found}
+    corpora = run.results.get("corpora") or {}
+    by_system = {name: found for name, found in corpora.items() if found and name in run.systems}
     if not by_system:
         return None
     names = main_systems(by_system)

@@ -11,7 +11,6 @@ from emofuse.evaluation.results import (
     GroupEntry,
     RobustnessFigures,
     natural,
-    shown,
     title,
 )
 
@@ -29,8 +28,7 @@ Records = Mapping[tuple[str, str], Mapping[str, Any]]
 
 def main_systems(systems: Mapping[str, Any]) -> tuple[str, ...]:
     """Those of voice, face and fusion that are there; if none is, all systems."""
-    names = shown(systems)
-    return tuple(name for name in MAIN_SYSTEMS if name in names) or names
+    return tuple(name for name in MAIN_SYSTEMS if name in systems) or in_order(systems)
 
 
 def named(system: str) -> dict[str, str]:
