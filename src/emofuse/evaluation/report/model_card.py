@@ -67,7 +67,7 @@ def model_card(run: Run) -> str:
         systems=systems,
         fused="fused" in shown(results["systems"]),
         calibrated=[system for system in systems if system["ece"] is not None],
-        coverage=(coverage := _coverage(results["systems"])),
+        coverage=(coverage := _coverage({name: results["systems"][name] for name in known})),
         beforehand=any(point["answered"] is not None for point in coverage),
         group_systems=[named(name) for name in group_names],
         emotion_rows=group_rows(groups, group_names, ("emotion",)),

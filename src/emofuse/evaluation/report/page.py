@@ -80,7 +80,9 @@ def _headline(run: Run) -> Facts:
         "n_emotions": len(run.emotions),
         "chance": 1 / len(run.emotions),
         "fused": "fused" in run.systems,
-        "gains": tables.gain_rows(run.scores, _seed(run)),
+        "gains": tables.gain_rows(
+            {name: found for name, found in run.scores.items() if name in run.systems}, _seed(run)
+        ),
     }
 
 

@@ -10,6 +10,7 @@ from emofuse.evaluation.results import (
     EnrollmentPoint,
     GroupEntry,
     RobustnessFigures,
+    in_order,
     natural,
     title,
 )
