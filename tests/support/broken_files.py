@@ -303,6 +303,48 @@ def _read_recipe(path: Path) -> None:
     load_recipe(path)
 
 
+def _timeline_as(suffix: str) -> Callable[[], dict[str, bytes]]:
+    def files() -> dict[str, bytes]:
+        from emofuse.exports.write import write_timeline
+        from tests.support import timelines
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = write_timeline(timelines.random_timeline(3), Path(folder, f"talk{suffix}"))
+            return {path.name: path.read_bytes()}
+
+    return files
+
+
+def _spans() -> dict[str, bytes]:
+    rows = [f"{n},{n}.5,happy,Anna" for n in range(12)]
+    return {"talk.csv": "\n".join(["start,end,label,person", *rows, ""]).encode()}
+
+
+def _boris() -> dict[str, bytes]:
+    rows = [f"Anna\tsad\t{('START', 'STOP')[n % 2]}\t{n}.5" for n in range(12)]
+    return {"talk.tsv": "\n".join(["Subject\tBehavior\tBehavior type\tTime", *rows, ""]).encode()}
+
+
+def _audformat_segments() -> dict[str, bytes]:
+    import pyarrow as pa
+
+    times = pa.array([n * 10**9 for n in range(13)], pa.duration("ns"))
+    columns = {"file": ["a.wav"] * 12, "start": times[:-1], "end": times[1:], "eva": ["happy", "sad"] * 6}
+    return {"db.parquet": _parquet(pa.table(columns))}
+
+
+def _read_annotations(path: Path) -> None:
+    from emofuse.coding.read import read_annotations
+
+    read_annotations(path)
+
+
+def _read_timeline(path: Path) -> None:
+    from emofuse.coding.timeline_files import read_timeline_coding
+
+    read_timeline_coding(path)
+
+
 FORMATS: Final[dict[str, Format]] = {
     "clip table, CSV": Format(_clip_table_csv, _read_clips),
     "clip table, Parquet": Format(_clip_table_parquet, _read_clips),
@@ -314,4 +356,10 @@ FORMATS: Final[dict[str, Format]] = {
     "embeddings, Parquet columns": Format(_columns_of_values, _read_table),
     "embeddings, Parquet lists": Format(_lists_of_values, _read_table),
     "ONNX": Format(_onnx, _read_onnx),
+    "ELAN": Format(_timeline_as(".eaf"), _read_annotations),
+    "TextGrid": Format(_timeline_as(".TextGrid"), _read_annotations),
+    "spans, CSV": Format(_spans, _read_annotations),
+    "spans, BORIS": Format(_boris, _read_annotations),
+    "spans, audformat": Format(_audformat_segments, _read_annotations),
+    "timeline, JSON": Format(_timeline_as(".json"), _read_timeline),
 }

@@ -12,6 +12,7 @@ from emofuse.coding.span_tables import read_span_table
 from emofuse.coding.spans import CodedFile
 from emofuse.coding.textgrid_files import read_textgrid
 from emofuse.core.errors import AnnotationError
+from emofuse.core.text import one_line
 
 READERS: Final[dict[str, Callable[[Path], CodedFile]]] = {
     ".eaf": read_eaf,
@@ -46,7 +47,7 @@ def read_annotations(path: str | os.PathLike[str]) -> CodedFile:
     except OSError as error:
         raise AnnotationError(f"{path}: {error.strerror or error}") from None
     except ValueError as error:
-        problem = str(error)
+        problem = one_line(str(error))
         if len(problem) > _LONGEST_PROBLEM:
             problem = problem[:_LONGEST_PROBLEM] + "…"
         raise AnnotationError(f"{path} cannot be read as annotations: {problem}") from None

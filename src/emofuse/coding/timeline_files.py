@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from emofuse.coding.spans import CodedSpan
 from emofuse.core.errors import TimelineError
+from emofuse.core.text import one_line
 from emofuse.system.json_files import read_json
 from emofuse.timeline.records import Timeline
 from emofuse.timeline.stored import load_timeline
@@ -74,7 +75,7 @@ def read_timeline_coding(path: str | os.PathLike[str]) -> TimelineCoding:
     except OSError as error:
         raise TimelineError(f"{path}: {error.strerror or error}") from None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        problem = error if isinstance(error, ValueError) else "its parts do not fit together"
+        problem = one_line(str(error)) if isinstance(error, ValueError) else "its parts do not fit together"
         raise TimelineError(f"{path} is not a timeline as JSON, or damaged: {problem}") from None
     raise TimelineError(f"{path} is not a timeline: write one with emofuse timeline FILE --out NAME.json")
 
