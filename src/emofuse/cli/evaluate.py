@@ -56,6 +56,7 @@ def evaluate(
     device: options.TrainingDevice = options.DeviceChoice.CPU,
     precision: options.TrainingPrecision = options.Precision.FLOAT32,
     cache: options.CacheFolder = None,
+    cluster: options.ClusterAddress = None,
     study: clusters.StudyUrl = None,
     study_password_file: clusters.StudyPasswordFile = None,
     _quiet: options.Quiet = False,
@@ -90,14 +91,14 @@ def evaluate(
     else:
         raise typer.BadParameter("which corpus? Give a folder or a table, or --train and --test")
     compute = options.compute(device, precision)
+    clusters.check_training(cluster, jobs, compute)
     print_corpus(clips)
     if seed is not None:
         settings = settings.model_copy(update={"seed": seed})
-    studies = clusters.studies(study, study_password_file)
-    with stages() as on_progress:
-        resources = Resources(
-            options.executor(jobs), options.feature_store(cache), on_progress, compute, studies
-        )
+    studies, store = clusters.studies(study, study_password_file), options.feature_store(cache)
+    read = clusters.recordings_of(clips)
+    with clusters.executor(cluster, jobs, [out, store.root], read) as executor, stages() as on_progress:
+        resources = Resources(executor, store, on_progress, compute, studies)
         results = cross_validate(clips, settings, protocol, out, resources, notes)
         on_progress("report", 0, 1)
         write_report(out)

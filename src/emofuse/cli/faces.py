@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from emofuse.cli import options
+from emofuse.cli import clusters, options
 from emofuse.cli.printing import print_line
 from emofuse.cli.progress import stages
 from emofuse.cli.quiet import is_quiet
@@ -74,6 +74,7 @@ def train(
         options.Precision,
         typer.Option(help="bfloat16 is twice as fast where the processor supports it; float32 otherwise."),
     ] = options.Precision.BFLOAT16,
+    cluster: options.ClusterAddress = None,
     _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Train a network on FER2013's labels and FER+'s votes, and evaluate it on public_test after every epoch.
@@ -87,19 +88,30 @@ def train(
     """
     options.check_training()
     from emofuse.corpus.fer2013 import read_fer2013
+    from emofuse.system.file_lock import locked_folder
     from emofuse.training.compute import computing
-    from emofuse.training.expression import DEFAULTS, train_expression
+    from emofuse.training.expression import DEFAULTS, train_expression, train_from_files
+    from emofuse.training.resources import Resources
 
     compute = options.compute(device)
+    clusters.check_training(cluster, 0, compute)
     name: Literal["emotion", "compact"] = architecture.value
     bfloat16 = precision is options.Precision.BFLOAT16
     settings = replace(DEFAULTS[name], epochs=epochs, seed=seed, threads=threads, bfloat16=bfloat16)
     faces, held_out = (read_fer2013(folder, split) for split in ("train", "public_test"))
     with stages() as on_progress, computing(compute):
-        result = train_expression(
-            faces, held_out, settings, out, teacher=teacher,
-            on_epoch=_EpochProgress(on_progress, architecture.value),
-        )  # fmt: skip
+        if cluster is None:
+            result = train_expression(
+                faces, held_out, settings, out, teacher=teacher,
+                on_epoch=_EpochProgress(on_progress, architecture.value),
+            )  # fmt: skip
+        else:
+            read = [folder / "train.npz", *([] if teacher is None else [teacher])]
+            with locked_folder(out), clusters.executor(cluster, 0, [out], read) as executor:
+                task = (folder, settings, out, teacher)
+                (result,) = Resources(executor, None, on_progress).map(
+                    f"{architecture.value} network", train_from_files, [task]
+                )
     typer.echo(f"{architecture.value} network on public_test, one prediction per face:")
     for labels, share, n in (
         ("FER2013", result.fer2013_accuracy, result.fer2013_n),

@@ -19,6 +19,7 @@ def leak(
     device: options.TrainingDevice = options.DeviceChoice.CPU,
     precision: options.TrainingPrecision = options.Precision.FLOAT32,
     cache: options.CacheFolder = None,
+    cluster: options.ClusterAddress = None,
     study: clusters.StudyUrl = None,
     study_password_file: clusters.StudyPasswordFile = None,
     _quiet: options.Quiet = False,
@@ -40,10 +41,12 @@ def leak(
 
     settings, clips = load_recipe(recipe), load_corpus(corpus)
     compute = options.compute(device, precision)
+    clusters.check_training(cluster, jobs, compute)
     store = options.feature_store(cache)
     studies = clusters.studies(study, study_password_file)
-    with stages() as on_progress:
-        resources = Resources(options.executor(jobs), store, on_progress, compute, studies)
+    read = clusters.recordings_of(clips)
+    with clusters.executor(cluster, jobs, [out, store.root], read) as executor, stages() as on_progress:
+        resources = Resources(executor, store, on_progress, compute, studies)
         audit = measure_leakage(clips, settings, protocol, out, resources)
     page = write_leakage(out, audit)
     console = Console()

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from emofuse.cli import options
+from emofuse.cli import clusters, options
 from emofuse.cli.printing import print_line
 from emofuse.cli.progress import stages
 from emofuse.cli.quiet import is_quiet
@@ -26,6 +26,7 @@ def robustness(
     jobs: options.Jobs = 0,
     device: options.TrainingDevice = options.DeviceChoice.CPU,
     cache: options.CacheFolder = None,
+    cluster: options.ClusterAddress = None,
     _quiet: options.Quiet = False,
 ) -> None:
     """Evaluate a run under noise, telephone audio, codecs, reverberation, clipping, offsets and hum.
@@ -43,8 +44,11 @@ def robustness(
 
     clips = options.load_corpora(corpus, labels, weight)
     compute = options.compute(device)
-    with stages() as on_progress:
-        resources = Resources(options.executor(jobs), options.feature_store(cache), on_progress, compute)
+    clusters.check_training(cluster, jobs, compute)
+    store = options.feature_store(cache)
+    read = clusters.recordings_of(clips)
+    with clusters.executor(cluster, jobs, [run, store.root], read) as executor, stages() as on_progress:
+        resources = Resources(executor, store, on_progress, compute)
         records = measure_robustness(run, clips, resources)
         page = write_report(run)
     table = Table("condition", "system", "accuracy %", "95 % interval", title_justify="left")

@@ -22,6 +22,7 @@ def train(
     device: options.TrainingDevice = options.DeviceChoice.CPU,
     precision: options.TrainingPrecision = options.Precision.FLOAT32,
     cache: options.CacheFolder = None,
+    cluster: options.ClusterAddress = None,
     study: clusters.StudyUrl = None,
     study_password_file: clusters.StudyPasswordFile = None,
     _quiet: options.Quiet = False,
@@ -44,11 +45,12 @@ def train(
     settings = load_recipe(recipe)
     clips = options.load_corpora(corpus, labels, weight, license_, name, dimensions)
     compute = options.compute(device, precision)
-    studies = clusters.studies(study, study_password_file)
-    with stages() as on_progress:
-        resources = Resources(
-            options.executor(jobs), options.feature_store(cache), on_progress, compute, studies
-        )
+    clusters.check_training(cluster, jobs, compute)
+    studies, store = clusters.studies(study, study_password_file), options.feature_store(cache)
+    folders = [out.absolute().parent, store.root]
+    read = clusters.recordings_of(clips)
+    with clusters.executor(cluster, jobs, folders, read) as executor, stages() as on_progress:
+        resources = Resources(executor, store, on_progress, compute, studies)
         others = [options.load_corpora([path], None) for path in measure or ()]
         bundle = train_bundle(clips, settings, out, resources, measure_on=others)
     print_line(f"bundle: {out}")

@@ -9,7 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
-from emofuse.core.errors import EmofuseError, FeatureError, MediaError, StoreError
+from emofuse.core.errors import (
+    EmofuseError,
+    FeatureError,
+    MediaError,
+    MissingExtraError,
+    StoreError,
+    WeightsError,
+)
 from emofuse.core.limits import ReadControl
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.recipe import Recipe
@@ -318,7 +325,7 @@ class _Work:
         """The features of a take, or its error."""
         try:
             return self._features(take)
-        except StoreError:
+        except (StoreError, WeightsError, MissingExtraError):  # not the file's fault
             raise
         except EmofuseError as error:
             return error

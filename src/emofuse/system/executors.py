@@ -113,10 +113,10 @@ class Processes:
             yield from THIS_PROCESS.as_completed(function, arguments, shared=shared)
             return
         yield from as_completed(
-            partial(_with_shared, function),
+            partial(with_shared, function),
             arguments,
             self.at_once,
-            setup=partial(_start, setup, shared),
+            setup=partial(start_worker, setup, shared),
             on_death=on_death,
         )
 
@@ -139,11 +139,13 @@ _shared: tuple[Any, ...] = ()
 """In a worker process: the first arguments of its tasks."""
 
 
-def _start(setup: Setup, shared: tuple[Any, ...]) -> None:
+def start_worker(setup: Setup, shared: tuple[Any, ...]) -> None:
+    """Prepare this process, which is one of several, for tasks that :func:`with_shared` computes."""
     global _shared  # noqa: PLW0603 - a worker process has no other place for it
     setup()
     _shared = shared
 
 
-def _with_shared(function: Callable[..., T], *arguments: Any) -> T:
+def with_shared(function: Callable[..., T], *arguments: Any) -> T:
+    """Compute a task."""
     return function(*_shared, *arguments)

@@ -282,22 +282,26 @@ def _serve(connection: Any) -> None:
     connection.send(("ready", None))
     with contextlib.suppress(EOFError, OSError):  # the parent has closed the connection, or ended
         while True:
-            connection.send_bytes(_reply(connection))
+            connection.send_bytes(computed(connection.recv_bytes()))
 
 
-def _reply(connection: Any) -> Any:
-    """Compute the next task; its result, or its error, as bytes to send.
+def computed(task: bytes) -> Any:
+    """Compute a task that :func:`packed` made; its result, or its error, as bytes to send.
 
-    Raises:
-        EOFError, OSError: there is none.
+    Unpickled, they are ``result`` and what the function returned, or ``error`` and a pair: what it raised,
+    and where, as text.
     """
-    task = connection.recv_bytes()
     try:
         function, arguments = ForkingPickler.loads(task)  # what fails here fails alone
         return ForkingPickler.dumps(("result", function(*arguments)))
     except Exception as error:
         found = "".join(traceback.format_exception(error))
         return ForkingPickler.dumps(("error", (_portable(error), f"in a worker process:\n{found}")))
+
+
+def packed(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
+    """A task, for :func:`computed`."""
+    return bytes(ForkingPickler.dumps((function, arguments)))
 
 
 def _portable(error: Exception) -> Exception:

@@ -22,7 +22,7 @@ from torch.nn import functional
 from emofuse.core.errors import CorpusError, ExperimentError
 from emofuse.core.labels import FER2013, FER_PLUS
 from emofuse.core.metrics import accuracy, bootstrap_interval, confusion_matrix
-from emofuse.corpus.fer2013 import Faces, clean_training_faces
+from emofuse.corpus.fer2013 import Faces, clean_training_faces, read_fer2013
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.checksums import file_digest
 from emofuse.system.file_lock import locked_folder
@@ -142,8 +142,27 @@ def train_expression(
         ExperimentError: the folder holds another run or is in use, or there are too few faces.
         WeightsError: the teacher's file is absent, damaged or of another architecture.
     """
-    if on_epoch is None:
-        on_epoch = _quiet
+    with locked_folder(folder):
+        return train_in_locked(faces, held_out, settings, folder, teacher, on_epoch or _quiet)
+
+
+def train_from_files(
+    data: Path, settings: ExpressionSettings, folder: Path, teacher: Path | None
+) -> ExpressionFigures:
+    """A task: :func:`train_expression` on the files of FER2013, in a folder that the caller keeps locked."""
+    faces, held_out = (read_fer2013(data, split) for split in ("train", "public_test"))
+    return train_in_locked(faces, held_out, settings, folder, teacher, _quiet)
+
+
+def train_in_locked(
+    faces: Faces,
+    held_out: Faces,
+    settings: ExpressionSettings,
+    folder: Path,
+    teacher: Path | None,
+    on_epoch: OnEpoch,
+) -> ExpressionFigures:
+    """As :func:`train_expression`, in a folder that the caller keeps locked."""
     retained, cleaning = clean_training_faces(faces, held_out)
     if len(retained) < settings.batch_size:
         raise ExperimentError(f"{len(retained)} faces are fewer than one batch of {settings.batch_size}")
@@ -156,35 +175,34 @@ def train_expression(
         marks["teacher_sha256"] = file_digest(teacher)
     if (device := current_compute().device) != "cpu":
         marks["device"] = device
-    with locked_folder(folder):
-        # a run that had a teacher must not resume without it
-        check_run(folder, {"teacher_sha256": None, **marks})
-        claim_run(folder, marks)
-        if results_path.is_file():
-            on_epoch(settings.epochs, settings.epochs)
-            return ExpressionFigures(**read_run_json(results_path)["figures"])
-        network, curve = _train_epochs(retained, held_out, settings, folder, teacher, on_epoch)
-        final = network.fold() if isinstance(network, NormalizedEmotionCnn) else network
-        weights = {name: value.contiguous() for name, value in final.state_dict().items()}
-        figures = measure(network, held_out)
-        metadata = {"architecture": settings.architecture, "trained_on": "FER2013 and FER+, research use"}
-        write_atomically(folder / "weights.safetensors", _with_sorted_metadata(save(weights, metadata)))
-        results = {
-            "settings": asdict(settings),
-            "parameters": sum(value.numel() for value in final.parameters()),
-            "training_faces": len(retained),
-            "left_out": asdict(cleaning),
-            "teacher_sha256": marks.get("teacher_sha256"),
-            "compute": {
-                **current_compute().entry(),
-                "precision": "bfloat16" if settings.bfloat16 else "float32",
-            },
-            "figures": asdict(figures),
-            "curve": curve,
-        }
-        write_json(results_path, results)
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-        return figures
+    # a run that had a teacher must not resume without it
+    check_run(folder, {"teacher_sha256": None, **marks})
+    claim_run(folder, marks)
+    if results_path.is_file():
+        on_epoch(settings.epochs, settings.epochs)
+        return ExpressionFigures(**read_run_json(results_path)["figures"])
+    network, curve = _train_epochs(retained, held_out, settings, folder, teacher, on_epoch)
+    final = network.fold() if isinstance(network, NormalizedEmotionCnn) else network
+    weights = {name: value.contiguous() for name, value in final.state_dict().items()}
+    figures = measure(network, held_out)
+    metadata = {"architecture": settings.architecture, "trained_on": "FER2013 and FER+, research use"}
+    write_atomically(folder / "weights.safetensors", _with_sorted_metadata(save(weights, metadata)))
+    results = {
+        "settings": asdict(settings),
+        "parameters": sum(value.numel() for value in final.parameters()),
+        "training_faces": len(retained),
+        "left_out": asdict(cleaning),
+        "teacher_sha256": marks.get("teacher_sha256"),
+        "compute": {
+            **current_compute().entry(),
+            "precision": "bfloat16" if settings.bfloat16 else "float32",
+        },
+        "figures": asdict(figures),
+        "curve": curve,
+    }
+    write_json(results_path, results)
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    return figures
 
 
 def _train_epochs(
