@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import csv
 import hashlib
 import io
 import os
@@ -420,3 +421,16 @@ def test_figures_match_their_sources() -> None:
         damage = "none" if name == "none" else DEGRADATIONS[name].summary
         shown = next(line for line in card.splitlines() if line.startswith(f"| {damage} |"))
         assert shown.replace(damage, title, 1) in results, name
+
+
+def test_the_matrix_across_corpora_is_that_of_its_table() -> None:
+    page = (DOCS / "results.md").read_text(encoding="utf-8")
+    with (DOCS / "cross.csv").open(newline="", encoding="utf-8") as file:
+        cells = list(csv.DictReader(file))
+    picture = (DOCS / "pictures" / "matrix.svg").read_text(encoding="utf-8")
+    assert len(cells) == 39
+    for cell in cells:
+        uar, low, high = (100 * float(cell[name]) for name in ("uar", "uar_low", "uar_high"))
+        assert f"| {uar:.1f} ({low:.1f} to {high:.1f})" in page, cell
+        assert f">{uar:.1f}</text>" in picture, cell
+        assert f">{low:.1f} to {high:.1f}</text>" in picture, cell

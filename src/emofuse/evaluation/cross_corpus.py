@@ -119,7 +119,7 @@ def _cross(
     dataset = read_dataset(joined, recipe, run / "work", resources)
     claim_run(run, {
         "recipe": told.hash(), "pretrained_sha256": weights, "protocol": f"cross-{FOLDS}",
-        "corpus": dataset.fingerprint, **resources.compute.marks,
+        "corpus": dataset.fingerprint, **resources.marks(told),
     })  # fmt: skip
     plans = []
     for condition in conditions:
@@ -144,7 +144,7 @@ def _cross(
         "corpora": [_facts(corpus, dataset) for corpus in corpora],
         "pretrained": [part.as_dict() for part in {part.part: part for part in parts}.values()],
         "cells": [entry_of(cell) for cell in cells],
-        "notes": list(dataset.notes),
+        "notes": [*dataset.notes, *resources.notes(recipe)],
         "software": software(),
         "compute": dict(resources.compute.entry()),
         "command": sys.argv[1:],

@@ -24,12 +24,12 @@ _HEAD: Final = 78
 _NAME: Final = 22
 """Characters of a name that fit."""
 _FROM_TO: Final = {
-    False: ((0xEE, 0xF2, 0xF8), (0x1C, 0x4E, 0x8C)),
-    True: ((0x22, 0x2B, 0x38), (0x8F, 0xBC, 0xF5)),
+    False: ((0xF1, 0xF4, 0xF9), (0x62, 0x98, 0xDA)),
+    True: ((0x1E, 0x26, 0x31), (0x2C, 0x66, 0xAE)),
 }
 """The colors of chance and of no error, on a light page and on a dark one."""
-_INK: Final = {False: ("#14181d", "#ffffff"), True: ("#0d1116", "#f2f5f9")}
-"""Dark and light letters."""
+_INK: Final = {False: "#14181d", True: "#f6f8fb"}
+"""Letters, which all of these colors are far from."""
 _FRAME: Final = {False: "#14181d", True: "#f2f5f9"}
 """Around what stays within a corpus."""
 _ALARM: Final = {False: "#b3261e", True: "#ff8a70"}
@@ -61,7 +61,8 @@ def draw_matrix(results: CrossResults, *, dark: bool = False) -> str:
     for condition, meaning in results["conditions"].items():
         cells = [cell for cell in results["cells"] if cell["condition"] == condition]
         rows = _rows(cells, names)
-        parts += _table(cells, rows, names, f"normalization: {condition} ({_short(meaning)})", top, dark=dark)
+        after = " (transductive)" if "transductive" in meaning else ""
+        parts += _table(cells, rows, names, f"normalization: {condition}{after}", top, dark=dark)
         top += _HEAD + len(rows) * (_CELL[1] + _GAP) + 14
     width = max(_LEFT + len(names) * (_CELL[0] + _GAP) + 10, 640)
     for line in _legend(results):
@@ -116,14 +117,12 @@ def _cell(cell: CellEntry, x: float, y: float, *, dark: bool) -> Iterator[str]:
     if frame is not None:
         yield _rectangle(x - 2, y - 2, width + 4, height + 4, frame)
     if found is None:
-        low = _FROM_TO[dark][0]
-        yield _rectangle(x, y, width, height, _hex(low))
-        ink = _INK[dark][1 if dark else 0]
-        yield text_element(x + width / 2, y + height / 2 + 4, "not measured", ink, anchor="middle")
+        yield _rectangle(x, y, width, height, _hex(_FROM_TO[dark][0]))
+        yield text_element(x + width / 2, y + height / 2 + 4, "not measured", _INK[dark], anchor="middle")
         return
     share = max(0.0, (found["uar"] - chance(cell)) / (1 - chance(cell)))
     color = tuple(round(a + share * (b - a)) for a, b in zip(*_FROM_TO[dark], strict=True))
-    ink = _INK[dark][0 if _luminance(color) > 0.18 else 1]
+    ink = _INK[dark]
     yield _rectangle(x, y, width, height, _hex(color))
     middle = x + width / 2
     yield text_element(middle, y + 24, f"{100 * found['uar']:.1f}", ink, anchor="middle", size=18, bold=True)
@@ -147,22 +146,9 @@ def _legend(results: CrossResults) -> Iterator[str]:
         yield f"{shortened(corpus['name'], _NAME)}: {corpus['takes']} takes of {people}."
 
 
-def _short(meaning: str) -> str:
-    """What a condition means, as far as it fits: up to the first colon, and whether it is transductive."""
-    first = meaning.partition(":")[0]
-    return first if "transductive" not in meaning or "transductive" in first else f"{first}; transductive)"
-
-
 def _rectangle(x: float, y: float, width: float, height: float, fill: str) -> str:
     return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="{fill}"/>'
 
 
 def _hex(color: Sequence[int]) -> str:
     return "#" + "".join(f"{channel:02x}" for channel in color)
-
-
-def _luminance(color: Sequence[int]) -> float:
-    """Relative luminance (WCAG 2): above 0.18, dark letters have more contrast than light ones."""
-    channels = [one / 255 for one in color]
-    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -133,12 +133,12 @@ def _table_row(cell: CellEntry) -> list[object]:
     ]  # fmt: skip
     if found is None:
         return [*row, *[""] * 9, "; ".join(cell["seen_before"]), cell["problem"] or ""]
-    row += [found["n"], found["n_speakers"], f"{chance(cell):.4f}"]
+    row += [found["n"], found["n_speakers"], f"{chance(cell):.6f}"]
     for value, interval in (
         (found["uar"], found["uar_ci95"]),
         (found["accuracy"], found["accuracy_ci95"]),
     ):
-        row += [f"{value:.4f}", *((f"{bound:.4f}" for bound in interval) if interval else ("", ""))]
+        row += [f"{value:.6f}", *((f"{bound:.6f}" for bound in interval) if interval else ("", ""))]
     return [*row, "; ".join(cell["seen_before"]), cell["problem"] or ""]
 
 
