@@ -364,9 +364,10 @@ def measure_files(paths: Sequence[Path]) -> tuple[float, list[float]]:
 
     one_thread()
     from emofuse.recognition.batch_worker import load_reader
+    from emofuse.recognition.worker_settings import WorkerSettings
 
-    setup: dict[str, Any] = {"bundle": None, "action_units": None, "profile": None, "streams": {}}
-    read = load_reader({**setup, "device": "cpu"})
+    with WorkerSettings.of(None).setup() as setup:
+        read = load_reader(setup)
     read({"file": str(paths[0])})  # which loads the networks
     ready_s = time.process_time()
     seconds = []

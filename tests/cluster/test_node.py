@@ -40,7 +40,8 @@ def echo(setup: Mapping[str, Any]) -> Handler:
 
 
 @pytest.fixture(autouse=True)
-def _end_workers() -> Iterator[None]:
+def _end_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(Path.cwd())  # and back at the end
     yield
     node._kept.end()
 
@@ -58,10 +59,7 @@ def files(folder: Path, **contents: str) -> list[File]:
     return out
 
 
-def test_files_are_read_where_the_driver_works_and_the_worker_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(Path.cwd())  # and back at the end
+def test_files_are_read_where_the_driver_works_and_the_worker_is_kept(tmp_path: Path) -> None:
     given = files(tmp_path, a="1", b="crash", c="123")
     first = read(work(tmp_path), given)
     assert isinstance(first, Read) and first.seconds is None

@@ -115,7 +115,7 @@ def test_a_node_whose_disk_is_full(files: Path, tmp_path: Path) -> None:
         f"mount -t tmpfs -o size=96k tmpfs {small}; mkdir {small}/upper {small}/work; "
         f"mount -t overlay overlay {results} -o lowerdir={results},upperdir={small}/upper,"
         f"workdir={small}/work; "
-        f"dd if=/dev/zero of={small}/upper/.fill bs=1k count=60 2>/dev/null"
+        f"dd if=/dev/zero of={small}/upper/.fill bs=1k count=200 2>/dev/null || true"
     )
     with RayNodes(head_cores=1) as nodes:
         nodes.add(1, mounts=mounts)

@@ -110,6 +110,7 @@ def other_version(version: str, digest: str) -> str | None:
 
 def refusal(work: Work) -> str | None:
     """Why this node would not give the rows that the driver's machine gives; None: it would."""
+    _work_in(work.folder)
     try:
         return _other_software(work) or _other_results(work)
     except EmofuseError as error:
@@ -164,8 +165,7 @@ def read(work: Work, files: Sequence[File]) -> Read | str:
         Their results in any order; or why this node reads none.
     """
     begun = time.monotonic()
-    with contextlib.suppress(OSError):
-        os.chdir(work.folder)  # of this process and its worker: names in rows stay as they were given
+    _work_in(work.folder)
     present: list[Task] = []
     results: list[tuple[int, Reply | Lost | Unseen]] = []
     for file in files:
@@ -194,6 +194,12 @@ def read(work: Work, files: Sequence[File]) -> Read | str:
 def is_disk_full(reply: Reply) -> bool:
     """Whether a recording failed for the disk of its node, and not for anything in it."""
     return bool(reply.get("disk_full"))
+
+
+def _work_in(folder: str) -> None:
+    """Take the driver's folder, if it is here: names may be relative to it, and stay as they are in rows."""
+    with contextlib.suppress(OSError):
+        os.chdir(folder)  # of this process of Ray, and of its worker
 
 
 def _at_home(settings: WorkerSettings, *, is_shipped: bool) -> WorkerSettings:
