@@ -67,7 +67,7 @@ def test_two_of_four_nodes_and_the_driver_die(tmp_path: Path) -> None:
         ended = emofuse("predict", *there)
         print(f"all read after {time.monotonic() - begun:.0f} s")
     assert ended.returncode == 1, ended.stderr
-    assert ended.stderr.splitlines()[-1].startswith(f"{table}: {N_FILES} files (")
+    assert ended.stderr.splitlines()[-1].startswith(f"{table}: {N_FILES} files, {done} of them from ")
     assert table.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "t.csv", "whole.csv"]
 
