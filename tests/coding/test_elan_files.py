@@ -145,6 +145,11 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
             DOCUMENT.format(media="", slots="", tiers=f'<TIER TIER_ID="t">{aligned("a", 1, 2, "x")}</TIER>'),
             "time slot 't1', which there is not",
         ),
+        (
+            DOCUMENT.format(media="", slots=slot(1, 0), tiers='<TIER TIER_ID="t"><ANNOTATION>'
+            '<ALIGNABLE_ANNOTATION ANNOTATION_ID="a" TIME_SLOT_REF1="t1"/></ANNOTATION></TIER>'),
+            "time slot '', which there is not",
+        ),
         (DOCUMENT.format(media="", slots=slot(1, 10**15), tiers=""), "not a time in a recording"),
         ('<ANNOTATION_DOCUMENT><TIME_ORDER><TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="1.5"/></TIME_ORDER>'
          "</ANNOTATION_DOCUMENT>", "not a time in milliseconds"),

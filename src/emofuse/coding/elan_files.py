@@ -137,7 +137,7 @@ def _times(
     for tier in tiers:
         aligned = [one for one in tier.annotations if one.slots is not None]
         names = [name for one in aligned for name in one.slots or ()]
-        if unknown := next((name for name in names if name not in slots), None):
+        if (unknown := next((name for name in names if name not in slots), None)) is not None:
             raise ValueError(f"a tier names the time slot {unknown[:40]!r}, which there is not")
         known = _filled(names, slots)
         for one, start, end in zip(aligned, known[::2], known[1::2], strict=True):
