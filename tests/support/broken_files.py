@@ -252,6 +252,54 @@ licence = "CC0-1.0"
     return {"recipe.toml": text.encode()}
 
 
+_AUDFORMAT_HEADER: Final = """name: acted
+usage: research
+languages: [deu]
+schemes:
+  emotion: {dtype: str, labels: [happy, sad]}
+  speaker: {dtype: str, labels: {a: {gender: female}, b: {gender: male}}}
+tables:
+  emotion:
+    type: filewise
+    columns:
+      emotion: {scheme_id: emotion}
+      speaker: {scheme_id: speaker}
+"""
+_AUDFORMAT_ROWS: Final = (
+    ("a-happy.wav", "happy", "a"),
+    ("a-sad.wav", "sad", "a"),
+    ("b-happy.wav", "happy", "b"),
+)
+
+
+def _audformat_csv() -> dict[str, bytes]:
+    rows = "\n".join(["file,emotion,speaker", *(",".join(row) for row in _AUDFORMAT_ROWS)]) + "\n"
+    return {"db.emotion.csv": rows.encode(), **_beside_audformat()}
+
+
+def _audformat_parquet() -> dict[str, bytes]:
+    import pyarrow as pa
+
+    columns = dict(
+        zip(("file", "emotion", "speaker"), map(list, zip(*_AUDFORMAT_ROWS, strict=True)), strict=True)
+    )
+    return {"db.emotion.parquet": _parquet(pa.table(columns)), **_beside_audformat()}
+
+
+def _audformat_header() -> dict[str, bytes]:
+    return {"db.yaml": _AUDFORMAT_HEADER.encode(), **_audformat_csv()}
+
+
+def _beside_audformat() -> dict[str, bytes]:
+    return {"db.yaml": _AUDFORMAT_HEADER.encode(), **{row[0]: b"" for row in _AUDFORMAT_ROWS}}
+
+
+def _read_audformat(path: Path) -> None:
+    from emofuse.corpus.load import load_corpus
+
+    load_corpus(path.parent)
+
+
 def _read_clips(path: Path) -> None:
     from emofuse.corpus.load import load_corpus
 
@@ -348,6 +396,9 @@ def _read_timeline(path: Path) -> None:
 FORMATS: Final[dict[str, Format]] = {
     "clip table, CSV": Format(_clip_table_csv, _read_clips),
     "clip table, Parquet": Format(_clip_table_parquet, _read_clips),
+    "audformat, header": Format(_audformat_header, _read_audformat),
+    "audformat, CSV": Format(_audformat_csv, _read_audformat),
+    "audformat, Parquet": Format(_audformat_parquet, _read_audformat),
     "label map, CSV": Format(_label_map_csv, _read_labels),
     "label map, TOML": Format(_label_map_toml, _read_labels),
     "recipe": Format(_recipe, _read_recipe),

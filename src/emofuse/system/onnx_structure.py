@@ -108,8 +108,8 @@ def _check_tensor(data: memoryview) -> None:
     for number, value in _fields(data):
         if number == 13 or (number == 14 and value == _EXTERNAL):
             raise ValueError(
-                "it keeps its weights in another file (external data): save it as one file, "
-                "onnx.save_model(model, path, save_as_external_data=False)"
+                "it keeps its weights in another file (external data): save it as one, by "
+                "torch.onnx.export(…, external_data=False) or onnx.save_model(model, path)"
             )
         if number == 1:
             for side in _integers(value):
