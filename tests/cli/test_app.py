@@ -23,7 +23,8 @@ COMMANDS = [
     ("evaluate",), ("cross",), ("leak",), ("robustness",), ("train",), ("report",), ("compare",),
     ("recipes",), ("agreement",), ("elan-recognizer",), ("corpus", "export"),
     ("learning-curve",),
-    ("quantize",), ("ship",), ("serve",), ("statistics",), ("corpus", "check"), ("corpus", "list"), ("corpus", "fetch"),
+    ("quantize",), ("ship",), ("serve",), ("corpus", "check"), ("corpus", "list"), ("corpus", "fetch"),
+    ("statistics",),
     ("corpus", "synth"), ("corpus", "from-annotations"), ("embed",),
     ("weights", "list"), ("weights", "fetch"), ("weights", "encoder"), ("faces", "train"), ("faces", "test"),
 ]  # fmt: skip

@@ -345,6 +345,32 @@ def _read_onnx(path: Path) -> None:
     embed_voice(np.linspace(-0.1, 0.1, 8000, dtype=np.float32), embedding)
 
 
+def _elan_parameters() -> dict[str, bytes]:
+    params = {"source": "a film.mp4", "output_tiers": "tiers.xml", "abstain_below": 0.4, "window_s": 3.0}
+    lines = [f'<param name="{name}">{value}</param>' for name, value in params.items()]
+    return {"elan.xml": "\n".join(['<?xml version="1.0"?>', "<PARAM>", *lines, "</PARAM>"]).encode()}
+
+
+def _summary() -> dict[str, bytes]:
+    columns = (
+        "file,person,condition,share_x,share_y,mean_probability_x,mean_probability_y,read_s,share_abstained"
+    )
+    rows = [f"film {n}.mp4,Anna,c{n % 2},0.2,0.7,0.4,0.6,12.5,0.1" for n in range(20)]
+    return {"summary.csv": "\r\n".join([columns, *rows, ""]).encode()}
+
+
+def _read_elan_parameters(path: Path) -> None:
+    from emofuse.elan.parameters import read_parameters
+
+    read_parameters(path.read_bytes())
+
+
+def _read_summary(path: Path) -> None:
+    from emofuse.folders.statistics_tables import read_summary
+
+    read_summary(path)
+
+
 def _read_recipe(path: Path) -> None:
     from emofuse.core.recipes.load import load_recipe
 
@@ -413,4 +439,6 @@ FORMATS: Final[dict[str, Format]] = {
     "spans, BORIS": Format(_boris, _read_annotations),
     "spans, audformat": Format(_audformat_segments, _read_annotations),
     "timeline, JSON": Format(_timeline_as(".json"), _read_timeline),
+    "parameters of ELAN": Format(_elan_parameters, _read_elan_parameters),
+    "summary of a folder": Format(_summary, _read_summary),
 }

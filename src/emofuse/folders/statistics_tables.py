@@ -8,6 +8,7 @@ of :mod:`emofuse.folders.condition_means`.
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ _ABSTAINED: Final = "abstained"
 _NO_CONDITION: Final = "all"
 _MOST_BYTES: Final = 256 * 2**20
 _TEXT_WIDTH: Final = 255
+_ROUNDED: Final = 1e-5
+"""By how much a share in a table may be above 1."""
+_SHOWN: Final = 40
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9]+")
 _LONGEST_NAME: Final = 20
 
@@ -88,7 +92,7 @@ def read_summary(path: Path) -> tuple[list[Outcome], tuple[str, ...]]:
         raise BatchError(f"there is no {path}: emofuse timeline DIR --out-dir {path.parent} writes it")
     if path.stat().st_size > _MOST_BYTES:
         raise BatchError(f"{path} is larger than {_MOST_BYTES} bytes")
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         try:
             reader = csv.DictReader(file, strict=True)
             columns = [cell_text(name) for name in reader.fieldnames or ()]
@@ -110,6 +114,9 @@ def _row(cells: dict[str, str], labels: Sequence[str]) -> Row:
     row: Row = {name: cell_text(cells[name]) or None for name in ("file", "person", "condition")}
     for name in (*numbers, *(f"{_PROBABILITY}{one}" for one in labels)):
         row[name] = float(cells[name]) if cells[name] else None
+        most = math.inf if name == "read_s" else 1 + _ROUNDED
+        if row[name] is not None and not (0 <= row[name] <= most and math.isfinite(row[name])):
+            raise ValueError(f"{name} of {row['file']} cannot be {cells[name][:_SHOWN]}")
     return row
 
 
