@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ def test_tables_hold_the_means(labels: tuple[str, ...], tmp_path: Path) -> None:
     people = [one for one in condition_means(given, labels) if one.person is not None]
     long, wide = (pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in (long_path, wide_path))
     assert len(long) == len(people) * (len(labels) + 1)
-    rows = list(long.itertuples())
+    rows: list[Any] = list(long.itertuples())
     for number, one in enumerate(people):
         own = rows[number * (len(labels) + 1) : (number + 1) * (len(labels) + 1)]
         assert {row.condition for row in own} == {one.condition}
@@ -65,7 +66,7 @@ def test_tables_hold_the_means(labels: tuple[str, ...], tmp_path: Path) -> None:
             assert row.share == pytest.approx(one.values[f"share_{row.label}"], abs=1e-6)
     assert len(wide) == len({one.person for one in people}) == wide["participant"].nunique()
     # the same figures, in another shape
-    shares = wide[[name for name in wide if name.startswith("share_")]].to_numpy()
+    shares = wide[[name for name in wide.columns.tolist() if str(name).startswith("share_")]].to_numpy()
     assert np.nansum(shares) == pytest.approx(long["share"].sum(), abs=1e-3)
     assert np.isfinite(shares).sum() == len(long)
     assert_syntax(syntax.read_text(encoding="utf-8"), [long_path, wide_path])

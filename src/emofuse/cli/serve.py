@@ -102,7 +102,7 @@ def serve(
     label_studio_token_file: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", rich_help_panel=_STUDIO, exists=True, dir_okay=False,
+            metavar="FILE", rich_help_panel=_STUDIO,
             help="The file with an access token of that Label Studio, with which recordings are fetched from "
             "it, and from nowhere else; without one, none is.",
         ),
