@@ -36,6 +36,7 @@ TESTS_BESIDE_MODULES = {
     "evaluation/test_one_modality.py": "one rule for evaluation, training, prediction and report",
     "evaluation/test_label_sets.py": "2, 12 and 50 labels from their table to the report and every export",
     "evaluation/test_own_embeddings.py": "embeddings in evaluation, training, prediction and timelines",
+    "evaluation/test_ratings.py": "one rule for evaluation, training, prediction, timelines and report",
     "evaluation/test_several_corpora.py": "one rule for evaluation, training, prediction and report",
     "cli/test_predict_batch.py": "the command predict on many files",
     "cli/test_streams.py": "one choice of streams in predict, timeline and the overlay",

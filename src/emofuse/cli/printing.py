@@ -121,9 +121,13 @@ def print_notes(notes: Iterable[str], console: Console) -> None:
 
 def print_results(results: Mapping[str, Any], run: Path, console: Console) -> None:
     """Print the accuracy of each system, the notes, and where the report is."""
+    from emofuse.evaluation.report.ratings import ratings_table
     from emofuse.evaluation.report.terminal import corpora_table, summary_table
 
-    console.print(summary_table(results))
+    if results["systems"]:
+        console.print(summary_table(results))
+    if results.get("dimensions"):
+        console.print(ratings_table(results))
     if results.get("corpora"):
         console.print(corpora_table(results["corpora"]))
     print_notes(results["notes"], console)

@@ -43,6 +43,7 @@ def data_card(run: Run) -> str:
         fewest=min(actors.values(), default=0),
         most=max(actors.values(), default=0),
         emotions=_emotions(clips, run.emotions),
+        dimensions=run.results.get("dimensions") or [],
         facts=_facts(clips),
         modalities={
             name: len(set(run.scores[name].takes.tolist()))
@@ -74,6 +75,10 @@ def _clips(run: Run) -> _Clips:
             if str(take) not in out:
                 known = {"actor": str(actor), "emotion": run.emotions[emotion]}
                 out[str(take)] = {**take_facts(str(take)), **known}
+    for systems in run.ratings.values():
+        for rated in systems.values():
+            for take, actor in zip(rated.takes, rated.actors, strict=True):
+                out.setdefault(str(take), {**take_facts(str(take)), "actor": str(actor), "emotion": ""})
     return dict(sorted(out.items()))
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from emofuse.core.number_format import MISSING, number
 from emofuse.evaluation.report.pretrained import pretrained_parts
 from emofuse.evaluation.report.provenance import duration
+from emofuse.evaluation.report.ratings import HEADINGS, rating_range, rating_rows
 from emofuse.evaluation.report.selection import GROUP_KINDS, main_systems, named
 from emofuse.evaluation.report.tables import (
     corpus_rows,
@@ -41,6 +42,7 @@ def model_card(run: Run) -> str:
     results = run.results
     systems = [_system(name, results["systems"][name]) for name in shown(results["systems"])]
     recipe = results.get("recipe") or {}
+    rated = results.get("dimensions") or []
     corpus = about_corpus(results)
     known = run.systems
     groups = {name: rows for name, rows in (results.get("groups") or {}).items() if rows and name in known}
@@ -53,6 +55,10 @@ def model_card(run: Run) -> str:
         __package__,
         "model-card.md.j2",
         emotions=run.emotions,
+        dimensions=[
+            {"name": one["name"], "range": rating_range(one), "rows": rating_rows(one)} for one in rated
+        ],
+        rating_headings=HEADINGS,
         recipe={
             "name": recipe.get("name", "an unnamed recipe"),
             "hash": recipe.get("hash"),

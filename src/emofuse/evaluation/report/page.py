@@ -12,6 +12,7 @@ from emofuse.core.metrics import reliability
 from emofuse.core.number_format import spelled
 from emofuse.evaluation.report import charts, condition_charts, tables
 from emofuse.evaluation.report.provenance import reproduction, settings, skipped, versions
+from emofuse.evaluation.report.ratings import rating_facts
 from emofuse.evaluation.report.selection import (
     CLEAN,
     GROUP_KINDS,
@@ -54,14 +55,18 @@ def render(run: Run) -> str:
 
 def _told_apart(emotions: Sequence[str]) -> str:
     """What the run tells apart, as the beginning of a sentence."""
+    if not emotions:
+        return "Ratings on numeric scales"
     n = spelled(len(emotions)).capitalize()
     if are_emotions(emotions):
         return f"{n} acted emotions"
     return f"{n} labels ({', '.join(emotions)})" if len(emotions) <= _MOST_NAMED else f"{n} labels"
 
 
-def _headline(run: Run) -> Facts:
+def _headline(run: Run) -> Facts | None:
     systems = run.results["systems"]
+    if not systems:
+        return None
     cards: list[str] = [name for name in ("fused", "voice", "face") if name in run.systems]
     cards = cards or [run.systems[0]]
     return {
@@ -285,6 +290,7 @@ def _seed(run: Run) -> int:
 
 _SECTIONS: Final[tuple[tuple[str, str, Callable[[Run], Facts | None]], ...]] = (
     ("results", "Results", _headline),
+    ("ratings", "Ratings", rating_facts),
     ("folds", "Folds", _folds),
     ("mistakes", "Confusions", _mistakes),
     ("actors", "Actors", _actors),
