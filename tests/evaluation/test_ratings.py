@@ -14,10 +14,12 @@ from typer.testing import CliRunner
 
 from emofuse import Recognizer
 from emofuse.cli.app import app
+from emofuse.core.errors import ExperimentError
 from emofuse.core.rating_metrics import concordance
 from emofuse.core.recipes.load import load_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.load import load_corpus
+from emofuse.evaluation.comparison import compare_runs
 from emofuse.evaluation.cross_validation import evaluate
 from emofuse.evaluation.run_files import read_run
 from emofuse.exports.write import FORMATS, write_timeline
@@ -88,6 +90,19 @@ def test_figures_are_those_of_the_ratings_in_the_run(runs: dict[str, Path]) -> N
     assert found["n"] == 159
     known = ~np.isnan(rated.truth)
     assert found["systems"]["fused"]["ccc"] == concordance(rated.truth[known], rated.predicted[known])
+
+
+def test_runs_are_compared_by_their_ratings_too(runs: dict[str, Path]) -> None:
+    alone = read_run(runs["alone"])
+    same = compare_runs(alone, alone).differences
+    assert [one.figure for one in same if one.system == "fused"] == [
+        "ccc valence", "mae valence", "ccc arousal", "mae arousal",
+    ]  # fmt: skip
+    assert all(one.difference == 0 for one in same)
+    with pytest.raises(ExperimentError, match="disagree on the valence of"):
+        compare_runs(alone, read_run(runs["shuffled"]))
+    with pytest.raises(ExperimentError, match="have different labels"):
+        compare_runs(alone, read_run(runs["both"]))
 
 
 @pytest.mark.parametrize("study", ["both", "alone"])

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from emofuse.core import metrics
 from emofuse.core.errors import ExperimentError
 from emofuse.core.labels import EMOTIONS
+from emofuse.core.rating_metrics import RatingMetric, concordance, mean_absolute_error, rating_difference
+from emofuse.evaluation.rating_outputs import Ratings
 from emofuse.evaluation.results import MAIN_SYSTEMS
 from emofuse.evaluation.run_files import Run, Scores
 
@@ -31,6 +33,11 @@ FIGURES: Final[dict[str, tuple[metrics.Metric, bool]]] = {
 }
 """What is compared, and whether more of it is better."""
 _OF_SCORES: Final = ("log_loss", "ece")
+RATING_FIGURES: Final[dict[str, tuple[RatingMetric, bool]]] = {
+    "ccc": (concordance, True),
+    "mae": (mean_absolute_error, False),
+}
+"""The same for each dimension; a difference of one is called ``ccc valence``."""
 _MOST_NAMED: Final = 3
 """Takes that a message names."""
 
@@ -110,9 +117,14 @@ def compare_runs(first: Run, second: Run, *, common: bool = False) -> Comparison
             pair = _aligned(first.scores[system], second.scores[system], first.path, second.path)
             if pair is not None:
                 differences += [_difference(system, figure, *pair) for figure in FIGURES]
-    actors = {
-        str(actor) for one in first.scores.values() for actor in one.actors[np.isin(one.takes, list(shared))]
-    }
+    for dimension in (name for name in first.ratings if name in second.ratings):
+        for system in MAIN_SYSTEMS:
+            rated = [run.ratings[dimension].get(system) for run in (first, second)]
+            if rated[0] is not None and rated[1] is not None:
+                differences += _rating_differences(
+                    dimension, system, rated[0], rated[1], first.path, second.path
+                )
+    actors = {str(actor) for one in _parts(first) for actor in one.actors[np.isin(one.takes, list(shared))]}
     return Comparison(
         str(first.path),
         str(second.path),
@@ -126,6 +138,36 @@ def compare_runs(first: Run, second: Run, *, common: bool = False) -> Comparison
     )
 
 
+def _rating_differences(
+    dimension: str, system: str, first: Ratings, second: Ratings, first_path: Path, second_path: Path
+) -> list[Difference]:
+    """The figures of a dimension on the takes that both runs rated with one system."""
+    takes, i, j = np.intersect1d(first.takes, second.takes, return_indices=True)
+    one, other = first.chosen(i), second.chosen(j)
+    same = (one.truth == other.truth) | (np.isnan(one.truth) & np.isnan(other.truth))
+    if not same.all():
+        raise ExperimentError(
+            f"{first_path} and {second_path} disagree on the {dimension} of {int((~same).sum())} takes, "
+            f"such as {takes[~same][0]}: they are not of one corpus"
+        )
+    rated = np.flatnonzero(~np.isnan(one.truth))
+    if not len(rated):
+        return []
+    one, other = one.chosen(rated), other.chosen(rated)
+    n_actors = len(np.unique(one.actors))
+    found = []
+    for figure, (metric, more_is_better) in RATING_FIGURES.items():
+        values = metric(one.truth, one.predicted), metric(one.truth, other.predicted)
+        bounds = rating_difference(metric, one.truth, one.predicted, other.predicted, one.actors, seed=SEED)
+        found.append(
+            Difference(
+                system, f"{figure} {dimension}", *values, values[0] - values[1], bounds,
+                better_run(bounds, more_is_better=more_is_better, n_actors=n_actors), len(rated), n_actors,
+            )
+        )  # fmt: skip
+    return found
+
+
 def _emotions(run: Run) -> tuple[str, ...]:
     labels: Any = run.results.get("emotions")
     return EMOTIONS if labels is None else tuple(labels)
@@ -137,7 +179,13 @@ def _recipe(run: Run) -> str:
 
 def _scored(run: Run) -> set[str]:
     """The takes that any system scored."""
-    return {str(take) for one in run.scores.values() for take in one.takes}
+    return {str(take) for one in _parts(run) for take in one.takes}
+
+
+def _parts(run: Run) -> list[Scores | Ratings]:
+    """What each system said, of labels and of each dimension."""
+    rated = (one for systems in run.ratings.values() for one in systems.values())
+    return [*run.scores.values(), *rated]
 
 
 def _alone(takes: Sequence[str], path: Path) -> str:

@@ -64,16 +64,22 @@ def comparison_table(found: Comparison) -> Table:
 
 
 def _cells(one: Difference) -> list[str]:
-    plain = one.figure in _PLAIN
+    plain = one.figure in _PLAIN or one.figure not in _NAMES
     shown = number if plain else percent
     change = (lambda value: f"{value:+.3f}") if plain else points
     difference = change(one.difference)
     better = {"first": "A", "second": "B", None: ""}[one.better]
     return [
-        one.system, _NAMES[one.figure], shown(one.first), shown(one.second),
+        one.system, _NAMES.get(one.figure, _of_rating(one.figure)), shown(one.first), shown(one.second),
         f"[bold]{difference}[/bold]" if better else difference,
         f"{change(one.ci95[0])} to {change(one.ci95[1])}", better,
     ]  # fmt: skip
+
+
+def _of_rating(figure: str) -> str:
+    """A figure of a dimension, such as ``ccc valence``, as it is shown: ``valence, CCC``."""
+    name, _, dimension = figure.partition(" ")
+    return f"{dimension}, {name.upper()}"
 
 
 def comparison_chart(found: Comparison) -> tuple[bytes, bytes]:
