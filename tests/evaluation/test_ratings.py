@@ -21,8 +21,11 @@ from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.comparison import compare_runs
 from emofuse.evaluation.cross_validation import evaluate
+from emofuse.evaluation.leakage.audit import leak
+from emofuse.evaluation.robustness import measure_robustness
 from emofuse.evaluation.run_files import read_run
 from emofuse.exports.write import FORMATS, write_timeline
+from emofuse.training.train_bundle import train
 from tests.support import rated_corpus, report_page, small_corpora
 
 STUDIES = ("both", "alone", "shuffled")
@@ -103,6 +106,19 @@ def test_runs_are_compared_by_their_ratings_too(runs: dict[str, Path]) -> None:
         compare_runs(alone, read_run(runs["shuffled"]))
     with pytest.raises(ExperimentError, match="have different labels"):
         compare_runs(alone, read_run(runs["both"]))
+
+
+def test_what_measures_labels_refuses_ratings_alone(
+    tables: dict[str, Path], runs: dict[str, Path], recipe: Path, tmp_path: Path
+) -> None:
+    corpus, settings = load_corpus(tables["alone"]), load_recipe(recipe)
+    for attempt in (
+        lambda: leak(corpus, settings, "actors-5", tmp_path / "leak"),
+        lambda: measure_robustness(runs["alone"], corpus),
+        lambda: train(corpus, settings, tmp_path / "bundle", measure_on=[corpus]),
+    ):
+        with pytest.raises(ExperimentError, match="measures labels, and this corpus has ratings alone"):
+            attempt()
 
 
 @pytest.mark.parametrize("study", ["both", "alone"])

@@ -33,7 +33,7 @@ from emofuse.evaluation.results import (
 from emofuse.features.extraction import extract_takes
 from emofuse.features.voice.degradations import DEGRADATIONS
 from emofuse.system.file_lock import locked_folder
-from emofuse.training.dataset import Dataset, Rows, read_dataset
+from emofuse.training.dataset import Dataset, Rows, need_labels, read_dataset
 from emofuse.training.fusion import fit_fusion
 from emofuse.training.jobs import NetworkOutputs, load_network, load_outputs
 from emofuse.training.plan import Plan, network_jobs
@@ -58,6 +58,7 @@ def measure_robustness(
     Raises:
         ExperimentError: there is no such run, it is in use, its networks are gone, or the corpus is another.
     """
+    need_labels(corpus, "robustness")
     results, recipe = _read(run)
     with locked_folder(run), resources.computing():
         return _measure(run, corpus, results, recipe, resources)

@@ -257,6 +257,16 @@ def usable_takes(corpus: Corpus) -> list[Take]:
     return takes
 
 
+def need_labels(corpus: Corpus, purpose: str) -> None:
+    """Fail early where labels are measured, and a corpus has ratings alone.
+
+    Raises:
+        ExperimentError: it has; ``purpose`` says what cannot be done, such as "a leakage audit".
+    """
+    if corpus.dimensions and not corpus.emotions:
+        raise ExperimentError(f"{corpus.root}: {purpose} measures labels, and this corpus has ratings alone")
+
+
 def ratings_of(takes: Sequence[Take], dimensions: Sequence[str]) -> NDArray[np.float64]:
     """(n_takes, n_dimensions) ratings; NaN where a take was not rated."""
     if not dimensions:

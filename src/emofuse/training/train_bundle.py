@@ -17,7 +17,7 @@ from emofuse.recognition.bundle import RATINGS_FILES, Bundle, check_free, save_b
 from emofuse.recognition.embedding_files import embedding_copies, embedding_terms
 from emofuse.recognition.enrolled_model import enrolled_file
 from emofuse.system.file_lock import empty_locked, locked_folder
-from emofuse.training.dataset import Inputs, part_entries, read_dataset
+from emofuse.training.dataset import Inputs, need_labels, part_entries, read_dataset
 from emofuse.training.fusion import fit_fusion, share_trials
 from emofuse.training.jobs import load_network, pretrained_sha256, run_network_jobs
 from emofuse.training.measured import measure_bundle
@@ -56,6 +56,8 @@ def train(
         BundleError: ``out`` is not empty.
         ExperimentError: the corpus is too small, or the work folder holds another run or is in use.
     """
+    if measure_on:
+        need_labels(corpus, "--measure")
     out = out.resolve()
     check_free(out)
     run = out.with_name(out.name + ".work")

@@ -39,7 +39,7 @@ from emofuse.recognition.bundle import licence_text
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.file_lock import locked_folder
 from emofuse.training.compute import ComputeEntry
-from emofuse.training.dataset import Dataset, Inputs, read_dataset
+from emofuse.training.dataset import Dataset, Inputs, need_labels, read_dataset
 from emofuse.training.jobs import pretrained_sha256, run_network_jobs
 from emofuse.training.plan import is_ensemble, make_plan, network_jobs
 from emofuse.training.resources import ONE_PROCESS, Resources
@@ -116,6 +116,7 @@ def leak(
         ExperimentError: the protocol does not keep speakers apart, ``run`` holds another run or is in use,
             or the corpus is too small.
     """
+    need_labels(corpus, "a leakage audit")
     with locked_folder(run), resources.computing():
         return _leak(corpus, recipe, protocol, run, resources)
 
