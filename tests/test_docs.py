@@ -44,7 +44,7 @@ REASONS = {
     "make target", "needs RAVDESS", "needs FER2013", "needs CREMA-D", "needs the network",
     "needs a camera and a microphone", "needs a bundle trained on RAVDESS", "trains for minutes",
     "needs Whisper's weights", "starts the service", "needs a SLURM cluster", "needs Snakemake",
-    "needs a Ray cluster",
+    "needs a Ray cluster", "needs a PostgreSQL server",
     "needs Docker",
 }  # fmt: skip
 WHOLE = {

@@ -53,6 +53,8 @@ TESTS_BESIDE_MODULES = {
     "soak/test_broken_files.py": "1,000 broken files of each format; by hand, by make soak",
     "soak/test_label_studio_sdk.py": "Label Studio's SDK in an environment of its own; by make soak",
     "soak/test_ray.py": "a Ray cluster of which half dies; by hand, by make soak",
+    "soak/test_shared_trials.py": "four workers on one database, two killed; by hand, by make soak",
+    "soak/test_cluster_training.py": "evaluations on a cluster beside the same here; by hand, by make soak",
     "soak/test_shards.py": "shards that are killed and run again; by hand, by make soak",
     "soak/test_kills.py": "runs that are killed and resumed; by hand, by make soak",
     "training/test_on_a_gpu.py": "every kind of network on a GPU, beside the CPU",
