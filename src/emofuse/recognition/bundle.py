@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from emofuse.core.dimensions import Dimension, Scale
 from emofuse.core.errors import BundleError, RecipeError
+from emofuse.core.label_names import check_labels
 from emofuse.core.recipes.load import parse_recipe
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.text import printable
@@ -273,7 +274,7 @@ def load_bundle(
         bundle = Bundle(
             folder=folder,
             recipe=with_tables(_recipe(manifest, folder), embeddings or {}),
-            emotions=_names(manifest, "emotions"),
+            emotions=check_labels(_names(manifest, "emotions"), fewest=0),
             licence=_of_type(manifest, "licence", str),
             provenance=_of_type(manifest, "provenance", dict),
             files={name: dict(entry) for name, entry in manifest["files"].items()},

@@ -23,6 +23,7 @@ from emofuse.evaluation.report.selection import (
 from emofuse.evaluation.report.svg import css_colors
 from emofuse.evaluation.results import MAIN_SYSTEMS, in_order, title
 from emofuse.evaluation.run_files import Run
+from emofuse.features.extraction import MODALITIES
 from emofuse.system.templates import render_html
 
 Facts = dict[str, Any]
@@ -49,6 +50,7 @@ def render(run: Run) -> str:
         speaker_independent=bool(results.get("speaker_independent")),
         notes=results.get("notes") or [],
         told_apart=_told_apart(run.emotions),
+        read_from=" and ".join(name for name in MODALITIES if name in run.systems) or "voice and face",
         sections=[section for section in sections if section["facts"] is not None],
     )
 
@@ -196,6 +198,8 @@ def _corpora(run: Run) -> Facts | None:
         "systems": [named(name) for name in names],
         "rows": tables.corpus_rows(by_system, names),
         "parts": run.results.get("corpus", {}).get("parts") or [],
+        "n_emotions": len(run.emotions),
+        "calm": "calm" in run.emotions,
     }
 
 
