@@ -121,7 +121,8 @@ def _mistakes(run: Run) -> Facts | None:
     if not names:
         return None
     return {
-        "emotions": run.emotions,
+        "heads": (heads := _heads(run.emotions)),
+        "numbered": bool(heads[0][1] == "1" and heads[0][0][:3] != "1"),
         "colors": css_colors(run.emotions),
         "leading": title(names[-1]),
         "most_common": tables.most_common_mistakes(run.scores[names[-1]], run.emotions),
@@ -131,6 +132,14 @@ def _mistakes(run: Run) -> Facts | None:
         "systems": [named(name) for name in names],
         "recalls": tables.recall_rows(run.scores, names, run.emotions),
     }
+
+
+def _heads(emotions: Sequence[str]) -> list[tuple[str, str]]:
+    """Each label with the head of its column: its first letters, or its number where these are no name."""
+    heads = [emotion[:3] for emotion in emotions]
+    if len({head.casefold() for head in heads}) < len(heads):
+        heads = [str(number) for number in range(1, len(emotions) + 1)]
+    return list(zip(emotions, heads, strict=True))
 
 
 def _actors(run: Run) -> Facts | None:
