@@ -130,8 +130,6 @@ class Broken:
 
 def load_reader(setup: Mapping[str, Any]) -> Handler:
     """In a process of its own: read files of some formats."""
-    import resource
-
     from emofuse.core.errors import EmofuseError
     from emofuse.system.memory import leave_no_core
 
@@ -141,6 +139,11 @@ def load_reader(setup: Mapping[str, Any]) -> Handler:
             FORMATS[kind].read(written(kind, Path(valid, kind)))
 
     def peak() -> int:
+        """Bytes; Windows does not tell them in this way."""
+        if sys.platform == "win32":
+            return 0
+        import resource
+
         return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (
             1 if sys.platform == "darwin" else 1024
         )

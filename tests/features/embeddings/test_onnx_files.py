@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -96,14 +97,14 @@ def test_what_the_recipe_says_is_compared(tmp_path: Path) -> None:
         embed_voice(SOUND, of_graph(graphs.voice_bands(over_time=False), tmp_path))
 
 
-def memory_bomb() -> onnx.ModelProto:
-    """A terabyte of zeros, of which the sum is taken."""
+def memory_bomb(n_values: int = 2**46) -> onnx.ModelProto:
+    """Zeros, of which the sum is taken: more than any process can address."""
     nodes = [
         helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
         helper.make_node("ReduceSum", ["zeros"], ["sum"], keepdims=0),
         helper.make_node("Add", ["samples", "sum"], ["out"]),
     ]
-    constants = [graphs.constant("shape", np.array([2**38]))]
+    constants = [graphs.constant("shape", np.array([n_values]))]
     return graphs.model(nodes, [graphs.value("samples", ["n"])], [graphs.value("out", ["n"])], constants)
 
 
@@ -137,6 +138,12 @@ def test_files_that_are_not_run(tmp_path: Path, make: Any, problem: str) -> None
     with pytest.raises(WeightsError, match=problem) as caught:
         embed_voice(SOUND, of_graph(make(), tmp_path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds the memory of a process")
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="was tried in a process of its own, and failed"):
+        embed_voice(SOUND, of_graph(memory_bomb(2**32), tmp_path))
 
 
 def test_values_that_are_no_numbers(tmp_path: Path) -> None:
