@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from emofuse.core.times import clock, decimal_seconds, milliseconds, parse_seconds, short_clock
+from emofuse.core.times import axis_step, clock, decimal_seconds, milliseconds, parse_seconds, short_clock
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,15 @@ def test_times_are_read_as_seconds_or_as_a_clock_shows_them(text: str, seconds: 
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time"):
         parse_seconds(text)
+
+
+def test_marks_of_an_axis_are_round_and_as_far_apart_as_asked() -> None:
+    steps = [axis_step(least_s) for least_s in (0.1, 0.6, 3.2, 61, 36000, 40000)]
+    assert steps == [
+        0.5,
+        1,
+        5,
+        120,
+        36000,
+        360000,
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import pairwise
@@ -12,7 +13,7 @@ import numpy as np
 from emofuse.coding.agreement import Agreement, CodedPerson
 from emofuse.core.agreement_metrics import MISSING
 from emofuse.core.text import one_line
-from emofuse.core.times import short_clock
+from emofuse.core.times import axis_step, short_clock
 from emofuse.exports.picture import as_document
 from emofuse.folders.drawing import QUIET, counted, shortened, text_element
 
@@ -29,7 +30,10 @@ _AXIS: Final = 22
 _GAP: Final = 18
 _COLUMNS: Final = 1016
 """Of a row: one per pixel; of more units than that, the one in the middle of each is drawn."""
-_TICKS: Final = 6
+_TICKS: Final = 8
+"""At most; one more where the axis begins at one."""
+_LABEL: Final = 16
+"""Half of what the text of a tick needs."""
 
 
 def draw_tiers(found: Agreement) -> str:
@@ -105,9 +109,12 @@ def _spans(one: CodedPerson, coder: str, found: Agreement, y: float) -> Iterator
 
 def _axis(start_s: float, end_s: float, y: float) -> Iterator[str]:
     yield f'<path d="M{_LEFT} {y:g}H{_RIGHT}" stroke="var(--line)" fill="none"/>'
-    for number in range(_TICKS + 1):
-        x = _LEFT + (_RIGHT - _LEFT) * number / _TICKS
-        anchor = "start" if not number else "end" if number == _TICKS else "middle"
-        time_s = start_s + (end_s - start_s) * number / _TICKS
+    length_s = (end_s - start_s) or 1.0
+    step_s = axis_step(length_s / _TICKS)
+    for number in range(math.ceil(start_s / step_s), math.floor(end_s / step_s) + 1):
+        time_s = number * step_s
+        x = _LEFT + (_RIGHT - _LEFT) * (time_s - start_s) / length_s
+        anchor = "end" if x > _RIGHT - _LABEL else "middle"
+        text = short_clock(time_s) if step_s < 1 else short_clock(time_s).partition(".")[0]
         yield f'<path d="M{x:.1f} {y:g}v4" stroke="var(--line)" fill="none"/>'
-        yield text_element(x, y + 16, short_clock(time_s), QUIET, anchor=anchor, size=10)
+        yield text_element(x, y + 16, text, QUIET, anchor=anchor, size=10)

@@ -71,3 +71,12 @@ def short_clock(time_s: float) -> str:
     hours, minutes = divmod(minutes, 60)
     head = f"{hours}:{minutes:02}" if hours else f"{minutes}"
     return f"{'-' if tenths < 0 else ''}{head}:{rest // 10:02}.{rest % 10}"
+
+
+STEPS_S: Final = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000, 36000)
+"""Distances between the marks of an axis of time that people read easily."""
+
+
+def axis_step(least_s: float) -> float:
+    """The distance between two marks of an axis: the first round one of at least so many seconds."""
+    return next((float(each) for each in STEPS_S if each >= least_s), STEPS_S[-1] * 10.0)

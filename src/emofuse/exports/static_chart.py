@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.colors import EMOTION_COLORS, label_colors
 from emofuse.core.text import one_line
-from emofuse.core.times import clock
+from emofuse.core.times import axis_step, clock
 from emofuse.exports.legend import draw_legend
 from emofuse.exports.marks import has_marks, mark_rows
 from emofuse.exports.page_texts import fragment_text
@@ -36,7 +36,6 @@ _CHARACTER: Final = 7.0
 _EXCLUDED_FILL: Final = "var(--line)"
 _MAX_POINTS: Final = 550
 """Points of a curve, at two pixels each."""
-_STEPS_S: Final = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000, 36000)
 
 
 def css_colors(emotions: Sequence[str]) -> str:
@@ -148,7 +147,7 @@ def _name(text: str, middle: float) -> str:
 
 def _ruler(timeline: Timeline, bottom: float) -> str:
     wanted = timeline.duration_s * 100 / (_RIGHT - _LEFT)
-    step = next((each for each in _STEPS_S if each >= wanted), _STEPS_S[-1] * 10)
+    step = axis_step(wanted)
     marks: list[str] = []
     tick = int(np.ceil(timeline.start_s / step))
     while tick * step <= timeline.end_s and len(marks) < 100:
