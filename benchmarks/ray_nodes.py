@@ -100,8 +100,8 @@ class RayNodes:
         group = _CPU_GROUPS / f"emofuse-{mark}"
         group.mkdir()
         self._groups.append(group)
-        (group / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
-        (group / "cpu.cfs_quota_us").write_text(str(round(share * _PERIOD_US)))
+        (group / "cpu.cfs_period_us").write_text(str(_PERIOD_US), encoding="utf-8")
+        (group / "cpu.cfs_quota_us").write_text(str(round(share * _PERIOD_US)), encoding="utf-8")
         return group
 
     def kill(self, mark: str) -> None:
@@ -115,7 +115,9 @@ class RayNodes:
         for mark in self.marks:
             for pid in processes_of(mark):
                 with contextlib.suppress(OSError):
-                    fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+                    fields = (
+                        Path("/proc", str(pid), "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+                    )
                     ticks += sum(map(int, fields[11:15]))
         return ticks / os.sysconf("SC_CLK_TCK")
 
@@ -152,13 +154,13 @@ def _processes_of(variable: bytes) -> Iterator[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if variable in (folder / "environ").read_bytes().split(b"\0"):
-                state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+                state = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
                 if state != "Z":
                     yield int(folder.name)
 
 
 def _join(group: Path) -> None:
-    (group / "cgroup.procs").write_text(str(os.getpid()))
+    (group / "cgroup.procs").write_text(str(os.getpid()), encoding="utf-8")
 
 
 def _free_port() -> int:

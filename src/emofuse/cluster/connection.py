@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from emofuse.core.errors import ClusterError, MissingExtraError
+from emofuse.system.cache_dirs import short_temporary_folder
 from emofuse.system.cores import usable_cores
 
 logger = logging.getLogger(__name__)
@@ -162,7 +163,7 @@ def _started_here() -> Iterator[None]:
     """A cluster of this machine alone, whose ports no other machine reaches, and which takes a token."""
     import ray
 
-    folder = tempfile.mkdtemp(prefix="emofuse-ray-", dir=_short_folder())
+    folder = tempfile.mkdtemp(prefix="emofuse-ray-", dir=short_temporary_folder())
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else it would be left in the home folder
     try:
         with _loopback(True):
@@ -347,11 +348,6 @@ def _within(limit_s: float, ask: Callable[[], T]) -> T:
     if not succeeded:
         raise value
     return cast(T, value)
-
-
-def _short_folder() -> str | None:
-    """Where temporary folders have short names: Ray puts sockets there, whose paths may have 107 bytes."""
-    return "/tmp" if os.access("/tmp", os.W_OK) else None
 
 
 def _first_line(error: BaseException) -> str:

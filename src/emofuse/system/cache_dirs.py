@@ -30,3 +30,11 @@ def _earlier_folders(name: str) -> Iterator[Path]:
         yield Path(xdg, "emofuse", name)
     if not Path(xdg).is_absolute():
         yield Path.home() / ".cache" / "emofuse" / name
+
+
+def short_temporary_folder() -> str | None:
+    """Where temporary folders have short names, for sockets in them: a path to one may have 107 bytes.
+
+    None: the one that :mod:`tempfile` takes.
+    """
+    return "/tmp" if os.access("/tmp", os.W_OK) else None
