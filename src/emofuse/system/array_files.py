@@ -121,7 +121,10 @@ def _header(file: IO[bytes], name: str, n_bytes: int) -> tuple[tuple[int, ...], 
     read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read_header is None:
         raise ValueError(f"{name} is of a version that is not read")
-    shape, fortran_order, dtype = read_header(file)
+    try:
+        shape, fortran_order, dtype = read_header(file)
+    except ValueError:  # NumPy's text names objects of Python
+        raise ValueError(f"{name} has a header that is damaged") from None
     n_values = math.prod(shape)
     if dtype.hasobject or (n_values and not dtype.itemsize):
         raise ValueError(f"{name} holds no numbers or text")

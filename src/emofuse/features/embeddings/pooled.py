@@ -56,7 +56,8 @@ def pooled(values: NDArray[Any], embedding: Embedding, source: str, n_parts: int
         raise FeatureError(f"{source} gives {_shape(found)} values, and the recipe reads {wanted}{advice}")
     if found.dtype.kind not in "fiu":
         raise FeatureError(f"{source} gives values of type {found.dtype}, not numbers")
-    numbers = found.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # what is no number is told below
+        numbers = found.astype(np.float64)
     if not np.isfinite(numbers).all() or np.abs(numbers).max() > LARGEST:
         raise FeatureError(f"{source} gives values that are not finite numbers")
     if not embedding.over_time:

@@ -300,7 +300,7 @@ def _parquet(path: Path) -> tuple[Sequence[Any], dict[str, Sequence[Any]], NDArr
                 done += len(numbers)
     except FeatureError:
         raise
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, IndexError, pyarrow.ArrowException) as error:
         raise FeatureError(f"{path}: cannot be read as a Parquet table: {parquet_problem(error)}") from None
     if done != len(values):
         raise FeatureError(f"{path}: declares {len(values)} rows and holds {done}")
