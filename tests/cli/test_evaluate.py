@@ -45,7 +45,7 @@ def test_a_run_with_shared_trials_that_learn_is_not_continued_without(
         "--study", postgres.new_database(),
     )  # fmt: skip
     assert result.exit_code == 1
-    assert "holds another run (trials differ)" in result.output
+    assert "holds another run (trials differ)" in str(result.exception)
 
 
 def test_a_password_needs_its_database(tmp_path: Path, au_folder: Path) -> None:

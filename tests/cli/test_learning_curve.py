@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 from emofuse.cli.app import app
 
 
-def test_the_command_writes_the_curve(few_folder: Path, au_toml: Path, tmp_path: Path) -> None:
-    args = ["learning-curve", str(few_folder), "-r", str(au_toml), "-p", "actors-2", "-j", "1",
+def test_the_command_writes_the_curve(au_folder: Path, au_toml: Path, tmp_path: Path) -> None:
+    args = ["learning-curve", str(au_folder), "-r", str(au_toml), "-p", "actors-2", "-j", "1",
             "-o", str(tmp_path / "run"), "--shares", "1", "--cache", str(tmp_path / "cache")]  # fmt: skip
     result = CliRunner().invoke(app, args)
     assert result.exit_code == 0, result.output

@@ -14,7 +14,9 @@ from emofuse.cli.app import app
 from emofuse.cli.quiet import is_quiet
 from tests.support import small_corpora
 
-WITHOUT = {"status", "recipes", "report", "weights encoder", "weights list"}
+WITHOUT = {
+    "elan-recognizer", "recipes", "report", "statistics", "status", "weights encoder", "weights list",
+}  # fmt: skip
 """Commands that print nothing but their result."""
 
 

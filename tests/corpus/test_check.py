@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from emofuse.core.labels import EMOTIONS
 from emofuse.corpus.check import CorpusReport, check_corpus, check_file
 from emofuse.corpus.load import load_corpus
 from emofuse.corpus.ravdess import design
@@ -84,9 +85,11 @@ def test_clean_corpus_has_no_findings(tmp_path: Path) -> None:
         "audio-video, speech": {"01": {"angry": 1}, "02": {"angry": 1}},
     }
     plain = report.as_dict()
-    findings = {key: value for key, value in plain.items() if isinstance(value, list) and key != "speakers"}
+    assert plain["labels"] == list(EMOTIONS)
+    facts = {"speakers", "labels"}
+    findings = {key: value for key, value in plain.items() if isinstance(value, list) and key not in facts}
     assert findings == {key: [] for key in findings}
-    assert len(findings) == 11
+    assert len(findings) == 12
     assert json.loads(json.dumps(plain)) == plain
     assert report.as_text().count(": none\n") == 10, "missing and absent share a line"
 

@@ -70,8 +70,8 @@ def edges(interview: Timeline, person: str) -> list[float]:
 
 def test_every_format_is_written(written: dict[str, Path]) -> None:
     assert set(written) == set(FORMATS)
-    # a row for each person, and none where there are no markers
-    least = dict.fromkeys(FORMATS, 1000) | {"summary-csv": 500, "markers-csv": 30}
+    # a row for each person, and none where there are no markers; names and colors of eight emotions
+    least = dict.fromkeys(FORMATS, 1000) | {"summary-csv": 500, "markers-csv": 30, "label-config": 500}
     assert [kind for kind, path in written.items() if path.stat().st_size < least[kind]] == []
 
 
