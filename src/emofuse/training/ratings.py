@@ -95,30 +95,16 @@ def fit_concordance(X: Floats, y: Floats) -> tuple[Floats, float]:
     No weight is below zero: outputs that run against the ratings are noise, and left out. Where nothing
     agrees, the combination is the mean of ``y``.
     """
-    centered, target = X - X.mean(axis=0), y - y.mean()
-    weights = _not_negative(centered, target)
+    from scipy.optimize import nnls
+
+    centered = X - X.mean(axis=0)
+    weights: Floats = nnls(centered, y - y.mean())[0]
     combined = centered @ weights
     spread = float(combined.std())
     if spread <= 1e-9 * max(1.0, float(np.abs(X).max())):
         return np.zeros(X.shape[1]), float(y.mean())
     weights = weights * (float(y.std()) / spread)
     return weights, float(y.mean() - X.mean(axis=0) @ weights)
-
-
-def _not_negative(centered: Floats, target: Floats) -> Floats:
-    """Least squares with weights of zero or more."""
-    used = np.ones(centered.shape[1], dtype=bool)
-    weights = np.zeros(centered.shape[1])
-    while used.any():
-        solved = np.linalg.lstsq(centered[:, used], target, rcond=None)[0]
-        weights[:] = 0.0
-        weights[used] = solved
-        if (solved > 0).all():
-            return weights
-        # of two columns, the one that is left decides alone
-        used &= weights > (weights[used].min() if used.sum() > 1 else 0.0)
-        weights[:] = 0.0
-    return weights
 
 
 def _of_others(X: Floats, y: Floats, speakers: NDArray[np.str_]) -> Floats:
