@@ -253,7 +253,9 @@ def bootstrap_interval(
     >>> bootstrap_interval(log_loss, [0, 1], [[0.5, 0.5], [0.0, 1.0]], ["a", "b"], seed=0)[0] < 1e-12
     True
     """
-    return _interval(_resampled(metric, truth, predicted, np.asarray(groups), n_resamples, seed), level)
+    return percentile_interval(
+        _resampled(metric, truth, predicted, np.asarray(groups), n_resamples, seed), level
+    )
 
 
 def bootstrap_difference(
@@ -280,7 +282,7 @@ def bootstrap_difference(
         _resampled(metric, truth, outputs, np.asarray(groups), n_resamples, seed)
         for outputs in (predicted, other)
     )
-    return _interval(first - second, level)
+    return percentile_interval(first - second, level)
 
 
 def _derived(metric: Metric) -> Callable[[Counts], Floats]:
@@ -300,21 +302,34 @@ def _resampled(
     t, s = _scores(truth, outputs) if of_scores else _decisions(truth, outputs)
     if groups.shape != t.shape:
         raise ValueError(f"groups must be {t.shape}, got {groups.shape}")
-    names, group_of = np.unique(groups, return_inverse=True)
-    n = len(names)
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples)
+    drawn, group_of = drawn_groups(groups, n_resamples, seed)
     if of_scores:
         rows = (np.repeat(np.arange(len(t)), times[group_of]) for times in drawn)
         return np.array([metric(t[chosen], s[chosen]) for chosen in rows])
     of_counts = _derived(metric)
+    n = drawn.shape[1]
     counts = _counts_per_group(t, np.asarray(s, dtype=np.int64), group_of, n)
     k = counts.shape[-1]
     return of_counts((drawn @ counts.reshape(n, -1)).reshape(-1, k, k))
 
 
-def _interval(values: Floats, level: float) -> tuple[float, float]:
+def drawn_groups(groups: NDArray[Any], n_resamples: int, seed: int) -> tuple[Counts, NDArray[np.intp]]:
+    """How often each resample draws each group, (n_resamples, n_groups), and the group of each row, (n,)."""
+    names, group_of = np.unique(groups, return_inverse=True)
+    n = len(names)
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples), group_of
+
+
+def percentile_interval(values: Floats, level: float) -> tuple[float, float]:
+    """The bounds between which a share ``level`` of resampled values lies; NaN without values.
+
+    Raises:
+        ValueError: the level does not lie between 0 and 1.
+    """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
+    if not len(values):
+        return float("nan"), float("nan")
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

@@ -17,6 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from emofuse.core.metrics import drawn_groups, percentile_interval
+
 Floats = NDArray[np.float64]
 RatingMetric = Callable[[ArrayLike, ArrayLike], float]
 """Of truth and predictions: :func:`concordance`, :func:`pearson` or :func:`mean_absolute_error`."""
@@ -139,23 +141,15 @@ def _resampled(
     rated = ~np.isnan(t)
     if not rated.any():
         return np.full(n_resamples, np.nan)
-    names_, group_of = np.unique(whose[rated], return_inverse=True)
-    n = len(names_)
+    drawn, group_of = drawn_groups(whose[rated], n_resamples, seed)
     rows = _row_sums(t[rated], p[rated], np.ones(int(rated.sum())))
-    sums = np.zeros((n, rows.shape[1]))
+    sums = np.zeros((drawn.shape[1], rows.shape[1]))
     np.add.at(sums, group_of, rows)
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples)
     return _OF_SUMS[metric](drawn @ sums)
 
 
 def _bounds(values: Floats, level: float) -> tuple[float, float]:
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return percentile_interval(values[~np.isnan(values)], level)
 
 
 def _checked(
