@@ -11,7 +11,9 @@ and the most since.
 
 ``makespan`` starts as many Ray nodes as are asked for, each with one core for tasks, of which a quota of the
 operating system gives all its processes together a share; reads the files; and compares the time with what
-benchmarks/simulate_cluster.py predicts from the CPU seconds of the same files in one process. It needs Linux'
+benchmarks/simulate_cluster.py predicts. The prediction knows the CPU seconds of the files in one process
+without Ray, and what Ray adds on one single node: what its servers use, what a node takes to begin, and what
+a file costs more, measured with every tenth file; it has seen no run that it predicts. It needs Linux'
 cgroup v1 and root. Both exit with status 1 if the tables differ.
 """
 
@@ -26,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,6 +48,7 @@ from emofuse.system.memory import resident_bytes
 
 TASK_S: Final = 2.0
 """Of work in a task of :mod:`emofuse.cluster.workers`."""
+_REST_S: Final = 10.0
 _MEASURE: Final = (
     "import json, sys; from pathlib import Path; from benchmarks.simulate_cluster import measure_files; "
     "json.dump(measure_files([Path(name) for name in json.load(sys.stdin)]), sys.stdout)"
@@ -123,12 +126,58 @@ def overhead(films: Sequence[Path], n_files: int, cores: int, repeat: int, work:
 
 
 def makespan(files: Sequence[Path], n_nodes: int, share: float, out: Path) -> Batch:
-    """Read files on nodes of one core each, of which each has a share."""
+    """Read files on nodes of one core each, of which each has a share; the cluster is up before."""
     with RayNodes() as nodes:
         for _ in range(n_nodes):
             nodes.add(1, share=share)
         with connected(nodes.address) as cluster:
+            nodes.settle()
             return run_batch(files, out, workers=ClusterWorkers(cluster))
+
+
+@dataclass(frozen=True, slots=True)
+class RayCosts:
+    """What Ray adds on a node, in CPU seconds."""
+
+    servers: float
+    """Of its servers, per second."""
+    start_s: float
+    """Until a node can read, from the first task that it gets."""
+    file_s: float
+    """More for a file than in a process without Ray."""
+    driver_file_s: float
+    """Of the driver, for a file."""
+
+
+def measured_node(took: Mapping[Path, float], share: float, work: Path) -> RayCosts:
+    """What Ray adds, from one node with a share: at rest, with one file, and with every tenth of them.
+
+    Args:
+        took: CPU seconds of files, in the order in which they are read, in a process without Ray.
+        share: of a core, that the node has.
+        work: folder for tables.
+    """
+    files = list(took)
+    sample = files[::10]
+    with RayNodes() as nodes:
+        mark = nodes.add(1, share=share)
+        with connected(nodes.address) as cluster:
+            nodes.settle()
+            workers = ClusterWorkers(cluster)
+            begun, used_s = time.perf_counter(), nodes.used_s(mark)
+            time.sleep(_REST_S)
+            servers = (nodes.used_s(mark) - used_s) / (time.perf_counter() - begun)
+
+            def beyond(which: Sequence[Path]) -> tuple[float, float]:
+                """CPU seconds of the node beyond its servers and the files, and of the driver."""
+                used_s, driver_s = nodes.used_s(mark), time.process_time()
+                seconds = run_batch(which, work / "sample.csv", workers=workers).seconds
+                more_s = nodes.used_s(mark) - used_s - servers * seconds
+                return more_s - sum(took[path] for path in which), time.process_time() - driver_s
+
+            start_s, _ = beyond(files[:1])
+            more_s, driver_s = beyond(sample)
+    return RayCosts(servers, start_s, more_s / len(sample), driver_s / len(sample))
 
 
 def measured_alone(files: Sequence[Path]) -> tuple[float, list[float]]:
@@ -141,11 +190,13 @@ def measured_alone(files: Sequence[Path]) -> tuple[float, list[float]]:
     return start_s, seconds
 
 
-def predicted(start_s: float, work_s: Sequence[float], n_nodes: int, share: float) -> float:
+def predicted(work_s: Sequence[float], n_nodes: int, share: float, costs: RayCosts) -> float:
     """Seconds that a simulation gives; files are dealt in this order."""
-    work = np.array(work_s, dtype=np.float64)
-    tasks = make_tasks(work, TASK_S * share)
-    return simulate(work, tasks, Nodes(n_nodes, 1, share, start_s=start_s)).makespan_s
+    work = np.array(work_s, dtype=np.float64) + costs.file_s
+    left = share - costs.servers
+    nodes = Nodes(n_nodes, 1, left, start_s=costs.start_s)
+    tasks = make_tasks(work, TASK_S * left, slots=2 * n_nodes)
+    return simulate(work, tasks, nodes).makespan_s
 
 
 def compare(n_files: int, n_broken: int, counts: Sequence[int], share: float, work: Path) -> bool:
@@ -157,14 +208,20 @@ def compare(n_files: int, n_broken: int, counts: Sequence[int], share: float, wo
     # intact videos first: the first one has all networks loaded, which is no part of its time
     ordered = sorted(files, key=lambda path: ("-" in path.name, path.suffix != ".mp4"))
     start_s, seconds = measured_alone(ordered)
-    took = dict(zip(ordered, seconds, strict=True))
-    work_s = [took[path] for path in sorted(files, key=lambda path: -size_bytes(str(path)))]
-    print(f"CPU: {start_s:.2f} s until a process can read, {sum(work_s):.1f} s of reading", flush=True)
+    alone_s = dict(zip(ordered, seconds, strict=True))
+    took = {path: alone_s[path] for path in sorted(files, key=lambda path: -size_bytes(str(path)))}
+    print(f"CPU: {start_s:.2f} s until a process can read, {sum(seconds):.1f} s of reading", flush=True)
+    costs = measured_node(took, share, work)
+    print(
+        f"Ray on one node: servers {costs.servers:.3f} s per second, {costs.start_s:.2f} s to begin, "
+        f"{1000 * costs.file_s:.2f} ms more a file, and {1000 * costs.driver_file_s:.2f} ms of the driver",
+        flush=True,
+    )
     same = True
     for n_nodes in counts:
         out = work / f"{n_nodes}.csv"
         took_s = makespan(files, n_nodes, share, out).seconds
-        expected_s = predicted(start_s, work_s, n_nodes, share)
+        expected_s = predicted(list(took.values()), n_nodes, share, costs)
         same &= out.read_bytes() == alone.read_bytes()
         print(
             f"{n_nodes} nodes of {share:g} cores: {took_s:.1f} s, predicted {expected_s:.1f} s "

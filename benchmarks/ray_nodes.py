@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,13 +27,17 @@ _MARK: Final = "EMOFUSE_RAY_NODE"
 _OBJECT_STORE_BYTES: Final = 80_000_000
 _ATTEMPTS: Final = 3
 _CPU_GROUPS: Final = Path("/sys/fs/cgroup/cpu")
-"""Of cgroup v1."""
+"""Of cgroup v1: where shares are limited."""
+_USE_GROUPS: Final = Path("/sys/fs/cgroup/cpuacct")
+"""Where use is counted, of processes that have ended as well."""
+_CALM: Final = 0.1
+"""Cores that a node's servers use at the most once they have started."""
 _PERIOD_US: Final = 100_000
 
 
 def can_hold_to_quotas() -> bool:
     """Whether this machine has groups of processes whose share of a core can be limited, and lets us."""
-    return (_CPU_GROUPS / "cpu.cfs_quota_us").parent.is_dir() and os.access(_CPU_GROUPS, os.W_OK)
+    return all(groups.is_dir() and os.access(groups, os.W_OK) for groups in (_CPU_GROUPS, _USE_GROUPS))
 
 
 class RayNodes:
@@ -48,7 +52,8 @@ class RayNodes:
         """
         self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
         self._variables = dict(variables or {})
-        self._groups: list[Path] = []
+        self._quotas: dict[str, list[Path]] = {}
+        """The groups of nodes with a share: the one that limits it, and the one that counts its use."""
         self.marks: list[str] = []
         """Of the nodes, the head's first."""
         self.address = f"{LOOPBACK}:{_free_port()}"
@@ -74,7 +79,9 @@ class RayNodes:
         mounts: str | None = None,
     ) -> str:  # fmt: skip
         mark = uuid.uuid4().hex
-        group = None if share is None else self._group(mark, share)
+        if share is not None:
+            self._quotas[mark] = self._limited(mark, share)
+        groups = self._quotas.get(mark, [])
         command = [
             sys.executable, "-c", _START, "start", *arguments, f"--num-cpus={cores}",
             f"--object-store-memory={_OBJECT_STORE_BYTES}", "--disable-usage-stats", "--min-worker-port=0",
@@ -89,20 +96,35 @@ class RayNodes:
             done = subprocess.run(
                 command, capture_output=True, encoding="utf-8", check=False, stdin=subprocess.DEVNULL,
                 env={**os.environ, **self._variables, **variables, _MARK: mark},
-                preexec_fn=None if group is None else lambda: _join(group),
+                preexec_fn=(lambda: _join(groups)) if groups else None,
             )  # fmt: skip
             if not done.returncode:
                 return mark
             _kill(mark)
         raise RuntimeError(f"ray start failed: {done.stdout}{done.stderr}")
 
-    def _group(self, mark: str, share: float) -> Path:
-        group = _CPU_GROUPS / f"emofuse-{mark}"
-        group.mkdir()
-        self._groups.append(group)
-        (group / "cpu.cfs_period_us").write_text(str(_PERIOD_US), encoding="utf-8")
-        (group / "cpu.cfs_quota_us").write_text(str(round(share * _PERIOD_US)), encoding="utf-8")
-        return group
+    def _limited(self, mark: str, share: float) -> list[Path]:
+        limits, use = (groups / f"emofuse-{mark}" for groups in (_CPU_GROUPS, _USE_GROUPS))
+        for group in dict.fromkeys([limits.resolve(), use.resolve()]):  # they may be one
+            group.mkdir()
+        (limits / "cpu.cfs_period_us").write_text(str(_PERIOD_US), encoding="utf-8")
+        (limits / "cpu.cfs_quota_us").write_text(str(round(share * _PERIOD_US)), encoding="utf-8")
+        return [limits, use]
+
+    def used_s(self, mark: str) -> float:
+        """CPU seconds of all processes that a node with a share ever had."""
+        return int((self._quotas[mark][1] / "cpuacct.usage").read_text(encoding="utf-8")) / 1e9
+
+    def settle(self, timeout_s: float = 120.0) -> None:
+        """Wait until the servers of the nodes with a share have started, and do nothing any more."""
+        until = time.monotonic() + timeout_s
+        while True:
+            before = {mark: self.used_s(mark) for mark in self._quotas}
+            time.sleep(2.0)
+            if all((self.used_s(mark) - used_s) / 2.0 <= _CALM for mark, used_s in before.items()):
+                return
+            if time.monotonic() > until:
+                raise RuntimeError("the servers of Ray do not come to rest")
 
     def kill(self, mark: str) -> None:
         """End a node at once, with everything that runs on it."""
@@ -125,9 +147,8 @@ class RayNodes:
         """End all nodes, and remove what they have left."""
         for mark in list(reversed(self.marks)):
             self.kill(mark)
-        for group in self._groups:
-            with contextlib.suppress(OSError):
-                group.rmdir()
+        for group in {group.resolve() for groups in self._quotas.values() for group in groups}:
+            _removed(group)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> RayNodes:
@@ -159,8 +180,19 @@ def _processes_of(variable: bytes) -> Iterator[int]:
                     yield int(folder.name)
 
 
-def _join(group: Path) -> None:
-    (group / "cgroup.procs").write_text(str(os.getpid()), encoding="utf-8")
+def _join(groups: Sequence[Path]) -> None:
+    for group in groups:
+        (group / "cgroup.procs").write_text(str(os.getpid()), encoding="utf-8")
+
+
+def _removed(group: Path) -> None:
+    """Remove a group, which takes until its last process is gone."""
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            group.rmdir()
+        if not group.exists():
+            return
+        time.sleep(0.05)
 
 
 def _free_port() -> int:

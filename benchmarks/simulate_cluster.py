@@ -120,15 +120,21 @@ class Outcome:
     """How often each file was read to its end."""
 
 
-def make_tasks(work_s: Seconds, task_s: float, most_files: int | None = None) -> list[list[int]]:
-    """Deal files to tasks in their order: as many as fill ``task_s`` seconds of work, one at the least."""
+def make_tasks(work_s: Seconds, task_s: float, slots: int | None = None) -> list[list[int]]:
+    """Deal files to tasks in their order: as many as fill ``task_s`` seconds of work, one at the least.
+
+    With ``slots``, tasks in flight at once, a task has no more files than half an even share of those left,
+    as :mod:`emofuse.cluster.workers` deals them.
+    """
     tasks: list[list[int]] = []
-    filled = task_s
+    filled, most = task_s, len(work_s)
     for index, seconds in enumerate(work_s.tolist()):
-        full = most_files is not None and tasks and len(tasks[-1]) >= most_files
+        full = tasks and len(tasks[-1]) >= most
         if full or not tasks or filled + seconds > task_s:
             tasks.append([])
             filled = 0.0
+            if slots is not None:
+                most = max(1, (len(work_s) - index) // (2 * slots))
         tasks[-1].append(index)
         filled += seconds
     return tasks

@@ -81,7 +81,12 @@ def test_tasks_have_each_file_once_and_no_more_work_than_wanted() -> None:
     tasks = make_tasks(WORK_S, 12)
     assert [index for task in tasks for index in task] == list(range(len(WORK_S)))
     assert all(len(task) == 1 or WORK_S[task].sum() <= 12 for task in tasks)
-    assert max(map(len, make_tasks(WORK_S, 12, most_files=3))) == 3
+
+
+def test_tasks_shrink_towards_the_end_if_so_many_are_in_flight() -> None:
+    sizes = list(map(len, make_tasks(np.ones(100), 1000, slots=4)))
+    assert sum(sizes) == 100 and sizes[0] == 100 // 8
+    assert sizes == sorted(sizes, reverse=True) and sizes[-8:] == [1] * 8
 
 
 def test_the_measured_costs_hold_together() -> None:

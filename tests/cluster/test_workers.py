@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -19,7 +20,8 @@ from typer.testing import CliRunner
 from benchmarks import batch as batch_benchmark
 from emofuse.cli.app import app
 from emofuse.cluster.connection import Cluster, Node, connected
-from emofuse.cluster.workers import ClusterWorkers
+from emofuse.cluster.node import Work
+from emofuse.cluster.workers import ClusterWorkers, _Dispatch
 from emofuse.core.errors import ClusterError
 from emofuse.folders.timelines import write_timelines
 from emofuse.recognition.batch import predict_table
@@ -112,6 +114,32 @@ def test_a_driver_that_ends_resumes_here_and_there(
     assert ended.returncode == 1 and "of them from an earlier run" in ended.stderr
     assert "cluster 127.0.0.1" in ended.stderr and "2 nodes, 2 cores" in ended.stderr
     assert table.read_bytes() == whole.read_bytes()
+
+
+class Watched(_Dispatch):
+    """A batch that keeps how many files each of its tasks had."""
+
+    def _submit(self, function: Any, state: Any, files: list[Any], *arguments: object) -> None:
+        if files:
+            self.__dict__.setdefault("sizes", []).append(len(files))
+        super()._submit(function, state, files, *arguments)
+
+
+def test_tasks_grow_by_what_has_come_back_and_shrink_towards_the_end(pair: Pair, tmp_path: Path) -> None:
+    n = 400
+    settings = WorkerSettings.of(None)
+    with connected(pair.address) as cluster:
+        work = Work(TARGET, settings, True, {}, settings.identity(), str(Path.cwd()))
+        batch = Watched(cluster, work, iter(texts(tmp_path, ["text"] * n)), print)
+        assert sorted(key for key, _ in batch.results()) == list(range(n))
+        batch.end()
+    sizes: list[int] = batch.__dict__["sizes"]
+    assert sum(sizes) == n and max(sizes) > 8
+    for number, size in enumerate(sizes):
+        left = n - sum(sizes[:number])
+        assert size <= 2 * max(sizes[:number], default=0.5)
+        assert size <= max(1, left / 4)  # half an even share: each node has at least one core
+    assert sizes[-1] == 1
 
 
 def test_a_node_that_dies_has_its_files_read_by_others(pair: Pair, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ node reads nothing before it was asked whether its rows would be those of this m
 not do is done by another.
 
 A task is some files, at least one and about two seconds of work, and a node has two tasks for each of its
-cores: one that is read, one that waits. Any number of files costs the driver no memory.
+cores: one that is read, one that waits. Towards the end tasks become smaller, so that all nodes end together.
+Any number of files costs the driver no memory.
 """
 
 from __future__ import annotations
@@ -164,7 +165,9 @@ class _Dispatch:
     again: deque[_Sent] = field(default_factory=deque)
     """What a node was lost with, or did not see."""
     file_s: float | None = None
-    """That a file takes, on average of late."""
+    """That a file takes: no less than of late, on average, and than in the last task."""
+    most: int = 1
+    """Files of the next task: twice those of the largest that has come back, as long as these were few."""
     looked_s: float = -math.inf
 
     def __post_init__(self) -> None:
@@ -176,7 +179,8 @@ class _Dispatch:
         self._ask_version = ray.remote(num_cpus=0, max_retries=0)(on_node.other_version)
         self._ask = ray.remote(num_cpus=0, max_retries=0)(on_node.refusal)
         self._read = ray.remote(num_cpus=1, max_retries=0)(on_node.read)
-        self._next: _Sent | None = None
+        self._ahead: deque[_Sent] = deque()
+        """The next files, which no node has had."""
 
     def results(self) -> Iterator[tuple[int, Reply | Lost]]:
         """Those of all files."""
@@ -184,7 +188,7 @@ class _Dispatch:
             self._look()
             self._send()
             yield from self._unreadable()
-            if not self._reading() and not self.again and self._peek() is None:
+            if not self._reading() and not self.again and not self._is_left():
                 break
             self._check_nodes()
             yield from self._replies()
@@ -257,11 +261,25 @@ class _Dispatch:
 
     # files
 
-    def _peek(self) -> _Sent | None:
-        """The next file that no node has had."""
-        if self._next is None and (task := next(self.tasks, None)) is not None:
-            self._next = _Sent(File(task, _size(str(task.request["file"]))))
-        return self._next
+    def _is_left(self) -> bool:
+        """Whether there is a file that no node has had."""
+        self._read_ahead(1)
+        return bool(self._ahead)
+
+    def _read_ahead(self, n: int) -> None:
+        while len(self._ahead) < n and (task := next(self.tasks, None)) is not None:
+            self._ahead.append(_Sent(File(task, _size(str(task.request["file"])))))
+
+    def _most(self) -> int:
+        """Files for the next task: about two seconds of work, at most half an even share of the rest."""
+        if self.file_s is None:
+            return 1
+        most = max(1, min(self.most, round(_TASK_S / self.file_s)))
+        slots = sum(
+            _TASKS_PER_CORE * math.floor(state.node.cores) for state in self.states.values() if state.usable
+        )
+        self._read_ahead(2 * slots * most)
+        return max(1, min(most, len(self._ahead) // (2 * max(slots, 1))))
 
     def _send(self) -> None:
         """Give every node as much as it may have, the least busy one first."""
@@ -276,7 +294,7 @@ class _Dispatch:
 
     def _group(self, state: _State) -> list[_Sent]:
         """Files for a task of a node."""
-        most = 1 if self.file_s is None else max(1, min(_MOST_FILES, round(_TASK_S / self.file_s)))
+        most = self._most()
         files: list[_Sent] = []
         for sent in list(self.again):
             if state.node.id not in sent.unseen and not (files and sent.losses):
@@ -287,12 +305,11 @@ class _Dispatch:
         if files:
             return files
         n_bytes = 0
-        while len(files) < most and (fresh := self._peek()) is not None:
-            n_bytes += fresh.file.size_bytes or 0
+        while len(files) < most and self._is_left():
+            n_bytes += self._ahead[0].file.size_bytes or 0
             if files and n_bytes > _MOST_BYTES:
                 break
-            files.append(fresh)
-            self._next = None
+            files.append(self._ahead.popleft())
         return files
 
     def _submit(self, function: Any, state: _State, files: list[_Sent], *arguments: object) -> None:
@@ -324,7 +341,11 @@ class _Dispatch:
 
     def _arrived(self, flight: _Flight, read: Read) -> Iterator[tuple[int, Reply | Lost]]:
         if read.seconds is not None:
-            self.file_s = read.seconds if self.file_s is None else 0.8 * self.file_s + 0.2 * read.seconds
+            # One task that lasts is worse than some that are short: small files may be the slow ones.
+            of_late = read.seconds if self.file_s is None else 0.8 * self.file_s + 0.2 * read.seconds
+            self.file_s = max(of_late, read.seconds)
+            # The first may have been broken, and read in no time: what it took is no promise for many others.
+            self.most = min(_MOST_FILES, max(self.most, 2 * len(flight.files)))
         sent = {one.file.task.key: one for one in flight.files}
         for key, result in read.results:
             if isinstance(result, Unseen):
