@@ -240,6 +240,9 @@ def synth(
     ] = 2,
     seed: Annotated[int, typer.Option(min=0, metavar="S", help="The same seed makes the same corpus.")] = 0,
     first_actor: Annotated[int, typer.Option(min=1, metavar="A", help="Number of the first actor.")] = 1,
+    voices: Annotated[
+        bool, typer.Option("--voices", help="Make voices alone: WAV files, in a small part of the time.")
+    ] = False,
     jobs: options.Jobs = 0,
     _quiet: options.Quiet = False,
 ) -> None:
@@ -260,5 +263,6 @@ def synth(
             jobs=options.processes(jobs),
             on_clip=on_clip,
             first_actor=first_actor,
+            voices_only=voices,
         )
     print_line(f"The synthetic corpus is in {path}. Check it: emofuse corpus check {path}")

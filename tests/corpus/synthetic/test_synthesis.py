@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import wave
@@ -266,3 +267,18 @@ def test_another_corpus_is_not_mixed_with_it(corpus: Path, tmp_path: Path) -> No
     with pytest.raises(CorpusError, match="not synthetic"):
         synthesize(tmp_path, n_actors=1, n_takes=1, seed=6)
     assert real.read_bytes() == b"RIFF"
+
+
+def test_voices_alone_are_those_of_the_whole_corpus(corpus: Path, tmp_path: Path) -> None:
+    made = synthesize(tmp_path, n_actors=1, n_takes=1, seed=5, first_actor=2, voices_only=True)
+    assert [path.name for path in made] == sorted(path.name for path in corpus.glob("Actor_02/*.wav"))
+    assert made == sorted(path for path in tmp_path.rglob("*") if path.suffix in (".wav", ".mp4"))
+    for path in made:
+        assert path.read_bytes() == (corpus / "Actor_02" / path.name).read_bytes()
+    code = TakeCode(6, 1, 1, 1, 2)
+    for video in corpus.glob("Actor_02/*.mp4"):
+        if video.stem != code.name(1):
+            shutil.copy(video, tmp_path / "Actor_02")
+    synthesize(tmp_path, n_actors=1, n_takes=1, seed=5, first_actor=2)  # adds what is missing
+    again = tmp_path / "Actor_02" / f"{code.name(1)}.mp4"
+    assert len(decoded(again)) == len(decoded(corpus / "Actor_02" / again.name))

@@ -44,6 +44,7 @@ def synthesize(
     jobs: int = 1,
     on_clip: Callable[[int, int], None] | None = None,
     first_actor: int = 1,
+    voices_only: bool = False,
 ) -> list[Path]:
     """Make a synthetic corpus, or the part of it that does not exist yet.
 
@@ -60,6 +61,7 @@ def synthesize(
         jobs: processes.
         on_clip: called after each take with the number done and the total.
         first_actor: the number of the first actor.
+        voices_only: make the ``.wav`` files alone, which takes a small part of the time.
 
     Returns:
         All files of these takes, sorted, whether made now or before.
@@ -76,13 +78,13 @@ def synthesize(
     _mark(out, actors, n_takes, seed)
     for actor in actors:
         _folder(out, actor).mkdir(exist_ok=True)
-    todo = [code for code in codes if not all(_complete(path) for path in _paths(out, code))]
+    todo = [code for code in codes if not all(map(_complete, _paths(out, code, voices_only=voices_only)))]
     done = len(codes) - len(todo)
-    for _ in _make_all(out, seed, todo, jobs):
+    for _ in _make_all(out, seed, todo, jobs, voices_only=voices_only):
         done += 1
         if on_clip is not None:
             on_clip(done, len(codes))
-    return sorted(path for code in codes for path in _paths(out, code))
+    return sorted(path for code in codes for path in _paths(out, code, voices_only=voices_only))
 
 
 def _check(n_actors: int, n_takes: int, seed: int, jobs: int, first_actor: int) -> None:
@@ -114,9 +116,11 @@ def _folder(out: Path, actor: int) -> Path:
     return out / f"Actor_{actor:02d}"
 
 
-def _paths(out: Path, code: TakeCode) -> tuple[Path, Path]:
+def _paths(out: Path, code: TakeCode, *, voices_only: bool) -> tuple[Path, ...]:
+    """The recording of the voice, and the video unless only voices are made."""
     folder = _folder(out, code.actor)
-    return folder / f"{code.name(1)}.mp4", folder / f"{code.name(3)}.wav"
+    audio = folder / f"{code.name(3)}.wav"
+    return (audio,) if voices_only else (audio, folder / f"{code.name(1)}.mp4")
 
 
 def _complete(path: Path) -> bool:
@@ -147,14 +151,14 @@ def _mark(out: Path, actors: range, n_takes: int, seed: int) -> None:
     write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
 
 
-def _make_all(out: Path, seed: int, codes: list[TakeCode], jobs: int) -> Iterator[None]:
+def _make_all(out: Path, seed: int, codes: list[TakeCode], jobs: int, *, voices_only: bool) -> Iterator[None]:
     """Make takes; yield after each."""
     if jobs == 1 or len(codes) < 2:
         for code in codes:
-            _make(out, seed, code)
+            _make(out, seed, code, voices_only)
             yield
         return
-    arguments = [(out, seed, code) for code in codes]
+    arguments = [(out, seed, code, voices_only) for code in codes]
     for _ in as_completed(_make, arguments, jobs, setup=_start_worker):
         yield
 
@@ -164,15 +168,17 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _make(out: Path, seed: int, code: TakeCode) -> None:
+def _make(out: Path, seed: int, code: TakeCode, voices_only: bool) -> None:
     from emofuse.corpus.synthetic import clip, encode
     from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
 
     speech = clip.take_speech(seed, code)
-    video, audio = _paths(out, code)
+    audio, *videos = _paths(out, code, voices_only=voices_only)
     if not _complete(audio):
         encode.write_wav(audio, speech.samples, SAMPLE_RATE_HZ)
-    if not _complete(video):
+    for video in videos:
+        if _complete(video):
+            continue
         background = clip.person(seed, code.actor).portrait.background
         patches = clip.face_patches(seed, code, speech)
         encode.write_mp4(video, background, patches, speech.samples, SAMPLE_RATE_HZ)
