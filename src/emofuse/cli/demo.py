@@ -108,7 +108,7 @@ def _synthesize(out: Path, seed: int, jobs: int) -> None:
     _draw("drawing and speaking", out / "corpus", n_actors=N_ACTORS, n_takes=N_TAKES, seed=seed, jobs=jobs)
 
 
-def _draw(stage: str, folder: Path, **settings: int) -> None:
+def _draw(stage: str, folder: Path, **settings: Any) -> None:
     from emofuse.corpus.synthetic.synthesis import synthesize
 
     with stages() as on_progress:
