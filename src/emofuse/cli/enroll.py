@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from emofuse.cli.printing import print_bundle, print_line, print_message, print_
 
 if TYPE_CHECKING:
     from emofuse.features.profile import Profile
+    from emofuse.recognition.recognizer import Recognizer
 
 
 def enroll(
@@ -27,6 +29,14 @@ def enroll(
     ],
     bundle: options.BundleFolder = None,
     action_units: options.ActionUnits = None,
+    ratings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="How these recordings were rated, for a recognizer that rates on numeric scales: a table "
+            "with the columns path, speaker, and one per scale.",
+        ),
+    ] = None,
     with_face: Annotated[
         bool,
         typer.Option(
@@ -52,6 +62,9 @@ def enroll(
 
     Example: `emofuse enroll anna/*.mp4 --bundle demo-run/bundle --out anna.profile`
 
+    A recognizer that rates on numeric scales, such as valence, shifts its ratings of the person: as far
+    as its mean rating of these recordings is from what is usual, or, with --ratings, from what raters gave.
+
     With --with-face, which needs the extra emofuse[identity], several people can be told apart in a timeline.
 
     Example: `emofuse enroll anna/*.mp4 --with-face --out anna.profile`
@@ -66,7 +79,8 @@ def enroll(
     print_bundle(recognizer.bundle, bundle)
     if with_face:
         load_embedder()  # fail early
-    profile = recognizer.enroll(files, with_face=with_face)
+    given = None if ratings is None else _ratings_of(files, ratings, recognizer)
+    profile = recognizer.enroll(files, with_face=with_face, ratings=given)
     profile.save(out)
     for reason in profile.skipped:
         print_message(f"skipped {reason}")
@@ -77,7 +91,9 @@ def enroll(
         print_line(described(profile.baselines, recognizer.baselines.strengths(profile.baselines)))
         held = "mean log-probabilities"
     else:
-        held = "means and standard deviations of features"
+        held = "means and standard deviations of features" if profile.moments else ""
+    if profile.ratings:
+        held = " and ".join(part for part in (held, "mean ratings") if part)
     print_line(
         f"A profile is personal data: it describes one person's voice and face. It holds {held}, "
         "but no audio, no video and no labels."
@@ -97,7 +113,23 @@ def _counts(profile: Profile) -> str:
 
     if profile.baselines:
         return ", ".join(f"{kind} {one.n:.0f}" for kind, one in profile.baselines.items())
+    if not profile.moments:
+        return ", ".join(f"{name} {clips[0].n}" for name, clips in profile.ratings.items())
     n_clips = {name: moments.n for name, moments in profile.moments.items()}
     if BRIDGED_FACE in n_clips:
         n_clips = {"voice": n_clips.get("voice", 0), "face over the bridge": n_clips[BRIDGED_FACE]}
     return ", ".join(f"{name} {n}" for name, n in n_clips.items())
+
+
+def _ratings_of(files: list[Path], table: Path, recognizer: Recognizer) -> list[Mapping[str, float] | None]:
+    """What raters gave to each recording; None where the table has no row of it."""
+    from emofuse.corpus.load import load_corpus
+
+    names = [scale.name for scale in recognizer.dimensions]
+    if not names:
+        raise typer.BadParameter("--ratings: this recognizer does not rate on any scale")
+    rated = {clip.path.resolve(): clip.ratings for clip in load_corpus(table, dimensions=names).clips}
+    found = [rated.get(path.resolve()) for path in files]
+    if not any(found):
+        raise typer.BadParameter(f"{table} has no rating of these recordings on {', '.join(names)}")
+    return found

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from emofuse.core.own_ratings import KnownClips, PersonalShift
 from emofuse.core.text import shown
 
 System = Literal["voice", "face", "fused"]
@@ -81,6 +82,15 @@ class Scale:
         """Where a value lies in the range, from 0 to 1."""
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
+    def text(self, value: float) -> str:
+        """A rating for people: as many digits as tell a hundredth of the range.
+
+        >>> Scale("valence", 1, 7).text(4.5), Scale("stress", 0, 100).text(4.5)
+        ('4.50', '4')
+        """
+        digits = min(max(2 - math.floor(math.log10(self.high - self.low)), 0), 6)
+        return f"{value:.{digits}f}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {"name": self.name, "range": [self.low, self.high], "level": self.level}
@@ -114,6 +124,8 @@ class Combination:
     offset: float
     radius: float | None
     """Half of the interval; None: there were too few speakers to tell, and it is the whole range."""
+    personal: PersonalShift | None = None
+    """How far it is shifted for somebody of whom clips are known; None: not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +139,35 @@ class Dimension:
     """By ``voice``, ``face`` and ``fused``, as far as the recognizer reads them."""
     level: float = LEVEL
 
-    def rated(self, outputs: Mapping[str, float], system: str = "fused") -> Rated | None:
+    def rated(
+        self,
+        outputs: Mapping[str, float],
+        system: str = "fused",
+        known: Mapping[str, KnownClips] | None = None,
+    ) -> Rated | None:
         """The prediction of a system, within the range; None where there is nothing that it reads.
 
         Args:
             outputs: of the networks, by modality.
             system: voice, face, or their fusion, in whose place a modality stands that is there alone.
+            known: other clips of the same person, by modality, for which the rating is shifted.
         """
-        one = self.systems.get(system)
-        if system == "fused" and (one is None or set(one.weights) - set(outputs)):
-            one = next((self.systems[name] for name in outputs if name in self.systems), None)
-        if one is None or set(one.weights) - set(outputs):
+        one = self._combination(outputs, system)
+        if one is None:
             return None
-        value = self.within(sum(weight * outputs[name] for name, weight in one.weights.items()) + one.offset)
+        shift = one.personal.of(one.weights, one.offset, known) if one.personal and known else 0.0
+        combined = sum(weight * outputs[name] for name, weight in one.weights.items()) + one.offset
+        value = self.within(combined + shift)
         if one.radius is None:
             return Rated(value, self.low, self.high)
         return Rated(value, self.within(value - one.radius), self.within(value + one.radius))
+
+    def _combination(self, outputs: Mapping[str, float], system: str) -> Combination | None:
+        """Of the system, or of the modality that stands in for the fusion."""
+        one = self.systems.get(system)
+        if system == "fused" and (one is None or set(one.weights) - set(outputs)):
+            one = next((self.systems[name] for name in outputs if name in self.systems), None)
+        return None if one is None or set(one.weights) - set(outputs) else one
 
     @property
     def scale(self) -> Scale:
@@ -160,7 +185,12 @@ class Dimension:
             "range": [self.low, self.high],
             "level": self.level,
             "systems": {
-                system: {"weights": dict(one.weights), "offset": one.offset, "radius": one.radius}
+                system: {
+                    "weights": dict(one.weights),
+                    "offset": one.offset,
+                    "radius": one.radius,
+                    **({} if one.personal is None else {"personal": one.personal.to_dict()}),
+                }
                 for system, one in self.systems.items()
             },
         }
@@ -182,7 +212,8 @@ class Dimension:
             if system not in ("voice", "face", "fused") or set(weights) - {"voice", "face"}:
                 raise ValueError(f"a dimension has no system {system!r} of {', '.join(weights)}")
             radius = None if one["radius"] is None else _finite(one["radius"])
-            systems[system] = Combination(weights, _finite(one["offset"]), radius)
+            personal = PersonalShift.from_dict(one["personal"]) if "personal" in one else None
+            systems[system] = Combination(weights, _finite(one["offset"]), radius, personal)
         check_dimension(data["name"])
         return cls(data["name"], low, high, systems, level)
 

@@ -22,6 +22,7 @@ from emofuse.evaluation.fold_outputs import (
     fuse_fold,
     unenrolled_outputs,
 )
+from emofuse.evaluation.rating_enrollment import Enrolled, enroll_fold
 from emofuse.evaluation.rating_outputs import (
     RatingRow,
     fold_ratings,
@@ -110,9 +111,9 @@ def _evaluate(
     table = predictions(split.folds, plans, dataset, recipe, work, fused)
     figures = figures_of(table, split.folds, dataset, recipe, enrolled, fold_thresholds(split.folds, fused))
     if dataset.inputs.dimensions:
-        rated = _rate(split.folds, plans, dataset, work, resources)
+        rated, known = _rate(split.folds, plans, dataset, recipe.seed, work, resources)
         names = [fold_name(fold) for fold in split.folds]
-        figures["dimensions"] = rating_figures(rated, names, dataset.inputs, recipe.seed)
+        figures["dimensions"] = rating_figures(rated, names, dataset.inputs, recipe.seed, known)
         write_ratings(run, rated)
     results = run_results(
         recipe,
@@ -149,15 +150,21 @@ def _fuse(
 
 
 def _rate(
-    folds: Sequence[Fold], plans: Sequence[Plan], dataset: Dataset, work: Path, resources: Resources
-) -> list[RatingRow]:
-    """The rows of ratings.csv, fold by fold."""
+    folds: Sequence[Fold],
+    plans: Sequence[Plan],
+    dataset: Dataset,
+    seed: int,
+    work: Path,
+    resources: Resources,
+) -> tuple[list[RatingRow], list[Enrolled]]:
+    """The rows of ratings.csv, fold by fold; and, of each fold, ratings of enrolled speakers."""
     found = resources.map("scales", rate_fold, [(plan, dataset.inputs, work) for plan in plans])
-    return [
+    rows = [
         row
         for fold, (fitted, outputs) in zip(folds, found, strict=True)
         for row in fold_ratings(fold_name(fold), fitted, outputs, dataset)
     ]
+    return rows, [enroll_fold(fitted, outputs, dataset.inputs, seed) for fitted, outputs in found]
 
 
 def _enroll_fold(plan: Plan, inputs: Inputs, recipe: Recipe, work: Path, fused: FusedFold) -> EnrolledOutputs:

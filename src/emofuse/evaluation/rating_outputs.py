@@ -29,6 +29,7 @@ from emofuse.core.rating_metrics import (
     rating_interval,
 )
 from emofuse.evaluation.entry_types import Interval
+from emofuse.evaluation.rating_enrollment import Enrolled, RatingEnrollmentPoint, rating_enrollment
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.csv_files import bounded_lines
 from emofuse.training.dataset import Dataset, Inputs
@@ -77,7 +78,10 @@ class RatingFigures(TypedDict, total=False):
 
 
 class DimensionFigures(TypedDict, total=False):
-    """One dimension: the range of its ratings, how many takes were rated, what intervals promise."""
+    """One dimension: the range of its ratings, how many takes were rated, what intervals promise.
+
+    ``enrolment``: the fusion after some clips of a speaker are known; left out where speakers have too few.
+    """
 
     name: str
     range: Interval
@@ -85,6 +89,7 @@ class DimensionFigures(TypedDict, total=False):
     n_actors: int
     level: float
     systems: dict[str, RatingFigures]
+    enrolment: list[RatingEnrollmentPoint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +189,11 @@ def fold_ratings(
 
 
 def rating_figures(
-    rows: Sequence[RatingRow], folds: Sequence[str], inputs: Inputs, seed: int
+    rows: Sequence[RatingRow],
+    folds: Sequence[str],
+    inputs: Inputs,
+    seed: int,
+    enrolled: Sequence[Enrolled] = (),
 ) -> list[DimensionFigures]:
     """Every dimension's figures.
 
@@ -193,10 +202,12 @@ def rating_figures(
         folds: their names, in order.
         inputs: the ratings.
         seed: of the resamples.
+        enrolled: of each fold, ratings of speakers of whom some clips are known.
     """
     by_dimension = by_system(rows)
     out: list[DimensionFigures] = []
     for index, name in enumerate(inputs.dimensions):
+        enrollment = rating_enrollment(enrolled, name, seed)
         rated = ~np.isnan(inputs.ratings[:, index])
         own = inputs.ratings[rated, index]
         out.append(
@@ -209,6 +220,7 @@ def rating_figures(
                 "systems": {
                     system: _figures(found, folds, seed) for system, found in by_dimension[name].items()
                 },
+                **({"enrolment": enrollment} if enrollment else {}),
             }
         )
     return out

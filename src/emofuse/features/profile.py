@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.errors import ProfileError
+from emofuse.core.own_ratings import KnownClips
 from emofuse.features.own_baseline import Kind, OwnBaseline
 from emofuse.features.speaker_normalization import Moments
 from emofuse.system.array_files import read_arrays
@@ -32,6 +33,7 @@ _KINDS: Final[tuple[Kind, ...]] = ("voice", "face", "fused")
 FACE_NUMBERS: Final = 128
 """Of an embedding."""
 _FACE: Final = "face-embedding"
+_KNOWN: Final = ("n", "output", "n_rated", "rated_output", "rating")
 _DAMAGED: Final = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 """What reading a file that is not a profile raises."""
 
@@ -51,6 +53,9 @@ class Profile:
     face: NDArray[np.float32] | None = None
     """(128,) the embedding of the person's face, biometric data; None unless it was asked for. See
     :mod:`emofuse.features.face.identity`."""
+    ratings: Mapping[str, tuple[KnownClips, ...]] = field(default_factory=dict)
+    """What the networks output for the recordings on numeric scales, on average, and how they were rated, if
+    they were: by modality, in the order of the recognizer's dimensions."""
 
     def save(self, path: str | Path) -> None:
         """Write the profile atomically."""
@@ -63,6 +68,11 @@ class Profile:
         if self.baselines:
             about["baselines"] = {
                 kind: {"n": one.n, "spread_nats": one.spread_nats} for kind, one in self.baselines.items()
+            }
+        if self.ratings:
+            about["ratings"] = {
+                name: [[getattr(one, key) for key in _KNOWN] for one in clips]
+                for name, clips in self.ratings.items()
             }
         arrays: dict[str, NDArray[Any]] = {"about": np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)}
         for name, moments in self.moments.items():
@@ -106,13 +116,28 @@ class Profile:
                 if kind in _KINDS
             }
             face = _face(arrays[_FACE]) if _FACE in arrays else None
-            return cls(str(about["recogniser"]), moments, int(about["clips"]), baselines=baselines, face=face)
+            ratings = {
+                str(name): tuple(map(_known_clips, rows)) for name, rows in about.get("ratings", {}).items()
+            }
+            return cls(
+                str(about["recogniser"]), moments, int(about["clips"]), baselines=baselines, face=face,
+                ratings=ratings,
+            )  # fmt: skip
         except _NotMomentsError as error:
             raise ProfileError(f"{path} is not a profile: {error}") from None
         except _DAMAGED:  # the libraries' messages are meant for programmers
             raise ProfileError(
                 f"{path} is not a profile of emofuse, or damaged: create it again (emofuse enroll)"
             ) from None
+
+
+def _known_clips(row: Sequence[Any]) -> KnownClips:
+    """What is known on a dimension, as read from a file, checked."""
+    n, output, n_rated, rated_output, rating = row
+    try:
+        return KnownClips(int(n), float(output), int(n_rated), float(rated_output), float(rating))
+    except ValueError as error:
+        raise _NotMomentsError(f"of its ratings, {error}") from None
 
 
 def _face(values: NDArray[Any]) -> NDArray[np.float32]:

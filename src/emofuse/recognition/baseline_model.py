@@ -19,7 +19,7 @@ from emofuse.features.own_baseline import (
     fused_strength,
 )
 from emofuse.features.profile import Profile
-from emofuse.recognition.bundle import FRAME_FILE, Bundle
+from emofuse.recognition.bundle import FRAME_FILE, RATINGS_FILES, Bundle
 from emofuse.timeline.plain_rows import by_emotion
 
 Baselines = Mapping[Kind, OwnBaseline]
@@ -50,6 +50,8 @@ class BaselineModel:
         networks = [name for name in (f"{one}.onnx" for one in bundle.modalities) if name in bundle.files]
         names = [*networks, *bundle.fusions, *bundle.baseline_fusions]
         names += [FRAME_FILE] if FRAME_FILE in bundle.files else []
+        if bundle.dimensions:
+            names += [name for name in RATINGS_FILES.values() if name in bundle.files]
         digests = "".join(bundle.files[name]["sha256"] for name in names)
         self.fingerprint = hashlib.sha256(digests.encode()).hexdigest()[:16]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.devices import Device
-from emofuse.core.errors import BundleError
+from emofuse.core.errors import BundleError, ProfileError
+from emofuse.core.own_ratings import KnownClips
 from emofuse.core.recipes.fusion import MIN_LOG_PROBABILITY
 from emofuse.core.records import Features, Prediction
+from emofuse.core.text import one_line
 from emofuse.features.face.bridge import BRIDGE_NOTE, FACE_FROM, is_bridged
 from emofuse.features.own_baseline import Modality, Reading, described
 from emofuse.recognition.baseline_model import BaselineModel, as_data
@@ -102,6 +104,17 @@ class BundleModel:
         """What profiles are made and used by: networks for enrolled people, else own baselines."""
         return self.enrolled if enrolls(self.bundle) else self.baselines
 
+    def check_profile(self, profile: Profile) -> None:
+        """Check that a profile was made with this recognizer.
+
+        Raises:
+            ProfileError: it was not.
+        """
+        self.enrollment.check(profile)
+        n = len(self.bundle.dimensions)
+        if any(len(clips) != n for clips in profile.ratings.values()):
+            raise ProfileError("the profile does not fit the recognizer's dimensions: enroll again")
+
     def predict(self, features: Features, *, source: str, profile: Profile | None = None) -> Prediction:
         """Probabilities of one clip, or the reasons why there are none.
 
@@ -110,7 +123,14 @@ class BundleModel:
         """
         features = self._readable(features, profile)
         reading, notes, meta = self._read(features), features.notes, features.meta
-        rated = self._ratings.rated(features, self.face_frames)
+        known: Mapping[str, tuple[KnownClips, ...]] = {}
+        if profile is not None and self.bundle.dimensions:
+            self.check_profile(profile)
+            known = profile.ratings
+        rated = self._ratings.rated(features, self.face_frames, known)
+        if rated.shifts:
+            notes = (*notes, shifts_in_words(rated.shifts))
+            meta = {**meta, "own_ratings": {name: round(one, 6) for name, one in rated.shifts.items()}}
         if profile is not None and reading.fused is not None:
             plain, enrollment = reading, self.enrollment
             if isinstance(enrollment, EnrolledModel):
@@ -147,7 +167,7 @@ class BundleModel:
             frames = self.face_frames(features.face)[None]
             outputs["face"] = self._networks["face"].run(None, {"inputs": frames})
         single = {name: _normalized(np.exp(one[2][0].astype(np.float64))) for name, one in outputs.items()}
-        if bridged:  # it says nothing but against the person's own clips
+        if bridged and self.bundle.emotions:  # it says nothing but against the person's own clips
             single["face"] = np.full(len(self.bundle.emotions), 1 / len(self.bundle.emotions))
         fused: NDArray[np.float64] | None = None
         if len(outputs) == 2:
@@ -171,6 +191,26 @@ class BundleModel:
         if "face" not in self.bundle.modalities:
             features = replace(features, face=None, face_missing=UNTRAINED.format("face"))
         return features
+
+    def profile(
+        self,
+        clips: Sequence[Features],
+        ratings: Sequence[Mapping[str, float] | None],
+        skipped: tuple[str, ...],
+    ) -> Profile:
+        """A profile of one person from the features of some recordings.
+
+        Args:
+            clips: of the person.
+            ratings: what raters gave to each on the bundle's dimensions; None: nothing.
+            skipped: a line for each recording that could not be read.
+
+        Raises:
+            ProfileError: there are none.
+        """
+        profile = self.enrollment.profile(clips, skipped)
+        readable = [self._readable(one, profile) for one in clips]
+        return replace(profile, ratings=self._ratings.known_clips(readable, ratings, self.face_frames))
 
     def face_frames(self, face: NDArray[Any]) -> NDArray[Any]:
         """See :meth:`Recognizer.face_frames`."""
@@ -239,6 +279,12 @@ def _first_line(error: Exception) -> str:
 def nothing_readable(features: Features) -> str:
     """Why a clip has neither a voice nor a face."""
     return f"no voice ({features.voice_missing}), no face ({features.face_missing})"
+
+
+def shifts_in_words(shifts: Mapping[str, float]) -> str:
+    """``ratings shifted for what is known of the person: valence +0.31``."""
+    parts = ", ".join(f"{one_line(name)} {shift:+.2g}" for name, shift in shifts.items())
+    return f"ratings shifted for what is known of the person: {parts}"
 
 
 def _normalized(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ from emofuse.recognition.baseline_model import BaselineModel
 from emofuse.recognition.batch_inputs import Listing, OnFile
 from emofuse.recognition.bridged_face import FaceReading, face_reading
 from emofuse.recognition.bundle import SHIPPED, Bundle, load_bundle, warn_of_licence
-from emofuse.recognition.enrollment_clips import read_clips
+from emofuse.recognition.enrollment_clips import checked_ratings, read_clips
 from emofuse.recognition.given_recording import as_recording, name_of, take_of
 from emofuse.recognition.model import BundleModel
 from emofuse.system.onnx_session import sessions_on, usable_device
@@ -136,7 +136,8 @@ class Recognizer:
         return self.bundle.licence
 
     def enroll(
-        self, files: Iterable[Readable], *, with_face: bool = False, limits: Limits | None = None,
+        self, files: Iterable[Readable], *, with_face: bool = False,
+        ratings: Sequence[Mapping[str, float] | None] | None = None, limits: Limits | None = None,
         cancel: Event | None = None,
     ) -> Profile:  # fmt: skip
         """Learn a person's own voice and face from some unlabeled recordings of that person.
@@ -144,11 +145,12 @@ class Recognizer:
         Eight clips in several moods are a good number, and every further one helps. The profile holds means
         and deviations of features, no recordings. Where the recognizer has no networks for enrolled people,
         it holds how it reads the person on average, which :meth:`predict` subtracts in part
-        (:mod:`emofuse.features.own_baseline`).
+        (:mod:`emofuse.features.own_baseline`), and shifts ratings (:mod:`emofuse.core.own_ratings`).
 
         Args:
             files: recordings of one person, of the kinds that :meth:`predict` takes. One that cannot be read
                 is skipped and named in the profile.
+            ratings: what raters gave to each recording, by dimension, if anything; they make the shift surer.
             with_face: whether the profile also keeps an embedding of the face, which is biometric data.
             limits: what each recording may ask for, as for :meth:`predict`; what asks for more is skipped.
             cancel: when set, from any thread, reading ends.
@@ -156,16 +158,18 @@ class Recognizer:
         Raises:
             CancelledError: ``cancel`` was set.
             ProfileError: none of them has a voice or a face, or, ``with_face``, not one person's face.
+            ValueError: there are ratings of another number of recordings, or on another dimension.
         """
         if isinstance(files, str | bytes | Path):
             raise TypeError(f"files must be recordings of a person, got one {type(files).__name__}")
         reading, control = self._face_reading(enrolling=True), ReadControl(limits or Limits(), cancel)
         recordings = list(files)
         extract = partial(self._extract, reading=reading, control=control)
+        given = checked_ratings(ratings, len(recordings), self.bundle.dimension_names)
         clips, skipped = read_clips(recordings, extract)
         from emofuse.features.face.enrolled_face import with_face as add_face
 
-        profile = self._model.enrollment.profile(clips, skipped)
+        profile = self._model.profile(list(clips.values()), [given[number] for number in clips], skipped)
         return add_face(profile, recordings, control) if with_face else profile
 
     @property
@@ -179,7 +183,7 @@ class Recognizer:
         Raises:
             ProfileError: it was not.
         """
-        self._model.enrollment.check(profile)
+        self._model.check_profile(profile)
 
     @property
     def baselines(self) -> BaselineModel:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from emofuse.core.dimensions import LEVEL, Combination, Dimension
 from emofuse.core.errors import ExperimentError
 from emofuse.training.dataset import Inputs, ModalityName
+from emofuse.training.own_ratings import fit_shift
 from emofuse.training.plan import Plan
 from emofuse.training.rating_jobs import load_rating_outputs
 
@@ -80,11 +81,13 @@ def _fit_dimension(
         X = np.array([[outputs[modality][row][index] for modality in modalities] for row in rows])
         y, speakers = ratings[rows], inputs.speakers[rows]
         weights, offset = fit_concordance(X, y)
-        errors = np.abs(y - np.clip(_of_others(X, y, speakers), low, high))
+        predicted = _of_others(X, y, speakers)
+        errors = np.abs(y - np.clip(predicted, low, high))
         combinations[system] = Combination(
             dict(zip(modalities, weights.tolist(), strict=True)),
             offset,
             radius_by_speaker(errors, speakers, level),
+            fit_shift(y, predicted, speakers),
         )
     return Dimension(name, low, high, combinations, level)
 

@@ -34,6 +34,7 @@ def rating_facts(run: Run) -> dict[str, Any] | None:
                 "n_actors": one["n_actors"],
                 "chart": _scatter(index, one, run.ratings),
                 "rows": rating_rows(one),
+                "enrollment": enrollment_rows(one),
             }
             for index, one in enumerate(figures)
         ],
@@ -64,6 +65,30 @@ def _cells(found: RatingFigures) -> list[dict[str, str]]:
         {"text": number(plain.get("width"), 2), "bounds": ""},
         {"text": str(found["n"]), "bounds": ""},
     ]
+
+
+def enrollment_rows(one: DimensionFigures) -> list[dict[str, Any]]:
+    """One row per number of known clips of a speaker: figures without enrollment, and with it."""
+    return [
+        {
+            "clips": point["clips"],
+            "rated": point["kind"] == "rated",
+            "cells": [
+                number(point["ccc_without"]),
+                with_bounds(point["ccc"], point["ccc_ci95"]),
+                number(point["mae_without"]),
+                number(point["mae"]),
+                percent(point["coverage"]),
+                str(point["n_actors"]),
+            ],
+        }
+        for point in one.get("enrolment", [])
+    ]
+
+
+def with_bounds(value: float | None, bounds: Sequence[float] | None) -> str:
+    """A figure, its interval after it where there is one."""
+    return f"{number(value)} ({number(bounds[0])} to {number(bounds[1])})" if bounds else number(value)
 
 
 def rating_range(one: DimensionFigures) -> str:
