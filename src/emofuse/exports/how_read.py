@@ -21,6 +21,8 @@ EXPLAINED: Final = {
     "speech": "speech_means",
 }
 """Words of the page that are explained, and the texts that do."""
+_OF_ANYBODY: Final = ("talks", "in_view", "speech")
+"""Those that a page without emotions has."""
 
 
 def how_read(timeline: Timeline) -> str:
@@ -31,10 +33,16 @@ def how_read(timeline: Timeline) -> str:
         f'<span class="quiet">({escape(one_line(one.described))})</span></p>'
         for person, one in timeline.baselines.items()
     )
+    explanations = EXPLAINED if timeline.emotions else {word: EXPLAINED[word] for word in _OF_ANYBODY}
     words = "".join(
         f"<dt>{escape(fragment_text(word))}</dt><dd>{escape(fragment_text(means))}</dd>"
-        for word, means in EXPLAINED.items()
+        for word, means in explanations.items()
     )
+    for scale in timeline.dimensions:
+        meaning = fragment_text(
+            "rating_means", low=f"{scale.low:g}", high=f"{scale.high:g}", percent=round(scale.level * 100)
+        )
+        words += f"<dt>{escape(one_line(scale.name))}</dt><dd>{escape(meaning)}</dd>"
     recognizer = f"<strong>{escape(one_line(timeline.recogniser))}</strong>"
     source = [
         fragment_text("kicker"),
@@ -63,5 +71,9 @@ def baseline_words(name: str, baseline: PersonBaseline) -> str:
 
 def explained(word: str) -> str:
     """A word of :data:`EXPLAINED`, with what it means where one points at it."""
-    meaning = escape(fragment_text(EXPLAINED[word]))
-    return f'<abbr title="{meaning}">{escape(fragment_text(word))}</abbr>'
+    return abbreviated(fragment_text(word), fragment_text(EXPLAINED[word]))
+
+
+def abbreviated(word: str, meaning: str) -> str:
+    """A word with what it means where one points at it."""
+    return f'<abbr title="{escape(meaning)}">{escape(word)}</abbr>'

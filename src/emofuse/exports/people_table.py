@@ -8,7 +8,7 @@ from html import escape
 from emofuse.core.alike import joined_name
 from emofuse.core.text import one_line
 from emofuse.core.times import short_clock
-from emofuse.exports.how_read import explained
+from emofuse.exports.how_read import abbreviated, explained
 from emofuse.exports.page_texts import fragment_text
 from emofuse.exports.tiers import VOICE, plain_names
 from emofuse.timeline.records import Timeline
@@ -19,11 +19,11 @@ def people_table(timeline: Timeline) -> str:
     """One row per person, with a bar of the shares of their emotions.
 
     A row has the person's name and place in the timeline (``data-person``, ``data-index``); that of voices
-    that are nobody's has neither.
+    that are nobody's has neither. Each numeric scale has a column with the mean rating.
     """
     names = plain_names(timeline.people)
     people = {person: index for index, person in enumerate(timeline.people)}
-    columns = ("talks", "in_view", "read", "expresses", "sure")
+    columns = ("talks", "in_view", "read", "expresses", "sure") if timeline.emotions else ("talks", "in_view")
     rows = []
     for one in summarize(timeline):
         name = VOICE if one.person is None else names[one.person]
@@ -32,20 +32,37 @@ def people_table(timeline: Timeline) -> str:
         )
         lengths = [_length(known) for known in (one.talking_s, one.seen_s, one.read_s)]
         sure = "–" if one.confidence is None else f"{one.confidence * 100:.0f} %"
+        found = dict(zip(("talks", "in_view", "read", "sure"), (*lengths, sure), strict=True))
         cells = [
-            f'<td data-name="{escape(fragment_text(key).lower())}">{value}</td>'
-            for key, value in zip(("talks", "in_view", "read", "sure"), (*lengths, sure), strict=True)
+            f'<td class="wide">{_expressions(one, timeline)}</td>'
+            if key == "expresses"
+            else _cell(fragment_text(key).lower(), found[key])
+            for key in columns
         ]
-        cells.insert(3, f'<td class="wide">{_expressions(one, timeline)}</td>')
+        cells += [
+            _cell(one_line(scale.name), "–" if mean is None else scale.text(mean).replace("-", "−"))
+            for scale, mean in zip(timeline.dimensions, one.ratings, strict=True)
+        ]
         rows.append(f'<tr{whose}><th scope="row">{escape(name)}</th>{"".join(cells)}</tr>')
     title = escape(fragment_text("people"))
-    heads = [escape(fragment_text("person")), *map(explained, columns)]
+    heads = [
+        escape(fragment_text("person")),
+        *map(explained, columns),
+        *(
+            abbreviated(one_line(scale.name), fragment_text("mean_rating_means"))
+            for scale in timeline.dimensions
+        ),
+    ]
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     return (
         f'<section><h2>{title}</h2><div class="scroll" tabindex="0" role="region" aria-label="{title}">'
         f'<table class="people"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div></section>\n"
     )
+
+
+def _cell(name: str, text: str) -> str:
+    return f'<td data-name="{escape(name)}">{escape(text)}</td>'
 
 
 def whole_percents(shares: Sequence[float]) -> list[int]:

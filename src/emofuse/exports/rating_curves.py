@@ -13,8 +13,8 @@ from emofuse.timeline.window_ratings import rating_steps
 
 HEIGHT: Final = 64
 """Of one dimension's panel."""
-_LINE: Final = "var(--text)"
-_BAND: Final = "var(--hatch)"
+RATING_FILL: Final = "var(--text)"
+INTERVAL_FILL: Final = "var(--hatch)"
 _HALF: Final = 0.9
 """Half the thickness of the line."""
 _SHORTEST_PX: Final = 0.5
@@ -62,10 +62,10 @@ def rating_curve(
     for run in runs:
         upper = [f"{x:g} {high:g}" for x1, x2, _, _, high in run for x in (x1, x2)]
         lower = [f"{x:g} {low:g}" for x1, x2, low, _, _ in reversed(run) for x in (x2, x1)]
-        yield f'<path d="M{"L".join([*upper, *lower])}Z" fill="{_BAND}"/>'
+        yield f'<path d="M{"L".join([*upper, *lower])}Z" fill="{INTERVAL_FILL}"/>'
         # filled bars, not a stroke: pictures in pixels know no other lines
         bars = "".join(_bar(x1, x2, value) for x1, x2, _, value, _ in run)
-        yield f'<path d="{bars}" fill="{_LINE}"/>'
+        yield f'<path d="{bars}" fill="{RATING_FILL}"/>'
     for value, level in ((scale.high, top + 11), (scale.low, top + HEIGHT - 4)):
         yield (
             f'<text x="{right - 4:g}" y="{level:g}" text-anchor="end" font-size="10" fill="var(--quiet)">'

@@ -50,8 +50,10 @@ def segments_table(timeline: Timeline, rows: Sequence[str]) -> str:
         title += f'<span class="cut">{escape(fragment_text("cut", shown=len(rows)))}</span>'
     columns = ["start", "end", *(["person"] if timeline.people else []), "emotion", "confidence"]
     heads = "".join(f'<th scope="col">{escape(fragment_text(column))}</th>' for column in columns)
+    # scripts fill the table: without emotions it is there, and not shown
+    hidden = "" if timeline.emotions or n else " hidden"
     return (
-        f"<details><summary>{title}</summary>"
+        f"<details{hidden}><summary>{title}</summary>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(fragment_text("segments"))}">'
         f'<table class="segments"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
         "</div></details>\n"

@@ -17,7 +17,7 @@ from emofuse.core.times import axis_step, clock
 from emofuse.exports.legend import draw_legend
 from emofuse.exports.marks import has_marks, mark_rows
 from emofuse.exports.page_texts import fragment_text
-from emofuse.exports.rating_curves import HEIGHT, rating_curve
+from emofuse.exports.rating_curves import HEIGHT, INTERVAL_FILL, RATING_FILL, rating_curve
 from emofuse.exports.tiers import EXCLUDED, VOICE, against_own_baseline, plain_names
 from emofuse.exports.waveform import Peaks
 from emofuse.timeline.records import Segment, Timeline, Window
@@ -88,8 +88,8 @@ def draw_chart(timeline: Timeline, waveform: Peaks | None, *, everyone: bool = F
             parts.append(_name(one_line(scale.name), top + HEIGHT / 2))
             parts += rating_curve(windows, scale, timeline.span_ms, top, edges, partial(_x, timeline))
             top += HEIGHT + 8
-    by_person = timeline.by_person(timeline.segments)
-    for person, segments in (by_person or {None: []}).items():
+    by_person = timeline.by_person(timeline.segments) or ({None: []} if timeline.emotions else {})
+    for person, segments in by_person.items():
         unattributed = VOICE if timeline.people else fragment_text("ribbon")
         text = unattributed if person is None else names[person]
         parts += [_name(text, top + _RIBBON / 2), *_ribbon(timeline, segments, top)]
@@ -280,7 +280,14 @@ def _marks_row(timeline: Timeline, top: float) -> Iterator[str]:
 
 def _legend(timeline: Timeline, top: float) -> tuple[str, int]:
     entries = [(f"var(--e{index})", emotion) for index, emotion in enumerate(timeline.emotions)]
-    entries.append(("url(#hatch)", fragment_text("not_sure")))
+    if timeline.emotions:
+        entries.append(("url(#hatch)", fragment_text("not_sure")))
     if any(segment.excluded for segment in timeline.segments):
         entries.append((_EXCLUDED_FILL, EXCLUDED))
+    if timeline.dimensions:
+        level = min(scale.level for scale in timeline.dimensions)
+        entries += [
+            (RATING_FILL, fragment_text("rating")),
+            (INTERVAL_FILL, fragment_text("rating_interval", percent=round(level * 100))),
+        ]
     return draw_legend(entries, _LEFT, _RIGHT, top)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from functools import cache
 from html import escape
@@ -41,6 +42,7 @@ _SCRIPTS: Final = (
     "rows.js",
     "viewer.js",
     "pointer.js",
+    "ratings.js",
     "screen.js",
 )
 _UNKNOWN: Final = 255
@@ -133,6 +135,7 @@ def drawn_data(timeline: Timeline, waveform: Peaks | None) -> dict[str, Any]:
         "peaks": None if waveform is None or not len(waveform.low) else _peaks(waveform),
         "marks": list(page_marks(timeline)),
         "faces": list(_faces(timeline, indices)),
+        **_scales(timeline),
     }
 
 
@@ -188,7 +191,27 @@ def _series(
         **columns,
         "reasons": [reasons.setdefault(_plain(window.reasons), len(reasons)) for window in ordered],
         "speakers": [-1 if w.speaker is None else indices[w.speaker] for w in ordered],
+        **_ratings(timeline, ordered),
     }
+
+
+def _scales(timeline: Timeline) -> dict[str, Any]:
+    """The numeric scales; no entry where there are none."""
+    scales = [
+        {"name": one_line(one.name), "low": one.low, "high": one.high, "level": one.level}
+        for one in timeline.dimensions
+    ]
+    return {"scales": scales} if scales else {}
+
+
+def _ratings(timeline: Timeline, windows: Sequence[Window]) -> dict[str, Any]:
+    """By scale, value, low and high of every window as float32, NaN where it was not rated."""
+    packed = []
+    for scale in timeline.dimensions:
+        found = [window.ratings.get(scale.name) for window in windows]
+        rows = [[math.nan] * 3 if one is None else [one.value, one.low, one.high] for one in found]
+        packed.append(_packed(np.array(rows, dtype="<f4")))
+    return {"ratings": packed} if packed else {}
 
 
 def _half_percents(values: NDArray[np.float64]) -> str:

@@ -99,7 +99,7 @@ function build(root, say, model, state, name) {
   root.replaceChildren(
     make("div", { "data-part": "header" }),
     make("div", { class: "player", "data-part": "player" }, stage(say, name),
-      make("div", { class: "values" }, make("p", { "data-part": "whose" }), legend(say, model.emotions))),
+      make("div", { class: "values" }, make("p", { "data-part": "whose" }), legend(say, model.emotions), ratingLegend(say, model))),
     controls(say, model, state), spanTools(say), chart(say), swatches(say, model), keys(say),
     ...["people", "marks", "segments", "unused", "how"].map((part) => make("div", { "data-part": part })));
   const parts = {};

@@ -33,9 +33,11 @@ class Series {
     this.alike = alike;
     this.speech = bytes(packed.speech); this.face = bytes(packed.face_present);
     this.reasons = packed.reasons; this.speakers = packed.speakers;
+    // on each scale, value, low and high of every window; NaN: not rated
+    this.ratings = (packed.ratings || []).map((each) => new Float32Array(bytes(each).buffer));
     this.runs = {}; this.sums = {};
   }
-  known(kind, i) { return this.of[kind][i * this.emotions] !== UNKNOWN; }
+  known(kind, i) { return this.emotions > 0 && this.of[kind][i * this.emotions] !== UNKNOWN; }
   share(kind, i, emotion) { return this.of[kind][i * this.emotions + emotion] / 200; }
   /* The most probable emotion of a window, with those that a face alone does not tell from it. */
   top(kind, i) {
@@ -56,12 +58,14 @@ class Series {
   between(from, to) {
     return [firstFrom(this.right, from), Math.min(this.n, firstFrom(this.left, to) + 1)];
   }
+  rated(k, i) { return !Number.isNaN(this.ratings[k][3 * i]); }
+  rating(k, i) { return Array.from(this.ratings[k].subarray(3 * i, 3 * i + 3)); }
   /* Stretches of windows that follow one another, all with results or all without: {known, first, end}. */
-  stretches(kind) {
+  stretches(kind, isKnown = (i) => this.known(kind, i)) {
     if (this.runs[kind]) return this.runs[kind];
     const found = (this.runs[kind] = []);
     for (let i = 0; i < this.n; i++) {
-      const known = this.known(kind, i), run = found[found.length - 1];
+      const known = isKnown(i), run = found[found.length - 1];
       if (run && run.known === known && (!known || this.left[i] - this.right[i - 1] <= 0.0015)) run.end = i + 1;
       else found.push({ known, first: i, end: i + 1 });
     }
@@ -77,6 +81,16 @@ class Series {
     const sums = this.sums[kind], row = new Float64Array(n), scale = 200 * (end - first);
     for (let e = 0; e < n; e++) row[e] = (sums[end * n + e] - sums[first * n + e]) / scale;
     return row;
+  }
+  /* The same of value, low and high on a scale. */
+  meanRating(k, first, end) {
+    const values = this.ratings[k], key = "rating " + k;
+    if (!this.sums[key]) {
+      const sums = (this.sums[key] = new Float64Array(values.length + 3));
+      for (let i = 0; i < values.length; i++) sums[i + 3] = sums[i] + (Number.isNaN(values[i]) ? 0 : values[i]);
+    }
+    const sums = this.sums[key];
+    return Float64Array.from([0, 1, 2], (part) => (sums[end * 3 + part] - sums[first * 3 + part]) / (end - first));
   }
 }
 
@@ -98,13 +112,15 @@ class Ribbon {
 class Model {
   constructor(view) {
     this.emotions = view.emotions; this.n = view.emotions.length;
+    this.scales = view.scales || [];
     this.people = view.people; this.names = view.names;
     this.alike = view.alike;
     this.kinds = view.kinds; this.known = view.known; this.kind = view.kind; this.reasons = view.reasons;
     this.from = view.start; this.to = Math.max(view.end, view.start + 1e-3);
     this.narrowest = Math.min(1, this.to - this.from);
     this.series = view.series.map((each) => new Series(each, view.kinds, this.n, view.alike));
-    this.ribbons = view.ribbons.map((each) => new Ribbon(each, view.emotions));
+    this.ribbons = view.ribbons.map((each) => new Ribbon(each, view.emotions))
+      .filter(({ parts }) => this.n || parts.length); // without emotions, only what is excluded
     this.hasSpeech = this.series.some((series) => series.speech.some((share) => share !== UNKNOWN));
     this.ties = this.series.some(({ tied }) => [...tied.fused, ...tied.face].some((byte) => byte));
     this.edges = Float64Array.from(this.ribbons.flatMap((ribbon) => ribbon.parts.map((part) => part.start))).sort();

@@ -87,11 +87,13 @@ Viewer.prototype.showTip = function (x, y) {
 /* What the name of a track means, where that is not plain. */
 Viewer.prototype.trackMeans = function (row) {
   if (row.ribbon) return this.model.series.length > 1 ? this.say("choose") : "";
+  if (row.what === "rating") return this.ratingMeans(this.model.scales[row.scale]);
   return row.what === "speech" ? this.say("speech_means") : row.what === "curves" && this.state.kind === "fused" ? this.say("fused_means") : "";
 };
 Viewer.prototype.fillTip = function (tip, row) {
   const { hover } = this.state;
-  const lines = row.ribbon ? this.segmentWords(row.ribbon) : row.what === "marks" ? this.markWords() : this.windowWords();
+  const lines = row.ribbon ? this.segmentWords(row.ribbon) : row.what === "marks" ? this.markWords()
+    : row.what === "rating" ? this.ratingTip(row) : this.windowWords();
   tip.replaceChildren(make("b", {}, this.model.clock(hover)), "\n" + lines.join("\n"));
 };
 Viewer.prototype.segmentWords = function (ribbon) {
@@ -119,7 +121,10 @@ Viewer.prototype.windowWords = function () {
     for (const group of [top, ...order.slice(0, 2)])
       lines.push(say("percent", { what: model.joined(group), percent: Math.round(series.sum(state.kind, i, group) * 100) }));
     if (top.length > 1) lines.push(this.tieText(top));
-  } else lines.push(state.kind === "fused" ? say("no_result_fused") : say("no_result", { kind: say(state.kind) }));
+  } else if (model.n) lines.push(state.kind === "fused" ? say("no_result_fused") : say("no_result", { kind: say(state.kind) }));
+  const rated = this.spokenRatings(this.ratingsAt(i));
+  lines.push(...rated);
+  if (!model.n && !rated.length) lines.push(say("no_result_fused"));
   if (model.reasons[series.reasons[i]]) lines.push(model.reasons[series.reasons[i]]);
   const speaker = series.speakers[i];
   if (series.speech[i] !== UNKNOWN) {

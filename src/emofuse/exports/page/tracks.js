@@ -57,7 +57,8 @@ class Tracks {
     const { model, say } = this, narrow = width < 600, rows = [{ what: "ruler", height: 26 }];
     if (model.peaks) rows.push({ what: "wave", name: say("audio"), height: 76 });
     if (model.hasSpeech) rows.push({ what: "speech", name: say("speech"), height: 24 });
-    rows.push({ what: "curves", name: say(this.state.kind), height: narrow ? 170 : 230 });
+    if (model.n) rows.push({ what: "curves", name: say(this.state.kind), height: narrow ? 170 : 230 });
+    rows.push(...this.ratingRows());
     for (const ribbon of model.ribbons) rows.push({ what: "ribbon", name: ribbon.name || say("segments"), ribbon, height: 32 });
     if (model.marks.length) rows.push({ what: "marks", name: say("markers"), height: 22 });
     let top = 0;
@@ -87,7 +88,7 @@ class Tracks {
   draw(pen) {
     const { area } = this;
     const ways = { ruler: this.drawRuler, wave: this.drawWave, speech: this.drawSpeech, curves: this.drawCurves,
-      ribbon: this.drawRibbon, marks: this.drawMarks };
+      rating: this.drawRating, ribbon: this.drawRibbon, marks: this.drawMarks };
     for (const row of area.rows) {
       if (row.name) this.drawName(pen, row);
       pen.save(); pen.beginPath();
@@ -164,14 +165,14 @@ class Tracks {
   }
 
   /* A stretch of windows with results as points {xs, rows}; windows that share a pixel are averaged. */
-  points(series, kind, first, end) {
+  points(series, first, end, means) {
     const xs = [this.toX(series.left[first])], rows = [];
     for (let i = first; i < end; ) {
       const x = this.toX(series.middle[i]), pixel = Math.floor(x);
       let j = i + 1;
       while (j < end && Math.floor(this.toX(series.middle[j])) === pixel) j++;
       xs.push(j === i + 1 ? x : (x + this.toX(series.middle[j - 1])) / 2);
-      rows.push(series.means(kind, i, j));
+      rows.push(means(i, j));
       i = j;
     }
     xs.push(this.toX(series.right[end - 1]));
@@ -188,7 +189,7 @@ class Tracks {
       if (stretch.first >= last) break;
       if (!stretch.known) { this.drawGap(pen, row, series, stretch); continue; }
       // one more on each side, so that curves reach the edges as they do when all is in view
-      const run = this.points(series, state.kind, Math.max(stretch.first, first - 1), Math.min(stretch.end, last + 1));
+      const run = this.points(series, Math.max(stretch.first, first - 1), Math.min(stretch.end, last + 1), (i, j) => series.means(state.kind, i, j));
       pen.fillStyle = ink.paper; pen.fillRect(run.xs[0], row.top, run.xs[run.xs.length - 1] - run.xs[0], row.height);
       if (state.stacked) this.drawStack(pen, run, row); else this.drawLines(pen, run, row);
     }
@@ -219,14 +220,14 @@ class Tracks {
   /* What has very many points is cheaper pixel by pixel: long paths take long to fill. For each column of pixels, its
      place, and the values in its middle. */
   eachColumn({ xs, rows }, draw) {
-    const { area, model } = this, from = Math.max(area.left, xs[0]), to = Math.min(area.right, xs[xs.length - 1]);
+    const { area } = this, n = rows[0].length, from = Math.max(area.left, xs[0]), to = Math.min(area.right, xs[xs.length - 1]);
     const ratio = devicePixelRatio || 1, after = (x) => Math.min(to, (Math.floor(x * ratio + 1e-3) + 1) / ratio);
-    const values = new Float64Array(model.n);
+    const values = new Float64Array(n);
     for (let x = from, i = 0; x < to; x = after(x)) {
       const width = after(x) - x, middle = x + width / 2;
       while (i < xs.length - 2 && xs[i + 1] <= middle) i++;
       const way = Math.min(1, Math.max(0, (middle - xs[i]) / (xs[i + 1] - xs[i] || 1)));
-      for (let e = 0; e < model.n; e++) values[e] = rows[i][e] + way * (rows[i + 1][e] - rows[i][e]);
+      for (let e = 0; e < n; e++) values[e] = rows[i][e] + way * (rows[i + 1][e] - rows[i][e]);
       draw(x, width, values);
     }
   }
@@ -290,11 +291,11 @@ class Tracks {
     pen.globalAlpha = 1;
   }
   /* The reason is written into gaps that are wide enough for it. */
-  drawGap(pen, row, series, { first, end }) {
-    const { area, ink, model, say } = this;
+  drawGap(pen, row, series, { first, end }, otherwise = this.say("unknown")) {
+    const { area, ink, model } = this;
     const left = Math.max(area.left, this.toX(series.left[first])), right = Math.min(area.right, this.toX(series.right[end - 1]));
     if (right - left < 30) return;
-    const text = model.reasons[series.reasons[first]] || say("unknown");
+    const text = model.reasons[series.reasons[first]] || otherwise;
     pen.fillStyle = ink.quiet;
     if (pen.measureText(text).width < right - left - 12) pen.fillText(text, (left + right) / 2, row.top + row.height / 2);
   }
@@ -331,10 +332,11 @@ class Tracks {
     pen.fillText(text, x + 8, middle);
   }
 
-  /* The whole recording in small: everyone's segments, whatever is in view. */
+  /* The whole recording in small: everyone's segments, whatever is in view; without any, the first scale. */
   drawOverview(pen, height) {
     const { model, state } = this, { from, to } = state;
     Object.assign(state, { from: model.from, to: model.to });
+    if (!model.ribbons.length && model.scales.length) this.drawRating(pen, { scale: 0, top: 6, height: height - 12 });
     const each = (height - 12) / Math.max(1, model.ribbons.length);
     model.ribbons.forEach((ribbon, k) => this.drawRibbon(pen, { ribbon, top: 6 + k * each, height: Math.max(2, each - 1) }));
     Object.assign(state, { from, to });

@@ -62,6 +62,7 @@ class Viewer extends EventTarget {
     parts.person.replaceChildren(...model.series.map((series, at) =>
       make("option", { value: at, selected: at === this.state.series }, model.nameOf(series.person) ?? say("nobody"))));
     parts["person-choice"].hidden = model.series.length < 2;
+    for (const part of ["kind", "shape", "legend", "swatches"]) parts[part].hidden = !model.n;
     parts.length.textContent = " / " + model.clock(model.to);
     parts.tracks.setAttribute("aria-valuemin", model.from.toFixed(2));
     parts.tracks.setAttribute("aria-valuemax", model.to.toFixed(2));
@@ -134,7 +135,7 @@ class Viewer extends EventTarget {
   /* The whole recording in small, with the part that is in view. Its segments are drawn once. */
   drawOverview() {
     const { state, tracks, parts, model } = this, { area, ink } = tracks, pen = sized(parts.overview, area.width, OVERVIEW);
-    const key = [area.width, area.left, devicePixelRatio, state.highlighted, ink.paper].join();
+    const key = [area.width, area.left, devicePixelRatio, state.highlighted, ink.paper, model.ribbons.length ? "" : state.series].join();
     if (this.overviewKey !== key) {
       tracks.drawOverview(sized(this.overview, area.width, OVERVIEW), OVERVIEW);
       this.overviewKey = key;
@@ -176,23 +177,26 @@ class Viewer extends EventTarget {
       item.value.textContent = values ? Math.round(percent) + " %" : "–";
       item.bar.style.width = (percent || 0) + "%";
     });
-    this.showWhose(i, time, result);
+    const rated = this.ratingsAt(i), spoken = this.spokenRatings(rated);
+    this.showRatings(rated);
+    this.showWhose(i, time, result, spoken);
     parts.tracks.setAttribute("aria-valuenow", state.cursor.toFixed(2));
-    parts.tracks.setAttribute("aria-valuetext", values
-      ? say("position_value", { time, ...result })
-      : say("position_nothing", { time }));
+    const words = values ? say("position_value", { time, ...result }) : model.n || !spoken.length ? say("position_nothing", { time }) : time;
+    parts.tracks.setAttribute("aria-valuetext", [words, ...spoken].join(", "));
   }
 
   /* Above the values: whose they are, from what, and what they say. */
-  showWhose(i, time, result) {
+  showWhose(i, time, result, spoken) {
     const { model, parts, say, state, tracks: { series } } = this, name = series && (model.nameOf(series.person) ?? this.voiceName());
     const from = (kind) => (series.known(kind, i) ? [say(kind)] : []), kinds = state.kind === "fused" ? ["voice", "face"] : [state.kind];
     const where = say(name ? "values_of" : "values_at", { name, time });
     const found = result ? [kinds.flatMap(from).join(" + "), say("percent", { what: result.emotion, percent: result.percent })]
+      : !model.n && spoken.length ? [] // the ratings themselves are below
       : [[say("no_result_fused"), i >= 0 ? model.reasons[series.reasons[i]] : ""].filter(Boolean).join(": ")];
     const words = [where, ...found].join(", ");
     if (parts.whose.textContent === words) return;
-    parts.whose.replaceChildren(make("strong", {}, where), ", " + (result ? found[0] + ", " : ""), make(result ? "strong" : "span", {}, found.at(-1)));
+    const shown = found.length ? [", " + (result ? found[0] + ", " : ""), make(result ? "strong" : "span", {}, found.at(-1))] : [];
+    parts.whose.replaceChildren(make("strong", {}, where), ...shown);
   }
   /* What a voice is called that is nobody's; nothing, where there is nobody else. */
   voiceName() { return this.model.people.length ? this.say("nobody") : ""; }
@@ -410,4 +414,4 @@ class Viewer extends EventTarget {
   }
 }
 
-globalThis.emofuseViewer = { mount: (root, view, options) => new Viewer(root, view, options), facesAt };
+globalThis.emofuseViewer = { mount: (root, view, options) => new Viewer(root, view, options), facesAt, ratingItem };
