@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ import cv2
 import numpy as np
 import pytest
 
+from emofuse.core.dimensions import Rated
 from emofuse.core.errors import ExportError, MediaError
 from emofuse.core.labels import EMOTIONS
 from emofuse.exports.overlay import write_overlay
 from emofuse.exports.overlay_drawing import Drawing, plain_text
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 from tests.support import media_files
+from tests.support.rated_timelines import rated_timeline
 from tests.support.typed import not_none
 
 STEADY = [1001 * index for index in range(20)]
@@ -320,6 +323,33 @@ def test_what_is_excluded_is_named() -> None:
         return image
 
     assert (drawn(excluded=True) > 100).sum() > (drawn() > 100).sum() + 100
+
+
+@pytest.mark.parametrize("emotions", [True, False])
+def test_ratings_are_drawn_where_they_are_on_their_scale(*, emotions: bool) -> None:
+    source = rated_timeline(emotions=emotions)
+
+    def drawn(value: float) -> Any:
+        rated = {"valence": Rated(value, max(1.0, value - 1), min(7.0, value + 1))}
+        window = replace(source.windows[0], ratings=rated)
+        image = np.zeros((720, 1280, 3), np.uint8)
+        Drawing(replace(source, windows=(window,), faces=()), 1280, 720).draw(image, 1.5)
+        return image.astype(int)
+
+    def mark(value: float) -> float:
+        """The whitest column of the bar, which lies between the name and the value."""
+        image = drawn(value)
+        changed = np.flatnonzero(np.abs(image - drawn(1.0)).max(axis=(1, 2)) > 60)
+        whiteness = image[changed[0] : changed[-1] + 1, 150:260].min(axis=2).mean(axis=0)
+        return float(whiteness.argmax())
+
+    places = [mark(value) for value in (2.5, 4.0, 5.5)]
+    assert places[0] < places[1] < places[2]
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=3)
+    nothing = np.zeros((720, 1280, 3), np.uint8)
+    unrated = replace(source, windows=(replace(source.windows[0], ratings={}),), faces=())
+    Drawing(unrated, 1280, 720).draw(nothing, 1.5)
+    assert (drawn(4.0) > 100).sum() > (nothing > 100).sum() + 300
 
 
 def test_boxes_are_scaled_to_the_frame_and_may_leave_it() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.colors import label_colors
+from emofuse.core.dimensions import Rated
 from emofuse.core.records import UInt8
 from emofuse.exports.tiers import EXCLUDED, VOICE
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
@@ -26,6 +27,7 @@ _FONT: Final = cv2.FONT_HERSHEY_DUPLEX
 _WHITE: Final = (245, 245, 245)
 _DIM: Final = (190, 190, 190)
 _GRAY: Final = (150, 150, 150)
+_TRACK: Final = (70, 70, 70)
 _Color = tuple[int, int, int]
 
 
@@ -147,6 +149,8 @@ class Drawing:
         self._timeline = timeline
         self._plain = plain_labels(timeline.emotions)
         self._emotions = list(self._plain.values())
+        self._scales = timeline.dimensions
+        self._scale_names = [plain_text(scale.name, f"scale {n}") for n, scale in enumerate(self._scales, 1)]
         self._colors = [_lightened(color) for color in label_colors(timeline.emotions).values()]
         self._color_of = dict(zip(timeline.emotions, self._colors, strict=True))
         faces: dict[str, list[FaceBox]] = {}
@@ -187,11 +191,17 @@ class Drawing:
             box = track.at(time_s) if track else None
             if box is not None:
                 self._box(image, box * self._scale, state)
-            if person is None and self._names and (state.segment is None or state.segment.confidence is None):
+            if person is None and self._names and not self._is_read(state):
                 continue  # nobody off screen speaks
             if window is not None or state.segment is not None:
                 shown.append(state)
         self._panels(image, shown)
+
+    def _is_read(self, state: _State) -> bool:
+        """Whether there is a result; where there are no emotions, a rating."""
+        if not self._emotions:
+            return bool(self._ratings(state.window))
+        return state.segment is not None and state.segment.confidence is not None
 
     def _pixels(self, units: float) -> int:
         return max(1, round(units * self._unit))
@@ -257,17 +267,16 @@ class Drawing:
     def _panel(self, image: UInt8, left: int, wide: int, state: _State) -> None:
         line, pad = self._pixels(15), self._pixels(8)
         margin, high = self._pixels(10), self._pixels(11)
-        result = state.result or "no result"
-        head = f"{state.name}: {result}" if state.name else result
-        while len(head) > 4 and self._text_size(head, 0.46)[0] > wide - 2 * pad:
-            head = head[:-3] + ".."
+        head = self._head(state, wide - 2 * pad)
         values = self._values(state.window)
-        # small frames have no room for all bars: the highest probabilities are shown
-        most = min(_MOST_BARS, max(0, (self._height - 2 * margin - 2 * pad - line) // line))
+        # small frames have no room for all bars: ratings come first, then the highest probabilities
+        room = max(0, (self._height - 2 * margin - 2 * pad - line) // line)
+        ratings = self._ratings(state.window)[:room]
+        most = min(_MOST_BARS, room - len(ratings))
         rows = range(len(self._emotions)) if values is not None else range(0)
         if values is not None and most < len(self._emotions):
             rows = sorted(np.argsort(-values)[:most].tolist())  # type: ignore[assignment]
-        top = self._height - margin - 2 * pad - line * (len(rows) + 1)
+        top = self._height - margin - 2 * pad - line * (len(rows) + len(ratings) + 1)
         self._shade(image, left, top, left + wide, self._height - margin)
         y = top + pad + high
         self._text(image, head, (left + pad, y), 0.46, _text_color(state.color) if state.result else _DIM)
@@ -277,11 +286,54 @@ class Drawing:
             y += line
             self._text(image, self._emotions[number][:10], (left + pad, y), 0.38, _WHITE)
             corners = (start, y - self._pixels(8)), (start + full, y)
-            cv2.rectangle(image, *corners, (70, 70, 70), -1)
+            cv2.rectangle(image, *corners, _TRACK, -1)
             assert values is not None
             length = round(full * float(values[number]))
             if length:
                 cv2.rectangle(image, corners[0], (start + length, y), self._colors[number], -1)
+        for number, rated in ratings:
+            y += line
+            self._rating(image, number, rated, (left + pad, y), (start, full))
+
+    def _head(self, state: _State, wide: int) -> str:
+        """The name and the result, as far as there is room; of a panel of ratings alone, the name."""
+        rated_alone = not self._emotions and self._ratings(state.window)
+        result = state.result or ("" if rated_alone else "no result")
+        head = ": ".join(text for text in (state.name or "", result) if text) or "ratings"
+        while len(head) > 4 and self._text_size(head, 0.46)[0] > wide:
+            head = head[:-3] + ".."
+        return head
+
+    def _ratings(self, window: Window | None) -> list[tuple[int, Rated]]:
+        """The ratings of a window, each with the number of its scale."""
+        found = {} if window is None else window.ratings
+        return [(n, found[scale.name]) for n, scale in enumerate(self._scales) if scale.name in found]
+
+    def _rating(
+        self, image: UInt8, number: int, rated: Rated, at: tuple[int, int], bar: tuple[int, int]
+    ) -> None:
+        """Draw a scale: its name, its range with the interval and a mark at the rating, and the rating.
+
+        Args:
+            image: is drawn on.
+            number: of the scale.
+            rated: what is drawn.
+            at: left end of the baseline.
+            bar: left end and length of the bars.
+        """
+        (left, y), (start, full), scale = at, bar, self._scales[number]
+        text, size = scale.text(rated.value), 0.38
+        room = max(self._text_size(scale.text(end), size)[0] for end in (scale.low, scale.high))
+        wide = full - room - self._pixels(5)
+        self._text(image, self._scale_names[number][:12], (left, y), size, _WHITE)
+        self._text(image, text, (start + full - self._text_size(text, size)[0], y), size, _WHITE)
+        shares = (scale.share(one) for one in (rated.low, rated.value, rated.high))
+        low, value, high = (start + round(wide * share) for share in shares)
+        top = y - self._pixels(8)
+        cv2.rectangle(image, (start, top), (start + wide, y), _TRACK, -1)
+        cv2.rectangle(image, (low, top), (high, y), _GRAY, -1)
+        half = self._pixels(1.2)
+        cv2.rectangle(image, (value - half, top - half), (value + half, y + half), _WHITE, -1)
 
     @staticmethod
     def _values(window: Window | None) -> NDArray[np.float64] | None:
