@@ -15,11 +15,13 @@ from emofuse.cli.printing import (
     print_segments,
     print_summary,
 )
+from emofuse.core.dimensions import Rated, Scale
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.records import Prediction
 from emofuse.timeline.live import LiveWindow
 from emofuse.timeline.records import Segment, Timeline, Window
 from emofuse.timeline.still_faces import STILL
+from tests.support.rated_timelines import rated_timeline
 
 
 def test_messages_name_the_program(capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,3 +156,44 @@ def test_bars_are_as_long_as_shares() -> None:
     assert bar(1, 4) == bar(2, 4) == "████"
     assert bar(0.5, 4) == "██  "
     assert bar(0.5 + 1 / 64, 8) == "████▏   "
+
+
+SCALES = (Scale("valence", 1.0, 7.0), Scale("self rating", -1.0, 1.0))
+
+
+def test_the_live_view_shows_ratings_on_their_scales() -> None:
+    rated = {"valence": Rated(4.0, 1.0, 7.0)}
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(live_view([live_window("person 1", ratings=rated)], EMOTIONS, SCALES))
+    lines = console.export_text().splitlines()
+    (valence,) = [line for line in lines if line.startswith("valence")]
+    assert valence.split() == ["valence", "─" * 12 + "█" + "─" * 11, "4.00"]
+    (other,) = [line for line in lines if line.startswith("self rating")]
+    assert other.split() == ["self", "rating", "–"]
+
+
+def test_the_live_view_of_ratings_alone_tells_nothing_of_emotions() -> None:
+    window = Window(0.0, 3.0, None, None, None, 0.5, ratings={"self rating": Rated(-1.0, -1.0, -0.5)})
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(live_view([LiveWindow(window, 0.1, 0, 0, 0.0)], (), SCALES))
+    text = console.export_text()
+    assert "-1.00" in text and "█" in text and "nothing to read" not in text
+    nothing = Window(0.0, 3.0, None, None, None, 0.0, reasons=("voice:silent",))
+    console.print(live_view([LiveWindow(nothing, 0.1, 0, 0, 0.0)], (), SCALES))
+    assert "nothing to read" in console.export_text()
+
+
+@pytest.mark.parametrize("emotions", [True, False])
+def test_the_summary_has_a_column_per_scale(*, emotions: bool) -> None:
+    console = Console(width=120, record=True, file=io.StringIO())
+    timeline = rated_timeline(emotions=emotions)
+    print_segments(timeline, console)
+    assert (console.export_text() != "") == emotions
+    print_summary(timeline, console)
+    text = console.export_text()
+    assert ("expresses" in text) == emotions
+    assert "nothing to read" not in text or emotions
+    rows = [line.replace("│", " ").replace("┃", " ").split() for line in text.splitlines()]
+    assert any(row[-3:] == ["valence", "self", "rating"] for row in rows)
+    (ben,) = [row for row in rows if row[:1] == ["Ben"]]
+    assert ben[-1] == "-0.50"

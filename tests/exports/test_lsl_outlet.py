@@ -31,17 +31,20 @@ SENDER = """
 import ast
 import sys
 import numpy as np
+from emofuse.core.dimensions import Rated, Scale
 from emofuse.exports.lsl_outlet import LslOutlet
 from emofuse.timeline.live import LiveWindow
 from emofuse.timeline.records import Window
 
 labels = ("ja", "nein", "感情 é")
-outlet = LslOutlet("emofuse test", labels, window_s=3.0, hop_s=1.0, reader="a recipe; CC BY")
+scales = (Scale("valence", 1.0, 7.0), Scale("self rating", -1.0, 1.0, 0.8))
+outlet = LslOutlet("emofuse test", labels, scales, window_s=3.0, hop_s=1.0, reader="a recipe; CC BY")
 print(outlet.has_receivers, flush=True)
 for line in sys.stdin:
-    fused, speech, person, latency = ast.literal_eval(line)
+    fused, ratings, speech, person, latency = ast.literal_eval(line)
     values = None if fused is None else np.array(fused)
-    window = Window(0.0, 3.0, None, None, values, speech=speech, person=person)
+    rated = {name: Rated(*one) for name, one in ratings.items()}
+    window = Window(0.0, 3.0, None, None, values, speech=speech, person=person, ratings=rated)
     outlet.push(LiveWindow(window, latency, 0, 0, 0.0))
     print(outlet.has_receivers, flush=True)
 """
@@ -60,10 +63,10 @@ inlet.open_stream(timeout=60)
 full = inlet.info(timeout=60)
 samples, times, sent = [], [], []
 for window in (
-    ([0.5, 0.3, 0.2], 0.8, "Anna", 0.25),
-    (None, 0.0, None, 0.25),
-    ([0.1, 0.1, 0.8], None, "Bo", 0.0),
-    ([0.2, 0.2, 0.6], None, "Anna", 5.0),
+    ([0.5, 0.3, 0.2], {"valence": (4.5, 3.5, 5.5)}, 0.8, "Anna", 0.25),
+    (None, {}, 0.0, None, 0.25),
+    ([0.1, 0.1, 0.8], {"valence": (2, 1, 3), "self rating": (-0.5, -1, 0)}, None, "Bo", 0.0),
+    ([0.2, 0.2, 0.6], {}, None, "Anna", 5.0),
 ):
     before = pylsl.local_clock()
     sender.stdin.write(repr(window) + "\\n")
@@ -80,6 +83,8 @@ print(json.dumps({
              "rate": full.nominal_srate(), "format": root.findtext("channel_format")},
     "source_id": full.source_id(),
     "channels": [[one.findtext("label"), one.findtext("unit")] for one in root.iter("channel")],
+    "ranges": [[one.findtext(key) for key in ("label", "type", "minimum", "maximum", "interval")]
+               for one in root.iter("channel") if one.find("minimum") is not None],
     "reading": {one.tag: one.text for one in root.find("desc/reading")},
     "samples": samples, "times": times, "sent": sent, "receivers": receivers,
 }))
@@ -96,18 +101,30 @@ def test_windows_are_received(tmp_path: Path) -> None:
     assert receiver.returncode == 0, receiver.stderr
     found = json.loads(receiver.stdout.splitlines()[-1])
     assert found["info"] == {
-        "name": "emofuse test", "type": "Emotion", "channels": 6, "rate": 0.0, "format": "float32",
+        "name": "emofuse test", "type": "Emotion", "channels": 12, "rate": 0.0, "format": "float32",
     }  # fmt: skip
     assert found["source_id"].startswith("emofuse:") and found["source_id"].endswith(":emofuse test")
     assert found["channels"] == [
-        ["ja", "probability"], ["nein", "probability"], ["感情 é", "probability"], ["speech", "share"],
+        ["ja", "probability"], ["nein", "probability"], ["感情 é", "probability"],
+        ["rated_valence", "rating"], ["rated_valence_low", "rating"], ["rated_valence_high", "rating"],
+        ["rated_self rating", "rating"], ["rated_self rating_low", "rating"],
+        ["rated_self rating_high", "rating"],
+        ["speech", "share"],
         ["face_present", "share"], ["person", "number"],
     ]  # fmt: skip
+    assert found["ranges"][0] == ["rated_valence", "Rating", "1", "7", "0.9"]
+    assert found["ranges"][5] == ["rated_self rating_high", "Rating", "-1", "1", "0.8"]
+    assert len(found["ranges"]) == 6
     assert found["reading"]["recognizer"] == "a recipe; CC BY" and found["reading"]["window_s"] == "3"
     samples = np.array(found["samples"], dtype=float)
     nan = math.nan
-    wanted = [[0.5, 0.3, 0.2, 0.8, nan, 1], [nan, nan, nan, 0.0, nan, 0], [0.1, 0.1, 0.8, nan, nan, 2],
-              [0.2, 0.2, 0.6, nan, nan, 1]]  # fmt: skip
+    none = [nan] * 3
+    wanted = [
+        [0.5, 0.3, 0.2, 4.5, 3.5, 5.5, *none, 0.8, nan, 1],
+        [*none, *none, *none, 0.0, nan, 0],
+        [0.1, 0.1, 0.8, 2, 1, 3, -0.5, -1, 0, nan, nan, 2],
+        [0.2, 0.2, 0.6, *none, *none, nan, nan, 1],
+    ]
     np.testing.assert_allclose(samples, wanted, rtol=1e-6)
     # the time is that of LSL's clock, a latency before it was sent
     for time_s, (before, after), latency in zip(

@@ -135,7 +135,7 @@ def live(
             own_baseline=not no_baseline, stop=stop, on_open=_print_stream, on_note=print_remark,
         )  # fmt: skip
         stack.callback(windows.close)
-        writers.append(_view_writer(emotions, stack) if view else _stdout_writer(emotions, stop))
+        writers.append(_view_writer(recognizer, stack) if view else _stdout_writer(emotions, stop))
         last = None
         for last in windows:
             for write in writers:
@@ -218,7 +218,7 @@ def _lsl_writer(name: str, recognizer: Recognizer, rules: WindowRules) -> Callab
     if not name.strip():
         raise typer.BadParameter("an LSL stream needs a name: --lsl emofuse")
     outlet = LslOutlet(
-        name, recognizer.emotions, window_s=rules.window_s, hop_s=rules.hop_s,
+        name, recognizer.emotions, recognizer.dimensions, window_s=rules.window_s, hop_s=rules.hop_s,
         reader=f"{recognizer.recipe.name}; {recognizer.licence}",
     )  # fmt: skip
     print_remark(f"LSL stream {name!r}: whoever LSL reaches on this network can read it")
@@ -231,7 +231,7 @@ def _remove_empty(path: Path) -> None:
             path.unlink()
 
 
-def _view_writer(emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveWindow], None]:
+def _view_writer(recognizer: Recognizer, stack: ExitStack) -> Callable[[LiveWindow], None]:
     """Redraw the live view for each window."""
     screen = stack.enter_context(Live(console=Console(), auto_refresh=False, vertical_overflow="crop"))
     newest: dict[str | None, LiveWindow] = {}
@@ -244,6 +244,8 @@ def _view_writer(emotions: tuple[str, ...], stack: ExitStack) -> Callable[[LiveW
         # an unattributed voice that has since been attributed
         if any(old.window.end_s < one.window.end_s and n is None for n, old in newest.items()):
             del newest[None]
-        screen.update(live_view(list(newest.values()), emotions), refresh=True)
+        screen.update(
+            live_view(list(newest.values()), recognizer.emotions, recognizer.dimensions), refresh=True
+        )
 
     return write

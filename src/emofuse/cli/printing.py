@@ -23,6 +23,7 @@ from emofuse.corpus.corpus import CORPUS_FACT, CorpusPart
 from emofuse.corpus.own_labels import corpus_advice
 
 if TYPE_CHECKING:
+    from emofuse.core.dimensions import Rated, Scale
     from emofuse.core.records import Prediction
     from emofuse.corpus.corpus import Corpus
     from emofuse.evaluation.cross_results import CrossResults
@@ -245,9 +246,11 @@ def bar(share: float, cells: int) -> str:
 
 
 def print_segments(timeline: Timeline, console: Console) -> None:
-    """Print a table of segments: when, who, which emotion, and with what confidence."""
+    """Print a table of segments: when, who, which emotion, how surely; without emotions, nothing."""
     from emofuse.exports.tiers import VOICE
 
+    if not timeline.emotions and not timeline.segments:
+        return
     several = len({segment.person for segment in timeline.segments}) > 1 or timeline.people
     who = ["who"] if several else []
     table = Table("from", "to", *who, "expresses", "sure", title_justify="left")
@@ -261,11 +264,16 @@ def print_segments(timeline: Timeline, console: Console) -> None:
 
 
 def print_summary(timeline: Timeline, console: Console) -> None:
-    """Print one row per person: for how long they talk and are in view, what they express, and how surely."""
+    """Print one row per person: for how long they talk and are in view, what they express, and how surely.
+
+    Each numeric scale has a column with the mean rating; without emotions, there are only these.
+    """
     from emofuse.exports.tiers import VOICE
     from emofuse.timeline.summary import main_results, summarize
 
-    table = Table("who", "talks", "in view", "expresses", "sure", title_justify="left")
+    told = ["expresses", "sure"] if timeline.emotions else []
+    scales = [escape(shown(scale.name)) for scale in timeline.dimensions]
+    table = Table("who", "talks", "in view", *told, *scales, title_justify="left")
     colors = label_colors(timeline.emotions)
     for one in summarize(timeline):
         lengths = ["" if known is None else short_clock(known) for known in (one.talking_s, one.seen_s)]
@@ -275,7 +283,12 @@ def print_summary(timeline: Timeline, console: Console) -> None:
             for names, share in main_results(one)
         )  # fmt: skip
         sure = "" if one.confidence is None else f"{one.confidence:.0%}"
-        table.add_row(escape(one.person or VOICE), *lengths, results or "[dim]nothing to read[/]", sure)
+        emotions = [results or "[dim]nothing to read[/]", sure] if timeline.emotions else []
+        means = [
+            "–" if mean is None else scale.text(mean)
+            for scale, mean in zip(timeline.dimensions, one.ratings, strict=True)
+        ]
+        table.add_row(escape(one.person or VOICE), *lengths, *emotions, *means)
     console.print(table)
 
 
@@ -290,10 +303,16 @@ def _emotion(segment: Segment, colors: Mapping[str, str]) -> str:
 # Live
 
 
-def live_view(newest: Sequence[LiveWindow], emotions: Sequence[str]) -> Group:
-    """The newest window of each person: bars of the emotions, what they are based on, and the latency."""
+def live_view(newest: Sequence[LiveWindow], emotions: Sequence[str], scales: Sequence[Scale] = ()) -> Group:
+    """The newest window of each person: emotions, ratings, what they are based on, and the latency.
+
+    Args:
+        newest: windows, one per person.
+        emotions: the order of the probabilities.
+        scales: on which windows are rated.
+    """
     columns = Table.grid(padding=(0, 4))
-    columns.add_row(*(_live_person(one, emotions) for one in newest))
+    columns.add_row(*(_live_person(one, emotions, scales) for one in newest))
     last = max(newest, key=lambda one: one.window.end_s)
     state = (
         f"{short_clock(last.window.end_s)}   latency {last.latency_s:.1f} s   dropped frames "
@@ -304,7 +323,7 @@ def live_view(newest: Sequence[LiveWindow], emotions: Sequence[str]) -> Group:
     return Group(columns, Text(state, style="dim"))
 
 
-def _live_person(one: LiveWindow, emotions: Sequence[str]) -> Table:
+def _live_person(one: LiveWindow, emotions: Sequence[str], scales: Sequence[Scale]) -> Table:
     from emofuse.timeline.still_faces import STILL
 
     window = one.window
@@ -327,12 +346,29 @@ def _live_person(one: LiveWindow, emotions: Sequence[str]) -> Table:
             Text(bar(probability, LIVE_BAR_CELLS), style=colors[emotions[group[0]]]),
             f"{probability:4.0%}" if fused is not None else "   –",
         )
+    for scale in scales:
+        table.add_row(*_live_rating(scale, window.ratings.get(scale.name)))
     for name, share in (("speech", window.speech), ("face", window.face_present)):
         if share is not None:
             drawn = Text(bar(share, SHARE_BAR_CELLS), style="dim")
             table.add_row(Text(name, style="dim"), drawn, f"{share:4.0%}")
     used = [name for name, array in (("voice", window.voice), ("face", window.face)) if array is not None]
-    table.add_row(Text("from", style="dim"), Text(" and ".join(used) or "nothing to read", style="dim"), "")
+    if used or not window.ratings:
+        basis = " and ".join(used) or "nothing to read"
+        table.add_row(Text("from", style="dim"), Text(basis, style="dim"), "")
     if STILL in window.reasons:
         table.add_row(Text("face", style="dim"), Text("never moves: a picture", style="dim"), "")
     return table
+
+
+def _live_rating(scale: Scale, rated: Rated | None) -> tuple[Text, Text, str]:
+    """The name of a scale, its interval as a line with the rating on it, and the rating."""
+    name = Text(shown(scale.name))
+    if rated is None:
+        return name, Text(" " * LIVE_BAR_CELLS), "   –"
+    low, value, high = (
+        round(scale.share(one) * (LIVE_BAR_CELLS - 1)) for one in (rated.low, rated.value, rated.high)
+    )
+    cells = [*" " * low, *"─" * (high - low + 1)]
+    cells[value] = "█"
+    return name, Text("".join(cells).ljust(LIVE_BAR_CELLS)), f"{scale.text(rated.value):>4}"

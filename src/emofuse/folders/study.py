@@ -100,6 +100,8 @@ class _Study:
     ) -> None:
         self._recordings, self._model = recordings, model
         self.conditions = conditions
+        self.dimensions = () if model is None else model.dimensions
+        """Of the recognizer."""
         self.emotions = emotions
         """Of the timelines, once the first of them was read."""
         self._first: str | None = None
@@ -188,14 +190,14 @@ def _write_windows(study: _Study, path: Path) -> None:
     rows = study.windows()
     first = next(rows, None)
     if first is None:
-        columns = ("file", "condition", *_no_timeline(study.emotions).columns("windows"), "purpose")
+        columns = ("file", "condition", *_no_timeline(study).columns("windows"), "purpose")
         write_table(path, columns, ())
         return
     write_table(path, first, _with_first(first, rows))
 
 
-def _no_timeline(emotions: Sequence[str]) -> Timeline:
-    return Timeline("", 0.0, 0.0, (), (), tuple(emotions), "")
+def _no_timeline(study: _Study) -> Timeline:
+    return Timeline("", 0.0, 0.0, (), (), study.emotions, "", dimensions=study.dimensions)
 
 
 def _with_first(first: Row, rows: Iterator[Row]) -> Iterator[Row]:

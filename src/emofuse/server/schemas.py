@@ -314,12 +314,21 @@ class PurposeAnswer(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"purpose": "a study of interviews"}]})
 
 
+class ScaleAnswer(BaseModel):
+    """A numeric scale: its name, its range, and how often intervals are to hold a rating."""
+
+    name: str
+    range: tuple[float, float]
+    level: float
+
+
 class ModelAnswer(BaseModel):
-    """A trained recognizer."""
+    """A trained recognizer; ``dimensions`` is left out where it rates on none."""
 
     name: str
     modalities: list[str]
     emotions: list[str]
+    dimensions: list[ScaleAnswer] | None = None
     license: str
 
 

@@ -368,3 +368,39 @@ def test_a_token_a_purpose_a_place_and_a_lost_service(
     assert "the connection to the service was lost" in page.run(TELLS)
     rows = read_table(downloaded(page, tmp_path / "table"))
     assert {row["purpose"] for row in rows} == {"tests of a place"}
+
+
+@pytest.mark.parametrize("emotions", [["happy", "sad"], []], ids=["with emotions", "ratings alone"])
+def test_a_card_shows_ratings_on_their_scales(
+    page: chromium.Page, service: RunningService, emotions: list[str]
+) -> None:
+    opened(page, service)
+    windows = [
+        {
+            "start_s": float(k), "end_s": k + 3.0, "person": None, "emotion": None, "shown": None,
+            **dict.fromkeys(("voice", "face", "fused")), "reasons": ["face:not_seen"],
+            "dimensions": {"valence": {"value": 2.0 + k / 2, "low": 1.0, "high": 6.5}},
+        }
+        for k in range(5)
+    ]  # fmt: skip
+    shown = page.run(
+        "(async () => { const { PersonCard, readInk } = await import('/page/live_card.js'); readInk(2);"
+        " const scales = [{ name: 'valence', low: 1, high: 7, level: 0.9 },"
+        " { name: 'a very long name of a scale', low: -1, high: 1, level: 0.9 }];"
+        f" globalThis.card = new PersonCard('Anna', {json.dumps(emotions)}, {{}}, scales);"
+        " document.querySelector('main').append(card.root);"
+        f" for (const one of {json.dumps(windows)}) card.add(one);"
+        " card.showUntil(7); return card.root.innerText; })()"
+    )
+    assert "valence\n4.00 (1.00 to 6.50)" in shown
+    assert "a very long name of a scale\n–" in shown
+    assert ("nothing to read" in shown) == bool(emotions)
+    assert page.run("card.root.querySelectorAll('table').length") == bool(emotions)
+    assert "rgb" not in shown and "NaN" not in shown and "undefined" not in shown
+    colors = page.run(f"{PAINTED}(card.canvas)")
+    assert "28,33,40" in colors, "the line"
+    assert page.run("card.canvas.getAttribute('aria-label')").startswith("Anna: ")
+    page.run("card.add({ ...card.windows.at(-1), start_s: 5, end_s: 8, dimensions: undefined }), 0")
+    assert "valence\n–" in page.run("card.root.innerText")
+    assert grave_problems(page) == []
+    assert problems(page) == []

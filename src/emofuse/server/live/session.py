@@ -67,7 +67,12 @@ def live_session(recognizer: EmotionModel, request: Request, talk: Talk) -> Repl
         ``windows``, ``read_until_s``, and the three counts of a :class:`LiveWindow`; or ``error``.
     """
     warm_up(recognizer, LiveOptions().rules())
-    described = {"recognizer": recognizer.recipe.name, "emotions": list(recognizer.emotions)}
+    described: dict[str, Any] = {
+        "recognizer": recognizer.recipe.name,
+        "emotions": list(recognizer.emotions),
+    }
+    if recognizer.dimensions:
+        described["dimensions"] = [scale.to_dict() for scale in recognizer.dimensions]
     talk.progress({"ready": {**described, "licence": recognizer.licence, "reasons": WORDS}})
     try:
         begin = _begin(talk)
@@ -141,6 +146,7 @@ class _Session:
         return Timeline(
             "<live>", end_s - start_s, start_s, windows, (), tuple(self._recognizer.emotions),
             self._recognizer.recipe.name, self._recognizer.licence, tuple(people), purpose=self._purpose,
+            dimensions=self._recognizer.dimensions,
         )  # fmt: skip
 
     def _tell_faces(self, found: Sequence[tuple[FaceBox, str | None]]) -> None:

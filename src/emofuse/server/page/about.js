@@ -37,9 +37,13 @@ function notice(purpose) {
     el("div", { class: "line" }, button(t("about.notice.copy"), copy), button(t("about.notice.save"), save)));
 }
 
+const scaleWords = ({ name, range: [low, high] }) => t("about.recognizer.scale", { name, low, high });
+
 function recognizers(models, card) {
   return el("section", {}, el("h2", {}, t("about.recognizer.title")), ...models.map((model) => el("p", {},
-    t("about.recognizer.is", { name: model.name, modalities: model.modalities.join(", "), emotions: model.emotions.join(", ") }), " ",
+    t(model.emotions.length ? "about.recognizer.is" : "about.recognizer.reads",
+      { name: model.name, modalities: model.modalities.join(", "), emotions: model.emotions.join(", ") }), " ",
+    model.dimensions ? t("about.recognizer.rates", { scales: model.dimensions.map(scaleWords).join(", ") }) + " " : null,
     el("strong", {}, t("about.recognizer.license", { license: model.license })))),
     card === null ? null : el("details", { id: "card" }, el("summary", {}, t("about.recognizer.card")),
       el("pre", { class: "card", tabindex: "0" }, card)));

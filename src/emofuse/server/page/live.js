@@ -187,10 +187,11 @@ class Live {
   }
 
   showWindow(window) {
-    const { emotions, reasons } = this.session.created, who = window.person;
+    const { emotions, reasons, dimensions = [] } = this.session.created, who = window.person;
     let card = this.readers.get(who);
     if (!card) {
-      card = new PersonCard(who ?? t("live.voice"), emotions, reasons);
+      const scales = dimensions.map(({ name, range: [low, high], level }) => ({ name, low, high, level }));
+      card = new PersonCard(who ?? t("live.voice"), emotions, reasons, scales);
       this.readers.set(who, card);
       this.cards.append(card.root);
       readInk(emotions.length);

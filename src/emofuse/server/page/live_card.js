@@ -5,31 +5,35 @@ import { t } from "./texts.js";
 
 export const SPAN_S = 60;
 const KINDS = ["fused", "voice", "face"];
-const LANE = 46, GAP = 8, RULER = 20, ROOM = 52, MARK_S = 15;
+const LANE = 46, RATING = 40, GAP = 8, RULER = 20, ROOM = 52, MOST_ROOM = 110, MARK_S = 15;
 
 /* Colors come from the style sheet, so that light and dark are decided in one place. */
 let ink = { emotions: [] };
 export function readInk(n) {
   const style = getComputedStyle(document.documentElement), get = (name) => style.getPropertyValue(name).trim();
-  ink = { quiet: get("--quiet"), gap: get("--gap"), grid: get("--grid"), emotions: Array.from({ length: n }, (_, i) => get(`--e${i}`)) };
+  ink = { text: get("--text"), hatch: get("--hatch"), paper: get("--paper"), quiet: get("--quiet"), gap: get("--gap"), grid: get("--grid"), emotions: Array.from({ length: n }, (_, i) => get(`--e${i}`)) };
 }
 
 export class PersonCard {
-  constructor(name, emotions, reasons) {
-    [this.name, this.emotions, this.reasons] = [name, emotions, reasons];
+  /* scales: numeric ones, {name, low, high, level}; without emotions there are only these. */
+  constructor(name, emotions, reasons, scales = []) {
+    [this.name, this.emotions, this.reasons, this.scales] = [name, emotions, reasons, scales];
     this.windows = [];
     this.until = 0;
     this.now = el("span", { class: "live-emotion" });
     this.canvas = el("canvas", { role: "img" });
     this.missing = el("p", { class: "live-missing quiet" });
     this.rows = emotions.map((emotion, number) => this.row(emotion, number));
+    const words = (key, values) => t(`live.${key}`, values);
+    this.rated = scales.map((scale) => globalThis.emofuseViewer.ratingItem(words, scale));
     this.root = el("article", { class: "live-card" },
       el("h2", {}, name, " ", this.now), this.canvas, this.missing,
-      el("table", { class: "live-values" },
+      scales.length ? el("ul", { class: "ratings", "aria-label": t("live.ratings", { name }) }, ...this.rated.map(({ item }) => item)) : null,
+      emotions.length ? el("table", { class: "live-values" },
         el("caption", { class: "visually-hidden" }, t("live.lastWindow", { name })),
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, t("live.emotion")),
           ...KINDS.map((kind) => el("th", { scope: "col" }, t(`live.kind.${kind}`))))),
-        el("tbody", {}, ...this.rows.map((row) => row.line))));
+        el("tbody", {}, ...this.rows.map((row) => row.line))) : null);
   }
 
   row(emotion, number) {
@@ -47,8 +51,10 @@ export class PersonCard {
   add(window) {
     this.windows.push(window);
     const { shown } = window;
-    this.now.textContent = shown ? t("live.is", { emotion: shown.emotion, percent: Math.round(100 * shown.share) }) : t("live.nothing");
-    const why = ["voice", "face"].filter((kind) => window[kind] === null).map((kind) => [t(`live.kind.${kind}`), this.why(kind, window.reasons)]);
+    this.now.textContent = shown ? t("live.is", { emotion: shown.emotion, percent: Math.round(100 * shown.share) })
+      : !this.emotions.length && window.dimensions ? "" : t("live.nothing");
+    this.rated.forEach(({ show }, k) => show(ratingOf(window, this.scales[k])));
+    const why = ["voice", "face"].filter((kind) => !this.emotions.length || window[kind] === null).map((kind) => [t(`live.kind.${kind}`), this.why(kind, window.reasons)]);
     this.missing.textContent = why.filter(([, reason]) => reason).map((parts) => parts.join(": ")).join(" · ");
     KINDS.forEach((kind, column) => {
       const shares = window[kind];
@@ -76,7 +82,8 @@ export class PersonCard {
   draw() {
     const { canvas } = this, ratio = devicePixelRatio || 1, width = canvas.clientWidth;
     if (!width) return;
-    const height = KINDS.length * (LANE + GAP) + RULER;
+    const kinds = this.emotions.length ? KINDS : [], lanes = kinds.length * (LANE + GAP);
+    const height = lanes + this.scales.length * (RATING + GAP) + RULER;
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
     canvas.style.height = `${height}px`;
@@ -84,35 +91,47 @@ export class PersonCard {
     pen.scale(ratio, ratio);
     pen.font = "12px system-ui, sans-serif";
     pen.textBaseline = "middle";
+    const names = this.scales.map((scale) => pen.measureText(scale.name).width + 8);
+    this.room = Math.min(MOST_ROOM, Math.max(ROOM, ...names));
     // whole pixels of the screen, or seams would show between cells
     const toX = (time) => Math.round(ratio * place(time)) / ratio;
-    const place = (time) => ROOM + ((time - this.until + SPAN_S) / SPAN_S) * (width - ROOM);
-    KINDS.forEach((kind, number) => this.drawLane(pen, kind, number * (LANE + GAP), toX, width));
+    const place = (time) => this.room + ((time - this.until + SPAN_S) / SPAN_S) * (width - this.room);
+    kinds.forEach((kind, number) => this.drawLane(pen, this.kindLane(pen, kind, number * (LANE + GAP)), toX, width));
+    this.scales.forEach((scale, number) => this.drawLane(pen, this.ratingLane(pen, scale, lanes + number * (RATING + GAP)), toX, width));
     pen.fillStyle = ink.quiet;
     for (let back = SPAN_S; back >= 0; back -= MARK_S) {
       pen.textAlign = back === SPAN_S ? "left" : back ? "center" : "right";
       pen.fillText(back ? t("live.ago", { seconds: back }) : t("live.justNow"), toX(this.until - back), height - RULER / 2);
     }
-    canvas.setAttribute("aria-label", t("live.curves", { name: this.name }));
+    canvas.setAttribute("aria-label", t(this.emotions.length ? "live.curves" : "live.ratingCurves", { name: this.name }));
   }
 
-  drawLane(pen, kind, top, toX, width) {
+  /* A lane with its name; draw(from, to, window) paints the cell of each window that has something to show. */
+  drawLane(pen, { name, top, height, has, draw }, toX, width) {
+    const { room } = this;
     pen.fillStyle = ink.quiet;
     pen.textAlign = "left";
-    pen.fillText(t(`live.kind.${kind}`), 0, top + LANE / 2);
+    pen.fillText(name, 0, top + height / 2, room - 6);
     pen.fillStyle = ink.gap;
-    pen.fillRect(ROOM, top, width - ROOM, LANE);
+    pen.fillRect(room, top, width - room, height);
     pen.save();
     pen.beginPath();
-    pen.rect(ROOM, top, width - ROOM, LANE);
+    pen.rect(room, top, width - room, height);
     pen.clip();
     const middles = this.windows.map((one) => (one.start_s + one.end_s) / 2);
     this.windows.forEach((one, number) => {
-      if (one[kind] === null) return;
+      if (!has(one)) return;
       // a window is drawn at its middle: its cell reaches halfway to its neighbors, the last one to its end
       const left = number ? (middles[number - 1] + middles[number]) / 2 : one.start_s;
       const right = number < middles.length - 1 ? (middles[number] + middles[number + 1]) / 2 : one.end_s;
-      const from = toX(Math.max(left, one.start_s)), to = toX(Math.min(right, one.end_s));
+      draw(toX(Math.max(left, one.start_s)), toX(Math.min(right, one.end_s)), one);
+    });
+    pen.restore();
+  }
+
+  /* The probabilities of a kind, one above the other. */
+  kindLane(pen, kind, top) {
+    const draw = (from, to, one) => {
       let y = top + LANE;
       this.emotions.forEach((emotion, index) => {
         const share = one[kind][emotion] * LANE;
@@ -120,7 +139,30 @@ export class PersonCard {
         pen.fillRect(from, y - share, to - from, share + 0.2);
         y -= share;
       });
-    });
-    pen.restore();
+    };
+    return { name: t(`live.kind.${kind}`), top, height: LANE, has: (one) => one[kind] !== null, draw };
   }
+
+  /* The ratings on a scale, as a line in the band of its interval. */
+  ratingLane(pen, scale, top) {
+    const y = (value) => top + RATING * (1 - Math.min(1, Math.max(0, (value - scale.low) / (scale.high - scale.low))));
+    const draw = (from, to, one) => {
+      const [value, low, high] = ratingOf(one, scale).map(y);
+      pen.fillStyle = ink.paper;
+      pen.fillRect(from, top, to - from, RATING);
+      pen.fillStyle = ink.hatch;
+      pen.globalAlpha = 0.45;
+      pen.fillRect(from, high, to - from, low - high);
+      pen.globalAlpha = 1;
+      pen.fillStyle = ink.text;
+      pen.fillRect(from, value - 1, to - from, 2);
+    };
+    return { name: scale.name, top, height: RATING, has: (one) => ratingOf(one, scale) !== null, draw };
+  }
+}
+
+/* Value, low and high of a window on a scale; null: not rated. */
+function ratingOf(window, { name }) {
+  const found = window.dimensions?.[name];
+  return found ? [found.value, found.low, found.high] : null;
 }

@@ -11,7 +11,7 @@ from emofuse.exports.write import FORMATS
 from emofuse.recognition.bundle import SHIPPED
 from emofuse.server.metrics import MEDIA_TYPE
 from emofuse.server.problems import Problem
-from emofuse.server.schemas import Health, ModelAnswer, ModelList, PurposeAnswer, PurposeBody
+from emofuse.server.schemas import Health, ModelAnswer, ModelList, PurposeAnswer, PurposeBody, ScaleAnswer
 from emofuse.server.service import service_of
 
 router = APIRouter(tags=["about"])
@@ -35,14 +35,16 @@ async def health(request: Request) -> JSONResponse:
     return JSONResponse({"status": status}, 200 if status == "ok" else 503)
 
 
-@router.get("/v1/models", summary="What reads recordings")
+@router.get("/v1/models", summary="What reads recordings", response_model_exclude_none=True)
 async def models(request: Request) -> ModelList:
     """The recognizer with its license, and the formats of results."""
     bundle = service_of(request).bundle
     name = SHIPPED.name if bundle.folder == SHIPPED else "own"
     model = ModelAnswer(
-        name=name, modalities=list(bundle.modalities), emotions=list(bundle.emotions), license=bundle.licence
-    )
+        name=name, modalities=list(bundle.modalities), emotions=list(bundle.emotions),
+        dimensions=[ScaleAnswer.model_validate(one.to_dict()) for one in bundle.scales] or None,
+        license=bundle.licence,
+    )  # fmt: skip
     return ModelList(models=[model], formats=FORMATS)
 
 
