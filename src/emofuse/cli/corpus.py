@@ -243,6 +243,9 @@ def synth(
     voices: Annotated[
         bool, typer.Option("--voices", help="Make voices alone: WAV files, in a small part of the time.")
     ] = False,
+    ratings: Annotated[
+        bool, typer.Option("--ratings", help="Also write valence and arousal of each take: DIR/ratings.csv.")
+    ] = False,
     jobs: options.Jobs = 0,
     _quiet: options.Quiet = False,
 ) -> None:
@@ -251,6 +254,11 @@ def synth(
     It needs no data and no license. It shows that everything works; results on it say nothing about people.
 
     Example: `emofuse corpus synth toy --actors 4 --takes 2 --seed 1`
+
+    With --ratings, DIR/ratings.csv is a table of all takes with valence and arousal from 1 to 7, which are
+    known: they follow from what was drawn and spoken.
+
+    Example: `emofuse corpus synth toy --ratings`, then `emofuse evaluate toy/ratings.csv`
     """
     from emofuse.corpus.synthetic.synthesis import synthesize
 
@@ -264,5 +272,8 @@ def synth(
             on_clip=on_clip,
             first_actor=first_actor,
             voices_only=voices,
+            ratings=ratings,
         )
     print_line(f"The synthetic corpus is in {path}. Check it: emofuse corpus check {path}")
+    if ratings:
+        print_line(f"Valence and arousal, and all labels: {path / 'ratings.csv'}")

@@ -79,6 +79,15 @@ def take_speech(seed: int, code: TakeCode) -> Speech:
     return Speech(speech.samples[:n_samples], speech.opening)
 
 
+def take_expressions(seed: int, code: TakeCode) -> dict[str, VoiceExpression | FaceExpression]:
+    """What the voice and the face of a take express."""
+    actor, emotion, strong = person(seed, code.actor), EMOTIONS[code.emotion - 1], code.intensity == 2
+    return {
+        "voice": actor.voice_style.perform(emotion, strong, _take_stream(seed, code, 1)),
+        "face": actor.face_style.perform(emotion, strong, _take_stream(seed, code, 2)),
+    }
+
+
 def n_frames(speech: Speech) -> int:
     """How many whole frames this speech lasts."""
     # the tolerance keeps the number for speech that was cut to whole frames, and so to a sample

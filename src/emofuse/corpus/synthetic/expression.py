@@ -8,7 +8,7 @@ either modality alone is usually but far from always right, with independent err
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +152,12 @@ def _style(
     gain = np.exp(spread.gain * rng.standard_normal(scale.shape))
     amounts = base * gain + spread.offset * scale * rng.standard_normal(base.shape)
     return Style(kind, amounts, scale, spread, neighbors)
+
+
+def prototypes(modality: Literal["voice", "face"]) -> Float64:
+    """(8, n_amounts): how each emotion is expressed on average."""
+    table = _VOICE if modality == "voice" else _FACE
+    return np.array([table[emotion] for emotion in EMOTIONS])
 
 
 def face_style(rng: np.random.Generator) -> Style[FaceExpression]:

@@ -45,6 +45,7 @@ def synthesize(
     on_clip: Callable[[int, int], None] | None = None,
     first_actor: int = 1,
     voices_only: bool = False,
+    ratings: bool = False,
 ) -> list[Path]:
     """Make a synthetic corpus, or the part of it that does not exist yet.
 
@@ -62,6 +63,8 @@ def synthesize(
         on_clip: called after each take with the number done and the total.
         first_actor: the number of the first actor.
         voices_only: make the ``.wav`` files alone, which takes a small part of the time.
+        ratings: also write valence and arousal of all takes that are there into ``out/ratings.csv``, a table
+            that describes the corpus (:mod:`emofuse.corpus.synthetic.ratings`).
 
     Returns:
         All files of these takes, sorted, whether made now or before.
@@ -84,6 +87,10 @@ def synthesize(
         done += 1
         if on_clip is not None:
             on_clip(done, len(codes))
+    if ratings:
+        from emofuse.corpus.synthetic.ratings import write_ratings
+
+        write_ratings(out, seed)
     return sorted(path for code in codes for path in _paths(out, code, voices_only=voices_only))
 
 
