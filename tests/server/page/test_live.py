@@ -403,4 +403,4 @@ def test_a_card_shows_ratings_on_their_scales(
     page.run("card.add({ ...card.windows.at(-1), start_s: 5, end_s: 8, dimensions: undefined }), 0")
     assert "valence\n–" in page.run("card.root.innerText")
     assert grave_problems(page) == []
-    assert problems(page) == []
+    assert problems(page, service) == []
