@@ -39,6 +39,7 @@ TESTS_BESIDE_MODULES = {
     "evaluation/test_ratings.py": "one rule for evaluation, training, prediction, timelines and report",
     "evaluation/test_several_corpora.py": "one rule for evaluation, training, prediction and report",
     "cli/test_predict_batch.py": "the command predict on many files",
+    "cluster/test_commands.py": "commands that train and measure, on a cluster and here",
     "cli/test_streams.py": "one choice of streams in predict, timeline and the overlay",
     "core/recipes/test_recipes.py": "the shipped recipes, and what every recipe shares",
     "exports/test_ten_minutes.py": "one timeline in every format",

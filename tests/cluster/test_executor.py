@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -12,15 +11,12 @@ from pathlib import Path
 
 import pytest
 import threadpoolctl
-from typer.testing import CliRunner, Result
 
-from emofuse.cli.app import app
 from emofuse.cluster.connection import Cluster, connected
 from emofuse.cluster.executor import ClusterExecutor, on_cluster
 from emofuse.cluster.node_terms import Terms
 from emofuse.core.errors import ClusterError, ExperimentError, IsolationError
 from tests.cluster.conftest import Pair, can_make_namespaces
-from tests.support import small_faces
 
 
 @pytest.fixture(scope="module")
@@ -166,48 +162,3 @@ def test_probes_are_removed_and_so_are_folders_that_stay_empty(cluster: Cluster,
         assert len(list((tmp_path / "new" / "run").iterdir())) == 1
     assert list(tmp_path.iterdir()) == []
     shutil.rmtree(tmp_path)
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(one) for one in arguments], env={"COLUMNS": "200"})
-
-
-def results(folder: Path) -> dict[str, object]:
-    """All but what clock and software say."""
-    found: dict[str, object] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    for key in ("started", "finished", "seconds", "software"):
-        found.pop(key, None)
-    return found
-
-
-def test_an_evaluation_on_a_cluster_is_the_one_on_this_machine(
-    cluster: Cluster, tmp_path: Path, au_run: Path, au_folder: Path, au_toml: Path
-) -> None:
-    """Features, networks and fusions, to the bit."""
-    done = run(
-        "evaluate", au_folder, "-r", au_toml, "-p", "actors-2", "--cache", tmp_path / "store",
-        "-o", tmp_path / "run", "--cluster", cluster.address,
-    )  # fmt: skip
-    assert done.exit_code == 0, done.output
-    assert results(tmp_path / "run") == results(au_run)
-    assert (tmp_path / "run" / "predictions.csv").read_bytes() == (au_run / "predictions.csv").read_bytes()
-    assert list(tmp_path.rglob(".emofuse-probe-*")) == []
-
-
-def test_a_face_network_is_trained_on_a_node(cluster: Cluster, tmp_path: Path) -> None:
-    for split, n in (("train", 140), ("public_test", 60)):
-        small_faces.write_split(tmp_path / "fer", split, small_faces.wave_images(n, len(split)))
-    for name, more in (("here", []), ("there", ["--cluster", cluster.address])):
-        done = run(
-            "faces", "train", tmp_path / "fer", "-a", "compact", "--epochs", 1, "--precision", "float32",
-            "-o", tmp_path / name, *more,
-        )  # fmt: skip
-        assert done.exit_code == 0, done.output
-    here, there = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("here", "there"))
-    assert there == here
-
-
-def test_jobs_and_gpus_are_of_this_machine(tmp_path: Path, au_folder: Path) -> None:
-    done = run("evaluate", au_folder, "-o", tmp_path / "run", "--cluster", "auto", "-j", 2)
-    assert done.exit_code == 2
-    assert "--jobs are processes of this machine, --cluster has nodes of its own: give one" in done.output

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from emofuse.cli import options
+from emofuse.cli import clusters, options
 from emofuse.cli.printing import print_corpus, print_cross
 from emofuse.cli.progress import stages
 
@@ -52,6 +52,7 @@ def cross(
     device: options.TrainingDevice = options.DeviceChoice.CPU,
     precision: options.TrainingPrecision = options.Precision.FLOAT32,
     cache: options.CacheFolder = None,
+    cluster: options.ClusterAddress = None,
     _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Measure a recipe across corpora: each within itself, every pair, and all others against each.
@@ -71,10 +72,13 @@ def cross(
 
     settings = load_recipe(recipe)
     corpora = options.separate_corpora(corpus, labels, license_, name)
-    print_corpus(join_corpora(corpora))
+    joined = join_corpora(corpora)
+    print_corpus(joined)
     compute = options.compute(device, precision)
-    with stages() as on_progress:
-        resources = Resources(options.executor(jobs), options.feature_store(cache), on_progress, compute)
+    clusters.check_training(cluster, jobs, compute)
+    store, read = options.feature_store(cache), clusters.recordings_of(joined)
+    with clusters.executor(cluster, jobs, [out, store.root], read) as executor, stages() as on_progress:
+        resources = Resources(executor, store, on_progress, compute)
         conditions = [part.strip() for part in normalize.split(",") if part.strip()]
         results = measure(
             corpora, settings, out, resources, conditions=conditions, bundles=_bundles(bundle or ())
