@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,36 @@ def test_files_that_only_one_node_sees_are_read_there(pair: Pair, tmp_path: Path
     assert "sees none of the first 8 files" in remarks[0] or "others read them" in remarks[0]
     predict_table(files, None, tmp_path / "jobs.csv")
     assert (tmp_path / "t.csv").read_bytes() == (tmp_path / "jobs.csv").read_bytes()
+
+
+@needs_namespaces
+def test_files_that_one_node_does_not_see_do_not_pile_up(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node is quick with what it does not see, and would run far ahead of the one that reads it."""
+    monkeypatch.setattr("emofuse.cluster.workers._MOST_FILES", 4)
+    monkeypatch.setattr("emofuse.cluster.workers._MOST_AGAIN", 10)
+    shared, hidden = tmp_path / "shared", pair.hidden / "waiting"
+    shared.mkdir()
+    hidden.mkdir()
+    files = [task for both in zip(texts(shared, ["a"] * 100), texts(hidden, ["b"] * 100), strict=True)
+             for task in both]  # fmt: skip
+    taken, done, most_ahead = 0, 0, 0
+
+    def tasks() -> Iterator[Task]:
+        nonlocal taken, most_ahead
+        for key, task in enumerate(files):
+            taken += 1
+            most_ahead = max(most_ahead, taken - done)
+            yield replace(task, key=key)
+
+    with connected(pair.address) as cluster:
+        workers = ClusterWorkers(cluster, print)
+        for _, result in workers(TARGET, WorkerSettings.of(None), {}, tasks()):
+            assert isinstance(result, dict) and result["length"] == 1
+            done += 1
+    assert done == 200
+    assert most_ahead < 10 + 4 * 4 + 4, "more than those that wait, and four tasks of four in flight"
 
 
 @needs_namespaces

@@ -50,6 +50,8 @@ _MOST_BYTES: Final = 64_000_000
 """Of the files of one task, if there are several."""
 _MOST_LOSSES: Final = 5
 """How often the process of Ray, or the node, may die that reads a file; from the first on, it is alone."""
+_MOST_AGAIN: Final = 1000
+"""Of files that others must read, as many may wait; until then, nobody gets a new one."""
 _BLIND: Final = 8
 """A node that sees none of so many files gets no more."""
 _LOOK_S: Final = 2.0
@@ -302,7 +304,7 @@ class _Dispatch:
                 files.append(sent)
                 if sent.losses or len(files) == most:
                     break
-        if files:
+        if files or len(self.again) >= _MOST_AGAIN:
             return files
         n_bytes = 0
         while len(files) < most and self._is_left():
