@@ -24,6 +24,9 @@ _START: Final = (
 """The command ``ray``, which takes the loopback address as it is, and not for one that others reach."""
 _MARK: Final = "EMOFUSE_RAY_NODE"
 """The variable by which the processes of a node are found, whoever started them."""
+_CLUSTER: Final = "EMOFUSE_RAY_CLUSTER"
+"""The same of all nodes of a cluster."""
+_GUARD: Final = "import sys; from benchmarks.ray_nodes import end_with_parent; end_with_parent(sys.argv[1])"
 _OBJECT_STORE_BYTES: Final = 80_000_000
 _ATTEMPTS: Final = 3
 _CPU_GROUPS: Final = Path("/sys/fs/cgroup/cpu")
@@ -43,26 +46,38 @@ def can_hold_to_quotas() -> bool:
 class RayNodes:
     """A cluster of Ray on this machine; a context manager. Its head has no core for tasks, unless asked."""
 
-    def __init__(self, head_cores: int = 0, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, head_cores: int = 0, variables: Mapping[str, str] | None = None, python: str = sys.executable
+    ) -> None:
         """Start the head.
 
         Args:
             head_cores: that tasks may use there.
             variables: of the environment of the head and all nodes.
+            python: the interpreter of the head, if it is another than this one.
         """
         self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-        self._variables = dict(variables or {})
+        self._variables = {**(variables or {}), _CLUSTER: self.folder.name}
+        self._guard = subprocess.Popen(  # ends all nodes, whatever ends this process
+            [sys.executable, "-c", _GUARD, str(self.folder)], stdin=subprocess.PIPE, start_new_session=True,
+            cwd=Path(__file__).parents[1],
+        )  # fmt: skip
         self._quotas: dict[str, list[Path]] = {}
         """The groups of nodes with a share: the one that limits it, and the one that counts its use."""
         self.marks: list[str] = []
         """Of the nodes, the head's first."""
         self.address = f"{LOOPBACK}:{_free_port()}"
         port = self.address.rpartition(":")[2]
-        self._start(head_cores, None, {}, "--head", f"--port={port}", f"--temp-dir={self.folder}",
+        self._start(python, head_cores, None, {}, "--head", f"--port={port}", f"--temp-dir={self.folder}",
                     "--include-dashboard=false")  # fmt: skip
 
     def add(
-        self, cores: int = 1, share: float | None = None, mounts: str | None = None, **variables: str
+        self,
+        cores: int = 1,
+        share: float | None = None,
+        mounts: str | None = None,
+        python: str = sys.executable,
+        **variables: str,
     ) -> str:
         """Start a node; return the mark by which it is killed.
 
@@ -70,12 +85,13 @@ class RayNodes:
             cores: tasks at once.
             share: of a core that all its processes together may use; None: no limit.
             mounts: commands of a shell, run before, which mount what this node alone sees; as root.
+            python: its interpreter, if it is another than this one.
             variables: of its environment.
         """
-        return self._start(cores, share, variables, f"--address={self.address}", mounts=mounts)
+        return self._start(python, cores, share, variables, f"--address={self.address}", mounts=mounts)
 
     def _start(
-        self, cores: int, share: float | None, variables: Mapping[str, str], *arguments: str,
+        self, python: str, cores: int, share: float | None, variables: Mapping[str, str], *arguments: str,
         mounts: str | None = None,
     ) -> str:  # fmt: skip
         mark = uuid.uuid4().hex
@@ -83,7 +99,7 @@ class RayNodes:
             self._quotas[mark] = self._limited(mark, share)
         groups = self._quotas.get(mark, [])
         command = [
-            sys.executable, "-c", _START, "start", *arguments, f"--num-cpus={cores}",
+            python, "-c", _START, "start", *arguments, f"--num-cpus={cores}",
             f"--object-store-memory={_OBJECT_STORE_BYTES}", "--disable-usage-stats", "--min-worker-port=0",
             "--max-worker-port=0", "--dashboard-agent-listen-port=0", "--include-log-monitor=false",
             f"--node-ip-address={LOOPBACK}",
@@ -100,7 +116,7 @@ class RayNodes:
             )  # fmt: skip
             if not done.returncode:
                 return mark
-            _kill(mark)
+            _kill(f"{_MARK}={mark}")
         raise RuntimeError(f"ray start failed: {done.stdout}{done.stderr}")
 
     def _limited(self, mark: str, share: float) -> list[Path]:
@@ -128,7 +144,7 @@ class RayNodes:
 
     def kill(self, mark: str) -> None:
         """End a node at once, with everything that runs on it."""
-        _kill(mark)
+        _kill(f"{_MARK}={mark}")
         self.marks.remove(mark)
 
     def cpu_seconds(self) -> float:
@@ -149,7 +165,7 @@ class RayNodes:
             self.kill(mark)
         for group in {group.resolve() for groups in self._quotas.values() for group in groups}:
             _removed(group)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._guard.communicate()
 
     def __enter__(self) -> RayNodes:
         return self
@@ -158,8 +174,15 @@ class RayNodes:
         self.close()
 
 
-def _kill(mark: str) -> None:
-    while pids := processes_of(mark):
+def end_with_parent(folder: str) -> None:
+    """In a process of its own: end what is left of a cluster when the process ends that started it."""
+    sys.stdin.read()
+    _kill(f"{_CLUSTER}={Path(folder).name}")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill(variable: str) -> None:
+    while pids := list(_processes_of(variable.encode())):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import random
 import shutil
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,42 @@ def test_nodes_with_other_code_or_none_are_left_out(
     assert len(lines) == 2
     assert any("has other code than that of this machine" in line for line in lines)
     assert any("this version of emofuse is not installed there" in line for line in lines)
+    assert (tmp_path / "t.csv").read_bytes() == whole.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def other_python() -> str:
+    """A Python of another version, in an environment of its own with the same Ray."""
+    named = os.environ.get("EMOFUSE_OTHER_PYTHON")
+    found = [shutil.which(f"python3.{minor}") for minor in range(10, 20)]
+    for python in filter(None, [named] if named else found):
+        asked = "import platform, ray; print(ray.__version__, platform.python_version())"
+        done = subprocess.run([python, "-c", asked], capture_output=True, encoding="utf-8", check=False)
+        version, _, of_python = done.stdout.strip().partition(" ")
+        if version == metadata.version("ray") and of_python != platform.python_version():
+            return python
+    pytest.skip("no Python of another version has this Ray: EMOFUSE_OTHER_PYTHON names one")
+
+
+def test_a_head_of_another_python_is_named(files: Path, other_python: str, tmp_path: Path) -> None:
+    with RayNodes(head_cores=1, python=other_python) as nodes:
+        ended = emofuse("predict", files, "--out", tmp_path / "t.csv", "--cluster", nodes.address)
+    print(ended.stderr)
+    assert ended.returncode == 1 and list(tmp_path.iterdir()) == []
+    *_, line = " ".join(ended.stderr.split()).rpartition("emofuse: ")
+    assert line.startswith(f"{nodes.address}: the cluster runs Ray {metadata.version('ray')} on Python 3.")
+    assert line.endswith(f"on Python {platform.python_version()}: all machines need the same")
+
+
+def test_a_node_of_another_python_cannot_join(
+    files: Path, whole: Path, other_python: str, tmp_path: Path
+) -> None:
+    with RayNodes(head_cores=1) as nodes:
+        with pytest.raises(RuntimeError, match="Version mismatch") as caught:
+            nodes.add(1, python=other_python)
+        print(caught.value)
+        ended = emofuse("predict", files, "--out", tmp_path / "t.csv", "--cluster", nodes.address)
+    assert "1 node, 1 cores" in ended.stderr
     assert (tmp_path / "t.csv").read_bytes() == whole.read_bytes()
 
 
