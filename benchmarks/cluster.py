@@ -2,6 +2,7 @@
 
     python benchmarks/cluster.py overhead --films FOLDER [--files 300] [--cores 2] [--repeat 3]
     python benchmarks/cluster.py makespan [--files 1000] [--broken 50] [--nodes 2 3 4] [--share 0.5]
+    python benchmarks/cluster.py memory [--files 100000]
 
 ``overhead`` reads the films of a folder again and again, by ``--jobs`` and on one Ray node with as many
 cores, alternately; each from the first task to the last row, the cluster being up, and the fastest run of
@@ -15,13 +16,18 @@ benchmarks/simulate_cluster.py predicts. The prediction knows the CPU seconds of
 without Ray, and what Ray adds on one single node: what its servers use, what a node takes to begin, and what
 a file costs more, measured with every tenth file; it has seen no run that it predicts. It needs Linux'
 cgroup v1 and root. Both exit with status 1 if the tables differ.
+
+``memory`` has a Ray node read a hundredth, a tenth and all of so many files, which are not recordings and
+cost little but their rows, each batch by a new driver, and prints what the driver holds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -29,7 +35,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -69,14 +76,14 @@ class Batch:
 
 
 def run_batch(
-    files: Sequence[Path],
+    files: Path | Sequence[Path],
     out: Path,
     *,
     jobs: int = 1,
     workers: Workers | None = None,
     nodes: RayNodes | None = None,
 ) -> Batch:
-    """Read files into a table, and watch the memory of this process."""
+    """Read files, or those of a folder, into a table, and watch the memory of this process."""
     early = most = 0
 
     def watch(done: int, _failed: int, total: int) -> None:
@@ -92,7 +99,8 @@ def run_batch(
         return time.process_time() + ended.ru_utime + ended.ru_stime + nodes_s
 
     begun, used_s = time.perf_counter(), cpu_s()
-    predict_table(list(files), None, out, jobs=jobs, workers=workers, on_progress=watch)
+    given = files if isinstance(files, Path) else list(files)
+    predict_table(given, None, out, jobs=jobs, workers=workers, on_progress=watch)
     return Batch(time.perf_counter() - begun, cpu_s() - used_s, early, most)
 
 
@@ -231,11 +239,44 @@ def compare(n_files: int, n_broken: int, counts: Sequence[int], share: float, wo
     return same
 
 
+def drive(address: str, folder: Path, out: Path) -> Batch:
+    """Read the files of a folder on a cluster."""
+    with connected(address) as cluster:
+        batch = run_batch(folder, out, workers=ClusterWorkers(cluster))
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (most_kb,) = re.findall(r"VmHWM:\s+(\d+) kB", status)  # also before the first row, and after the last
+    return replace(batch, most_bytes=1024 * int(most_kb))
+
+
+def memory(counts: Sequence[int], work: Path) -> None:
+    """Print what a driver holds, each in a process that has done nothing before."""
+    held: list[int] = []
+    with RayNodes() as nodes:
+        nodes.add(1)
+        for n_files in counts:
+            folder = work / str(n_files)
+            for number in range(n_files):
+                path = folder / f"{number // 1000:03d}" / f"{number:06d}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"this is not a recording\n")
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                batch = pool.submit(drive, nodes.address, folder, work / "memory.csv").result()
+            held.append(batch.most_bytes)
+            early_mb, most_mb = batch.early_bytes / 1e6, batch.most_bytes / 1e6
+            print(
+                f"{n_files:7,} files in {batch.seconds:.0f} s: driver {early_mb:.0f} MB after a tenth, "
+                f"{most_mb:.0f} MB at most",
+                flush=True,
+            )
+    more = (held[-1] - held[0]) / (counts[-1] - counts[0])
+    print(f"each further file: {more:.0f} bytes, its name of {len(str(path))} letters included")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["overhead", "makespan"])
+    parser.add_argument("what", choices=["overhead", "makespan", "memory"])
     parser.add_argument("--films", type=Path, help="of overhead: a folder of films")
-    parser.add_argument("--files", type=int, help="300 films, or 1000 files")
+    parser.add_argument("--files", type=int, help="300 films, 1000 files, or 100,000 of memory")
     parser.add_argument("--broken", type=int, default=50)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3)
@@ -247,6 +288,9 @@ def main() -> None:
         if given.what == "overhead":
             films = [Path(name) for name in find_recordings(given.films).files]
             same = overhead(films, given.files or 300, given.cores, given.repeat, work)
+        elif given.what == "memory":
+            n_files, same = given.files or 100_000, True
+            memory([n_files // 100, n_files // 10, n_files], work)
         elif can_hold_to_quotas():
             same = compare(given.files or 1000, given.broken, given.nodes, given.share, work)
         else:
