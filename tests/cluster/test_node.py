@@ -32,6 +32,8 @@ def echo(setup: Mapping[str, Any]) -> Handler:
         elif text == "kill ray":
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(600)
+        elif text == "slow":
+            time.sleep(0.1)
         elif text == "disk full":
             return {"error": "OSError: [Errno 28] No space left on device", "disk_full": True}
         return {"file": request["file"], "length": len(text), "pid": os.getpid(), "more": setup.get("more")}

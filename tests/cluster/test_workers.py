@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,21 +116,25 @@ def test_a_driver_that_ends_resumes_here_and_there(
     assert table.read_bytes() == whole.read_bytes()
 
 
+def work_here() -> Work:
+    settings = WorkerSettings.of(None)
+    return Work(TARGET, settings, True, {}, settings.identity(), str(Path.cwd()))
+
+
 class Watched(_Dispatch):
-    """A batch that keeps how many files each of its tasks had."""
+    """A batch that keeps how many files each of its tasks had, and how many wait for another node."""
 
     def _submit(self, function: Any, state: Any, files: list[Any], *arguments: object) -> None:
         if files:
             self.__dict__.setdefault("sizes", []).append(len(files))
+            self.__dict__.setdefault("waiting", []).append(len(self.again))
         super()._submit(function, state, files, *arguments)
 
 
 def test_tasks_grow_by_what_has_come_back_and_shrink_towards_the_end(pair: Pair, tmp_path: Path) -> None:
     n = 400
-    settings = WorkerSettings.of(None)
     with connected(pair.address) as cluster:
-        work = Work(TARGET, settings, True, {}, settings.identity(), str(Path.cwd()))
-        batch = Watched(cluster, work, iter(texts(tmp_path, ["text"] * n)), print)
+        batch = Watched(cluster, work_here(), iter(texts(tmp_path, ["text"] * n)), print)
         assert sorted(key for key, _ in batch.results()) == list(range(n))
         batch.end()
     sizes: list[int] = batch.__dict__["sizes"]
@@ -191,29 +195,21 @@ def test_files_that_one_node_does_not_see_do_not_pile_up(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A node is quick with what it does not see, and would run far ahead of the one that reads it."""
-    monkeypatch.setattr("emofuse.cluster.workers._MOST_FILES", 4)
-    monkeypatch.setattr("emofuse.cluster.workers._MOST_AGAIN", 10)
+    monkeypatch.setattr("emofuse.cluster.workers._MOST_FILES", 2)
+    monkeypatch.setattr("emofuse.cluster.workers._MOST_AGAIN", 4)
     shared, hidden = tmp_path / "shared", pair.hidden / "waiting"
     shared.mkdir()
     hidden.mkdir()
-    files = [task for both in zip(texts(shared, ["a"] * 100), texts(hidden, ["b"] * 100), strict=True)
-             for task in both]  # fmt: skip
-    taken, done, most_ahead = 0, 0, 0
-
-    def tasks() -> Iterator[Task]:
-        nonlocal taken, most_ahead
-        for key, task in enumerate(files):
-            taken += 1
-            most_ahead = max(most_ahead, taken - done)
-            yield replace(task, key=key)
-
+    files = [*texts(shared, ["seen"] * 8), *texts(hidden, ["slow"] * 40)]
+    tasks = [replace(task, key=key) for key, task in enumerate(files)]
     with connected(pair.address) as cluster:
-        workers = ClusterWorkers(cluster, print)
-        for _, result in workers(TARGET, WorkerSettings.of(None), {}, tasks()):
-            assert isinstance(result, dict) and result["length"] == 1
-            done += 1
-    assert done == 200
-    assert most_ahead < 10 + 4 * 4 + 4, "more than those that wait, and four tasks of four in flight"
+        batch = Watched(cluster, work_here(), iter(tasks), print)
+        results = dict(batch.results())
+        batch.end()
+    assert sorted(results) == list(range(48))
+    assert all(isinstance(result, dict) and result["length"] == 4 for result in results.values())
+    waiting: list[int] = batch.__dict__["waiting"]
+    assert max(waiting) <= 3 + 4 * 2, "files wait beside those of four tasks, though a node had enough"
 
 
 @needs_namespaces
