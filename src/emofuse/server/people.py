@@ -11,23 +11,15 @@ once.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import re
 import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from emofuse.core.errors import ProfileError
-from emofuse.system.atomic_write import write_atomically
-from emofuse.system.json_files import read_json
+from emofuse.server.kept_folders import KeptFolders, new_id, now
 
-_ID: Final = re.compile(r"[0-9a-f]{32}")
-_ABOUT: Final = "person.json"
 PROFILE: Final = "profile.npz"
 
 
@@ -57,24 +49,18 @@ class People:
     """
 
     def __init__(self, data: Path, limit: int) -> None:
-        self._root = data / "people"
+        self._folders = KeptFolders(data / "people", "person.json")
         self._limit = limit
-        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def list(self) -> Sequence[Person]:
         """Everybody, in the order of enrollment."""
-        found = (self.get(path.name) for path in self._root.iterdir())
+        found = map(self.get, self._folders.ids())
         return sorted((one for one in found if one is not None), key=lambda one: (one.created, one.id))
 
     def get(self, person_id: str) -> Person | None:
         """One person; None: nobody has that id."""
-        if not _ID.fullmatch(person_id):
-            return None
-        try:
-            about = read_json(self._root / person_id / _ABOUT)
-        except FileNotFoundError:
-            return None
-        return Person(**about)
+        about = self._folders.read(person_id)
+        return None if about is None else Person(**about)
 
     def profile(self, person_id: str) -> Path:
         """The file with a person's profile.
@@ -84,11 +70,11 @@ class People:
         """
         if self.get(person_id) is None:
             raise ProfileError("nobody is enrolled under that id, or not any more")
-        return self._root / person_id / PROFILE
+        return self._folders.root / person_id / PROFILE
 
     def room(self) -> bool:
         """Whether one more may be enrolled."""
-        return sum(1 for _ in self._root.iterdir()) < self._limit
+        return sum(1 for _ in self._folders.root.iterdir()) < self._limit
 
     def add(self, name: str, profile: Path, *, clips: int, has_face: bool) -> Person:
         """Keep a profile, which is moved.
@@ -96,17 +82,8 @@ class People:
         Raises:
             OSError: it cannot be kept.
         """
-        created = datetime.now(UTC).isoformat(timespec="milliseconds")
-        person = Person(uuid.uuid4().hex, name, created, clips, has_face)
-        work = self._root / f".{person.id}"
-        try:
-            work.mkdir(mode=0o700)
-            profile.rename(work / PROFILE)
-            write_atomically(work / _ABOUT, json.dumps(asdict(person)).encode())
-            work.rename(self._root / person.id)
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
+        person = Person(new_id(), name, now(), clips, has_face)
+        self._folders.add(asdict(person), lambda folder: profile.rename(folder / PROFILE))
         return person
 
     def erase(self, person_id: str) -> bool:
@@ -117,16 +94,12 @@ class People:
         """
         if self.get(person_id) is None:
             return False
-        gone = self._root / f".{uuid.uuid4().hex}"
-        try:
-            (self._root / person_id).rename(gone)
-        except FileNotFoundError:
+        gone = self._folders.hide(person_id)
+        if gone is None:
             return False  # somebody else was faster
         shutil.rmtree(gone)
         return True
 
     def sweep(self) -> None:
         """Delete what a killed service left half made or half erased."""
-        for path in self._root.glob(".*"):
-            with contextlib.suppress(OSError):
-                shutil.rmtree(path)
+        self._folders.delete_remains()

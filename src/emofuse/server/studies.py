@@ -12,23 +12,16 @@ them is deleted.
 from __future__ import annotations
 
 import contextlib
-import json
-import re
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from emofuse.system.atomic_write import write_atomically
+from emofuse.server.kept_folders import KeptFolders, new_id, now
 from emofuse.system.file_lock import open_locked
-from emofuse.system.json_files import read_json
 
-_ID: Final = re.compile(r"[0-9a-f]{32}")
-_ABOUT: Final = "study.json"
 _RESULTS: Final = "results"
 _LOCK: Final = ".lock"
 _LOCK_S: Final = 30.0
@@ -75,22 +68,18 @@ class Studies:
     """
 
     def __init__(self, data: Path, limit: int) -> None:
-        self._root = data / "studies"
+        self._folders = KeptFolders(data / "studies", "study.json")
         self._limit = limit
-        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def list(self) -> Sequence[Study]:
         """All of them, in the order in which they were made."""
-        found = (self.get(path.name) for path in self._root.iterdir())
+        found = map(self.get, self._folders.ids())
         return sorted((one for one in found if one is not None), key=lambda one: (one.created, one.id))
 
     def get(self, study_id: str) -> Study | None:
         """One study; None: there is none of that id."""
-        if not _ID.fullmatch(study_id):
-            return None
-        try:
-            about = read_json(self._root / study_id / _ABOUT)
-        except FileNotFoundError:
+        about = self._folders.read(study_id)
+        if about is None:
             return None
         return Study(**about | {"recordings": tuple(Entry(**one) for one in about["recordings"])})
 
@@ -104,16 +93,8 @@ class Studies:
         Raises:
             OSError: it cannot be kept.
         """
-        created = datetime.now(UTC).isoformat(timespec="milliseconds")
-        study = Study(uuid.uuid4().hex, name, created, 0, tuple(recordings))
-        work = self._root / f".{study.id}"
-        try:
-            work.mkdir(mode=0o700)
-            write_atomically(work / _ABOUT, _data(study))
-            work.rename(self._root / study.id)
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
+        study = Study(new_id(), name, now(), 0, tuple(recordings))
+        self._folders.add(asdict(study))
         return study
 
     def change(self, study_id: str, make: Callable[[Study], Study]) -> Study | None:
@@ -134,7 +115,7 @@ class Studies:
             if changed == study:
                 return study
             changed = replace(changed, id=study.id, created=study.created, version=study.version + 1)
-            write_atomically(self._root / study_id / _ABOUT, _data(changed))
+            self._folders.write(study_id, asdict(changed))
             return changed
 
     def erase(self, study_id: str) -> bool:
@@ -146,9 +127,9 @@ class Studies:
         with self._locked():
             if self.get(study_id) is None:
                 return False
-            gone = self._root / f".{uuid.uuid4().hex}"
-            (self._root / study_id).rename(gone)
-        shutil.rmtree(gone)
+            gone = self._folders.hide(study_id)
+        if gone is not None:
+            shutil.rmtree(gone)
         return True
 
     def leave(self, jobs: Collection[str]) -> None:
@@ -160,7 +141,7 @@ class Studies:
         for study in self.list():
             if any(one.job in jobs for one in study.recordings):
                 self.change(study.id, lambda study: _without(study, jobs))
-                shutil.rmtree(self._root / study.id / _RESULTS, ignore_errors=True)
+                shutil.rmtree(self._folders.root / study.id / _RESULTS, ignore_errors=True)
 
     def sweep(self, existing: Callable[[Sequence[str]], Collection[str]]) -> None:
         """Take recordings out of studies that do not exist any more.
@@ -174,16 +155,13 @@ class Studies:
 
     def delete_remains(self) -> None:
         """Delete what a killed service left half made or half erased; no other may be at it."""
-        for path in self._root.glob(".*"):
-            if path.name != _LOCK:
-                with contextlib.suppress(OSError):
-                    shutil.rmtree(path)
+        self._folders.delete_remains(keep=[_LOCK])
 
     # --- what is made of them
 
     def result(self, study: Study, key: str, name: str) -> Path:
         """Where a result of a study lies that was made of what ``key`` stands for, or will."""
-        return self._root / study.id / _RESULTS / f"{key}-{name}"
+        return self._folders.root / study.id / _RESULTS / f"{key}-{name}"
 
     def make_room(self, path: Path) -> None:
         """Make the folder of a result, and delete older ones of its kind.
@@ -204,7 +182,7 @@ class Studies:
         """Delete a result that nobody wants any more; of an erased study, also the folder around it."""
         path.unlink(missing_ok=True)
         if self.get(study_id) is None:
-            shutil.rmtree(self._root / study_id, ignore_errors=True)
+            shutil.rmtree(self._folders.root / study_id, ignore_errors=True)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -212,7 +190,7 @@ class Studies:
         deadline = time.monotonic() + _LOCK_S
         while True:
             try:
-                file = open_locked(self._root / _LOCK)
+                file = open_locked(self._folders.root / _LOCK)
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
@@ -224,7 +202,3 @@ class Studies:
 
 def _without(study: Study, jobs: Collection[str]) -> Study:
     return replace(study, recordings=tuple(one for one in study.recordings if one.job not in jobs))
-
-
-def _data(study: Study) -> bytes:
-    return json.dumps(asdict(study)).encode()
