@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +30,7 @@ def load_bundle(folder: Path | None, embeddings: Sequence[str] | None = None) ->
         BundleError: it is missing, incomplete, or made by an incompatible version.
         FeatureError: it reads no such table.
     """
-    from emofuse.features.embeddings.tabled import tabled
+    from emofuse.features.embeddings.tabled import tabled, with_tables
     from emofuse.recognition import bundle
 
     loaded = bundle.load_bundle(folder)
@@ -43,4 +44,4 @@ def load_bundle(folder: Path | None, embeddings: Sequence[str] | None = None) ->
                 raise typer.BadParameter(f"--embeddings {text}: say of what, as in {read[0]}={text}")
             modality, table = (read or ["voice"])[0], text
         tables[modality] = table
-    return bundle.load_bundle(folder, tables) if tables else loaded
+    return replace(loaded, recipe=with_tables(loaded.recipe, tables)) if tables else loaded
