@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.fusion import Fusion, NeuralFusion
 from emofuse.training.face_likelihood import likelihood_of_clips, log_likelihood
-from emofuse.training.fusion_classifiers import LogLinearPool, make_classifier
+from emofuse.training.fusion_classifiers import LogLinearPool, SklearnClassifier, make_classifier
 from emofuse.training.supervision import Supervision
 
 SETTINGS = Fusion(nn=NeuralFusion(hidden=(32, 16), epochs=40, dropout=0.1))
@@ -319,3 +319,80 @@ def test_an_svm_learns_from_corpora_with_every_emotion() -> None:
         make_classifier("svm", {"C": 1.0, "kernel": "linear"}, SETTINGS, n_emotions=8, seed=0).fit(
             X[:n], y[:n], nobody
         )
+
+
+SVMS: list[Any] = [case for case in CASES if case[0] == "svm"]
+
+
+def rated(shares: np.ndarray) -> Supervision:
+    return Supervision(np.ones_like(shares, dtype=bool), np.ones(len(shares)), shares)
+
+
+@pytest.mark.parametrize(("name", "parameters"), SVMS)
+def test_an_svm_on_shares_of_one_rater_is_that_on_labels(name: Any, parameters: dict[str, Any]) -> None:
+    X, y = data()
+    new, _ = data(seed=1)
+    hard = make_classifier(name, parameters, SETTINGS, n_emotions=8, seed=3).fit(X, y)
+    soft = make_classifier(name, parameters, SETTINGS, n_emotions=8, seed=3).fit(X, y, rated(np.eye(8)[y]))
+    assert (soft.predict_proba(new) == hard.predict_proba(new)).all()
+    # clips that nobody rated have their label alone
+    unrated = np.full((len(y), 8), np.nan)
+    unrated[0] = np.eye(8)[y[0]]
+    mixed = make_classifier(name, parameters, SETTINGS, n_emotions=8, seed=3).fit(X, y, rated(unrated))
+    assert (mixed.predict_proba(new) == hard.predict_proba(new)).all()
+
+
+@pytest.mark.parametrize(("name", "parameters"), SVMS)
+def test_an_svm_learns_how_sure_raters_are(name: Any, parameters: dict[str, Any]) -> None:
+    """Nine of ten raters of each clip of emotion 0 say so, and six of ten of each clip of emotion 1."""
+    rng = np.random.default_rng(0)
+    y = np.arange(240) % 2
+    X = (rng.standard_normal((240, 4)) + np.where(y[:, None], 2.5, -2.5)).astype(np.float32)
+    shares = np.where(y[:, None], [[0.4, 0.6]], [[0.9, 0.1]])
+    model = make_classifier(name, parameters, SETTINGS, n_emotions=2, seed=0).fit(X, y, rated(shares))
+    outputs = model.predict_proba(X)
+    np.testing.assert_allclose(outputs[y == 0, 0].mean(), 0.9, atol=0.08)
+    np.testing.assert_allclose(outputs[y == 1, 1].mean(), 0.6, atol=0.08)
+    np.testing.assert_allclose(through_onnx(model.to_onnx(), X), outputs, atol=1e-4)
+    hard = make_classifier(name, parameters, SETTINGS, n_emotions=2, seed=0).fit(X, y)
+    assert hard.predict_proba(X)[y == 1, 1].mean() > 0.9
+
+
+def test_copies_of_a_clip_are_never_on_both_sides_of_the_platt_scaling() -> None:
+    """Else it would read scores for clips of which the SVM had seen a copy with another label."""
+    X, y = data(d=4)
+    shares = 0.75 * np.eye(8)[y] + 0.25 * np.eye(8)[(y + 1) % 8]
+    model = make_classifier("svm", {"C": 1.0, "kernel": "rbf"}, SETTINGS, n_emotions=8, seed=0)
+    model.fit(X, y, rated(shares))
+    assert isinstance(model, SklearnClassifier)
+    parts = [{int(copy) // 2 for copy in held_out} for _, held_out in model.pipeline[-1].cv]
+    assert sorted(clip for part in parts for clip in part) == list(range(len(y)))
+    for (train, _), part in zip(model.pipeline[-1].cv, parts, strict=True):
+        assert not part & {int(copy) // 2 for copy in train}
+        assert len(train) + 2 * len(part) == 2 * len(y)
+
+
+def test_an_svm_leaves_out_shares_of_labels_that_no_clip_has() -> None:
+    X, y = data(d=4)
+    seen = ~np.isin(y, [1, 7])
+    shares = 0.8 * np.eye(8)[y[seen]] + 0.2 * np.eye(8)[1]
+    parameters = {"C": 1.0, "kernel": "linear"}
+    model = make_classifier("svm", parameters, SETTINGS, n_emotions=8, seed=0)
+    outputs = model.fit(X[seen], y[seen], rated(shares)).predict_proba(X)
+    assert outputs[:, [1, 7]].max() == 0
+    np.testing.assert_allclose(outputs.sum(1), 1)
+
+
+def test_the_likelihood_of_faces_counts_raters() -> None:
+    """Shares of one rater are labels; those of two halve a clip between two emotions."""
+    logs = np.log(np.random.default_rng(0).dirichlet(np.ones(8), 40))
+    y = np.arange(40) % 8
+    np.testing.assert_allclose(likelihood_of_clips(logs, np.eye(8)[y]), likelihood_of_clips(logs, y))
+    halves = (np.eye(8)[y] + np.eye(8)[(y + 1) % 8]) / 2
+    doubled = likelihood_of_clips(np.concatenate([logs, logs]), np.concatenate([y, (y + 1) % 8]))
+    found = likelihood_of_clips(logs, halves)
+    prior = likelihood_of_clips(logs[:0], y[:0])
+    # the posterior mean of half the evidence lies between that of all and the prior
+    weight = 5 / (5 + 50)
+    whole = 10 / (10 + 50)
+    np.testing.assert_allclose((found - prior) / weight, (doubled - prior) / whole, atol=1e-12)

@@ -32,12 +32,15 @@ Matrix = NDArray[np.float64]
 """(8, 8): one row per expressed emotion, with the shares of what the network then outputs; each sums to 1."""
 
 
-def likelihood_of_clips(log_probabilities: NDArray[np.floating], emotions: NDArray[np.int64]) -> Matrix:
+def likelihood_of_clips(
+    log_probabilities: NDArray[np.floating], emotions: NDArray[np.int64] | NDArray[np.float64]
+) -> Matrix:
     """Measured on clips of a corpus, whose faces may show nothing.
 
     Args:
         log_probabilities: (n, 8), of a face network that had not seen the speakers.
-        emotions: (n,) what is expressed.
+        emotions: (n,) what is expressed; or (n, 8) shares of raters, each of which counts as that share of a
+            clip.
     """
     return _posterior_mean(log_probabilities, emotions, _with_hidden(_seen()))
 
@@ -82,14 +85,19 @@ def _neutral_look() -> NDArray[np.float64]:
 
 
 def _posterior_mean(
-    log_probabilities: NDArray[np.floating], emotions: NDArray[np.int64], prior: Matrix
+    log_probabilities: NDArray[np.floating],
+    emotions: NDArray[np.int64] | NDArray[np.float64],
+    prior: Matrix,
 ) -> Matrix:
     """The mean of each row's Dirichlet distribution after the outputs, each of which counts in shares."""
-    rows = np.array(
-        [
-            np.exp(log_probabilities[emotions == emotion].astype(np.float64)).sum(0)
-            for emotion in range(len(EMOTIONS))
-        ]
-    )
+    if emotions.ndim == 2:
+        rows = emotions.T @ np.exp(log_probabilities.astype(np.float64))
+    else:
+        rows = np.array(
+            [
+                np.exp(log_probabilities[emotions == emotion].astype(np.float64)).sum(0)
+                for emotion in range(len(EMOTIONS))
+            ]
+        )
     total = rows + _PRIOR_CLIPS * prior
     return np.asarray(total / total.sum(1, keepdims=True))

@@ -1,8 +1,10 @@
 """The classifiers of late fusion, with one interface: ``fit(X, y)``, ``predict_proba(X)``, ``to_onnx()``.
 
-``fit`` takes a supervision where clips come from several corpora: emotions that a clip's corpus does not
-distinguish are left out of its loss. An SVM, which cannot do that, is fitted on the clips of corpora that
-distinguish all of them, each of which counts the same.
+``fit`` takes a supervision where clips come from several corpora or were judged by several raters: emotions
+that a clip's corpus does not distinguish are left out of its loss, and its target is the shares of its
+raters. An SVM, which cannot leave emotions out, is fitted on the clips of corpora that distinguish all of
+them, each of which counts the same; a clip of several raters is one copy for each label that any of them
+chose, weighted by their share.
 """
 
 from __future__ import annotations
@@ -98,10 +100,11 @@ class LogLinearPool:
         _check_finite(X)
         if X.shape[1] % self.n_emotions or (X > 1e-3).any():
             raise ExperimentError("pool fuses log-probabilities: it needs fusion.inputs = 'probabilities'")
-        if self.by_likelihood:
-            self.face_likelihood = likelihood_of_clips(self._split(X)[:, _FACE], y)
-        logs = self._evidence(X)
         targets = targets_of(y, self.n_emotions, supervision)
+        if self.by_likelihood:
+            rated = supervision is not None and supervision.shares is not None
+            self.face_likelihood = likelihood_of_clips(self._split(X)[:, _FACE], targets if rated else y)
+        logs = self._evidence(X)
         n_weights = logs.shape[1]
         strength = float(self.parameters["offset_penalty"])
 
@@ -255,8 +258,8 @@ class SklearnClassifier(_SeededClassifier):
             )
         if supervision is not None and self.name == "svm":
             # an SVM cannot leave emotions out: it learns from corpora that have them all
-            whole = supervision.known.all(axis=1)
-            X, y, supervision = X[whole], y[whole], None
+            whole = np.asarray(supervision.known.all(axis=1))
+            X, y, supervision = X[whole], y[whole], supervision.of_raters(whole)
         self.n_inputs = X.shape[1]
         self.classes, y, counts = np.unique(y, return_inverse=True, return_counts=True)
         if len(counts) < 2 or (self.name == "svm" and counts.min() < 2):
@@ -269,9 +272,29 @@ class SklearnClassifier(_SeededClassifier):
         with ignored_warnings(UserWarning):
             if supervision is None:
                 self.pipeline.fit(X.astype(np.float64), y)
+            elif self.name == "svm":
+                self._fit_copies(X.astype(np.float64), y, supervision)
             else:
                 self._fit_supervised(X.astype(np.float64), y, supervision)
         return self
+
+    def _fit_copies(self, X: NDArray[np.float64], y: NDArray[np.int64], supervision: Supervision) -> None:
+        """Fit an SVM on weighted copies of the clips, one for each label that a rater chose.
+
+        All copies of a clip are in one part of the Platt scaling: its scores, too, are for clips that the SVM
+        had not seen. Shares of labels that no clip has are left out. ``y``: indices into the classes.
+        """
+        from sklearn.model_selection import StratifiedKFold
+
+        inputs = self.pipeline[:-1].fit_transform(X)
+        targets = supervision.of_emotions(self.classes).targets(y)
+        clips, labels = np.nonzero(targets)
+        calibrated = self.pipeline[-1]
+        calibrated.cv = [
+            tuple(np.flatnonzero(np.isin(clips, part)) for part in parts)
+            for parts in StratifiedKFold(calibrated.cv).split(inputs, y)
+        ]
+        calibrated.fit(inputs[clips], labels, sample_weight=targets[clips, labels])
 
     def _fit_supervised(self, X: NDArray[np.float64], y: NDArray[np.int64], supervision: Supervision) -> None:
         """Fit the pipeline, whose regression scikit-learn cannot fit; ``y``: indices into the classes."""

@@ -56,6 +56,12 @@ class Supervision:
         shares = None if self.shares is None else self.shares[rows]
         return Supervision.of(self.known[rows], self.weights[rows], shares)
 
+    def of_raters(self, rows: NDArray[Any]) -> Supervision | None:
+        """The shares of the raters of some of the clips alone; None where none of these has any."""
+        known = np.ones_like(self.known[rows])
+        shares = None if self.shares is None else self.shares[rows]
+        return Supervision.of(known, np.ones(len(known)), shares)
+
     def of_emotions(self, emotions: NDArray[np.int64]) -> Supervision:
         """That of the same clips, over some emotions, chosen by index."""
         shares = None
