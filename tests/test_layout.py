@@ -38,6 +38,7 @@ TESTS_BESIDE_MODULES = {
     "evaluation/test_own_embeddings.py": "embeddings in evaluation, training, prediction and timelines",
     "evaluation/test_ratings.py": "one rule for evaluation, training, prediction, timelines and report",
     "evaluation/test_several_corpora.py": "one rule for evaluation, training, prediction and report",
+    "evaluation/test_soft_labels.py": "raters' shares from their table to the report and predictions",
     "cli/test_predict_batch.py": "the command predict on many files",
     "cluster/test_commands.py": "commands that train and measure, on a cluster and here",
     "cli/test_streams.py": "one choice of streams in predict, timeline and the overlay",

@@ -11,9 +11,10 @@ import pytest
 
 from emofuse.core.errors import CorpusError
 from emofuse.core.labels import EMOTIONS
+from emofuse.corpus.check import check_corpus
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.load import load_corpus
-from emofuse.corpus.own_labels import corpus_advice, label_advice
+from emofuse.corpus.own_labels import corpus_advice, label_advice, rater_notes
 
 
 def table_of(folder: Path, labels: list[str]) -> Path:
@@ -176,3 +177,28 @@ class TestAdvice:
     def test_the_labels_of_a_known_set_have_a_map(self) -> None:
         (advice,) = label_advice({"anger": 5, "happiness": 5, "sadness": 5})
         assert "--labels ekman-6 makes the eight emotions of them" in advice
+
+
+class TestRaterNotes:
+    """What corpus check says of raters."""
+
+    def test_agreement_ties_and_labels_that_few_chose_are_named(self, tmp_path: Path) -> None:
+        for name in "abcd":
+            (tmp_path / f"{name}.wav").touch()
+        (tmp_path / "clips.csv").write_text(
+            "path,speaker,emotion,share:tense,share:relaxed\n"
+            "a.wav,1,,4,0\nb.wav,1,tense,1,3\nc.wav,2,,2,2\nd.wav,2,,,\n"
+        )
+        corpus = load_corpus(tmp_path / "clips.csv")
+        assert rater_notes(corpus) == [
+            "3 clips with shares of raters, of whom two agree in 70.8 % of draws",  # (1 + 0.625 + 0.5) / 3
+            "1 clip (c.wav): several labels were chosen equally often; without a label in the column "
+            "emotion, the first column of these counts as right",
+            "1 clip (b.wav): the label in the column emotion is not the one that most raters chose",
+        ]
+        report = check_corpus(corpus)
+        assert "raters: 3\n  3 clips with shares of raters" in report.as_text()
+        assert report.as_dict()["raters"] == rater_notes(corpus)
+
+    def test_a_label_each_is_not_worth_a_word(self, tmp_path: Path) -> None:
+        assert rater_notes(read(tmp_path, ["tired", "", "awake"])) == []

@@ -123,7 +123,7 @@ def print_notes(notes: Iterable[str], console: Console) -> None:
 def print_results(results: Mapping[str, Any], run: Path, console: Console) -> None:
     """Print the accuracy of each system, the notes, and where the report is."""
     from emofuse.evaluation.report.ratings import ratings_table
-    from emofuse.evaluation.report.terminal import corpora_table, summary_table
+    from emofuse.evaluation.report.terminal import corpora_table, raters_table, summary_table
 
     if results["systems"]:
         console.print(summary_table(results))
@@ -131,6 +131,8 @@ def print_results(results: Mapping[str, Any], run: Path, console: Console) -> No
         console.print(ratings_table(results))
     if results.get("corpora"):
         console.print(corpora_table(results["corpora"]))
+    if results.get("raters"):
+        console.print(raters_table(results["raters"]))
     print_notes(results["notes"], console)
     print_line(f"report: {run / 'report.html'}")
 

@@ -207,7 +207,7 @@ def threshold_for_coverage(scores: ArrayLike, coverage: float) -> float:
     >>> threshold_for_coverage([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]], 0.6)
     0.8
     """
-    p = _probabilities(scores)
+    p = probability_rows(scores)
     if not 0 < coverage <= 1:
         raise ValueError(f"coverage must be above 0 and at most 1, got {coverage}")
     # 0.8 of 1200 is 960, not 961, whatever the last bit of the product
@@ -349,19 +349,24 @@ def _decisions(truth: ArrayLike, predicted: ArrayLike) -> tuple[Counts, Counts]:
 
 
 def _scores(truth: ArrayLike, probabilities: ArrayLike) -> tuple[Counts, Floats]:
-    p = _probabilities(probabilities)
+    p = probability_rows(probabilities)
     t, _ = _decisions(truth, p.argmax(axis=1))
     if t.max() >= p.shape[1]:
         raise ValueError(f"truth has class {t.max()}, but probabilities have {p.shape[1]} columns")
     return t, p
 
 
-def _probabilities(probabilities: ArrayLike) -> Floats:
-    p = np.asarray(probabilities, dtype=np.float64)
+def probability_rows(rows: ArrayLike, name: str = "probabilities") -> Floats:
+    """(n, n_classes) float64 whose rows sum to 1, checked; ``name``: what the message calls them.
+
+    Raises:
+        ValueError: they are not.
+    """
+    p = np.asarray(rows, dtype=np.float64)
     if p.ndim != 2 or not p.size:
-        raise ValueError(f"probabilities must be (n, n_classes), got {p.shape}")
+        raise ValueError(f"{name} must be (n, n_classes), got {p.shape}")
     if not np.isfinite(p).all() or p.min() < 0 or np.abs(p.sum(axis=1) - 1).max() > 1e-3:
-        raise ValueError("probabilities must be finite, not below 0, and sum to 1 in each row")
+        raise ValueError(f"{name} must be finite, not below 0, and sum to 1 in each row")
     return p
 
 

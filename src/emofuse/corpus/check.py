@@ -13,7 +13,7 @@ from typing import Any
 from emofuse.core.errors import CorpusError, MediaError
 from emofuse.core.records import Clip, Waveform
 from emofuse.corpus.corpus import Corpus
-from emofuse.corpus.own_labels import corpus_advice
+from emofuse.corpus.own_labels import corpus_advice, rater_notes
 from emofuse.corpus.ravdess import ACTOR_WITHOUT_SONG, N_ACTORS, design, parse_name
 from emofuse.media.channels import is_silent, to_mono
 from emofuse.media.decoding import Media, decode
@@ -105,6 +105,7 @@ class CorpusReport:
             "speakers": list(self.corpus.speakers),
             "labels": list(self.corpus.emotions),
             "labels_to_look_at": corpus_advice(self.corpus),
+            "raters": rater_notes(self.corpus),
             "counts": self.counts,
             "misnamed": [{"path": show(path), "problem": why} for path, why in self.misnamed],
             "unreadable": [{"path": show(path), "problem": why} for path, why in self.unreadable],
@@ -142,6 +143,8 @@ class CorpusReport:
         yield ""
         if advice := corpus_advice(self.corpus):
             yield from _section("labels to look at", advice)
+        if notes := rater_notes(self.corpus):
+            yield from _section("raters", notes)
         yield from _section("misnamed", [f"{show(path)}: {why}" for path, why in self.misnamed])
         yield from _section("unreadable", [f"{show(path)}: {why}" for path, why in self.unreadable])
         yield from _section("damaged", [f"{show(path)}: {why}" for path, why in self.damaged])

@@ -10,9 +10,13 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Final
 
+import numpy as np
+
 from emofuse.core.label_names import check_label, check_labels, in_order
 from emofuse.core.labels import EMOTIONS, LABEL_SETS
+from emofuse.core.number_format import percent
 from emofuse.core.records import Clip
+from emofuse.core.soft_label_metrics import pair_agreement
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.label_files import TableLabels, folded, table_labels
 
@@ -161,6 +165,41 @@ _MAX_NAMED: Final = 12
 def corpus_advice(corpus: Corpus) -> list[str]:
     """As :func:`label_advice`, of a corpus that has labels of its own; nothing of any other."""
     return label_advice(Counter(clip.emotion for clip in corpus.clips if clip.emotion is not None))
+
+
+def rater_notes(corpus: Corpus) -> list[str]:
+    """How far the raters of clips agree, one line each; nothing where no clip has shares of raters."""
+    rated = [clip for clip in corpus.clips if clip.shares]
+    if not rated:
+        return []
+    shares = np.array([[clip.shares.get(label, 0.0) for label in corpus.emotions] for clip in rated])
+    notes = [
+        f"{_clips(len(rated))} with shares of raters, of whom two agree in "
+        f"{percent(float(pair_agreement(shares).mean()))} % of draws"
+    ]
+    tied, others = [], []
+    for clip in rated:
+        most = max(clip.shares.values())
+        first = [label for label, share in clip.shares.items() if math.isclose(share, most)]
+        if len(first) > 1:
+            tied.append(clip.clip_id)
+        elif clip.emotion is not None and clip.emotion not in first:
+            others.append(clip.clip_id)
+    if tied:
+        notes.append(
+            f"{_listed(tied)}: several labels were chosen equally often; without a label in the column "
+            "emotion, the first column of these counts as right"
+        )
+    if others:
+        notes.append(
+            f"{_listed(others)}: the label in the column emotion is not the one that most raters chose"
+        )
+    return notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return f"{_clips(len(names))} ({', '.join(names[:_MAX_LISTED])}{more})"
 
 
 def label_advice(counts: Mapping[str, int]) -> list[str]:

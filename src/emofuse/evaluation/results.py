@@ -21,6 +21,7 @@ from emofuse.core.text import printable_data
 from emofuse.corpus.corpus import Corpus
 from emofuse.corpus.folds import Protocol
 from emofuse.evaluation.entry_types import Interval, check_entries
+from emofuse.evaluation.rater_figures import RaterFigures
 from emofuse.evaluation.rating_outputs import DimensionFigures
 from emofuse.system.json_files import read_json
 from emofuse.training.compute import ComputeEntry
@@ -193,6 +194,8 @@ class Figures(TypedDict, total=False):
     groups: dict[str, list[GroupEntry]]
     corpora: dict[str, list[CorpusFigures]]
     """Each system on each of several corpora, in the same order everywhere."""
+    raters: dict[str, RaterFigures]
+    """Each system against the shares of several raters, where a corpus has them."""
     enrolment: EnrollmentFigures
     dimensions: list[DimensionFigures]
     """Where takes were rated: each numeric scale."""
@@ -301,6 +304,8 @@ def run_results(
         results["groups"] = figures["groups"]
     if "corpora" in figures:
         results["corpora"] = figures["corpora"]
+    if "raters" in figures:
+        results["raters"] = figures["raters"]
     if "enrolment" in figures:
         results["enrolment"] = figures["enrolment"]
     if "dimensions" in figures:

@@ -14,6 +14,7 @@ from emofuse.corpus.folds import Fold
 from emofuse.evaluation.enrollment_curve import EnrolledOutputs, curve_over_clips
 from emofuse.evaluation.fold_outputs import COVERAGES, Thresholds, fold_name
 from emofuse.evaluation.group_metrics import group_figures
+from emofuse.evaluation.rater_figures import RaterFigures, rater_figures
 from emofuse.evaluation.results import (
     MAIN_SYSTEMS,
     AnsweredPoint,
@@ -44,7 +45,7 @@ def figures_of(
     enrolled: Sequence[EnrolledOutputs],
     thresholds: FoldThresholds,
 ) -> Figures:
-    """Every system's figures; by group; by corpus, if several; the enrollment curve if the recipe has one."""
+    """Every system's figures; by group; by corpus and against raters if there are several; enrollment."""
     inputs = dataset.inputs
     measured = [name for name in MAIN_SYSTEMS if _rows_of(table, name)]
     out: Figures = {
@@ -62,6 +63,10 @@ def figures_of(
             )
             for name in measured
         }
+    if inputs.supervision is not None and inputs.supervision.shares is not None:
+        shares = inputs.supervision.shares
+        found = {name: _rater_figures(_rows_of(table, name), shares, recipe.seed) for name in measured}
+        out["raters"] = {name: figures for name, figures in found.items() if figures is not None}
     if enrolled:
         unenrolled: dict[System, dict[int, NDArray[np.float64]]] = {
             name: {
@@ -128,6 +133,13 @@ def _groups(rows: Sequence[PredictionRow], dataset: Dataset, seed: int) -> list[
         figures.as_dict()
         for figures in group_figures(takes, truth, scores, actors, seed, dataset.inputs.emotions)
     ]
+
+
+def _rater_figures(
+    rows: Sequence[PredictionRow], shares: NDArray[np.float64], seed: int
+) -> RaterFigures | None:
+    _, scores, actors = _arrays(rows)
+    return rater_figures(shares[[row.row for row in rows]], scores, actors, seed)
 
 
 def _arrays(

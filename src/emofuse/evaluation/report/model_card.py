@@ -19,6 +19,8 @@ from emofuse.evaluation.report.tables import (
     coverage_rows,
     enrollment_rows,
     group_rows,
+    rater_bounds,
+    rater_rows,
     robustness_rows,
 )
 from emofuse.evaluation.results import GroupEntry, Results, SystemFigures, in_order, shown, title
@@ -51,6 +53,8 @@ def model_card(run: Run) -> str:
         name: found for name, found in (results.get("corpora") or {}).items() if found and name in known
     }
     corpus_names = main_systems(corpora)
+    raters = {name: found for name, found in (results.get("raters") or {}).items() if name in known}
+    rater_names = main_systems(raters)
     return render_markdown(
         __package__,
         "model-card.md.j2",
@@ -83,6 +87,8 @@ def model_card(run: Run) -> str:
         actor_ranges=[found for name in group_names for found in _actor_range(name, groups[name])],
         enrollment=_enrollment(results),
         robustness=_robustness(results),
+        rater_bounds=rater_bounds(raters[rater_names[-1]]) if rater_names else None,
+        rater_rows=rater_rows(raters, rater_names),
         notes=results.get("notes") or (),
         non_commercial=NON_COMMERCIAL in str(corpus["licence"]),
         command=_command(run),

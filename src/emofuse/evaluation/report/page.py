@@ -212,6 +212,18 @@ def _corpora(run: Run) -> Facts | None:
     }
 
 
+def _raters(run: Run) -> Facts | None:
+    found = run.results.get("raters") or {}
+    by_system = {name: figures for name, figures in found.items() if name in run.systems}
+    if not by_system:
+        return None
+    names = main_systems(by_system)
+    return {
+        "rows": tables.rater_rows(by_system, names),
+        "bounds": tables.rater_bounds(by_system[names[-1]]),
+    }
+
+
 def _enrollment(run: Run) -> Facts | None:
     systems = (run.results.get("enrolment") or {}).get("systems") or {}
     if not any(systems.values()):
@@ -308,6 +320,7 @@ _SECTIONS: Final[tuple[tuple[str, str, Callable[[Run], Facts | None]], ...]] = (
     ("mistakes", "Confusions", _mistakes),
     ("actors", "Actors", _actors),
     ("corpora", "Corpora", _corpora),
+    ("raters", "Raters", _raters),
     ("groups", "Groups", _groups),
     ("calibration", "Calibration", _calibration),
     ("abstaining", "Abstaining", _abstaining),

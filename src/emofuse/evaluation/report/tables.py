@@ -10,6 +10,7 @@ import numpy as np
 
 from emofuse.core.metrics import accuracy, bootstrap_difference, confusion_matrix, recall_per_class, uar
 from emofuse.core.number_format import MISSING, number, percent
+from emofuse.evaluation.rater_figures import RaterFigures
 from emofuse.evaluation.report.selection import (
     CLEAN,
     by_group,
@@ -245,6 +246,30 @@ def corpus_rows(by_system: Mapping[str, Sequence[CorpusFigures]], names: Sequenc
             }
         )
     return rows
+
+
+def rater_rows(by_system: Mapping[str, RaterFigures], names: Sequence[str]) -> list[Row]:
+    """How many raters the named systems agree with, and how close their probabilities are to the shares."""
+    rows = []
+    for name in names:
+        found = by_system[name]
+        bounds = found.get("log_loss_ci95")
+        rows.append(
+            {
+                **named(name),
+                "agreement": found.get("agreement"),
+                "agreement_ci95": found.get("agreement_ci95"),
+                "log_loss": number(found.get("log_loss")),
+                "log_loss_ci95": " to ".join(map(number, bounds)) if bounds else None,
+                "n": found.get("n"),
+            }
+        )
+    return rows
+
+
+def rater_bounds(found: RaterFigures) -> Row:
+    """What raters reach themselves, and what nothing can exceed; None where it is not known."""
+    return {key: found.get(key) for key in ("between_raters", "highest", "entropy")}
 
 
 def enrollment_rows(systems: Mapping[str, Sequence[EnrollmentPoint]], names: Sequence[str]) -> list[Row]:

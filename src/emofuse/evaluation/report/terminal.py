@@ -66,3 +66,24 @@ def corpora_table(corpora: Mapping[str, Any]) -> Table:
                 interval(one.get("uar_ci95")),
             )
     return table
+
+
+def raters_table(raters: Mapping[str, Any]) -> Table:
+    """The figures of each system against the shares of several raters, as a table for a Rich console."""
+    first = raters[in_order(raters)[-1]]
+    table = Table(
+        title=f"Against all raters of {first['n']} clips · agreement in %, log loss in nats",
+        caption=f"two raters agree in {percent(first['between_raters'])} % of draws; at most "
+        f"{percent(first['highest'])} % can be agreed with; "
+        f"the log loss is at least {number(first['entropy'])}",
+        title_justify="left",
+    )
+    table.add_column("system", no_wrap=True)
+    for heading in ("raters who agree", "95 % interval", "log loss"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name in shown(raters):
+        one = raters[name]
+        table.add_row(
+            name, percent(one["agreement"]), interval(one.get("agreement_ci95")), number(one["log_loss"])
+        )
+    return table
