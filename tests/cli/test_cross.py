@@ -44,23 +44,51 @@ def test_the_matrix_is_printed_and_written(
         assert (tmp_path / "run" / name).stat().st_size > 100, name
 
 
-def test_one_corpus_held_out_has_a_report(
-    folders: tuple[Path, Path, Path], toml: Path, store: Any, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def held_out_run(
+    folders: tuple[Path, Path, Path], toml: Path, store: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("held-out") / "run"
     result = run(
         "evaluate", "--train", folders[0], "--train", folders[1], "--test", folders[2], "-r", toml,
-        "-o", tmp_path / "run", "-j", 1, "--cache", store.root,
+        "--weight", "nemo=2", "-o", out, "-j", 1, "--cache", store.root,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    results = json.loads((tmp_path / "run/results.json").read_text())
+    return out
+
+
+def test_one_corpus_held_out_has_a_report(held_out_run: Path) -> None:
+    results = json.loads((held_out_run / "results.json").read_text())
     assert results["protocol"] == "test-on-EMO-DB"
     assert results["emotions"] == ["neutral", "happy", "sad", "angry"]
     assert "labels that RAVDESS + nEMO and EMO-DB both have: neutral, happy, sad, angry" in results["notes"]
     (fold,) = results["systems"]["voice"]["folds"]
     assert fold["test_actors"] == ["EMO-DB:03", "EMO-DB:08", "EMO-DB:09"]
     assert fold["n"] == 24
-    report = (tmp_path / "run/report.html").read_text()
+    report = (held_out_run / "report.html").read_text()
     assert "calm counts as neutral: one side has no calm" in report
+
+
+def test_it_is_read_again_with_degraded_audio(
+    held_out_run: Path, folders: tuple[Path, Path, Path], store: Any
+) -> None:
+    """Corpora in any order, with the labels and the weights of the run, and only the test corpus is read."""
+    for given, message in (
+        (folders[2:], "was made on RAVDESS, nEMO, EMO-DB: give these corpora, all of them, not EMO-DB"),
+        (folders[:2], "give these corpora, all of them, not RAVDESS, nEMO"),
+    ):
+        wrong = run("robustness", held_out_run, *given, "-j", 1, "--cache", store.root)
+        assert isinstance(wrong.exception, ExperimentError)
+        assert message in str(wrong.exception)
+    before = json.loads((held_out_run / "results.json").read_text())
+    assert "robustness" not in before
+    result = run("robustness", held_out_run, *folders[::-1], "-j", 1, "--cache", store.root)
+    assert result.exit_code == 0, result.output
+    found = json.loads((held_out_run / "results.json").read_text())["robustness"]
+    assert {one["n"] for one in found} == {24}
+    clean = next(one for one in found if (one["condition"], one["system"]) == ("clean", "voice"))
+    assert clean["accuracy"] == pytest.approx(before["systems"]["voice"]["accuracy"])
+    assert "noise-5-db" in result.stdout
 
 
 def test_wrong_combinations_are_errors(folders: tuple[Path, Path, Path], toml: Path, tmp_path: Path) -> None:

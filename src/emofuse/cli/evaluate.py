@@ -120,12 +120,10 @@ def _train_and_test(
     Raises:
         CorpusError: one cannot be read, an option contradicts it, or they have no two labels in common.
     """
-    from emofuse.corpus.common_labels import meet
-    from emofuse.corpus.joined import join_corpora
+    from emofuse.corpus.common_labels import join_to_test
 
     counts = options.corpus_weights(weights)
     parts = options.separate_corpora(
         [*train, test], labels, licenses, names, dimensions, weighted=list(counts)
     )
-    met, notes = meet(parts[:-1], parts[-1])
-    return join_corpora(met, [counts.get(part.name.lower(), 1.0) for part in met]), notes
+    return join_to_test(parts[:-1], parts[-1], [counts.get(part.name.lower(), 1.0) for part in parts])

@@ -18,10 +18,16 @@ from emofuse.cli.quiet import is_quiet
 def robustness(
     run: options.RunFolder,
     corpus: Annotated[
-        list[Path], typer.Argument(metavar="DIR…", help="The corpus of the run; all, if there were several.")
+        list[Path],
+        typer.Argument(
+            metavar="DIR…",
+            help="The corpus of the run; if there were several, all, also those of --train and --test.",
+        ),
     ],
     *,
+    name: options.CorpusNames = None,
     labels: options.LabelSets = None,
+    dimensions: options.DimensionNames = None,
     weight: options.Weights = None,
     jobs: options.Jobs = 0,
     device: options.TrainingDevice = options.DeviceChoice.CPU,
@@ -38,11 +44,13 @@ def robustness(
     """
     options.check_training()
     from emofuse.evaluation.report.write import write_report
-    from emofuse.evaluation.robustness import measure_robustness
+    from emofuse.evaluation.robustness import corpus_of_run, measure_robustness
     from emofuse.features.voice.degradations import DEGRADATIONS
     from emofuse.training.resources import Resources
 
-    clips = options.load_corpora(corpus, labels, weight)
+    counts = options.corpus_weights(weight)
+    parts = options.separate_corpora(corpus, labels, names=name, dimensions=dimensions, weighted=list(counts))
+    clips = corpus_of_run(run, parts, counts)
     compute = options.compute(device)
     clusters.check_training(cluster, jobs, compute)
     store = options.feature_store(cache)
@@ -58,6 +66,6 @@ def robustness(
     console = Console()
     console.print(table)
     if not is_quiet():
-        for name, degradation in DEGRADATIONS.items():
-            console.print(f"[dim]{name}: {degradation.summary}[/dim]")
+        for condition, degradation in DEGRADATIONS.items():
+            console.print(f"[dim]{condition}: {degradation.summary}[/dim]")
     print_line(f"report: {page}")

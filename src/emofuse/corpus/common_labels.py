@@ -10,6 +10,7 @@ from typing import Final
 from emofuse.core.errors import CorpusError
 from emofuse.core.label_names import in_order
 from emofuse.corpus.corpus import Corpus
+from emofuse.corpus.joined import join_corpora
 
 _MERGED: Final = {"calm": "neutral"}
 """Rule 2 of :mod:`emofuse.core.label_maps`: where one side has no calm, calm is neutral."""
@@ -108,6 +109,25 @@ def meet(train: Sequence[Corpus], test: Corpus) -> tuple[list[Corpus], list[str]
             counts = ", ".join(f"{count} {label}" for label, count in sorted(lost.items()))
             notes.append(f"takes of {corpus.name} that are left out: {counts}")
     return [meet_labels(corpus, common) for corpus in [*train, test]], notes
+
+
+def join_to_test(
+    train: Sequence[Corpus], test: Corpus, weights: Sequence[float] | None = None
+) -> tuple[Corpus, list[str]]:
+    """Training corpora and, last, a test corpus, as one with the labels that both sides have; and notes.
+
+    It is measured with :func:`emofuse.corpus.folds.held_out_corpus`.
+
+    Args:
+        train: at least one.
+        test: measured, and never trained on.
+        weights: how much a clip of each counts in training, the test corpus last; None: 1 for all.
+
+    Raises:
+        CorpusError: they have fewer than two labels in common, or two have the same name.
+    """
+    met, notes = meet(train, test)
+    return join_corpora(met, weights), notes
 
 
 def meet_labels(corpus: Corpus, common: CommonLabels) -> Corpus:

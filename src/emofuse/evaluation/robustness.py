@@ -6,6 +6,7 @@ recordings once more under every degradation of :mod:`emofuse.features.voice.deg
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +18,10 @@ from emofuse.core import metrics
 from emofuse.core.errors import ExperimentError
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.records import Features
+from emofuse.corpus.common_labels import join_to_test
 from emofuse.corpus.corpus import Corpus
-from emofuse.corpus.folds import get_protocol
+from emofuse.corpus.folds import TEST_ON, get_protocol
+from emofuse.corpus.joined import join_corpora
 from emofuse.evaluation.fold_outputs import fold_plans
 from emofuse.evaluation.results import (
     MAIN_SYSTEMS,
@@ -43,6 +46,37 @@ from emofuse.training.run_folder import read_marks
 CLEAN: Final = "clean"
 
 
+def corpus_of_run(run: Path, corpora: Sequence[Corpus], weights: Mapping[str, float] | None = None) -> Corpus:
+    """The corpora of a run, joined as they were for it, whatever their order.
+
+    Of a run that tested one corpus and trained on the others, with the labels that both sides have.
+
+    Args:
+        run: folder that :func:`emofuse.evaluation.cross_validation.evaluate` has written.
+        corpora: all of the run.
+        weights: how much a clip of each counts in training, by its name in small letters, where it is not to
+            be as in the run.
+
+    Raises:
+        ExperimentError: there is no such run, or it was made on other corpora.
+        CorpusError: two corpora have the same name.
+    """
+    results, _ = _read(run)
+    parts = {part["name"]: part for part in results.get("corpus", {}).get("parts", ())}
+    given = {corpus.name: corpus for corpus in corpora}
+    if len(given) < len(corpora) or not parts:
+        return join_corpora(corpora)
+    if given.keys() != parts.keys():
+        raise ExperimentError(
+            f"{run} was made on {', '.join(parts)}: give these corpora, all of them, not {', '.join(given)}"
+        )
+    counts = [(weights or {}).get(name.lower(), part.get("weight", 1.0)) for name, part in parts.items()]
+    ordered = [given[name] for name in parts]
+    if results["protocol"].startswith(TEST_ON):
+        return join_to_test(ordered[:-1], ordered[-1], counts)[0]
+    return join_corpora(ordered, counts)
+
+
 def measure_robustness(
     run: Path,
     corpus: Corpus,
@@ -52,7 +86,7 @@ def measure_robustness(
 
     Args:
         run: folder that :func:`emofuse.evaluation.cross_validation.evaluate` has written.
-        corpus: the one it was evaluated on.
+        corpus: the one it was evaluated on; of several, see :func:`corpus_of_run`.
         resources: executor, device, stored features, progress.
 
     Raises:
@@ -69,7 +103,10 @@ def _measure(
 ) -> list[RobustnessFigures]:
     dataset = read_dataset(corpus, recipe, run / "work", resources)
     if (read_marks(run) or {}).get("corpus") != dataset.fingerprint:
-        raise ExperimentError(f"{run} was made on another corpus than {corpus.root}")
+        raise ExperimentError(
+            f"{run} was made on another corpus than {corpus.root}, or with other labels: give the corpus "
+            "with the options of the run (--corpus, --labels, --dimensions)"
+        )
     modalities = dataset.inputs.modalities
     if "voice" not in modalities:
         raise ExperimentError(f"{corpus.root}: no take has a voice to degrade")
@@ -88,7 +125,7 @@ def _measure(
     if "face" in modalities:  # a take that lacks a modality is judged by the other one alone
         found += [figures("no voice", "fused", scores["face"]), figures("no face", "fused", scores["voice"])]
     for name in DEGRADATIONS:
-        voices = _degraded(dataset, recipe, name, clean, resources)
+        voices = _degraded(dataset, recipe, name, clean, np.sort(rows), resources)
         scores = _scores(readers, voices)
         found += [figures(name, "voice", scores["voice"]), figures(name, "fused", scores["fused"])]
     del clean  # a mapped file, which Windows cannot delete
@@ -111,12 +148,12 @@ def _degraded(
     recipe: Recipe,
     degradation: str,
     clean: NDArray[Any],
+    rows: Rows,
     resources: Resources,
 ) -> NDArray[Any]:
-    """Every voice under one degradation, in the order of the takes."""
+    """(n_takes, …) voices under one degradation: those of ``rows``, and zeros elsewhere."""
     features = recipe.voice.features.model_copy(update={"condition": degradation})
     other = recipe.with_voice_features(features)
-    rows = np.flatnonzero(dataset.inputs.has["voice"])
     takes = [replace(dataset.takes[i], face=None) for i in rows]
     extracted = extract_takes(
         takes,
