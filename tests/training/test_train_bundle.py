@@ -1,17 +1,24 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from emofuse.core.errors import BundleError, EmofuseError, WeightsError
 from emofuse.core.labels import EMOTIONS
 from emofuse.core.recipes.load import load_recipe
 from emofuse.corpus.load import load_corpus
+from emofuse.features.own_baseline import Kind, OwnBaseline, Reading
+from emofuse.recognition.baseline_model import BaselineModel
 from emofuse.recognition.bundle import load_bundle
 from emofuse.recognition.recognizer import Recognizer
+from emofuse.training.dataset import read_dataset
+from emofuse.training.jobs import load_outputs, run_network_jobs
+from emofuse.training.plan import make_plan, network_jobs
 from emofuse.training.resources import Resources
 from emofuse.training.train_bundle import train
 from tests.support import small_corpora
@@ -88,3 +95,33 @@ def test_a_recipe_of_the_voice_alone_reads_no_face(tmp_path: Path, au_folder: Pa
     prediction = recognizer.predict(take.voice.path)
     assert prediction.used == ("voice",)
     assert prediction.face_missing is not None
+
+
+def test_a_bundle_says_what_a_clip_tells_its_networks(
+    tmp_path: Path, au_bundle: Path, au_folder: Path, au_toml: Path, store: Any
+) -> None:
+    """The mean over clips of ln 8 less the entropy, by networks that had not seen the speaker."""
+    told = {name: load_bundle(au_bundle).provenance[name]["information_nats"] for name in ("voice", "face")}
+    corpus, recipe = load_corpus(au_folder), load_recipe(au_toml)
+    work = tmp_path / "work"
+    inputs = read_dataset(corpus, recipe, work, Resources(store=store)).inputs
+    plan = make_plan("all", inputs, range(len(inputs.labels)), (), recipe)
+    run_network_jobs(network_jobs(plan, inputs, recipe), inputs, recipe, work, Resources(store=store))
+    for modality in inputs.modalities:
+        entropies = []
+        for member in plan.members:
+            outputs = load_outputs(plan, modality, member.fusion_rows, [member.index], work)
+            p = np.exp(outputs.log_probabilities)
+            entropies += (-(p * np.log(p)).sum(axis=1)).tolist()
+        assert told[modality] == pytest.approx(np.log(8) - np.mean(entropies), abs=1e-6)
+        assert 0 < told[modality] < np.log(8)
+
+
+def test_limits_of_own_baselines_rise_with_what_a_clip_tells(au_bundle: Path) -> None:
+    bundle = load_bundle(au_bundle)
+    surer = replace(bundle, provenance={**bundle.provenance, "voice": {"information_nats": 1.5}})
+    own: dict[Kind, OwnBaseline] = {"voice": OwnBaseline(8.0, np.zeros(8), 0.6)}
+    strengths = [
+        BaselineModel(one, lambda _: Reading(), None).strengths(own)["voice"] for one in (bundle, surer)
+    ]
+    assert strengths == [pytest.approx(0.8), 0.0]

@@ -13,16 +13,18 @@ import numpy as np
 
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.corpus.corpus import Corpus
+from emofuse.features.own_baseline import information_nats
+from emofuse.recognition.baseline_model import INFORMATION
 from emofuse.recognition.bundle import RATINGS_FILES, Bundle, check_free, save_bundle
 from emofuse.recognition.embedding_files import embedding_copies, embedding_terms
 from emofuse.recognition.enrolled_model import enrolled_file
 from emofuse.system.file_lock import empty_locked, locked_folder
 from emofuse.training.dataset import Inputs, need_labels, part_entries, read_dataset
 from emofuse.training.fusion import fit_fusion, share_trials
-from emofuse.training.jobs import load_network, pretrained_sha256, run_network_jobs
+from emofuse.training.jobs import load_network, load_outputs, pretrained_sha256, run_network_jobs
 from emofuse.training.measured import measure_bundle
 from emofuse.training.networks.onnx_export import export_ensemble, export_ratings
-from emofuse.training.plan import NetworkJob, make_plan, network_jobs
+from emofuse.training.plan import NetworkJob, Plan, make_plan, network_jobs
 from emofuse.training.rating_jobs import load_rating_network, run_rating_jobs
 from emofuse.training.rating_plan import RatingJob, rating_jobs
 from emofuse.training.ratings import fit_ratings
@@ -130,6 +132,7 @@ def _train(
         "software": software(),
         "compute": resources.compute.entry(),
         "notes": [*dataset.notes, *resources.notes(recipe)],
+        **_information(plan, jobs, inputs, work),
     }
     if measure_on:
         shutil.rmtree(run / "draft", ignore_errors=True)
@@ -138,6 +141,28 @@ def _train(
             measure_bundle(draft, other, recipe.seed, resources) for other in measure_on
         ]
     return save(out, provenance=provenance)
+
+
+def _information(
+    plan: Plan, jobs: Sequence[NetworkJob], inputs: Inputs, work: Path
+) -> dict[str, dict[str, float]]:
+    """What a clip tells each modality's networks on average, for own baselines: by modality.
+
+    Of clips whose speakers a network had not seen. A modality of which every network has seen all speakers,
+    as where a corpus has no other and the recipe refits, is left out.
+    """
+    trained = {(job.member, job.modality) for job in jobs if not job.enrolled}
+    facts: dict[str, dict[str, float]] = {}
+    for modality in inputs.modalities:
+        parts = [
+            np.exp(load_outputs(plan, modality, rows, [member.index], work).log_probabilities)
+            for member in plan.members
+            if (member.index, modality) in trained
+            and len(rows := inputs.having(modality, member.fusion_rows))
+        ]
+        if parts:
+            facts[modality] = {INFORMATION: information_nats(np.concatenate(parts))}
+    return facts
 
 
 def _network_files(
