@@ -31,10 +31,14 @@ from emofuse.corpus.load import load_corpus
 from emofuse.evaluation.run_files import read_run
 from emofuse.exports.overlay_drawing import plain_labels
 from emofuse.exports.write import FORMATS
+from emofuse.features.extraction import extract
 from emofuse.recognition.bundle import load_bundle
+from emofuse.recognition.recognizer import Recognizer
 from emofuse.training.dataset import read_dataset
 from emofuse.training.resources import Resources
+from emofuse.training.train_bundle import train
 from tests.support import small_corpora
+from tests.support.typed import not_none
 
 LABELS = {
     2: ("stressed", "not stressed"),
@@ -221,7 +225,38 @@ def test_a_single_label_is_nothing_to_tell_apart(tmp_path: Path) -> None:
 
 def test_a_face_that_knows_the_eight_emotions_alone_is_refused_early(tmp_path: Path) -> None:
     write_study(tmp_path, LABELS[2], takes=1)
-    with pytest.raises(ExperimentError, match="was trained on FER\\+ and cannot answer 'not stressed'"):
+    match = "was trained on FER\\+ and cannot answer 'not stressed'.*any-labels"
+    with pytest.raises(ExperimentError, match=match):
         read_dataset(
             load_corpus(tmp_path / "clips.csv"), load_recipe("out-of-the-box"), tmp_path / "w", Resources()
         )
+
+
+def test_faces_have_any_labels_by_what_that_network_sees(
+    tmp_path: Path, video_folder: Path, video_clips: dict[str, Path], store: Any
+) -> None:
+    """Its features, not its answers: the same ones in training and in prediction."""
+    kinds = {video_clips["happy"].stat().st_ino: "très gai", video_clips["sad"].stat().st_ino: "abattu"}
+    rows = [
+        (clip, kinds[clip.stat().st_ino], clip.parent.name)
+        for clip in sorted(video_folder.glob("*/02-*.mp4"))
+    ]
+    with (tmp_path / "clips.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "emotion", "speaker"), *rows])
+    (tmp_path / "faces.toml").write_text(
+        'extends = "any-labels"\nname = "faces"\nmodalities = ["face"]\n[face.features]\nn_frames = 2\n'
+        "[face.network.ensemble]\ncomponents = 4\n[fusion]\ninner_folds = 2\n"
+    )
+    corpus, recipe = load_corpus(tmp_path / "clips.csv"), load_recipe(tmp_path / "faces.toml")
+    bundle = train(corpus, recipe, tmp_path / "bundle", Resources(store=store))
+    assert bundle.emotions == ("abattu", "très gai")
+    assert bundle.licence == "CC BY-NC-SA 4.0; clips: not stated"
+    assert "FER2013" in (tmp_path / "bundle" / "LICENSE.txt").read_text(encoding="utf-8")
+    recognizer = Recognizer.load(tmp_path / "bundle")
+    for name, label in (("happy", "très gai"), ("sad", "abattu")):
+        found = recognizer.predict(video_clips[name])
+        assert found.used == ("face",)
+        assert found.emotion == label
+        read = extract(video_clips[name], recipe, voice=False)
+        again = recognizer.predict_features(read)
+        np.testing.assert_allclose(not_none(found.probabilities), not_none(again.probabilities), atol=1e-6)

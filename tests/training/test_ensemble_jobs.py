@@ -13,8 +13,8 @@ import pytest
 from emofuse.core.recipes.face import FaceFeatures
 from emofuse.core.recipes.part import Ensemble
 from emofuse.core.recipes.recipe import Recipe
-from emofuse.features.face.expression_frames import EXPRESSION_SHA256
 from emofuse.features.face.functionals import n_functionals
+from emofuse.features.shipped_networks import EXPRESSION_SHA256
 from emofuse.features.speaker_normalization import Moments, SpeakerPrior, speaker_scaler, standardize_speakers
 from emofuse.features.voice.descriptors import descriptor_size, descriptor_views
 from emofuse.features.voice.speech_encoder import SHIPPED_SHA256

@@ -175,7 +175,7 @@ def licence_text(licence: str, corpus: str, more: str = "") -> str:
     terms = more
     if NON_COMMERCIAL in licence:
         of_nemo = "nEMO" in corpus
-        of_ravdess = "RAVDESS" in corpus or not of_nemo
+        of_ravdess = "RAVDESS" in corpus or not (of_nemo or more)
         terms = _RAVDESS_TERMS * of_ravdess + _NEMO_TERMS * of_nemo + more
     return _LICENCE_TEXT.format(licence=licence, corpus=printable(corpus), terms=terms)
 

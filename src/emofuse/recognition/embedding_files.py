@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from emofuse.core.recipes.recipe import Recipe
 from emofuse.core.text import printable
+from emofuse.corpus.joined import joined_licence
 from emofuse.features.embeddings.onnx_files import COPIED_BYTES, kept_file, read_embedding
 from emofuse.features.embeddings.tabled import Modality, embedding_of
 from emofuse.recognition.bundle import EMBEDDING_FILES
@@ -40,6 +41,23 @@ def embedding_terms(recipe: Recipe, copies: Mapping[str, bytes]) -> str:
             f"It was trained on: {printable(embedding.trained_on)}.\n"
         )
     return "".join(lines)
+
+
+def licence_with_embeddings(recipe: Recipe, corpus: str, licence: str) -> str:
+    """The licence of a trained recognizer: that of its corpus, and of a file that forbids commercial use.
+
+    Args:
+        recipe: whose ONNX files are part of the recognizer.
+        corpus: the name of the training data.
+        licence: that of the training data.
+
+    >>> from emofuse.core.recipes.load import load_recipe
+    >>> licence_with_embeddings(load_recipe("any-labels"), "mine", "not stated")
+    'CC BY-NC-SA 4.0; mine: not stated'
+    """
+    files = [(f"{name} embedding", embedding_of(recipe, name).licence) for name in _read_by(recipe)]
+    strict = [(name, of_file) for name, of_file in files if "-NC" in of_file and of_file not in licence]
+    return joined_licence([(corpus, licence), *strict]) if strict else licence
 
 
 def _read_by(recipe: Recipe) -> list[Modality]:

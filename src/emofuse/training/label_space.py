@@ -23,8 +23,8 @@ def check_labels_of(recipe: Recipe, emotions: Sequence[str]) -> None:
     if "face" not in recipe.modalities or recipe.face.network.kind != "expression":
         return
     way_out = (
-        "use a recipe whose face network is trained on your corpus, such as default, or the voice alone, "
-        "such as whisper-only; or map the labels (--labels)"
+        "use a recipe whose face is trained on your corpus, any-labels (on what such a network sees) "
+        "or default, or the voice alone, such as whisper-only; or map the labels (--labels)"
     )
     if others := [emotion for emotion in emotions if emotion not in EMOTIONS]:
         raise ExperimentError(

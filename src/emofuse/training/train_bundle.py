@@ -16,7 +16,11 @@ from emofuse.corpus.corpus import Corpus
 from emofuse.features.own_baseline import information_nats
 from emofuse.recognition.baseline_model import INFORMATION
 from emofuse.recognition.bundle import RATINGS_FILES, Bundle, check_free, save_bundle
-from emofuse.recognition.embedding_files import embedding_copies, embedding_terms
+from emofuse.recognition.embedding_files import (
+    embedding_copies,
+    embedding_terms,
+    licence_with_embeddings,
+)
 from emofuse.recognition.enrolled_model import enrolled_file
 from emofuse.system.file_lock import empty_locked, locked_folder
 from emofuse.training.dataset import Inputs, need_labels, part_entries, read_dataset
@@ -113,7 +117,7 @@ def _train(
         files=files,
         recipe=recipe,
         emotions=inputs.emotions,
-        licence=corpus.licence,
+        licence=licence_with_embeddings(recipe, corpus.name, corpus.licence),
         action_units=dataset.action_units,
         terms=embedding_terms(recipe, copies),
         dimensions=fit_ratings(plan, inputs, work),

@@ -14,6 +14,7 @@ from emofuse.core.recipes.load import load_recipe, parse_recipe, shipped_recipes
 from emofuse.core.recipes.recipe import Recipe
 
 HASHES = {
+    "any-labels": "c2d8bc9da8f84e8c",
     "cross-corpus": "859c44f15f35a4cb",
     "default": "582e3b1724b3a011",
     "demo": "29533c4647dc9f12",

@@ -13,11 +13,11 @@ from emofuse.core.labels import FER_PLUS
 from emofuse.features.face.boxes import crop
 from emofuse.features.face.clip_track import track_face
 from emofuse.features.face.expression_frames import (
-    EXPRESSION_SHA256,
     expression_network,
     expression_of,
     face_square,
 )
+from emofuse.features.shipped_networks import EXPRESSION_SHA256
 
 
 def test_the_square_is_around_the_middle_of_the_landmarks() -> None:

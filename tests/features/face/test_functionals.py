@@ -16,9 +16,10 @@ from emofuse.core.records import Features
 from emofuse.corpus.load import load_corpus
 from emofuse.features.extraction import extract, extract_takes
 from emofuse.features.face.blendshapes import NAMES, BlendshapeTrack, track_blendshapes
-from emofuse.features.face.expression_frames import EXPRESSION_SHA256, expression_of
+from emofuse.features.face.expression_frames import expression_of
 from emofuse.features.face.functionals import functional_views, functionals_of, n_functionals
 from emofuse.features.face.inputs import face_shape
+from emofuse.features.shipped_networks import EXPRESSION_SHA256
 from emofuse.features.store import FeatureStore
 from emofuse.media.decoding import decode
 from emofuse.training.resources import Resources

@@ -1,6 +1,7 @@
 """ONNX files of one's own, found by the sha256 that a recipe names: checked, tried out apart, then run.
 
-A file is looked for where the recipe or the bundle says, then in the weights folder. Its structure is read
+A file is looked for where the recipe or the bundle says, then in the weights folder; one that comes with
+emofuse is found by its sha256 alone, and is trusted. Of any other the structure is read
 (:mod:`emofuse.system.onnx_structure`); and before it is run here for the first time, it is run once in a
 process of its own, which may crash, hang or ask for too much memory without harm. That it passed is
 remembered beside other caches, by sha256 and version of ONNX Runtime.
@@ -26,6 +27,7 @@ from emofuse.core.recipes.embedding import Embedding
 from emofuse.core.recipes.voice import ENCODER_RATE_HZ
 from emofuse.core.records import Float32, UInt8
 from emofuse.features.embeddings.pooled import pooled
+from emofuse.features.shipped_networks import comes_with_emofuse, shipped_network
 from emofuse.system.atomic_write import write_atomically
 from emofuse.system.cache_dirs import cache_folder
 from emofuse.system.isolated_workers import Handler, Lost, Reply, Request, Task, isolated
@@ -181,6 +183,8 @@ def open_network(modality: Modality, embedding: Embedding, crop_px: int = 0) -> 
 @lru_cache(maxsize=4)
 def _opened(modality: Modality, sha256: str, file: str | None, crop_px: int, device: Device) -> _Network:
     path, content = _read(sha256, file)
+    if comes_with_emofuse(sha256):
+        return _open(path, content, modality, device)
     _check_structure(path, content)
     passed = _passed(sha256, modality, crop_px)
     if not _passed_before(passed):
@@ -203,6 +207,8 @@ def kept_file(sha256: str) -> Path:
 
 
 def _read(sha256: str, file: str | None) -> tuple[Path, bytes]:
+    if comes_with_emofuse(sha256):
+        return shipped_network(sha256)
     kept = kept_file(sha256)
     path = kept if file is None or (kept.is_file() and not Path(file).is_file()) else Path(file)
     try:

@@ -6,9 +6,7 @@ origin and license. A recipe names it by its sha256.
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
-from importlib import resources
 from typing import Any, Final
 
 import numpy as np
@@ -17,12 +15,10 @@ from emofuse.core.errors import WeightsError
 from emofuse.core.labels import FER_PLUS
 from emofuse.core.records import Float32, UInt8
 from emofuse.features.face.boxes import Box, crop
+from emofuse.features.shipped_networks import EXPRESSION_SHA256, shipped_network
 from emofuse.system.onnx_session import create_session
 
-EXPRESSION_SHA256: Final = "be0287cd58fc11c3834fcf704c11c7d8f562d5c2dcd324dd7e585a1ea4f31523"
-"""Of the graph that comes with emofuse."""
 CROP_PX: Final = 48
-_FOLDER, _FILE = "expression", "fer-plus-frames.onnx"
 _LANDMARKS_TO_SIDE: Final = 0.92
 """The side of a crop, in heights of the box around the landmarks: as dlib's box, which other recipes cut out
 for this network. Over 60 frames of RAVDESS, dlib's is 0.91 ± 0.07 of them, and the network's first choice is
@@ -70,13 +66,5 @@ def expression_network(sha256: str) -> Any:
             f"the recipe's face features name the expression network {sha256[:16]}, which does not come with "
             f"this version of emofuse; the one that does is {EXPRESSION_SHA256}"
         )
-    try:
-        graph = (resources.files(__package__) / _FOLDER / _FILE).read_bytes()
-    except OSError as error:
-        raise WeightsError(
-            f"{_FILE}: the expression network that comes with emofuse cannot be read "
-            f"({error.strerror or error}): install emofuse again"
-        ) from None
-    if hashlib.sha256(graph).hexdigest() != sha256:
-        raise WeightsError(f"{_FILE}: the expression network that comes with emofuse is altered")
+    _, graph = shipped_network(sha256)
     return create_session(graph, device="cpu")  # one frame at a time: a GPU would only wait
