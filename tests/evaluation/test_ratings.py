@@ -40,10 +40,10 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("corpora")
+    made = rated_corpus.make_voices(tmp_path_factory.mktemp("corpora"), speakers=10)
     return {
-        name: rated_corpus.write_rated(
-            root / name, speakers=10, labels=name == "both", shuffled=name == "shuffled"
+        name: rated_corpus.write_table(
+            made, f"{name}.csv", labels=name == "both", shuffled=name == "shuffled"
         )
         for name in STUDIES
     }
@@ -149,7 +149,7 @@ def test_a_bundle_rates_recordings_in_every_form(
     recognizer = Recognizer.load(bundle)
     assert [one.name for one in recognizer.dimensions] == ["valence", "arousal"]
     assert recognizer.emotions == load_corpus(table).emotions
-    clips = [table.parent / f"1-{label}-0.wav" for label in ("neutral", "surprised")]
+    clips = [table.parent / f"Actor_01/03-01-{emotion}-01-01-01-01.wav" for emotion in ("04", "03")]
     low, high = (recognizer.predict(clip) for clip in clips)
     assert low.dimensions["valence"] is not None
     assert high.dimensions["valence"] is not None

@@ -1,4 +1,4 @@
-"""Corpora whose ratings are known: valence and arousal follow from how a clip sounds, with raters' noise."""
+"""Tables of the synthetic corpus whose ratings are known, with labels and without, and shuffled."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emofuse.core.labels import EMOTIONS
-from tests.support import small_corpora
+from emofuse.corpus.synthetic.ratings import RATINGS_FILE
+from emofuse.corpus.synthetic.synthesis import synthesize
 
 RECIPE = """
 extends = "ravdess-ensemble"
@@ -22,15 +22,15 @@ speeds = []
 
 [voice.features]
 sample_rate_hz = 16000
-duration_s = 1.0
+duration_s = 3.0
 n_fft = 512
 win_length = 400
 hop_length = 400
-n_mels = 26
+n_mels = 40
 fmax_hz = 8000.0
 
 [voice.network.ensemble]
-components = 40
+components = 60
 networks = 0
 
 [fusion]
@@ -38,32 +38,30 @@ inner_folds = 2
 """
 
 
-def ratings_of(emotion: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Valence follows the pitch of a clip, arousal its loudness; with noise."""
-    valence = 4 + 0.7 * (emotion - 3.5) + rng.normal(0, 0.3)
-    arousal = 0.4 * (emotion % 3 - 1) + rng.normal(0, 0.1)
-    return float(valence), float(arousal)
+def make_voices(root: Path, *, speakers: int, takes: int = 2) -> Path:
+    """The voices of a synthetic corpus, and the table of its ratings."""
+    synthesize(root, n_actors=speakers, n_takes=takes, seed=7, voices_only=True, ratings=True)
+    return root / RATINGS_FILE
 
 
-def write_rated(root: Path, *, speakers: int, takes: int = 2, labels: bool, shuffled: bool = False) -> Path:
-    """A table of WAV files with ratings, and emotions unless ``labels`` is False; one rating is missing."""
-    rng = np.random.default_rng(7)
-    rows: list[list[str]] = []
-    for speaker in range(1, speakers + 1):
-        for emotion, label in enumerate(EMOTIONS):
-            for number in range(takes):
-                name = f"{speaker}-{label}-{number}.wav"
-                small_corpora.write_wav(root / name, small_corpora.speech(emotion, number, speaker))
-                valence, arousal = ratings_of(emotion, rng)
-                rows.append(
-                    [name, f"s{speaker}", *([label] if labels else []), f"{valence:.3f}", f"{arousal:.3f}"]
-                )
-    if shuffled:
-        order = rng.permutation(len(rows))
-        rated = [row[-2:] for row in rows]
-        rows = [[*row[:-2], *rated[k]] for row, k in zip(rows, order, strict=True)]
-    rows[3][-1] = ""
+def write_table(made: Path, name: str, *, labels: bool, shuffled: bool = False) -> Path:
+    """Another table of the same voices, beside the first; one rating is missing.
+
+    Args:
+        made: what :func:`make_voices` returned.
+        name: of the new table.
+        labels: whether it has emotions.
+        shuffled: whether ratings are those of other takes.
+    """
+    with made.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    order = np.random.default_rng(7).permutation(len(rows)) if shuffled else np.arange(len(rows))
     head = ["path", "speaker", *(["emotion"] if labels else []), "valence", "arousal"]
-    with (root / "clips.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([head, *rows])
-    return root / "clips.csv"
+    table = [
+        [*(row[key] for key in head[:-2]), rows[k]["valence"], rows[k]["arousal"]]
+        for row, k in zip(rows, order, strict=True)
+    ]
+    table[3][-1] = ""
+    with (made.parent / name).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([head, *table])
+    return made.parent / name

@@ -1,8 +1,9 @@
 """Valence and arousal of the takes of the synthetic corpus: known, because they follow from what was drawn.
 
-An expression is a vector of amounts (:mod:`emofuse.corpus.synthetic.expression`). The ratings are the linear
-function of it, the smallest one, that gives each emotion's prototype its place on the circumplex of affect: a
-take that hardly shows its emotion is near the middle, one that leans towards another emotion lies between.
+An expression is a vector of amounts (:mod:`emofuse.corpus.synthetic.expression`). Its ratings are a linear
+function of it: of all, the one that best tells the emotion's place on the circumplex of affect in spite of
+how much people and takes differ. A take that hardly shows its emotion is near the middle, one that leans
+towards another emotion lies between.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ import numpy as np
 from emofuse.core.label_maps import heuristic_valence_arousal
 from emofuse.core.labels import EMOTIONS
 from emofuse.corpus.synthetic.clip import TakeCode, take_expressions
-from emofuse.corpus.synthetic.expression import Float64, prototypes
+from emofuse.corpus.synthetic.expression import FACE_SPREAD, VOICE_SPREAD, Float64, prototypes
 from emofuse.system.atomic_write import write_atomically
 
 RATINGS_FILE: Final = "ratings.csv"
 """The table, in the folder of the corpus, which describes it as any table of clips does."""
 DIMENSIONS: Final = ("valence", "arousal")
 MIDDLE, HALF_RANGE = 4.0, 3.0
-"""Ratings are from 1 to 7, as raters give them, but for expressions beyond every prototype."""
+"""Ratings are from 1 to 7, as raters give them."""
 
 _Modality = Literal["voice", "face"]
 
@@ -50,11 +51,14 @@ def take_ratings(
 
 @cache
 def _directions(modality: _Modality) -> Float64:
-    """(n_amounts, 2): an expression times this is valence and arousal, each from -1 to 1."""
-    amounts = prototypes(modality)
+    """(n_amounts, 2): an expression times this is valence and arousal, about -1 to 1."""
+    amounts, spread = prototypes(modality), VOICE_SPREAD if modality == "voice" else FACE_SPREAD
     scale = np.abs(amounts).max(axis=0)
+    shown = amounts / scale
+    variance = spread.offset**2 + spread.noise**2  # of people and takes around the prototypes
     places = heuristic_valence_arousal(np.eye(len(EMOTIONS)))
-    found: Float64 = np.linalg.pinv(amounts / scale) @ places / scale[:, None]
+    products = shown.T @ shown + len(EMOTIONS) * variance * np.eye(len(scale))
+    found: Float64 = np.linalg.solve(products, shown.T @ places) / scale[:, None]
     return found
 
 
