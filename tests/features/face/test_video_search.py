@@ -99,23 +99,73 @@ def test_a_small_face_that_appears_is_seen_within_half_a_second(
         assert len(known) == 1 if time_s < arrives_s else len(known) == 2 or time_s < arrives_s + 0.5
 
 
+class Searched:
+    """How large the images were that were searched since the last look, in parts of a frame of 720p."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._sizes: list[int] = []
+        run = video_search._detect
+
+        def counted(image: np.ndarray, *rest: Any) -> list[FaceDetection]:
+            self._sizes.append(image.size)
+            return run(image, *rest)
+
+        monkeypatch.setattr(video_search, "_detect", counted)
+
+    def shares(self) -> list[float]:
+        sizes, self._sizes[:] = self._sizes.copy(), []
+        return [size / (720 * 1280) for size in sizes]
+
+
+def test_where_something_always_moves_is_searched_ever_more_seldom(
+    scene: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched, search, known = Searched(monkeypatch), FaceSearch(240), list[Any]()
+    rng = np.random.default_rng(0)
+    times = []
+    for i in range(72):
+        image = scene[int(i >= 51)].copy()
+        if i < 51:  # leaves in the wind, until somebody stands there
+            leaves = rng.integers(0, 255, (12, 16), dtype=np.uint8)
+            image[150:438, 900:1284] = cv2.resize(leaves, (384, 288), interpolation=cv2.INTER_CUBIC)[:, :380]
+        known = [face.box for face in find(search, image, i / 5, known, fresh=i == 0)]
+        if any(0.15 < share < 0.2 for share in searched.shares()):  # as large as what moves
+            times.append(i / 5)
+        assert len(known) == 1 if i < 51 else len(known) == 2 or i / 5 < 10.2 + 3.4
+    assert len(known) == 2
+    gaps = np.diff([time_s for time_s in times if time_s < 10.2])
+    assert times[0] < 1 and gaps[0] < 2 and len(gaps) >= 3
+    assert (gaps[1:] > 3).all() and (gaps < 3.5).all()
+
+
+def test_a_shot_like_one_before_is_searched_where_it_differs(
+    scene: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two cameras that take turns: the second time, nothing was new; the third, somebody small has come."""
+    searched, search = Searched(monkeypatch), FaceSearch(240)
+    other = cv2.rotate(scene[0], cv2.ROTATE_180)
+    whole: list[int] = []
+    for shot, image in enumerate([scene[0], other, scene[0], other, scene[1], other, scene[1]]):
+        known = list[Any]()
+        for i in range(6):
+            time_s = shot * 1.2 + i / 5
+            known = [face.box for face in find(search, image, time_s, known, fresh=i == 0)]
+        whole.append(sum(share > 0.9 for share in searched.shares()))
+        if image is not other:  # which has no face: all of it is searched, at once
+            assert len(known) == (2 if image is scene[1] else 1)
+    assert whole[0] == 1 and whole[2] == whole[4] == whole[6] == 0
+
+
 def test_a_frame_that_changes_everywhere_is_searched_for_small_faces_seldom(
     scene: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hand-held camera: the search for small faces must not take the time of all else."""
-    searched: list[int] = []
-    run = video_search._detect
-
-    def counted(image: np.ndarray, *rest: Any) -> list[FaceDetection]:
-        searched.append(image.size)
-        return run(image, *rest)
-
-    monkeypatch.setattr(video_search, "_detect", counted)
+    searched = Searched(monkeypatch)
     search, known = FaceSearch(240), list[Any]()
     for i in range(25):
         shaken = np.roll(scene[0], 17 * (i % 5), axis=1)
         known = [face.box for face in find(search, shaken, i / 5, known, fresh=i == 0)]
-    assert sum(size > 720 * 1280 * 0.4 for size in searched) <= 4
+    assert sum(share > 0.4 for share in searched.shares()) <= 4
 
 
 def test_two_cuts_at_once_are_searched_for_small_faces_once(scene: tuple[np.ndarray, np.ndarray]) -> None:

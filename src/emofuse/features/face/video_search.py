@@ -10,7 +10,9 @@ rarely for small ones; these are searched at the start of each shot, and then wh
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -44,6 +46,11 @@ _CHANGED_EVERY_S: Final = 0.39
 _CHANGED_PER_FRAME_S: Final = 2.5
 """What changed is searched for small faces no more often than the first, and than the second times its
 share of the frame: at most a twentieth of the time of the video goes into it."""
+_LONGEST_WAIT_S: Final = 3.2
+"""Where something always moves (the shoulders of a person who talks) and no face was found, the next search
+waits twice as long as the one before, up to this."""
+_VIEWS: Final = 4
+"""Shots before, of which one may be like the present one."""
 _CHANGED_LEVELS: Final = 10
 """Gray levels of a change that is no noise."""
 _CELL_ROWS: Final = 72
@@ -149,19 +156,44 @@ class FaceSearch:
         return _MIDDLE_ROWS if self._n_regular % _MIDDLE_EACH == 0 else self._rows
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a camera showed, as far as it was searched for small faces."""
+
+    searched: UInt8
+    """(72, width) gray: each cell as it was when it was searched last."""
+    faces: UInt8
+    """The same shape, 1 where a face was."""
+
+
 class _Changes:
-    """What changed in a shot since it was last searched for small faces."""
+    """What changed in a shot since it was last searched for small faces.
+
+    Of a shot like one before (two cameras that take turns, a jump cut), only what differs is searched, and
+    where faces were.
+    """
 
     def __init__(self) -> None:
-        self._searched: UInt8 | None = None
-        """The frame that was searched last; None: the shot has not been searched yet."""
+        self._view: _View | None = None
+        """None: the shot has not been searched yet."""
+        self._before: deque[_View] = deque(maxlen=_VIEWS)
         self._searched_s = -math.inf
+        self._wait_s = self._due_s = np.zeros((0, 0), np.float32)
+        """Of each cell: how long after a search the next one waits, and until when it waits now."""
 
     def restart(self, searched: UInt8 | None, time_s: float) -> None:
         """A shot begins. ``searched``: its first frame, (height, width, 3) BGR, if all of it was searched."""
-        self._searched = None
+        if self._view is not None:
+            self._before.append(self._view)
+        self._view = None
         if searched is not None:
-            self._searched, self._searched_s = _cells(searched), time_s
+            cells = _cells(searched)
+            self._begin(_View(cells, np.zeros_like(cells)), time_s)
+
+    def _begin(self, view: _View, time_s: float) -> None:
+        self._view, self._searched_s = view, time_s
+        self._wait_s = np.full(view.searched.shape, _CHANGED_EVERY_S, np.float32)
+        self._due_s = np.full(view.searched.shape, time_s, np.float32)
 
     def regions(
         self, shape: Sequence[int], small: UInt8, time_s: float, faces: Sequence[Box]
@@ -170,24 +202,65 @@ class _Changes:
         if time_s - self._searched_s < _CHANGED_EVERY_S:
             return []
         now = _cells(small)
-        regions: list[Region] = [(0, 0, now.shape[1], now.shape[0])]
         scale = shape[0] / now.shape[0]
-        if self._searched is not None and now.shape == self._searched.shape:
-            regions = _changed(self._searched, now, [[side / scale for side in box] for box in faces])
-            share = sum((right - left) * (bottom - top) for left, top, right, bottom in regions) / now.size
-            if not regions or time_s - self._searched_s < _CHANGED_PER_FRAME_S * share:
-                return []
-        self._searched, self._searched_s = now, time_s
+        boxes = [[side / scale for side in box] for box in faces]
+        last_s = self._searched_s
+        if self._view is None or self._view.searched.shape != now.shape:
+            last_s = -math.inf  # what a new shot shows does not wait
+            view, changed = self._begun(now, time_s)
+        else:
+            view, changed = self._view, _differing(self._view.searched, now)
+            changed[self._due_s > time_s] = 0
+        for box in boxes:
+            view.faces[_part(box)] = 1
+        regions = _around(changed, boxes)
+        share = sum((right - left) * (bottom - top) for left, top, right, bottom in regions) / now.size
+        if not regions or time_s - last_s < _CHANGED_PER_FRAME_S * share:
+            return []
+        if share >= 1:
+            regions = [(0, 0, now.shape[1], now.shape[0])]
+        self._searched_s = time_s
+        for region in regions:
+            self._wait(view, region, now, time_s)
         return [(x0 * scale, y0 * scale, x1 * scale, y1 * scale) for x0, y0, x1, y1 in regions]
 
+    def _begun(self, now: UInt8, time_s: float) -> tuple[_View, UInt8]:
+        """A shot that was not searched yet: the view of it, and 1 where it is to be searched."""
+        like = min(
+            (view for view in self._before if view.searched.shape == now.shape),
+            key=lambda view: int(_differing(view.searched, now).sum()), default=None,
+        )  # fmt: skip
+        view = _View((now if like is None else like.searched).copy(), np.zeros_like(now))
+        self._begin(view, time_s)
+        return view, np.ones_like(now) if like is None else _differing(like.searched, now) | like.faces
 
-def _changed(before: UInt8, now: UInt8, faces: Sequence[Sequence[float]]) -> list[Region]:
-    """Where two frames of cells differ enough for a smallest face, except in these faces."""
-    changed = np.asarray(cv2.absdiff(now, before) > _CHANGED_LEVELS, dtype=np.uint8)
-    for left, top, right, bottom in faces:
-        margin = (right - left) / 4
-        rows = slice(max(0, int(top - margin)), max(0, math.ceil(bottom + margin)))
-        changed[rows, max(0, int(left - margin)) : max(0, math.ceil(right + margin))] = 0
+    def _wait(self, view: _View, region: tuple[int, int, int, int], now: UInt8, time_s: float) -> None:
+        """A part of the frame is being searched: the longer, the more often it was of late."""
+        left, top, right, bottom = region
+        part = slice(top, bottom), slice(left, right)
+        view.searched[part] = now[part]
+        calm = time_s > self._due_s[part] + self._wait_s[part]
+        longer = np.minimum(2 * self._wait_s[part], _LONGEST_WAIT_S)
+        self._wait_s[part] = np.where(calm, 2 * _CHANGED_EVERY_S, longer)
+        self._due_s[part] = time_s + self._wait_s[part]
+
+
+def _differing(before: UInt8, now: UInt8) -> UInt8:
+    """1 for each cell that differs by more than noise."""
+    return np.asarray(cv2.absdiff(now, before) > _CHANGED_LEVELS, dtype=np.uint8)
+
+
+def _part(box: Sequence[float], margin: float = 0.0) -> tuple[slice, slice]:
+    """The cells of a box, and so many around it."""
+    left, top, right, bottom = box
+    rows = slice(max(0, int(top - margin)), max(0, math.ceil(bottom + margin)))
+    return rows, slice(max(0, int(left - margin)), max(0, math.ceil(right + margin)))
+
+
+def _around(changed: UInt8, faces: Sequence[Sequence[float]]) -> list[tuple[int, int, int, int]]:
+    """The parts around cells that changed, 1 for each, if that is enough for a smallest face beside these."""
+    for box in faces:
+        changed[_part(box, (box[2] - box[0]) / 4)] = 0
     changed = np.asarray(cv2.morphologyEx(changed, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)), dtype=np.uint8)
     if int(changed.sum()) < _LEAST_CHANGED:
         return []

@@ -106,22 +106,22 @@ class SpeechDetector:
         assert self._stream is not None
         waiting = np.concatenate([self._waiting, samples], axis=1) if self._waiting.size else samples
         n = waiting.shape[1] // self._n_chunk
+        whole = waiting[:, : n * self._n_chunk].reshape(len(waiting), n, self._n_chunk)
+        powers = _powers(whole) if len(waiting) > 1 and n else None
         chunks = []
         for chunk in range(n):
-            start = chunk * self._n_chunk
-            probability = self._probability(self._one_channel(waiting[:, start : start + self._n_chunk]))
+            one = whole[0, chunk] if powers is None else self._one_channel(whole[:, chunk], powers[:, chunk])
+            probability = self._probability(one)
             middle_s = (self._n_chunks + 0.5) * CHUNK_S
             chunks.append(SpeechChunk(self._stream.start_s + middle_s, probability))
             self._n_chunks += 1
         self._waiting = waiting[:, n * self._n_chunk :]
         return chunks
 
-    def _one_channel(self, rows: Float32) -> Float32:
+    def _one_channel(self, rows: Float32, power: Float64) -> Float32:
         """The mean of the channels, or the loudest channel where they cancel each other out."""
         mean: Float32 = rows[0]
-        if len(rows) == 1:
-            return mean
-        self._power = _FORGETTING * self._power + block_power(rows, round(rows.shape[1] / CHUNK_S))
+        self._power = _FORGETTING * self._power + power
         if is_cancelled(float(self._power[0]), self._power[1:]):
             one: Float32 = rows[1 + loudest(self._power[1:])]
             return one
@@ -139,6 +139,13 @@ class SpeechDetector:
         inputs = {"input": joined[None], "state": self._state, "sr": self._rate}
         output, self._state = self._network.run(None, inputs)
         return float(output[0, 0])
+
+
+def _powers(chunks: Float32) -> Float64:
+    """(n_rows, n_chunks) power of each of (n_rows, n_chunks, n)."""
+    n_rows, n_chunks, n = chunks.shape
+    rows = np.ascontiguousarray(chunks).reshape(n_rows * n_chunks, n)
+    return block_power(rows, round(n / CHUNK_S)).reshape(n_rows, n_chunks)
 
 
 class _Resampled:
