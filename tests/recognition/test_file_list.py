@@ -63,6 +63,7 @@ def test_shards_are_dealt_from_the_sizes_of_the_list(folder: Path) -> None:
      '{"file_list": 2, "files": 0}\n', '{"file_list": 1, "files": 1}\n{"file": "a"}\n',
      '{"file_list": 1, "files": 1}\n{"file": "a", "size_bytes": "x"}\n',
      '{"file_list": 1, "files": 1}\n{"file": "a", "size_bytes": -1}\n',
+     '{"file_list": 1, "files": 1}\n{"file": "a", "size_bytes": 1e999}\n',
      '{"file_list": 1, "files": 2}\n' + 2 * '{"file": "a", "size_bytes": 1}\n'],
 )  # fmt: skip
 def test_what_is_no_complete_list_is_refused(tmp_path: Path, content: str) -> None:

@@ -98,3 +98,11 @@ def test_of_two_that_differ_both_are_named() -> None:
         ShardError, match=r"1\.csv has another list of files than 2\.csv \(11 files, sha256 a "
     ):
         complete({Path("2.csv"): record(2, 2), Path("1.csv"): record(1, 2, list_digest="a")})
+
+
+def test_numbers_beyond_all_are_refused(tmp_path: Path) -> None:
+    record(2).save(tmp_path / "r")
+    text = (tmp_path / "r").read_text().replace('"failed": ', '"failed": 1e999, "was": ')
+    (tmp_path / "r").write_text(text)
+    with pytest.raises(ShardError, match="is not the record of a shard"):
+        ShardRecord.load(tmp_path / "r")

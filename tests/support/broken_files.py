@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import sys
 import tempfile
@@ -422,6 +423,103 @@ def _read_timeline(path: Path) -> None:
     read_timeline_coding(path)
 
 
+def _profile() -> dict[str, bytes]:
+    from emofuse.features.own_baseline import OwnBaseline
+    from emofuse.features.profile import Profile
+    from emofuse.features.speaker_normalization import Moments
+
+    moments = Moments(3, np.linspace(0, 1, 40), np.linspace(1, 2, 40))
+    baseline = OwnBaseline(3.0, np.linspace(-1, 1, 8), 0.5)
+    made = Profile("0123456789abcdef", {"voice": moments}, 3, baselines={"voice": baseline})
+    with tempfile.TemporaryDirectory() as folder:
+        made.save(Path(folder, "anna.npz"))
+        return {"anna.npz": Path(folder, "anna.npz").read_bytes()}
+
+
+def _action_units() -> dict[str, bytes]:
+    rows = [f"talk-{n},{n / 7:.4f},0.25" for n in range(9)]
+    return {"units.csv": "\n".join(["code,AU01_r,AU02_r", *rows, ""]).encode()}
+
+
+def _openface_frames() -> dict[str, bytes]:
+    rows = [f"{n + 1}, 0, {n / 25:.3f}, 0.98, 1, {n / 9:.2f}, {1 - n / 20:.2f}" for n in range(12)]
+    header = "frame, face_id, timestamp, confidence, success, AU01_r, AU02_r"
+    return {"talk.csv": "\n".join([header, *rows, ""]).encode()}
+
+
+def _file_list() -> dict[str, bytes]:
+    from emofuse.recognition.file_list import FileList
+
+    with tempfile.TemporaryDirectory() as folder:
+        names = tuple(f"film {n}.mp4" for n in range(12))
+        FileList(names, tuple(range(100, 112)), {names[3]: "no name"}).save(Path(folder, "files.jsonl"))
+        return {"files.jsonl": Path(folder, "files.jsonl").read_bytes()}
+
+
+def _bundle() -> dict[str, bytes]:
+    from emofuse.core.recipes.load import load_recipe
+    from emofuse.recognition.bundle import MANIFEST, save_bundle
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, "bundle")
+        save_bundle(
+            made, files={"voice.onnx": b"network"}, recipe=load_recipe("whisper-only"),
+            emotions=("calm", "tense"), licence="not stated", provenance={"corpus": "mine"},
+        )  # fmt: skip
+        names = [MANIFEST, *(path.name for path in sorted(made.iterdir()) if path.name != MANIFEST)]
+        return {name: (made / name).read_bytes() for name in names}
+
+
+def _run() -> dict[str, bytes]:
+    system = {"accuracy": 0.75, "uar": 0.75, "accuracy_ci95": [0.5, 1.0], "n": 4, "folds": [{"fold": "1"}]}
+    results = {
+        "schema": 1, "protocol": "actors-2", "seed": 0, "emotions": ["calm", "tense"],
+        "recipe": {"name": "mine", "settings": {}}, "corpus": {"name": "mine", "clips": 4, "actors": 2},
+        "systems": {"voice": system, "fused": system}, "notes": ["a note"],
+    }  # fmt: skip
+    rows = [
+        f"t{n},t{n}.wav,{'ab'[n % 2]},{('calm', 'tense')[n // 2]},1,{name},{n / 4},{1 - n / 4}"
+        for name in ("voice", "fused")
+        for n in range(4)
+    ]
+    table = "\n".join(["take,clip,actor,emotion,fold,system,calm,tense", *rows, ""])
+    return {"results.json": json.dumps(results).encode(), "predictions.csv": table.encode()}
+
+
+def _predictions() -> dict[str, bytes]:
+    return dict(reversed(_run().items()))
+
+
+def _read_profile(path: Path) -> None:
+    from emofuse.features.profile import Profile
+
+    Profile.load(path)
+
+
+def _read_action_units(path: Path) -> None:
+    from emofuse.features.face.action_units import read_action_units
+
+    read_action_units(path)
+
+
+def _read_file_list(path: Path) -> None:
+    from emofuse.recognition.file_list import FileList
+
+    FileList.load(path)
+
+
+def _read_bundle(path: Path) -> None:
+    from emofuse.recognition.bundle import load_bundle
+
+    load_bundle(path.parent)
+
+
+def _read_run(path: Path) -> None:
+    from emofuse.evaluation.run_files import read_run
+
+    read_run(path.parent)
+
+
 FORMATS: Final[dict[str, Format]] = {
     "clip table, CSV": Format(_clip_table_csv, _read_clips),
     "clip table, Parquet": Format(_clip_table_parquet, _read_clips),
@@ -444,4 +542,11 @@ FORMATS: Final[dict[str, Format]] = {
     "timeline, JSON": Format(_timeline_as(".json"), _read_timeline),
     "parameters of ELAN": Format(_elan_parameters, _read_elan_parameters),
     "summary of a folder": Format(_summary, _read_summary),
+    "profile": Format(_profile, _read_profile),
+    "action units": Format(_action_units, _read_action_units),
+    "action units, frames": Format(_openface_frames, _read_action_units),
+    "list of files": Format(_file_list, _read_file_list),
+    "bundle": Format(_bundle, _read_bundle),
+    "results of a run": Format(_run, _read_run),
+    "predictions of a run": Format(_predictions, _read_run),
 }

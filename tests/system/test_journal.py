@@ -181,3 +181,12 @@ def test_a_journal_that_was_taken_over_is_written_no_more(
             journal.append({"n": 2})
         monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["j.jsonl"]
+
+
+def test_progress_ends_at_a_number_beyond_all(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path, ABOUT) as journal:
+        journal.begin(10, 4, 1)
+        journal.append({"n": 1})
+    path.write_bytes(path.read_bytes().replace(b'"total": 10', b'"total": 1e999'))
+    assert read_progress(path, failed) == Progress(False, 0, 0, 0, None, ABOUT)

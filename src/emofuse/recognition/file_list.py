@@ -76,7 +76,7 @@ class FileList:
                     refused[names[-1]] = str(row["refused"])
         except OSError as error:
             raise ShardError(f"{path}: {error.strerror or error}: write the list first, by --list") from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             raise ShardError(f"{path} is not a complete list of files: write it again, by --list") from None
         if len(set(names)) != len(names) or min(sizes, default=0) < 0:
             raise ShardError(f"{path} lists a file twice, or of no size: write it again, by --list")

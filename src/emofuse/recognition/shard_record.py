@@ -83,7 +83,7 @@ class ShardRecord:
             )  # fmt: skip
         except OSError as error:
             raise ShardError(f"{path}: cannot be read: {error.strerror or error}") from None
-        except (ValueError, KeyError, TypeError, ShardError):
+        except (ValueError, KeyError, TypeError, OverflowError, ShardError):
             raise ShardError(
                 f"{path} is not the record of a shard that this version of emofuse can read: run it again"
             ) from None

@@ -219,7 +219,7 @@ def read_progress(path: Path, is_failure: Callable[[Mapping[str, Any]], bool]) -
                     times = []
                     continue
                 times.append(float(entry.get(_AT_S, 0.0)))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, OverflowError):
                 break
             done += 1
             failed += is_failure(entry)
