@@ -98,6 +98,16 @@ def test_paired_intervals_are_narrower_than_those_of_each_run(runs: tuple[Path, 
     assert high - low < sum(widths) * 0.8, "speakers who are hard for both cancel out"
 
 
+def test_where_nothing_is_fused_the_fusion_has_no_rows(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    def voice_alone(rows: list[list[str]]) -> list[list[str]]:
+        voice = [row for row in rows if row[5] == "voice"]
+        return voice + [[*row[:5], "fused", *row[6:]] for row in voice]
+
+    alone = [read_run(changed(run, tmp_path / run.name, voice_alone)) for run in runs]
+    assert {one.system for one in compare_runs(*alone).differences} == {"voice"}
+    assert {one.system for one in compare_runs(alone[0], read_run(runs[1])).differences} == {"voice", "fused"}
+
+
 def test_swapping_the_runs_swaps_the_signs(runs: tuple[Path, Path]) -> None:
     good, poor = map(read_run, runs)
     one, other = compare_runs(good, poor), compare_runs(poor, good)

@@ -112,8 +112,9 @@ def compare_runs(first: Run, second: Run, *, common: bool = False) -> Comparison
             f"add --common to compare on the {len(shared)} takes of both"
         )
     differences = []
+    fuse = _fuses(first) or _fuses(second)
     for system in MAIN_SYSTEMS:
-        if system in first.scores and system in second.scores:
+        if system in first.scores and system in second.scores and (system != "fused" or fuse):
             pair = _aligned(first.scores[system], second.scores[system], first.path, second.path)
             if pair is not None:
                 differences += [_difference(system, figure, *pair) for figure in FIGURES]
@@ -136,6 +137,13 @@ def compare_runs(first: Run, second: Run, *, common: bool = False) -> Comparison
         tuple(differences),
         tuple(_notes(first, second, len(actors))),
     )
+
+
+def _fuses(run: Run) -> bool:
+    """Whether its fusion says something else than the one modality that was read."""
+    read = [run.scores[system] for system in ("voice", "face") if system in run.scores]
+    fused = run.scores.get("fused")
+    return fused is None or len(read) != 1 or not np.array_equal(fused.probabilities, read[0].probabilities)
 
 
 def _rating_differences(
