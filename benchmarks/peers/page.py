@@ -115,9 +115,8 @@ def voices_table() -> str:
         f"| voice alone, new speakers | accuracy % | mean recall % | {' | '.join(against)} |",
         "|---" * (3 + len(ours)) + "|",
     ]
-    for system in voices.systems:
-        if system.endswith(OWN):
-            continue
+    others = [name for name in voices.systems if not name.endswith(OWN) and name not in ours]
+    for system in (*others, *ours):
         against = [voices.difference(one, system) if one != system else "" for one in ours]
         cells = [_title(system), voices.figure(system, accuracy), voices.figure(system, uar), *against]
         lines.append(f"| {' | '.join(cells)} |")
