@@ -49,7 +49,7 @@ batch_size = 16
 inner_folds = 2
 trials = 1
 selection_folds = 2
-classifiers = ["lr"]
+classifiers = ["pool"]
 """
 OF_THE_CLOCK = {"started", "finished", "seconds", "trained", "command"}
 

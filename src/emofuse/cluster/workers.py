@@ -10,7 +10,7 @@ not do is done by another.
 
 A task is some files, at least one and about two seconds of work, and a node has two tasks for each of its
 cores: one that is read, one that waits. Towards the end tasks become smaller, so that all nodes end together.
-Any number of files costs the driver no memory.
+The driver holds the names of all files, and nothing else that grows with their number.
 """
 
 from __future__ import annotations
