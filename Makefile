@@ -10,10 +10,10 @@ SERVE_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve test soak check coverage smoke fmt results lock clean
+.PHONY: help setup demo serve test soak check coverage smoke fmt results docs docs-links lock clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with the versions in requirements.lock.
 
@@ -68,6 +68,15 @@ fmt: setup ## Format the code and sort the imports.
 results: setup ## Reproduce every figure in docs/results.md: RAVDESS=DIR FER2013=DIR. Takes hours.
 	$(BIN)/python benchmarks/results.py --ravdess "$(RAVDESS)" --fer2013 "$(FER2013)"
 
+# Warnings are errors. Pages of commands, recipes and routes are made of the program itself.
+docs: setup ## Make the documentation site in build/docs, and check the links in it.
+	$(BIN)/sphinx-build -W --keep-going -q -d build/docs-trees docs build/docs
+	@echo "Open build/docs/index.html in a browser."
+
+# Needs the network. A host that is slow, or lets no program in, fails without being wrong.
+docs-links: setup ## Follow every link from the documentation to other hosts. By hand.
+	$(BIN)/sphinx-build -W --keep-going -q -b linkcheck -d build/docs-trees docs build/docs-links
+
 # The local part of a version (+cpu of torch) names one build, which is not available everywhere.
 lock: ## Update requirements.lock to the newest versions that pyproject.toml allows.
 	$(PYTHON) -m venv --clear $(VENV)-lock
@@ -78,5 +87,6 @@ lock: ## Update requirements.lock to the newest versions that pyproject.toml all
 	rm -rf $(VENV)-lock
 
 clean: ## Remove .venv, caches and the output of the demo.
+	rm -rf docs/commands docs/http-api docs/recipes
 	rm -rf $(VENV) $(VENV)-lock $(DEMO_OUT) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -409,10 +409,10 @@ def test_figures_match_their_sources() -> None:
         row = re.search(rf"^\| {clips} \|.*\| \*\*([\d.]+)\*\*;[^|]*\| \d+ \|$", results, re.MULTILINE)
         assert stated and row and stated[1] == row[1], words
     card = (ROOT / "src/emofuse/recognition/shipped/out-of-the-box/MODEL-CARD.md").read_text(encoding="utf-8")
-    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    figures = (DOCS / "figures.md").read_text(encoding="utf-8")
     measured, videos = re.search(r"had not heard: ([\d.]+) %", card), re.search(r"Videos: (\d+ of \d+)", card)
-    assert measured and f"right in {float(measured[1]):.0f} %" in index
-    assert videos and f"{videos[1]} were right" in index
+    assert measured and f"right in {float(measured[1]):.0f} %" in figures
+    assert videos and f"{videos[1]} were right" in figures
     titles = {
         "none": "as recorded", "noise-20-db": "noise at 20 dB", "telephone": "telephone",
         "mp3-32k": "MP3 at 32 kbit/s", "reverberation": "a room",
