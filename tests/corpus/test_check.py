@@ -89,7 +89,7 @@ def test_clean_corpus_has_no_findings(tmp_path: Path) -> None:
     facts = {"speakers", "labels"}
     findings = {key: value for key, value in plain.items() if isinstance(value, list) and key not in facts}
     assert findings == {key: [] for key in findings}
-    assert len(findings) == 12
+    assert len(findings) == 13
     assert json.loads(json.dumps(plain)) == plain
     assert report.as_text().count(": none\n") == 10, "missing and absent share a line"
 
