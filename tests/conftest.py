@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,9 @@ from tests.support import chromium, small_corpora
 from tests.support import postgres as postgres_programs
 from tests.support.file_server import FileServer
 from tests.support.typed import not_none
+
+if TYPE_CHECKING:
+    from tests.support.label_studies import Study
 
 # tests that import ONNX Runtime themselves send nothing either
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -178,6 +181,22 @@ def video_bundle(home: Path, video_folder: Path, video_toml: Path, store: Any) -
 
     train(load_corpus(video_folder), load_recipe(video_toml), home / "video-bundle", Resources(store=store))
     return home / "video-bundle"
+
+
+@pytest.fixture(scope="session")
+def label_study(home: Path) -> Callable[[int], Study]:
+    """The study of 2, 12 or 50 labels, whose recognizer is trained when it is first asked for."""
+    from tests.support import label_studies
+
+    found: dict[int, Study] = {}
+
+    def study(n_labels: int) -> Study:
+        if n_labels not in found:
+            labels = label_studies.LABELS[n_labels]
+            found[n_labels] = label_studies.trained_study(home / f"labels-{n_labels}", labels)
+        return found[n_labels]
+
+    return study
 
 
 @pytest.fixture(scope="session")

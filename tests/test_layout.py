@@ -27,6 +27,7 @@ TESTS_BESIDE_MODULES = {
     "server/page/test_home.py": "the page's recordings, purpose and token, in a browser",
     "server/page/test_viewer.py": "the viewer on the page of the service, in a browser",
     "server/page/test_live.py": "the page's live mode, in a browser",
+    "server/page/test_label_sets.py": "the service and its page with 2, 12 and 50 labels",
     "server/page/test_studies.py": "the page's studies, in a browser",
     "server/page/test_people.py": "the page's people, in a browser",
     "server/page/test_record.py": "the page's recorder, in a browser",

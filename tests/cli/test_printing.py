@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from emofuse.cli.printing import (
@@ -21,6 +22,7 @@ from emofuse.core.records import Prediction
 from emofuse.timeline.live import LiveWindow
 from emofuse.timeline.records import Segment, Timeline, Window
 from emofuse.timeline.still_faces import STILL
+from tests.support.label_studies import LABELS
 from tests.support.rated_timelines import rated_timeline
 
 
@@ -142,6 +144,44 @@ def test_the_live_view_shows_people_emotions_and_latency() -> None:
     assert all(emotion in text for emotion in EMOTIONS)
     assert text.count("65%") == 2 and text.count("from      face") == 2
     assert "latency 1.6 s   dropped frames 7   skipped windows 2" in text
+
+
+def test_the_live_view_of_many_labels_has_the_highest_that_fit() -> None:
+    """In their order, with a line for all others; long names are cut."""
+    labels = LABELS[50]
+    fused = np.full(50, 0.006)
+    fused[[3, 30, 48]] = 0.3, 0.2, 0.218
+    one = LiveWindow(Window(0.0, 3.0, fused, None, fused, 0.5, person="Anna"), 1.6, 0, 0, 0.0)
+    console = Console(width=80, height=24, record=True, file=io.StringIO())
+    console.print(live_view([one], labels, height=24))
+    lines = console.export_text().splitlines()
+    assert len(lines) < 24 and all(cell_len(line.rstrip()) <= 80 for line in lines)
+    shown = [line for line in lines if line.startswith(("label", "looks"))]
+    places = [
+        next(i for i, line in enumerate(shown) if line.startswith(text))
+        for text in ("label 03", "label 30", "looks")
+    ]
+    assert places == sorted(places) and "looks away and says not…" in shown[places[2]]
+    assert [shown[place].split()[-1] for place in places] == ["30%", "20%", "22%"]
+    (others,) = [line for line in lines if "others" in line]
+    assert others.startswith(f"{50 - len(shown)} others")
+    assert lines.index(others) == lines.index(shown[-1]) + 1
+    assert f"{0.006 * (50 - len(shown)):.0%}" in others
+    nothing = LiveWindow(Window(0.0, 3.0, None, None, None, 0.0, reasons=("voice:silent",)), 0.1, 0, 0, 0.0)
+    console.print(live_view([nothing], labels, height=24))
+    assert console.export_text().count("–") == 17
+
+
+def test_long_labels_keep_columns_in_the_table_of_predictions() -> None:
+    labels = (LABELS[50][-2], "怒り", "calm")
+    shares = np.array([0.2, 0.3, 0.5])
+    text = predictions_table(
+        Prediction("a.wav", labels, shares, ("voice",), voice=shares, face_missing="no video")
+    )
+    ends = [
+        cell_len(line[: line.index("%")]) for line in text.splitlines() if "calm" in line or "怒り" in line
+    ]
+    assert len(set(ends)) == 1 and "interviewer's" in text
 
 
 def test_the_live_view_says_where_a_face_never_moves() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +13,9 @@ import pytest
 
 from emofuse.core.errors import MissingExtraError
 from emofuse.exports.lsl_outlet import LslOutlet
+from tests.support.lsl import loopback
 
 ROOT = Path(__file__).parents[2]
-LOOPBACK = """[multicast]
-ResolveScope = machine
-ListenAddress = 127.0.0.1
-AddressesOverride = {127.0.0.1}
-IPv6 = disable
-[lab]
-KnownPeers = {127.0.0.1}
-SessionID = emofuse-test-%d
-[log]
-level = -2
-"""
 SENDER = """
 import ast
 import sys
@@ -92,11 +81,9 @@ print(json.dumps({
 
 
 def test_windows_are_received(tmp_path: Path) -> None:
-    config = tmp_path / "lsl_api.cfg"
-    config.write_text(LOOPBACK % os.getpid(), encoding="utf-8")
     receiver = subprocess.run(
         [sys.executable, "-c", RECEIVER, SENDER],
-        env=os.environ | {"LSLAPICFG": str(config)}, cwd=ROOT, capture_output=True, text=True, check=False,
+        env=loopback(tmp_path), cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert receiver.returncode == 0, receiver.stderr
     found = json.loads(receiver.stdout.splitlines()[-1])

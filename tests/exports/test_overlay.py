@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
+from emofuse.core.colors import label_colors
 from emofuse.core.dimensions import Rated
 from emofuse.core.errors import ExportError, MediaError
 from emofuse.core.labels import EMOTIONS
@@ -25,6 +26,7 @@ from emofuse.exports.overlay import write_overlay
 from emofuse.exports.overlay_drawing import Drawing, plain_text
 from emofuse.timeline.records import FaceBox, Segment, Timeline, Window
 from tests.support import media_files
+from tests.support.label_studies import LABELS
 from tests.support.rated_timelines import rated_timeline
 from tests.support.typed import not_none
 
@@ -352,6 +354,27 @@ def test_ratings_are_drawn_where_they_are_on_their_scale(*, emotions: bool) -> N
     assert (drawn(4.0) > 100).sum() > (nothing > 100).sum() + 300
 
 
+def test_bars_have_the_colors_of_all_labels_and_stay_in_their_panel() -> None:
+    """Also with names that are as long as may be, and that begin alike; the panel is wider for them."""
+    labels = (*LABELS[50][:-2], *(f"{LABELS[50][-2][:-2]} {number}" for number in (1, 2)))
+    unit, gray = 360 / 400, np.full((360, 640, 3), 128, np.uint8)
+    names = set()
+    for number, (label, color) in enumerate(label_colors(labels).items()):
+        sure = np.eye(len(labels))[number]
+        windows = (Window(0.0, 2.0, sure, None, sure),)
+        timeline = talk(emotions=labels, people=(), faces=(), windows=windows,
+                        segments=(Segment(0.0, 2.0, label, 0.86),))  # fmt: skip
+        drawing, image = Drawing(timeline, 640, 360), gray.copy()
+        drawing.draw(image, 1.0)
+        red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+        bar = [round(channel + (255 - channel) * 0.25) for channel in (blue, green, red)]
+        assert (image == bar).all(axis=2).sum() > 200, label
+        changed = np.flatnonzero((image != gray).any(axis=(0, 2)))
+        assert 170 * unit < np.ptp(changed) < 240 * unit
+        names.update(drawing._bar_names)
+    assert len(names) == len(labels)
+
+
 def test_boxes_are_scaled_to_the_frame_and_may_leave_it() -> None:
     wide = FaceBox(1.0, "Anna", -1e9, -50.0, 1e9, 1e6)
     image = np.zeros((240, 320, 3), np.uint8)
@@ -367,7 +390,7 @@ def test_boxes_are_scaled_to_the_frame_and_may_leave_it() -> None:
     ("name", "drawn"),
     [
         ("Anna", "Anna"), ("Zoë Müller", "Zoe Muller"), ("李", "person 1"), ("a\n%s\x1b", "a %s"),
-        ("--", "person 1"), ("x" * 90, "x" * 24),
+        ("--", "person 1"), ("x" * 90, "x" * 22 + ".."),
     ],
 )  # fmt: skip
 def test_names_are_drawn_in_characters_of_the_font(name: str, drawn: str) -> None:

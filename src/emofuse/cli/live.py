@@ -244,8 +244,12 @@ def _view_writer(recognizer: Recognizer, stack: ExitStack) -> Callable[[LiveWind
         # an unattributed voice that has since been attributed
         if any(old.window.end_s < one.window.end_s and n is None for n, old in newest.items()):
             del newest[None]
-        screen.update(
-            live_view(list(newest.values()), recognizer.emotions, recognizer.dimensions), refresh=True
+        view = live_view(
+            list(newest.values()),
+            recognizer.emotions,
+            recognizer.dimensions,
+            height=screen.console.size.height,
         )
+        screen.update(view, refresh=True)
 
     return write

@@ -94,7 +94,7 @@ def predict(
     device: options.SessionDevice = options.DeviceChoice.CPU,
     _quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
-    """Recognize the emotion expressed in each file: eight probabilities, and what they are based on.
+    """Recognize the emotion expressed in each file: the probability of each label, and what it is based on.
 
     A file that cannot be read is reported with the reason, the others are read, and the exit status is 1.
     Predictions are about expression as in the training recordings, not about what somebody feels.

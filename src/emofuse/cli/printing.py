@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import typer
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
@@ -39,6 +40,12 @@ LIVE_BAR_CELLS: Final = 24
 SHARE_BAR_CELLS: Final = 10
 LEAST_SHOWN: Final = 0.05
 """Emotions less probable than this are left out of the table of predictions."""
+NAME_CELLS: Final = 24
+"""The widest column of names of labels: longer ones are wrapped, or cut where all is on one line."""
+OTHER_LINES: Final = 7
+"""Of the live view: name, speech, face, source, a remark, the state below all, and the prompt."""
+FEWEST_LABELS: Final = 3
+"""The live view has so many, however low the terminal is."""
 
 
 # Messages
@@ -184,7 +191,7 @@ def print_predictions(predictions: Sequence[Prediction], console: Console) -> No
         return
     table = Table(show_lines=len(predictions) > 1, title_justify="left")
     table.add_column("file", overflow="fold", ratio=3)
-    table.add_column("expresses", ratio=4)
+    table.add_column("expresses", overflow="fold", ratio=4)
     table.add_column("read from", overflow="fold", ratio=4)
     blocks = console.encoding.lower().startswith("utf")
     names = Counter(Path(p.source).name for p in predictions)
@@ -204,7 +211,7 @@ def _probabilities(p: Prediction, *, blocks: bool) -> str:
     order = (-values).argsort(kind="stable")  # ties: the first one, as in Prediction.emotion
     shown_rows = [groups[i] for i in order[: max(1, int((values >= LEAST_SHOWN).sum()))]]
     names = [joined_name([p.emotions[i] for i in group]) for group in shown_rows]
-    width = max(9, *map(len, names))
+    width = max(9, *(min(cell_len(name), NAME_CELLS) for name in names))
     colors = label_colors(p.emotions)
     lines = []
     for group, label in zip(shown_rows, names, strict=True):
@@ -212,7 +219,8 @@ def _probabilities(p: Prediction, *, blocks: bool) -> str:
         drawn = bar(value, TABLE_BAR_CELLS).rstrip()
         if not blocks:
             drawn = "#" * round(round(value * TABLE_BAR_CELLS * 8) / 8)
-        lines.append(f"{escape(f'{label:{width}}')} {value:4.0%} [{colors[name]}]{drawn}[/]")
+        padded = label + " " * (width - cell_len(label))
+        lines.append(f"{escape(padded)} {value:4.0%} [{colors[name]}]{drawn}[/]")
     return "\n".join([*lines, *_rated_lines(p)])
 
 
@@ -305,16 +313,17 @@ def _emotion(segment: Segment, colors: Mapping[str, str]) -> str:
 # Live
 
 
-def live_view(newest: Sequence[LiveWindow], emotions: Sequence[str], scales: Sequence[Scale] = ()) -> Group:
-    """The newest window of each person: emotions, ratings, what they are based on, and the latency.
+def live_view(newest: Sequence[LiveWindow], emotions: Sequence[str], *, height: int | None = None) -> Group:
+    """The newest window of each person: bars of the emotions, what they are based on, and the latency.
 
     Args:
-        newest: windows, one per person.
-        emotions: the order of the probabilities.
-        scales: on which windows are rated.
+        newest: the windows.
+        emotions: the labels, in the order of the probabilities.
+        height: lines of the terminal: of labels that have no room in it, the highest are shown.
     """
+    most = len(emotions) if height is None else max(FEWEST_LABELS, height - OTHER_LINES - len(scales))
     columns = Table.grid(padding=(0, 4))
-    columns.add_row(*(_live_person(one, emotions, scales) for one in newest))
+    columns.add_row(*(_live_person(one, emotions, scales, most) for one in newest))
     last = max(newest, key=lambda one: one.window.end_s)
     state = (
         f"{short_clock(last.window.end_s)}   latency {last.latency_s:.1f} s   dropped frames "
@@ -325,11 +334,13 @@ def live_view(newest: Sequence[LiveWindow], emotions: Sequence[str], scales: Seq
     return Group(columns, Text(state, style="dim"))
 
 
-def _live_person(one: LiveWindow, emotions: Sequence[str], scales: Sequence[Scale]) -> Table:
+def _live_person(one: LiveWindow, emotions: Sequence[str], scales: Sequence[Scale], most: int) -> Table:
+    """One person's window; ``most``: lines of labels."""
     from emofuse.timeline.still_faces import STILL
 
     window = one.window
     table = Table.grid(padding=(0, 1))
+    table.add_column(max_width=NAME_CELLS, no_wrap=True, overflow="ellipsis")
     own = ", against their own baseline" if window.baseline == "own" else ""
     table.title = escape(window.person or "a voice") + own
     table.title_justify = "left"
@@ -341,13 +352,20 @@ def _live_person(one: LiveWindow, emotions: Sequence[str], scales: Sequence[Scal
     values = [0.0 if fused is None else float(fused[list(group)].sum()) for group in groups]
     top = None if fused is None else groups[int(np.argmax(values))]
     colors = label_colors(emotions)
-    for group, probability in zip(groups, values, strict=True):
+    highest = _highest(values, most)
+    for group, probability in ((groups[i], values[i]) for i in highest):
         best = group is top
         table.add_row(
             Text(joined_name([emotions[i] for i in group]), style="bold" if best else ""),
             Text(bar(probability, LIVE_BAR_CELLS), style=colors[emotions[group[0]]]),
             f"{probability:4.0%}" if fused is not None else "   –",
         )
+    if others := len(groups) - len(highest):
+        rest = sum(values) - sum(values[i] for i in highest)
+        table.add_row(
+            Text(f"{others} others", style="dim"), Text(bar(rest, LIVE_BAR_CELLS), style="dim"),
+            f"{rest:4.0%}" if fused is not None else "   –",
+        )  # fmt: skip
     for scale in scales:
         table.add_row(*_live_rating(scale, window.ratings.get(scale.name)))
     for name, share in (("speech", window.speech), ("face", window.face_present)):
@@ -374,3 +392,10 @@ def _live_rating(scale: Scale, rated: Rated | None) -> tuple[Text, Text, str]:
     cells = [*" " * low, *"─" * (high - low + 1)]
     cells[value] = "█"
     return name, Text("".join(cells).ljust(LIVE_BAR_CELLS)), f"{scale.text(rated.value):>4}"
+
+
+def _highest(values: Sequence[float], most: int) -> list[int]:
+    """The places of the highest values, in order: with a line for all others, ``most`` lines."""
+    if len(values) <= most:
+        return list(range(len(values)))
+    return sorted(sorted(range(len(values)), key=lambda i: -values[i])[: most - 1])

@@ -1,7 +1,7 @@
 """Emotions that a face alone does not tell apart, which are shown as one.
 
 A face network that learned from images without calm splits what it takes for neutral in half: the two
-probabilities are equal, and "neutral 48 %, calm 48 %" means "neutral or calm 96 %". Probabilities stay eight.
+probabilities are equal, and "neutral 48 %, calm 48 %" means "neutral or calm 96 %". Nothing else changes.
 """
 
 from __future__ import annotations

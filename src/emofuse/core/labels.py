@@ -18,7 +18,7 @@ EMOTIONS: Final[tuple[str, ...]] = (
     "disgust",
     "surprised",
 )
-"""The eight emotions, in the order of every probability vector in this package."""
+"""The eight emotions in their order, which is also that of a label set with some of them."""
 
 FER2013: Final[tuple[str, ...]] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The output order of networks trained on FER2013 (Goodfellow et al. 2013), DeepFace's among them."""

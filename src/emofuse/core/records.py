@@ -213,8 +213,8 @@ class Features(ComparedByValue):
 class Prediction(ComparedByValue):
     """The emotion of one clip, as probabilities.
 
-    ``probabilities``: (8,) float64 in the order of :data:`emofuse.core.labels.EMOTIONS`, or None where
-    nothing could be read (``error`` then says why). ``voice`` and ``face``: those of each modality alone.
+    ``probabilities``: (n_emotions,) float64 in the order of ``emotions``, or None where nothing could be read
+    (``error`` then says why). ``voice`` and ``face``: those of each modality alone.
     """
 
     source: str

@@ -31,8 +31,16 @@ _TRACK: Final = (70, 70, 70)
 _Color = tuple[int, int, int]
 
 
+_LONGEST: Final = 24
+"""Characters of a name."""
 _MOST_BARS: Final = 10
 """A panel shows no more labels than this: the highest probabilities."""
+_NAMES: Final = (68, 128)
+"""Least and greatest width of the names beside the bars of a panel."""
+_PANEL: Final = 170
+"""Width of a panel whose names have their least width."""
+_BAR_TEXT: Final = 0.38
+"""Size of the names beside the bars."""
 
 
 def _lightened(text: str) -> _Color:
@@ -49,7 +57,9 @@ def _text_color(color: _Color) -> _Color:
 def plain_text(text: str, otherwise: str) -> str:
     """A name in the characters of the font: accents are dropped, other scripts become ``otherwise``."""
     flat = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
-    printable = " ".join("".join(c if c.isprintable() else " " for c in flat).split())[:24]
+    printable = " ".join("".join(c if c.isprintable() else " " for c in flat).split())
+    if len(printable) > _LONGEST:
+        printable = f"{printable[: _LONGEST - 2].rstrip()}.."
     return printable if any(c.isalnum() for c in printable) else otherwise
 
 
@@ -129,16 +139,16 @@ class _State:
     """The labels in the characters of the font."""
 
     @property
-    def result(self) -> str:
-        """``happy 62%``, ``abstained``, ``excluded`` or nothing."""
+    def result(self) -> tuple[str, str]:
+        """A word and what follows it: ``happy`` and `` 62%``, ``abstained``, ``excluded`` or nothing."""
         if self.segment is None:
-            return ""
+            return "", ""
         if self.segment.excluded:
-            return EXCLUDED
+            return EXCLUDED, ""
         if self.segment.emotion is None:
-            return "abstained" if self.segment.abstained else ""
+            return ("abstained" if self.segment.abstained else ""), ""
         emotion, confidence = self.segment.shown_emotion or "", self.segment.shown_confidence
-        return f"{self.plain.get(emotion) or plain_text(emotion, '?')} {confidence or 0:.0%}"
+        return self.plain.get(emotion) or plain_text(emotion, "?"), f" {confidence or 0:.0%}"
 
 
 class Drawing:
@@ -175,6 +185,9 @@ class Drawing:
         self._scale = np.array([width / size[0], height / size[1]] * 2)
         # text height is a thirtieth of the frame, but large enough to read
         self._unit = max(min(height, width * 0.75) / 400, 0.55)
+        widest = max((self._text_size(name, _BAR_TEXT)[0] for name in self._emotions), default=0)
+        self._column = min(max(self._pixels(_NAMES[0]), widest + self._pixels(2)), self._pixels(_NAMES[1]))
+        self._bar_names = self._shortened(self._emotions, self._column - self._pixels(2))
 
     def draw(self, image: UInt8, time_s: float) -> None:
         """Draw the results at a time onto ``image``: (height, width, 3) uint8 BGR, changed in place."""
@@ -210,6 +223,22 @@ class Drawing:
         (width, height), _ = cv2.getTextSize(text, _FONT, size * self._unit, 1)
         return int(width), int(height)
 
+    def _fitted(self, text: str, end: str, room: int, size: float) -> str:
+        """A text and its end, of which the text is cut where both have no room."""
+        cut, whole = text, text + end
+        while len(cut) > 1 and self._text_size(whole, size)[0] > room:
+            cut = cut[:-1]
+            whole = f"{cut.rstrip()}..{end}"
+        return whole
+
+    def _shortened(self, names: Sequence[str], room: int) -> list[str]:
+        """The names that stand beside bars: those that are cut to the same get a number."""
+        found: list[str] = []
+        for number, name in enumerate(names, 1):
+            short = self._fitted(name, "", room, _BAR_TEXT)
+            found.append(self._fitted(name, f" {number}", room, _BAR_TEXT) if short in found else short)
+        return found
+
     def _text(self, image: UInt8, text: str, at: tuple[int, int], size: float, color: _Color) -> None:
         """``at``: left end of the baseline."""
         scale = size * self._unit
@@ -231,11 +260,13 @@ class Drawing:
                 for end in ((x + towards_x * arm, y), (x, y + towards_y * arm)):
                     cv2.line(image, (x, y), end, (20, 20, 20), thick + 2, cv2.LINE_AA)
                     cv2.line(image, (x, y), end, state.color, thick, cv2.LINE_AA)
-        texts = [(state.name or "", _WHITE), (state.result, _text_color(state.color))]
         size, pad = 0.5, self._pixels(6)
+        mark = self._pixels(16) if state.speaks else 0
+        name = state.name or ""
+        room = self._width - mark - 3 * pad - self._text_size(name, size)[0]
+        texts = [(name, _WHITE), (self._fitted(*state.result, room, size), _text_color(state.color))]
         widths = [self._text_size(text, size)[0] for text, _ in texts if text]
         high = self._text_size("Ag", size)[1]
-        mark = self._pixels(16) if state.speaks else 0
         wide = sum(widths) + pad * (len(widths) + 1) + mark
         tall = high + 2 * pad
         x = min(max(left, 0), max(0, self._width - wide))
@@ -259,7 +290,8 @@ class Drawing:
 
     def _panels(self, image: UInt8, shown: Sequence[_State]) -> None:
         """Draw panels along the lower edge, as many as there is room for."""
-        margin, wide = self._pixels(10), self._pixels(170)
+        margin = self._pixels(10)
+        wide = self._pixels(_PANEL) + self._column - self._pixels(_NAMES[0])
         room = max(1, (self._width - margin) // (wide + margin))
         for index, state in enumerate(shown[:room]):
             self._panel(image, margin + index * (wide + margin), wide, state)
@@ -279,12 +311,12 @@ class Drawing:
         top = self._height - margin - 2 * pad - line * (len(rows) + len(ratings) + 1)
         self._shade(image, left, top, left + wide, self._height - margin)
         y = top + pad + high
-        self._text(image, head, (left + pad, y), 0.46, _text_color(state.color) if state.result else _DIM)
-        start = left + pad + self._pixels(68)
+        self._text(image, head, (left + pad, y), 0.46, _text_color(state.color) if state.result[0] else _DIM)
+        start = left + pad + self._column
         full = left + wide - pad - start
         for number in rows:
             y += line
-            self._text(image, self._emotions[number][:10], (left + pad, y), 0.38, _WHITE)
+            self._text(image, self._bar_names[number], (left + pad, y), _BAR_TEXT, _WHITE)
             corners = (start, y - self._pixels(8)), (start + full, y)
             cv2.rectangle(image, *corners, _TRACK, -1)
             assert values is not None
@@ -298,11 +330,10 @@ class Drawing:
     def _head(self, state: _State, wide: int) -> str:
         """The name and the result, as far as there is room; of a panel of ratings alone, the name."""
         rated_alone = not self._emotions and self._ratings(state.window)
-        result = state.result or ("" if rated_alone else "no result")
-        head = ": ".join(text for text in (state.name or "", result) if text) or "ratings"
-        while len(head) > 4 and self._text_size(head, 0.46)[0] > wide:
-            head = head[:-3] + ".."
-        return head
+        word, end = state.result
+        word = word or ("" if rated_alone else "no result")
+        head = ": ".join(text for text in (state.name or "", word) if text) or "ratings"
+        return self._fitted(head, end, wide, 0.46)
 
     def _ratings(self, window: Window | None) -> list[tuple[int, Rated]]:
         """The ratings of a window, each with the number of its scale."""
@@ -322,7 +353,7 @@ class Drawing:
             bar: left end and length of the bars.
         """
         (left, y), (start, full), scale = at, bar, self._scales[number]
-        text, size = scale.text(rated.value), 0.38
+        text, size = scale.text(rated.value), _BAR_TEXT
         room = max(self._text_size(scale.text(end), size)[0] for end in (scale.low, scale.high))
         wide = full - room - self._pixels(5)
         self._text(image, self._scale_names[number][:12], (left, y), size, _WHITE)

@@ -11,7 +11,7 @@ import numpy as np
 from emofuse.core.text import one_line
 from emofuse.exports.picture import as_document
 from emofuse.folders.condition_means import ConditionMean
-from emofuse.folders.drawing import QUIET, axis_top, counted, shortened, text_element
+from emofuse.folders.drawing import QUIET, axis_top, counted, shortened, text_element, wrapped
 from emofuse.folders.participants import in_order
 from emofuse.folders.resampling import LEAST
 
@@ -32,6 +32,9 @@ _MOST_COLUMNS: Final = 11
 """Of labels; beyond, their names do not fit."""
 _CHARACTER: Final = 7.0
 """The width of a character of a name."""
+_LINE: Final = 14
+"""From one line of a name to the next."""
+_MOST_LINES: Final = 3
 
 
 def draw_conditions(
@@ -60,7 +63,7 @@ def draw_conditions(
         for line, row in enumerate(rows):
             parts += _mean_mark(grid, number, line, row, column, (name, color))
     if not rows:
-        parts.append(text_element(_LEFT, _TOP + 20, "Nothing was read yet.", QUIET))
+        parts.append(text_element(_LEFT, grid.first + 20, "Nothing was read yet.", QUIET))
     height, notes = grid.bottom + 16.0, _notes(rows, purpose)
     if len(emotions) >= len(columns):
         notes.insert(0, f"The {len(columns) - 1} of {len(emotions)} labels with the largest shares.")
@@ -90,17 +93,20 @@ def _largest(
 class _Grid:
     """Where rows and columns lie."""
 
-    def __init__(self, n_columns: int, n_rows: int, largest: float) -> None:
+    def __init__(self, names: Sequence[str], n_rows: int, largest: float) -> None:
         self.n_rows, self.largest = max(n_rows, 1), largest
-        self.width = (_WIDTH - 10 - _LEFT) / n_columns - _GAP
-        self.bottom = _TOP + self.n_rows * _ROW
+        self.width = (_WIDTH - 10 - _LEFT) / len(names) - _GAP
+        length = max(4, int((self.width - 15) / _CHARACTER))
+        self.names = [wrapped(name, length, _MOST_LINES) for name in names]
+        self.first = _TOP + (max(map(len, self.names)) - 1) * _LINE
+        self.bottom = self.first + self.n_rows * _ROW
 
     @classmethod
-    def of(cls, means: Sequence[ConditionMean], columns: Mapping[str, object], n_rows: int) -> _Grid:
+    def of(cls, means: Sequence[ConditionMean], columns: Mapping[str, tuple[str, str]], n_rows: int) -> _Grid:
         values = [one.values.get(column) or 0.0 for one in means for column in columns]
         values += [one.intervals[column][1] for one in means for column in columns if column in one.intervals]
         most = max(values, default=1.0)
-        return cls(len(columns), n_rows, axis_top(most))
+        return cls([name for name, _ in columns.values()], n_rows, axis_top(most))
 
     def left(self, column: int) -> float:
         return _LEFT + column * (self.width + _GAP)
@@ -109,20 +115,21 @@ class _Grid:
         return round(self.left(column) + self.width * min(max(share / self.largest, 0.0), 1.0), 1)
 
     def top(self, row: int) -> float:
-        return _TOP + row * _ROW
+        return self.first + row * _ROW
 
     def frame(self, columns: Mapping[str, tuple[str, str]]) -> Iterator[str]:
-        for number, (name, color) in enumerate(columns.values()):
+        for number, (_, color) in enumerate(columns.values()):
             left = self.left(number)
             yield f'<rect x="{left:.1f}" y="34" width="10" height="10" rx="3" fill="{color}"/>'
-            yield text_element(left + 15, 43, shortened(name, max(4, int((self.width - 15) / _CHARACTER))))
+            for line, text in enumerate(self.names[number]):
+                yield text_element(left + 15, 43 + line * _LINE, text)
             for part in (0.0, 0.5, 1.0):
                 x = self.x(number, part * self.largest)
-                yield f'<path d="M{x} {_TOP}V{self.bottom:g}" stroke="var(--grid)" fill="none"/>'
+                yield f'<path d="M{x} {self.first}V{self.bottom:g}" stroke="var(--grid)" fill="none"/>'
                 anchor = "start" if not part else "end" if part == 1 else "middle"
                 if part != 0.5:
                     label = f"{part * self.largest:.0%}"
-                    yield text_element(x, _TOP - 6, label, QUIET, anchor=anchor, size=10)
+                    yield text_element(x, self.first - 6, label, QUIET, anchor=anchor, size=10)
 
     def row(self, number: int, row: ConditionMean) -> Iterator[str]:
         top = self.top(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from html import escape
 from typing import Final
 
@@ -34,6 +35,18 @@ def shortened(text: str, length: int) -> str:
     """A text on one line, of so many characters at most."""
     text = one_line(text)
     return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def wrapped(text: str, length: int, most: int) -> list[str]:
+    """A text on ``most`` lines at most, of so many characters each; what has no room is cut.
+
+    >>> wrapped("looks away and says nothing", 10, 2)
+    ['looks away', 'and says …']
+    """
+    lines = textwrap.wrap(one_line(text), length) or [""]
+    return (
+        lines if len(lines) <= most else [*lines[: most - 1], shortened(" ".join(lines[most - 1 :]), length)]
+    )
 
 
 def text_element(

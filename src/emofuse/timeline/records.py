@@ -76,9 +76,9 @@ def _no_table(name: str) -> ValueError:
 class Window(ComparedByValue):
     """The probabilities of one window.
 
-    ``voice``, ``face`` and ``fused``: (8,) float64 in the order of the timeline's emotions, or None where
-    they could not be computed; ``reasons`` then says why, in codes. ``speech`` and ``face_present``: the
-    share of the window, 0 to 1, with speech and with a face; None where this was not measured.
+    ``voice``, ``face`` and ``fused``: (n_emotions,) float64 in the order of the timeline's emotions, or
+    None where they could not be computed; ``reasons`` then says why, in codes. ``speech`` and
+    ``face_present``: the share of the window, 0 to 1, with speech and with a face; None: not measured.
     """
 
     start_s: float

@@ -31,9 +31,11 @@ function stage(say, name) {
     make("p", { class: "invite quiet status", "data-part": "status", role: "status" }));
 }
 
+const MANY = 16; // labels, beyond which the legend is narrower and scrolls
+
 /* The emotions, with their values at the cursor. */
 function legend(say, emotions) {
-  return make("ul", { class: "legend", "data-part": "legend", "aria-label": say("legend") },
+  return make("ul", { class: emotions.length > MANY ? "legend many" : "legend", "data-part": "legend", "aria-label": say("legend") },
     ...emotions.map((emotion, e) => make("li", {},
       make("button", { type: "button", "aria-pressed": "false", class: "e" + e },
         make("span", { class: "key", "aria-hidden": "true" }), make("span", { class: "name" }, emotion),

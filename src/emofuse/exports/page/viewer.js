@@ -414,4 +414,4 @@ class Viewer extends EventTarget {
   }
 }
 
-globalThis.emofuseViewer = { mount: (root, view, options) => new Viewer(root, view, options), facesAt, ratingItem };
+globalThis.emofuseViewer = { mount: (root, view, options) => new Viewer(root, view, options), facesAt, ratingItem, shortened };

@@ -206,7 +206,7 @@ class Live {
 
   draw() {
     if (!this.readers) return;
-    readInk(this.session?.created?.emotions.length || 8);
+    readInk(this.session?.created?.emotions.length ?? 0);
     for (const card of this.readers.values()) card.draw();
     this.drawFaces();
   }
@@ -226,13 +226,15 @@ class Live {
       pen.lineWidth = 3 * ratio;
       pen.strokeStyle = color;
       pen.strokeRect(left, top, right - left, bottom - top);
-      const text = [face.person, card?.emotion].filter(Boolean).join(": ");
-      if (!text) continue;
+      const words = [face.person, card?.emotion].filter(Boolean).join(": ");
+      if (!words) continue;
+      const text = globalThis.emofuseViewer.shortened(pen, words, overlay.width - 10 * ratio);
       const room = pen.measureText(text).width + 10 * ratio, line = 20 * ratio, at = top > line ? top - line : bottom;
+      const start = Math.max(0, Math.min(left - 1.5 * ratio, overlay.width - room));
       pen.fillStyle = "rgb(0 0 0 / .75)";
-      pen.fillRect(left - 1.5 * ratio, at, room, line);
+      pen.fillRect(start, at, room, line);
       pen.fillStyle = "#ffffff";
-      pen.fillText(text, left + 4 * ratio, at + 14.5 * ratio);
+      pen.fillText(text, start + 5.5 * ratio, at + 14.5 * ratio);
     }
   }
 

@@ -1,11 +1,12 @@
 // What is read of one person, as it comes: the last minute as areas, the last window as figures.
 
-import { el } from "./dom.js";
+import { button, el } from "./dom.js";
 import { t } from "./texts.js";
 
 export const SPAN_S = 60;
 const KINDS = ["fused", "voice", "face"];
 const LANE = 46, RATING = 40, GAP = 8, RULER = 20, ROOM = 52, MOST_ROOM = 110, MARK_S = 15;
+const MOST_ROWS = 12; // of many labels, the table has those that were highest in the last minute
 
 /* Colors come from the style sheet, so that light and dark are decided in one place. */
 let ink = { emotions: [] };
@@ -34,6 +35,10 @@ export class PersonCard {
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, t("live.emotion")),
           ...KINDS.map((kind) => el("th", { scope: "col" }, t(`live.kind.${kind}`))))),
         el("tbody", {}, ...this.rows.map((row) => row.line))) : null);
+    if (emotions.length <= MOST_ROWS) return;
+    this.allButton = button("", () => this.showAll(!this.all), { class: "live-all" });
+    this.root.append(this.allButton);
+    this.showAll(false);
   }
 
   row(emotion, number) {
@@ -56,6 +61,7 @@ export class PersonCard {
     this.rated.forEach(({ show }, k) => show(ratingOf(window, this.scales[k])));
     const why = ["voice", "face"].filter((kind) => !this.emotions.length || window[kind] === null).map((kind) => [t(`live.kind.${kind}`), this.why(kind, window.reasons)]);
     this.missing.textContent = why.filter(([, reason]) => reason).map((parts) => parts.join(": ")).join(" · ");
+    if (this.allButton) this.showRows();
     KINDS.forEach((kind, column) => {
       const shares = window[kind];
       this.emotions.forEach((one, number) => {
@@ -64,6 +70,21 @@ export class PersonCard {
         bar.style.width = shares === null ? "0" : `${100 * shares[one]}%`;
       });
     });
+  }
+
+  /* All rows, or those of the labels that were highest. */
+  showAll(all) {
+    this.all = all;
+    const text = all ? t("live.highest", { n: MOST_ROWS }) : t("live.allLabels", { n: this.emotions.length });
+    this.allButton.textContent = text;
+    this.allButton.setAttribute("aria-label", `${text}: ${this.name}`);
+    this.showRows();
+  }
+  showRows() {
+    const shares = this.windows.flatMap((one) => KINDS.map((kind) => one[kind]).filter(Boolean));
+    const highest = this.emotions.map((emotion) => Math.max(0, ...shares.map((one) => one[emotion])));
+    const order = [...highest.keys()].sort((a, b) => highest[b] - highest[a]), shown = new Set(order.slice(0, MOST_ROWS));
+    this.rows.forEach(({ line }, number) => { line.hidden = !this.all && !shown.has(number); });
   }
 
   /* Why a kind could not be read, in the service's words. */

@@ -56,7 +56,8 @@ export class StudyResults {
     this.shown.setAttribute("aria-busy", "true");
     try {
       const conditions = rowsOf(await this.text("conditions"));
-      const markers = this.study.recordings.some(({ n_markers: n }) => n) ? rowsOf(await this.text("markers")) : [];
+      const isMarked = this.study.recordings.some(({ n_markers: n }) => n);
+      const markers = isMarked ? rowsOf(await this.text("markers")) : [];
       if (number !== this.number || this.ended) return;
       const open = new Set([...this.shown.querySelectorAll("details[open]")].map((one) => one.id));
       this.shown.replaceChildren(
@@ -66,7 +67,7 @@ export class StudyResults {
         el("h3", {}, t("study.markers.title")), ...(markers.length ? [
           el("p", { class: "quiet" }, t("study.markers.says")), this.picture("markers.svg", t("study.markers.alt"), number),
           this.details("curves", t("study.markers.table"), curvesTable(markers), open),
-        ] : [el("p", { class: "quiet" }, t("study.markers.none"))]));
+        ] : [el("p", { class: "quiet" }, isMarked ? t("study.markers.unread") : t("study.markers.none"))]));
       this.state.textContent = "";
     } catch (error) {
       if (number === this.number && !this.ended) this.state.textContent = error instanceof TypeError ? t("silent") : error.message;
@@ -99,13 +100,14 @@ export class StudyResults {
 const percent = (share) => (share === "" ? "–" : `${(100 * share).toFixed(0)} %`);
 const withInterval = (row, mean, low, high) => [percent(row[mean]), ...(row[low] === "" ? [] : [el("span", { class: "interval" },
   t("study.interval", { low: percent(row[low]).replace(" %", ""), high: percent(row[high]) }))])];
-const headRow = (names) => el("thead", {}, el("tr", {}, ...names.map((name) => el("th", { scope: "col" }, name))));
-const emotionsOf = (row, prefix) => Object.keys(row).filter((column) => column.startsWith(prefix) && !/_(low|high)$/.test(column)).map((column) => column.slice(prefix.length));
+const headRow = (names) => el("thead", {}, el("tr", {}, ...names.map((name) => el("th", { scope: "col" }, el("span", { class: "head" }, name)))));
+/* The labels that have a column with its bounds: a label itself may end like the name of a bound. */
+const labelsOf = (row, prefix, hasBounds) => Object.keys(row).filter((column) => column.startsWith(prefix)).map((column) => column.slice(prefix.length)).filter(hasBounds);
 const who = (row) => (row.level === "everybody" ? t("study.everybody") : row.person);
 
 function meansTable(rows) {
   if (!rows.length) return el("p", { class: "quiet" }, t("study.nothingRead"));
-  const emotions = emotionsOf(rows[0], "share_");
+  const emotions = labelsOf(rows[0], "share_", (name) => `share_${name}_low` in rows[0]);
   return el("table", {}, headRow([t("study.column.condition"), t("study.column.who"), t("study.column.n"),
     ...emotions.map((name) => (name === "abstained" ? t("study.notSure") : name))]), el("tbody", {}, ...rows.map((row) => el("tr", { class: row.level },
     el("th", { scope: "row" }, row.condition || t("study.noCondition")), el("td", {}, who(row)),
@@ -115,7 +117,7 @@ function meansTable(rows) {
 }
 
 function curvesTable(rows) {
-  const emotions = emotionsOf(rows[0], "mean_"), all = rows.filter((row) => row.level === "everybody");
+  const emotions = labelsOf(rows[0], "mean_", (name) => `low_${name}` in rows[0]), all = rows.filter((row) => row.level === "everybody");
   return el("table", {}, headRow([t("study.column.marker"), t("study.column.condition"), t("study.column.offset"), t("study.column.n"), ...emotions]),
     el("tbody", {}, ...all.map((row) => el("tr", {},
       el("th", { scope: "row" }, row.marker), el("td", {}, row.condition || t("study.noCondition")), el("td", {}, `${Number(row.offset_s)} s`),
