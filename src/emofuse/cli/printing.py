@@ -313,12 +313,19 @@ def _emotion(segment: Segment, colors: Mapping[str, str]) -> str:
 # Live
 
 
-def live_view(newest: Sequence[LiveWindow], emotions: Sequence[str], *, height: int | None = None) -> Group:
-    """The newest window of each person: bars of the emotions, what they are based on, and the latency.
+def live_view(
+    newest: Sequence[LiveWindow],
+    emotions: Sequence[str],
+    scales: Sequence[Scale] = (),
+    *,
+    height: int | None = None,
+) -> Group:
+    """The newest window of each person: emotions, ratings, what they are based on, and the latency.
 
     Args:
-        newest: the windows.
-        emotions: the labels, in the order of the probabilities.
+        newest: windows, one per person.
+        emotions: the order of the probabilities.
+        scales: on which windows are rated.
         height: lines of the terminal: of labels that have no room in it, the highest are shown.
     """
     most = len(emotions) if height is None else max(FEWEST_LABELS, height - OTHER_LINES - len(scales))
