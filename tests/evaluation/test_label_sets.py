@@ -240,8 +240,9 @@ def test_the_overlay_shows_the_labels(study: Study, tmp_path: Path) -> None:
     film = drawn_people.write_video(tmp_path / "talk.mp4", [gray] * n_frames, audio=samples)
     drawn = tmp_path / "drawn.mp4"
     study.command("timeline", film, "--bundle", study.bundle, *SURE, "--out", drawn)
-    rules = {"rules": WindowRules(window_s=1.0), "segment_rules": SegmentRules(abstain_below=0.0)}
-    timeline = Recognizer.load(study.bundle).timeline(film, **rules)
+    timeline = Recognizer.load(study.bundle).timeline(
+        film, rules=WindowRules(window_s=1.0), segment_rules=SegmentRules(abstain_below=0.0)
+    )
     assert timeline.emotions == study.emotions
     assert any(segment.emotion for segment in timeline.segments)
     plain, found = map(frames_of, (film, drawn))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,9 +24,9 @@ from emofuse.corpus.synthetic.clip import TakeCode, take_speech
 from emofuse.corpus.synthetic.voice import SAMPLE_RATE_HZ
 from emofuse.server.live.session import live_session
 from emofuse.training.train_bundle import train
-from tests.exports.test_lsl_outlet import LOOPBACK
 from tests.server.live.test_session import REQUEST, DirectTalk, begin, messages
 from tests.support import live_parts, media_files, rated_corpus
+from tests.support.lsl import loopback
 from tests.support.service import RunningService
 from tests.support.typed import not_none
 
@@ -168,9 +167,7 @@ def test_a_live_session_of_the_service_has_ratings_in_windows_and_table(
 
 
 def test_live_sends_ratings_to_receivers_of_lsl(bundle: Path, talk: Path, tmp_path: Path) -> None:
-    config = tmp_path / "lsl_api.cfg"
-    config.write_text(LOOPBACK % os.getpid(), encoding="utf-8")
-    environment = os.environ | {"LSLAPICFG": str(config)}
+    environment = loopback(tmp_path)
     with subprocess.Popen(
         [sys.executable, "-m", "emofuse", "live", str(talk), "--bundle", str(bundle), "--loop",
          "--format", "json", "--lsl", "rated test"],
