@@ -39,10 +39,14 @@ function notice(purpose) {
 
 const scaleWords = ({ name, range: [low, high] }) => t("about.recognizer.scale", { name, low, high });
 
+function toldApart(model) {
+  const values = { name: model.name, modalities: model.modalities.join(", "), emotions: model.emotions.join(", ") };
+  return model.emotions.length ? t("about.recognizer.is", values) : t("about.recognizer.reads", values);
+}
+
 function recognizers(models, card) {
   return el("section", {}, el("h2", {}, t("about.recognizer.title")), ...models.map((model) => el("p", {},
-    t(model.emotions.length ? "about.recognizer.is" : "about.recognizer.reads",
-      { name: model.name, modalities: model.modalities.join(", "), emotions: model.emotions.join(", ") }), " ",
+    toldApart(model), " ",
     model.dimensions ? t("about.recognizer.rates", { scales: model.dimensions.map(scaleWords).join(", ") }) + " " : null,
     el("strong", {}, t("about.recognizer.license", { license: model.license })))),
     card === null ? null : el("details", { id: "card" }, el("summary", {}, t("about.recognizer.card")),
