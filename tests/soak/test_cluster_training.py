@@ -49,19 +49,19 @@ def check_same(tmp_path: Path) -> None:
 
 @pytest.mark.ravdess
 def test_whisper_only_on_real_voices(ravdess: Path, tmp_path: Path) -> None:
-    """All speakers, each with one recording of every emotion and strength."""
+    """All speakers, each with one recording of every emotion."""
     corpus = tmp_path / "corpus"
     corpus.mkdir()
-    for path in sorted((ravdess / "audio").rglob("*-01-01-??.flac")):
+    for path in sorted((ravdess / "audio").rglob("03-01-??-01-01-01-??.flac")):
         (corpus / path.name).symlink_to(path)
     for name, where in (("here", ["-j", 2]), ("there", ["--cluster", "auto"])):
         subprocess.run(
-            command("evaluate", corpus, "-r", "whisper-only", "-p", "six-fold", "-o", tmp_path / name,
+            command("evaluate", corpus, "-r", "whisper-only", "-p", "actors-2", "-o", tmp_path / name,
                     "--cache", tmp_path / f"{name} store", "-q", *where),
             check=True, timeout=LIMIT_S, stdout=subprocess.DEVNULL,
         )  # fmt: skip
     check_same(tmp_path)
-    assert results(tmp_path / "there")["corpus"]["clips"] == len(list(corpus.iterdir())) >= 300
+    assert results(tmp_path / "there")["corpus"]["clips"] == len(list(corpus.iterdir())) >= 160
 
 
 def test_an_evaluation_whose_node_and_driver_are_killed(

@@ -181,7 +181,7 @@ def test_nothing_is_left_of_a_cluster_that_was_started_for_a_command(
         encoding="utf-8", env={**os.environ, "EMOFUSE_RAY_NODE": mark},
     ) as driver:  # fmt: skip
         while batch_benchmark.journal_results(table) < 5:
-            assert driver.poll() is None
+            assert driver.poll() is None, driver.communicate()[1]
             time.sleep(0.02)
         begun = time.monotonic()
         driver.send_signal(number)
@@ -189,7 +189,8 @@ def test_nothing_is_left_of_a_cluster_that_was_started_for_a_command(
     print(f"ended after {time.monotonic() - begun:.1f} s with {driver.returncode}")
     assert driver.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}.get(signal.Signals(number), -number)
     assert "Traceback" not in stderr
-    assert wait_until(lambda: not processes_of(mark), limit_s=60)
+    # what reads ends at once; two agents of Ray notice only after a minute that their node was killed
+    assert wait_until(lambda: not processes_of(mark), limit_s=600)
     if number != signal.SIGKILL:
         assert set(Path("/tmp").glob("emofuse-ray-*")) <= before
     assert batch_benchmark.journal_results(table) >= 5
