@@ -156,7 +156,8 @@ def _reads_or_writes_text(
 def _is_other_open(call: ast.Call) -> bool:
     """``os.open``, ``av.open`` and the like, which open no text: a path is opened with a mode or nothing."""
     of = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
-    return of in ("av", "os", "archive", "encoder", "page", "_OPENER", "JobStore") or of.endswith("_Audit")
+    others = ("av", "os", "tarfile", "archive", "encoder", "page", "_OPENER", "JobStore")
+    return of in others or of.endswith("_Audit")
 
 
 def test_text_has_an_encoding() -> None:

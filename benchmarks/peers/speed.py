@@ -147,7 +147,7 @@ def start(python: str, tool: str, paths: Sequence[Path]) -> subprocess.Popen[str
     """A process of one tool."""
     kind = TOOLS[tool][1]
     command = [python, __file__, "--tool", tool, f"--{kind}", *map(str, paths)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
 
 
 def write_line(process: subprocess.Popen[str]) -> None:

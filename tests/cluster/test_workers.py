@@ -95,21 +95,22 @@ def stopped_after(results: int, number: int, table: Path, *arguments: object) ->
     return process.returncode, stderr
 
 
-def test_a_driver_that_ends_resumes_here_and_there(
-    pair: Pair, mixed: Path, whole: Path, tmp_path: Path
-) -> None:
+def test_a_driver_that_ends_resumes_here_and_there(pair: Pair, tmp_path: Path) -> None:
+    many, whole = tmp_path / "files", tmp_path / "whole.csv"
+    batch_benchmark.make_files(many, 160, 20, n_videos=1)  # too many to be read before the third signal
+    predict_table(many, None, whole, jobs=2)
     table, there = tmp_path / "t.csv", ["--cluster", pair.address]
-    status, stderr = stopped_after(3, signal.SIGINT, table, mixed, *there)
+    status, stderr = stopped_after(3, signal.SIGINT, table, many, *there)
     assert status == 130 and "repeat the command to resume" in stderr and "Traceback" not in stderr
     done = batch_benchmark.journal_results(table)
-    assert stopped_after(done + 3, signal.SIGKILL, table, mixed, "--jobs", 2)[0] == -signal.SIGKILL
+    assert stopped_after(done + 3, signal.SIGKILL, table, many, "--jobs", 2)[0] == -signal.SIGKILL
     shown = subprocess.run(command("status", table), capture_output=True, encoding="utf-8", check=False)
     assert "interrupted" in shown.stdout
     again = batch_benchmark.journal_results(table)
-    status, stderr = stopped_after(again + 3, signal.SIGTERM, table, mixed, *there)
+    status, stderr = stopped_after(again + 3, signal.SIGTERM, table, many, *there)
     assert status == 143 and "Traceback" not in stderr
     ended = subprocess.run(
-        command("predict", mixed, "--out", table, *there), capture_output=True, encoding="utf-8", check=False
+        command("predict", many, "--out", table, *there), capture_output=True, encoding="utf-8", check=False
     )
     assert ended.returncode == 1 and "of them from an earlier run" in ended.stderr
     assert "cluster 127.0.0.1" in ended.stderr and "2 nodes, 2 cores" in ended.stderr
