@@ -42,6 +42,8 @@ from typing import Final
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from benchmarks.batch import make_files
 from benchmarks.ray_nodes import RayNodes, can_hold_to_quotas
 from benchmarks.simulate_cluster import Nodes, make_tasks, simulate

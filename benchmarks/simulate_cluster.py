@@ -29,6 +29,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 Seconds = NDArray[np.float64]
 TASKS_S: Final = (2, 10, 60, 600, 1800, 7200, 28800)
 """Sizes of tasks that are compared: how much work one is dealt, in seconds of an undisturbed core."""
