@@ -139,9 +139,14 @@ class _State:
     """The first file that it did not see though the driver does."""
 
     @property
+    def capacity(self) -> int:
+        """Tasks that it may have at once."""
+        return _TASKS_PER_CORE * math.floor(self.node.cores) if self.usable else 0
+
+    @property
     def slots(self) -> int:
-        """Tasks that it may get."""
-        return _TASKS_PER_CORE * math.floor(self.node.cores) - self.in_flight if self.usable else 0
+        """Tasks that it may get now."""
+        return self.capacity - self.in_flight if self.usable else 0
 
 
 @dataclass(eq=False)
@@ -277,9 +282,7 @@ class _Dispatch:
         if self.file_s is None:
             return 1
         most = max(1, min(self.most, round(_TASK_S / self.file_s)))
-        slots = sum(
-            _TASKS_PER_CORE * math.floor(state.node.cores) for state in self.states.values() if state.usable
-        )
+        slots = sum(state.capacity for state in self.states.values())
         self._read_ahead(2 * slots * most)
         return max(1, min(most, len(self._ahead) // (2 * max(slots, 1))))
 
